@@ -1,0 +1,186 @@
+import type { Instant, Millis } from '../actors/runtime/clock.ts'
+import type { Term } from '../actors/leases/term.ts'
+import type { Vector } from '../actors/leases/resources.ts'
+
+/**
+ * Controllers are the clocked policies of the three roles. Each is a pure function: same input, same
+ * answer, no clock, no I/O. The role applies what it returns and writes the reasons to its ledger.
+ * The same functions run live, in a dry run, in a replay and in the simulator.
+ */
+
+// ── guests: what to ask for ────────────────────────────────────────────────────────────────────────
+
+/**
+ * One unit as the service manager knows it.
+ *
+ *   awaited ──▶ joining ──▶ joined ──▶ draining ──▶ leaving ──▶ left
+ *      └───────────┴───────────┴──────────┴────────────┴──────▶ lost
+ *
+ * awaited: the site is setting it up · joining: our join handler and the middleware's registration run ·
+ * joined: takes jobs · draining: takes no new jobs · leaving: being removed from the middleware ·
+ * left: out of the middleware · lost: the site reports it dead, or it never came; never returns.
+ */
+export const MEMBER_STATES = ['awaited', 'joining', 'joined', 'draining', 'leaving', 'left', 'lost'] as const
+export type MemberState = (typeof MEMBER_STATES)[number]
+
+export interface HeldUnit {
+  readonly id: string
+  /** Its node name in the middleware. */
+  readonly name: string
+  readonly state: MemberState
+  /** When it entered `state`, by our clock. A look that began before this instant says nothing of it. */
+  readonly since: Instant
+  readonly joinedAt: Instant | undefined
+  /** The site's doubts about it (a failed repeated probe); take no new work there. */
+  readonly suspect: string | undefined
+}
+
+export interface HeldLease {
+  readonly id: string
+  /** requested: no ticket yet · ticketed: ticket held, site setting up · active · closing: no way back. */
+  readonly state: 'requested' | 'ticketed' | 'active' | 'closing'
+  readonly type: string
+  /** Units asked for; once ticketed, units granted. */
+  readonly units: number
+  /** Undefined until ticketed. */
+  readonly term: Term | undefined
+  readonly requestedAt: Instant
+  /** An extension has been asked for and is not yet answered. */
+  readonly extending: boolean
+  /** Asking for an extension after this is too late; undefined until ticketed. */
+  readonly extendBy: Instant | undefined
+  /** Why the last extension was refused, and when; asking again at once would be refused again. */
+  readonly extendRefused: { readonly at: Instant; readonly reason: string } | undefined
+  /** A recall that the holder has to answer by letting so many units go before `by`. */
+  readonly recall: { readonly units: number; readonly by: Instant } | undefined
+  readonly held: readonly HeldUnit[]
+}
+
+/** A request that came to nothing. */
+export interface Refusal {
+  readonly at: Instant
+  readonly leaseId: string
+  readonly type: string
+  /** `broker`: no ticket. `site`: ticketed, but no machine came up. */
+  readonly by: 'broker' | 'site'
+  readonly image: string
+  readonly reason: string
+}
+
+export type GuestIntent =
+  | {
+      readonly kind: 'request'
+      readonly type: string
+      readonly units: number
+      /** Elastic down to this many; equal to `units` if fewer will not do. */
+      readonly unitsMin: number
+      readonly durationMs: Millis
+      /** A later start will do, until `startBy`; undefined: now or never. */
+      readonly startBy: Instant | undefined
+      readonly reason: string
+    }
+  /** From the old end on, for `durationMs`, without the victims. */
+  | { readonly kind: 'extend'; readonly leaseId: string; readonly durationMs: Millis; readonly victims: readonly string[]; readonly reason: string }
+  | { readonly kind: 'drain'; readonly unitId: string; readonly reason: string }
+  | { readonly kind: 'resume'; readonly unitId: string; readonly reason: string }
+  /** The unit was seen drained and empty: take it out of the middleware. */
+  | { readonly kind: 'leave'; readonly unitId: string; readonly reason: string }
+  /** The machine is gone for good though the site has not said so: remove its node, requeue its jobs. */
+  | { readonly kind: 'requeue'; readonly jobIds: readonly string[]; readonly reason: string }
+  /** Give the lease back; units still in the middleware leave first. */
+  | { readonly kind: 'release'; readonly leaseId: string; readonly reason: string }
+
+export interface GuestView<Observation> {
+  /** The last look that may be acted on; undefined before the first. */
+  readonly observation: Observation | undefined
+  /** Why the latest look could not be used, and since when looks fail; undefined if it could. */
+  readonly blind: { readonly since: Instant; readonly reason: string } | undefined
+  /** Leases that are not closed. */
+  readonly leases: readonly HeldLease[]
+  /** The latest refusals, newest first, at most 50. */
+  readonly refusals: readonly Refusal[]
+  /** Nothing may be asked for (frozen, or just restored); drains and releases may go on. */
+  readonly hold: string | undefined
+}
+
+/** The figures behind a decision, for the views and the chart. */
+export interface GuestFigures {
+  /** Jobs that a machine would help. */
+  readonly backlogJobs: number
+  /** Units that would serve them at once. */
+  readonly unitsWanted: number
+  readonly unitsJoined: number
+  /** Ordered, ticketed, booting or joining. */
+  readonly unitsComing: number
+  readonly oldestWaitMs: Millis
+}
+
+export interface GuestDecision<Memory> {
+  readonly intents: readonly GuestIntent[]
+  readonly memory: Memory
+  /** One sentence: what the controller makes of it, also when it does nothing. */
+  readonly reason: string
+  readonly figures: GuestFigures
+  /** Decide again at the latest after this long, even if nothing happens. */
+  readonly againMs: Millis
+}
+
+export interface GuestController<Observation, Memory, Config> {
+  readonly name: string
+  readonly firstMemory: Memory
+  decide(view: GuestView<Observation>, memory: Memory, config: Config, now: Instant): GuestDecision<Memory>
+  /** In sentences: is this job counted, what does it wait for, what is to serve it? Undefined if unknown. */
+  explainJob(jobId: string, view: GuestView<Observation>, config: Config, now: Instant): readonly string[] | undefined
+}
+
+// ── brokers: whom to grant ─────────────────────────────────────────────────────────────────────────
+
+export interface TicketRequest {
+  readonly leaseId: string
+  readonly holder: string
+  readonly type: string
+  readonly units: number
+  /** Fewer will do, down to this many. */
+  readonly unitsMin: number
+  readonly durationMs: Millis
+  /** Not before; for an extension, the old end. */
+  readonly start: Instant
+  /** A later start will do, until here (equal to `start`: it will not). */
+  readonly startBy: Instant
+  readonly arrivedAt: Instant
+  /** An extension names the site it must stay at, and how many units it holds until `start`. */
+  readonly extends: { readonly site: string; readonly units: number } | undefined
+}
+
+/** What is free of each site's offer over time. Pure reads; `take` returns a new one. */
+export interface Supply {
+  readonly sites: readonly string[]
+  /** Least number of units of the type free at the site at every instant of the term. */
+  free(site: string, type: string, term: Term): number
+  /** The earliest start in [after, latest] with `units` free for the whole length; undefined if none. */
+  earliest(site: string, type: string, units: number, lengthMs: Millis, after: Instant, latest: Instant): Instant | undefined
+  take(site: string, type: string, units: number, term: Term): Supply
+  /** The most units the site would have if nothing were promised; 0 if it does not offer the type. */
+  offered(site: string, type: string): number
+}
+
+export type Allocation =
+  | { readonly kind: 'grant'; readonly leaseId: string; readonly site: string; readonly units: number; readonly term: Term; readonly reason: string }
+  /** Asked again when something changes, at the latest at `startBy`. */
+  | { readonly kind: 'wait'; readonly leaseId: string; readonly reason: string }
+  /** Says what would work instead. */
+  | { readonly kind: 'refuse'; readonly leaseId: string; readonly reason: string; readonly earliest: Instant | undefined; readonly unitsNow: number }
+
+/** Decides over the whole batch. Requests come with extensions first, then in order of arrival. */
+export type BrokerPolicy = (requests: readonly TicketRequest[], supply: Supply, now: Instant) => readonly Allocation[]
+
+// ── authorities: where to place ────────────────────────────────────────────────────────────────────
+
+export interface HostRoom {
+  readonly name: string
+  readonly capacity: Vector
+  readonly free: Vector
+}
+
+/** The host for each of `count` units of this size, or fewer if there is no room; pure. */
+export type PlacementPolicy = (count: number, size: Vector, hosts: readonly HostRoom[]) => readonly string[]
