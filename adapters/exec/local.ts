@@ -39,6 +39,7 @@ export function localExecutor({ clock, env, killAfterMs = 500 }: LocalDeps): Exe
       const after = (delayMs: Millis, act: () => void): void => void timers.add(clock.after(delayMs, act))
       let ending: { readonly reason: unknown } | undefined
       let closed = false
+      let killed = false
       let bytes = 0
       const stdout: Buffer[] = []
       const stderr: Buffer[] = []
@@ -59,6 +60,7 @@ export function localExecutor({ clock, env, killAfterMs = 500 }: LocalDeps): Exe
         child.stdin.destroy()
         signalGroup(child.pid, 'SIGTERM')
         after(killAfterMs, () => {
+          killed = true
           signalGroup(child.pid, 'SIGKILL')
           if (closed) giveUp()
           else after(LAST_WAIT_MS, giveUp)
@@ -86,7 +88,7 @@ export function localExecutor({ clock, env, killAfterMs = 500 }: LocalDeps): Exe
         if (child.pid === undefined) return
         closed = true
         // What the leader started may ignore TERM and keep no stream open: then KILL is still to come.
-        if (ending !== undefined) return groupLives(child.pid) ? undefined : giveUp()
+        if (ending !== undefined) return killed || !signalGroup(child.pid, 0) ? giveUp() : undefined
         settle(() => resolve({ exitCode, signal: by, stdout: text(stdout), stderr: text(stderr) }))
       })
     })
@@ -102,12 +104,13 @@ function signalGroup(leader: number | undefined, name: NodeJS.Signals | 0): bool
   try {
     return process.kill(-leader, name)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ESRCH') return false
+    // A program of another user (sudo) cannot be ended from here; the caller is told after the last wait.
+    if (code === 'EPERM') return true
     throw error
   }
 }
-
-const groupLives = (leader: number): boolean => signalGroup(leader, 0)
 
 function notStarted(argv: readonly [string, ...string[]], cause: NodeJS.ErrnoException): SubletError {
   if (cause.code === 'ENOENT' || cause.code === 'EACCES') return programMissing(argv, 'local', cause)
