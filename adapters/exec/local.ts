@@ -29,12 +29,6 @@ export function localExecutor({ clock, env, killAfterMs = 500 }: LocalDeps): Exe
     new Promise<Finished>((resolve, reject) => {
       const { signal, timeoutMs = TIMEOUT_MS, input = '', outputBytesMax = OUTPUT_BYTES_MAX } = options
       if (signal.aborted) return reject(signal.reason)
-      const [program, ...rest] = argv
-      const child = spawn(program, rest, {
-        detached: true,
-        env: { ...(env ?? process.env), ...options.env },
-      })
-
       const timers = new Set<Cancel>()
       const after = (delayMs: Millis, act: () => void): void => void timers.add(clock.after(delayMs, act))
       let ending: { readonly reason: unknown } | undefined
@@ -49,6 +43,14 @@ export function localExecutor({ clock, env, killAfterMs = 500 }: LocalDeps): Exe
         signal.removeEventListener('abort', onAbort)
         act()
       }
+      const [program, ...rest] = argv
+      const child = spawn(program, rest, { detached: true, env: { ...(env ?? process.env), ...options.env } })
+      child.on('error', (cause: NodeJS.ErrnoException) => {
+        if (child.pid === undefined) settle(() => reject(notStarted(argv, cause)))
+      })
+      // Out of file descriptors: there are no streams, and the error event tells why.
+      if (child.stdout === undefined) return
+
       const giveUp = (): void => {
         child.stdout.destroy()
         child.stderr.destroy()
@@ -81,9 +83,6 @@ export function localExecutor({ clock, env, killAfterMs = 500 }: LocalDeps): Exe
       child.stdin.on('error', () => undefined)
       child.stdin.end(input)
 
-      child.on('error', (cause: NodeJS.ErrnoException) => {
-        if (child.pid === undefined) settle(() => reject(notStarted(argv, cause)))
-      })
       child.on('close', (exitCode, by) => {
         if (child.pid === undefined) return
         closed = true
