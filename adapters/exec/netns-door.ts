@@ -1,0 +1,90 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Socket } from 'node:net'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import type { DoorAnswer, DoorRequest } from './netns-door-child.ts'
+
+/** A way to dial inside another network namespace. */
+export interface NetnsDoor {
+  connect(host: string, port: number, signal: AbortSignal): Promise<Socket>
+  close(): Promise<void>
+}
+
+/**
+ * A process cannot change its network for one socket, but a socket keeps the network it was made in. So
+ * one small child lives inside the namespace, dials there, and hands the connected socket over: the
+ * bytes then flow without it. It ends when this process does.
+ *
+ *   connect ──▶ child in the namespace dials ──▶ the socket itself comes back over their channel
+ */
+export function netnsDoor(netns: string): NetnsDoor {
+  const path = netns.startsWith('/') ? netns : `/run/netns/${netns}`
+  const waiting = new Map<number, { resolve: (socket: Socket) => void; reject: (error: unknown) => void }>()
+  let child: ChildProcess | undefined
+  let lastId = 0
+
+  const shut = (cause: unknown): void => {
+    child = undefined
+    const error = new SubletError('ssh-unreachable', `The door into the network namespace ${netns} closed`, {
+      cause,
+    })
+    for (const { reject } of waiting.values()) reject(error)
+    waiting.clear()
+  }
+
+  const opened = (): ChildProcess => {
+    if (child !== undefined) return child
+    const here = fileURLToPath(import.meta.url)
+    const inside = fileURLToPath(new URL(`./netns-door-child${extname(here)}`, import.meta.url))
+    const started = spawn('nsenter', [`--net=${path}`, '--', process.execPath, inside], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
+    started.on('message', ({ id, refusal }: DoorAnswer, socket: Socket | undefined) => {
+      const asked = waiting.get(id)
+      waiting.delete(id)
+      if (asked === undefined) socket?.destroy()
+      else if (socket !== undefined) asked.resolve(socket)
+      else asked.reject(new SubletError('ssh-unreachable', `Dialling inside ${netns} failed: ${refusal}`))
+    })
+    started.once('error', shut)
+    started.once('exit', (code) => {
+      if (child === started)
+        shut(new Error(`it ended with status ${code}; does ${path} exist, and is this root?`))
+    })
+    // An idle door must not keep this process alive.
+    started.unref()
+    started.channel?.unref()
+    child = started
+    return started
+  }
+
+  return {
+    connect: (host, port, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason)
+        const id = ++lastId
+        const onAbort = (): void => {
+          waiting.delete(id)
+          reject(signal.reason)
+        }
+        signal.addEventListener('abort', onAbort, { once: true })
+        const settled =
+          <T>(act: (value: T) => void) =>
+          (value: T): void => {
+            signal.removeEventListener('abort', onAbort)
+            act(value)
+          }
+        waiting.set(id, { resolve: settled(resolve), reject: settled(reject) })
+        const request: DoorRequest = { id, host, port }
+        opened().send(request, (error) => {
+          if (error !== null) shut(error)
+        })
+      }),
+    async close() {
+      const open = child
+      child = undefined
+      if (open?.connected) open.disconnect()
+    },
+  }
+}

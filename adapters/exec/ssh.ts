@@ -1,0 +1,275 @@
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import type { Duplex } from 'node:stream'
+import ssh2, { type ClientChannel, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2'
+import { z } from 'zod'
+import { type Clock, deadline, type Millis } from '../../actors/runtime/clock.ts'
+import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { duration } from '../../actors/runtime/settings.ts'
+import type { Executor, Finished } from '../executor.ts'
+import { saysMissing } from './guard.ts'
+import { OUTPUT_BYTES_MAX, outputTooLarge, programMissing, shown, TIMEOUT_MS, timedOut } from './outcome.ts'
+import { remoteCommand } from './remote-command.ts'
+import { seats } from './seats.ts'
+
+const HOST_KEY = /^(SHA256:[A-Za-z0-9+/]{43}=?|(ssh-|ecdsa-)[a-z0-9-]+ [A-Za-z0-9+/]+=*( .*)?)$/
+
+export const sshConfig = z.strictObject({
+  host: z.string().min(1),
+  port: z.int().min(1).max(65_535).default(22),
+  user: z.string().min(1),
+  /** A file, so that no secret stands in a configuration. */
+  privateKeyFile: z.string().min(1),
+  /** The machine's one host key: its public key line, or its fingerprint. There is no "accept any". */
+  hostKey: z.string().regex(HOST_KEY, 'expected a public key line or SHA256:fingerprint'),
+  ready: duration.default(10_000),
+  keepalive: duration.default(5_000),
+  /** Commands at once over the one connection; sshd's own bound (MaxSessions) is 10. */
+  channelsMax: z.int().min(1).max(10).default(10),
+})
+export type SshConfig = z.infer<typeof sshConfig>
+
+export interface SshDeps {
+  readonly clock: Clock
+  /** Makes the stream to the machine's sshd, for one that cannot be dialled from here; see netns-door.ts. */
+  readonly connect?: (host: string, port: number, signal: AbortSignal) => Promise<Duplex>
+}
+
+/** Missed answers to keepalives after which a connection counts as lost. */
+const KEEPALIVES_MISSED_MAX = 3
+const WAITING_MAX = 1000
+/** The far side kills after half a second; past this the caller is told, whatever the far side does. */
+const LAST_WAIT_MS: Millis = 2000
+
+/**
+ * Runs commands on another machine, over one connection that is opened when first needed.
+ *
+ *   none ──run──▶ opening ──host key and login accepted──▶ open ──close, error, keepalive missed──▶ none
+ *
+ * A command that was under way when the connection was lost is rejected (`ssh-unreachable`) and not run
+ * again: nobody knows how far it came. The next run opens a new connection.
+ */
+export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
+  const { clock } = deps
+  const name = `ssh ${config.user}@${config.host}`
+  const channels = seats(config.channelsMax, WAITING_MAX)
+  let connection: Promise<ssh2.Client> | undefined
+
+  const unreachable = (what: string, cause?: unknown, cure?: string): SubletError =>
+    new SubletError('ssh-unreachable', `${name}: ${what}`, { cause, ...(cure === undefined ? {} : { cure }) })
+
+  async function open(forget: () => void): Promise<ssh2.Client> {
+    const limit = deadline(clock, config.ready, () => unreachable(`no login within ${config.ready} ms`))
+    try {
+      const privateKey = await readFile(config.privateKeyFile).catch((cause: unknown) => {
+        throw new SubletError('config-invalid', `The private key “${config.privateKeyFile}” cannot be read`, {
+          cause,
+        })
+      })
+      const sock = await deps.connect?.(config.host, config.port, limit.signal)
+      return await login({ privateKey, ...(sock === undefined ? {} : { sock }) }, limit.signal, forget)
+    } finally {
+      limit.done()
+    }
+  }
+
+  const login = (ways: ConnectConfig, signal: AbortSignal, forget: () => void): Promise<ssh2.Client> =>
+    new Promise((resolve, reject) => {
+      const client = new ssh2.Client()
+      let strangeKey: string | undefined
+      const fail = (error: unknown): void => {
+        client.destroy()
+        reject(error)
+      }
+      const onAbort = (): void => fail(signal.reason)
+      signal.addEventListener('abort', onAbort, { once: true })
+      client.once('ready', () => {
+        signal.removeEventListener('abort', onAbort)
+        client.setNoDelay(true)
+        resolve(client)
+      })
+      client.on('error', (cause: Error & { level?: string }) => {
+        forget()
+        if (strangeKey !== undefined)
+          return fail(
+            new SubletError('ssh-host-key', `${name} showed the host key ${strangeKey}, not the one agreed`),
+          )
+        if (cause.level === 'client-authentication')
+          return fail(
+            unreachable(
+              'login refused',
+              cause,
+              `Put the public half of ${config.privateKeyFile} into the machine’s authorized keys.`,
+            ),
+          )
+        fail(unreachable('no connection', cause))
+      })
+      client.on('close', () => {
+        forget()
+        fail(unreachable('the connection was closed'))
+      })
+      const algorithm = algorithmOf(config.hostKey)
+      client.connect({
+        host: config.host,
+        port: config.port,
+        username: config.user,
+        // Our own deadline is the one that counts: it also covers the hook.
+        readyTimeout: 0,
+        keepaliveInterval: config.keepalive,
+        keepaliveCountMax: KEEPALIVES_MISSED_MAX,
+        hostVerifier: (key: Buffer) => {
+          if (isAgreed(config.hostKey, key)) return true
+          strangeKey = fingerprint(key)
+          return false
+        },
+        ...(algorithm === undefined ? {} : { algorithms: { serverHostKey: algorithm } }),
+        ...ways,
+      })
+    })
+
+  function connected(): Promise<ssh2.Client> {
+    if (connection === undefined) {
+      const mine: Promise<ssh2.Client> = open(() => {
+        if (connection === mine) connection = undefined
+      })
+      connection = mine
+      mine.catch(() => {
+        if (connection === mine) connection = undefined
+      })
+    }
+    return connection
+  }
+
+  const run: Executor['run'] = async (argv, options) => {
+    options.signal.throwIfAborted()
+    const { timeoutMs = TIMEOUT_MS, input = '', outputBytesMax = OUTPUT_BYTES_MAX, env = {} } = options
+    const inputBytes = Buffer.byteLength(input)
+    const line = remoteCommand(argv, { inputBytes, timeoutMs, env })
+    const limit = deadline(clock, timeoutMs, () => timedOut(argv, timeoutMs), options.signal)
+    try {
+      const leave = await channels.take(limit.signal)
+      try {
+        const client = await orAborted(connected(), limit.signal)
+        const channel = await openChannel(client, line, limit.signal)
+        const finished = await talk(channel, argv, { input, outputBytesMax, signal: limit.signal })
+        if (saysMissing(finished)) throw programMissing(argv, name)
+        return finished
+      } finally {
+        leave()
+      }
+    } finally {
+      limit.done()
+    }
+  }
+
+  const openChannel = (client: ssh2.Client, line: string, signal: AbortSignal): Promise<ClientChannel> =>
+    new Promise((resolve, reject) => {
+      const onAbort = (): void => reject(signal.reason)
+      signal.addEventListener('abort', onAbort, { once: true })
+      try {
+        client.exec(line, (error, channel) => {
+          signal.removeEventListener('abort', onAbort)
+          if (error) return reject(unreachable('no command could be started', error))
+          // Nobody waits for it any more, but it has been started.
+          if (signal.aborted) channel.resume().end()
+          else resolve(channel)
+        })
+      } catch (error) {
+        reject(unreachable('no command could be started', error))
+      }
+    })
+
+  const talk = (
+    channel: ClientChannel,
+    argv: readonly [string, ...string[]],
+    { input, outputBytesMax, signal }: { input: string; outputBytesMax: number; signal: AbortSignal },
+  ): Promise<Finished> =>
+    new Promise((resolve, reject) => {
+      let ending: { readonly reason: unknown } | undefined
+      let exit: Pick<Finished, 'exitCode' | 'signal'> | undefined
+      let bytes = 0
+      const stdout: Buffer[] = []
+      const stderr: Buffer[] = []
+      const stops: (() => void)[] = []
+      const settle = (act: () => void): void => {
+        for (const stop of stops) stop()
+        act()
+      }
+      // The end of the input is the far side's sign to end the command; see remote-command.ts.
+      const end = (reason: unknown): void => {
+        if (ending !== undefined) return
+        ending = { reason }
+        channel.end()
+        stops.push(
+          clock.after(LAST_WAIT_MS, () => {
+            channel.destroy()
+            settle(() => reject(reason))
+          }),
+        )
+      }
+      const onAbort = (): void => end(signal.reason)
+      const keep = (into: Buffer[]) => (chunk: Buffer) => {
+        bytes += chunk.length
+        if (bytes > outputBytesMax) end(outputTooLarge(argv, outputBytesMax))
+        else into.push(chunk)
+      }
+      signal.addEventListener('abort', onAbort, { once: true })
+      stops.push(() => signal.removeEventListener('abort', onAbort))
+      channel.on('data', keep(stdout))
+      channel.stderr.on('data', keep(stderr))
+      channel.on('error', (cause: Error) => end(unreachable('the channel broke', cause)))
+      channel.on('exit', (exitCode: number | null, by?: string) => {
+        exit = { exitCode, signal: by ?? null }
+      })
+      channel.on('close', () =>
+        settle(() => {
+          if (ending !== undefined) reject(ending.reason)
+          else if (exit === undefined)
+            reject(unreachable(`the connection was lost while “${shown(argv)}” ran`))
+          else resolve({ ...exit, stdout: text(stdout), stderr: text(stderr) })
+        }),
+      )
+      if (signal.aborted) onAbort()
+      else if (input !== '') channel.write(input)
+    })
+
+  return {
+    name,
+    run,
+    async close() {
+      const opened = connection
+      connection = undefined
+      if (opened === undefined) return
+      const client = await opened.catch((error: unknown) => inOneLine(error))
+      if (typeof client !== 'string') client.end()
+    },
+  }
+}
+
+const text = (chunks: readonly Buffer[]): string => Buffer.concat(chunks).toString('utf8')
+
+/** Waits no longer than the signal; what was begun goes on and is somebody else's. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason)
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}
+
+/** As `ssh-keygen -l` prints it. */
+export const fingerprint = (key: Buffer): string =>
+  `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`
+
+function isAgreed(agreed: string, key: Buffer): boolean {
+  if (agreed.startsWith('SHA256:')) return agreed.replace(/=+$/, '') === fingerprint(key)
+  return agreed.split(' ')[1] === key.toString('base64')
+}
+
+/** A server has keys of several kinds: ask for the kind that was agreed. A fingerprint does not tell it. */
+function algorithmOf(agreed: string): ServerHostKeyAlgorithm[] | undefined {
+  const kind = agreed.split(' ')[0]
+  if (agreed.startsWith('SHA256:') || kind === undefined) return undefined
+  return kind === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [kind as ServerHostKeyAlgorithm]
+}
