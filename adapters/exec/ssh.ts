@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
 import ssh2, { type ClientChannel, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2'
 import { z } from 'zod'
-import { type Clock, deadline, type Millis } from '../../actors/runtime/clock.ts'
+import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { duration } from '../../actors/runtime/settings.ts'
 import type { Executor, Finished } from '../executor.ts'
@@ -38,6 +38,11 @@ export interface SshDeps {
 /** Missed answers to keepalives after which a connection counts as lost. */
 const KEEPALIVES_MISSED_MAX = 3
 const WAITING_MAX = 1000
+/** sshd counts an ended session for a moment longer than we do, and refuses the channel that follows it. */
+const OPEN_TRIES_MAX = 40
+const OPEN_AGAIN_MS: Millis = 25
+/** RFC 4254, 5.1: SSH_OPEN_CONNECT_FAILED, which is what sshd says at its MaxSessions. */
+const OPEN_REFUSED = 2
 /** The far side kills after half a second; past this the caller is told, whatever the far side does. */
 const LAST_WAIT_MS: Millis = 2000
 
@@ -162,21 +167,30 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
     }
   }
 
-  const openChannel = (client: ssh2.Client, line: string, signal: AbortSignal): Promise<ClientChannel> =>
+  async function openChannel(client: ssh2.Client, line: string, signal: AbortSignal): Promise<ClientChannel> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await openOnce(client, line, signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        const again = (error as { reason?: unknown }).reason === OPEN_REFUSED && tries < OPEN_TRIES_MAX
+        if (!again) throw unreachable('no command could be started', error)
+        await sleep(clock, OPEN_AGAIN_MS, signal)
+      }
+    }
+  }
+
+  const openOnce = (client: ssh2.Client, line: string, signal: AbortSignal): Promise<ClientChannel> =>
     new Promise((resolve, reject) => {
       const onAbort = (): void => reject(signal.reason)
       signal.addEventListener('abort', onAbort, { once: true })
-      try {
-        client.exec(line, (error, channel) => {
-          signal.removeEventListener('abort', onAbort)
-          if (error) return reject(unreachable('no command could be started', error))
-          // Nobody waits for it any more, but it has been started.
-          if (signal.aborted) channel.resume().end()
-          else resolve(channel)
-        })
-      } catch (error) {
-        reject(unreachable('no command could be started', error))
-      }
+      client.exec(line, (error, channel) => {
+        signal.removeEventListener('abort', onAbort)
+        if (error) return reject(error)
+        // Nobody waits for it any more, but it has been started.
+        if (signal.aborted) channel.resume().end()
+        else resolve(channel)
+      })
     })
 
   const talk = (

@@ -1,19 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises'
 import { systemClock } from '../../actors/runtime/clock.ts'
 import { localExecutor } from '../../adapters/exec/local.ts'
 import { prefixed } from '../../adapters/exec/prefixed.ts'
 import { recordedExecutor } from '../../adapters/exec/recorded.ts'
 import { executorLaw } from './executor.ts'
-
-/** Living processes with the word in their command line. */
-export async function runningWith(marker: string): Promise<number> {
-  const lines = await Promise.all(
-    (await readdir('/proc'))
-      .filter((entry) => /^\d+$/.test(entry))
-      .map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
-  )
-  return lines.filter((line) => line.includes(marker)).length
-}
+import { runningWith } from './processes.ts'
 
 const close = async (): Promise<void> => undefined
 
