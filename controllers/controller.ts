@@ -1,6 +1,6 @@
-import type { Instant, Millis } from '../actors/runtime/clock.ts'
-import type { Term } from '../actors/leases/term.ts'
 import type { Vector } from '../actors/leases/resources.ts'
+import type { Term } from '../actors/leases/term.ts'
+import type { Instant, Millis } from '../actors/runtime/clock.ts'
 
 /**
  * Controllers are the clocked policies of the three roles. Each is a pure function: same input, same
@@ -65,6 +65,11 @@ export interface Refusal {
   readonly by: 'broker' | 'site'
   readonly image: string
   readonly reason: string
+  /**
+   * The least number of units that would have done. A refusal of few also speaks against asking for more, not
+   * the other way round; without it a refusal speaks against any number.
+   */
+  readonly unitsMin?: number
 }
 
 export type GuestIntent =
@@ -80,7 +85,13 @@ export type GuestIntent =
       readonly reason: string
     }
   /** From the old end on, for `durationMs`, without the victims. */
-  | { readonly kind: 'extend'; readonly leaseId: string; readonly durationMs: Millis; readonly victims: readonly string[]; readonly reason: string }
+  | {
+      readonly kind: 'extend'
+      readonly leaseId: string
+      readonly durationMs: Millis
+      readonly victims: readonly string[]
+      readonly reason: string
+    }
   | { readonly kind: 'drain'; readonly unitId: string; readonly reason: string }
   | { readonly kind: 'resume'; readonly unitId: string; readonly reason: string }
   /** The unit was seen drained and empty: take it out of the middleware. */
@@ -130,7 +141,12 @@ export interface GuestController<Observation, Memory, Config> {
   readonly firstMemory: Memory
   decide(view: GuestView<Observation>, memory: Memory, config: Config, now: Instant): GuestDecision<Memory>
   /** In sentences: is this job counted, what does it wait for, what is to serve it? Undefined if unknown. */
-  explainJob(jobId: string, view: GuestView<Observation>, config: Config, now: Instant): readonly string[] | undefined
+  explainJob(
+    jobId: string,
+    view: GuestView<Observation>,
+    config: Config,
+    now: Instant,
+  ): readonly string[] | undefined
 }
 
 // ── brokers: whom to grant ─────────────────────────────────────────────────────────────────────────
@@ -158,21 +174,45 @@ export interface Supply {
   /** Least number of units of the type free at the site at every instant of the term. */
   free(site: string, type: string, term: Term): number
   /** The earliest start in [after, latest] with `units` free for the whole length; undefined if none. */
-  earliest(site: string, type: string, units: number, lengthMs: Millis, after: Instant, latest: Instant): Instant | undefined
+  earliest(
+    site: string,
+    type: string,
+    units: number,
+    lengthMs: Millis,
+    after: Instant,
+    latest: Instant,
+  ): Instant | undefined
   take(site: string, type: string, units: number, term: Term): Supply
   /** The most units the site would have if nothing were promised; 0 if it does not offer the type. */
   offered(site: string, type: string): number
 }
 
 export type Allocation =
-  | { readonly kind: 'grant'; readonly leaseId: string; readonly site: string; readonly units: number; readonly term: Term; readonly reason: string }
+  | {
+      readonly kind: 'grant'
+      readonly leaseId: string
+      readonly site: string
+      readonly units: number
+      readonly term: Term
+      readonly reason: string
+    }
   /** Asked again when something changes, at the latest at `startBy`. */
   | { readonly kind: 'wait'; readonly leaseId: string; readonly reason: string }
   /** Says what would work instead. */
-  | { readonly kind: 'refuse'; readonly leaseId: string; readonly reason: string; readonly earliest: Instant | undefined; readonly unitsNow: number }
+  | {
+      readonly kind: 'refuse'
+      readonly leaseId: string
+      readonly reason: string
+      readonly earliest: Instant | undefined
+      readonly unitsNow: number
+    }
 
 /** Decides over the whole batch. Requests come with extensions first, then in order of arrival. */
-export type BrokerPolicy = (requests: readonly TicketRequest[], supply: Supply, now: Instant) => readonly Allocation[]
+export type BrokerPolicy = (
+  requests: readonly TicketRequest[],
+  supply: Supply,
+  now: Instant,
+) => readonly Allocation[]
 
 // ── authorities: where to place ────────────────────────────────────────────────────────────────────
 

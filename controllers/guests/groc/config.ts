@@ -1,0 +1,106 @@
+import { z } from 'zod'
+import { duration, name } from '../../../actors/runtime/settings.ts'
+
+const MINUTE_MS = 60_000
+
+/**
+ *   a job waits ──(grow.wait, grow.backlog, held for grow.sustain)──▶ units are asked for
+ *   a unit idles ──(shrink.idle)──▶ drained ──(settle)──▶ seen empty ──▶ out of the middleware ──▶ given back
+ *
+ * Every length of time is written with its unit (`20s`, `10m`, `2h`); unknown keys are refused.
+ */
+export const grocConfig = z
+  .strictObject({
+    /** The queues it serves; jobs of others are not counted. Absent: all. */
+    queues: z.array(z.string().min(1)).min(1).optional(),
+    /** The resource type it asks for. */
+    type: name,
+    /** What one unit of the type offers to jobs. */
+    unit: z.strictObject({ cpus: z.int().min(1), memoryMiB: z.int().min(1) }),
+    /** Units kept even when nothing waits. */
+    min: z.int().min(0).default(0),
+    /** Units never exceeded, over everything held and asked for. */
+    max: z.int().min(1),
+    /** Most units in one lease of small jobs. A wide job gets one lease of its own, whatever its size. */
+    step: z.int().min(1).default(4),
+    grow: z
+      .strictObject({
+        /** Ask once a job for which there is no room has waited this long. */
+        wait: duration.default(15_000),
+        /** Ask already when the waiting work, in time per processor held or coming, exceeds this. Absent: never for this. */
+        backlog: duration.optional(),
+        /** ... and one of the two has held without a break for this long. */
+        sustain: duration.default(0),
+        /** What a job without a time limit is taken to last, in `backlog`. */
+        run: duration.default(10 * MINUTE_MS),
+      })
+      .prefault({}),
+    shrink: z
+      .strictObject({
+        /** A unit goes after it was empty and unneeded for this long. */
+        idle: duration.default(5 * MINUTE_MS),
+        /** ... and only while the waiting work per processor is not above this. Absent: whatever waits. */
+        backlog: duration.optional(),
+      })
+      .prefault({}),
+    /** Length of a lease. */
+    term: duration.default(60 * MINUTE_MS),
+    /** The shortest extension worth asking for. Absent: 10 min, or the term if that is shorter. */
+    termMin: duration.optional(),
+    /** An extension is asked for when less than this share of the term is left. */
+    extendMargin: z.number().gt(0).lt(1).default(0.4),
+    /** Most units asked for in any minute; absent: no limit. */
+    startsPerMinute: z.int().min(1).optional(),
+    /** After a refusal: ask again after `first`, doubling up to `most`. */
+    retry: z
+      .strictObject({ first: duration.default(30_000), most: duration.default(10 * MINUTE_MS) })
+      .prefault({}),
+    /** After so many failures of one image in a row, one unit at a time, once per `retry.most`. */
+    breaker: z.int().min(1).default(10),
+    /** A node on which so many jobs in a row ended `within` of their start, while others work, is drained. */
+    blackHole: z
+      .strictObject({ jobs: z.int().min(2).default(8), within: duration.default(3000) })
+      .prefault({}),
+    /** From a change of a node to a look that is sure to show it; the batch system's capability. */
+    settle: duration.default(5000),
+    /** A node that is gone from the batch system, or silent, for this long is given up. */
+    missing: duration.default(2 * MINUTE_MS),
+    /** Whether free room on the admin's own nodes serves waiting jobs. `ignore` where those serve other queues. */
+    ownNodes: z.enum(['count', 'ignore']).default('count'),
+    /** The longest pause between two decisions. */
+    every: duration.default(10_000),
+  })
+  .superRefine((config, context) => {
+    const refuse = (path: string[], message: string): void =>
+      context.addIssue({ code: 'custom', path, message })
+    const { grow, shrink } = config
+    if (config.max < config.min) refuse(['max'], `max (${config.max}) must not be below min (${config.min})`)
+    if (grow.backlog !== undefined && shrink.backlog !== undefined && grow.backlog <= shrink.backlog)
+      refuse(
+        ['grow', 'backlog'],
+        'must be above shrink.backlog, or units would come and go for the same queue',
+      )
+    if (shrink.idle >= config.term)
+      refuse(
+        ['shrink', 'idle'],
+        'must be shorter than the term: a lease of idle units is not extended, so the hold would never end',
+      )
+    if (config.termMin !== undefined && config.termMin > config.term)
+      refuse(['termMin'], 'must not be longer than the term')
+    const termMin = config.termMin ?? config.term
+    if (Math.min(termMin, config.term) * config.extendMargin < 2 * config.every)
+      refuse(
+        [config.termMin === undefined ? 'term' : 'termMin'],
+        'is too short to be extended: its last part (extendMargin) must hold two decisions (every)',
+      )
+    if (config.every < 1) refuse(['every'], 'must be longer than nothing')
+    if (config.retry.first < 1000) refuse(['retry', 'first'], 'must be at least 1s')
+    if (config.retry.first > config.retry.most)
+      refuse(['retry', 'first'], 'must not be longer than retry.most')
+  })
+  .transform(({ termMin, ...config }) => ({
+    ...config,
+    termMin: termMin ?? Math.min(10 * MINUTE_MS, config.term),
+  }))
+
+export type GrocConfig = z.output<typeof grocConfig>

@@ -1,0 +1,234 @@
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
+import type { BatchPicture } from '../../../adapters/batch-system.ts'
+import type { GuestDecision, GuestFigures, GuestIntent, GuestView } from '../../controller.ts'
+import { few, some, span } from '../../sentence.ts'
+import type { GrocConfig } from './config.ts'
+import type { Demand, Shape } from './demand.ts'
+import { demandOf } from './demand.ts'
+import { notice } from './health.ts'
+import type { DrainCause, GrocMemory } from './memory.ts'
+import { backlogPerProcessor, ordersFor } from './orders.ts'
+import type { Packing } from './packing.ts'
+import { pack } from './packing.ts'
+import { answerRecalls } from './recall.ts'
+import { idleDrains, idleSince, leaves, releases, resumes, unfitDrains } from './shrink.ts'
+import type { Survey } from './survey.ts'
+import { compare, survey } from './survey.ts'
+import { askAt, blindExtensions, extensions, jobsAtRisk } from './terms.ts'
+
+/**
+ *   look ─▶ health ─▶ survey of the units ─▶ shapes of waiting jobs ─▶ packing
+ *                                                                        │
+ *          resume ◀─ what is spare and needed ──────────────────────────┤
+ *          drain  ◀─ what is unfit, recalled, or long unneeded ─────────┤
+ *          leave, release ◀─ what was seen drained and empty ───────────┤
+ *          extend ◀─ what works or is wanted ───────────────────────────┤
+ *          request ◀─ what is still missing ────────────────────────────┘
+ *
+ * Nothing is ever taken away or asked for on a look that may not be believed.
+ */
+export function decide(
+  view: GuestView<BatchPicture>,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): GuestDecision<GrocMemory> {
+  const doubt = doubtOf(view, now)
+  const picture = view.observation
+  if (picture === undefined || doubt !== undefined) return waitAndSee(view, memory, config, now, doubt ?? '')
+
+  const noticed = notice(view, picture, memory, config)
+  const ground = survey(view, picture, noticed, config, now)
+  const demand = demandOf(picture.jobs, ground.unit, config)
+  const packing = pack(demand.shapes, ground.bins, ground.unit, Math.max(0, config.max - ground.total))
+
+  const recall = answerRecalls(ground, noticed, now)
+  const recalled = new Set(recall.recalled)
+  const resumed = resumes(ground, packing.used, config).filter(
+    (intent) => intent.kind !== 'resume' || !recalled.has(intent.unitId),
+  )
+  const resumedIds = new Set(resumed.flatMap((intent) => (intent.kind === 'resume' ? [intent.unitId] : [])))
+  const unfit = unfitDrains(ground, noticed, config, now).filter(
+    ({ unitId }) => !resumedIds.has(unitId) && !recalled.has(unitId),
+  )
+  const idle = idleSince(ground, packing.used, noticed, picture.startedAt)
+  const backlogMs = backlogPerProcessor(demand, ground)
+  const mayShrink = config.shrink.backlog === undefined || backlogMs <= config.shrink.backlog
+  const taken = new Set([...recalled, ...unfit.map(({ unitId }) => unitId)])
+  const shrunk = mayShrink ? idleDrains(ground, idle, taken, picture.startedAt, config) : []
+
+  const going = new Set([...taken, ...shrunk.map(({ unitId }) => unitId)])
+  const wanted = new Set([...packing.used, ...keptForMin(ground, packing, going, config), ...resumedIds])
+  const extended = extensions(ground, wanted, going, recalled, config, now)
+  const orders = ordersFor(demand, packing, ground, view, noticed, config, now)
+
+  const intents: GuestIntent[] = [
+    ...resumed,
+    ...recall.drains,
+    ...[...unfit, ...shrunk].map(({ intent }) => intent),
+    ...leaves(ground, resumedIds, noticed, picture.startedAt, config),
+    ...releases(ground),
+    ...extended.map(({ intent }) => intent),
+    ...orders.intents,
+  ]
+  const drains: Record<string, DrainCause> = { ...noticed.drains }
+  for (const id of resumedIds) delete drains[id]
+  for (const { unitId, cause } of [...unfit, ...shrunk]) drains[unitId] = cause
+  for (const id of recalled) drains[id] = 'recall'
+  for (const { victims } of extended) for (const id of victims) drains[id] = 'victim'
+
+  const notes = [
+    ...blockedNotes(ground),
+    ...recall.notes,
+    ...jobsAtRisk(ground),
+    ...tooLargeNotes(demand, packing, ground, config),
+    ...orders.notes,
+    ...warningNotes(picture),
+  ]
+  return {
+    intents,
+    memory: { ...noticed, pressedSince: orders.pressedSince, idleSince: idle, drains },
+    reason: [summary(demand, packing, ground), ...notes].join(' '),
+    figures: figuresOf(demand, packing, ground, now),
+    againMs: again([...orders.wake, ...wakesOf(view, idle, config)], config, now),
+  }
+}
+
+function doubtOf(view: GuestView<BatchPicture>, now: Instant): string | undefined {
+  if (view.blind !== undefined)
+    return `looks have failed for ${span(now - view.blind.since)} (${view.blind.reason})`
+  if (view.observation === undefined) return 'there was no look at the batch system yet'
+  if (view.observation.trust === 'doubtful')
+    return `the look at the batch system may not be believed (${few(view.observation.warnings, 1) || 'nothing confirms its list of jobs'})`
+  return undefined
+}
+
+/** Keeps and extends what is held; shrinks nothing, asks for nothing. */
+function waitAndSee(
+  view: GuestView<BatchPicture>,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+  doubt: string,
+): GuestDecision<GrocMemory> {
+  const units = view.leases.flatMap(({ held }) => held)
+  const joined = units.filter(({ state }) => state === 'joined').length
+  const out = units.filter(({ state }) => state !== 'awaited' && state !== 'joining').length
+  const coming =
+    view.leases.reduce(
+      (sum, lease) => sum + (lease.state === 'closing' ? 0 : Math.max(lease.units, lease.held.length)),
+      0,
+    ) - out
+  return {
+    intents: blindExtensions(view.leases, doubt, config, now),
+    // What lasted "without a break" is broken: nobody knows what was in between.
+    memory: { ...memory, pressedSince: undefined, idleSince: {}, missingSince: {} },
+    reason: `Everything is kept and nothing asked for: ${doubt}.`,
+    figures: {
+      backlogJobs: 0,
+      unitsWanted: joined,
+      unitsJoined: joined,
+      unitsComing: Math.max(0, coming),
+      oldestWaitMs: 0,
+    },
+    againMs: again(wakesOf(view, {}, config), config, now),
+  }
+}
+
+/** Idle units that stay because of `min`: those whose leases last longest, so that the others may lapse. */
+function keptForMin(
+  ground: Survey,
+  packing: Packing,
+  going: ReadonlySet<string>,
+  config: GrocConfig,
+): readonly string[] {
+  const staying = ground.machines.filter(
+    ({ unit, standing }) => (standing === 'serving' || standing === 'coming') && !going.has(unit.id),
+  )
+  const working = staying.filter(
+    (machine) => packing.used.has(machine.unit.id) || (machine.node !== undefined && !machine.empty),
+  )
+  return staying
+    .filter((machine) => !working.includes(machine))
+    .sort((a, b) => (b.lease.term?.end ?? 0) - (a.lease.term?.end ?? 0) || compare(a.unit.id, b.unit.id))
+    .slice(0, Math.max(0, config.min - working.length))
+    .map(({ unit }) => unit.id)
+}
+
+function figuresOf(demand: Demand, packing: Packing, ground: Survey, now: Instant): GuestFigures {
+  return {
+    backlogJobs: demand.count,
+    unitsWanted: packing.wanted,
+    unitsJoined: ground.joined,
+    unitsComing: ground.coming,
+    oldestWaitMs: demand.oldest === undefined ? 0 : Math.max(0, now - demand.oldest),
+  }
+}
+
+function summary(demand: Demand, packing: Packing, ground: Survey): string {
+  const held = demand.heldCount === 0 ? '' : ` (${demand.heldCount} more are held)`
+  const units = `${some(ground.serving, 'unit')} serve${ground.serving === 1 ? 's' : ''}, ${ground.coming} coming, ${ground.spare} spare`
+  if (demand.count === 0) return `No job waits for a machine${held}; ${units}.`
+  return `${some(demand.count, 'job')} wait${demand.count === 1 ? 's' : ''} in ${some(demand.shapes.length, 'shape')}${held}; ${some(packing.wanted, 'unit')} would serve all at once; ${units}.`
+}
+
+function blockedNotes(ground: Survey): readonly string[] {
+  const blocked = ground.machines.filter(({ standing }) => standing === 'blocked')
+  if (blocked.length === 0) return []
+  return [
+    `${some(blocked.length, 'unit')} take${blocked.length === 1 ? 's' : ''} no work: ${few([...new Set(blocked.map(({ why }) => why))])}.`,
+  ]
+}
+
+function tooLargeNotes(
+  demand: Demand,
+  packing: Packing,
+  ground: Survey,
+  config: GrocConfig,
+): readonly string[] {
+  const { unit } = ground
+  const name = (shape: Shape): string => {
+    const more = shape.count > 1 ? ` and ${shape.count - 1} like it` : ''
+    return `job ${shape.jobs[0]?.id ?? ''}${more}`
+  }
+  const large = demand.tooLarge.map(
+    (shape) => `${name(shape)} (${some(shape.cpus, 'cpu')} and ${shape.memoryMiB} MiB per node)`,
+  )
+  const wide = [...packing.tooWide.keys()].map((shape) => `${name(shape)} (${shape.nodes} nodes)`)
+  return [
+    ...(large.length === 0
+      ? []
+      : [
+          `Not counted, for one unit has ${some(unit.cpus, 'cpu')} and ${unit.memoryMiB} MiB: ${few(large)}.`,
+        ]),
+    ...(wide.length === 0
+      ? []
+      : [`Not ordered, for max is ${config.max} and ${ground.total} are held or asked for: ${few(wide)}.`]),
+  ]
+}
+
+function warningNotes(picture: BatchPicture): readonly string[] {
+  return picture.warnings.length === 0
+    ? []
+    : [`The look has ${some(picture.warnings.length, 'warning')}: ${few(picture.warnings)}`]
+}
+
+/** Instants at which a hold or a margin runs out though nothing happens. */
+function wakesOf(
+  view: GuestView<BatchPicture>,
+  idle: Readonly<Record<string, Instant>>,
+  config: GrocConfig,
+): readonly Instant[] {
+  return [
+    ...Object.values(idle).map((since) => since + config.shrink.idle),
+    ...view.leases
+      .flatMap((lease) => [askAt(lease, config), lease.extendBy])
+      .filter((at) => at !== undefined),
+  ]
+}
+
+/** Something due already that did not happen is tried again at the usual pace, not in a circle. */
+function again(wake: readonly Instant[], config: GrocConfig, now: Instant): Millis {
+  const soonest = wake.reduce((least, at) => (at > now && at < least ? at : least), now + config.every)
+  return Math.max(1, Math.ceil(soonest - now))
+}

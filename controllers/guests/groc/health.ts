@@ -1,0 +1,119 @@
+import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
+import type { GuestView, HeldUnit } from '../../controller.ts'
+import type { GrocConfig } from './config.ts'
+import type { GrocMemory, QuickEnds } from './memory.ts'
+
+/**
+ * What a look tells of the nodes' health: nodes that are gone or silent, and nodes that swallow jobs (a full
+ * disk, a missing mount: every job that starts there ends at once, so the node is always free for the next).
+ * Forgets whatever is no longer held.
+ */
+export function notice(
+  view: GuestView<BatchPicture>,
+  picture: BatchPicture,
+  memory: GrocMemory,
+  config: GrocConfig,
+): GrocMemory {
+  const units = view.leases
+    .flatMap(({ held }) => held)
+    .filter(({ state }) => state !== 'left' && state !== 'lost')
+  const members = units.filter(({ state }) => state === 'joined' || state === 'draining')
+  const nodeOfUnit = new Map(
+    picture.nodes.flatMap((node) => (node.mark === undefined ? [] : [[node.mark.unitId, node]])),
+  )
+
+  const missingSince: Record<string, number> = {}
+  for (const unit of members) {
+    const told = picture.startedAt >= unit.since + config.settle
+    const known = memory.missingSince[unit.id]
+    if (!told) {
+      if (known !== undefined) missingSince[unit.id] = known
+    } else if (nodeOfUnit.get(unit.id)?.responding !== true)
+      missingSince[unit.id] = known ?? picture.startedAt
+  }
+
+  const quickEnds: Record<string, QuickEnds> = {}
+  const blackHoles = only(memory.blackHoles, units)
+  const ends = endsByNode(picture)
+  for (const unit of members) {
+    const before = memory.quickEnds[unit.id]
+    const after = countQuickEnds(before, ends.get(nodeOfUnit.get(unit.id)?.name ?? '') ?? [], unit, config)
+    if (after === undefined) continue
+    quickEnds[unit.id] = after
+    const swallows = after.inRow >= config.blackHole.jobs && othersWork(picture, unit.name, after, config)
+    if (swallows) blackHoles[unit.id] ??= picture.at
+  }
+  return {
+    pressedSince: memory.pressedSince,
+    idleSince: memory.idleSince,
+    missingSince,
+    drains: only(memory.drains, units),
+    quickEnds,
+    blackHoles,
+  }
+}
+
+const only = <Value>(
+  record: Readonly<Record<string, Value>>,
+  units: readonly HeldUnit[],
+): Record<string, Value> =>
+  Object.fromEntries(
+    units.flatMap(({ id }): [string, Value][] => {
+      const value = record[id]
+      return value === undefined ? [] : [[id, value]]
+    }),
+  )
+
+type EndedJob = Job & { readonly startedAt: number; readonly endedAt: number }
+
+const hasEnded = (job: Job): job is EndedJob =>
+  job.state === 'ended' && job.startedAt !== undefined && job.endedAt !== undefined
+
+/** Single-node jobs only: of a wide one nobody can tell which of its nodes made it fail. Oldest end first. */
+function endsByNode(picture: BatchPicture): ReadonlyMap<string, readonly EndedJob[]> {
+  const byNode = new Map<string, EndedJob[]>()
+  for (const job of picture.jobs) {
+    const [node, ...others] = job.nodeNames
+    if (!hasEnded(job) || node === undefined || others.length > 0) continue
+    const ofNode = byNode.get(node)
+    if (ofNode === undefined) byNode.set(node, [job])
+    else ofNode.push(job)
+  }
+  for (const ofNode of byNode.values()) ofNode.sort((a, b) => a.endedAt - b.endedAt)
+  return byNode
+}
+
+/** Ended jobs stay listed for a while, so each is counted once, by the instant and the names of the last ones. */
+function countQuickEnds(
+  before: QuickEnds | undefined,
+  ends: readonly EndedJob[],
+  unit: HeldUnit,
+  config: GrocConfig,
+): QuickEnds | undefined {
+  let count = before
+  for (const job of ends) {
+    // An earlier machine may have had the same node name.
+    if (job.startedAt < (unit.joinedAt ?? unit.since)) continue
+    if (count !== undefined && job.endedAt < count.lastAt) continue
+    if (count !== undefined && job.endedAt === count.lastAt && count.lastJobs.includes(job.id)) continue
+    const quick = job.endedAt - job.startedAt <= config.blackHole.within
+    const inRow = quick ? (count?.inRow ?? 0) + 1 : 0
+    count = {
+      inRow,
+      since: inRow <= 1 || count === undefined ? job.startedAt : count.since,
+      lastAt: job.endedAt,
+      lastJobs: count?.lastAt === job.endedAt ? [...count.lastJobs, job.id] : [job.id],
+    }
+  }
+  return count
+}
+
+/** Short jobs are no crime: a node is suspicious only while jobs on other nodes last longer. */
+function othersWork(picture: BatchPicture, nodeName: string, row: QuickEnds, config: GrocConfig): boolean {
+  return picture.jobs.some((job) => {
+    if (job.startedAt === undefined || job.nodeNames.length === 0 || job.nodeNames.includes(nodeName))
+      return false
+    const until = job.state === 'ended' ? job.endedAt : picture.at
+    return until !== undefined && until >= row.since && until - job.startedAt > config.blackHole.within
+  })
+}

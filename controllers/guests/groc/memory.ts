@@ -1,0 +1,40 @@
+import type { Instant } from '../../../actors/runtime/clock.ts'
+
+/**
+ * Why it drained a unit. `idle` may be taken back as long as the unit is there; `recall` holds as long as
+ * the recall does; a `victim` was named in an extension and goes at the old end, whatever comes.
+ */
+export type DrainCause = 'idle' | 'unfit' | 'lapse' | 'recall' | 'victim'
+
+/** Jobs that ended right after their start on one node, one after another. */
+export interface QuickEnds {
+  readonly inRow: number
+  /** The first of the row ended then. */
+  readonly since: Instant
+  /** The last end that was counted, and the jobs that ended at that very instant. */
+  readonly lastAt: Instant
+  readonly lastJobs: readonly string[]
+}
+
+/** What it carries from one decision to the next; plain JSON, only about units that are still held. */
+export interface GrocMemory {
+  /** Since when a grow threshold has been exceeded without a break. */
+  readonly pressedSince: Instant | undefined
+  /** By unit: begin of the first look of an unbroken row that showed it empty and unneeded. */
+  readonly idleSince: Readonly<Record<string, Instant>>
+  /** By unit: begin of the first look of an unbroken row that did not show its node answering. */
+  readonly missingSince: Readonly<Record<string, Instant>>
+  readonly drains: Readonly<Record<string, DrainCause>>
+  readonly quickEnds: Readonly<Record<string, QuickEnds>>
+  /** By unit: when it was found to swallow jobs. */
+  readonly blackHoles: Readonly<Record<string, Instant>>
+}
+
+export const firstMemory: GrocMemory = {
+  pressedSince: undefined,
+  idleSince: {},
+  missingSince: {},
+  drains: {},
+  quickEnds: {},
+  blackHoles: {},
+}

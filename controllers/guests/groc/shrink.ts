@@ -1,0 +1,223 @@
+import type { Instant } from '../../../actors/runtime/clock.ts'
+import type { GuestIntent } from '../../controller.ts'
+import { hour, some, span } from '../../sentence.ts'
+import type { GrocConfig } from './config.ts'
+import type { DrainCause, GrocMemory } from './memory.ts'
+import type { Machine, Survey } from './survey.ts'
+import { compare } from './survey.ts'
+
+/**
+ * The way of a unit out of the middleware, one step per decision:
+ *
+ *   serving ──idle long enough, unneeded, more than min left──▶ drain
+ *      ▲                                                          │
+ *      └───────── resume ◀──needed again── draining ◀─────────────┘
+ *                                             │ a look that began after the drain + settle
+ *                                             ▼ shows our drain and no work
+ *                                           leave ──all units of the lease out──▶ release
+ *
+ * A job that slips in between drain and look simply runs to its end: the unit is not empty, so it stays.
+ */
+
+/** Since when each empty, unneeded unit has been seen so without a break. */
+export function idleSince(
+  survey: Survey,
+  used: ReadonlySet<string>,
+  memory: GrocMemory,
+  lookedAt: Instant,
+): Readonly<Record<string, Instant>> {
+  const since: Record<string, Instant> = {}
+  for (const { unit, standing, empty, seen } of survey.machines) {
+    if (unit.state !== 'joined' || used.has(unit.id)) continue
+    const known = memory.idleSince[unit.id]
+    if (!seen && known !== undefined) since[unit.id] = known
+    else if (seen && empty && (standing === 'serving' || standing === 'spare'))
+      since[unit.id] = known ?? lookedAt
+  }
+  return since
+}
+
+/** Spare units that waiting jobs, or `min`, want back; cheaper and faster than any order. */
+export function resumes(
+  survey: Survey,
+  used: ReadonlySet<string>,
+  config: GrocConfig,
+): readonly GuestIntent[] {
+  const spare = survey.machines.filter(({ standing }) => standing === 'spare')
+  const needed = spare.filter(({ unit }) => used.has(unit.id))
+  const short = config.min - survey.serving - survey.coming - needed.length
+  const kept = spare.filter((machine) => !needed.includes(machine)).slice(0, Math.max(0, short))
+  return [
+    ...needed.map(({ unit }) => resume(unit.id, `${unit.name} is needed again by waiting jobs`)),
+    ...kept.map(({ unit }) =>
+      resume(unit.id, `${unit.name} stays: only ${survey.serving} of at least ${config.min} serve`),
+    ),
+  ]
+}
+
+const resume = (unitId: string, reason: string): GuestIntent => ({ kind: 'resume', unitId, reason })
+
+export interface Drain {
+  readonly intent: GuestIntent
+  readonly unitId: string
+  readonly cause: DrainCause
+}
+
+/** Units that are to take no more work, whatever waits; and drains that did not take hold. */
+export function unfitDrains(
+  survey: Survey,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): readonly Drain[] {
+  return survey.machines.flatMap((machine): Drain[] => {
+    const { unit, node, drainAs, why } = machine
+    if (unit.state === 'joined' && drainAs !== undefined)
+      return [drain(machine, drainAs, `${unit.name} takes no more work: ${why}`)]
+    const silentSince = memory.missingSince[unit.id]
+    if (
+      unit.state === 'joined' &&
+      node !== undefined &&
+      machine.empty &&
+      silentSince !== undefined &&
+      now - silentSince >= config.missing &&
+      node.drained === 'no'
+    )
+      return [
+        drain(
+          machine,
+          'unfit',
+          `${unit.name} has not answered for ${span(now - silentSince)} and has no work`,
+        ),
+      ]
+    if (unit.state === 'draining' && node?.drained === 'no')
+      return [
+        drain(
+          machine,
+          memory.drains[unit.id] ?? 'idle',
+          `${unit.name} was to be drained, and a look begun later shows it is not`,
+        ),
+      ]
+    return []
+  })
+}
+
+/** Idle units beyond `min`, whole leases first: a lease is given back only when all its units are. */
+export function idleDrains(
+  survey: Survey,
+  idle: Readonly<Record<string, Instant>>,
+  taken: ReadonlySet<string>,
+  lookedAt: Instant,
+  config: GrocConfig,
+): readonly Drain[] {
+  const ready = survey.machines.filter(({ unit, standing }) => {
+    const since = idle[unit.id]
+    return (
+      standing === 'serving' &&
+      since !== undefined &&
+      !taken.has(unit.id) &&
+      lookedAt - since >= config.shrink.idle
+    )
+  })
+  let spareCount =
+    survey.serving -
+    survey.machines.filter(({ unit, standing }) => standing === 'serving' && taken.has(unit.id)).length -
+    config.min
+  const readyIds = new Set(ready.map(({ unit }) => unit.id))
+  const groups = [...survey.byLease.values()]
+    .map((machines) => ({
+      ready: machines
+        .filter(({ unit }) => readyIds.has(unit.id))
+        .sort((a, b) => compare(a.unit.id, b.unit.id)),
+      whole: machines.every(
+        (machine) =>
+          readyIds.has(machine.unit.id) ||
+          machine.standing === 'gone' ||
+          (machine.unit.state === 'draining' && machine.empty),
+      ),
+      end: machines[0]?.lease.term?.end ?? 0,
+      id: machines[0]?.lease.id ?? '',
+    }))
+    .filter(({ ready }) => ready.length > 0)
+    .sort((a, b) => Number(b.whole) - Number(a.whole) || a.end - b.end || compare(a.id, b.id))
+  const drains: Drain[] = []
+  // First the leases that can go as a whole; then, with what is left of the allowance, parts of leases.
+  const fits = (group: (typeof groups)[number]): boolean => group.whole && group.ready.length <= spareCount
+  const take = (machines: readonly Machine[]): void => {
+    for (const machine of machines.slice(0, Math.max(0, spareCount))) {
+      spareCount -= 1
+      const idleMs = lookedAt - (idle[machine.unit.id] ?? lookedAt)
+      drains.push(
+        drain(
+          machine,
+          'idle',
+          `${machine.unit.name} has been empty and unneeded for ${span(idleMs)} (shrink.idle ${span(config.shrink.idle)}); ${some(survey.serving - drains.length - 1, 'other unit')} serve, min ${config.min}`,
+        ),
+      )
+    }
+  }
+  const whole = groups.filter((group) => {
+    if (!fits(group)) return false
+    take(group.ready)
+    return true
+  })
+  for (const group of groups) if (!whole.includes(group)) take(group.ready)
+  return drains
+}
+
+const drain = ({ unit }: Machine, cause: DrainCause, reason: string): Drain => ({
+  unitId: unit.id,
+  cause,
+  intent: { kind: 'drain', unitId: unit.id, reason },
+})
+
+/** Units that a late enough look shows drained by us and without work, or does not show at all. */
+export function leaves(
+  survey: Survey,
+  resumed: ReadonlySet<string>,
+  memory: GrocMemory,
+  lookedAt: Instant,
+  config: GrocConfig,
+): readonly GuestIntent[] {
+  return survey.machines.flatMap((machine): GuestIntent[] => {
+    const { unit, node, seen } = machine
+    if (!seen || resumed.has(unit.id) || (unit.state !== 'joined' && unit.state !== 'draining')) return []
+    const goneSince = memory.missingSince[unit.id]
+    if (node === undefined)
+      return goneSince !== undefined && lookedAt - goneSince >= config.missing
+        ? [
+            {
+              kind: 'leave',
+              unitId: unit.id,
+              reason: `the batch system has not known node ${unit.name} for ${span(lookedAt - goneSince)}`,
+            },
+          ]
+        : []
+    if (unit.state === 'draining' && node.drained === 'ours' && machine.empty)
+      return [
+        {
+          kind: 'leave',
+          unitId: unit.id,
+          reason: `${unit.name} was drained at ${hour(unit.since)} and the look of ${hour(lookedAt)} shows no work on it`,
+        },
+      ]
+    return []
+  })
+}
+
+/** Leases of which nothing is left in the middleware and nothing will come. */
+export function releases(survey: Survey): readonly GuestIntent[] {
+  return [...survey.byLease].flatMap(([leaseId, machines]): GuestIntent[] => {
+    const state = machines[0]?.lease.state
+    if (state === undefined || state === 'closing' || (survey.unnamed.get(leaseId) ?? 0) > 0) return []
+    if (!machines.every(({ unit }) => unit.state === 'left' || unit.state === 'lost')) return []
+    const lost = machines.filter(({ unit }) => unit.state === 'lost').length
+    return [
+      {
+        kind: 'release',
+        leaseId,
+        reason: `all ${some(machines.length, 'unit')} of the lease are out of the batch system${lost === 0 ? '' : `, ${lost} of them lost`}`,
+      },
+    ]
+  })
+}

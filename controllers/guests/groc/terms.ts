@@ -1,0 +1,120 @@
+import { lengthMs } from '../../../actors/leases/term.ts'
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
+import type { GuestIntent, HeldLease } from '../../controller.ts'
+import { few, hour, some, span } from '../../sentence.ts'
+import type { GrocConfig } from './config.ts'
+import { endOf } from './recall.ts'
+import type { Machine, Survey } from './survey.ts'
+
+/**
+ *   |────────────── term ──────────────|end
+ *            |─ extendMargin ─|─────────|
+ *            ask              extendBy: too late; its units are drained and it lapses
+ */
+
+/** When the next extension is to be asked for; undefined if it cannot be. */
+export function askAt(lease: HeldLease, config: GrocConfig): Instant | undefined {
+  if (lease.state !== 'active' || lease.term === undefined || lease.extending) return undefined
+  const byMargin =
+    lease.term.end - Math.floor(config.extendMargin * Math.min(config.term, lengthMs(lease.term)))
+  const byCutOff = lease.extendBy === undefined ? byMargin : lease.extendBy - 2 * config.every
+  const at = Math.min(byMargin, byCutOff)
+  return lease.extendRefused === undefined ? at : Math.max(at, lease.extendRefused.at + config.retry.first)
+}
+
+export interface Extension {
+  readonly intent: GuestIntent
+  readonly victims: readonly string[]
+}
+
+/** Extends leases with work or wanted units, without the units that are on their way out. */
+export function extensions(
+  survey: Survey,
+  wanted: ReadonlySet<string>,
+  going: ReadonlySet<string>,
+  recalled: ReadonlySet<string>,
+  config: GrocConfig,
+  now: Instant,
+): readonly Extension[] {
+  return [...survey.byLease].flatMap(([leaseId, machines]): Extension[] => {
+    const lease = machines[0]?.lease
+    if (lease?.term === undefined || !isDue(lease, config, now)) return []
+    const stays = machines.filter((machine) => machine.standing !== 'gone' && !recalled.has(machine.unit.id))
+    const busy = stays.filter(({ node, empty }) => node !== undefined && !empty)
+    const needed = stays.filter((machine) => wanted.has(machine.unit.id) && !busy.includes(machine))
+    const unnamedWanted = unnamedIds(leaseId, survey).some((id) => wanted.has(id))
+    if (busy.length === 0 && needed.length === 0 && !unnamedWanted) return []
+    const victims = machines
+      .filter((machine) => !busy.includes(machine) && !needed.includes(machine))
+      .filter(
+        ({ unit, standing }) =>
+          standing === 'gone' ||
+          standing === 'blocked' ||
+          unit.state === 'draining' ||
+          going.has(unit.id) ||
+          recalled.has(unit.id),
+      )
+      .map(({ unit }) => unit.id)
+    const durationMs =
+      needed.length > 0 || unnamedWanted ? config.term : lengthFor(busy, lease.term.end, survey, config)
+    const reason = `lease ${leaseId} ends at ${hour(lease.term.end)}: ${some(busy.length, 'unit')} with work, ${some(needed.length, 'unit')} wanted, ${victims.length} given back; for another ${span(durationMs)}`
+    return [{ victims, intent: { kind: 'extend', leaseId, durationMs, victims, reason } }]
+  })
+}
+
+/** While nothing may be judged by a look, whatever is held is kept as it is. */
+export function blindExtensions(
+  leases: readonly HeldLease[],
+  why: string,
+  config: GrocConfig,
+  now: Instant,
+): readonly GuestIntent[] {
+  return leases.flatMap((lease): GuestIntent[] => {
+    if (lease.term === undefined || !isDue(lease, config, now)) return []
+    const out = lease.held.filter(({ state }) => state === 'left' || state === 'lost')
+    if (out.length >= Math.max(lease.units, lease.held.length)) return []
+    const reason = `lease ${lease.id} ends at ${hour(lease.term.end)} and is kept as it is: ${why}`
+    return [
+      {
+        kind: 'extend',
+        leaseId: lease.id,
+        durationMs: config.term,
+        victims: out.map(({ id }) => id),
+        reason,
+      },
+    ]
+  })
+}
+
+/** Jobs on leases that cannot be extended and that may outlast them, a sentence per lease. */
+export function jobsAtRisk(survey: Survey): readonly string[] {
+  return [...survey.byLease].flatMap(([leaseId, machines]): string[] => {
+    const lease = machines[0]?.lease
+    if (lease?.term === undefined || lease.extendRefused === undefined) return []
+    const { end } = lease.term
+    const atRisk = machines.flatMap(({ node }) => (node?.jobs ?? []).filter((id) => endOf(id, survey) > end))
+    const owners = atRisk.map((id) => `${id} of ${survey.running.get(id)?.user ?? 'an unknown user'}`)
+    return atRisk.length === 0
+      ? []
+      : [
+          `Lease ${leaseId} ends at ${hour(end)}, its extension was refused, and ${some(atRisk.length, 'job')} may outlast it: ${few(owners)}.`,
+        ]
+  })
+}
+
+export const unnamedIds = (leaseId: string, survey: Survey): readonly string[] =>
+  Array.from({ length: survey.unnamed.get(leaseId) ?? 0 }, (_, i) => `${leaseId}#${i + 1}`)
+
+function isDue(lease: HeldLease, config: GrocConfig, now: Instant): boolean {
+  const at = askAt(lease, config)
+  return at !== undefined && now >= at && (lease.extendBy === undefined || now <= lease.extendBy)
+}
+
+/** As long as the work there may still last, in the bounds of `termMin` and `term`; jobs without limit need a whole term. */
+function lengthFor(busy: readonly Machine[], end: Instant, survey: Survey, config: GrocConfig): Millis {
+  const ends = busy.flatMap(({ node }) =>
+    node?.jobs.length === 0 ? [Number.POSITIVE_INFINITY] : (node?.jobs ?? []).map((id) => endOf(id, survey)),
+  )
+  const latest = ends.reduce((a, b) => Math.max(a, b), end)
+  return Math.min(config.term, Math.max(config.termMin, latest - end))
+}
