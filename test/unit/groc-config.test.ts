@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest'
+import { grocConfig } from '../../controllers/guests/groc/config.ts'
+
+const least = { type: 'small', unit: { cpus: 2, memoryMiB: 2048 }, max: 8 }
+
+const complaints = (over: Record<string, unknown>): readonly string[] => {
+  const { success, error } = grocConfig.safeParse({ ...least, ...over })
+  return success ? [] : error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+}
+
+describe('the configuration of GROC', () => {
+  test('type, unit and max are enough', () => {
+    expect(grocConfig.parse(least)).toMatchObject({
+      min: 0,
+      step: 4,
+      grow: { wait: 15_000, sustain: 0 },
+      shrink: { idle: 300_000 },
+      term: 3_600_000,
+      termMin: 600_000,
+      retry: { first: 30_000, most: 600_000 },
+    })
+  })
+
+  test('a term shorter than ten minutes shortens the least extension', () => {
+    expect(grocConfig.parse({ ...least, term: '6m' }).termMin).toBe(360_000)
+  })
+
+  test.each([
+    ['an unknown key', { growth: {} }, /^: .*growth/],
+    ['a duration without a unit', { term: '60' }, /^term: expected a duration/],
+    ['max below min', { min: 9 }, /^max: max \(8\) must not be below min \(9\)/],
+    ['a step of nothing', { step: 0 }, /^step: /],
+    [
+      'thresholds that cross',
+      { grow: { backlog: '5m' }, shrink: { backlog: '5m' } },
+      /^grow\.backlog: must be above/,
+    ],
+    ['an idle hold as long as the term', { shrink: { idle: '1h' } }, /^shrink\.idle: must be shorter/],
+    ['a least extension longer than the term', { termMin: '2h' }, /^termMin: must not be longer/],
+    [
+      'a term too short to be extended',
+      { term: '40s', shrink: { idle: '10s' } },
+      /^term: is too short to be extended/,
+    ],
+    [
+      'a least extension too short to be extended',
+      { termMin: '40s' },
+      /^termMin: is too short to be extended/,
+    ],
+    ['pauses that shrink', { retry: { first: '20m' } }, /^retry\.first: must not be longer/],
+    ['no pause at all', { every: '0s' }, /^every: /],
+  ])('refuses %s, by its path', (_, over, complaint) => {
+    expect(complaints(over).join('\n')).toMatch(complaint)
+  })
+})

@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest'
+import type { BatchPicture } from '../../adapters/batch-system.ts'
+import type { GuestView } from '../../controllers/controller.ts'
+import type { GrocConfig } from '../../controllers/guests/groc/config.ts'
+import { groc } from '../../controllers/guests/groc/groc.ts'
+import {
+  configOf,
+  drainedNode,
+  jobOf,
+  jobsOf,
+  leaseOf,
+  MINUTE,
+  nodeOf,
+  refusalOf,
+  runningOn,
+  SECOND,
+  T0,
+  unitOf,
+  viewOf,
+} from './groc-world.ts'
+
+const say = (
+  view: GuestView<BatchPicture>,
+  jobId = '1',
+  config: GrocConfig = configOf(),
+  now = T0,
+): string | undefined => groc.explainJob(jobId, view, config, now)?.join(' ')
+
+describe('why is there no node for my job', () => {
+  test('an unknown job is unknown', () => {
+    expect(say(viewOf([]), 'nobody')).toBeUndefined()
+  })
+
+  test('a running job is told where', () => {
+    expect(say(viewOf([], { jobs: [runningOn('1', 'u1')] }))).toBe(
+      'Job 1 of ada is running on node-u1 since 2026-03-02T07:50:00Z.',
+    )
+  })
+
+  test('a held job is not counted, in the batch system’s own word', () => {
+    expect(say(viewOf([], { jobs: [jobOf('1', { state: 'held', vendorReason: 'Dependency' })] }))).toContain(
+      'is not counted: it is held (the batch system says “Dependency”)',
+    )
+  })
+
+  test('a job of another queue, and one larger than a unit, are not counted', () => {
+    expect(say(viewOf([], { jobs: jobsOf(1) }), '1', configOf({ queues: ['grid'] }))).toContain(
+      'queue batch is not one of those',
+    )
+    expect(say(viewOf([], { jobs: jobsOf(1, { cpusPerNode: 64 }) }))).toContain(
+      'one unit of small has only 4 cpus',
+    )
+  })
+
+  test('each of several equal jobs is told its own machine: there, spare, coming, or still to be asked for', () => {
+    const leases = [
+      leaseOf('l1', [unitOf('u1')]),
+      leaseOf('l2', [unitOf('u2', { state: 'draining' })]),
+      leaseOf('l3', [unitOf('u3', { state: 'awaited' })]),
+      leaseOf('l4', [], { state: 'requested', units: 1, term: undefined }),
+    ]
+    const jobs = jobsOf(5).map((job, i) => ({ ...job, submittedAt: T0 - MINUTE + i }))
+    const view = viewOf(leases, { nodes: [nodeOf('u1'), drainedNode('u2')], jobs })
+    expect(say(view, '1')).toContain('There is room for it on node-u1 (lease l1, joined)')
+    expect(say(view, '2')).toContain('node-u2 (lease l2, draining) will take work again for it')
+    expect(say(view, '3')).toContain('It is to be served by node-u3 (lease l3, awaited)')
+    expect(say(view, '4')).toContain('It is to be served by an ordered unit of lease l4')
+    expect(say(view, '5')).toContain(
+      'It needs a further unit, shared with jobs like it. That is asked for with the next decision.',
+    )
+  })
+
+  test('a wide job is told all its nodes, and what is missing', () => {
+    const view = viewOf([leaseOf('l1', [unitOf('u1')])], {
+      nodes: [nodeOf('u1')],
+      jobs: [jobOf('1', { nodes: 3 })],
+    })
+    expect(say(view)).toContain('There is room for it on node-u1')
+    expect(say(view)).toContain('It needs 2 units of its own, all or none.')
+    expect(say(view, '1', configOf({ max: 2 }))).toContain('max is 2, and 1 are held or asked for')
+  })
+
+  test('what blocks an order is said: hold, max, the threshold, refusals, failures, failing looks', () => {
+    const jobs = jobsOf(1)
+    expect(say(viewOf([], { jobs }, { hold: 'frozen' }))).toContain('nothing may be asked for: frozen')
+    expect(say(viewOf([], { jobs }), '1', configOf({ grow: { wait: '15s' } }), T0 + 5 * SECOND)).toContain(
+      '15 s, in 10 s',
+    )
+    expect(say(viewOf([], { jobs }, { refusals: [refusalOf('l1', T0)] }))).toContain(
+      'the next ask is at 2026-03-02T08:00:30Z',
+    )
+    const failures = [0, 1].map((i) => refusalOf(`l${i}`, T0 - i * MINUTE, { by: 'site', reason: 'no boot' }))
+    expect(say(viewOf([], { jobs }, { refusals: failures }))).toContain('2 failures in a row of image debian')
+    expect(say(viewOf([], { jobs }, { blind: { since: T0, reason: 'no answer' } }))).toContain(
+      'looks have failed since',
+    )
+  })
+})
