@@ -1,0 +1,321 @@
+import { spawn } from 'node:child_process'
+import { mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { type Clock, type Millis, sleep, systemClock } from '../../actors/runtime/clock.ts'
+import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import type { NodeMark } from '../batch-system.ts'
+import { type Agent, type BatchCore, type BatchSettings, batchCore } from './batch-core.ts'
+import { picture } from './batch-picture.ts'
+import type { JobOrder, PartReport } from './batch-records.ts'
+import { batchStore } from './batch-store.ts'
+import { writeDurably } from './durable-file.ts'
+import { asFields, count, type Fields, list, optional, text, textRecord, texts, yesNo } from './fields.ts'
+import { type Caller, checkSocketPath, dial, type Listener, listen } from './wire.ts'
+
+/**
+ * The embedded batch system's server, a process of its own: `node adapters/embedded/batch-server.ts --dir D`.
+ * It outlives whoever started it, ends by SIGTERM, and ends by itself when its folder is taken away.
+ *
+ *   D/settings.json   epilog and its time limit      D/batch.db    jobs and nodes
+ *   D/sock            the socket, mode 0600          D/server.log  what it had to complain about
+ */
+
+const PROTOCOL = 'sublet-batch-1'
+const CALLERS_MAX = 1_000
+const FOLDER_CHECK_MS = 1_000
+const LOG_BYTES_MAX = 1024 * 1024
+const STARTING_MS_MAX = 15_000
+const ENDING_MS_MAX = 15_000
+const POLL_MS = 10
+
+export const batchSocketIn = (dir: string): string => join(dir, 'sock')
+
+export interface RunningBatchServer {
+  readonly pid: number
+  readonly socket: string
+}
+
+export interface BatchServerOptions {
+  /** A shell command that runs on each node of a job after it. */
+  readonly epilog?: string
+  /** Default five minutes. */
+  readonly epilogMsMax?: Millis
+}
+
+/** Starts the server of this folder in the background, or finds the one that runs. */
+export async function spawnBatchServer(
+  dir: string,
+  options: BatchServerOptions,
+  clock: Clock,
+): Promise<RunningBatchServer> {
+  const found = await runningBatchServer(dir, clock)
+  if (found !== undefined) return found
+  checkSocketPath(batchSocketIn(dir))
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  writeDurably(join(dir, 'settings.json'), {
+    epilog: options.epilog ?? null,
+    epilogMsMax: options.epilogMsMax ?? 300_000,
+  } satisfies BatchSettings)
+  const log = join(dir, 'server.log')
+  const tooLong = (statSync(log, { throwIfNoEntry: false })?.size ?? 0) > LOG_BYTES_MAX
+  const output = openSync(log, tooLong ? 'w' : 'a', 0o600)
+  const child = spawn(process.execPath, [import.meta.filename, '--dir', resolve(dir)], {
+    detached: true,
+    stdio: ['ignore', output, output],
+    cwd: dir,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME },
+  })
+  child.unref()
+  const end = clock.monotonic() + STARTING_MS_MAX
+  while (clock.monotonic() < end) {
+    const running = await runningBatchServer(dir, clock)
+    if (running !== undefined) return running
+    // Another may have won the race for the folder, so an exit alone proves nothing.
+    await sleep(clock, POLL_MS)
+  }
+  const why = readFileSync(log, 'utf8').trimEnd().split('\n').at(-1)
+  throw new SubletError('middleware-unreachable', `The batch server of ${dir} did not start: ${why}`)
+}
+
+/** Ends the server in good order; its jobs go on. Resolves when the process is gone; absence is success. */
+export async function endBatchServer(dir: string, clock: Clock): Promise<void> {
+  const running = await runningBatchServer(dir, clock)
+  if (running === undefined) return
+  process.kill(running.pid, 'SIGTERM')
+  const end = clock.monotonic() + ENDING_MS_MAX
+  while (isThere(running.pid)) {
+    if (clock.monotonic() > end)
+      throw new SubletError('middleware-refused', `The batch server ${running.pid} of ${dir} does not end.`)
+    await sleep(clock, POLL_MS)
+  }
+}
+
+async function runningBatchServer(dir: string, clock: Clock): Promise<RunningBatchServer | undefined> {
+  const socket = batchSocketIn(dir)
+  if (statSync(socket, { throwIfNoEntry: false }) === undefined) return undefined
+  const who = 'The batch server'
+  const channel = await dial(socket, { clock, who, code: 'middleware-unreachable', timeoutMs: 2_000 }).catch(
+    (error) => {
+      // A socket whose server was killed refuses; whoever starts next replaces it.
+      if (error instanceof SubletError && error.code === 'middleware-unreachable') return undefined
+      throw error
+    },
+  )
+  if (channel === undefined) return undefined
+  try {
+    const hello = asFields('hello', await channel.ask('hello', {}, { timeoutMs: 5_000 }))
+    return { pid: count(hello, 'pid'), socket }
+  } finally {
+    channel.hangUp()
+  }
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '')[0] !== 'Z'
+  } catch {
+    // ESRCH, or it ended between the two questions: both mean that it is gone.
+    return false
+  }
+}
+
+// ── the daemon ──────────────────────────────────────────────────────────────────────────────────────
+
+/** What a caller may ask. Each answer leaves only after what it changed is on the disk. */
+function asks(
+  core: BatchCore,
+  clock: Clock,
+  watchers: Set<Caller>,
+): Record<string, (body: Fields, caller: Caller, signal: AbortSignal) => unknown> {
+  let seat: { readonly owner: string; readonly caller: Caller } | undefined
+  const agentNames = new Map<number, string>()
+  const nameOf = (caller: Caller): string => {
+    const name = agentNames.get(caller.number)
+    if (name === undefined || !core.isAgentOf(name, agentOf(caller)))
+      throw new SubletError('unknown-id', 'This connection is not that of a registered node.')
+    return name
+  }
+  return {
+    hello: () => ({ protocol: PROTOCOL, pid: process.pid }),
+    observe: () => picture(core, clock.now()),
+    records: () => [...core.jobs()],
+    watch: (_body, caller) => {
+      watchers.add(caller)
+      caller.gone.addEventListener('abort', () => watchers.delete(caller))
+    },
+    claim: (body, caller) => {
+      const owner = text(body, 'owner')
+      if (seat !== undefined && seat.caller.number !== caller.number)
+        throw new SubletError('already-running', `The pool is driven by “${seat.owner}” already.`)
+      seat = { owner, caller }
+      caller.gone.addEventListener('abort', () => {
+        if (seat?.caller.number === caller.number) seat = undefined
+      })
+    },
+
+    submit: (body) =>
+      core.submit(readOrder(body), { held: yesNo(body, 'held'), tasks: count(body, 'tasks') }),
+    cancel: (body) => core.cancel(text(body, 'id')),
+    hold: (body) => core.hold(text(body, 'id'), true),
+    release: (body) => core.hold(text(body, 'id'), false),
+    'admin-drain': (body) => core.adminDrain(text(body, 'name'), text(body, 'reason')),
+    'admin-resume': (body) => core.adminResume(text(body, 'name')),
+    'admin-delete': (body) => core.adminDelete(text(body, 'name'), yesNo(body, 'lost')),
+
+    expect: (body, _caller, signal) =>
+      core.expect(
+        {
+          name: text(body, 'name'),
+          address: text(body, 'address'),
+          mark: readMark(asFields('mark', body.mark)),
+          cpus: count(body, 'cpus'),
+          memoryMiB: count(body, 'memoryMiB'),
+        },
+        signal,
+      ),
+    drain: (body) =>
+      core.drain(text(body, 'name'), readMark(asFields('mark', body.mark)), text(body, 'reason')),
+    resume: (body) => core.resume(text(body, 'name'), readMark(asFields('mark', body.mark))),
+    remove: (body) =>
+      core.remove(text(body, 'name'), readMark(asFields('mark', body.mark)), yesNo(body, 'lost')),
+    requeue: (body) => core.requeue(texts(body, 'ids'), text(body, 'reason')),
+
+    register: (body, caller) => {
+      const name = text(body, 'name')
+      core.register(agentOf(caller), {
+        name,
+        mark: body.mark === null ? null : readMark(asFields('mark', body.mark)),
+        address: text(body, 'address'),
+        cpus: count(body, 'cpus'),
+        memoryMiB: count(body, 'memoryMiB'),
+        parts: list(body, 'parts', readReport),
+      })
+      agentNames.set(caller.number, name)
+      caller.gone.addEventListener('abort', () => {
+        agentNames.delete(caller.number)
+        core.agentGone(name, agentOf(caller))
+      })
+    },
+    report: (body, caller) => core.report(nameOf(caller), readReport(body)),
+    beat: (_body, caller) => core.beat(nameOf(caller)),
+    bye: (body, caller) => core.bye(nameOf(caller), agentOf(caller), list(body, 'parts', readReport)),
+  }
+}
+
+const agentOf = ({ number, tell, hangUp }: Caller): Agent => ({ number, tell, hangUp })
+
+const readMark = (from: Fields): NodeMark => ({
+  leaseId: text(from, 'leaseId'),
+  unitId: text(from, 'unitId'),
+})
+
+const readOrder = (from: Fields): JobOrder => ({
+  command: text(from, 'command'),
+  user: text(from, 'user'),
+  queue: text(from, 'queue'),
+  nodes: count(from, 'nodes'),
+  cpusPerNode: count(from, 'cpusPerNode'),
+  memoryMiBPerNode: count(from, 'memoryMiBPerNode'),
+  walltimeMs: optional(from, 'walltimeMs', count) ?? null,
+  requeueable: yesNo(from, 'requeueable'),
+  after: optional(from, 'after', text) ?? null,
+  environment: textRecord(from, 'environment'),
+  output: optional(from, 'output', text) ?? null,
+})
+
+const REPORTED = ['running', 'ended', 'done', 'killed'] as const
+
+function readReport(from: Fields): PartReport {
+  const state = REPORTED.find((each) => each === from.state)
+  if (state === undefined)
+    throw new SubletError('message-malformed', `A part cannot be “${String(from.state)}”.`)
+  return {
+    jobId: text(from, 'jobId'),
+    attempt: count(from, 'attempt'),
+    state,
+    exitCode: optional(from, 'exitCode', count) ?? null,
+    reason: text(from, 'reason'),
+    epilogFault: text(from, 'epilogFault'),
+  }
+}
+
+/** Opens the folder and answers until `stop` is called. */
+async function serve(
+  dir: string,
+  clock: Clock,
+  complain: (fault: unknown) => void,
+  fatal: (error: unknown) => void,
+): Promise<{ stop(): Promise<void> }> {
+  const settings = asFields('settings', JSON.parse(readFileSync(join(dir, 'settings.json'), 'utf8')))
+  const store = batchStore(join(dir, 'batch.db'))
+  const watchers = new Set<Caller>()
+  const core = batchCore({
+    store,
+    clock,
+    settings: {
+      epilog: optional(settings, 'epilog', text) ?? null,
+      epilogMsMax: count(settings, 'epilogMsMax'),
+    },
+    onChange: () => {
+      for (const watcher of watchers) watcher.tell('changed', {})
+    },
+    onFatal: fatal,
+  })
+  const known = asks(core, clock, watchers)
+  const listener: Listener = await listen({
+    path: batchSocketIn(dir),
+    callersMax: CALLERS_MAX,
+    onFault: complain,
+    async answer(what, body, caller, signal) {
+      const ask = known[what]
+      if (ask === undefined)
+        throw new SubletError('message-malformed', `The batch system does not know “${what}”.`)
+      const answer = await ask(body, caller, signal)
+      await core.settled()
+      return answer
+    },
+  })
+  return {
+    async stop() {
+      core.stop()
+      await listener.close()
+      await core.settled()
+      store.close()
+    },
+  }
+}
+
+async function main(): Promise<void> {
+  const clock = systemClock
+  const { values } = parseArgs({ options: { dir: { type: 'string' } } })
+  if (values.dir === undefined) throw new SubletError('usage', 'The batch server needs --dir FOLDER.')
+  const dir = values.dir
+  process.umask(0o077)
+  const complain = (fault: unknown): void => {
+    process.stderr.write(`${new Date(clock.now()).toISOString()} ${inOneLine(fault)}\n`)
+  }
+  const die = (error: unknown): void => {
+    complain(error)
+    process.exit(1)
+  }
+  const serving = await serve(dir, clock, complain, die)
+  const stop = (): void => {
+    serving.stop().then(() => process.exit(0), die)
+  }
+  process.once('SIGTERM', stop)
+  process.once('SIGINT', stop)
+  const { ino } = statSync(dir)
+  const lookForFolder = (): void => {
+    if (statSync(dir, { throwIfNoEntry: false })?.ino === ino) clock.after(FOLDER_CHECK_MS, lookForFolder)
+    else stop()
+  }
+  lookForFolder()
+}
+
+if (import.meta.main)
+  main().catch((error: unknown) => {
+    process.stderr.write(`${inOneLine(error)}\n`)
+    process.exitCode = 1
+  })

@@ -1,0 +1,448 @@
+import { spawn } from 'node:child_process'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { type Clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import type { FoundMachine, Handler, ProbeOutcome, TeardownOutcome, UnitFacts, UnitSpec } from '../handler.ts'
+import { syncFolder, writeDurably } from './durable-file.ts'
+import { asFields, count, type Fields, text, texts } from './fields.ts'
+import {
+  bootId,
+  isAlive,
+  killProcess,
+  type MachineMark,
+  type MarkedProcess,
+  markEnvironment,
+  markedProcesses,
+  sweep,
+} from './machine-marks.ts'
+import { type Channel, checkSocketPath, dial } from './wire.ts'
+
+const image = z.strictObject({
+  /** The share of starts that end in a panic after their boot time. */
+  bootFails: z.number().min(0).max(1).default(0),
+  /** The share of starts that never answer. */
+  bootHangs: z.number().min(0).max(1).default(0),
+})
+
+export const processMachinesConfig = z.strictObject({
+  /** Each machine has a folder in this one. Keep it short: sockets are in there. */
+  dir: z.string().min(1),
+  /** The least and the longest time a start pretends to take. */
+  bootMs: z.tuple([z.int().min(0), z.int().min(0)]).default([0, 0]),
+  /** Bad luck by image, to practise with; an image that is not named here has none. */
+  images: z.record(z.string(), image).default({}),
+})
+export type ProcessMachinesConfig = z.infer<typeof processMachinesConfig>
+
+const DIAL_MS = 2_000
+const ASK_MS = 5_000
+/** From the start of the supervisor until it answers; a boot comes on top. */
+const ANSWERING_MS_MAX = 15_000
+/** A machine that was told to end gets so long to tell the batch system. */
+const HALT_MS_MAX = 4_000
+const SWEEP_MS_MAX = 5_000
+const POLL_MS = 10
+const SUPERVISOR = join(import.meta.dirname, 'supervisor.ts')
+/** `/`, a unit id, `/s`. */
+const SOCKET_TAIL_BYTES = 32
+
+interface Identity {
+  readonly unitId: string
+  readonly leaseId: string
+  readonly nonce: string
+  readonly pid: number
+  readonly startTicks: number
+  readonly bootId: string
+}
+
+/**
+ * Machines that are processes: each unit is a supervisor (supervisor.ts) with a folder of its own. They
+ * need no rights and no installed program, and keep every promise of the contract.
+ */
+export function processMachines(
+  config: ProcessMachinesConfig,
+  deps: {
+    readonly clock: Clock
+    /** In [0, 1). */
+    readonly random: () => number
+    /** A text that never comes twice, of letters and digits. */
+    readonly nonce: () => string
+  },
+): Handler {
+  const { clock } = deps
+  mkdirSync(config.dir, { recursive: true, mode: 0o700 })
+  const site = realpathSync(config.dir)
+  const folderOf = (unitId: string): string => join(site, unitId)
+  const socketOf = (unitId: string): string => join(folderOf(unitId), 's')
+  const watchers = new Set<{ readonly onEnded: (unitId: string) => void; readonly signal: AbortSignal }>()
+
+  const processesOf = (unitId: string): MarkedProcess[] =>
+    markedProcesses(site).filter((each) => each.unitId === unitId)
+
+  /** Null if the file is absent; a file that cannot be read is an error. */
+  function readFields(unitId: string, name: string): Fields | null {
+    const path = join(folderOf(unitId), name)
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return null
+    return asFields(name, JSON.parse(readFileSync(path, 'utf8')))
+  }
+
+  /** The supervisor that the files speak of, if it is still that very process. */
+  function runningIdentity(unitId: string): Identity | undefined {
+    const unit = readFields(unitId, 'unit.json')
+    const from = readFields(unitId, 'identity.json')
+    if (unit === null || from === null) return undefined
+    const identity: Identity = {
+      unitId: text(from, 'unitId'),
+      leaseId: text(from, 'leaseId'),
+      nonce: text(from, 'nonce'),
+      pid: count(from, 'pid'),
+      startTicks: count(from, 'startTicks'),
+      bootId: text(from, 'bootId'),
+    }
+    const same =
+      identity.unitId === unitId &&
+      identity.leaseId === text(unit, 'leaseId') &&
+      identity.nonce === text(unit, 'nonce') &&
+      identity.bootId === bootId()
+    return same && isAlive(identity.pid, identity.startTicks) ? identity : undefined
+  }
+
+  /** A line to the machine, proven to be to the right one. */
+  async function call(unitId: string, signal: AbortSignal): Promise<Channel> {
+    const who = `The machine of unit ${unitId}`
+    const channel = await dial(socketOf(unitId), {
+      clock,
+      who,
+      code: 'machine-unreachable',
+      timeoutMs: DIAL_MS,
+      signal,
+    })
+    try {
+      const hello = asFields('hello', await channel.ask('hello', {}, { timeoutMs: DIAL_MS, signal }))
+      const unit = readFields(unitId, 'unit.json')
+      if (unit === null || text(hello, 'unitId') !== unitId || text(hello, 'nonce') !== text(unit, 'nonce'))
+        throw new SubletError(
+          'machine-unreachable',
+          `At the socket of unit ${unitId} another machine answers.`,
+        )
+      return channel
+    } catch (error) {
+      channel.hangUp()
+      throw error
+    }
+  }
+
+  async function withCall<T>(
+    unitId: string,
+    signal: AbortSignal,
+    use: (channel: Channel) => Promise<T>,
+  ): Promise<T> {
+    const channel = await call(unitId, signal)
+    try {
+      return await use(channel)
+    } finally {
+      channel.hangUp()
+    }
+  }
+
+  // ── setup ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The folder and its files, as far as they are missing; the supervisor of an earlier start has ended. */
+  function prepare(unit: UnitSpec): MachineMark {
+    const folder = folderOf(unit.unitId)
+    mkdirSync(join(folder, 'work'), { recursive: true, mode: 0o700 })
+    rmSync(join(folder, 'identity.json'), { force: true })
+    const mark: MachineMark = {
+      site,
+      unitId: unit.unitId,
+      leaseId: unit.leaseId,
+      name: unit.name,
+      nonce: deps.nonce(),
+    }
+    const { bootFails = 0, bootHangs = 0 } = config.images[unit.image] ?? {}
+    const [bootMsMin, bootMsMax] = config.bootMs
+    const chance = deps.random()
+    writeDurably(join(folder, 'end.json'), { endsAt: unit.endsAt, graceMs: unit.graceMs })
+    writeDurably(join(folder, 'unit.json'), {
+      ...mark,
+      bootMs: Math.round(bootMsMin + deps.random() * (bootMsMax - bootMsMin)),
+      luck: chance < bootFails ? 'fails' : chance < bootFails + bootHangs ? 'hangs' : 'boots',
+    })
+    syncFolder(site)
+    return mark
+  }
+
+  function startSupervisor(mark: MachineMark): { readonly pid: number; readonly ended: AbortSignal } {
+    const folder = folderOf(mark.unitId)
+    const console = openSync(join(folder, 'console.log'), 'a', 0o600)
+    const ended = new AbortController()
+    try {
+      const child = spawn(process.execPath, [SUPERVISOR, '--dir', folder], {
+        detached: true,
+        cwd: join(folder, 'work'),
+        stdio: ['ignore', console, console],
+        env: {
+          PATH: process.env.PATH,
+          HOME: process.env.HOME,
+          ...markEnvironment(mark),
+          SUBLET_ROLE: 'supervisor',
+        },
+      })
+      child.once('exit', () => ended.abort(setupFailed(mark.unitId, 'ended while it started')))
+      child.once('error', (error) => ended.abort(setupFailed(mark.unitId, error.message)))
+      child.unref()
+      return { pid: child.pid ?? 0, ended: ended.signal }
+    } finally {
+      closeSync(console)
+    }
+  }
+
+  function setupFailed(unitId: string, what: string): SubletError {
+    const path = join(folderOf(unitId), 'console.log')
+    const said =
+      statSync(path, { throwIfNoEntry: false }) === undefined ? '' : readFileSync(path, 'utf8').trimEnd()
+    return new SubletError(
+      'machine-setup',
+      `The machine of unit ${unitId} ${what}; its console says: ${said.split('\n').at(-1)}`,
+    )
+  }
+
+  async function waitUntilAnswering(unitId: string, signal: AbortSignal): Promise<Channel> {
+    const end = clock.monotonic() + ANSWERING_MS_MAX
+    for (;;) {
+      try {
+        return await call(unitId, signal)
+      } catch (error) {
+        if (signal.aborted || !(error instanceof SubletError) || clock.monotonic() > end) throw error
+        await sleep(clock, POLL_MS, signal)
+      }
+    }
+  }
+
+  async function becomeReady(unit: UnitSpec, signal: AbortSignal): Promise<void> {
+    const channel = await waitUntilAnswering(unit.unitId, signal)
+    try {
+      await channel.ask(
+        'modify',
+        { endsAt: unit.endsAt, graceMs: unit.graceMs },
+        { timeoutMs: ASK_MS, signal },
+      )
+      await channel.ask('ready', {}, { timeoutMs: config.bootMs[1] + ANSWERING_MS_MAX, signal })
+    } finally {
+      channel.hangUp()
+    }
+  }
+
+  async function setup(unit: UnitSpec, signal: AbortSignal): Promise<UnitFacts> {
+    if (signal.aborted) throw signal.reason
+    checkSocketPath(socketOf(unit.unitId))
+    const kept = readFields(unit.unitId, 'unit.json')
+    if (kept !== null && text(kept, 'leaseId') !== unit.leaseId)
+      throw new SubletError(
+        'machine-setup',
+        `The folder of unit ${unit.unitId} belongs to lease ${text(kept, 'leaseId')}.`,
+      )
+    if (runningIdentity(unit.unitId) !== undefined) {
+      await becomeReady(unit, signal)
+    } else {
+      await endAll(unit.unitId, signal)
+      const { pid, ended } = startSupervisor(prepare(unit))
+      try {
+        await becomeReady(unit, AbortSignal.any([signal, ended]))
+      } catch (error) {
+        // What this call began, it ends; a machine that was found running it leaves alone.
+        for (const each of processesOf(unit.unitId)) if (each.pid === pid) killProcess(pid, each.startTicks)
+        throw ended.aborted ? ended.reason : error
+      }
+    }
+    for (const watcher of watchers) void follow(unit.unitId, watcher)
+    return { kind: 'process', address: '127.0.0.1', socket: socketOf(unit.unitId), name: unit.name }
+  }
+
+  // ── teardown ──────────────────────────────────────────────────────────────────────────────────────
+
+  async function endAll(unitId: string, signal: AbortSignal): Promise<void> {
+    const left = await sweep(() => (signal.aborted ? [] : processesOf(unitId)), clock, SWEEP_MS_MAX)
+    if (signal.aborted) throw signal.reason
+    if (left.length > 0)
+      throw new SubletError(
+        'machine-teardown',
+        `Of the machine of unit ${unitId}, process ${left.map(({ pid }) => pid).join(', ')} does not end.`,
+      )
+  }
+
+  /** What runs there, if anything may be asked or seen; it begins to end if nothing does, or if forced. */
+  async function halt(unitId: string, force: boolean, signal: AbortSignal): Promise<readonly string[]> {
+    try {
+      const answer = await withCall(unitId, signal, (channel) =>
+        channel.ask('halt', { force }, { timeoutMs: ASK_MS, signal }),
+      )
+      const jobs = texts(asFields('halt', answer), 'busyWith')
+      return jobs.map((id) => `job ${id}`)
+    } catch (error) {
+      if (signal.aborted) throw signal.reason
+      if (!(error instanceof SubletError && error.code === 'machine-unreachable')) throw error
+      // A live supervisor that does not answer may well have work; a dead one has none that counts.
+      const found = processesOf(unitId)
+      if (force || !found.some(({ isSupervisor }) => isSupervisor)) return []
+      return found
+        .filter(({ part }) => part !== '')
+        .map(({ pid, part }) => `job ${part} (process ${pid}; the machine does not answer)`)
+    }
+  }
+
+  async function teardown(
+    unit: UnitSpec,
+    { force }: { readonly force: boolean },
+    signal: AbortSignal,
+  ): Promise<TeardownOutcome> {
+    if (signal.aborted) throw signal.reason
+    const { unitId } = unit
+    const running = runningIdentity(unitId)
+    if (running !== undefined) {
+      const busyWith = await halt(unitId, force, signal)
+      if (busyWith.length > 0) return { kind: 'busy', what: busyWith.join(', ') }
+      const end = clock.monotonic() + HALT_MS_MAX
+      while (isAlive(running.pid, running.startTicks) && clock.monotonic() < end)
+        await sleep(clock, POLL_MS, signal)
+    }
+    await endAll(unitId, signal)
+    remove(unitId)
+    return { kind: 'gone' }
+  }
+
+  /** Who the machine was goes last, so that a removal cut short is found again. */
+  function remove(unitId: string): void {
+    const folder = folderOf(unitId)
+    if (statSync(folder, { throwIfNoEntry: false }) === undefined) return
+    for (const name of readdirSync(folder))
+      if (name !== 'unit.json') rmSync(join(folder, name), { recursive: true, force: true })
+    rmSync(folder, { recursive: true, force: true })
+  }
+
+  // ── the rest ──────────────────────────────────────────────────────────────────────────────────────
+
+  function list(): FoundMachine[] {
+    const processes = markedProcesses(site)
+    const folders = readdirSync(site, { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() ? [entry.name] : [],
+    )
+    return [...new Set([...folders, ...processes.map(({ unitId }) => unitId)])].map((unitId) => {
+      const unit = readFields(unitId, 'unit.json')
+      const [marked] = processes.filter((each) => each.unitId === unitId && each.leaseId !== '')
+      return {
+        unitId,
+        leaseId: unit === null ? (marked?.leaseId ?? '') : text(unit, 'leaseId'),
+        name: unit === null ? (marked?.name ?? '') : text(unit, 'name'),
+        running: processes.some((each) => each.unitId === unitId && each.isSupervisor),
+      }
+    })
+  }
+
+  /** Holds a line to the machine until it breaks. */
+  async function follow(
+    unitId: string,
+    { onEnded, signal }: { onEnded: (unitId: string) => void; signal: AbortSignal },
+  ): Promise<void> {
+    if (signal.aborted) return
+    try {
+      const channel = await call(unitId, signal)
+      const hangUp = (): void => channel.hangUp()
+      signal.addEventListener('abort', hangUp, { once: true })
+      channel.gone.addEventListener('abort', () => {
+        signal.removeEventListener('abort', hangUp)
+        if (!signal.aborted) onEnded(unitId)
+      })
+    } catch (error) {
+      if (!(error instanceof SubletError) && !signal.aborted) throw error
+      if (!signal.aborted) onEnded(unitId)
+    }
+  }
+
+  return {
+    kind: 'process',
+    async check() {
+      const sentences: string[] = []
+      if (process.platform !== 'linux')
+        sentences.push('Machines of kind “process” need Linux, for they are found through /proc.')
+      for (const program of ['/bin/sh', ...(isInPath('grep') ? [] : ['grep'])])
+        if (!isExecutable(program)) sentences.push(`The program ${program} is missing.`)
+      if (!isWritable(site)) sentences.push(`The folder ${site} cannot be written to.`)
+      const bytes = Buffer.byteLength(site) + SOCKET_TAIL_BYTES
+      if (bytes > SOCKET_PATH_BYTES)
+        sentences.push(`The folder ${site} has a path too long for sockets in it; choose a shorter one.`)
+      return sentences
+    },
+    setup,
+    async probe(unit, { onlyIdle }, signal) {
+      if (signal.aborted) throw signal.reason
+      const timeoutMs: Millis = unit.probe.reduce((sum, each) => sum + each.timeoutMs, ASK_MS)
+      return withCall(unit.unitId, signal, async (channel) => {
+        const answer = asFields(
+          'probe',
+          await channel.ask('probe', { onlyIdle, commands: unit.probe }, { timeoutMs, signal }),
+        )
+        return readProbe(answer)
+      })
+    },
+    async modify(unit, signal) {
+      if (signal.aborted) throw signal.reason
+      await withCall(unit.unitId, signal, (channel) =>
+        channel.ask('modify', { endsAt: unit.endsAt, graceMs: unit.graceMs }, { timeoutMs: ASK_MS, signal }),
+      )
+    },
+    teardown,
+    async list(signal) {
+      if (signal.aborted) throw signal.reason
+      return list()
+    },
+    watch(onEnded, signal) {
+      const watcher = { onEnded, signal }
+      watchers.add(watcher)
+      signal.addEventListener('abort', () => watchers.delete(watcher), { once: true })
+      for (const { unitId, running } of list()) if (running) void follow(unitId, watcher)
+    },
+  }
+}
+
+const SOCKET_PATH_BYTES = 107
+
+function readProbe(from: Fields): ProbeOutcome {
+  if (from.kind === 'passed') return { kind: 'passed' }
+  if (from.kind === 'busy') return { kind: 'busy' }
+  return { kind: 'failed', command: text(from, 'command'), reason: text(from, 'reason') }
+}
+
+const isInPath = (program: string): boolean =>
+  (process.env.PATH ?? '').split(':').some((folder) => isExecutable(join(folder, program)))
+
+function isExecutable(path: string): boolean {
+  return isAllowed(path, constants.X_OK)
+}
+
+function isWritable(path: string): boolean {
+  return isAllowed(path, constants.W_OK)
+}
+
+function isAllowed(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode)
+    return true
+  } catch {
+    // `accessSync` answers no by throwing.
+    return false
+  }
+}
