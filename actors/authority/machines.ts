@@ -1,0 +1,42 @@
+import type { Machine } from '../leases/machine.ts'
+
+/**
+ * The site's side of a lease. `pending`: accepted, its units are not all there yet.
+ *
+ *   pending ──settled──▶ active ──close──▶ closing ──emptied──▶ closed
+ *      └──────close, failed───────────────▶──┘
+ */
+export type LeaseState = 'pending' | 'active' | 'closing' | 'closed'
+export type LeaseEvent = 'settled' | 'extend' | 'vacate' | 'close' | 'failed' | 'emptied'
+
+export const leaseMachine: Machine<LeaseState, LeaseEvent> = {
+  pending: { settled: 'active', extend: 'pending', vacate: 'pending', close: 'closing', failed: 'closing' },
+  active: { settled: 'active', extend: 'active', vacate: 'active', close: 'closing', failed: 'closing' },
+  closing: { close: 'closing', vacate: 'closing', emptied: 'closed', failed: 'closing', settled: 'closing' },
+  closed: { close: 'closed', vacate: 'closed' },
+}
+
+/**
+ * One unit, held from the moment it is assigned until its teardown is complete.
+ *
+ *   setup ──made──▶ probing ──passed──▶ active ──suspect──▶ suspect
+ *     │                │                  │  ▲──passed────────┘ │
+ *     │ failed, end    │ failed, end      │ end, died           │ end, died
+ *     ▼                ▼                  ▼                     ▼
+ *   teardown ◀───────────────────────────────────────────────────
+ *     │ gone   └──stuck──▶ stuck ──gone──▶ ended
+ *     ▼
+ *   ended
+ */
+export type UnitState = 'setup' | 'probing' | 'active' | 'suspect' | 'teardown' | 'stuck' | 'ended'
+export type UnitEvent = 'made' | 'passed' | 'failed' | 'suspect' | 'end' | 'died' | 'gone' | 'stuck'
+
+export const unitMachine: Machine<UnitState, UnitEvent> = {
+  setup: { made: 'probing', failed: 'teardown', end: 'teardown', died: 'teardown' },
+  probing: { passed: 'active', failed: 'teardown', end: 'teardown', died: 'teardown' },
+  active: { passed: 'active', suspect: 'suspect', end: 'teardown', died: 'teardown' },
+  suspect: { passed: 'active', suspect: 'suspect', end: 'teardown', died: 'teardown' },
+  teardown: { end: 'teardown', died: 'teardown', gone: 'ended', stuck: 'stuck' },
+  stuck: { end: 'stuck', died: 'stuck', gone: 'ended', stuck: 'stuck' },
+  ended: { end: 'ended', died: 'ended', gone: 'ended' },
+}

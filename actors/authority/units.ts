@@ -1,0 +1,304 @@
+import type { FoundMachine, ProbeOutcome, TeardownOutcome, UnitFacts, UnitSpec } from '../../adapters/handler.ts'
+import { nextState } from '../leases/machine.ts'
+import { minus, type Vector } from '../leases/resources.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { Draft } from '../runtime/draft.ts'
+import type { EffectOutcome } from '../runtime/mind.ts'
+import type { AuthorityConfig } from './config.ts'
+import { type UnitEvent, unitMachine } from './machines.ts'
+import type { AuthorityTables, LeaseRow, UnitRow } from './rows.ts'
+
+export type AuthorityDraft = Draft<AuthorityTables>
+
+/** The arguments of the handler verbs, as they are kept with the effect. */
+export interface UnitEffectArgs {
+  readonly spec: UnitSpec
+  readonly onlyIdle: boolean
+  readonly force: boolean
+}
+
+const TEARDOWN_FAILURES_MAX = 3
+const STUCK_RETRY_FACTOR = 15
+
+/**
+ * Assigns units and brings each into and out of service, one verb at a time:
+ *
+ *   setup → probe → (modify at each new end, probe while idle) → teardown → free
+ *
+ * A unit holds its slot and its share of the host until its teardown is complete.
+ */
+export class Units {
+  readonly #config: AuthorityConfig
+  /** Called when a unit of the lease changed in a way its holder or its lease has to know. */
+  readonly #changed: (leaseId: string, draft: AuthorityDraft) => void
+  readonly #withheld: (type: string, by: number, reason: string, draft: AuthorityDraft) => void
+
+  constructor(
+    config: AuthorityConfig,
+    changed: (leaseId: string, draft: AuthorityDraft) => void,
+    withheld: (type: string, by: number, reason: string, draft: AuthorityDraft) => void,
+  ) {
+    this.#config = config
+    this.#changed = changed
+    this.#withheld = withheld
+  }
+
+  /** Places up to `count` units of the lease; returns the ids of those there was room for. */
+  assign(lease: LeaseRow, count: number, draft: AuthorityDraft): string[] {
+    const { vector } = this.#config.types[lease.ticket.type]!
+    const held = draft.all('unit').filter((unit) => unit.state !== 'ended')
+    const slots = this.#freeSlots(held, count, draft)
+    const hosts = this.#config.placement(slots.length, vector, this.#rooms(held))
+    return hosts.map((host, i) => {
+      const unit = this.#newUnit(lease, vector, host, slots[i]!, draft)
+      draft.put('unit', unit)
+      const reason = `${unit.name} on ${host}, slot ${unit.slot}, for ${lease.holder}`
+      draft.note('unit assigned', unit.id, reason, { leaseId: lease.id, host, slot: unit.slot, vector })
+      this.tend(unit, draft)
+      return unit.id
+    })
+  }
+
+  /** Takes a unit out of service; until `forceFrom` it is left alone while work runs there. */
+  end(unit: UnitRow, forceFrom: Instant, reason: string, draft: AuthorityDraft): void {
+    if (unit.state === 'ended') return
+    const at = Math.min(forceFrom, unit.forceFrom ?? forceFrom)
+    const leaving = unit.state === 'teardown' || unit.state === 'stuck'
+    if (leaving && unit.forceFrom === at) return
+    const stop = unit.doing !== undefined && !leaving
+    if (stop) draft.endEffect(unit.id)
+    const doing = stop ? undefined : unit.doing
+    this.#step({ ...unit, doing, forceFrom: at }, 'end', reason, draft)
+  }
+
+  /** Starts the next verb, if one is due and none is under way. */
+  tend(unit: UnitRow, draft: AuthorityDraft): void {
+    if (unit.doing !== undefined) return
+    const endsAt = this.#endOf(unit, draft)
+    switch (unit.state) {
+      case 'setup':
+        return this.#do(unit, 'setup', this.#config.setupMs, draft)
+      case 'probing':
+        return this.#do(unit, 'probe', this.#config.probeMs, draft)
+      case 'active':
+      case 'suspect': {
+        if (unit.pushedEnd !== endsAt) return this.#do(unit, 'modify', this.#config.modifyMs, draft)
+        const probeAt = unit.probedAt + this.#config.probeEveryMs
+        if (draft.now >= probeAt) return this.#do(unit, 'probe', this.#config.probeMs, draft)
+        return draft.put('unit', { ...unit, due: probeAt })
+      }
+      case 'teardown':
+      case 'stuck':
+        return this.#do(unit, 'teardown', this.#config.teardownMs, draft)
+      case 'ended':
+        return
+    }
+  }
+
+  answered(key: string, verb: string, outcome: EffectOutcome, args: UnitEffectArgs, draft: AuthorityDraft): void {
+    const row = draft.get('unit', key)
+    if (row === undefined || row.doing !== verb)
+      return draft.note('outcome noted', key, `${verb} ended, but ${row?.doing ?? 'nothing'} is under way`)
+    const unit: UnitRow = { ...row, doing: undefined, due: undefined }
+    switch (verb) {
+      case 'setup':
+        return this.#setUp(unit, outcome, args, draft)
+      case 'probe':
+        return this.#probed(unit, outcome, draft)
+      case 'modify':
+        return this.#modified(unit, outcome, args, draft)
+      case 'teardown':
+        return this.#tornDown(unit, outcome, draft)
+      default:
+        throw new Error(`an authority has no verb ${verb}`)
+    }
+  }
+
+  /** Compares the machines that were found with the rows: neither may be without the other. */
+  swept(found: readonly FoundMachine[], startedAt: Instant, draft: AuthorityDraft): void {
+    const running = new Set(found.filter((machine) => machine.running).map((machine) => machine.unitId))
+    for (const unit of draft.all('unit')) {
+      const shouldRun = ['probing', 'active', 'suspect'].includes(unit.state)
+      if (!shouldRun || unit.since >= startedAt || running.has(unit.id)) continue
+      if (unit.doing !== undefined) draft.endEffect(unit.id)
+      const reason = `the machine ${unit.name} no longer runs`
+      this.#step({ ...unit, doing: undefined, forceFrom: draft.now }, 'died', reason, draft)
+    }
+    for (const machine of found) {
+      const row = draft.get('unit', machine.unitId)
+      if (row !== undefined && row.state !== 'ended') continue
+      const reason = `the machine ${machine.name} of lease ${machine.leaseId} was found, but nobody holds it`
+      draft.note('orphan found', machine.unitId, reason)
+      this.#tearDownOrphan(machine, draft)
+    }
+  }
+
+  #step(unit: UnitRow, event: UnitEvent, reason: string, draft: AuthorityDraft): void {
+    const state = nextState(unitMachine, unit.state, event)
+    if (state === undefined) throw new Error(`a unit that is ${unit.state} knows no event ${event}`)
+    const since = state === unit.state ? unit.since : draft.now
+    const row: UnitRow = { ...unit, state, reason, since, wasActive: unit.wasActive || state === 'active', due: undefined }
+    draft.put('unit', row)
+    if (state !== unit.state) draft.note(`unit ${state}`, unit.id, reason, { leaseId: unit.leaseId, host: unit.host, slot: unit.slot })
+    this.tend(row, draft)
+    if (state !== unit.state) this.#changed(unit.leaseId, draft)
+  }
+
+  #setUp(unit: UnitRow, outcome: EffectOutcome, args: UnitEffectArgs, draft: AuthorityDraft): void {
+    if (outcome.kind === 'failed') return this.#failed(unit, `setup failed: ${outcome.reason}`, draft)
+    const facts = outcome.value as UnitFacts
+    this.#step({ ...unit, facts, pushedEnd: args.spec.endsAt }, 'made', `${unit.name} answers`, draft)
+  }
+
+  #probed(unit: UnitRow, outcome: EffectOutcome, draft: AuthorityDraft): void {
+    const probed: UnitRow = { ...unit, probedAt: draft.now }
+    const verdict: ProbeOutcome =
+      outcome.kind === 'done' ? (outcome.value as ProbeOutcome) : { kind: 'failed', command: 'probe', reason: outcome.reason }
+    if (verdict.kind === 'busy') {
+      draft.put('unit', probed)
+      return this.tend(probed, draft)
+    }
+    if (verdict.kind === 'passed') {
+      if (unit.state === 'probing') draft.put('image', { id: unit.image, failures: 0, notBefore: 0 })
+      return this.#step(probed, 'passed', 'the probe passed', draft)
+    }
+    const reason = `the probe “${verdict.command}” failed: ${verdict.reason}`
+    if (unit.state === 'probing') return this.#failed(probed, reason, draft)
+    this.#step(probed, 'suspect', reason, draft)
+  }
+
+  #modified(unit: UnitRow, outcome: EffectOutcome, args: UnitEffectArgs, draft: AuthorityDraft): void {
+    if (outcome.kind === 'done') return this.#again({ ...unit, pushedEnd: args.spec.endsAt }, draft)
+    draft.note('end not pushed', unit.id, `${unit.name} has not acknowledged its new end: ${outcome.reason}`)
+    draft.put('unit', { ...unit, due: draft.now + this.#config.retryMs })
+    this.#sweepSoon(draft)
+  }
+
+  #tornDown(unit: UnitRow, outcome: EffectOutcome, draft: AuthorityDraft): void {
+    if (outcome.kind === 'done') {
+      const verdict = outcome.value as TeardownOutcome
+      if (verdict.kind === 'gone') {
+        if (unit.state === 'stuck') this.#withheld(unit.type, -1, `${unit.name} is gone at last`, draft)
+        return this.#step({ ...unit, teardownFailures: 0 }, 'gone', `nothing of ${unit.name} is left`, draft)
+      }
+      const reason = `the term is over, but ${verdict.what} runs on ${unit.name}`
+      if (unit.reason !== reason) draft.note('teardown waits', unit.id, reason)
+      const due = Math.min(draft.now + this.#config.retryMs, Math.max(draft.now + 1, unit.forceFrom ?? draft.now))
+      return draft.put('unit', { ...unit, reason, due })
+    }
+    const teardownFailures = unit.teardownFailures + 1
+    const reason = `teardown failed (${teardownFailures}): ${outcome.reason}`
+    draft.note('teardown failed', unit.id, reason)
+    if (teardownFailures < TEARDOWN_FAILURES_MAX || unit.state === 'stuck') {
+      const factor = unit.state === 'stuck' ? STUCK_RETRY_FACTOR : 1
+      return draft.put('unit', { ...unit, teardownFailures, reason, due: draft.now + this.#config.retryMs * factor })
+    }
+    this.#withheld(unit.type, 1, `${unit.name} cannot be torn down`, draft)
+    const stuck: UnitRow = { ...unit, teardownFailures, state: 'stuck', reason, since: draft.now }
+    draft.note('unit stuck', unit.id, reason, { leaseId: unit.leaseId, host: unit.host, slot: unit.slot })
+    draft.put('unit', { ...stuck, due: draft.now + this.#config.retryMs * STUCK_RETRY_FACTOR })
+    this.#changed(unit.leaseId, draft)
+  }
+
+  /** A machine that did not come up counts against its image and its lease. */
+  #failed(unit: UnitRow, reason: string, draft: AuthorityDraft): void {
+    const failures = (draft.get('image', unit.image)?.failures ?? 0) + 1
+    const delayMs = this.#config.backoffMs * 2 ** Math.min(6, failures - 1)
+    draft.put('image', { id: unit.image, failures, notBefore: draft.now + delayMs })
+    const lease = draft.get('lease', unit.leaseId)
+    if (lease !== undefined) draft.put('lease', { ...lease, failures: lease.failures + 1 })
+    draft.note('image failed', unit.image, `${failures} in a row; the next attempt waits ${delayMs} ms: ${reason}`)
+    this.#step({ ...unit, forceFrom: draft.now }, 'failed', reason, draft)
+  }
+
+  #again(unit: UnitRow, draft: AuthorityDraft): void {
+    draft.put('unit', unit)
+    this.tend(unit, draft)
+  }
+
+  #do(unit: UnitRow, verb: NonNullable<UnitRow['doing']>, timeoutMs: number, draft: AuthorityDraft): void {
+    draft.put('unit', { ...unit, doing: verb, due: undefined })
+    const force = unit.forceFrom !== undefined && draft.now >= unit.forceFrom
+    const args: UnitEffectArgs = { spec: this.#spec(unit, draft), onlyIdle: unit.state !== 'probing', force }
+    draft.effect({ key: unit.id, verb, args, timeoutMs })
+  }
+
+  #spec(unit: UnitRow, draft: AuthorityDraft): UnitSpec {
+    const { id: unitId, leaseId, name, slot, host, vector, image } = unit
+    const { probe, conditions } = this.#config
+    const properties = draft.get('lease', leaseId)?.properties ?? {}
+    const endsAt = this.#endOf(unit, draft)
+    return { unitId, leaseId, name, slot, host, vector, image, endsAt, graceMs: conditions.graceMs, probe, properties }
+  }
+
+  /** Victims end at the boundary, the others with the lease. */
+  #endOf(unit: UnitRow, draft: AuthorityDraft): Instant {
+    const lease = draft.get('lease', unit.leaseId)
+    if (lease === undefined) return unit.assignedAt
+    return lease.victims.includes(unit.id) ? lease.ticket.term.end : lease.term.end
+  }
+
+  #newUnit(lease: LeaseRow, vector: Vector, host: string, slot: number, draft: AuthorityDraft): UnitRow {
+    return {
+      id: draft.newId('unit'),
+      leaseId: lease.id,
+      holder: lease.holder,
+      state: 'setup',
+      type: lease.ticket.type,
+      name: `${this.#config.namePrefix}${slot}`,
+      slot,
+      host,
+      vector,
+      image: lease.image,
+      assignedAt: draft.now,
+      since: draft.now,
+      wasActive: false,
+      facts: {},
+      reason: 'assigned',
+      doing: undefined,
+      pushedEnd: 0,
+      forceFrom: undefined,
+      teardownFailures: 0,
+      probedAt: draft.now,
+    }
+  }
+
+  /** The slots used longest ago come first, so that a name is not soon met again. */
+  #freeSlots(held: readonly UnitRow[], count: number, draft: AuthorityDraft): number[] {
+    const used = new Set(held.map((unit) => unit.slot))
+    const site = draft.get('site', 'site') ?? { id: 'site', lastSlot: 0, sweeping: false }
+    const free: number[] = []
+    let lastSlot = site.lastSlot
+    for (let i = 1; i <= this.#config.slots && free.length < count; i++) {
+      const slot = ((site.lastSlot + i - 1) % this.#config.slots) + 1
+      if (used.has(slot)) continue
+      free.push(slot)
+      lastSlot = slot
+    }
+    draft.put('site', { ...site, lastSlot })
+    return free
+  }
+
+  #rooms(held: readonly UnitRow[]): { name: string; capacity: Vector; free: Vector }[] {
+    return this.#config.hosts.map(({ name, capacity }) => {
+      const free = held.filter((unit) => unit.host === name).reduce((left, unit) => minus(left, unit.vector), capacity)
+      return { name, capacity, free }
+    })
+  }
+
+  #tearDownOrphan(machine: FoundMachine, draft: AuthorityDraft): void {
+    const { unitId: id, leaseId, name } = machine
+    const lost: UnitRow = {
+      ...{ id, leaseId, name, holder: '', state: 'teardown', type: '', slot: 0, host: '', vector: {}, image: '' },
+      ...{ assignedAt: draft.now, since: draft.now, wasActive: false, facts: {}, reason: 'an orphan', doing: undefined },
+      ...{ pushedEnd: 0, forceFrom: draft.now, teardownFailures: 0, probedAt: draft.now },
+    }
+    draft.put('unit', lost)
+    this.tend(lost, draft)
+  }
+
+  #sweepSoon(draft: AuthorityDraft): void {
+    const site = draft.get('site', 'site')
+    if (site !== undefined && !site.sweeping) draft.put('site', { ...site, due: draft.now })
+  }
+}

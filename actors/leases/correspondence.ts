@@ -1,0 +1,31 @@
+import type { Instant, Millis } from '../runtime/clock.ts'
+import type { Draft } from '../runtime/draft.ts'
+import type { Tables } from '../runtime/rows.ts'
+import type { Body, MessageKind } from './messages.ts'
+
+/** Close and recall do not wait behind older messages on their subject. */
+const OVERTAKES: ReadonlySet<MessageKind> = new Set(['close', 'relinquish', 'recall'])
+
+/** Sends a message of the protocol; the type of the body is that of its kind. */
+export function tell<K extends MessageKind, T extends Tables>(
+  draft: Draft<T>,
+  to: string,
+  kind: K,
+  subject: string,
+  body: Body<K>,
+  until: Instant,
+): void {
+  draft.send({ to, kind, subject, body, until, overtakes: OVERTAKES.has(kind) })
+}
+
+/**
+ * How far the ends of a term may lie apart on two machines: the measured offset of the peer's clock and
+ * its error, or the configured maximum while nothing was measured.
+ */
+export function guardMs<T extends Tables>(draft: Draft<T>, peer: string, skewMsMax: Millis): Millis {
+  const measured = draft.peer(peer)
+  return measured === undefined ? skewMsMax : Math.min(skewMsMax, Math.abs(measured.offsetMs) + measured.errorMs)
+}
+
+/** A message about a subject is never good for longer than this after the subject ended. */
+export const RETIRE_MS: Millis = 3_600_000

@@ -1,0 +1,63 @@
+import type { Instant } from '../runtime/clock.ts'
+import { SubletError } from '../runtime/errors.ts'
+
+/** Strings by name. Unknown keys pass through the core untouched. A secret is a reference, never a value. */
+export type Properties = Readonly<Record<string, string>>
+
+/** What the core reads of a request's properties. */
+export interface RequestTerms {
+  /** Fewer units will do, down to `unitsMin`. */
+  readonly elastic: boolean
+  readonly unitsMin: number
+  /** A later start will do, until `deadline` if there is one. */
+  readonly deferrable: boolean
+  /** The latest start. */
+  readonly deadline: Instant | undefined
+  readonly image: string | undefined
+}
+
+/** ORCA's names for the same thing. */
+const SYNONYMS: Readonly<Record<string, string>> = {
+  'request.elasticSize': 'elastic',
+  'request.elasticTime': 'deferrable',
+}
+
+/** Reads the known keys; a known key with a bad value is refused with its name. */
+export function readRequest(properties: Properties, units: number): RequestTerms {
+  const known = new Map<string, string>()
+  for (const [key, value] of Object.entries(properties)) known.set(SYNONYMS[key] ?? key, value)
+  const elastic = readBoolean(known, 'elastic')
+  const unitsMin = known.has('units.min') ? readCount(known, 'units.min') : elastic ? 1 : units
+  if (unitsMin > units) throw bad('units.min', known.get('units.min')!, `at most the ${units} units asked for`)
+  return {
+    elastic,
+    unitsMin: elastic ? unitsMin : units,
+    deferrable: readBoolean(known, 'deferrable'),
+    deadline: known.has('deadline') ? readInstant(known, 'deadline') : undefined,
+    image: known.get('image'),
+  }
+}
+
+function readBoolean(known: ReadonlyMap<string, string>, key: string): boolean {
+  const value = known.get(key) ?? 'false'
+  if (value !== 'true' && value !== 'false') throw bad(key, value, 'true or false')
+  return value === 'true'
+}
+
+function readCount(known: ReadonlyMap<string, string>, key: string): number {
+  const value = known.get(key)!
+  if (!/^[1-9]\d{0,6}$/.test(value)) throw bad(key, value, 'a whole number of at least 1')
+  return Number(value)
+}
+
+/** ISO 8601 with a zone, or milliseconds since the epoch. */
+function readInstant(known: ReadonlyMap<string, string>, key: string): Instant {
+  const value = known.get(key)!
+  if (/^\d{1,16}$/.test(value)) return Number(value)
+  const at = /^\d{4}-\d{2}-\d{2}T.*(Z|[+-]\d{2}:?\d{2})$/.test(value) ? Date.parse(value) : Number.NaN
+  if (Number.isNaN(at)) throw bad(key, value, 'a time such as 2026-11-21T14:00:00Z, or milliseconds since the epoch')
+  return at
+}
+
+const bad = (key: string, value: string, expected: string): SubletError =>
+  new SubletError('bad-property', `the request’s property ${key} is “${value.slice(0, 80)}”, expected ${expected}`)

@@ -1,0 +1,12 @@
+import { hash } from 'node:crypto'
+import canonicalize from 'canonicalize'
+
+/** RFC 8785: one text for one value, whatever the order of its keys. What signatures and hashes are over. */
+export function canonical(value: unknown): string {
+  const text = canonicalize(value)
+  if (text === undefined) throw new Error('a value without canonical form was to be hashed')
+  return text
+}
+
+/** SHA-256 of a text, base64url. */
+export const digest = (text: string): string => hash('sha256', text, 'base64url')

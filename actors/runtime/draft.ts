@@ -1,0 +1,144 @@
+import type { Instant, Millis } from './clock.ts'
+import type { LedgerNote } from './commit.ts'
+import type { ActorName } from './identity.ts'
+import type { IdKind, IdSource } from './ids.ts'
+import type { Row, RowSet, Tables } from './rows.ts'
+
+/** A message to be sent once the commit is durable. */
+export interface Outgoing {
+  readonly to: ActorName
+  readonly kind: string
+  readonly subject: string
+  readonly body: unknown
+  /** Repeated until acknowledged or until then. */
+  readonly until: Instant
+  /** Goes out before older messages on the same subject: only for close and recall. */
+  readonly overtakes?: boolean
+}
+
+/** Something to be done in the world once the commit is durable. One per key at a time. */
+export interface Intended {
+  /** What is worked on, such as a unit; a new effect on the same key ends the one before. */
+  readonly key: string
+  readonly verb: string
+  readonly args: unknown
+  readonly timeoutMs: Millis
+}
+
+/** Where two actors stand towards each other, as measured from signed acknowledgements. */
+export interface PeerRow extends Row {
+  /** The peer's clock minus ours. */
+  readonly offsetMs: Millis
+  /** The offset is right within this. */
+  readonly errorMs: Millis
+  readonly measuredAt: Instant
+}
+
+type Undo = () => void
+
+/**
+ * What one batch wants to change, on top of the rows of the last commit. Nothing of it is true until it
+ * is committed; a thrown error takes back what its input did (`mark` and `rollback`).
+ */
+export class Draft<T extends Tables> {
+  readonly self: ActorName
+  readonly now: Instant
+  readonly outgoing: Outgoing[] = []
+  readonly intended = new Map<string, Intended | undefined>()
+  readonly notes: LedgerNote[] = []
+  readonly retired = new Map<string, Instant>()
+  readonly changed = new Map<string, Map<string, Row | undefined>>()
+  readonly #base: RowSet
+  readonly #ids: IdSource
+  readonly #undo: Undo[] = []
+
+  constructor(base: RowSet, self: ActorName, now: Instant, ids: IdSource) {
+    this.#base = base
+    this.self = self
+    this.now = now
+    this.#ids = ids
+  }
+
+  get<K extends keyof T & string>(table: K, id: string): T[K] | undefined {
+    const changes = this.changed.get(table)
+    return (changes?.has(id) ? changes.get(id) : this.#base.get(table, id)) as T[K] | undefined
+  }
+
+  /** Every row of the table, in no particular order. */
+  all<K extends keyof T & string>(table: K): T[K][] {
+    const changes = this.changed.get(table)
+    const rows: T[K][] = []
+    for (const row of this.#base.all(table)) if (!changes?.has(row.id)) rows.push(row as T[K])
+    for (const row of changes?.values() ?? []) if (row !== undefined) rows.push(row as T[K])
+    return rows
+  }
+
+  put<K extends keyof T & string>(table: K, row: T[K]): void {
+    this.#set(table, row.id, row)
+  }
+
+  remove<K extends keyof T & string>(table: K, id: string): void {
+    this.#set(table, id, undefined)
+  }
+
+  send(message: Outgoing): void {
+    this.outgoing.push(message)
+    this.#undo.push(() => this.outgoing.pop())
+  }
+
+  /** Ends whatever is under way on the key and does this instead. */
+  effect(effect: Intended): void {
+    this.#intend(effect.key, effect)
+  }
+
+  /** Ends whatever is under way on the key. */
+  endEffect(key: string): void {
+    this.#intend(key, undefined)
+  }
+
+  /** A line for the ledger. */
+  note(kind: string, subject: string, reason: string, data?: unknown): void {
+    this.notes.push(data === undefined ? { kind, subject, reason } : { kind, subject, reason, data })
+    this.#undo.push(() => this.notes.pop())
+  }
+
+  /** The subject's numbers may be forgotten at `at`: no message about it can still be good then. */
+  retire(subject: string, at: Instant): void {
+    const before = this.retired.get(subject)
+    this.retired.set(subject, at)
+    this.#undo.push(() => (before === undefined ? this.retired.delete(subject) : this.retired.set(subject, before)))
+  }
+
+  newId(kind: IdKind): string {
+    return this.#ids.next(kind)
+  }
+
+  peer(name: ActorName): PeerRow | undefined {
+    return this.#base.get('$peer', name) as PeerRow | undefined
+  }
+
+  mark(): number {
+    return this.#undo.length
+  }
+
+  rollback(mark: number): void {
+    while (this.#undo.length > mark) this.#undo.pop()!()
+  }
+
+  #set(table: string, id: string, row: Row | undefined): void {
+    let changes = this.changed.get(table)
+    if (changes === undefined) this.changed.set(table, (changes = new Map()))
+    const had = changes.has(id)
+    const before = changes.get(id)
+    changes.set(id, row)
+    const kept = changes
+    this.#undo.push(() => (had ? kept.set(id, before) : kept.delete(id)))
+  }
+
+  #intend(key: string, effect: Intended | undefined): void {
+    const had = this.intended.has(key)
+    const before = this.intended.get(key)
+    this.intended.set(key, effect)
+    this.#undo.push(() => (had ? this.intended.set(key, before) : this.intended.delete(key)))
+  }
+}

@@ -1,0 +1,92 @@
+import { z } from 'zod'
+import { canonical, digest } from './canonical.ts'
+import type { Instant } from './clock.ts'
+import type { ErrorCode } from './errors.ts'
+import type { ActorName, Identity, Trust } from './identity.ts'
+
+export const PROTOCOL = 1
+
+/** What travels between actors. The signature covers everything but the body, which its hash stands for. */
+export const envelopeSchema = z.strictObject({
+  protocol: z.int(),
+  id: z.string().max(80),
+  from: z.string().max(80),
+  to: z.string().max(80),
+  /** What is asked or told, such as `redeem`. */
+  kind: z.string().max(40),
+  /** The lease, delegation or query it is about. */
+  subject: z.string().max(80),
+  /** 1, 2, 3 ... per subject, peer and direction. */
+  number: z.int().min(1),
+  bodyHash: z.string().max(80),
+  body: z.unknown(),
+  sentAt: z.int(),
+  /** Worthless after this; the sender stops repeating it. */
+  until: z.int(),
+  signature: z.string().max(200),
+})
+export type Envelope = Readonly<z.infer<typeof envelopeSchema>>
+
+/**
+ * The receiver's word that a message is durable in its inbox, or why it never will be. It carries the
+ * receiver's clock, from which the sender learns the offset between the two.
+ */
+export const ackSchema = z.strictObject({
+  protocol: z.int(),
+  /** The message it acknowledges. */
+  id: z.string().max(80),
+  from: z.string().max(80),
+  to: z.string().max(80),
+  outcome: z.enum(['received', 'noted', 'busy', 'refused']),
+  code: z.string().max(40),
+  reason: z.string().max(500),
+  at: z.int(),
+  signature: z.string().max(200),
+})
+export type Ack = Readonly<z.infer<typeof ackSchema>>
+
+const signedText = ({ signature: _, body: __, ...head }: Envelope): string => canonical(head)
+
+export function seal(unsigned: Omit<Envelope, 'signature' | 'bodyHash' | 'protocol'>, identity: Identity): Envelope {
+  const envelope = { ...unsigned, protocol: PROTOCOL, bodyHash: digest(canonical(unsigned.body)), signature: '' }
+  return { ...envelope, signature: identity.sign(signedText(envelope)) }
+}
+
+/** Why a message is not to be believed; undefined if it may be. The cheap checks come first. */
+export function mistrust(
+  envelope: Envelope,
+  self: ActorName,
+  trust: Trust,
+  now: Instant,
+  skewMsMax: number,
+): { code: ErrorCode; reason: string } | undefined {
+  if (envelope.protocol !== PROTOCOL)
+    return { code: 'message-malformed', reason: `protocol ${envelope.protocol} is not spoken here` }
+  if (envelope.to !== self)
+    return { code: 'message-misaddressed', reason: `the message is for ${envelope.to}, this is ${self}` }
+  if (!trust.knows(envelope.from))
+    return { code: 'message-unknown-peer', reason: `${envelope.from} is not a known peer` }
+  if (now > envelope.until + skewMsMax)
+    return { code: 'message-expired', reason: `the message was good until ${new Date(envelope.until).toISOString()}` }
+  if (digest(canonical(envelope.body)) !== envelope.bodyHash)
+    return { code: 'message-forged', reason: 'the body does not fit its hash' }
+  if (!trust.verify(envelope.from, signedText(envelope), envelope.signature))
+    return { code: 'message-forged', reason: `the signature is not ${envelope.from}’s` }
+  return undefined
+}
+
+export function sealAck(ack: Omit<Ack, 'signature' | 'protocol'>, identity: Identity): Ack {
+  const unsigned = { ...ack, protocol: PROTOCOL }
+  return { ...unsigned, signature: identity.sign(canonical(unsigned)) }
+}
+
+/** Whether an acknowledgement is the peer's word on this very message. */
+export function isAckOf(ack: Ack, envelope: Envelope, trust: Trust): boolean {
+  const { signature, ...unsigned } = ack
+  return (
+    ack.id === envelope.id &&
+    ack.from === envelope.to &&
+    ack.to === envelope.from &&
+    trust.verify(envelope.to, canonical(unsigned), signature)
+  )
+}

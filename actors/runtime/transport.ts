@@ -1,0 +1,26 @@
+import type { Ack, Envelope } from './envelope.ts'
+import type { ActorName } from './identity.ts'
+
+/** Carries a message to its receiver and brings back the acknowledgement; rejects if it cannot. */
+export interface Transport {
+  send(envelope: Envelope, signal: AbortSignal): Promise<Ack>
+}
+
+export interface Receiver {
+  receive(envelope: Envelope): Promise<Ack>
+}
+
+/** Actors that share a process. Messages are copied, as they would be on a wire. */
+export class InProcessNetwork implements Transport {
+  readonly #receivers = new Map<ActorName, Receiver>()
+
+  attach(name: ActorName, receiver: Receiver): void {
+    this.#receivers.set(name, receiver)
+  }
+
+  async send(envelope: Envelope): Promise<Ack> {
+    const receiver = this.#receivers.get(envelope.to)
+    if (receiver === undefined) throw new Error(`no actor named ${envelope.to} in this process`)
+    return receiver.receive(structuredClone(envelope))
+  }
+}

@@ -1,0 +1,30 @@
+import type { GuestController } from '../../controllers/controller.ts'
+import type { Properties } from '../leases/properties.ts'
+import type { Millis } from '../runtime/clock.ts'
+
+/** A guest: somebody's middleware, with the controller that watches it. */
+export interface Guest {
+  readonly controller: GuestController<unknown, unknown, unknown>
+  readonly config: unknown
+  /** Sent with each request, such as `image` or `ssh.authorizedKey`. */
+  readonly properties: Properties
+}
+
+export interface ServiceManagerConfig {
+  readonly guests: Readonly<Record<string, Guest>>
+  readonly broker: string
+  readonly skewMsMax: Millis
+  /** How long before the end (less the guard) units begin to leave. */
+  readonly leaveBudgetMs: Millis
+  /** How long a request that is not deferrable waits for its ticket. */
+  readonly askMs: Millis
+  readonly joinMs: Millis
+  readonly leaveMs: Millis
+  readonly retryMs: Millis
+  /** Joins that fail before the unit is given up. */
+  readonly joinFailuresMax: number
+  /** How long after the end the site's final word is waited for. */
+  readonly quarantineMs: Millis
+  /** How long close and relinquish are worth repeating. */
+  readonly answerMs: Millis
+}

@@ -1,0 +1,49 @@
+import type { Machine } from '../leases/machine.ts'
+
+/**
+ * The service manager's side of a ticket, and beside it the lease that stands on it.
+ *
+ *   asked ──granted──▶ held ◀──granted, refused──┐
+ *     │ │                │ └──────extend──▶ extending
+ *     │ └─give up──┐     │ give up              │ give up
+ *     │refused     ▼     ▼                      ▼
+ *     │           returning ◀────────────────────
+ *     ▼               │ closed
+ *   closed ◀──────────┘
+ */
+export type TicketState = 'asked' | 'held' | 'extending' | 'returning' | 'closed'
+export type TicketEvent = 'granted' | 'refused' | 'extend' | 'give up' | 'closed'
+
+export const ticketMachine: Machine<TicketState, TicketEvent> = {
+  asked: { granted: 'held', refused: 'closed', 'give up': 'returning', closed: 'closed' },
+  held: { extend: 'extending', 'give up': 'returning', closed: 'closed' },
+  extending: { granted: 'held', refused: 'held', 'give up': 'returning', closed: 'closed' },
+  // A ticket or an extension that comes now is given back by the message that is already on its way.
+  returning: { granted: 'returning', refused: 'returning', closed: 'closed' },
+  closed: { 'give up': 'closed', closed: 'closed' },
+}
+
+/**
+ *   none ──redeem──▶ redeeming ──active──▶ active ◀──active, refused──┐
+ *    │                   │ │                │ └────extend──▶ extending
+ *    │ leave        ended│ │leave (extend:  │leave, ended       │leave, ended
+ *    │                   │ │ extending)     │                   │
+ *    ▼                   │ ▼                ▼                   │
+ *   closed               │ leaving ◀────────┴───────────────────┤
+ *                        │    │left                             │
+ *                        │    ▼                                 ▼
+ *                        │ closing ──ended──▶ closed ◀──────────┘
+ *                        └───────────────────▶ closed
+ */
+export type LeaseState = 'none' | 'redeeming' | 'active' | 'extending' | 'leaving' | 'closing' | 'closed'
+export type LeaseEvent = 'redeem' | 'active' | 'extend' | 'refused' | 'leave' | 'left' | 'ended'
+
+export const leaseMachine: Machine<LeaseState, LeaseEvent> = {
+  none: { redeem: 'redeeming', leave: 'closed' },
+  redeeming: { active: 'active', extend: 'extending', leave: 'leaving', ended: 'closed' },
+  active: { active: 'active', extend: 'extending', leave: 'leaving', ended: 'closed' },
+  extending: { active: 'active', refused: 'active', leave: 'leaving', ended: 'closed' },
+  leaving: { active: 'leaving', refused: 'leaving', leave: 'leaving', left: 'closing', ended: 'closed' },
+  closing: { active: 'closing', refused: 'closing', leave: 'closing', ended: 'closed' },
+  closed: { leave: 'closed', ended: 'closed' },
+}

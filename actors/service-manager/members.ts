@@ -1,0 +1,229 @@
+import type { Body } from '../leases/messages.ts'
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { Draft } from '../runtime/draft.ts'
+import type { EffectOutcome } from '../runtime/mind.ts'
+import type { MemberState } from '../../controllers/controller.ts'
+import type { ServiceManagerConfig } from './config.ts'
+import type { LeaveOutcome, MemberEffectArgs } from './membership.ts'
+import type { LeaseRow, ServiceManagerTables, UnitRow } from './rows.ts'
+
+export type ServiceManagerDraft = Draft<ServiceManagerTables>
+
+type Report = Body<'lease-update'>['units'][number]
+
+const JOIN_RETRY_FACTOR_MAX = 8
+
+/**
+ * The units of our leases as members of the guest's middleware, one verb at a time each:
+ *
+ *   awaited ──active──▶ joining ──▶ joined ◀─resume─ ─drain─▶ draining ──▶ leaving ──▶ left
+ *      └──── ended ────────┴──────────┴─────────────────────────┴──────────▶ lost
+ */
+export class Members {
+  readonly #config: ServiceManagerConfig
+  /** A unit is out of the middleware, or its node is removed and its jobs are back. */
+  readonly #out: (leaseId: string, draft: ServiceManagerDraft) => void
+  /** A machine came to nothing. */
+  readonly #wasted: (unit: UnitRow, reason: string, draft: ServiceManagerDraft) => void
+
+  constructor(
+    config: ServiceManagerConfig,
+    out: (leaseId: string, draft: ServiceManagerDraft) => void,
+    wasted: (unit: UnitRow, reason: string, draft: ServiceManagerDraft) => void,
+  ) {
+    this.#config = config
+    this.#out = out
+    this.#wasted = wasted
+  }
+
+  /** Takes in what the site says of a unit. Repeated and late reports change nothing. */
+  reported(lease: LeaseRow, report: Report, draft: ServiceManagerDraft): void {
+    const known = draft.get('unit', report.id)
+    const unit = known ?? this.#newUnit(lease, report, draft)
+    if (known === undefined) draft.put('unit', unit)
+    switch (report.report) {
+      case 'coming':
+        return
+      case 'active':
+        return this.#active({ ...unit, facts: report.facts, suspect: undefined }, lease, draft)
+      case 'suspect':
+        if (unit.suspect === undefined && !isOut(unit))
+          draft.note('unit suspect', unit.id, `the site doubts ${unit.name}: ${report.reason}`)
+        return draft.put('unit', { ...unit, suspect: report.reason })
+      case 'ended':
+        return this.#ended(unit, report.reason, draft)
+    }
+  }
+
+  /** No new jobs. */
+  drain(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
+    if (unit.state !== 'joined') return
+    this.#enter(unit, 'draining', reason, draft)
+    this.#do(unit.id, 'drain', this.#config.leaveMs, draft)
+  }
+
+  resume(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
+    if (unit.state !== 'draining' || unit.mustLeave) return
+    draft.put('unit', { ...unit, reason })
+    draft.note('unit resuming', unit.id, reason)
+    this.#do(unit.id, 'resume', this.#config.leaveMs, draft)
+  }
+
+  /** Out of the middleware as soon as it is empty; from `requeueFrom` on its jobs are put back into the queue. */
+  leave(unit: UnitRow, requeueFrom: Instant | undefined, mustLeave: boolean, reason: string, draft: ServiceManagerDraft): void {
+    if (isOut(unit)) return
+    const from = Math.min(requeueFrom ?? Number.POSITIVE_INFINITY, unit.requeueFrom ?? Number.POSITIVE_INFINITY)
+    const firm: UnitRow = { ...unit, requeueFrom: Number.isFinite(from) ? from : undefined, mustLeave: unit.mustLeave || mustLeave }
+    if (unit.state === 'awaited') {
+      draft.put('unit', firm)
+      this.#enter(firm, 'left', `${reason}; it had not joined yet`, draft)
+      return this.#out(unit.leaseId, draft)
+    }
+    draft.put('unit', firm)
+    if (unit.state === 'leaving') return
+    this.#enter(firm, 'leaving', reason, draft)
+    this.#do(unit.id, 'leave', this.#config.leaveMs, draft)
+  }
+
+  /** The site has spoken its final word on the whole lease: whatever has not left is gone. */
+  allGone(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
+    for (const id of lease.units) {
+      const unit = draft.get('unit', id)
+      if (unit !== undefined) this.#ended(unit, reason, draft)
+    }
+  }
+
+  due(unit: UnitRow, draft: ServiceManagerDraft): void {
+    const rested: UnitRow = { ...unit, due: undefined }
+    draft.put('unit', rested)
+    if (unit.doing !== undefined) return
+    if (unit.state === 'joining') return this.#do(unit.id, 'join', this.#config.joinMs, draft)
+    if (unit.state === 'lost' && !unit.settled) return this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
+    if (unit.state === 'draining' && unit.mustLeave) return this.leave(rested, unit.requeueFrom, true, unit.reason, draft)
+    if (unit.state === 'draining') return this.#do(unit.id, 'drain', this.#config.leaveMs, draft)
+    if (unit.state === 'leaving') return this.#do(unit.id, 'leave', this.#config.leaveMs, draft)
+  }
+
+  answered(unitId: string, verb: string, outcome: EffectOutcome, draft: ServiceManagerDraft): void {
+    const row = draft.get('unit', unitId)
+    if (row === undefined || row.doing !== verb)
+      return draft.note('outcome noted', unitId, `${verb} ended, but ${row?.doing ?? 'nothing'} is under way`)
+    const unit: UnitRow = { ...row, doing: undefined, due: undefined }
+    if (outcome.kind === 'failed') return this.#failed(unit, verb, outcome.reason, draft)
+    switch (verb) {
+      case 'join':
+        draft.put('unit', { ...unit, joinedAt: draft.now, failures: 0 })
+        return this.#enter({ ...unit, joinedAt: draft.now, failures: 0 }, 'joined', `${unit.name} takes jobs`, draft)
+      case 'drain':
+        // The look that shows it drained has to begin after this.
+        return draft.put('unit', { ...unit, since: draft.now })
+      case 'resume':
+        return this.#enter(unit, 'joined', unit.reason, draft)
+      case 'leave':
+        return this.#left(unit, outcome.value as LeaveOutcome, draft)
+      case 'lost':
+        draft.put('unit', { ...unit, settled: true })
+        draft.note('node removed', unit.id, `${unit.name} is out of the middleware; its jobs are back in the queue`)
+        return this.#out(unit.leaseId, draft)
+    }
+  }
+
+  #active(unit: UnitRow, lease: LeaseRow, draft: ServiceManagerDraft): void {
+    draft.put('unit', unit)
+    if (unit.state !== 'awaited') return
+    if (lease.leaseState === 'leaving' || lease.leaseState === 'closing' || unit.mustLeave) {
+      this.#enter(unit, 'left', 'it came when the lease was already being given back', draft)
+      return this.#out(lease.id, draft)
+    }
+    this.#enter(unit, 'joining', `the site says that ${unit.name} is ready`, draft)
+    this.#do(unit.id, 'join', this.#config.joinMs, draft)
+  }
+
+  #ended(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
+    if (unit.state === 'left' || unit.state === 'lost') return
+    const neverThere = unit.state === 'awaited'
+    this.#enter({ ...unit, settled: neverThere }, 'lost', reason, draft)
+    if (neverThere) {
+      this.#wasted(unit, reason, draft)
+      return this.#out(unit.leaseId, draft)
+    }
+    this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
+  }
+
+  #left(unit: UnitRow, outcome: LeaveOutcome, draft: ServiceManagerDraft): void {
+    if (outcome.kind === 'left') {
+      this.#enter(unit, 'left', `${unit.name} was empty and has left`, draft)
+      return this.#out(unit.leaseId, draft)
+    }
+    const reason = `${unit.name} cannot leave yet: ${outcome.jobs.join(', ') || 'work'} runs there`
+    const due = unit.mustLeave ? draft.now + this.#config.retryMs : undefined
+    this.#enter({ ...unit, due }, 'draining', reason, draft)
+  }
+
+  #failed(unit: UnitRow, verb: string, reason: string, draft: ServiceManagerDraft): void {
+    const failures = unit.failures + 1
+    draft.note(`${verb} failed`, unit.id, `${unit.name} (${failures}): ${reason}`)
+    const factor = Math.min(JOIN_RETRY_FACTOR_MAX, 2 ** (failures - 1))
+    const again: UnitRow = { ...unit, failures, due: draft.now + this.#config.retryMs * factor }
+    if (verb === 'resume') return draft.put('unit', { ...unit, failures })
+    if (verb !== 'join' || failures < this.#config.joinFailuresMax) return draft.put('unit', again)
+    const why = `it never joined: ${reason}`
+    this.#wasted(unit, why, draft)
+    this.#enter(unit, 'lost', why, draft)
+    this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
+  }
+
+  #enter(unit: UnitRow, state: MemberState, reason: string, draft: ServiceManagerDraft): void {
+    draft.put('unit', { ...unit, state, reason, since: draft.now })
+    draft.note(`unit ${state}`, unit.id, reason, { leaseId: unit.leaseId, name: unit.name })
+  }
+
+  #do(unitId: string, verb: NonNullable<UnitRow['doing']>, timeoutMs: number, draft: ServiceManagerDraft): void {
+    const unit = draft.get('unit', unitId)!
+    draft.put('unit', { ...unit, doing: verb, due: undefined })
+    const { id, leaseId, name, vector, facts } = unit
+    const requeue = unit.requeueFrom !== undefined && draft.now >= unit.requeueFrom
+    const args: MemberEffectArgs = {
+      guest: unit.guest,
+      unit: { unitId: id, leaseId, name, vector, facts },
+      reason: unit.reason.slice(0, 200),
+      requeue,
+    }
+    draft.effect({ key: id, verb, args, timeoutMs })
+  }
+
+  #newUnit(lease: LeaseRow, report: Report, draft: ServiceManagerDraft): UnitRow {
+    draft.put('lease', { ...draft.get('lease', lease.id)!, units: [...draft.get('lease', lease.id)!.units, report.id] })
+    return {
+      id: report.id,
+      leaseId: lease.id,
+      guest: lease.guest,
+      name: report.name,
+      vector: report.vector,
+      facts: report.facts,
+      state: 'awaited',
+      since: draft.now,
+      joinedAt: undefined,
+      suspect: undefined,
+      reason: 'the site sets it up',
+      doing: undefined,
+      failures: 0,
+      settled: false,
+      requeueFrom: undefined,
+      mustLeave: false,
+    }
+  }
+}
+
+/** Out of the middleware, one way or the other. */
+export const isOut = (unit: UnitRow): boolean => unit.state === 'left' || unit.state === 'lost'
+
+/** Nothing more is to be done about it in the middleware. */
+export const isDone = (unit: UnitRow): boolean => unit.state === 'left' || (unit.state === 'lost' && unit.settled)
+
+/** Tells the site that nothing of ours runs on these units any more. */
+export function tellVacated(lease: LeaseRow, unitIds: readonly string[], reason: string, draft: ServiceManagerDraft): void {
+  if (lease.ticket === undefined || unitIds.length === 0) return
+  tell(draft, lease.ticket.site, 'vacate', lease.id, { units: [...unitIds], reason: reason.slice(0, 500) }, draft.now + RETIRE_MS)
+}

@@ -1,0 +1,72 @@
+import type { GuestFigures, MemberState, Refusal } from '../../controllers/controller.ts'
+import type { Properties } from '../leases/properties.ts'
+import type { Vector } from '../leases/resources.ts'
+import type { Term } from '../leases/term.ts'
+import type { Ticket } from '../leases/ticket.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
+import type { Row } from '../runtime/rows.ts'
+import type { LeaseState, TicketState } from './machines.ts'
+
+export interface LeaseRow extends Row {
+  readonly guest: string
+  readonly ticketState: TicketState
+  readonly leaseState: LeaseState
+  readonly type: string
+  readonly unitsAsked: number
+  readonly durationMs: Millis
+  readonly properties: Properties
+  readonly requestedAt: Instant
+  /** Why it was asked for. */
+  readonly reason: string
+  /** The last ticket that counts; an extension that is granted but not confirmed by the site is `next`. */
+  readonly ticket: Ticket | undefined
+  readonly next: Ticket | undefined
+  /** What site and broker agree on; undefined until ticketed. */
+  readonly term: Term | undefined
+  readonly units: readonly string[]
+  readonly victims: readonly string[]
+  /** Where the victims' time ends while the others' goes on; undefined when nothing shrinks. */
+  readonly boundary: Instant | undefined
+  readonly extendRefused: { readonly at: Instant; readonly reason: string } | undefined
+  readonly recall: { readonly recallId: string; readonly units: number; readonly by: Instant } | undefined
+  readonly closeReason: string
+  /** The site's grace after the end, as signed in the ticket. */
+  readonly graceMs: Millis
+}
+
+export interface UnitRow extends Row {
+  readonly leaseId: string
+  readonly guest: string
+  readonly name: string
+  readonly vector: Vector
+  readonly facts: Properties
+  readonly state: MemberState
+  readonly since: Instant
+  readonly joinedAt: Instant | undefined
+  readonly suspect: string | undefined
+  readonly reason: string
+  /** The verb under way in the middleware, if any. */
+  readonly doing: 'join' | 'drain' | 'resume' | 'leave' | 'lost' | undefined
+  readonly failures: number
+  /** Of a unit that is lost: its node is removed and its jobs are back in the queue. */
+  readonly settled: boolean
+  /** It has to go although work may run there: jobs are put back into the queue from this instant on. */
+  readonly requeueFrom: Instant | undefined
+  /** It leaves as soon as it is empty, whatever the controller says. */
+  readonly mustLeave: boolean
+}
+
+export interface GuestRow extends Row {
+  readonly memory: unknown
+  readonly refusals: readonly Refusal[]
+  readonly reason: string
+  readonly figures: GuestFigures
+  readonly decidedAt: Instant
+  readonly blindSince: Instant | undefined
+}
+
+export type ServiceManagerTables = {
+  lease: LeaseRow
+  unit: UnitRow
+  guest: GuestRow
+}

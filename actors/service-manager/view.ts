@@ -1,0 +1,54 @@
+import type { GuestView, HeldLease, HeldUnit } from '../../controllers/controller.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
+import type { GuestRow, LeaseRow, UnitRow } from './rows.ts'
+
+/** What a controller is shown of its leases: plain, complete, without what is not its business. */
+export function guestView<Observation>(
+  leases: readonly LeaseRow[],
+  unitOf: (id: string) => UnitRow | undefined,
+  guest: GuestRow | undefined,
+  observation: Observation | undefined,
+  blindReason: string | undefined,
+  leaveAt: (lease: LeaseRow) => Instant | undefined,
+  now: Instant,
+): GuestView<Observation> {
+  const open = leases.filter((lease) => !isFinished(lease)).sort((a, b) => a.requestedAt - b.requestedAt || (a.id < b.id ? -1 : 1))
+  return {
+    observation,
+    blind: blindReason === undefined ? undefined : { since: guest?.blindSince ?? now, reason: blindReason },
+    leases: open.map((lease) => held(lease, unitOf, leaveAt(lease))),
+    refusals: guest?.refusals ?? [],
+    hold: undefined,
+  }
+}
+
+export const isFinished = (lease: LeaseRow): boolean => lease.leaseState === 'closed' && lease.ticketState === 'closed'
+
+function held(lease: LeaseRow, unitOf: (id: string) => UnitRow | undefined, leaveAt: Instant | undefined): HeldLease {
+  const units = lease.units.map(unitOf).filter((unit) => unit !== undefined)
+  return {
+    id: lease.id,
+    state: stateOf(lease, units),
+    type: lease.type,
+    units: lease.ticket?.units ?? lease.unitsAsked,
+    term: lease.term,
+    requestedAt: lease.requestedAt,
+    extending: lease.ticketState === 'extending' || lease.leaseState === 'extending',
+    extendBy: leaveAt,
+    extendRefused: lease.extendRefused,
+    recall: lease.recall && { units: lease.recall.units, by: lease.recall.by },
+    held: units.map(heldUnit),
+  }
+}
+
+function stateOf(lease: LeaseRow, units: readonly UnitRow[]): HeldLease['state'] {
+  if (lease.ticketState === 'asked') return 'requested'
+  if (lease.leaseState === 'active' || lease.leaseState === 'extending') return 'active'
+  if (lease.leaseState !== 'redeeming') return 'closing'
+  return units.some((unit) => unit.joinedAt !== undefined) ? 'active' : 'ticketed'
+}
+
+const heldUnit = ({ id, name, state, since, joinedAt, suspect }: UnitRow): HeldUnit => ({ id, name, state, since, joinedAt, suspect })
+
+/** How long a controller may be blind before it is told nothing at all, not even the last picture. */
+export const BLIND_MS_MAX: Millis = 120_000
