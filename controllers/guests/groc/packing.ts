@@ -44,7 +44,7 @@ export interface Packing {
   readonly smallUnits: number
   /** Wide jobs for which `room` is too small, by shape. */
   readonly tooWide: ReadonlyMap<Shape, number>
-  /** Ids of bins that got something. */
+  /** Ids of bins that are there or coming and got something. */
   readonly used: ReadonlySet<string>
   /** Units that would serve everything at once, the too wide ones included. */
   readonly wanted: number
@@ -93,7 +93,7 @@ export function pack(shapes: readonly Shape[], bins: readonly Bin[], unit: UnitR
   }
   const makeFresh = (): Bin => {
     freshCount += 1
-    return { id: `fresh#${freshCount}`, kind: 'fresh', cpus: unit.cpus, memoryMiB: unit.memoryMiB }
+    return { id: 'fresh', kind: 'fresh', cpus: unit.cpus, memoryMiB: unit.memoryMiB }
   }
 
   const packSmall = (shape: Shape, into: Place[]): void => {
@@ -101,7 +101,7 @@ export function pack(shapes: readonly Shape[], bins: readonly Bin[], unit: UnitR
     const fill = (bin: Bin, free: UnitRoom): void => {
       const tasks = Math.min(left, perBin(shape, free))
       left -= tasks
-      used.add(bin.id)
+      if (bin.kind !== 'fresh') used.add(bin.id)
       into.push({ bin, tasks })
       put(bin, free.cpus - tasks * shape.cpus, free.memoryMiB - tasks * shape.memoryMiB)
     }
@@ -140,7 +140,7 @@ export function pack(shapes: readonly Shape[], bins: readonly Bin[], unit: UnitR
     )
     for (let i = 0; i < missing; i += 1) taken.push({ bin: makeFresh(), free: unit })
     for (const { bin, free } of taken) {
-      used.add(bin.id)
+      if (bin.kind !== 'fresh') used.add(bin.id)
       into.push({ bin, tasks: 1 })
       put(bin, free.cpus - shape.cpus, free.memoryMiB - shape.memoryMiB)
     }
@@ -164,7 +164,7 @@ export function pack(shapes: readonly Shape[], bins: readonly Bin[], unit: UnitR
     tooWide.set(shape, shape.count - packed)
     wantedTooWide += (shape.count - packed) * shape.nodes
   }
-  return { places, wideOrders, smallUnits, tooWide, used, wanted: used.size + wantedTooWide }
+  return { places, wideOrders, smallUnits, tooWide, used, wanted: used.size + freshCount + wantedTooWide }
 }
 
 function perBin(shape: Shape, free: UnitRoom): number {

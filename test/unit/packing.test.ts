@@ -1,0 +1,123 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Shape } from '../../controllers/guests/groc/demand.ts'
+import type { Bin, Packing } from '../../controllers/guests/groc/packing.ts'
+import { BIN_KINDS, pack } from '../../controllers/guests/groc/packing.ts'
+
+const unit = { cpus: 4, memoryMiB: 4096 }
+
+const shapeOf = (count: number, over: Partial<Shape> = {}): Shape => ({
+  nodes: 1,
+  cpus: 1,
+  memoryMiB: 0,
+  jobs: [],
+  count,
+  oldest: 0,
+  workMs: 0,
+  ...over,
+})
+
+const binOf = (id: string, over: Partial<Bin> = {}): Bin => ({ id, kind: 'serving', ...unit, ...over })
+
+const where = (packing: Packing, shape: Shape): readonly string[] =>
+  (packing.places.get(shape) ?? []).map(({ bin, tasks }) => `${tasks} on ${bin.id}`)
+
+describe('packing', () => {
+  test('takes what serves, then what is spare, then what comes, then fresh units', () => {
+    const shape = shapeOf(14)
+    const bins = [
+      binOf('coming', { kind: 'coming' }),
+      binOf('spare', { kind: 'spare' }),
+      binOf('serving'),
+      binOf('collecting', { kind: 'collecting' }),
+    ]
+    const packing = pack([shape], bins, unit, 10)
+    expect(where(packing, shape)).toEqual(['4 on serving', '4 on spare', '4 on coming', '2 on fresh'])
+    expect(packing).toMatchObject({ smallUnits: 1, wanted: 4 })
+  })
+
+  test('fills the fullest machine first, so that empty ones stay empty', () => {
+    const shape = shapeOf(1)
+    const packing = pack(
+      [shape],
+      [binOf('empty'), binOf('nearly', { cpus: 1 }), binOf('half', { cpus: 2 })],
+      unit,
+      10,
+    )
+    expect(where(packing, shape)).toEqual(['1 on nearly'])
+  })
+
+  test('among equals takes the one named first', () => {
+    const shape = shapeOf(1)
+    expect(where(pack([shape], [binOf('a'), binOf('b')], unit, 10), shape)).toEqual(['1 on a'])
+  })
+
+  test('gives collecting nodes to wide jobs', () => {
+    const wide = shapeOf(1, { nodes: 2, cpus: 4 })
+    const bins = [binOf('a', { kind: 'collecting' }), binOf('b', { kind: 'collecting' })]
+    const packing = pack([wide], bins, unit, 0)
+    expect(where(packing, wide)).toEqual(['1 on a', '1 on b'])
+    expect(packing.wideOrders).toEqual([])
+  })
+
+  test('leaves everything as it was when a wide job cannot be had', () => {
+    const wide = shapeOf(1, { nodes: 5, cpus: 4 })
+    const small = shapeOf(8)
+    const packing = pack([wide, small], [binOf('a'), binOf('b')], unit, 2)
+    expect(where(packing, wide)).toEqual([])
+    expect(where(packing, small)).toEqual(['4 on a', '4 on b'])
+    expect([...packing.tooWide.values()]).toEqual([1])
+    expect(packing.wanted).toBe(7)
+  })
+
+  test('orders for each of several wide jobs, as far as there is room', () => {
+    const wide = shapeOf(3, { nodes: 2, cpus: 4 })
+    const packing = pack([wide], [binOf('a')], unit, 4)
+    expect(packing.wideOrders.map(({ units }) => units)).toEqual([1, 2])
+    expect([...packing.tooWide.values()]).toEqual([1])
+  })
+
+  test('no machine is ever given more than it has, no wide job one machine twice, and no small job is forgotten', () => {
+    const shapes = fc.array(
+      fc.record({
+        nodes: fc.integer({ min: 1, max: 4 }),
+        cpus: fc.integer({ min: 1, max: 4 }),
+        memoryMiB: fc.integer({ min: 0, max: 4096 }),
+        count: fc.integer({ min: 1, max: 12 }),
+      }),
+      { maxLength: 8 },
+    )
+    const bins = fc.array(
+      fc.record({
+        kind: fc.constantFrom(...BIN_KINDS.filter((kind) => kind !== 'fresh')),
+        cpus: fc.integer({ min: 0, max: 6 }),
+        memoryMiB: fc.integer({ min: 0, max: 6000 }),
+      }),
+      { maxLength: 10 },
+    )
+    fc.assert(
+      fc.property(shapes, bins, fc.integer({ min: 0, max: 8 }), (needs, rooms, room) => {
+        const all = needs.map(({ count, ...need }) => shapeOf(count, need))
+        const machines = rooms.map((free, i) => binOf(`b${i}`, free))
+        const packing = pack(all, machines, unit, room)
+        const cpus = new Map<Bin, number>()
+        const memory = new Map<Bin, number>()
+        for (const [shape, places] of packing.places) {
+          const tasks = places.reduce((sum, place) => sum + place.tasks, 0)
+          expect(tasks).toBe((shape.count - (packing.tooWide.get(shape) ?? 0)) * shape.nodes)
+          if (shape.nodes > 1)
+            for (let i = 0; i < places.length; i += shape.nodes)
+              expect(new Set(places.slice(i, i + shape.nodes).map(({ bin }) => bin)).size).toBe(shape.nodes)
+          for (const { bin, tasks } of places) {
+            cpus.set(bin, (cpus.get(bin) ?? 0) + tasks * shape.cpus)
+            memory.set(bin, (memory.get(bin) ?? 0) + tasks * shape.memoryMiB)
+          }
+        }
+        for (const [bin, used] of cpus) expect(used).toBeLessThanOrEqual(bin.cpus)
+        for (const [bin, used] of memory) expect(used).toBeLessThanOrEqual(bin.memoryMiB)
+        expect(packing.wideOrders.reduce((sum, { units }) => sum + units, 0)).toBeLessThanOrEqual(room)
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
