@@ -21,6 +21,7 @@ export interface MarkedProcess {
   /** Field 22 of /proc/PID/stat: together with the pid it names one process of this boot. */
   readonly startTicks: number
   readonly unitId: string
+  readonly nonce: string
   readonly leaseId: string
   readonly name: string
   readonly isSupervisor: boolean
@@ -56,6 +57,7 @@ function marked(pid: number, site: string): MarkedProcess | undefined {
         pid,
         startTicks: stat.startTicks,
         unitId: unit.slice(0, unit.lastIndexOf(':')),
+        nonce: unit.slice(unit.lastIndexOf(':') + 1),
         leaseId: environment.get('SUBLET_LEASE') ?? '',
         name: environment.get('SUBLET_NODE') ?? '',
         isSupervisor: environment.get('SUBLET_ROLE') === 'supervisor',
@@ -64,7 +66,16 @@ function marked(pid: number, site: string): MarkedProcess | undefined {
     const folder = readlinkSync(`/proc/${pid}/cwd`)
     if (!folder.startsWith(`${site}/`) || stat.terminal !== 0) return undefined
     const [unitId = ''] = folder.slice(site.length + 1).split('/')
-    return { pid, startTicks: stat.startTicks, unitId, leaseId: '', name: '', isSupervisor: false, part: '' }
+    return {
+      pid,
+      startTicks: stat.startTicks,
+      unitId,
+      nonce: '',
+      leaseId: '',
+      name: '',
+      isSupervisor: false,
+      part: '',
+    }
   } catch (error) {
     // It ended while we looked, or it belongs to another user and so cannot be ours.
     if (error instanceof Error && 'code' in error && GONE_OR_FOREIGN.has(String(error.code))) return undefined

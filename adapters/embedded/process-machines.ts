@@ -59,14 +59,12 @@ const SUPERVISOR = join(import.meta.dirname, 'supervisor.ts')
 /** `/`, a unit id, `/s`. */
 const SOCKET_TAIL_BYTES = 32
 
-interface Identity {
-  readonly unitId: string
-  readonly leaseId: string
-  readonly nonce: string
-  readonly pid: number
-  readonly startTicks: number
-  readonly bootId: string
+interface Boot {
+  readonly bootMs: Millis
+  readonly luck: 'boots' | 'fails' | 'hangs'
 }
+
+const NO_BOOT: Boot = { bootMs: 0, luck: 'boots' }
 
 /**
  * Machines that are processes: each unit is a supervisor (supervisor.ts) with a folder of its own. They
@@ -99,25 +97,25 @@ export function processMachines(
     return asFields(name, JSON.parse(readFileSync(path, 'utf8')))
   }
 
-  /** The supervisor that the files speak of, if it is still that very process. */
-  function runningIdentity(unitId: string): Identity | undefined {
+  const supervisorOf = (unitId: string): MarkedProcess | undefined =>
+    processesOf(unitId).find(({ isSupervisor }) => isSupervisor)
+
+  /**
+   * Whether this live process is the machine that the files speak of. A file that is lost, or not yet
+   * written, speaks of none; then the marks alone have to do, and the nonce asked over the socket.
+   */
+  function isTheSame(unitId: string, supervisor: MarkedProcess): boolean {
     const unit = readFields(unitId, 'unit.json')
-    const from = readFields(unitId, 'identity.json')
-    if (unit === null || from === null) return undefined
-    const identity: Identity = {
-      unitId: text(from, 'unitId'),
-      leaseId: text(from, 'leaseId'),
-      nonce: text(from, 'nonce'),
-      pid: count(from, 'pid'),
-      startTicks: count(from, 'startTicks'),
-      bootId: text(from, 'bootId'),
-    }
-    const same =
-      identity.unitId === unitId &&
-      identity.leaseId === text(unit, 'leaseId') &&
-      identity.nonce === text(unit, 'nonce') &&
-      identity.bootId === bootId()
-    return same && isAlive(identity.pid, identity.startTicks) ? identity : undefined
+    const identity = readFields(unitId, 'identity.json')
+    const { nonce, leaseId, pid, startTicks } = supervisor
+    return (
+      (unit === null || (text(unit, 'nonce') === nonce && text(unit, 'leaseId') === leaseId)) &&
+      (identity === null ||
+        (text(identity, 'nonce') === nonce &&
+          count(identity, 'pid') === pid &&
+          count(identity, 'startTicks') === startTicks &&
+          text(identity, 'bootId') === bootId()))
+    )
   }
 
   /** A line to the machine, proven to be to the right one. */
@@ -133,7 +131,8 @@ export function processMachines(
     try {
       const hello = asFields('hello', await channel.ask('hello', {}, { timeoutMs: DIAL_MS, signal }))
       const unit = readFields(unitId, 'unit.json')
-      if (unit === null || text(hello, 'unitId') !== unitId || text(hello, 'nonce') !== text(unit, 'nonce'))
+      const nonce = unit === null ? supervisorOf(unitId)?.nonce : text(unit, 'nonce')
+      if (text(hello, 'unitId') !== unitId || text(hello, 'nonce') !== nonce)
         throw new SubletError(
           'machine-unreachable',
           `At the socket of unit ${unitId} another machine answers.`,
@@ -176,13 +175,16 @@ export function processMachines(
     const [bootMsMin, bootMsMax] = config.bootMs
     const chance = deps.random()
     writeDurably(join(folder, 'end.json'), { endsAt: unit.endsAt, graceMs: unit.graceMs })
-    writeDurably(join(folder, 'unit.json'), {
-      ...mark,
+    remember(mark, {
       bootMs: Math.round(bootMsMin + deps.random() * (bootMsMax - bootMsMin)),
       luck: chance < bootFails ? 'fails' : chance < bootFails + bootHangs ? 'hangs' : 'boots',
     })
     syncFolder(site)
     return mark
+  }
+
+  function remember({ unitId, leaseId, name, nonce }: MachineMark, boot: Boot): void {
+    writeDurably(join(folderOf(unitId), 'unit.json'), { site, unitId, leaseId, name, nonce, ...boot })
   }
 
   function startSupervisor(mark: MachineMark): { readonly pid: number; readonly ended: AbortSignal } {
@@ -255,7 +257,9 @@ export function processMachines(
         'machine-setup',
         `The folder of unit ${unit.unitId} belongs to lease ${text(kept, 'leaseId')}.`,
       )
-    if (runningIdentity(unit.unitId) !== undefined) {
+    const running = supervisorOf(unit.unitId)
+    if (running !== undefined && isTheSame(unit.unitId, running)) {
+      if (kept === null) remember({ site, ...running }, NO_BOOT)
       await becomeReady(unit, signal)
     } else {
       await endAll(unit.unitId, signal)
@@ -311,7 +315,7 @@ export function processMachines(
   ): Promise<TeardownOutcome> {
     if (signal.aborted) throw signal.reason
     const { unitId } = unit
-    const running = runningIdentity(unitId)
+    const running = supervisorOf(unitId)
     if (running !== undefined) {
       const busyWith = await halt(unitId, force, signal)
       if (busyWith.length > 0) return { kind: 'busy', what: busyWith.join(', ') }
@@ -390,13 +394,18 @@ export function processMachines(
     async probe(unit, { onlyIdle }, signal) {
       if (signal.aborted) throw signal.reason
       const timeoutMs: Millis = unit.probe.reduce((sum, each) => sum + each.timeoutMs, ASK_MS)
-      return withCall(unit.unitId, signal, async (channel) => {
-        const answer = asFields(
-          'probe',
-          await channel.ask('probe', { onlyIdle, commands: unit.probe }, { timeoutMs, signal }),
+      const body = { onlyIdle, commands: unit.probe }
+      try {
+        const answer = await withCall(unit.unitId, signal, (channel) =>
+          channel.ask('probe', body, { timeoutMs, signal }),
         )
-        return readProbe(answer)
-      })
+        return readProbe(asFields('probe', answer))
+      } catch (error) {
+        // A machine that has ended does not pass.
+        if (!signal.aborted && error instanceof SubletError && error.code === 'machine-unreachable')
+          return { kind: 'failed', command: unit.probe[0]?.argv.join(' ') ?? 'hello', reason: error.message }
+        throw error
+      }
     },
     async modify(unit, signal) {
       if (signal.aborted) throw signal.reason
