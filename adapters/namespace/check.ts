@@ -67,9 +67,12 @@ export async function missing(
   await ask([first, ...rest], `There is no bridge “${config.bridge}” in ${site}.`)
   for (const [name, image] of Object.entries(config.images)) {
     const root = image.root === 'host' ? '/' : image.root
-    for (const file of IN_AN_IMAGE) await look(join(root, file), `The image “${name}” has no /${file}.`)
-    for (const path of [...image.binds, ...image.readOnlyBinds])
-      await look(path, `The image “${name}” is to show ${path}, which is not there.`)
+    const binds = [...image.binds, ...image.readOnlyBinds]
+    for (const file of IN_AN_IMAGE) {
+      const bound = binds.some((path) => `/${file}`.startsWith(`${path}/`))
+      await look(join(bound ? '/' : root, file), `The image “${name}” has no /${file}.`)
+    }
+    for (const path of binds) await look(path, `The image “${name}” is to show ${path}, which is not there.`)
   }
   for (const path of [config.hosts, config.sshd.authorizedKeys])
     if (path !== undefined) await look(path, `The file ${path} is not there.`)

@@ -58,14 +58,14 @@ work_runs() {
 keep_sshd() {
   local pid='' comm=''
   { read -r pid </run/sublet-sshd.pid && read -r comm <"/proc/$pid/comm"; } 2>/dev/null
-  [ "$comm" = sshd ] || /usr/sbin/sshd -f /etc/ssh/sshd_config -E /var/log/sublet-sshd.log 8>&- 9>&- </dev/null
+  [ "$comm" = sshd ] || /usr/sbin/sshd -f /etc/ssh/sshd_config -E /run/sublet-sshd.log 8>&- 9>&- </dev/null
 }
 
 read -r -t 60 -u 8 word || { say 'no network came'; exit 1; }
 bash -e boot-commands.sh 8>&- 9>&- </dev/null || { echo 'failed a boot command failed' >&9; exit 1; }
 take_order
 [ -n "$token" ] || { echo 'failed no order for the dead-man' >&9; exit 1; }
-keep_sshd
+keep_sshd || { echo 'failed sshd did not start' >&9; exit 1; }
 echo ready >&9
 exec 9>&-
 

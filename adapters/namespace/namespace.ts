@@ -242,18 +242,7 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     const pid = await livingInit(await readRecord(folderOf(mark)))
     if (pid === undefined) throw new SubletError('machine-unreachable', `${unit.unitId} does not run`)
     const join = 'for group in $1; do echo $$ >"$group/cgroup.procs" || exit 126; done; shift; exec "$@"'
-    const enter = [
-      'nsenter',
-      `--target=${pid}`,
-      '--mount',
-      '--uts',
-      '--ipc',
-      '--net',
-      '--pid',
-      '--wd=/',
-      '--root',
-      '--',
-    ]
+    const enter = ['nsenter', `--target=${pid}`, '--mount', '--uts', '--ipc', '--net', '--pid', '--']
     const paths = (await cgroups()).paths(mark).join(' ')
     return prefixed(exec, [
       'sh',

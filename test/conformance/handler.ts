@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { sleep, systemClock } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Handler, UnitSpec } from '../../adapters/handler.ts'
+import { eventually } from './eventually.ts'
 
 /** A site with one kind of machine, and an observer that looks at its host without asking Sublet. */
 export interface HandlerSite {
@@ -296,13 +297,4 @@ export function handlerLaw(
       await end(unit)
     }, 30_000)
   })
-}
-
-/** Asks again every 25 ms until the answer is yes; throws after `withinMs`. */
-export async function eventually(holds: () => Promise<boolean>, withinMs: number): Promise<void> {
-  const until = systemClock.monotonic() + withinMs
-  while (!(await holds())) {
-    if (systemClock.monotonic() > until) throw new Error(`It did not come true within ${withinMs} ms`)
-    await sleep(systemClock, 25)
-  }
 }

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../actors/runtime/clock.ts'
 import { fingerprint, sshExecutor } from '../../adapters/exec/ssh.ts'
+import { eventually } from './eventually.ts'
 import { executorLaw } from './executor.ts'
-import { eventually } from './handler.ts'
 import { runningWith } from './processes.ts'
 import { noSshd, type SshServer, sshServer } from './ssh-server.ts'
 

@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { type SshConfig, sshConfig } from '../../adapters/exec/ssh.ts'
-import { eventually } from './handler.ts'
+import { eventually } from './eventually.ts'
 
 const SSHD = '/usr/sbin/sshd'
 
