@@ -64,7 +64,7 @@ JobCompLoc=${dir}/log/jobcomp.txt
 Licenses=lab:1
 NodeSet=dynset Feature=dynf
 NodeName=static1 NodeAddr=${STATIC_ADDRESS} CPUs=2 RealMemory=1000 State=UNKNOWN
-PartitionName=dyn Nodes=dynset Default=YES MaxTime=INFINITE State=UP
+PartitionName=dyn Nodes=dynset Default=YES DefaultTime=60 MaxTime=INFINITE State=UP
 PartitionName=static Nodes=static1 MaxTime=INFINITE State=UP
 ${extraConf.map((line) => `${line}\n`).join('')}`
 }

@@ -79,6 +79,8 @@ export interface SlurmLab {
   readonly bridge: 'br0'
   readonly partition: 'dyn'
   readonly feature: 'dynf'
+  /** What changes on this machine's disk when a job comes or ends, for a batch system that may watch it. */
+  readonly watchPaths: readonly string[]
   /** Runs commands where the controller runs, with SLURM_CONF set. */
   readonly onHead: Executor
   up(signal: AbortSignal): Promise<void>
@@ -169,13 +171,14 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
   /** Inside the namespaces of the machine with this name. */
   const inside = (machine: string, argv: readonly [string, ...string[]]): readonly [string, ...string[]] => {
     const init = inits.get(machine)
-    if (init === undefined) throw new SubletError('exec-failed', `lab: the machine ${machine} does not run`)
+    if (init === undefined)
+      throw new SubletError('machine-unreachable', `lab: the machine ${machine} does not run`)
     return ['nsenter', `--target=${init}`, '--net', '--mount', '--uts', '--ipc', '--pid', '--', ...argv]
   }
 
   const executorOf = (machine: string): Executor => ({
     name: `lab ${machine}`,
-    run: (argv, more) => exec.run(inside(machine, argv), { ...more, env: { ...env, ...more.env } }),
+    run: async (argv, more) => exec.run(inside(machine, argv), { ...more, env: { ...env, ...more.env } }),
     close: async () => undefined,
   })
 
@@ -256,6 +259,10 @@ ${INIT}`
     bridge: 'br0',
     partition: 'dyn',
     feature: 'dynf',
+    watchPaths: [
+      ...Array.from({ length: 10 }, (_, at) => join(dir, 'state', `hash.${at}`)),
+      join(dir, 'log', 'jobcomp.txt'),
+    ],
     onHead: executorOf('head'),
 
     async up(signal) {

@@ -1,0 +1,286 @@
+import type { Clock, Millis } from '../../actors/runtime/clock.ts'
+import { deadline, sleep } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
+import type { Executor } from '../executor.ts'
+import { checkSlurm } from './check.ts'
+import { both, complaint, slurmCommands } from './commands.ts'
+import type { SlurmConfig } from './config.ts'
+import { type Facts, factsOf } from './facts.ts'
+import { drainReason, isOurReason, markComment, markFeature, readMark, sameMark } from './marks.ts'
+import { type Frame, isBusyState, jobsOf, judgeJobs, nodesOf } from './picture.ts'
+import { slurmReader } from './reader.ts'
+import type { NodeRecord } from './records.ts'
+import { requeuer } from './requeue.ts'
+import { seatOf } from './seat.ts'
+import { nodeFitness } from './states.ts'
+import { watchPaths } from './watch.ts'
+
+/** Between two questions whether the machine has registered; each costs the controller under 1 ms. */
+const ASK_AGAIN_MS: Millis = 60
+/** How long a node that Slurm has just been told is dead may still count as busy. */
+const LET_GO_MS: Millis = 5_000
+
+/**
+ * Slurm 22.05 through its own commands.
+ *
+ *   machine of ours        record in Slurm                       our verb
+ *   ───────────────        ───────────────                       ────────
+ *   slurmd -Z starts  ──▶  idle+drain, no reason, our feature
+ *                          idle                              ◀── expect   (State=IDLE, not RESUME: see letIn)
+ *                          idle+drain, reason “sublet: …”    ◀── drain
+ *                          idle                              ◀── resume
+ *                          none                              ◀── remove   (Slurm refuses while a job is there)
+ *
+ * Every change is preceded and followed by a look, because Slurm's update has no condition: between the
+ * look and the change, some 10 ms, an admin's own drain could still be overwritten.
+ */
+export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly clock: Clock }): BatchSystem {
+  const { clock } = deps
+  const { partition, drainTag } = config
+  const commands = slurmCommands(exec, {
+    confFile: config.confFile,
+    bin: config.bin,
+    timeoutMs: config.commandTimeout,
+  })
+  const facts = factsOf(commands, partition, clock)
+  const reader = slurmReader(commands, config.format)
+  const requeue = requeuer(commands, reader, clock)
+  /** Jobs were listed in the last look: an empty list must now be confirmed. Unknown at first. */
+  let hadJobs = true
+  let seat: { readonly owner: string; readonly giveBack: () => void } | undefined
+
+  const changed = async (args: readonly string[], signal: AbortSignal): Promise<void> => {
+    await commands.ask('scontrol', args, signal)
+  }
+
+  /** The node if it is there and ours; undefined if it is not there. */
+  const ours = async (name: string, mark: NodeMark, signal: AbortSignal): Promise<NodeRecord | undefined> => {
+    const record = await reader.node(name, signal)
+    if (record === undefined || sameMark(readMark(record.features, record.comment), mark)) return record
+    const found = readMark(record.features, record.comment)
+    const whose =
+      found === undefined ? 'carries no mark of ours' : `is marked for ${found.leaseId}/${found.unitId}`
+    throw new SubletError('node-not-ours', `Node ${name} ${whose}, not for ${mark.leaseId}/${mark.unitId}`)
+  }
+
+  const present = async (name: string, mark: NodeMark, signal: AbortSignal): Promise<NodeRecord> => {
+    const record = await ours(name, mark, signal)
+    if (record === undefined) throw new SubletError('middleware-refused', `Slurm has no node ${name}`)
+    return record
+  }
+
+  const drainOf = (record: NodeRecord): 'no' | 'ours' | 'theirs' => {
+    if (!record.states.includes('drain')) return 'no'
+    return isOurReason(drainTag, record.reason) ? 'ours' : 'theirs'
+  }
+
+  /**
+   * Takes a drain of ours back. RESUME and UNDRAIN make Slurm ping the node first and schedule two of its
+   * one-second rounds later (1.0 to 2.1 s until a job starts); IDLE makes it available at once (0.1 to
+   * 1.0 s), but is right only where no job is.
+   */
+  const letIn = (record: NodeRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+    const state = record.cpusInUse === 0 && !isBusyState(record.states) ? 'IDLE' : 'UNDRAIN'
+    return changed(
+      ['update', `NodeName=${record.name}`, `State=${state}`, `Comment=${markComment(mark)}`],
+      signal,
+    )
+  }
+
+  const create = async (node: ExpectedNode, signal: AbortSignal): Promise<void> => {
+    const line = [
+      `NodeName=${node.name}`,
+      `NodeHostname=${node.name}`,
+      `NodeAddr=${node.address}`,
+      `CPUs=${node.cpus}`,
+      `RealMemory=${node.memoryMiB}`,
+      `Feature=${config.feature},${markFeature(node.mark)}`,
+      'State=CLOUD',
+    ]
+    await changed(['create', ...line], signal)
+  }
+
+  /** A second source for an empty list: another format, and no cpu in use anywhere. */
+  const isReallyEmpty = async (nodes: readonly NodeRecord[], signal: AbortSignal): Promise<boolean> => {
+    if (nodes.some((node) => node.cpusInUse > 0 || isBusyState(node.states))) return false
+    return (await reader.liveJobs(signal)) === 0
+  }
+
+  const frameOf = (known: Facts, plans: Frame['plans']): Frame => ({
+    partition,
+    drainTag,
+    cpusOfMachine: config.cpusOfMachine,
+    nodesMaxOfPartition: known.partition?.nodesMax ?? 0,
+    partitionUp: known.partition?.isUp ?? false,
+    defaultWalltimeMs: known.partition?.defaultMinutes && known.partition.defaultMinutes * 60_000,
+    plans,
+    now: clock.now(),
+  })
+
+  const observe = async (signal: AbortSignal): Promise<BatchPicture> => {
+    signal.throwIfAborted()
+    const startedAt = clock.now()
+    const [known, [jobRecords, nodeRecords]] = await both(
+      signal,
+      (stop) => facts.recent(stop),
+      (stop) => both(stop, reader.jobs, reader.nodes),
+    )
+    const isPlanned = nodeRecords.records.some((node) => node.states.includes('planned'))
+    const isWideWaiting = jobRecords.records.some((job) => job.state === 'PENDING' && job.nodes > 1)
+    const plans =
+      isPlanned || isWideWaiting ? await reader.plans(signal) : new Map<string, readonly string[]>()
+
+    const frame = frameOf(known, plans)
+    const judged = judgeJobs(jobRecords.records, frame)
+    const { nodes, warnings } = nodesOf(nodeRecords.records, judged.jobs, frame)
+    const served = new Set(
+      nodeRecords.records.filter((node) => node.partitions.includes(partition)).map((node) => node.name),
+    )
+    const jobs = jobsOf(judged.jobs, frame).filter(
+      (job) => job.queue === partition || job.nodeNames.some((name) => served.has(name)),
+    )
+
+    const doubt: string[] = []
+    const isOthersSeen = jobRecords.records.some((job) => job.user !== known.user)
+    if (known.hidden.includes('jobs') && !known.isPrivileged && !isOthersSeen)
+      doubt.push(`PrivateData hides other users’ jobs from ${known.user}; the list of jobs proves nothing`)
+    if (known.hidden.includes('nodes') && !known.isPrivileged)
+      doubt.push(`PrivateData hides nodes from ${known.user}; the list of nodes proves nothing`)
+    const hasJobs = judged.jobs.some(({ state }) => state !== 'ended')
+    if (!hasJobs && hadJobs && !(await isReallyEmpty(nodeRecords.records, signal)))
+      doubt.push('The list of jobs is empty, but another look at the cluster shows jobs')
+    hadJobs = hasJobs || doubt.length > 0
+
+    return {
+      startedAt,
+      at: clock.now(),
+      jobs,
+      nodes,
+      warnings: [...jobRecords.warnings, ...nodeRecords.warnings, ...judged.warnings, ...warnings, ...doubt],
+      trust: doubt.length === 0 ? 'confirmed' : 'doubtful',
+    }
+  }
+
+  const expect = async (node: ExpectedNode, signal: AbortSignal): Promise<void> => {
+    signal.throwIfAborted()
+    for (;;) {
+      const record = await ours(node.name, node.mark, signal)
+      if (record === undefined && config.nodes === 'fixed') await create(node, signal)
+      else if (record !== undefined) {
+        const { fitness } = nodeFitness(record.states)
+        if (fitness === 'works') return
+        if (fitness === 'refuses' && drainOf(record) === 'ours') {
+          await letIn(record, node.mark, signal)
+          continue
+        }
+      }
+      await sleep(clock, ASK_AGAIN_MS, signal)
+    }
+  }
+
+  const drain = async (name: string, mark: NodeMark, reason: string, signal: AbortSignal): Promise<void> => {
+    const words = drainReason(drainTag, reason)
+    const before = await present(name, mark, signal)
+    if (drainOf(before) === 'theirs') return
+    if (drainOf(before) === 'ours' && before.reason === words) return
+    await changed(['update', `NodeName=${name}`, 'State=DRAIN', `Reason=${words}`], signal)
+    const after = await present(name, mark, signal)
+    if (drainOf(after) === 'no')
+      throw new SubletError(
+        'middleware-refused',
+        `Node ${name} still takes jobs after it was drained; somebody else resumed it`,
+      )
+  }
+
+  const resume = async (name: string, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+    const before = await present(name, mark, signal)
+    if (drainOf(before) !== 'ours') return
+    await letIn(before, mark, signal)
+    const after = await present(name, mark, signal)
+    if (drainOf(after) === 'ours')
+      throw new SubletError('middleware-refused', `Node ${name} is still drained after it was resumed`)
+  }
+
+  /** True if the record is gone. Slurm itself refuses while a job is on the node, also one that came just now. */
+  const deleted = async (name: string, signal: AbortSignal): Promise<boolean> => {
+    const done = await commands.run('scontrol', ['delete', `NodeName=${name}`], signal)
+    if (done.exitCode === 0 || /Invalid node name/i.test(done.stderr)) return true
+    if (/busy/i.test(done.stderr)) return false
+    throw new SubletError('middleware-refused', `Slurm would not delete node ${name}: ${complaint(done)}`)
+  }
+
+  const busy = (name: string, what: string): SubletError =>
+    new SubletError('node-busy', `Node ${name} is not removed: ${what}`)
+
+  const removeIdle = async (record: NodeRecord, signal: AbortSignal): Promise<void> => {
+    if (record.cpusInUse > 0 || isBusyState(record.states))
+      throw busy(record.name, `Slurm shows it as ${record.states.join('+')}`)
+    if (!(await deleted(record.name, signal))) throw busy(record.name, 'a job has just come')
+  }
+
+  /** Down makes Slurm end or requeue every job of the node by itself, then the record can go. */
+  const removeLost = async (record: NodeRecord, signal: AbortSignal): Promise<void> => {
+    const bound = await requeue.boundTo(record.name, signal)
+    const reason = drainReason(drainTag, 'the machine is lost')
+    await changed(['update', `NodeName=${record.name}`, 'State=DOWN', `Reason=${reason}`], signal)
+    const limit = deadline(
+      clock,
+      LET_GO_MS,
+      () => busy(record.name, 'it is down, yet Slurm says that jobs are there'),
+      signal,
+    )
+    try {
+      while (!(await deleted(record.name, limit.signal))) await sleep(clock, ASK_AGAIN_MS, limit.signal)
+    } finally {
+      limit.done()
+    }
+    await requeue.letStart(
+      bound.filter((job) => job.requeueable).map((job) => job.id),
+      signal,
+    )
+  }
+
+  return {
+    name: `slurm ${config.cluster === undefined ? 'partition' : `cluster ${config.cluster}, partition`} ${partition}`,
+    capabilities: {
+      events: config.watchPaths.length > 0,
+      nodes: config.nodes === 'self' ? 'self' : 'created',
+      requeue: true,
+      settleMs: 0,
+    },
+    check: (signal) => checkSlurm(config, commands, facts, signal),
+    observe,
+    expect,
+    drain,
+    resume,
+    async remove(name, mark, { lost }, signal) {
+      const record = await ours(name, mark, signal)
+      if (record === undefined) return
+      await (lost ? removeLost(record, signal) : removeIdle(record, signal))
+      if ((await reader.node(name, signal)) !== undefined)
+        throw new SubletError('middleware-refused', `Node ${name} is there again after it was deleted`)
+    },
+    requeue: (jobIds, _reason, signal) => requeue.all(jobIds, signal),
+    ...(config.watchPaths.length > 0 && {
+      watch: (onChange: () => void, signal: AbortSignal) =>
+        watchPaths(config.watchPaths, clock, onChange, signal),
+    }),
+    async claim(owner, signal) {
+      if (seat !== undefined && seat.owner !== owner)
+        throw new SubletError(
+          'already-running',
+          `This adapter holds the seat as “${seat.owner}”, not as “${owner}”`,
+        )
+      if (seat !== undefined) return
+      const { cluster } = await facts.recent(signal)
+      const taken = seatOf(config.lockFolder, `${cluster}-${partition}`)
+      taken.take(owner)
+      seat = { owner, giveBack: taken.giveBack }
+    },
+    async close() {
+      seat?.giveBack()
+      seat = undefined
+    },
+  }
+}

@@ -1,0 +1,85 @@
+import type { Clock, Millis } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import { both, type Commands } from './commands.ts'
+import { parseConfig, parseWords } from './parse-text.ts'
+
+/** What seldom changes about the cluster and about ourselves in it. */
+export interface Facts {
+  readonly cluster: string
+  readonly version: string
+  readonly user: string
+  /** Root or SlurmUser: nothing is hidden from us. */
+  readonly isPrivileged: boolean
+  /** PrivateData, lower case. */
+  readonly hidden: readonly string[]
+  readonly nodeCountMax: number
+  readonly partition:
+    | { readonly isUp: boolean; readonly nodesMax: number; readonly defaultMinutes: number | undefined }
+    | undefined
+}
+
+/** Between two askings. An admin who closes the partition is noticed at the latest then. */
+const KEEP_MS: Millis = 60_000
+
+export function factsOf(
+  commands: Commands,
+  partition: string,
+  clock: Clock,
+): { read(signal: AbortSignal): Promise<Facts>; recent(signal: AbortSignal): Promise<Facts> } {
+  let kept: { readonly facts: Facts; readonly at: Millis } | undefined
+
+  const read = async (signal: AbortSignal): Promise<Facts> => {
+    const [[config, found], [uid, user]] = await both(
+      signal,
+      (stop) =>
+        both(
+          stop,
+          (end) => commands.ask('scontrol', ['show', 'config'], end),
+          (end) => commands.run('scontrol', ['-a', '-o', 'show', 'partition', partition], end),
+        ),
+      (stop) =>
+        both(
+          stop,
+          (end) => commands.other(['id', '-u'], end),
+          (end) => commands.other(['id', '-un'], end),
+        ),
+    )
+    const values = parseConfig(config)
+    const version = values.get('SLURM_VERSION')
+    if (version === undefined)
+      throw new SubletError('middleware-garbage', '“scontrol show config” names no SLURM_VERSION')
+    const words = found.exitCode === 0 ? parseWords(found.stdout) : undefined
+    const slurmUid = /\((\d+)\)/.exec(values.get('SlurmUser') ?? '')?.[1]
+    const facts: Facts = {
+      cluster: values.get('ClusterName') ?? '',
+      version,
+      user,
+      isPrivileged: uid === '0' || uid === slurmUid,
+      hidden: (values.get('PrivateData') ?? 'none')
+        .toLowerCase()
+        .split(',')
+        .filter((each) => each !== 'none'),
+      nodeCountMax: Number(values.get('MaxNodeCount') ?? 0),
+      partition: words && {
+        isUp: words.get('State') === 'UP',
+        nodesMax: Number(words.get('MaxNodes')) || Number.POSITIVE_INFINITY,
+        defaultMinutes: minutesOf(words.get('DefaultTime') ?? ''),
+      },
+    }
+    kept = { facts, at: clock.monotonic() }
+    return facts
+  }
+
+  return {
+    read,
+    recent: async (signal) =>
+      kept !== undefined && clock.monotonic() - kept.at < KEEP_MS ? kept.facts : read(signal),
+  }
+}
+
+/** `1-12:30:00`; undefined for NONE and UNLIMITED. */
+function minutesOf(text: string): number | undefined {
+  const [, days = '0', hours, minutes, seconds] = /^(?:(\d+)-)?(\d+):(\d+):(\d+)$/.exec(text) ?? []
+  if (hours === undefined) return undefined
+  return Number(days) * 1440 + Number(hours) * 60 + Number(minutes) + Number(seconds) / 60
+}

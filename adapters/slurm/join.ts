@@ -1,0 +1,173 @@
+import { z } from 'zod'
+import type { Millis } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import { duration } from '../../actors/runtime/settings.ts'
+import type { Executor, Finished } from '../executor.ts'
+import type { UnitFacts } from '../handler.ts'
+import type { JoinHandler, JoinUnit } from '../join.ts'
+import { markFeature } from './marks.ts'
+
+export const slurmJoinConfig = z.strictObject({
+  /** The cluster's slurm.conf on the machine. */
+  confFile: z.string().startsWith('/').default('/etc/slurm/slurm.conf'),
+  /** As in the batch system's configuration. */
+  nodes: z.enum(['self', 'fixed']).default('self'),
+  feature: z.string().min(1).default('dynf'),
+  /**
+   * The node's line, with the unit's vector and facts in braces. `State=DRAIN` is what keeps jobs away
+   * until the batch system lets the node in; `{mark}` is what makes it ours.
+   */
+  conf: z
+    .string()
+    .default('CPUs={cpu} RealMemory={memoryMiB} Feature={feature},{mark} State=DRAIN')
+    .refine((text) => text.includes('{mark}'), 'expected {mark} among the features'),
+  /** slurmd's log on the machine, `%n` for the node's name; its end is shown when slurmd does not start. */
+  logFile: z.string().startsWith('/').default('/var/log/slurm/slurmd.log'),
+  /** Added to slurmd's environment. */
+  env: z.record(z.string(), z.string()).default({}),
+  startTimeout: duration.default(15_000),
+  /** Between TERM and KILL. */
+  stopTimeout: duration.default(5_000),
+})
+export type SlurmJoinConfig = z.infer<typeof slurmJoinConfig>
+
+/** The script's own time on top of the waits in it. */
+const SCRIPT_MS: Millis = 5_000
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/**
+ * Shell functions, for a machine may have no more than a shell. Ours is a slurmd whose command line carries
+ * a mark of Sublet's; no other is ever ended. A zombie has no command line, so it counts as ended.
+ */
+const FUNCTIONS = `
+line() { tr '\\0' ' ' <"/proc/$1/cmdline" 2>/dev/null; }
+slurmds() {
+  for each in /proc/[0-9]*; do
+    pid=\${each#/proc/}
+    [ "$(cat "$each/comm" 2>/dev/null)" = slurmd ] || continue
+    case "$(line "$pid")" in '') ;; *sublet_*) [ "$1" = ours ] && echo "$pid" ;; *) [ "$1" = others ] && echo "$pid" ;; esac
+  done
+}
+end() { # tenths of a second between TERM and KILL
+  pids=$(slurmds ours); [ -z "$pids" ] && return 0
+  kill $pids 2>/dev/null
+  for i in $(seq "$1"); do [ -z "$(slurmds ours)" ] && return 0; sleep 0.1; done
+  kill -KILL $(slurmds ours) 2>/dev/null
+  for i in $(seq 20); do [ -z "$(slurmds ours)" ] && return 0; sleep 0.1; done
+  echo "slurmd does not end: $(slurmds ours)" >&2; return 1
+}
+`
+
+/**
+ * A slurmd of this name and mark is kept if the controller knows its node; a controller that lost its
+ * state does not take it back by itself, nor after a reload, so it is started anew. One with another name
+ * or mark is another lease's, and is ended.
+ */
+const JOIN = `${FUNCTIONS}
+name=$1 mark=$2 conf=$3 log=$4 tenths=$5 mode=$6
+for pid in $(slurmds ours); do
+  case "$(line "$pid")" in
+    *" -N $name "*"$mark"*)
+      known=$(scontrol -o show node "$name" 2>&1) && exit 0
+      case "$known" in *"not found"*) ;; *) exit 0 ;; esac ;;
+  esac
+done
+end "$tenths" || exit 1
+others=$(slurmds others)
+[ -n "$others" ] && { echo "a slurmd that is not Sublet's runs there: $(line "\${others%%[!0-9]*}")" >&2; exit 1; }
+out=$(mktemp) || exit 1
+if [ "$mode" = self ]; then
+  slurmd -Z -N "$name" --conf "$conf" </dev/null >"$out" 2>&1; status=$?
+else
+  merged="/run/$mark.conf"
+  { cat "$SLURM_CONF" && echo "NodeName=$name $conf"; } >"$merged" || exit 1
+  slurmd -N "$name" -f "$merged" </dev/null >"$out" 2>&1; status=$?
+fi
+[ "$status" = 0 ] && [ -n "$(slurmds ours)" ] && { rm -f "$out"; exit 0; }
+{ echo "slurmd ended with status $status"; tail -n 5 "$out"; [ -r "$log" ] && tail -n 5 "$log"; } >&2
+rm -f "$out"; exit 1
+`
+
+const LEAVE = `${FUNCTIONS}
+end "$1"
+`
+
+/** `{cpu}`, `{memoryMiB}`, `{mark}`, `{feature}` and any other dimension or fact, filled in. */
+export function nodeLine(config: SlurmJoinConfig, unit: JoinUnit): string {
+  const values: Readonly<Record<string, string | number>> = {
+    ...unit.facts,
+    ...unit.vector,
+    name: unit.name,
+    feature: config.feature,
+    mark: markFeature(unit),
+  }
+  return config.conf.replaceAll(/\{([^}]+)\}/g, (_, key: string) => {
+    const value = values[key]
+    if (value === undefined)
+      throw new SubletError(
+        'config-invalid',
+        `The node line asks for {${key}}, which unit ${unit.unitId} does not have`,
+      )
+    return String(value)
+  })
+}
+
+/** Starts and stops slurmd inside the machines, through whatever `connect` reaches them by. */
+export function slurmJoin(config: SlurmJoinConfig, connect: (facts: UnitFacts) => Executor): JoinHandler {
+  const connected = new Map<string, Executor>()
+  const tenths = String(Math.max(1, Math.round(config.stopTimeout / 100)))
+  const env = { PATH, ...config.env, SLURM_CONF: config.confFile }
+
+  const run = (
+    unit: JoinUnit,
+    script: string,
+    args: readonly string[],
+    timeoutMs: Millis,
+    signal: AbortSignal,
+  ): Promise<Finished> => {
+    const exec = connected.get(unit.unitId) ?? connect(unit.facts)
+    connected.set(unit.unitId, exec)
+    return exec.run(['sh', '-c', script, 'sh', ...args], { signal, env, timeoutMs: timeoutMs + SCRIPT_MS })
+  }
+
+  const hangUp = async (unitId: string): Promise<void> => {
+    const exec = connected.get(unitId)
+    connected.delete(unitId)
+    await exec?.close()
+  }
+
+  return {
+    async join(unit, signal) {
+      signal.throwIfAborted()
+      const log = config.logFile.replaceAll('%n', unit.name)
+      const args = [unit.name, markFeature(unit), nodeLine(config, unit), log, tenths, config.nodes]
+      const done = await run(unit, JOIN, args, config.startTimeout + config.stopTimeout, signal)
+      if (done.exitCode !== 0)
+        throw new SubletError('machine-setup', `slurmd did not start on ${unit.name}: ${lastLines(done)}`, {
+          cure: 'Read slurmd’s log on the machine; run slurmd -D -vvv there by hand.',
+        })
+    },
+    async leave(unit, signal) {
+      signal.throwIfAborted()
+      try {
+        const done = await run(unit, LEAVE, [tenths], config.stopTimeout, signal)
+        if (done.exitCode !== 0)
+          throw new SubletError('machine-busy', `slurmd did not stop on ${unit.name}: ${lastLines(done)}`)
+      } catch (error) {
+        // Nothing runs on a machine that is gone.
+        if (!(error instanceof SubletError) || !isGone(error)) throw error
+      } finally {
+        await hangUp(unit.unitId)
+      }
+    },
+    async close() {
+      await Promise.all([...connected.keys()].map(hangUp))
+    },
+  }
+}
+
+const isGone = ({ code }: SubletError): boolean =>
+  code === 'machine-unreachable' || code === 'ssh-unreachable'
+
+const lastLines = ({ stderr, exitCode }: Finished): string =>
+  stderr.trim() === '' ? `exit ${exitCode}` : stderr.trim().split('\n').slice(-8).join(' | ').slice(0, 800)

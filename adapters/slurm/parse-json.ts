@@ -1,0 +1,164 @@
+import { z } from 'zod'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import { instantOf, type JobRecord, type NodeRecord, type Records, walltimeOf } from './records.ts'
+
+/**
+ * `squeue --json` and `sinfo --json` of Slurm 22.05, whose schema calls itself openapi/v0.0.38. Later
+ * schemas wrap numbers and rename states, so that reading them as this one would show wrong demand.
+ */
+const SCHEMA = 'openapi/v0.0.38'
+
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value ?? '')
+const count = z
+  .number()
+  .nullish()
+  .transform((value) => value ?? 0)
+
+const job = z.object({
+  job_id: z.number(),
+  array_job_id: count,
+  array_task_id: z.number().nullish(),
+  array_task_string: text,
+  array_max_tasks: count,
+  het_job_id: count,
+  het_job_offset: count,
+  job_state: z.string().min(1),
+  state_reason: text,
+  user_name: text,
+  user_id: count,
+  partition: text,
+  node_count: count,
+  max_nodes: count,
+  cpus: count,
+  tasks: count,
+  memory_per_node: count,
+  memory_per_cpu: count,
+  time_limit: z.number().nullish(),
+  submit_time: count,
+  eligible_time: count,
+  start_time: count,
+  end_time: count,
+  nodes: text,
+  required_nodes: text,
+  requeue: z.boolean(),
+  restart_cnt: count,
+})
+
+const node = z.object({
+  name: z.string().min(1),
+  state: z.string().min(1),
+  state_flags: z.array(z.string()).nullish(),
+  features: text,
+  comment: text,
+  reason: text,
+  partitions: z.array(z.string()).nullish(),
+  cpus: z.number(),
+  alloc_cpus: z.number(),
+  real_memory: count,
+})
+
+const envelope = z.object({
+  meta: z.object({ plugin: z.object({ type: z.string() }) }),
+  errors: z.array(z.unknown()).optional(),
+})
+
+function open(source: string, printed: string): Record<string, unknown> {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(printed)
+  } catch (cause) {
+    const sentence = `${source} printed ${printed.length} characters that are not JSON, ending in “${printed.slice(-40)}”`
+    throw new SubletError('middleware-garbage', sentence, { cause })
+  }
+  const read = envelope.safeParse(parsed)
+  const schema = read.data?.meta.plugin.type ?? 'none'
+  if (schema !== SCHEMA)
+    throw new SubletError(
+      'middleware-schema',
+      `${source} speaks the schema “${schema}”; only ${SCHEMA} is known`,
+    )
+  const [first] = read.data?.errors ?? []
+  if (first !== undefined)
+    throw new SubletError('middleware-garbage', `${source} reports an error: ${JSON.stringify(first)}`)
+  return z.record(z.string(), z.unknown()).parse(parsed)
+}
+
+/** Each record is read by itself: one that is broken costs a warning, not the look. */
+function readEach<S extends z.ZodType, R>(
+  source: string,
+  list: unknown,
+  shape: S,
+  make: (read: z.output<S>) => R,
+): Records<R> {
+  if (!Array.isArray(list))
+    throw new SubletError('middleware-garbage', `${source} printed no list of records`)
+  const records: R[] = []
+  const warnings: string[] = []
+  for (const [at, item] of list.entries()) {
+    const read = shape.safeParse(item)
+    if (read.success) records.push(make(read.data))
+    else {
+      const { path, message } = read.error.issues[0] ?? { path: [], message: 'unreadable' }
+      warnings.push(`Record ${at + 1} of ${source} could not be read: ${path.join('.')}: ${message}`)
+    }
+  }
+  return { records, warnings }
+}
+
+function jobId(read: z.output<typeof job>): string {
+  if (read.het_job_id > 0) return `${read.het_job_id}+${read.het_job_offset}`
+  if (read.array_job_id === 0) return String(read.job_id)
+  if (typeof read.array_task_id === 'number') return `${read.array_job_id}_${read.array_task_id}`
+  if (read.array_task_string === '') return String(read.job_id)
+  const limit = read.array_max_tasks > 0 ? `%${read.array_max_tasks}` : ''
+  return `${read.array_job_id}_[${read.array_task_string}${limit}]`
+}
+
+const listed = (names: string): readonly string[] => names.split(',').filter((each) => each !== '')
+
+export function parseJobsJson(printed: string): Records<JobRecord> {
+  const source = 'squeue --json'
+  return readEach(source, open(source, printed).jobs, job, (read) => ({
+    id: jobId(read),
+    arrayId: read.array_job_id > 0 ? String(read.array_job_id) : '',
+    arrayTasks: read.array_task_string,
+    arrayLimit: read.array_max_tasks,
+    state: read.job_state,
+    reason: read.state_reason,
+    user: read.user_name === '' ? `uid ${read.user_id}` : read.user_name,
+    partitions: listed(read.partition),
+    nodes: Math.max(1, read.node_count),
+    nodesMax: read.max_nodes,
+    cpus: Math.max(1, read.cpus),
+    tasks: Math.max(1, read.tasks),
+    memoryMiBPerNode: read.memory_per_node,
+    memoryMiBPerCpu: read.memory_per_cpu,
+    walltimeMs: walltimeOf(read.time_limit ?? undefined),
+    submittedAt: instantOf(read.submit_time),
+    eligibleAt: instantOf(read.eligible_time),
+    startsAt: read.start_time > 0 ? instantOf(read.start_time) : undefined,
+    endsAt: read.end_time > 0 ? instantOf(read.end_time) : undefined,
+    nodeList: read.nodes,
+    requiredNodes: read.required_nodes,
+    requeueable: read.requeue,
+    restarts: read.restart_cnt,
+  }))
+}
+
+export function parseNodesJson(printed: string): Records<NodeRecord> {
+  const source = 'sinfo --json'
+  return readEach(source, open(source, printed).nodes, node, (read) => ({
+    name: read.name,
+    states: [read.state, ...(read.state_flags ?? [])].map((word) => word.toLowerCase()),
+    features: listed(read.features),
+    comment: read.comment,
+    reason: read.reason,
+    partitions: read.partitions ?? [],
+    cpus: read.cpus,
+    cpusInUse: read.alloc_cpus,
+    memoryMiB: read.real_memory,
+  }))
+}

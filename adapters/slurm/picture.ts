@@ -1,0 +1,191 @@
+import type { Instant, Millis } from '../../actors/runtime/clock.ts'
+import type { BatchNode, Job, JobState } from '../batch-system.ts'
+import { countTasks, expandHosts } from './hostlist.ts'
+import { isOurReason, readMark } from './marks.ts'
+import type { JobRecord, NodeRecord } from './records.ts'
+import { jobState, nodeFitness } from './states.ts'
+
+/** What records become a picture: pure, and the same for every format. */
+export interface Frame {
+  readonly partition: string
+  readonly drainTag: string
+  readonly cpusOfMachine: number | undefined
+  /** The partition's MaxNodes; Infinity if it has none. */
+  readonly nodesMaxOfPartition: number
+  /** The partition's DefaultTime, for jobs that name no time. */
+  readonly defaultWalltimeMs: Millis | undefined
+  /** The partition takes jobs. */
+  readonly partitionUp: boolean
+  /** Which waiting job the scheduler plans to put on which nodes. */
+  readonly plans: ReadonlyMap<string, readonly string[]>
+  readonly now: Instant
+}
+
+export interface Judged {
+  readonly record: JobRecord
+  readonly state: JobState
+  readonly nodeNames: readonly string[]
+}
+
+/** Slurm rounds to seconds, and its clock is not ours. */
+const LATER_MS = 2000
+
+/** The states first, for arrays and nodes depend on other jobs'. */
+export function judgeJobs(
+  records: readonly JobRecord[],
+  frame: Frame,
+): { jobs: readonly Judged[]; warnings: readonly string[] } {
+  const warnings = new Set<string>()
+  const jobs = records.map((record): Judged => {
+    const nodeNames = expandHosts(record.nodeList)
+    const waiting = {
+      reason: record.reason,
+      nodes: record.nodes,
+      nodesMaxOfPartition: frame.nodesMaxOfPartition,
+      namesItsNodes: record.requiredNodes !== '',
+      later: record.eligibleAt > frame.now + LATER_MS,
+    }
+    const { state, unknown } = jobState(record.state, waiting, nodeNames.length > 0)
+    if (unknown !== undefined)
+      warnings.add(`Job ${record.id} has ${unknown}, which is not known; it counts as ${state}`)
+    return { record, state, nodeNames }
+  })
+  return { jobs, warnings: [...warnings] }
+}
+
+/** How a job that names tasks but not nodes lies on machines of the size that is lent. */
+function demand(
+  record: JobRecord,
+  cpusOfMachine: number | undefined,
+): { nodes: number; cpusPerNode: number } {
+  const cpusPerNode = Math.ceil(record.cpus / record.nodes)
+  const mayBeSpread = (record.nodesMax === 0 || record.nodesMax > record.nodes) && record.tasks > record.nodes
+  if (cpusOfMachine === undefined || cpusPerNode <= cpusOfMachine || !mayBeSpread)
+    return { nodes: record.nodes, cpusPerNode }
+  const cpusPerTask = Math.ceil(record.cpus / record.tasks)
+  const tasksPerNode = Math.max(1, Math.floor(cpusOfMachine / cpusPerTask))
+  return {
+    nodes: Math.ceil(record.tasks / tasksPerNode),
+    cpusPerNode: Math.min(record.tasks, tasksPerNode) * cpusPerTask,
+  }
+}
+
+/** How many tasks of a waiting array could start now: all that are left, or what its limit leaves. */
+function tasksOf({ record, state }: Judged, runningByArray: ReadonlyMap<string, number>): number {
+  if (record.arrayTasks === '') return 1
+  const left = countTasks(record.arrayTasks)
+  if (record.arrayLimit === 0 || state !== 'pending') return left
+  return Math.max(0, Math.min(left, record.arrayLimit - (runningByArray.get(record.arrayId) ?? 0)))
+}
+
+export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] {
+  const runningByArray = new Map<string, number>()
+  for (const { record, state } of judged)
+    if (record.arrayId !== '' && (state === 'running' || state === 'completing'))
+      runningByArray.set(record.arrayId, (runningByArray.get(record.arrayId) ?? 0) + 1)
+
+  return judged.map((each): Job => {
+    const { record, nodeNames } = each
+    const tasks = tasksOf(each, runningByArray)
+    const atItsLimit = each.state === 'pending' && tasks === 0
+    const state = atItsLimit ? 'held' : each.state
+    const hasStarted =
+      state === 'running' || state === 'completing' || (state === 'ended' && nodeNames.length > 0)
+    const { nodes, cpusPerNode } =
+      state === 'pending' || state === 'held'
+        ? demand(record, frame.cpusOfMachine)
+        : demand(record, undefined)
+    return {
+      id: record.id,
+      state,
+      vendorReason: vendorReason(record, each.state, atItsLimit, frame.now),
+      user: record.user,
+      queue: record.partitions.includes(frame.partition) ? frame.partition : record.partitions.join(','),
+      nodes,
+      cpusPerNode,
+      memoryMiBPerNode: record.memoryMiBPerNode || record.memoryMiBPerCpu * cpusPerNode,
+      walltimeMs: record.walltimeMs ?? (state === 'pending' ? frame.defaultWalltimeMs : undefined),
+      submittedAt: record.submittedAt,
+      startedAt: hasStarted ? record.startsAt : undefined,
+      endedAt: state === 'ended' || state === 'completing' ? record.endsAt : undefined,
+      nodeNames: state === 'running' || state === 'completing' ? nodeNames : [],
+      requeueable: record.requeueable,
+      restarts: record.restarts,
+      tasks: Math.max(1, tasks),
+    }
+  })
+}
+
+function vendorReason(record: JobRecord, state: JobState, atItsLimit: boolean, now: Instant): string {
+  if (atItsLimit) return 'JobArrayTaskLimit'
+  const said = record.reason === 'None' ? '' : record.reason
+  return said === '' && state === 'held' && record.eligibleAt > now ? 'BeginTime' : said
+}
+
+export function nodesOf(
+  records: readonly NodeRecord[],
+  judged: readonly Judged[],
+  frame: Frame,
+): { nodes: readonly BatchNode[]; warnings: readonly string[] } {
+  const jobsByNode = new Map<string, string[]>()
+  for (const { record, state, nodeNames } of judged)
+    if (state === 'running' || state === 'completing')
+      for (const name of nodeNames) jobsByNode.set(name, [...(jobsByNode.get(name) ?? []), record.id])
+  const collecting = collectors(judged, frame)
+
+  const warnings: string[] = []
+  const nodes = records.map((record): BatchNode => {
+    const { fitness, unknown } = nodeFitness(record.states)
+    for (const state of unknown)
+      warnings.push(
+        `Node ${record.name} has the state ${state}, which is not known; it counts as not accepting`,
+      )
+    const jobs = jobsByNode.get(record.name) ?? []
+    const mark = readMark(record.features, record.comment)
+    const isInPartition = record.partitions.includes(frame.partition)
+    return {
+      name: record.name,
+      mark,
+      vendorState: record.states.join('+'),
+      responding: fitness !== 'silent',
+      // A node of another partition takes none of the jobs that are served here.
+      accepting: fitness === 'works' && isInPartition && frame.partitionUp,
+      empty: jobs.length === 0 && record.cpusInUse === 0 && !isBusyState(record.states),
+      collectingFor: collecting(record),
+      drained: !record.states.includes('drain') ? 'no' : isOurs(record, frame.drainTag) ? 'ours' : 'theirs',
+      drainReason: record.reason,
+      cpus: record.cpus,
+      cpusInUse: record.cpusInUse,
+      memoryMiB: record.memoryMiB,
+      jobs,
+    }
+  })
+  return { nodes, warnings }
+}
+
+export const isBusyState = (states: readonly string[]): boolean =>
+  ['allocated', 'mixed', 'completing'].some((busy) => states.includes(busy))
+
+/** A node without our mark cannot carry a drain of ours, whatever its reason says. */
+const isOurs = (record: NodeRecord, tag: string): boolean =>
+  readMark(record.features, record.comment) !== undefined && isOurReason(tag, record.reason)
+
+/**
+ * Which waiting job collects a node: a wide one that the scheduler plans to put there; a narrow one only
+ * if the node is kept free for it. The flag `planned` outlives its job for a scheduling cycle, so that it
+ * means nothing when no job waits.
+ */
+function collectors(judged: readonly Judged[], { plans }: Frame): (node: NodeRecord) => string | undefined {
+  const byNode = new Map<string, { id: string; isWide: boolean }>()
+  const waiting = judged.filter(({ state }) => state === 'pending')
+  for (const { record } of waiting)
+    for (const name of plans.get(record.id) ?? [])
+      if (!byNode.has(name)) byNode.set(name, { id: record.id, isWide: record.nodes > 1 })
+  const firstWide = waiting.find(({ record }) => record.nodes > 1)?.record.id
+  return (node) => {
+    const planned = node.states.includes('planned')
+    const plan = byNode.get(node.name)
+    if (plan !== undefined && (plan.isWide || planned)) return plan.id
+    return planned ? firstWide : undefined
+  }
+}

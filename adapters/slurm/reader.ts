@@ -1,0 +1,90 @@
+import { SubletError } from '../../actors/runtime/errors.ts'
+import { type Commands, complaint } from './commands.ts'
+import type { SlurmConfig } from './config.ts'
+import { expandHosts } from './hostlist.ts'
+import { parseJobsJson, parseNodesJson } from './parse-json.ts'
+import { JOBS_TEXT_ARGS, NODES_TEXT_ARGS, parseJobsText, parseNodesText } from './parse-text.ts'
+import type { JobRecord, NodeRecord, Records } from './records.ts'
+
+/** Reads jobs and nodes in the configured format. */
+export interface Reader {
+  jobs(signal: AbortSignal): Promise<Records<JobRecord>>
+  nodes(signal: AbortSignal): Promise<Records<NodeRecord>>
+  /** One node, always as text: it is the cheapest, and all 22.05 offers. Undefined if there is none. */
+  node(name: string, signal: AbortSignal): Promise<NodeRecord | undefined>
+  /** On which nodes the scheduler plans to start which waiting job. Not part of the JSON of 22.05. */
+  plans(signal: AbortSignal): Promise<ReadonlyMap<string, readonly string[]>>
+  /** How many jobs that have not ended `scontrol show jobs` tells, which formats them in another way. */
+  liveJobs(signal: AbortSignal): Promise<number>
+}
+
+/** The command is older than JSON, or its plugin is not installed. */
+const NO_JSON =
+  /unrecognized option|invalid option|ambiguous|plugin|serializer|not (?:been )?(?:built|compiled)/i
+
+const ENDED =
+  /\bJobState=(?:COMPLETED|CANCELLED|FAILED|TIMEOUT|NODE_FAIL|PREEMPTED|BOOT_FAIL|DEADLINE|OUT_OF_MEMORY|REVOKED)\b/
+
+export function slurmReader(commands: Commands, format: SlurmConfig['format']): Reader {
+  let speaks: 'json' | 'text' | undefined = format === 'auto' ? undefined : format
+
+  const read = async <R>(
+    json: { program: 'squeue' | 'sinfo'; parse: (printed: string) => Records<R> },
+    text: { program: 'squeue' | 'scontrol'; args: readonly string[]; parse: (printed: string) => Records<R> },
+    signal: AbortSignal,
+  ): Promise<Records<R>> => {
+    if (speaks !== 'text') {
+      const done = await commands.run(json.program, ['-a', '--json'], signal)
+      if (done.exitCode === 0) {
+        const records = json.parse(done.stdout)
+        speaks = 'json'
+        return records
+      }
+      if (speaks === 'json' || !NO_JSON.test(done.stderr))
+        throw new SubletError('middleware-refused', `“${json.program} --json” failed: ${complaint(done)}`)
+      speaks = 'text'
+    }
+    return text.parse(await commands.ask(text.program, text.args, signal))
+  }
+
+  return {
+    jobs: (signal) =>
+      read(
+        { program: 'squeue', parse: parseJobsJson },
+        { program: 'squeue', args: JOBS_TEXT_ARGS, parse: parseJobsText },
+        signal,
+      ),
+    nodes: (signal) =>
+      read(
+        { program: 'sinfo', parse: parseNodesJson },
+        { program: 'scontrol', args: NODES_TEXT_ARGS, parse: parseNodesText },
+        signal,
+      ),
+    async node(name, signal) {
+      // Slurm would read brackets and commas as a list of nodes.
+      if (!/^[A-Za-z0-9_.-]+$/.test(name)) throw new Error(`not the name of one node: “${name}”`)
+      const done = await commands.run('scontrol', [...NODES_TEXT_ARGS, name], signal)
+      if (done.exitCode !== 0 && !/not found/i.test(`${done.stdout}${done.stderr}`))
+        throw new SubletError('middleware-refused', `Slurm would not show node ${name}: ${complaint(done)}`)
+      return done.exitCode === 0 ? parseNodesText(done.stdout).records[0] : undefined
+    },
+    async plans(signal) {
+      const printed = await commands.ask(
+        'squeue',
+        ['-h', '-a', '-t', 'PD', '-O', 'JobArrayID:|,SchedNodes:|'],
+        signal,
+      )
+      const lines = printed.split('\n').map((line) => line.split('|'))
+      return new Map(
+        lines
+          .filter(([id, nodes]) => id !== '' && nodes !== undefined && nodes !== '' && nodes !== '(null)')
+          .map(([id = '', nodes = '']) => [id.trim(), expandHosts(nodes.trim())]),
+      )
+    },
+    async liveJobs(signal) {
+      const printed = await commands.ask('scontrol', ['-a', '-o', 'show', 'jobs'], signal)
+      const lines = printed.split('\n').filter((line) => line.startsWith('JobId='))
+      return lines.filter((line) => !ENDED.test(line)).length
+    },
+  }
+}

@@ -1,0 +1,82 @@
+import type { Clock, Millis } from '../../actors/runtime/clock.ts'
+import { sleep } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import { type Commands, complaint } from './commands.ts'
+import { expandHosts } from './hostlist.ts'
+import type { Reader } from './reader.ts'
+import type { JobRecord } from './records.ts'
+
+/**
+ * Putting jobs back into the queue.
+ *
+ *   running ──requeue──▶ completing ──(epilog)──▶ pending, not before now + 2 min ──letStart──▶ pending
+ *
+ * Slurm makes every requeued job wait two minutes (seen with 22.05.8); a begin time of now ends that.
+ */
+export interface Requeuer {
+  all(jobIds: readonly string[], signal: AbortSignal): Promise<readonly { id: string; reason: string }[]>
+  /** Jobs that have a hold on the node. */
+  boundTo(node: string, signal: AbortSignal): Promise<readonly JobRecord[]>
+  /** Ends the wait of those that were requeued. */
+  letStart(jobIds: readonly string[], signal: AbortSignal): Promise<void>
+}
+
+/** How long a job may take to come back into the queue; with a longer epilog it keeps Slurm's own wait. */
+const COME_BACK_MS: Millis = 5_000
+const ASK_AGAIN_MS: Millis = 60
+const AT_ONCE = 4
+
+/** What Slurm says of a job that meanwhile started, ended or waits for want of nodes; the time is set, or means nothing. */
+const NOTHING_TO_START =
+  /no longer pending|configuration not available|completing or completed|Invalid job id/i
+
+export function requeuer(commands: Commands, reader: Reader, clock: Clock): Requeuer {
+  const inTurns = async (ids: readonly string[], act: (id: string) => Promise<void>): Promise<void> => {
+    for (let at = 0; at < ids.length; at += AT_ONCE) await Promise.all(ids.slice(at, at + AT_ONCE).map(act))
+  }
+
+  const letStart = async (jobIds: readonly string[], signal: AbortSignal): Promise<void> => {
+    const end = clock.monotonic() + COME_BACK_MS
+    let left = new Set(jobIds)
+    while (left.size > 0) {
+      const jobs = (await reader.jobs(signal)).records.filter((job) => left.has(job.id))
+      const waiting = jobs.filter((job) => job.state === 'PENDING')
+      await inTurns(
+        waiting.filter((job) => job.eligibleAt > clock.now()).map((job) => job.id),
+        async (id) => {
+          const done = await commands.run('scontrol', ['update', `JobId=${id}`, 'StartTime=now'], signal)
+          if (done.exitCode !== 0 && !NOTHING_TO_START.test(done.stderr))
+            throw new SubletError(
+              'middleware-refused',
+              `Requeued job ${id} keeps a later begin time: ${complaint(done)}`,
+            )
+        },
+      )
+      left = new Set(jobs.filter((job) => /^(COMPLETING|REQUEUED)$/.test(job.state)).map((job) => job.id))
+      if (clock.monotonic() > end) return
+      if (left.size > 0) await sleep(clock, ASK_AGAIN_MS, signal)
+    }
+  }
+
+  return {
+    letStart,
+    boundTo: async (node, signal) =>
+      (await reader.jobs(signal)).records.filter(
+        (job) => job.state !== 'PENDING' && expandHosts(job.nodeList).includes(node),
+      ),
+    async all(jobIds, signal) {
+      const refused: { id: string; reason: string }[] = []
+      await inTurns(jobIds, async (id) => {
+        const done = await commands.run('scontrol', ['requeue', id], signal)
+        if (done.exitCode !== 0 && !/is pending execution/i.test(done.stderr))
+          refused.push({ id, reason: complaint(done) })
+      })
+      const names = new Set(refused.map(({ id }) => id))
+      await letStart(
+        jobIds.filter((id) => !names.has(id)),
+        signal,
+      )
+      return refused
+    },
+  }
+}
