@@ -1,0 +1,243 @@
+import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { z } from 'zod'
+import type { Vector } from '../actors/leases/resources.ts'
+import { duration, name } from '../actors/runtime/settings.ts'
+import { embeddedBatchConfig } from '../adapters/embedded/batch-system.ts'
+import { type EmbeddedJoinConfig, embeddedJoinConfig } from '../adapters/embedded/join.ts'
+import { type ProcessMachinesConfig, processMachinesConfig } from '../adapters/embedded/process-machines.ts'
+import type { ProbeCommand } from '../adapters/handler.ts'
+import { type NamespaceMachinesConfig, namespaceMachinesConfig } from '../adapters/namespace/config.ts'
+import { slurmConfig } from '../adapters/slurm/config.ts'
+import { grocConfig } from '../controllers/guests/groc/config.ts'
+import { byKind } from './by-kind.ts'
+
+/**
+ * A site's configuration: one YAML file, read once, frozen.
+ *
+ *   name, dir            the work folder: databases, keys, socket, log
+ *   site                 hosts ── what is lent of them (types) ── how machines are made (machines, probe, timing)
+ *   broker               how requests are decided
+ *   serviceManager       how units join and leave
+ *   guests               each a batch system, a way into its machines, and a controller
+ *   control, housekeeping, log
+ *
+ * What a module needs is declared beside its code; here the modules are put together. Lengths of time are
+ * written with their unit and become milliseconds. Paths are relative to the file. A secret is a file name.
+ */
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+
+const amount = z.int().min(0)
+
+const host = z
+  .object({ name, cpu: z.int().min(1), memoryMiB: z.int().min(1) })
+  .catchall(amount)
+  .transform(({ name, ...capacity }): { name: string; capacity: Vector } => ({ name, capacity }))
+
+const type = z
+  .object({ cpu: z.int().min(1), memoryMiB: z.int().min(1), image: name, units: amount })
+  .catchall(amount)
+  .transform(({ image, units, ...vector }): { image: string; units: number; vector: Vector } => ({
+    image,
+    units,
+    vector,
+  }))
+
+const probe = z
+  .strictObject({
+    run: z.tuple([z.string().min(1)], z.string()),
+    timeout: duration.default(10 * SECOND),
+  })
+  .transform(({ run, timeout }): ProbeCommand => ({ argv: run, timeoutMs: timeout }))
+
+const machines = byKind({
+  process: processMachinesConfig.extend({ dir: z.string().min(1).optional() }),
+  namespace: namespaceMachinesConfig.extend({ dir: z.string().min(1).optional() }),
+})
+
+const terms = z.strictObject({
+  /** No ticket may be for longer. */
+  max: duration.default(24 * HOUR),
+  /** How long after the end running work is let go on. */
+  grace: duration.default(72 * HOUR),
+  /** Whether a recall binds the holder before the term ends, given this notice. */
+  recallable: z.boolean().default(true),
+  notice: duration.default(10 * MINUTE),
+})
+
+const timing = z.strictObject({
+  setup: duration.default(5 * MINUTE),
+  probe: duration.default(MINUTE),
+  modify: duration.default(15 * SECOND),
+  teardown: duration.default(2 * MINUTE),
+  probeEvery: duration.default(5 * MINUTE),
+  sweepEvery: duration.default(30 * SECOND),
+  backoff: duration.default(5 * SECOND),
+  retry: duration.default(5 * SECOND),
+  answer: duration.default(HOUR),
+  failuresMax: z.int().min(1).default(3),
+})
+
+const site = z.strictObject({
+  name,
+  hosts: z.array(host).min(1),
+  types: z.record(name, type),
+  machines,
+  probe: z.array(probe).default([]),
+  terms: terms.prefault({}),
+  /** Machines are named prefix + slot. */
+  names: z
+    .strictObject({
+      prefix: z
+        .string()
+        .regex(/^[a-z][a-z0-9-]{0,30}$/, 'expected up to 31 lower-case letters, digits and dashes')
+        .default('vm'),
+      slots: z.int().min(1).max(60_000).default(100),
+    })
+    .prefault({}),
+  timing: timing.prefault({}),
+})
+
+const broker = z.strictObject({
+  name: name.default('broker'),
+  policy: z.enum(['first-come']).default('first-come'),
+  batch: duration.default(50),
+  quarantine: duration.default(10 * MINUTE),
+  answer: duration.default(HOUR),
+})
+
+const serviceManager = z.strictObject({
+  name: name.default('service-manager'),
+  leaveBudget: duration.default(MINUTE),
+  join: duration.default(5 * MINUTE),
+  leave: duration.default(2 * MINUTE),
+  ask: duration.default(2 * MINUTE),
+  retry: duration.default(5 * SECOND),
+  joinFailuresMax: z.int().min(1).default(3),
+  /** A look at the middleware at least this often, and no look may take longer than `lookTimeout`. */
+  poll: duration.default(5 * SECOND),
+  lookTimeout: duration.default(20 * SECOND),
+  quarantine: duration.default(10 * MINUTE),
+  answer: duration.default(HOUR),
+})
+
+const batch = byKind({ embedded: embeddedBatchConfig, slurm: slurmConfig })
+
+const joining = byKind({ embedded: embeddedJoinConfig.extend({ socket: z.string().min(1).optional() }) })
+
+const guest = z.strictObject({
+  name,
+  batch,
+  join: joining,
+  controller: byKind({ groc: grocConfig }),
+  properties: z.record(z.string().min(1).max(100), z.string().max(4000)).default({}),
+})
+
+const uid = z
+  .int()
+  .min(0)
+  .max(2 ** 32 - 2)
+
+export const configSchema = z.strictObject({
+  name,
+  dir: z.string().min(1).optional(),
+  /** The most that clocks of different machines may differ while nothing was measured. */
+  skewMax: duration.default(2 * SECOND),
+  site,
+  broker: broker.prefault({}),
+  serviceManager: serviceManager.prefault({}),
+  guests: z.array(guest).min(1),
+  control: z
+    .strictObject({ viewers: z.array(uid).default([]), operators: z.array(uid).default([]) })
+    .prefault({}),
+  housekeeping: z
+    .strictObject({
+      /** Minute, hour, day of month, month, day of week, in local time. */
+      at: z.string().default('17 3 * * *'),
+      logMiBMax: z.int().min(1).default(64),
+      logsKept: z.int().min(1).default(7),
+      chartsKept: z.int().min(1).default(30),
+    })
+    .prefault({}),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+})
+
+export type Written = z.output<typeof configSchema>
+type WrittenGuest = Written['guests'][number]
+
+export type MachinesSettings =
+  | ({ readonly kind: 'process' } & ProcessMachinesConfig)
+  | ({ readonly kind: 'namespace' } & NamespaceMachinesConfig)
+
+export type JoinSettings = { readonly kind: 'embedded' } & EmbeddedJoinConfig
+
+export type GuestSettings = Omit<WrittenGuest, 'join'> & { readonly join: JoinSettings }
+
+export type SiteSettings = Omit<Written['site'], 'machines'> & {
+  readonly machines: MachinesSettings
+  /** The images that requests may name. */
+  readonly images: readonly string[]
+}
+
+/** What everything is assembled from: paths are absolute, defaults are filled in, nothing changes any more. */
+export interface Settings extends Readonly<Omit<Written, 'dir' | 'site' | 'guests'>> {
+  /** The configuration file. */
+  readonly file: string
+  readonly dir: string
+  readonly site: Readonly<SiteSettings>
+  readonly guests: readonly GuestSettings[]
+}
+
+/** Fills in what one part takes from another, and makes paths absolute. */
+export function resolved(written: Written, file: string): Settings {
+  const base = dirname(resolve(file))
+  const dir = resolve(base, written.dir ?? join('.sublet', written.name))
+  const { machines, ...site } = written.site
+  return frozen({
+    ...written,
+    file: resolve(file),
+    dir,
+    site: {
+      ...site,
+      machines: { ...machines, dir: resolve(machines.dir === undefined ? dir : base, machines.dir ?? 'm') },
+      images: [...new Set([...Object.keys(machines.images), ...imagesOf(written)])],
+    },
+    guests: written.guests.map((guest) => resolvedGuest(guest, base)),
+  })
+}
+
+/** Processes have no root file system: an image is only a name, and any name will do. */
+const imagesOf = ({ site }: Written): readonly string[] =>
+  site.machines.kind === 'process' ? Object.values(site.types).map(({ image }) => image) : []
+
+function resolvedGuest({ batch, join, ...guest }: WrittenGuest, base: string): GuestSettings {
+  const socket = (path: string): string => (isAbsolute(path) ? path : resolve(base, path))
+  const own = batch.kind === 'embedded' ? batch.socket : ''
+  return {
+    ...guest,
+    batch: batch.kind === 'embedded' ? { ...batch, socket: socket(batch.socket) } : batch,
+    join: { ...join, socket: socket(join.socket ?? own) },
+  }
+}
+
+function frozen<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    for (const part of Object.values(value)) frozen(part)
+    Object.freeze(value)
+  }
+  return value
+}
+
+/** Files of a work folder. */
+export const inDir = (dir: string) => ({
+  socket: join(dir, 'control.sock'),
+  auth: join(dir, 'auth'),
+  log: join(dir, 'sublet.log'),
+  keys: join(dir, 'keys'),
+  pid: join(dir, 'sublet.pid'),
+  settings: join(dir, 'settings.json'),
+  charts: join(dir, 'charts'),
+  database: (actor: string) => join(dir, `${actor}.db`),
+})

@@ -1,0 +1,324 @@
+import { dirname, join, resolve } from 'node:path'
+import { validate as isCron } from 'node-cron'
+import { fitsIn, minus, type Vector } from '../actors/leases/resources.ts'
+import { span } from '../controllers/sentence.ts'
+import type { Complaint } from './complaints.ts'
+import type { Written } from './config.ts'
+import { nearest } from './near.ts'
+
+/** Errors keep Sublet from starting; warnings are for the admin to weigh. */
+export interface CrossComplaint extends Complaint {
+  readonly grave: boolean
+}
+
+type Path = readonly PropertyKey[]
+
+/** Linux keeps 108 bytes for the path of a unix socket, one of them for the final zero. */
+const SOCKET_BYTES_MAX = 107
+/** What a machine of kind `process` adds to its folder: `/`, a unit id, `/s`. */
+const MACHINE_SOCKET_BYTES = 32
+
+const error = (path: Path, sentence: string): CrossComplaint => ({ path, sentence, at: 'value', grave: true })
+const warning = (path: Path, sentence: string): CrossComplaint => ({
+  path,
+  sentence,
+  at: 'value',
+  grave: false,
+})
+
+/** What no part of the configuration can see alone. */
+export const crossChecks = (written: Written, file: string): readonly CrossComplaint[] => [
+  ...names(written),
+  ...capacity(written),
+  ...images(written),
+  ...times(written),
+  ...written.guests.flatMap((_, i) => guestChecks(written, i)),
+  ...paths(written, file),
+  ...(isCron(written.housekeeping.at)
+    ? []
+    : [
+        error(
+          ['housekeeping', 'at'],
+          `found “${written.housekeeping.at}”, expected a time as cron writes it, such as 17 3 * * *`,
+        ),
+      ]),
+]
+
+function names({ site, broker, serviceManager, guests }: Written): readonly CrossComplaint[] {
+  const actors: readonly [Path, string][] = [
+    [['site', 'name'], site.name],
+    [['broker', 'name'], broker.name],
+    [['serviceManager', 'name'], serviceManager.name],
+  ]
+  const hosts = site.hosts.map(({ name }, i): [Path, string] => [['site', 'hosts', i, 'name'], name])
+  const own = guests.map(({ name }, i): [Path, string] => [['guests', i, 'name'], name])
+  const pools = guests.map(({ batch }, i): [Path, string] => [['guests', i, 'batch'], JSON.stringify(batch)])
+  return [
+    ...twice(actors, (name) => `“${name}” is the name of another actor already`),
+    ...twice(hosts, (name) => `“${name}” is the name of another host already`),
+    ...twice(own, (name) => `“${name}” is the name of another guest already`),
+    ...twice(pools, () => 'another guest drives this batch system already'),
+  ]
+}
+
+function twice(
+  named: readonly (readonly [Path, string])[],
+  sentence: (name: string) => string,
+): CrossComplaint[] {
+  const seen = new Set<string>()
+  return named.flatMap(([path, name]) => {
+    if (seen.has(name)) return [error(path, sentence(name))]
+    seen.add(name)
+    return []
+  })
+}
+
+// ── does what is lent fit into what there is? ────────────────────────────────────────────────────────
+
+function capacity({ site }: Written): readonly CrossComplaint[] {
+  const found: CrossComplaint[] = []
+  const rooms = site.hosts.map(({ capacity }) => capacity)
+  const types = Object.entries(site.types)
+  if (types.length === 0) found.push(error(['site', 'types'], 'lists no type, expected at least one'))
+  for (const [name, { vector, units }] of types) {
+    const path = ['site', 'types', name]
+    if (!rooms.some((room) => fitsIn(vector, room))) {
+      found.push(error(path, `needs ${show(vector)}, and no host has that much`))
+      continue
+    }
+    const most = packed([{ vector, units }], rooms)
+    if (most < units)
+      found.push(error([...path, 'units'], `found ${units}, and the hosts have room for ${most}`))
+  }
+  const all = types.reduce((sum, [, { units }]) => sum + units, 0)
+  if (found.length === 0 && types.length > 1) {
+    const most = packed(
+      types.map(([, type]) => type),
+      rooms,
+    )
+    if (most < all)
+      found.push(
+        warning(
+          ['site', 'types'],
+          `lend ${all} units together, and the hosts have room for ${most}: some tickets may find no room`,
+        ),
+      )
+  }
+  if (all > site.names.slots)
+    found.push(
+      error(
+        ['site', 'names', 'slots'],
+        `found ${site.names.slots}, and ${all} units are lent: each needs a name`,
+      ),
+    )
+  return found
+}
+
+/** First fit, the largest first: how many of the units find a place. */
+function packed(
+  types: readonly { readonly vector: Vector; readonly units: number }[],
+  rooms: readonly Vector[],
+): number {
+  const total = rooms.reduce((sum, room) => sum + Object.values(room).reduce((a, b) => a + b, 0), 0)
+  const weight = ({ vector }: { vector: Vector }): number =>
+    Object.values(vector).reduce((a, b) => a + b, 0) / total
+  const free = [...rooms]
+  let placed = 0
+  for (const { vector, units } of types.toSorted((a, b) => weight(b) - weight(a)))
+    for (let i = 0; i < units; i++) {
+      const at = free.findIndex((room) => fitsIn(vector, room))
+      if (at < 0) break
+      free[at] = minus(free[at]!, vector)
+      placed += 1
+    }
+  return placed
+}
+
+const show = (vector: Vector): string =>
+  Object.entries(vector)
+    .map(([dimension, amount]) => `${dimension} ${amount}`)
+    .join(', ')
+
+// ── images, times, guests ────────────────────────────────────────────────────────────────────────────
+
+function images({ site, guests }: Written): readonly CrossComplaint[] {
+  const known = Object.keys(site.machines.images)
+  // An image of a machine of kind `process` is a name without content.
+  if (site.machines.kind === 'process') return []
+  const named: [Path, string][] = [
+    ...Object.entries(site.types).map(([name, { image }]): [Path, string] => [
+      ['site', 'types', name, 'image'],
+      image,
+    ]),
+    ...guests.flatMap(({ properties }, i): [Path, string][] =>
+      properties.image === undefined ? [] : [[['guests', i, 'properties', 'image'], properties.image]],
+    ),
+  ]
+  return named
+    .filter(([, image]) => !known.includes(image))
+    .map(([path, image]) => error(path, `“${image}” is no image of site.machines${hint(image, known)}`))
+}
+
+const hint = (word: string, known: readonly string[]): string => {
+  const meant = nearest(word, known)
+  if (meant !== undefined) return `, did you mean “${meant}”?`
+  return known.length === 0 ? ', which has none' : `, expected one of ${known.join(', ')}`
+}
+
+function times({ site, serviceManager }: Written): readonly CrossComplaint[] {
+  const found: CrossComplaint[] = []
+  const probes = site.probe.reduce((sum, { timeoutMs }) => sum + timeoutMs, 0)
+  if (probes > site.timing.probe)
+    found.push(
+      warning(
+        ['site', 'timing', 'probe'],
+        `found ${span(site.timing.probe)}, and the probe’s commands may take ${span(probes)} together`,
+      ),
+    )
+  if (site.terms.grace < serviceManager.leaveBudget)
+    found.push(
+      warning(
+        ['site', 'terms', 'grace'],
+        `is shorter than serviceManager.leaveBudget (${span(serviceManager.leaveBudget)}): work on a machine is put back into the queue already before its lease ends`,
+      ),
+    )
+  if (serviceManager.lookTimeout < serviceManager.poll / 100 || serviceManager.poll < 1)
+    found.push(error(['serviceManager', 'poll'], `found ${span(serviceManager.poll)}, expected at least 1ms`))
+  for (const key of [
+    'setup',
+    'probe',
+    'modify',
+    'teardown',
+    'probeEvery',
+    'sweepEvery',
+    'retry',
+    'answer',
+  ] as const)
+    if (site.timing[key] < 1) found.push(error(['site', 'timing', key], 'must be longer than nothing'))
+  for (const key of ['join', 'leave', 'ask', 'retry', 'lookTimeout', 'answer'] as const)
+    if (serviceManager[key] < 1) found.push(error(['serviceManager', key], 'must be longer than nothing'))
+  return found
+}
+
+/** Properties that the service manager writes itself. */
+const OWN_PROPERTIES = [
+  'elastic',
+  'units.min',
+  'deferrable',
+  'deadline',
+  'request.elasticSize',
+  'request.elasticTime',
+]
+
+function guestChecks(written: Written, i: number): readonly CrossComplaint[] {
+  const { site, serviceManager, skewMax } = written
+  const { batch, join: joining, controller, properties } = written.guests[i]!
+  const at = (...path: PropertyKey[]): Path => ['guests', i, ...path]
+  const found: CrossComplaint[] = []
+
+  if (joining.kind === 'embedded' && batch.kind !== 'embedded')
+    found.push(error(at('join', 'kind'), `machines cannot join ${batch.kind} by “embedded”`))
+  if (joining.kind === 'embedded' && site.machines.kind !== 'process')
+    found.push(
+      error(
+        at('join', 'kind'),
+        `“embedded” reaches machines of kind “process” only, and those of the site are of kind “${site.machines.kind}”`,
+      ),
+    )
+
+  for (const key of Object.keys(properties)) {
+    if (OWN_PROPERTIES.includes(key))
+      found.push(error(at('properties', key), 'is set by the controller with each request'))
+    if (/PRIVATE KEY-----/.test(properties[key]!))
+      found.push(
+        error(
+          at('properties', key),
+          'holds a private key: properties travel in messages, so name a file instead',
+        ),
+      )
+  }
+
+  const type = site.types[controller.type]
+  if (type === undefined) {
+    found.push(
+      error(
+        at('controller', 'type'),
+        `“${controller.type}” is no type of the site${hint(controller.type, Object.keys(site.types))}`,
+      ),
+    )
+    return found
+  }
+  const { cpu = 0, memoryMiB = 0 } = type.vector
+  const { cpus, memoryMiB: memory } = controller.unit
+  if (cpus > cpu)
+    found.push(
+      error(at('controller', 'unit', 'cpus'), `found ${cpus}, and a unit of ${controller.type} has ${cpu}`),
+    )
+  if (memory > memoryMiB)
+    found.push(
+      error(
+        at('controller', 'unit', 'memoryMiB'),
+        `found ${memory}, and a unit of ${controller.type} has ${memoryMiB}`,
+      ),
+    )
+  if (controller.min > type.units)
+    found.push(
+      error(
+        at('controller', 'min'),
+        `found ${controller.min}, and the site lends ${type.units} units of ${controller.type}`,
+      ),
+    )
+  else if (controller.max > type.units)
+    found.push(
+      warning(
+        at('controller', 'max'),
+        `found ${controller.max}, and the site lends ${type.units} units of ${controller.type}`,
+      ),
+    )
+  if (controller.term > site.terms.max)
+    found.push(
+      error(
+        at('controller', 'term'),
+        `found ${span(controller.term)}, and site.terms.max is ${span(site.terms.max)}`,
+      ),
+    )
+  if (controller.term <= serviceManager.leaveBudget + skewMax)
+    found.push(
+      error(
+        at('controller', 'term'),
+        `found ${span(controller.term)}, and units begin to leave ${span(serviceManager.leaveBudget + skewMax)} before the end (serviceManager.leaveBudget and skewMax)`,
+      ),
+    )
+  else if (controller.term * controller.extendMargin <= serviceManager.leaveBudget + skewMax)
+    found.push(
+      warning(
+        at('controller', 'extendMargin'),
+        `leaves ${span(controller.term * controller.extendMargin)} for an extension, and units begin to leave ${span(serviceManager.leaveBudget + skewMax)} before the end`,
+      ),
+    )
+  return found
+}
+
+function paths({ name, dir, site }: Written, file: string): readonly CrossComplaint[] {
+  const base = dirname(resolve(file))
+  const work = resolve(base, dir ?? join('.sublet', name))
+  const machines = site.machines.dir === undefined ? join(work, 'm') : resolve(base, site.machines.dir)
+  const found: CrossComplaint[] = []
+  const tooLong = (path: Path, bytes: number, what: string): void => {
+    if (bytes > SOCKET_BYTES_MAX)
+      found.push(
+        error(
+          path,
+          `makes the path of ${what} ${bytes} bytes long, and the system allows ${SOCKET_BYTES_MAX}: choose a shorter folder`,
+        ),
+      )
+  }
+  tooLong(['dir'], Buffer.byteLength(join(work, 'control.sock')), 'the control socket')
+  if (site.machines.kind === 'process')
+    tooLong(
+      site.machines.dir === undefined ? ['dir'] : ['site', 'machines', 'dir'],
+      Buffer.byteLength(machines) + MACHINE_SOCKET_BYTES,
+      'a machine’s socket',
+    )
+  return found
+}

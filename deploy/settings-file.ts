@@ -1,0 +1,162 @@
+import { readFileSync, statSync } from 'node:fs'
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
+import type { z } from 'zod'
+import { SubletError } from '../actors/runtime/errors.ts'
+import { duration } from '../actors/runtime/settings.ts'
+import { shapeOf } from './by-kind.ts'
+import { type Complaint, complaintsOf } from './complaints.ts'
+import { configSchema, resolved, type Settings } from './config.ts'
+import { crossChecks } from './cross-checks.ts'
+
+const FILE_BYTES_MAX = 1024 * 1024
+const ALIASES_MAX = 100
+
+/** A complaint with its place, as an editor understands it: `file:line:column: path: sentence`. */
+export interface Finding {
+  readonly line: number
+  readonly column: number
+  readonly path: string
+  readonly sentence: string
+  readonly text: string
+}
+
+export interface ReadConfig {
+  /** Undefined if there are errors. */
+  readonly settings: Settings | undefined
+  readonly errors: readonly Finding[]
+  readonly warnings: readonly Finding[]
+}
+
+/** Reads and checks a configuration; every error there is comes back at once. */
+export function readConfig(file: string): ReadConfig {
+  const lines = new LineCounter()
+  const document = parseDocument(readText(file), {
+    lineCounter: lines,
+    stringKeys: true,
+    prettyErrors: false,
+  })
+  const place = (complaint: Complaint): Finding => {
+    const { line, col } = lines.linePos(offsetOf(document, complaint))
+    const path = complaint.path.map(String).join('.')
+    const where = path === '' ? '' : `${path}: `
+    return {
+      line,
+      column: col,
+      path,
+      sentence: complaint.sentence,
+      text: `${file}:${line}:${col}: ${where}${complaint.sentence}`,
+    }
+  }
+  const syntax = document.errors.map(({ pos, message }): Finding => {
+    const { line, col } = lines.linePos(pos[0])
+    const sentence = `${message.replace(/\.$/, '')}`
+    return { line, column: col, path: '', sentence, text: `${file}:${line}:${col}: ${sentence}` }
+  })
+  if (syntax.length > 0) return { settings: undefined, errors: syntax, warnings: [] }
+  const { written, complaints } = check(plain(document, file))
+  const cross = written === undefined ? [] : crossChecks(written, file)
+  const errors = [...complaints, ...cross.filter(({ grave }) => grave)].map(place)
+  const warnings = cross.filter(({ grave }) => !grave).map(place)
+  const byPlace = (a: Finding, b: Finding): number => a.line - b.line || a.column - b.column
+  return {
+    settings: errors.length === 0 && written !== undefined ? resolved(written, file) : undefined,
+    errors: errors.sort(byPlace),
+    warnings: warnings.sort(byPlace),
+  }
+}
+
+/** The settings, or one error that lists everything that is wrong. */
+export function loadConfig(file: string): {
+  readonly settings: Settings
+  readonly warnings: readonly Finding[]
+} {
+  const { settings, errors, warnings } = readConfig(file)
+  if (settings !== undefined) return { settings, warnings }
+  throw new SubletError('config-invalid', errors.map(({ text }) => text).join('\n'))
+}
+
+function readText(file: string): string {
+  try {
+    const { size } = statSync(file)
+    if (size > FILE_BYTES_MAX)
+      throw new SubletError(
+        'config-invalid',
+        `${file} has ${size} bytes; a configuration has at most ${FILE_BYTES_MAX}`,
+      )
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    if (error instanceof SubletError) throw error
+    const why = error instanceof Error && 'code' in error ? String(error.code) : String(error)
+    throw new SubletError('config-missing', `the configuration ${file} cannot be read (${why})`, {
+      cause: error,
+    })
+  }
+}
+
+function plain(document: Document, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: ALIASES_MAX })
+  } catch (error) {
+    throw new SubletError('config-invalid', `${file}: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    })
+  }
+}
+
+/**
+ * Unknown fields keep a schema from looking at the rest, so they are taken out and what is left is read
+ * again: a spelling mistake does not hide what else is wrong.
+ */
+function check(value: unknown): {
+  readonly written: z.output<typeof configSchema> | undefined
+  readonly complaints: readonly Complaint[]
+} {
+  const shape = shapeOf(configSchema, duration)
+  const first = configSchema.safeParse(value)
+  if (first.success) return { written: first.data, complaints: [] }
+  const complaints = complaintsOf(first.error.issues, value, shape)
+  const unknown = first.error.issues.filter((issue) => issue.code === 'unrecognized_keys')
+  if (unknown.length === 0) return { written: undefined, complaints }
+  const stripped = structuredClone(value)
+  for (const { path, keys } of unknown) for (const key of keys) remove(stripped, [...path, key])
+  const second = configSchema.safeParse(stripped)
+  if (second.success) return { written: second.data, complaints }
+  const known = new Set(complaints.map(({ path, sentence }) => `${path.join('.')} ${sentence}`))
+  const more = complaintsOf(second.error.issues, stripped, shape)
+  return {
+    written: undefined,
+    complaints: [
+      ...complaints,
+      ...more.filter(({ path, sentence }) => !known.has(`${path.join('.')} ${sentence}`)),
+    ],
+  }
+}
+
+function remove(from: unknown, path: readonly PropertyKey[]): void {
+  let at = from as Record<PropertyKey, unknown>
+  for (const key of path.slice(0, -1)) at = at[key] as Record<PropertyKey, unknown>
+  delete at[path.at(-1)!]
+}
+
+/** Where the value stands; of a field that is not there, the nearest thing around it that is. */
+function offsetOf(document: Document, { path, at }: Complaint): number {
+  const keys = [...path]
+  if (at === 'key') {
+    const offset = keyOffset(document, keys)
+    if (offset !== undefined) return offset
+  }
+  for (; keys.length > 0; keys.pop()) {
+    const node = document.getIn(keys, true)
+    if (isNode(node) && node.range) return node.range[0]
+    const offset = keyOffset(document, keys)
+    if (offset !== undefined) return offset
+  }
+  return document.contents?.range?.[0] ?? 0
+}
+
+function keyOffset(document: Document, path: readonly PropertyKey[]): number | undefined {
+  const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true)
+  if (!isMap(parent)) return undefined
+  const pair = parent.items.find(({ key }) => isScalar(key) && String(key.value) === String(path.at(-1)))
+  return isScalar(pair?.key) ? pair.key.range?.[0] : undefined
+}
