@@ -44,7 +44,7 @@ line() { tr '\\0' ' ' <"/proc/$1/cmdline" 2>/dev/null; }
 slurmds() {
   for each in /proc/[0-9]*; do
     pid=\${each#/proc/}
-    [ "$(cat "$each/comm" 2>/dev/null)" = slurmd ] || continue
+    { read -r comm <"$each/comm"; } 2>/dev/null && [ "$comm" = slurmd ] || continue
     case "$(line "$pid")" in '') ;; *sublet_*) [ "$1" = ours ] && echo "$pid" ;; *) [ "$1" = others ] && echo "$pid" ;; esac
   done
 }
@@ -83,7 +83,11 @@ else
   { cat "$SLURM_CONF" && echo "NodeName=$name $conf"; } >"$merged" || exit 1
   slurmd -N "$name" -f "$merged" </dev/null >"$out" 2>&1; status=$?
 fi
-[ "$status" = 0 ] && [ -n "$(slurmds ours)" ] && { rm -f "$out"; exit 0; }
+# What was started returns a moment before the daemon it leaves behind can be seen.
+[ "$status" = 0 ] && for i in $(seq 20); do
+  [ -n "$(slurmds ours)" ] && { rm -f "$out"; exit 0; }
+  sleep 0.05
+done
 { echo "slurmd ended with status $status"; tail -n 5 "$out"; [ -r "$log" ] && tail -n 5 "$log"; } >&2
 rm -f "$out"; exit 1
 `

@@ -87,7 +87,7 @@ export function labMachines(lab: SlurmLab) {
 }
 
 const shell = async (lab: SlurmLab, line: string): Promise<string> => {
-  const done = await lab.onHead.run(['sh', '-c', line], { signal: never })
+  const done = await lab.onHead.run(['bash', '-c', line], { signal: never })
   if (done.exitCode !== 0) throw new Error(`“${line}” failed: ${done.stderr}`)
   return done.stdout.trim()
 }
@@ -197,10 +197,7 @@ joinLaw(
         const records = printed.split('\n').filter(isHeard).length
         if (records === 0) return 0
         // A record outlives its slurmd; the daemon itself answers or not.
-        const pings = await shell(
-          lab,
-          `scontrol -o show node ${name}; (echo >/dev/tcp/${name}/6818) 2>&1 || true`,
-        )
+        const pings = await shell(lab, `(echo >/dev/tcp/${name}/6818) 2>&1 || true`)
         return pings.includes('refused') ? 0 : records
       },
       clear: async () => {
