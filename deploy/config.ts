@@ -1,4 +1,4 @@
-import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import type { Vector } from '../actors/leases/resources.ts'
 import { duration, name } from '../actors/runtime/settings.ts'
@@ -8,6 +8,7 @@ import { type ProcessMachinesConfig, processMachinesConfig } from '../adapters/e
 import type { ProbeCommand } from '../adapters/handler.ts'
 import { type NamespaceMachinesConfig, namespaceMachinesConfig } from '../adapters/namespace/config.ts'
 import { slurmConfig } from '../adapters/slurm/config.ts'
+import { type SlurmJoinConfig, slurmJoinConfig } from '../adapters/slurm/join.ts'
 import { grocConfig } from '../controllers/guests/groc/config.ts'
 import { byKind } from './by-kind.ts'
 
@@ -123,9 +124,28 @@ const serviceManager = z.strictObject({
   answer: duration.default(HOUR),
 })
 
-const batch = byKind({ embedded: embeddedBatchConfig, slurm: slurmConfig })
+const batch = byKind({
+  embedded: embeddedBatchConfig,
+  slurm: slurmConfig.extend({
+    /** Put before each of Slurm's commands, such as `nsenter --net=/run/netns/lab`. */
+    through: z.array(z.string().min(1)).default([]),
+  }),
+})
 
-const joining = byKind({ embedded: embeddedJoinConfig.extend({ socket: z.string().min(1).optional() }) })
+/** How the machines' sshd is reached; address, port, user and host key come from the machine itself. */
+const ssh = z.strictObject({
+  privateKeyFile: z.string().min(1),
+  /** The network namespace to dial from; absent: that of the machines. */
+  netns: z.string().min(1).optional(),
+  ready: duration.default(10 * SECOND),
+  keepalive: duration.default(5 * SECOND),
+  channelsMax: z.int().min(1).max(10).default(10),
+})
+
+const joining = byKind({
+  embedded: embeddedJoinConfig.extend({ socket: z.string().min(1).optional() }),
+  'ssh-slurmd': slurmJoinConfig.extend({ ssh }),
+})
 
 const guest = z.strictObject({
   name,
@@ -171,7 +191,9 @@ export type MachinesSettings =
   | ({ readonly kind: 'process' } & ProcessMachinesConfig)
   | ({ readonly kind: 'namespace' } & NamespaceMachinesConfig)
 
-export type JoinSettings = { readonly kind: 'embedded' } & EmbeddedJoinConfig
+export type JoinSettings =
+  | ({ readonly kind: 'embedded' } & EmbeddedJoinConfig)
+  | ({ readonly kind: 'ssh-slurmd' } & SlurmJoinConfig & { readonly ssh: z.output<typeof ssh> })
 
 export type GuestSettings = Omit<WrittenGuest, 'join'> & { readonly join: JoinSettings }
 
@@ -204,7 +226,7 @@ export function resolved(written: Written, file: string): Settings {
       machines: { ...machines, dir: resolve(machines.dir === undefined ? dir : base, machines.dir ?? 'm') },
       images: [...new Set([...Object.keys(machines.images), ...imagesOf(written)])],
     },
-    guests: written.guests.map((guest) => resolvedGuest(guest, base)),
+    guests: written.guests.map((guest) => resolvedGuest(guest, base, written.site.machines)),
   })
 }
 
@@ -212,14 +234,28 @@ export function resolved(written: Written, file: string): Settings {
 const imagesOf = ({ site }: Written): readonly string[] =>
   site.machines.kind === 'process' ? Object.values(site.types).map(({ image }) => image) : []
 
-function resolvedGuest({ batch, join, ...guest }: WrittenGuest, base: string): GuestSettings {
-  const socket = (path: string): string => (isAbsolute(path) ? path : resolve(base, path))
+function resolvedGuest(
+  { batch, join, ...guest }: WrittenGuest,
+  base: string,
+  machines: Written['site']['machines'],
+): GuestSettings {
   const own = batch.kind === 'embedded' ? batch.socket : ''
   return {
     ...guest,
-    batch: batch.kind === 'embedded' ? { ...batch, socket: socket(batch.socket) } : batch,
-    join: { ...join, socket: socket(join.socket ?? own) },
+    batch: batch.kind === 'embedded' ? { ...batch, socket: resolve(base, batch.socket) } : batch,
+    join: resolvedJoin(join, base, own, machines.kind === 'namespace' ? machines.netns : undefined),
   }
+}
+
+function resolvedJoin(
+  join: WrittenGuest['join'],
+  base: string,
+  socket: string,
+  netns: string | undefined,
+): JoinSettings {
+  if (join.kind === 'embedded') return { ...join, socket: resolve(base, join.socket ?? socket) }
+  const privateKeyFile = resolve(base, join.ssh.privateKeyFile)
+  return { ...join, ssh: { ...join.ssh, privateKeyFile, netns: join.ssh.netns ?? netns } }
 }
 
 function frozen<T>(value: T): T {

@@ -226,6 +226,21 @@ function guestChecks(written: Written, i: number): readonly CrossComplaint[] {
       ),
     )
 
+  if (joining.kind === 'ssh-slurmd') {
+    if (batch.kind !== 'slurm')
+      found.push(error(at('join', 'kind'), `machines cannot join ${batch.kind} by “ssh-slurmd”`))
+    if (site.machines.kind !== 'namespace')
+      found.push(
+        error(
+          at('join', 'kind'),
+          `“ssh-slurmd” needs machines with an sshd, and those of the site are of kind “${site.machines.kind}”`,
+        ),
+      )
+    for (const key of ['nodes', 'feature'] as const)
+      if (batch.kind === 'slurm' && joining[key] !== batch[key])
+        found.push(error(at('join', key), `found ${joining[key]}, and batch.${key} is ${batch[key]}`))
+  }
+
   for (const key of Object.keys(properties)) {
     if (OWN_PROPERTIES.includes(key))
       found.push(error(at('properties', key), 'is set by the controller with each request'))
