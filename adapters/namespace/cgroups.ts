@@ -178,12 +178,13 @@ export class Cgroups {
   }
 
   async #kill(mark: string, left: readonly Process[]): Promise<void> {
-    if (this.#layout.holding.version === 2)
-      await unlessAbsent(writeFile(this.#path('holding', mark, 'cgroup.kill'), '1'))
-    // Those that are not in the holding group: one that a crash caught between two hierarchies.
-    for (const { pid } of left) killUnlessEnded(pid)
+    const byKernel = this.#layout.holding.version === 2
+    const held = byKernel ? new Set(await pidsBelow(this.#path('holding', mark, ''))) : new Set<number>()
+    if (byKernel) await unlessAbsent(writeFile(this.#path('holding', mark, 'cgroup.kill'), '1'))
+    // On v2 these are only what a crash caught on its way from one hierarchy to the next.
+    for (const { pid } of left) if (!held.has(pid)) killUnlessEnded(pid)
     // The v1 freezer delivers the signal only when it lets go.
-    if (this.#layout.holding.version === 1) await unlessAbsent(this.thaw(mark))
+    if (!byKernel) await unlessAbsent(this.thaw(mark))
   }
 
   /** A group may have gained a last process, or its zombies may not be reaped yet: then once more. */

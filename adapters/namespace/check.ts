@@ -30,6 +30,7 @@ export async function missing(
   config: NamespaceMachinesConfig,
   inSite: readonly string[],
   exec: Executor,
+  mounts: () => Promise<string>,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   signal.throwIfAborted()
@@ -53,7 +54,7 @@ export async function missing(
     )
     if (!there) said.push(otherwise)
   }
-  const layout = readLayout(await readFile('/proc/mounts', 'utf8'))
+  const layout = readLayout(await mounts())
   if (!('holding' in layout)) said.push(...layout)
   if (!(await readFile('/proc/filesystems', 'utf8')).includes('\toverlay\n'))
     said.push('The kernel has no overlay file system; try `modprobe overlay`.')

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { SubletError } from '../../actors/runtime/errors.ts'
 import type { UnitSpec } from '../handler.ts'
 
 /**
@@ -48,7 +49,9 @@ export function addressOf(subnet: string, slot: number): MachineAddress {
   const size = 2 ** (32 - Number(bits))
   const number = FIRST_SLOT + slot
   if (!Number.isInteger(slot) || slot < 0 || number >= size - 1)
-    throw new RangeError(`The subnet ${subnet} has no address for slot ${slot}`)
+    throw new SubletError('config-invalid', `The subnet ${subnet} has no address for slot ${slot}`, {
+      cure: 'Give the site a larger subnet, or fewer units.',
+    })
   const base = network.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0)
   const value = base - (base % size) + number
   const octets = [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256)

@@ -19,6 +19,8 @@ export interface NamespaceDeps {
   readonly clock: Clock
   /** A word that was never used before, for each attempt and each order. */
   readonly nonce: () => string
+  /** What is mounted where, as /proc/mounts tells it; for tests of hosts that have only v1 or v2. */
+  readonly mounts?: () => Promise<string>
 }
 
 /** What tests and labs do to a machine besides the contract. */
@@ -52,7 +54,7 @@ const INSIDE_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
  * death takes mounts and network with it, and what can be left over is a folder and empty groups.
  */
 export function namespaceMachines(config: NamespaceMachinesConfig, deps: NamespaceDeps): NamespaceMachines {
-  const { exec, clock, nonce } = deps
+  const { exec, clock, nonce, mounts = () => readFile('/proc/mounts', 'utf8') } = deps
   const units = join(config.dir, 'units')
   const folderOf = (mark: Mark): string => join(units, mark)
   const busy = new Set(config.busyProcesses.map((name) => name.slice(0, 15)))
@@ -63,7 +65,7 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
   let opened: Cgroups | undefined
   async function cgroups(): Promise<Cgroups> {
     if (opened !== undefined) return opened
-    const layout = readLayout(await readFile('/proc/mounts', 'utf8'))
+    const layout = readLayout(await mounts())
     if (!('holding' in layout)) throw new SubletError('unsupported-platform', layout.join(' '))
     opened = new Cgroups(layout, groupName(config.namePrefix, config.dir), clock)
     return opened
@@ -306,7 +308,7 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
 
   return {
     kind: 'namespace',
-    check: (signal) => missing(config, inSite, exec, signal),
+    check: (signal) => missing(config, inSite, exec, mounts, signal),
     setup,
     probe,
 

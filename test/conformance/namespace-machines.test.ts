@@ -7,6 +7,7 @@ import { systemClock } from '../../actors/runtime/clock.ts'
 import { netnsDoor } from '../../adapters/exec/netns-door.ts'
 import { sshConfig, sshExecutor } from '../../adapters/exec/ssh.ts'
 import type { UnitFacts, UnitSpec } from '../../adapters/handler.ts'
+import { readLayout } from '../../adapters/namespace/cgroups.ts'
 import { eventually } from './eventually.ts'
 import { type NamespaceSite, namespaceSite, noNamespaces } from './namespace-site.ts'
 
@@ -237,5 +238,25 @@ describe.skipIf(noNamespaces !== undefined)(
       await expect(site.handler.setup(unit, soon())).rejects.toMatchObject({ code: 'bad-property' })
       expect(await site.leftovers(unit)).toEqual([])
     })
+
+    test('on a host with only v1 control groups it is held, frozen, looked at and ended all the same', async (t) => {
+      const mounts = async (): Promise<string> =>
+        (await readFile('/proc/mounts', 'utf8')).replaceAll(/^.* cgroup2 .*$/gm, '')
+      if ('length' in readLayout(await mounts())) return t.skip('this host has only v2')
+      const old = await namespaceSite({}, mounts)
+      const machines = old.handler
+      const unit = old.unit({ probe: [{ argv: ['true'], timeoutMs: 500 }] })
+      await machines.setup(unit, soon())
+      const stop = await old.startWork(unit)
+      expect(await machines.teardown(unit, { force: false }, soon())).toMatchObject({ kind: 'busy' })
+      expect(await machines.probe(unit, { onlyIdle: false }, soon())).toEqual({ kind: 'passed' })
+      await stop()
+      await machines.freeze(unit.unitId, soon())
+      expect(await machines.probe(unit, { onlyIdle: false }, soon())).toMatchObject({ kind: 'failed' })
+      expect(await machines.teardown(unit, { force: false }, soon())).toEqual({ kind: 'gone' })
+      expect(await old.processes(unit)).toEqual([])
+      expect(await old.leftovers(unit)).toEqual([])
+      await old.close()
+    }, 30_000)
   },
 )

@@ -31,16 +31,21 @@ export interface NamespaceSite extends HandlerSite {
 }
 
 let nonces = 0
-export const machinesOf = (config: NamespaceMachinesConfig): NamespaceMachines =>
+export const machinesOf = (
+  config: NamespaceMachinesConfig,
+  mounts = () => readFile('/proc/mounts', 'utf8'),
+): NamespaceMachines =>
   namespaceMachines(config, {
     exec: localExecutor({ clock: systemClock }),
     clock: systemClock,
+    mounts,
     nonce: () => `nonce-${process.pid}-${systemClock.monotonic()}-${++nonces}`,
   })
 
 /** A network namespace with a bridge, a folder, and an observer; all of it removed by `close`. */
 export async function namespaceSite(
   over: Partial<Parameters<typeof namespaceMachinesConfig.parse>[0] & object> = {},
+  mounts?: () => Promise<string>,
 ): Promise<NamespaceSite> {
   const dir = await mkdtemp(join(tmpdir(), 'sublet-machines-'))
   const netns = `sublet-law-${dir.slice(-6)}`
@@ -64,7 +69,7 @@ export async function namespaceSite(
     busyProcesses: [WORK],
     ...over,
   })
-  const handler = machinesOf(config)
+  const handler = machinesOf(config, mounts)
   let units = 0
 
   const processes = async ({ unitId }: UnitSpec): Promise<readonly number[]> => {
@@ -108,7 +113,7 @@ export async function namespaceSite(
     config,
     handler,
     netns,
-    restarted: () => machinesOf(config),
+    restarted: () => machinesOf(config, mounts),
     unit(over) {
       const slot = ++units
       return {
@@ -131,7 +136,10 @@ export async function namespaceSite(
     async startWork(unit) {
       const inside = await handler.inside(unit)
       const command = `cp /bin/sleep /tmp/${WORK}; setsid /tmp/${WORK} 600 </dev/null >/dev/null 2>&1 & echo $!`
-      const { stdout } = await inside.run(['sh', '-c', command], { signal: AbortSignal.timeout(5000) })
+      const { exitCode, stdout } = await inside.run(['sh', '-c', command], {
+        signal: AbortSignal.timeout(5000),
+      })
+      if (exitCode !== 0) throw new Error(`The work of ${unit.unitId} did not start`)
       const runs = async (): Promise<boolean> =>
         (
           await Promise.all(
