@@ -64,7 +64,11 @@ export async function spawnBatchServer(
     detached: true,
     stdio: ['ignore', output, output],
     cwd: dir,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME },
+    env: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      NODE_COMPILE_CACHE: join(resolve(dir), '.compiled'),
+    },
   })
   child.unref()
   const end = clock.monotonic() + STARTING_MS_MAX

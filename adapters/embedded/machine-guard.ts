@@ -31,8 +31,7 @@ while :; do
   code=$?
   kill -0 "$job" 2>/dev/null || break
 done
-kill -9 "$watcher"
-wait "$watcher"
+{ kill -9 "$watcher"; wait "$watcher"; } 2>/dev/null
 exit "$code"
 `
 
@@ -40,7 +39,8 @@ const WATCHER = `
 read -r never <&3
 exec 3<&-
 for round in 1 2 3 4 5; do
-  files=$(grep -lsF "SUBLET_UNIT=$SUBLET_GUARD" /proc/[0-9]*/environ) || break
+  files=$(grep -lsF "SUBLET_UNIT=$SUBLET_GUARD" /proc/[0-9]*/environ)
+  [ -n "$files" ] || break
   for file in $files; do
     pid=\${file#/proc/}
     kill -9 "\${pid%/environ}"

@@ -11,7 +11,7 @@ import {
   rmSync,
   statSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 import { z } from 'zod'
 import { type Clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
@@ -55,7 +55,10 @@ const ANSWERING_MS_MAX = 15_000
 const HALT_MS_MAX = 4_000
 const SWEEP_MS_MAX = 5_000
 const POLL_MS = 10
-const SUPERVISOR = join(import.meta.dirname, 'supervisor.ts')
+/** Compiled code of the supervisor, shared by all machines of a site; it starts three times as fast. */
+const COMPILED = '.compiled'
+/** `.ts` where this runs as it was written, `.js` where it was built. */
+const SUPERVISOR = join(import.meta.dirname, `supervisor${extname(import.meta.filename)}`)
 /** `/`, a unit id, `/s`. */
 const SOCKET_TAIL_BYTES = 32
 
@@ -201,6 +204,7 @@ export function processMachines(
           HOME: process.env.HOME,
           ...markEnvironment(mark),
           SUBLET_ROLE: 'supervisor',
+          NODE_COMPILE_CACHE: join(site, COMPILED),
         },
       })
       child.once('exit', () => ended.abort(setupFailed(mark.unitId, 'ended while it started')))
@@ -288,24 +292,32 @@ export function processMachines(
       )
   }
 
-  /** What runs there, if anything may be asked or seen; it begins to end if nothing does, or if forced. */
-  async function halt(unitId: string, force: boolean, signal: AbortSignal): Promise<readonly string[]> {
+  /** What runs there; if nothing does, or by force, the machine begins to end. Undefined: it does not answer. */
+  async function halt(
+    unitId: string,
+    force: boolean,
+    signal: AbortSignal,
+  ): Promise<readonly string[] | undefined> {
     try {
       const answer = await withCall(unitId, signal, (channel) =>
         channel.ask('halt', { force }, { timeoutMs: ASK_MS, signal }),
       )
-      const jobs = texts(asFields('halt', answer), 'busyWith')
-      return jobs.map((id) => `job ${id}`)
+      return texts(asFields('halt', answer), 'busyWith')
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (!(error instanceof SubletError && error.code === 'machine-unreachable')) throw error
-      // A live supervisor that does not answer may well have work; a dead one has none that counts.
-      const found = processesOf(unitId)
-      if (force || !found.some(({ isSupervisor }) => isSupervisor)) return []
-      return found
-        .filter(({ part }) => part !== '')
-        .map(({ pid, part }) => `job ${part} (process ${pid}; the machine does not answer)`)
+      return undefined
     }
+  }
+
+  /** Jobs that began and have no result, by the markers and by the processes themselves. */
+  function unfinished(unitId: string): readonly string[] {
+    const folder = join(folderOf(unitId), 'jobs')
+    const files = statSync(folder, { throwIfNoEntry: false }) === undefined ? [] : readdirSync(folder)
+    const begun = files.flatMap((file) => /^(.*)\.start$/.exec(file)?.[1] ?? [])
+    const open = begun.filter((part) => !files.includes(`${part}.end`))
+    const seen = processesOf(unitId).flatMap(({ part }) => (part === '' ? [] : [part]))
+    return [...new Set([...open, ...seen])].map((part) => part.replace(/\.\d+$/, ''))
   }
 
   async function teardown(
@@ -317,10 +329,12 @@ export function processMachines(
     const { unitId } = unit
     const running = supervisorOf(unitId)
     if (running !== undefined) {
-      const busyWith = await halt(unitId, force, signal)
-      if (busyWith.length > 0) return { kind: 'busy', what: busyWith.join(', ') }
+      const answered = await halt(unitId, force, signal)
+      // A live supervisor that does not answer may well have work; a dead one has none that counts.
+      const busyWith = answered ?? (force || supervisorOf(unitId) === undefined ? [] : unfinished(unitId))
+      if (busyWith.length > 0) return { kind: 'busy', what: `job ${busyWith.join(', ')}` }
       const end = clock.monotonic() + HALT_MS_MAX
-      while (isAlive(running.pid, running.startTicks) && clock.monotonic() < end)
+      while (answered !== undefined && isAlive(running.pid, running.startTicks) && clock.monotonic() < end)
         await sleep(clock, POLL_MS, signal)
     }
     await endAll(unitId, signal)
@@ -342,7 +356,7 @@ export function processMachines(
   function list(): FoundMachine[] {
     const processes = markedProcesses(site)
     const folders = readdirSync(site, { withFileTypes: true }).flatMap((entry) =>
-      entry.isDirectory() ? [entry.name] : [],
+      entry.isDirectory() && entry.name !== COMPILED ? [entry.name] : [],
     )
     return [...new Set([...folders, ...processes.map(({ unitId }) => unitId)])].map((unitId) => {
       const unit = readFields(unitId, 'unit.json')

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { readFileSync, statSync, truncateSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Cancel, type Clock, type Millis, systemClock } from '../../actors/runtime/clock.ts'
@@ -175,6 +176,8 @@ async function main(clock: Clock): Promise<void> {
       return ask(body, AbortSignal.any([caller.gone, dropped]))
     },
   })
+  // Machines seldom end in good order, so the next one's code is not left to the end.
+  flushCompileCache()
   log(`runs as ${unit.name} (unit ${unit.unitId}, lease ${unit.leaseId})`)
 
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)

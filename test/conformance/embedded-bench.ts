@@ -67,8 +67,9 @@ export async function openEmbeddedBench(
 ): Promise<EmbeddedBench> {
   const dir = shortFolder()
   const serverDir = join(dir, 'b')
+  const { epilogMs, ...others } = options
   const serverOptions: BatchServerOptions =
-    options.epilogMs === undefined ? {} : { epilog: `sleep ${options.epilogMs / 1000}` }
+    epilogMs === undefined ? others : { epilog: `sleep ${epilogMs / 1000}` }
   let server = await spawnBatchServer(serverDir, serverOptions, clock)
   const { socket } = server
   const machines = processMachines(
