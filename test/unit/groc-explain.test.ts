@@ -4,6 +4,7 @@ import type { GuestView } from '../../controllers/controller.ts'
 import type { GrocConfig } from '../../controllers/guests/groc/config.ts'
 import { groc } from '../../controllers/guests/groc/groc.ts'
 import {
+  busyNode,
   configOf,
   drainedNode,
   jobOf,
@@ -77,7 +78,14 @@ describe('why is there no node for my job', () => {
     })
     expect(say(view)).toContain('There is room for it on node-u1')
     expect(say(view)).toContain('It needs 2 units of its own, all or none.')
-    expect(say(view, '1', configOf({ max: 2 }))).toContain('max is 2, and 1 are held or asked for')
+    expect(say(view, '1', configOf({ max: 2 }))).toContain(
+      'It needs more nodes at once than there can ever be: max is 2.',
+    )
+    const busy = viewOf([leaseOf('l1', [unitOf('u1')])], {
+      nodes: [busyNode('u1', 'r')],
+      jobs: [runningOn('r', 'u1'), jobOf('1', { nodes: 3 })],
+    })
+    expect(say(busy, '1', configOf({ max: 3 }))).toContain('Units that are free are kept for it')
   })
 
   test('what blocks an order is said: hold, max, the threshold, refusals, failures, failing looks', () => {

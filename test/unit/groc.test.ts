@@ -393,7 +393,35 @@ describe('the way out', () => {
     expect(leavesOn(T0 - 1000, drainedNode('u1'))).toEqual(['leave u1'])
     expect(leavesOn(T0 - MINUTE, drainedNode('u1', { empty: false, jobs: ['slipped'] }))).toEqual([])
     expect(leavesOn(T0 - MINUTE, drainedNode('u1', { empty: false }))).toEqual([])
-    expect(leavesOn(T0 - MINUTE, nodeOf('u1'))).toEqual(['drain u1'])
+  })
+
+  test('a drain that somebody took back is not repeated, unless the unit must go', () => {
+    const undone = viewOf(draining(T0 - MINUTE), { nodes: [nodeOf('u1')] })
+    expect(inShort(decideOn(undone).intents)).toEqual(['resume u1'])
+    const must: GrocMemory = { ...firstMemory, drains: { u1: 'victim' } }
+    expect(inShort(decideOn(undone, configOf(), must).intents)).toEqual(['drain u1'])
+  })
+
+  test('a resume that did not take hold is repeated while the unit is needed; else the unit goes', () => {
+    const leases = [leaseOf('l1', [unitOf('u1')])]
+    expect(
+      inShort(decideOn(viewOf(leases, { nodes: [drainedNode('u1')], jobs: jobsOf(1) })).intents),
+    ).toEqual(['resume u1'])
+    expect(inShort(decideOn(viewOf(leases, { nodes: [drainedNode('u1')] })).intents)).toEqual(['drain u1'])
+  })
+
+  test('idle units are kept for a wide job that max makes wait for busy ones', () => {
+    const ids = ['a', 'b', 'c', 'd']
+    const view = viewOf(
+      ids.map((id) => leaseOf(`l-${id}`, [unitOf(id)])),
+      {
+        nodes: [nodeOf('a'), nodeOf('b'), busyNode('c', 'r'), busyNode('d', 's')],
+        jobs: [runningOn('r', 'c'), runningOn('s', 'd'), jobOf('wide', { nodes: 4 })],
+      },
+    )
+    const decision = decideOn(view, configOf({ max: 4 }), idleFor(LONG, ...ids))
+    expect(decision.intents).toEqual([])
+    expect(decision.reason).toContain('free units are kept for: job wide (4 nodes)')
   })
 
   test('a draining unit that is needed again is resumed before anything is ordered', () => {
@@ -546,7 +574,9 @@ describe('terms', () => {
     const decision = decideOn(refusedAt(T0 - SECOND))
     expect(inShort(decision.intents)).toEqual(['drain u1'])
     expect(decision.reason).toContain('1 job may outlast it: r of grace')
-    expect(inShort(decideOn(refusedAt(T0 - 30 * SECOND)).intents)).toEqual(['drain u1', 'extend l1'])
+    // It was first asked when 24 min were left, 14 min ago; refused 7 min after that, it waits another 7 min.
+    expect(inShort(decideOn(refusedAt(T0 - 7 * MINUTE + SECOND)).intents)).toEqual(['drain u1'])
+    expect(inShort(decideOn(refusedAt(T0 - 7 * MINUTE)).intents)).toEqual(['drain u1', 'extend l1'])
   })
 
   test('a unit that an administrator drained is let go when the lease is extended, unless it still works', () => {
@@ -590,7 +620,7 @@ describe('recalls', () => {
     expect(inShort(decision.intents)).toEqual(
       ['u01', 'u02', 'u03', 'u04', 'u05', 'u06'].map((id) => `drain ${id}`),
     )
-    expect(decision.reason).toContain('the site recalls 6 units of lease l1 by 2026-03-02T08:10:00Z')
+    expect(decision.reason).toContain('recall takes 6 units of lease l1 until 2026-03-02T08:10:00Z')
     expect(decision.reason).toContain('2 of them empty; all their work ends in time')
 
     const later = viewOf(
@@ -627,6 +657,19 @@ describe('recalls', () => {
       },
     )
     expect(inShort(decideOn(view).intents)).toEqual([])
+  })
+
+  test('of units whose work would be cut, the one with the fewest jobs goes', () => {
+    const view = viewOf(
+      [leaseOf('l1', [unitOf('u1'), unitOf('u2')], { recall: { units: 1, by: T0 + MINUTE } })],
+      {
+        nodes: [busyNode('u1', 'a', { jobs: ['a', 'b'] }), busyNode('u2', 'c')],
+        jobs: ['a', 'b']
+          .map((id) => runningOn(id, 'u1', { walltimeMs: 20 * MINUTE }))
+          .concat(runningOn('c', 'u2', { walltimeMs: 60 * MINUTE })),
+      },
+    )
+    expect(inShort(decideOn(view).intents)).toEqual(['drain u2'])
   })
 
   test('jobs that will be cut are named', () => {

@@ -19,6 +19,8 @@ const shapeOf = (count: number, over: Partial<Shape> = {}): Shape => ({
 
 const binOf = (id: string, over: Partial<Bin> = {}): Bin => ({ id, kind: 'serving', ...unit, ...over })
 
+const room = (units: number, reach = 100) => ({ room: units, reach })
+
 const where = (packing: Packing, shape: Shape): readonly string[] =>
   (packing.places.get(shape) ?? []).map(({ bin, tasks }) => `${tasks} on ${bin.id}`)
 
@@ -31,7 +33,7 @@ describe('packing', () => {
       binOf('serving'),
       binOf('collecting', { kind: 'collecting' }),
     ]
-    const packing = pack([shape], bins, unit, 10)
+    const packing = pack([shape], bins, unit, room(10))
     expect(where(packing, shape)).toEqual(['4 on serving', '4 on spare', '4 on coming', '2 on fresh'])
     expect(packing).toMatchObject({ smallUnits: 1, wanted: 4 })
   })
@@ -42,20 +44,20 @@ describe('packing', () => {
       [shape],
       [binOf('empty'), binOf('nearly', { cpus: 1 }), binOf('half', { cpus: 2 })],
       unit,
-      10,
+      room(10),
     )
     expect(where(packing, shape)).toEqual(['1 on nearly'])
   })
 
   test('among equals takes the one named first', () => {
     const shape = shapeOf(1)
-    expect(where(pack([shape], [binOf('a'), binOf('b')], unit, 10), shape)).toEqual(['1 on a'])
+    expect(where(pack([shape], [binOf('a'), binOf('b')], unit, room(10)), shape)).toEqual(['1 on a'])
   })
 
   test('gives collecting nodes to wide jobs', () => {
     const wide = shapeOf(1, { nodes: 2, cpus: 4 })
     const bins = [binOf('a', { kind: 'collecting' }), binOf('b', { kind: 'collecting' })]
-    const packing = pack([wide], bins, unit, 0)
+    const packing = pack([wide], bins, unit, room(0))
     expect(where(packing, wide)).toEqual(['1 on a', '1 on b'])
     expect(packing.wideOrders).toEqual([])
   })
@@ -63,16 +65,23 @@ describe('packing', () => {
   test('leaves everything as it was when a wide job cannot be had', () => {
     const wide = shapeOf(1, { nodes: 5, cpus: 4 })
     const small = shapeOf(8)
-    const packing = pack([wide, small], [binOf('a'), binOf('b')], unit, 2)
+    const packing = pack([wide, small], [binOf('a'), binOf('b')], unit, room(2))
     expect(where(packing, wide)).toEqual([])
     expect(where(packing, small)).toEqual(['4 on a', '4 on b'])
     expect([...packing.tooWide.values()]).toEqual([1])
     expect(packing.wanted).toBe(7)
   })
 
+  test('keeps free machines for a wide job that waits for busy ones, but not for one that waits in vain', () => {
+    const wide = shapeOf(1, { nodes: 3, cpus: 4 })
+    const bins = [binOf('a'), binOf('b'), binOf('busy', { cpus: 0 })]
+    expect([...pack([wide], bins, unit, room(0, 3)).used].sort()).toEqual(['a', 'b'])
+    expect([...pack([wide], bins, unit, room(0, 2)).used]).toEqual([])
+  })
+
   test('orders for each of several wide jobs, as far as there is room', () => {
     const wide = shapeOf(3, { nodes: 2, cpus: 4 })
-    const packing = pack([wide], [binOf('a')], unit, 4)
+    const packing = pack([wide], [binOf('a')], unit, room(4))
     expect(packing.wideOrders.map(({ units }) => units)).toEqual([1, 2])
     expect([...packing.tooWide.values()]).toEqual([1])
   })
@@ -96,10 +105,10 @@ describe('packing', () => {
       { maxLength: 10 },
     )
     fc.assert(
-      fc.property(shapes, bins, fc.integer({ min: 0, max: 8 }), (needs, rooms, room) => {
+      fc.property(shapes, bins, fc.integer({ min: 0, max: 8 }), (needs, rooms, units) => {
         const all = needs.map(({ count, ...need }) => shapeOf(count, need))
         const machines = rooms.map((free, i) => binOf(`b${i}`, free))
-        const packing = pack(all, machines, unit, room)
+        const packing = pack(all, machines, unit, room(units))
         const cpus = new Map<Bin, number>()
         const memory = new Map<Bin, number>()
         for (const [shape, places] of packing.places) {
@@ -115,7 +124,7 @@ describe('packing', () => {
         }
         for (const [bin, used] of cpus) expect(used).toBeLessThanOrEqual(bin.cpus)
         for (const [bin, used] of memory) expect(used).toBeLessThanOrEqual(bin.memoryMiB)
-        expect(packing.wideOrders.reduce((sum, { units }) => sum + units, 0)).toBeLessThanOrEqual(room)
+        expect(packing.wideOrders.reduce((sum, { units }) => sum + units, 0)).toBeLessThanOrEqual(units)
       }),
       { numRuns: 300 },
     )

@@ -13,7 +13,7 @@ import { pack } from './packing.ts'
 import { answerRecalls } from './recall.ts'
 import { idleDrains, idleSince, leaves, releases, resumes, unfitDrains } from './shrink.ts'
 import type { Survey } from './survey.ts'
-import { compare, survey } from './survey.ts'
+import { compare, limitsOf, survey } from './survey.ts'
 import { askAt, blindExtensions, extensions, jobsAtRisk } from './terms.ts'
 
 /**
@@ -40,7 +40,7 @@ export function decide(
   const noticed = notice(view, picture, memory, config)
   const ground = survey(view, picture, noticed, config, now)
   const demand = demandOf(picture.jobs, ground.unit, config)
-  const packing = pack(demand.shapes, ground.bins, ground.unit, Math.max(0, config.max - ground.total))
+  const packing = pack(demand.shapes, ground.bins, ground.unit, limitsOf(ground, config))
 
   const recall = answerRecalls(ground, noticed, now)
   const recalled = new Set(recall.recalled)
@@ -194,16 +194,26 @@ function tooLargeNotes(
   const large = demand.tooLarge.map(
     (shape) => `${name(shape)} (${some(shape.cpus, 'cpu')} and ${shape.memoryMiB} MiB per node)`,
   )
-  const wide = [...packing.tooWide.keys()].map((shape) => `${name(shape)} (${shape.nodes} nodes)`)
+  const { reach } = limitsOf(ground, config)
+  const tooWide = [...packing.tooWide.keys()]
+  const inNodes = (shapes: readonly Shape[]): string =>
+    few(shapes.map((shape) => `${name(shape)} (${shape.nodes} nodes)`))
+  const never = tooWide.filter(({ nodes }) => nodes > reach)
+  const notNow = tooWide.filter(({ nodes }) => nodes <= reach)
   return [
     ...(large.length === 0
       ? []
       : [
           `Not counted, for one unit has ${some(unit.cpus, 'cpu')} and ${unit.memoryMiB} MiB: ${few(large)}.`,
         ]),
-    ...(wide.length === 0
+    ...(never.length === 0
       ? []
-      : [`Not ordered, for max is ${config.max} and ${ground.total} are held or asked for: ${few(wide)}.`]),
+      : [`Never ordered, for there can be at most ${some(reach, 'node')}: ${inNodes(never)}.`]),
+    ...(notNow.length === 0
+      ? []
+      : [
+          `Not ordered now, for max is ${config.max} and ${ground.total} are held or asked for; free units are kept for: ${inNodes(notNow)}.`,
+        ]),
   ]
 }
 

@@ -10,7 +10,7 @@ import { afterFailures, afterRefusals } from './orders.ts'
 import type { Packing, Place } from './packing.ts'
 import { pack } from './packing.ts'
 import type { Survey } from './survey.ts'
-import { survey } from './survey.ts'
+import { limitsOf, survey } from './survey.ts'
 
 /** Why is there no node for my job? Answers from the same rehearsal that `decide` orders by. */
 export function explainJob(
@@ -64,7 +64,7 @@ function sentences(
 
   const ground = survey(view, picture, firstMemory, config, now)
   const demand = demandOf(picture.jobs, ground.unit, config)
-  const packing = pack(demand.shapes, ground.bins, ground.unit, Math.max(0, config.max - ground.total))
+  const packing = pack(demand.shapes, ground.bins, ground.unit, limitsOf(ground, config))
   const needs = `${some(Math.max(1, job.nodes), 'node')}, each with ${some(Math.max(1, job.cpusPerNode), 'cpu')} and ${job.memoryMiBPerNode} MiB`
   const shape = demand.shapes.find(({ jobs }) => jobs.includes(job))
   if (shape === undefined)
@@ -89,9 +89,12 @@ function placeSentences(
 ): readonly string[] {
   const places = placesOf(job, shape, packing.places.get(shape) ?? [])
   if (places.length === 0)
-    return [
-      `It needs more units at once than may be had: max is ${config.max}, and ${ground.total} are held or asked for.`,
-    ]
+    return shape.nodes > limitsOf(ground, config).reach
+      ? [`It needs more nodes at once than there can ever be: max is ${config.max}.`]
+      : [
+          `It needs more units at once than may be had now: max is ${config.max}, and ${ground.total} are held or asked for.`,
+          'Units that are free are kept for it until enough of the others are.',
+        ]
   const names = (kind: Place['bin']['kind']): readonly string[] =>
     places.filter(({ bin }) => bin.kind === kind).map(({ bin }) => nameOf(bin.id, ground))
   const fresh = names('fresh')

@@ -42,9 +42,9 @@ export interface Packing {
   readonly wideOrders: readonly WideOrder[]
   /** Fresh units that jobs of one node still want, however many may be had. */
   readonly smallUnits: number
-  /** Wide jobs for which `room` is too small, by shape. */
+  /** Wide jobs that cannot be given all their nodes now, by shape. */
   readonly tooWide: ReadonlyMap<Shape, number>
-  /** Ids of bins that are there or coming and got something. */
+  /** Ids of bins that are there or coming, and got something or are kept for a wide job. */
   readonly used: ReadonlySet<string>
   /** Units that would serve everything at once, the too wide ones included. */
   readonly wanted: number
@@ -60,8 +60,20 @@ interface Group {
 /** Far above any memory in MiB, and small enough that cpus times it stays an exact integer. */
 const CPUS_FACTOR = 2 ** 34
 
-/** `room`: units that wide jobs may still order in all. Bins come preferred ones first. */
-export function pack(shapes: readonly Shape[], bins: readonly Bin[], unit: UnitRoom, room: number): Packing {
+export interface Limits {
+  /** Units that wide jobs may still order in all. */
+  readonly room: number
+  /** Machines there could ever be at once; a job of more nodes waits in vain. */
+  readonly reach: number
+}
+
+/** Bins come preferred ones first. */
+export function pack(
+  shapes: readonly Shape[],
+  bins: readonly Bin[],
+  unit: UnitRoom,
+  limits: Limits,
+): Packing {
   const groups: Record<BinKind, Map<number, Group>> = {
     collecting: new Map(),
     serving: new Map(),
@@ -73,7 +85,8 @@ export function pack(shapes: readonly Shape[], bins: readonly Bin[], unit: UnitR
   const tooWide = new Map<Shape, number>()
   const wideOrders: WideOrder[] = []
   const used = new Set<string>()
-  let roomLeft = room
+  const kept = new Set<string>()
+  let roomLeft = limits.room
   let freshCount = 0
   let smallUnits = 0
 
@@ -149,6 +162,21 @@ export function pack(shapes: readonly Shape[], bins: readonly Bin[], unit: UnitR
     return true
   }
 
+  /**
+   * What a wide job could use of the machines that are free already, though others are still busy and max
+   * forbids ordering the rest. They are kept: a machine let go now would be missing when the busy ones end.
+   */
+  const keepFor = (shape: Shape): void => {
+    let missing = shape.nodes
+    for (const kind of BIN_KINDS)
+      for (const group of kind === 'fresh' ? [] : fitting(kind, shape)) {
+        if (missing === 0) return
+        const taken = group.bins.slice(-missing)
+        for (const bin of taken) kept.add(bin.id)
+        missing -= taken.length
+      }
+  }
+
   for (const bin of bins.toReversed()) put(bin, bin.cpus, bin.memoryMiB)
   let wantedTooWide = 0
   for (const shape of shapes) {
@@ -163,8 +191,16 @@ export function pack(shapes: readonly Shape[], bins: readonly Bin[], unit: UnitR
     if (packed === shape.count) continue
     tooWide.set(shape, shape.count - packed)
     wantedTooWide += (shape.count - packed) * shape.nodes
+    if (shape.nodes <= limits.reach) keepFor(shape)
   }
-  return { places, wideOrders, smallUnits, tooWide, used, wanted: used.size + freshCount + wantedTooWide }
+  return {
+    places,
+    wideOrders,
+    smallUnits,
+    tooWide,
+    used: new Set([...used, ...kept]),
+    wanted: used.size + freshCount + wantedTooWide,
+  }
 }
 
 function perBin(shape: Shape, free: UnitRoom): number {

@@ -33,7 +33,7 @@ export function answerRecalls(survey: Survey, memory: GrocMemory, now: Instant):
       ...mine,
       ...going.filter((machine) => !mine.includes(machine)),
       ...machines
-        .filter((machine) => !isGoing(machine) && machine.unit.state === 'joined')
+        .filter((machine) => isFree(machine))
         .map((machine) => ({ machine, harm: harmOf(machine, survey, by) }))
         .sort((a, b) => compareHarm(a.harm, b.harm) || compare(a.machine.unit.id, b.machine.unit.id))
         .map(({ machine }) => machine),
@@ -41,10 +41,10 @@ export function answerRecalls(survey: Survey, memory: GrocMemory, now: Instant):
     for (const { unit } of chosen)
       if (unit.state === 'joined' || unit.state === 'draining') recalled.push(unit.id)
     const plan = planOf(chosen, lease, survey, by)
-    notes.push(plan)
+    notes.push(`A ${plan}`)
     for (const { unit } of chosen)
       if (unit.state === 'joined')
-        drains.push({ kind: 'drain', unitId: unit.id, reason: `${unit.name} goes: ${plan}` })
+        drains.push({ kind: 'drain', unitId: unit.id, reason: `${unit.name} goes, for a ${plan}` })
     if (chosen.length < units && now >= by)
       notes.push(
         `${some(units - chosen.length, 'recalled unit')} of lease ${lease.id} cannot be named: they have not joined yet.`,
@@ -55,6 +55,10 @@ export function answerRecalls(survey: Survey, memory: GrocMemory, now: Instant):
 
 const isGoing = ({ unit, standing }: Machine): boolean => standing === 'gone' || unit.state === 'draining'
 
+/** What an administrator drained is not ours to take out, so it answers no recall. */
+const isFree = (machine: Machine): boolean =>
+  machine.unit.state === 'joined' && machine.node?.drained !== 'theirs'
+
 interface Harm {
   /** Jobs that would still run when the unit has to go. */
   readonly cut: number
@@ -62,8 +66,9 @@ interface Harm {
   readonly emptyAt: Instant
 }
 
-function harmOf({ node }: Machine, survey: Survey, by: Instant): Harm {
-  const ends = (node?.jobs ?? []).map((id) => endOf(id, survey))
+/** A unit that no look has shown yet is taken to have a job without limit. */
+function harmOf({ node, seen }: Machine, survey: Survey, by: Instant): Harm {
+  const ends = seen ? (node?.jobs ?? []).map((id) => endOf(id, survey)) : [Number.POSITIVE_INFINITY]
   return {
     cut: ends.filter((end) => end > by).length,
     collecting: node?.collectingFor !== undefined,
@@ -91,5 +96,5 @@ function planOf(chosen: readonly Machine[], lease: HeldLease, survey: Survey, by
     cut.length === 0
       ? 'all their work ends in time'
       : `${some(cut.length, 'job')} may not end in time: ${few(cut)}`
-  return `the site recalls ${some(lease.recall?.units ?? 0, 'unit')} of lease ${lease.id} by ${hour(by)}; chosen ${chosen.map(({ unit }) => unit.name).join(', ')}, ${empty} of them empty; ${risk}.`
+  return `recall takes ${some(lease.recall?.units ?? 0, 'unit')} of lease ${lease.id} until ${hour(by)}: chosen ${chosen.map(({ unit }) => unit.name).join(', ')}, ${empty} of them empty; ${risk}.`
 }

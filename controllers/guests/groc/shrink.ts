@@ -45,10 +45,16 @@ export function resumes(
 ): readonly GuestIntent[] {
   const spare = survey.machines.filter(({ standing }) => standing === 'spare')
   const needed = spare.filter(({ unit }) => used.has(unit.id))
-  const short = config.min - survey.serving - survey.coming - needed.length
-  const kept = spare.filter((machine) => !needed.includes(machine)).slice(0, Math.max(0, short))
+  const undone = spare.filter((machine) => isUndone(machine) && !needed.includes(machine))
+  const short = config.min - survey.serving - survey.coming - needed.length - undone.length
+  const kept = spare
+    .filter((machine) => !needed.includes(machine) && !undone.includes(machine))
+    .slice(0, Math.max(0, short))
   return [
     ...needed.map(({ unit }) => resume(unit.id, `${unit.name} is needed again by waiting jobs`)),
+    ...undone.map(({ unit }) =>
+      resume(unit.id, `somebody took our drain of ${unit.name} back, and that is respected`),
+    ),
     ...kept.map(({ unit }) =>
       resume(unit.id, `${unit.name} stays: only ${survey.serving} of at least ${config.min} serve`),
     ),
@@ -56,6 +62,13 @@ export function resumes(
 }
 
 const resume = (unitId: string, reason: string): GuestIntent => ({ kind: 'resume', unitId, reason })
+
+/** A drain for idleness that a late enough look does not show: an administrator wants the node to work. */
+const isUndone = ({ unit, node }: Machine): boolean => unit.state === 'draining' && node?.drained === 'no'
+
+/** A closing lease has no way back; its units are taken out by those who close it. */
+const inHand = (survey: Survey): readonly Machine[] =>
+  survey.machines.filter(({ lease }) => lease.state !== 'closing')
 
 export interface Drain {
   readonly intent: GuestIntent
@@ -70,7 +83,7 @@ export function unfitDrains(
   config: GrocConfig,
   now: Instant,
 ): readonly Drain[] {
-  return survey.machines.flatMap((machine): Drain[] => {
+  return inHand(survey).flatMap((machine): Drain[] => {
     const { unit, node, drainAs, why } = machine
     if (unit.state === 'joined' && drainAs !== undefined)
       return [drain(machine, drainAs, `${unit.name} takes no more work: ${why}`)]
@@ -90,7 +103,9 @@ export function unfitDrains(
           `${unit.name} has not answered for ${span(now - silentSince)} and has no work`,
         ),
       ]
-    if (unit.state === 'draining' && node?.drained === 'no')
+    if (unit.state === 'joined' && machine.standing === 'spare')
+      return [drain(machine, 'idle', `${unit.name} is still drained by us and not needed`)]
+    if (isUndone(machine))
       return [
         drain(
           machine,
@@ -179,7 +194,7 @@ export function leaves(
   lookedAt: Instant,
   config: GrocConfig,
 ): readonly GuestIntent[] {
-  return survey.machines.flatMap((machine): GuestIntent[] => {
+  return inHand(survey).flatMap((machine): GuestIntent[] => {
     const { unit, node, seen } = machine
     if (!seen || resumed.has(unit.id) || (unit.state !== 'joined' && unit.state !== 'draining')) return []
     const goneSince = memory.missingSince[unit.id]

@@ -5,7 +5,7 @@ import { hour } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { UnitRoom } from './demand.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
-import type { Bin } from './packing.ts'
+import type { Bin, Limits } from './packing.ts'
 
 /**
  * What each held unit is good for, from its state and from a look that is young enough to speak of it.
@@ -144,6 +144,12 @@ export function survey(
     ),
   }
 }
+
+/** How far wide jobs may go: what may still be ordered, and what there could be at most. */
+export const limitsOf = (ground: Survey, config: GrocConfig): Limits => ({
+  room: Math.max(0, config.max - ground.total),
+  reach: config.max + (config.ownNodes === 'count' ? ground.ownNodes.length : 0),
+})
 
 /** Too late for another term: none was asked for in time, or it was refused. */
 export function lapses(lease: HeldLease, now: Instant): string | undefined {

@@ -19,7 +19,10 @@ export function askAt(lease: HeldLease, config: GrocConfig): Instant | undefined
     lease.term.end - Math.floor(config.extendMargin * Math.min(config.term, lengthMs(lease.term)))
   const byCutOff = lease.extendBy === undefined ? byMargin : lease.extendBy - 2 * config.every
   const at = Math.min(byMargin, byCutOff)
-  return lease.extendRefused === undefined ? at : Math.max(at, lease.extendRefused.at + config.retry.first)
+  if (lease.extendRefused === undefined) return at
+  // The time since the first ask, waited once more, doubles the pause each time; nobody has to count.
+  const pauseMs = Math.min(config.retry.most, Math.max(config.retry.first, lease.extendRefused.at - at))
+  return Math.max(at, lease.extendRefused.at + pauseMs)
 }
 
 export interface Extension {
@@ -45,7 +48,7 @@ export function extensions(
     const unnamedWanted = unnamedIds(leaseId, survey).some((id) => wanted.has(id))
     if (busy.length === 0 && needed.length === 0 && !unnamedWanted) return []
     const victims = machines
-      .filter((machine) => !busy.includes(machine) && !needed.includes(machine))
+      .filter((machine) => !busy.includes(machine) && !needed.includes(machine) && !isUnknown(machine))
       .filter(
         ({ unit, standing }) =>
           standing === 'gone' ||
@@ -61,6 +64,10 @@ export function extensions(
     return [{ victims, intent: { kind: 'extend', leaseId, durationMs, victims, reason } }]
   })
 }
+
+/** No look is young enough to say whether work runs there; the next one will, in time. */
+const isUnknown = ({ unit, seen }: Machine): boolean =>
+  !seen && (unit.state === 'joined' || unit.state === 'draining')
 
 /** While nothing may be judged by a look, whatever is held is kept as it is. */
 export function blindExtensions(
