@@ -34,6 +34,8 @@ export interface ActorParts<T extends Tables> {
   readonly log: Log
   /** The most a peer's clock may be off while its offset is unknown; also the largest believed step of ours. */
   readonly skewMsMax: Millis
+  /** Told after each commit. */
+  readonly onCommitted?: (entries: readonly LedgerEntry[]) => void
   /** Told once, when the actor has stopped because it could not go on. */
   readonly onFailed: (error: unknown) => void
 }
@@ -263,6 +265,7 @@ export class Actor<T extends Tables> implements Receiver {
       for (const [key, row] of batch.effects) row === undefined ? this.#effects.end(key) : this.#effects.start(row)
       for (const entry of batch.entries)
         this.#parts.log.info({ actor: this.name, seq: entry.seq, subject: entry.subject, reason: entry.reason }, entry.kind)
+      if (batch.entries.length > 0) this.#parts.onCommitted?.(batch.entries)
       if (this.#mailbox.length > 0) this.#wake()
       this.#setAlarm(now)
     } catch (error) {

@@ -1,0 +1,41 @@
+import type { Random } from '../../actors/runtime/random.ts'
+
+/** How bad the weather is. Chances are per message, commit, machine or look. */
+export interface Faults {
+  readonly lose: number
+  readonly double: number
+  readonly delayMsMax: number
+  readonly crash: number
+  readonly setupFails: number
+  readonly setupHangs: number
+  readonly probeFails: number
+  readonly joinFails: number
+  readonly machineDies: number
+  readonly teardownFails: number
+  readonly lookFails: number
+  readonly skewMsMax: number
+}
+
+export const CALM: Faults = {
+  ...{ lose: 0, double: 0, delayMsMax: 5, crash: 0, setupFails: 0, setupHangs: 0, probeFails: 0 },
+  ...{ joinFails: 0, machineDies: 0, teardownFails: 0, lookFails: 0, skewMsMax: 0 },
+}
+
+/** A mixture of its own for each seed: some have only lost messages, some have everything. */
+export function faultsOf(random: Random): Faults {
+  const some = (most: number): number => (random.next() < 0.6 ? random.next() * most : 0)
+  return {
+    lose: some(0.3),
+    double: some(0.3),
+    delayMsMax: random.next() < 0.5 ? 20 : random.next() < 0.7 ? 800 : 6_000,
+    crash: some(0.02),
+    setupFails: some(0.3),
+    setupHangs: some(0.05),
+    probeFails: some(0.2),
+    joinFails: some(0.2),
+    machineDies: some(0.15),
+    teardownFails: some(0.2),
+    lookFails: some(0.2),
+    skewMsMax: Math.round(some(800)),
+  }
+}

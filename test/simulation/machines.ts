@@ -1,0 +1,127 @@
+import type { FoundMachine, Handler, UnitSpec } from '../../adapters/handler.ts'
+import { type Clock, sleep } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import type { Random } from '../../actors/runtime/random.ts'
+import type { Faults } from './faults.ts'
+import type { World } from './world.ts'
+
+/** One machine of the simulated site. It outlives the actors, as real ones do. */
+export interface Machine {
+  readonly spec: UnitSpec
+  running: boolean
+  ready: boolean
+  endsAt: number
+  /** Jobs that run there, by the middleware's account. */
+  readonly jobs: Set<string>
+  /** Called once, when it ends in whatever way. */
+  onEnd: () => void
+}
+
+/** Everything that is plugged in at the simulated site, and the handler that works on it. */
+export class Site {
+  readonly machines = new Map<string, Machine>()
+  readonly #world: World
+  readonly #random: Random
+  readonly #faults: () => Faults
+  /** Sentences about things that must never happen. */
+  readonly violations: string[] = []
+  killedWithWork = 0
+
+  constructor(world: World, random: Random, faults: () => Faults) {
+    this.#world = world
+    this.#random = random
+    this.#faults = faults
+  }
+
+  running(): Machine[] {
+    return [...this.machines.values()].filter((machine) => machine.running)
+  }
+
+  byName(name: string): Machine | undefined {
+    return this.running().find((machine) => machine.spec.name === name)
+  }
+
+  /** The power goes. */
+  kill(machine: Machine): void {
+    if (!machine.running) return
+    machine.running = false
+    machine.ready = false
+    machine.onEnd()
+  }
+
+  handler(clock: Clock): Handler {
+    const wait = (ms: number, signal: AbortSignal): Promise<void> => sleep(clock, ms, signal)
+    const between = (low: number, high: number): number => low + this.#random.int(high - low)
+    const chance = (of: keyof Faults): boolean => this.#random.next() < this.#faults()[of]
+    return {
+      kind: 'simulated',
+      check: async () => [],
+      setup: async (spec, signal) => {
+        await wait(between(5, 50), signal)
+        const machine = this.machines.get(spec.unitId)?.running ? this.machines.get(spec.unitId)! : this.#plugIn(spec)
+        if (!machine.ready) {
+          if (chance('setupHangs')) await wait(10 ** 9, signal)
+          await wait(between(200, 3_000), signal)
+          if (chance('setupFails')) throw new SubletError('machine-setup', `${spec.name} did not boot`)
+        }
+        if (!machine.running) throw new SubletError('machine-setup', `${spec.name} died while it booted`)
+        machine.ready = true
+        if (chance('machineDies')) this.#world.after(between(100, 60_000), () => this.kill(machine))
+        return { address: spec.name }
+      },
+      probe: async (spec, { onlyIdle }, signal) => {
+        await wait(between(5, 100), signal)
+        const machine = this.machines.get(spec.unitId)
+        if (!machine?.running) throw new SubletError('machine-unreachable', `${spec.name} does not answer`)
+        if (onlyIdle && machine.jobs.size > 0) return { kind: 'busy' }
+        return chance('probeFails') ? { kind: 'failed', command: 'true', reason: 'exit 1' } : { kind: 'passed' }
+      },
+      modify: async (spec, signal) => {
+        await wait(between(2, 20), signal)
+        const machine = this.machines.get(spec.unitId)
+        if (!machine?.running) throw new SubletError('machine-unreachable', `${spec.name} does not answer`)
+        machine.endsAt = spec.endsAt
+        this.#deadMan(machine)
+      },
+      teardown: async (spec, { force }, signal) => {
+        await wait(between(20, 300), signal)
+        const machine = this.machines.get(spec.unitId)
+        if (machine?.running && machine.jobs.size > 0) {
+          if (!force) return { kind: 'busy', what: [...machine.jobs].join(' ') }
+          const graceOver = this.#world.now >= machine.endsAt + spec.graceMs - 5_000
+          if (!graceOver) this.violations.push(`${spec.name} was ended while ${[...machine.jobs].join(' ')} ran there`)
+          this.killedWithWork++
+        }
+        if (chance('teardownFails')) throw new SubletError('machine-teardown', `${spec.name} would not go`)
+        if (machine !== undefined) this.kill(machine)
+        this.machines.delete(spec.unitId)
+        return { kind: 'gone' }
+      },
+      list: async (signal) => {
+        await wait(between(5, 50), signal)
+        return [...this.machines.values()].map(
+          ({ spec, running }): FoundMachine => ({ unitId: spec.unitId, leaseId: spec.leaseId, name: spec.name, running }),
+        )
+      },
+    }
+  }
+
+  #plugIn(spec: UnitSpec): Machine {
+    const other = this.running().find((machine) => machine.spec.slot === spec.slot)
+    if (other !== undefined) this.violations.push(`slot ${spec.slot} runs ${other.spec.unitId} and ${spec.unitId}`)
+    const machine: Machine = { spec, running: true, ready: false, endsAt: spec.endsAt, jobs: new Set(), onEnd: () => undefined }
+    this.machines.set(spec.unitId, machine)
+    this.#deadMan(machine)
+    return machine
+  }
+
+  /** Ends the machine after its lease when nothing runs there, or when the grace is over. */
+  #deadMan(machine: Machine): void {
+    const inMs = Math.max(1, machine.endsAt - this.#world.now)
+    this.#world.after(inMs, () => {
+      if (!machine.running || this.#world.now < machine.endsAt) return
+      if (machine.jobs.size === 0 || this.#world.now >= machine.endsAt + machine.spec.graceMs) return this.kill(machine)
+      this.#world.after(1_000, () => this.#deadMan(machine))
+    })
+  }
+}
