@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { grocConfig } from '../../controllers/guests/groc/config.ts'
 
 const least = { type: 'small', unit: { cpus: 2, memoryMiB: 2048 }, max: 8 }
@@ -19,6 +21,15 @@ describe('the configuration of GROC', () => {
       termMin: 600_000,
       retry: { first: 30_000, most: 600_000 },
     })
+  })
+
+  test('the example of the README is valid, and its table names every key', () => {
+    const readme = readFileSync(new URL('../../controllers/guests/groc/README.md', import.meta.url), 'utf8')
+    const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? []
+    const config = grocConfig.parse(parse(example))
+    expect(config).toMatchObject({ max: 20, queues: ['batch', 'grid'] })
+    const missing = Object.keys(config).filter((key) => !readme.includes(`\`${key}`))
+    expect(missing).toEqual([])
   })
 
   test('a term shorter than ten minutes shortens the least extension', () => {
