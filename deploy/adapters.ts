@@ -1,0 +1,71 @@
+import type { Clock } from '../actors/runtime/clock.ts'
+import { type IdSource, idSource } from '../actors/runtime/ids.ts'
+import type { Random } from '../actors/runtime/random.ts'
+import type { BatchSystem } from '../adapters/batch-system.ts'
+import { embeddedBatch } from '../adapters/embedded/batch-system.ts'
+import { embeddedJoin } from '../adapters/embedded/join.ts'
+import { processMachines } from '../adapters/embedded/process-machines.ts'
+import { localExecutor } from '../adapters/exec/local.ts'
+import { type NetnsDoor, netnsDoor } from '../adapters/exec/netns-door.ts'
+import { prefixed } from '../adapters/exec/prefixed.ts'
+import { sshExecutor } from '../adapters/exec/ssh.ts'
+import type { Handler, UnitFacts } from '../adapters/handler.ts'
+import type { JoinHandler } from '../adapters/join.ts'
+import { namespaceMachines } from '../adapters/namespace/namespace.ts'
+import { slurm } from '../adapters/slurm/batch-system.ts'
+import { slurmJoin } from '../adapters/slurm/join.ts'
+import type { GuestSettings, JoinSettings, MachinesSettings } from './config.ts'
+
+/** What is injected into everything that touches the world. */
+export interface Parts {
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** The adapters of a configuration. This is the one place that knows them all. */
+export function machinesOf(settings: MachinesSettings, { clock, random }: Parts): Handler {
+  const chance = random.child('machines')
+  const ids: IdSource = idSource(random.child('nonces'))
+  const nonce = (): string => ids.next('nonce').slice('nonce-'.length)
+  const { kind, ...config } = settings
+  if (kind === 'process') return processMachines(config as Omit<typeof settings & { kind: 'process' }, 'kind'>, { clock, random: () => chance.next(), nonce })
+  const exec = localExecutor({ clock })
+  return namespaceMachines(config as Omit<typeof settings & { kind: 'namespace' }, 'kind'>, { clock, exec, nonce })
+}
+
+export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): BatchSystem {
+  if (settings.kind === 'embedded') return embeddedBatch({ socket: settings.socket }, { clock })
+  const { kind: _, through, ...config } = settings
+  const local = localExecutor({ clock })
+  const [program, ...rest] = through
+  return slurm(config, program === undefined ? local : prefixed(local, [program, ...rest]), { clock })
+}
+
+export function joinOf(settings: JoinSettings, { clock }: Parts): JoinHandler {
+  if (settings.kind === 'embedded') {
+    const { kind: _, ...config } = settings
+    return embeddedJoin(config, { clock })
+  }
+  const { kind: _, ssh, ...config } = settings
+  const door: NetnsDoor | undefined = ssh.netns === undefined ? undefined : netnsDoor(ssh.netns)
+  const { privateKeyFile, ready, keepalive, channelsMax } = ssh
+  const connect = (facts: UnitFacts) =>
+    sshExecutor(
+      {
+        host: facts.address ?? '',
+        port: Number(facts.sshPort ?? 22),
+        user: facts.sshUser ?? 'root',
+        hostKey: facts.sshHostKey ?? '',
+        ...{ privateKeyFile, ready, keepalive, channelsMax },
+      },
+      { clock, ...(door === undefined ? {} : { connect: (host, port, signal) => door.connect(host, port, signal) }) },
+    )
+  const handler = slurmJoin(config, connect)
+  return {
+    ...handler,
+    async close() {
+      await handler.close()
+      await door?.close()
+    },
+  }
+}

@@ -1,0 +1,297 @@
+import { mkdirSync } from 'node:fs'
+import { authority } from '../actors/authority/authority.ts'
+import type { AuthorityConfig } from '../actors/authority/config.ts'
+import type { AuthorityTables } from '../actors/authority/rows.ts'
+import type { UnitEffectArgs } from '../actors/authority/units.ts'
+import { broker } from '../actors/broker/broker.ts'
+import type { BrokerTables } from '../actors/broker/rows.ts'
+import { Actor, type Log } from '../actors/runtime/actor.ts'
+import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/clock.ts'
+import type { Perform } from '../actors/runtime/effects.ts'
+import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import type { Random } from '../actors/runtime/random.ts'
+import type { Mind } from '../actors/runtime/mind.ts'
+import type { Tables } from '../actors/runtime/rows.ts'
+import { InProcessNetwork } from '../actors/runtime/transport.ts'
+import type { Guest } from '../actors/service-manager/config.ts'
+import { Membership, type MemberEffectArgs } from '../actors/service-manager/membership.ts'
+import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
+import { serviceManager } from '../actors/service-manager/service-manager.ts'
+import { guestView, isFinished } from '../actors/service-manager/view.ts'
+import { Watcher } from '../actors/service-manager/watcher.ts'
+import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
+import type { Handler } from '../adapters/handler.ts'
+import type { JoinHandler } from '../adapters/join.ts'
+import { sqliteStore } from '../adapters/sqlite/store.ts'
+import type { Store } from '../adapters/store.ts'
+import { bestFit } from '../controllers/authorities/best-fit.ts'
+import { firstCome } from '../controllers/brokers/first-come.ts'
+import { groc } from '../controllers/guests/groc/groc.ts'
+import { batchOf, joinOf, machinesOf } from './adapters.ts'
+import { type GuestSettings, inDir, type Settings } from './config.ts'
+import { identities } from './keys.ts'
+
+export interface SiteParts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** Told once when an actor could not go on; the process should end and be started again. */
+  readonly onFailed?: (error: unknown) => void
+}
+
+export interface SiteGuest {
+  readonly batch: BatchSystem
+  lastPicture(): BatchPicture | undefined
+  /** In sentences; undefined if the middleware does not show the job (any more). */
+  explainJob(jobId: string): readonly string[] | undefined
+}
+
+/** The three actors of one configuration, in one process. */
+export interface Site {
+  readonly settings: Settings
+  readonly serviceManager: Actor<ServiceManagerTables>
+  readonly broker: Actor<BrokerTables>
+  readonly authority: Actor<AuthorityTables>
+  readonly stores: readonly { readonly name: string; readonly store: Store }[]
+  readonly guests: Readonly<Record<string, SiteGuest>>
+  start(): Promise<void>
+  /** Leaves leases running. */
+  stop(): Promise<void>
+  /** Gives all leases back; resolves when they are closed, rejects with `deadline-missed` after `withinMs`. */
+  releaseAll(reason: string, withinMs?: Millis): Promise<void>
+  /** Calls back after each commit of any actor that wrote to its ledger; returns how to stop that. */
+  onChange(callback: () => void): () => void
+}
+
+interface AssembledGuest extends SiteGuest {
+  readonly watcher: Watcher
+  readonly membership: Membership
+  readonly join: JoinHandler
+}
+
+const CHECK_MS: Millis = 20_000
+const RELEASE_MS: Millis = 120_000
+const RELEASE_LOOK_MS: Millis = 50
+
+export function assemble(settings: Settings, parts: SiteParts): Site {
+  const { clock, random, log } = parts
+  mkdirSync(settings.dir, { recursive: true, mode: 0o700 })
+  const files = inDir(settings.dir)
+  const names = { serviceManager: settings.serviceManager.name, broker: settings.broker.name, authority: settings.site.name }
+  const { identity, trust } = identities(files.keys, Object.values(names))
+  const network = new InProcessNetwork()
+  const listeners = new Set<() => void>()
+  const stopping = new AbortController()
+  const handler = machinesOf(settings.site.machines, parts)
+  const guests: Record<string, AssembledGuest> = {}
+
+  const changed = (): void => {
+    for (const listener of listeners) listener()
+    for (const { watcher } of Object.values(guests)) watcher.poke()
+  }
+
+  function actorOf<T extends Tables>(name: string, mind: Mind<T>, perform: Perform): { actor: Actor<T>; store: Store } {
+    const store = sqliteStore(files.database(name))
+    const actor = new Actor<T>({
+      ...{ mind, store, clock, trust, perform, log, transport: network },
+      identity: identity(name),
+      random: random.child(name),
+      skewMsMax: settings.skewMax,
+      onCommitted: changed,
+      onFailed: (error) => parts.onFailed?.(error),
+    })
+    network.attach(name, actor)
+    return { actor, store }
+  }
+
+  const nothing: Perform = () => Promise.reject(new Error('a broker has no effects'))
+  const { batch: batchMs, quarantine: quarantineMs, answer: answerMs } = settings.broker
+  const brokerMind = broker({ policy: firstCome, batchMs, quarantineMs, answerMs }, identity(names.broker))
+  const { actor: brokerActor, store: brokerStore } = actorOf(names.broker, brokerMind, nothing)
+  const siteMind = authority(authorityConfig(settings), trust)
+  const { actor: siteActor, store: siteStore } = actorOf(names.authority, siteMind, handlerVerbs(handler))
+  const managerMind = serviceManager(
+    { ...managerTimes(settings), broker: names.broker, guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guestOf(guest)])) },
+    trust,
+  )
+  const { actor: manager, store: managerStore } = actorOf(names.serviceManager, managerMind, (verb, _key, args, signal) =>
+    memberVerbs(guests, verb, args, signal),
+  )
+  for (const guest of settings.guests) guests[guest.name] = assembleGuest(guest, settings, parts, manager)
+
+  async function start(): Promise<void> {
+    await refuseToStart(handler, guests, settings, parts)
+    await brokerActor.start()
+    await siteActor.start()
+    await manager.start()
+    handler.watch?.((unitId) => {
+      siteActor.command('machine ended', { unitId }).catch((error: unknown) => log.warn({ reason: inOneLine(error) }, 'a hint was not taken'))
+    }, stopping.signal)
+    for (const { watcher } of Object.values(guests)) watcher.start()
+  }
+
+  async function stop(): Promise<void> {
+    stopping.abort(new SubletError('not-running', 'the site stops'))
+    await Promise.all(Object.values(guests).map(({ watcher }) => watcher.stop()))
+    await Promise.all([manager.stop(), brokerActor.stop(), siteActor.stop()])
+    for (const { join, batch } of Object.values(guests)) {
+      await join.close()
+      await batch.close()
+    }
+  }
+
+  async function releaseAll(reason: string, withinMs: Millis = RELEASE_MS): Promise<void> {
+    await Promise.all(Object.values(guests).map(({ watcher }) => watcher.stop()))
+    const late = (): Error => new SubletError('deadline-missed', `not all leases were closed within ${withinMs} ms`)
+    const limit = deadline(clock, withinMs, late)
+    try {
+      await manager.command('release all', { reason })
+      const open = (): boolean =>
+        manager.rows('lease').some((lease) => !isFinished(lease)) || siteActor.rows('lease').some((lease) => lease.state !== 'closed')
+      while (open()) await sleep(clock, RELEASE_LOOK_MS, limit.signal)
+    } finally {
+      limit.done()
+    }
+  }
+
+  return {
+    settings,
+    serviceManager: manager,
+    broker: brokerActor,
+    authority: siteActor,
+    stores: [
+      { name: names.serviceManager, store: managerStore },
+      { name: names.broker, store: brokerStore },
+      { name: names.authority, store: siteStore },
+    ],
+    guests,
+    start,
+    stop,
+    releaseAll,
+    onChange(callback) {
+      listeners.add(callback)
+      return () => listeners.delete(callback)
+    },
+  }
+}
+
+function assembleGuest(guest: GuestSettings, settings: Settings, parts: SiteParts, manager: Actor<ServiceManagerTables>): AssembledGuest {
+  const { clock } = parts
+  const batch = batchOf(guest.batch, parts)
+  const join = joinOf(guest.join, parts)
+  const { poll, lookTimeout } = settings.serviceManager
+  const config = { guest: guest.name, pollMs: poll, lookMs: lookTimeout, quietMs: batch.capabilities.events ? 10 : 25 }
+  const watcher = new Watcher(config, batch, (look) => manager.command('look', look) as Promise<{ againMs: Millis }>, clock)
+  return {
+    batch,
+    join,
+    watcher,
+    membership: new Membership(batch, join, clock),
+    lastPicture: () => watcher.picture,
+    explainJob: (jobId) => {
+      const leases = manager.rows('lease').filter((lease) => lease.guest === guest.name)
+      const units = new Map(manager.rows('unit').map((unit) => [unit.id, unit]))
+      const row = manager.rows('guest').find((candidate) => candidate.id === guest.name)
+      const view = guestView(leases, (id) => units.get(id), row, watcher.picture, undefined, (lease) => lease.term?.end, clock.now())
+      const { kind: _, ...controllerConfig } = guest.controller
+      return groc.explainJob(jobId, view, controllerConfig, clock.now())
+    },
+  }
+}
+
+/** Nothing is started unless everything that is needed is there and nobody else drives the pool. */
+async function refuseToStart(handler: Handler, guests: Readonly<Record<string, AssembledGuest>>, settings: Settings, parts: SiteParts): Promise<void> {
+  const late = (): Error => new SubletError('middleware-unreachable', 'the checks before the start took too long')
+  const limit = deadline(parts.clock, CHECK_MS, late)
+  try {
+    const missing = await handler.check(limit.signal)
+    if (missing.length > 0) throw new SubletError('config-invalid', `machines of kind ${handler.kind} cannot be made here: ${missing.join(' ')}`)
+    for (const [name, { batch }] of Object.entries(guests)) {
+      const wrong = await batch.check(limit.signal)
+      if (wrong.length > 0) throw new SubletError('middleware-unreachable', `the batch system of ${name} will not do: ${wrong.join(' ')}`)
+      await batch.claim(`${settings.name} (${settings.dir})`, limit.signal)
+    }
+  } catch (error) {
+    for (const { batch, join } of Object.values(guests)) {
+      await join.close()
+      await batch.close()
+    }
+    throw error
+  } finally {
+    limit.done()
+  }
+}
+
+function handlerVerbs(handler: Handler): Perform {
+  return (verb, _key, args, signal) => {
+    if (verb === 'list') return handler.list(signal)
+    const { spec, onlyIdle, force } = args as UnitEffectArgs
+    switch (verb) {
+      case 'setup':
+        return handler.setup(spec, signal)
+      case 'probe':
+        return handler.probe(spec, { onlyIdle }, signal)
+      case 'modify':
+        return handler.modify(spec, signal)
+      case 'teardown':
+        return handler.teardown(spec, { force }, signal)
+      default:
+        return Promise.reject(new Error(`no handler has a verb ${verb}`))
+    }
+  }
+}
+
+function memberVerbs(guests: Readonly<Record<string, AssembledGuest>>, verb: string, args: unknown, signal: AbortSignal): Promise<unknown> {
+  const { guest: name } = args as MemberEffectArgs
+  const guest = guests[name]
+  if (guest === undefined) return Promise.reject(new SubletError('unknown-id', `the guest ${name} is not configured any more`))
+  if (verb !== 'requeue') return guest.membership.perform(verb, args as MemberEffectArgs, signal)
+  const { jobIds, reason } = args as { jobIds: readonly string[]; reason: string }
+  return guest.batch.requeue(jobIds, reason, signal)
+}
+
+/** The controller is generic in what it sees and remembers; the service manager only hands it through. */
+function guestOf({ controller, properties }: GuestSettings): Guest {
+  const { kind: _, ...config } = controller
+  return { controller: groc as Guest['controller'], config, properties }
+}
+
+function managerTimes({ serviceManager: times, skewMax: skewMsMax }: Settings) {
+  return {
+    skewMsMax,
+    leaveBudgetMs: times.leaveBudget,
+    askMs: times.ask,
+    joinMs: times.join,
+    leaveMs: times.leave,
+    retryMs: times.retry,
+    joinFailuresMax: times.joinFailuresMax,
+    quarantineMs: times.quarantine,
+    answerMs: times.answer,
+  }
+}
+
+function authorityConfig({ site, broker: { name } }: Settings): AuthorityConfig {
+  const { timing, terms } = site
+  return {
+    broker: name,
+    hosts: site.hosts,
+    types: site.types,
+    images: site.images,
+    probe: site.probe,
+    conditions: { recallable: terms.recallable, noticeMs: terms.notice, graceMs: terms.grace },
+    termMsMax: terms.max,
+    placement: bestFit,
+    namePrefix: site.names.prefix,
+    slots: site.names.slots,
+    setupMs: timing.setup,
+    probeMs: timing.probe,
+    modifyMs: timing.modify,
+    teardownMs: timing.teardown,
+    probeEveryMs: timing.probeEvery,
+    sweepEveryMs: timing.sweepEvery,
+    failuresMax: timing.failuresMax,
+    backoffMs: timing.backoff,
+    retryMs: timing.retry,
+    answerMs: timing.answer,
+  }
+}
