@@ -6,7 +6,8 @@ import { hour, some } from '../sentence.ts'
 /**
  * First come, first served, without gaps:
  *
- *   1. extensions that shrink or stay, 2. extensions that grow, 3. new requests, each in order of arrival
+ *   1. extensions, up to what they hold   2. extensions that want more, with what is left
+ *   3. new requests                          each in order of arrival
  *
  *   fits now                      grant: the site with the fewest units left over, then by name
  *   elastic, some are free        grant what there is, if that is not under `unitsMin`
@@ -20,17 +21,25 @@ import { hour, some } from '../sentence.ts'
  */
 export const firstCome: BrokerPolicy = (requests, supply, now) => {
   const decided = new Map<string, Allocation>()
+  const arrived = inOrder(requests)
   let left = supply
-  for (const request of inOrder(requests)) {
-    const { allocation, after } =
-      request.extends === undefined
-        ? answerNew(request, left, now)
-        : answerExtension(request, request.extends, left, now)
+  const decide = (request: TicketRequest, { allocation, after }: Answer): void => {
     decided.set(request.leaseId, allocation)
     left = after
   }
+  const extensions = arrived.filter(isExtension)
+  // Whoever only wants to keep what it has must not lose it because another one grows.
+  for (const request of extensions.toSorted((a, b) => Number(mustGrow(a)) - Number(mustGrow(b))))
+    decide(request, answerExtension({ ...request, units: firstUnits(request) }, left, now))
+  for (const request of extensions) {
+    const given = decided.get(request.leaseId)
+    if (given?.kind === 'grant' && given.units < request.units) decide(request, grow(request, given, left))
+  }
+  for (const request of arrived) if (!isExtension(request)) decide(request, answerNew(request, left, now))
   return requests.flatMap(({ leaseId }) => decided.get(leaseId) ?? [])
 }
+
+type Grant = Extract<Allocation, { kind: 'grant' }>
 
 interface Answer {
   readonly allocation: Allocation
@@ -39,20 +48,23 @@ interface Answer {
 
 /** Stable: requests that came at the same instant keep the order in which they were handed over. */
 const inOrder = (requests: readonly TicketRequest[]): readonly TicketRequest[] =>
-  requests.toSorted((a, b) => rank(a) - rank(b) || a.arrivedAt - b.arrivedAt)
+  requests.toSorted((a, b) => a.arrivedAt - b.arrivedAt)
 
-const rank = ({ units, extends: held }: TicketRequest): number =>
-  held === undefined ? 2 : units > held.units ? 1 : 0
+type Extension = TicketRequest & { readonly extends: NonNullable<TicketRequest['extends']> }
+
+const isExtension = (request: TicketRequest): request is Extension => request.extends !== undefined
+
+const mustGrow = (request: Extension): boolean => least(request) > request.extends.units
+
+/** What an extension gets before any other grows. */
+const firstUnits = (request: Extension): number =>
+  Math.max(least(request), Math.min(request.units, request.extends.units))
 
 const termFrom = ({ durationMs }: TicketRequest, start: Instant): Term => ({ start, end: start + durationMs })
 
-function answerExtension(
-  request: TicketRequest,
-  held: NonNullable<TicketRequest['extends']>,
-  supply: Supply,
-  now: Instant,
-): Answer {
-  const { leaseId, type, units, unitsMin, start } = request
+function answerExtension(request: Extension, supply: Supply, now: Instant): Answer {
+  const { leaseId, type, units, start } = request
+  const { site } = request.extends
   if (now >= start) {
     const reason = `the lease ended at ${hour(start)}; an extension has to be asked for before that`
     return {
@@ -61,12 +73,12 @@ function answerExtension(
     }
   }
   const term = termFrom(request, start)
-  const free = supply.free(held.site, type, term)
+  const free = supply.free(site, type, term)
   const granted = Math.min(units, free)
-  if (granted >= unitsMin && granted >= 1) return grant(request, held.site, granted, start, supply)
-  const reason = `${held.site} has ${some(free, `unit`)} of ${type} free from ${hour(term.start)} to ${hour(term.end)}, and ${atLeast(request)} are asked for`
+  if (granted >= least(request)) return grant(request, site, granted, start, supply)
+  const reason = `${site} has ${some(free, `unit`)} of ${type} free from ${hour(term.start)} to ${hour(term.end)}, and ${atLeast(request)} are asked for`
   const earliest = supply.earliest(
-    held.site,
+    site,
     type,
     least(request),
     request.durationMs,
@@ -74,6 +86,14 @@ function answerExtension(
     Number.POSITIVE_INFINITY,
   )
   return { allocation: { kind: 'refuse', leaseId, reason, earliest, unitsNow: free }, after: supply }
+}
+
+/** The same term with as many units more as are free. */
+function grow(request: TicketRequest, given: Grant, supply: Supply): Answer {
+  const { site, units, term } = given
+  const before = supply.take(site, request.type, -units, term)
+  const most = Math.min(request.units, before.free(site, request.type, term))
+  return grant(request, site, Math.max(units, most), term.start, before)
 }
 
 function answerNew(request: TicketRequest, supply: Supply, now: Instant): Answer {

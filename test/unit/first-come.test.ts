@@ -179,6 +179,16 @@ describe('first come, first served', () => {
     ])
   })
 
+  test('an extension that grows takes nothing that another one holds', () => {
+    const extension = (id: string, units: number, unitsMin: number, arrivedAt: number) =>
+      ask(id, units, { unitsMin, start: NOW + 10 * MINUTE, extends: { site: 'a', units: 2 }, arrivedAt })
+    const requests = [extension('greedy', 4, 1, NOW), extension('modest', 3, 2, NOW + 1)]
+    expect(inShort(decide(requests, [offer('a', 5)], [promised('a', 4, 0, 10)]))).toEqual([
+      'greedy: 3 at a from 10 to 70',
+      'modest: 2 at a from 10 to 70',
+    ])
+  })
+
   test('an extension that comes after the end is refused', () => {
     const late = ask('l1', 2, { start: NOW, extends: { site: 'a', units: 2 } })
     expect(decide([late], [offer('a', 6)])[0]?.reason).toContain('the lease ended at')
@@ -297,22 +307,45 @@ describe('first come, first served', () => {
     fc.assert(
       fc.property(worldArbitrary, ({ requests, supply }) => {
         const answers = new Map(firstCome(requests, supply, NOW).map((one) => [one.leaseId, one]))
-        const isNew = (request: TicketRequest): number => Number(request.extends === undefined)
         let left = supply
-        for (const request of requests.toSorted((a, b) => isNew(a) - isNew(b) || a.arrivedAt - b.arrivedAt)) {
-          const answer = answers.get(request.leaseId)
-          if (answer?.kind === 'grant') {
-            left = left.take(answer.site, 'vm', answer.units, answer.term)
-            continue
-          }
-          const start = Math.max(NOW, request.start)
-          const sites = request.extends === undefined ? left.sites : [request.extends.site]
+        const take = (one: Allocation | undefined): void => {
+          if (one?.kind === 'grant') left = left.take(one.site, 'vm', one.units, one.term)
+        }
+        const tooLittle = (
+          { durationMs, unitsMin }: TicketRequest,
+          sites: readonly string[],
+          start: number,
+        ): void => {
           for (const site of sites)
-            expect(left.free(site, 'vm', { start, end: start + request.durationMs })).toBeLessThan(
-              request.unitsMin,
-            )
+            expect(left.free(site, 'vm', { start, end: start + durationMs })).toBeLessThan(unitsMin)
+        }
+        const extensions = requests.filter((one) => one.extends !== undefined)
+        for (const { leaseId } of extensions) take(answers.get(leaseId))
+        for (const request of extensions)
+          if (answers.get(request.leaseId)?.kind !== 'grant')
+            tooLittle(request, [request.extends?.site ?? ''], request.start)
+        for (const request of requests.filter((one) => one.extends === undefined)) {
+          const answer = answers.get(request.leaseId)
+          take(answer)
+          if (answer?.kind !== 'grant') tooLittle(request, left.sites, Math.max(NOW, request.start))
           // From here on units may be set aside for it.
           if (answer?.kind === 'wait') return
+        }
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  test('who extends keeps at least what it holds, unless that is promised to somebody from then on', () => {
+    fc.assert(
+      fc.property(worldArbitrary, ({ offers, promises, requests }) => {
+        const live = promises.filter(({ term }) => term.start <= NOW)
+        for (const allocation of firstCome(requests, supplyOf(offers, live), NOW)) {
+          const request = requests.find(({ leaseId }) => leaseId === allocation.leaseId)
+          if (request?.extends === undefined) continue
+          expect(allocation).toMatchObject({ kind: 'grant' })
+          const units = allocation.kind === 'grant' ? allocation.units : 0
+          expect(units).toBeGreaterThanOrEqual(Math.min(request.units, request.extends.units))
         }
       }),
       { numRuns: 400 },
