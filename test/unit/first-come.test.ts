@@ -4,7 +4,7 @@ import type { Term } from '../../actors/leases/term.ts'
 import { firstCome } from '../../controllers/brokers/first-come.ts'
 import type { Offer, Promised } from '../../controllers/brokers/supply.ts'
 import { supplyOf } from '../../controllers/brokers/supply.ts'
-import type { Allocation, TicketRequest } from '../../controllers/controller.ts'
+import type { Allocation, BrokerPolicy, TicketRequest } from '../../controllers/controller.ts'
 
 const NOW = Date.parse('2026-03-02T08:00:00Z')
 const MINUTE = 60_000
@@ -192,6 +192,22 @@ describe('first come, first served', () => {
   test('an extension that comes after the end is refused', () => {
     const late = ask('l1', 2, { start: NOW, extends: { site: 'a', units: 2 } })
     expect(decide([late], [offer('a', 6)])[0]?.reason).toContain('the lease ended at')
+  })
+
+  test('a limit is a function around it, as in the README', () => {
+    const twoEach: BrokerPolicy = (requests, supply, now) =>
+      firstCome(
+        requests.map((one) => ({
+          ...one,
+          units: Math.min(2, one.units),
+          unitsMin: Math.min(2, one.unitsMin),
+        })),
+        supply,
+        now,
+      )
+    expect(inShort(twoEach([ask('l1', 5)], supplyOf([offer('a', 6)], []), NOW))).toEqual([
+      'l1: 2 at a from 0 to 60',
+    ])
   })
 
   // ── properties ─────────────────────────────────────────────────────────────────────────────────

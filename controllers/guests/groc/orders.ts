@@ -241,8 +241,8 @@ export function ordersFor(
     if (starts < Math.min(small, left)) notes.push(`At most ${config.startsPerMinute} starts per minute.`)
     const why =
       open && packing.smallUnits >= minShort
-        ? `${some(demand.count, 'job')} wait, the longest without room for ${span(pressure.waitMs)}; ${survey.serving} units serve, ${survey.coming} are coming`
-        : `${survey.serving} units serve and ${survey.coming} are coming, at least ${config.min} are to be kept`
+        ? `waiting: ${some(demand.count, 'job')}, the longest without room for ${span(pressure.waitMs)}; serving: ${some(survey.serving, 'unit')}, coming: ${survey.coming}`
+        : `serving: ${some(survey.serving, 'unit')}, coming: ${survey.coming}, to be kept: ${config.min}`
     for (let asked = 0; asked < most; asked += config.step)
       intents.push(request(Math.min(config.step, most - asked), 1, why, config))
   }

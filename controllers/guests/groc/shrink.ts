@@ -166,7 +166,7 @@ export function idleDrains(
         drain(
           machine,
           'idle',
-          `${machine.unit.name} has been empty and unneeded for ${span(idleMs)} (shrink.idle ${span(config.shrink.idle)}); ${some(survey.serving - drains.length - 1, 'other unit')} serve, min ${config.min}`,
+          `${machine.unit.name} has been empty and unneeded for ${span(idleMs)} (shrink.idle ${span(config.shrink.idle)}); still serving: ${some(survey.serving - drains.length - 1, 'unit')}, min ${config.min}`,
         ),
       )
     }
