@@ -11,7 +11,15 @@ import type { JobOrder, PartReport } from './batch-records.ts'
 import { batchStore } from './batch-store.ts'
 import { writeDurably } from './durable-file.ts'
 import { asFields, count, type Fields, list, optional, text, textRecord, texts, yesNo } from './fields.ts'
-import { type Caller, checkSocketPath, dial, type Listener, listen } from './wire.ts'
+import {
+  type Caller,
+  type Channel,
+  checkSocketPath,
+  dial,
+  isNobodyThere,
+  type Listener,
+  listen,
+} from './wire.ts'
 
 /**
  * The embedded batch system's server, a process of its own: `node adapters/embedded/batch-server.ts --dir D`.
@@ -26,6 +34,8 @@ const CALLERS_MAX = 1_000
 const FOLDER_CHECK_MS = 1_000
 const LOG_BYTES_MAX = 1024 * 1024
 const STARTING_MS_MAX = 15_000
+/** If ours ended, somebody else's server of the same folder gets so long to answer. */
+const ANOTHER_STARTING_MS_MAX = 2_000
 const ENDING_MS_MAX = 15_000
 const POLL_MS = 10
 
@@ -71,11 +81,14 @@ export async function spawnBatchServer(
     },
   })
   child.unref()
-  const end = clock.monotonic() + STARTING_MS_MAX
-  while (clock.monotonic() < end) {
+  let giveUpAt = clock.monotonic() + STARTING_MS_MAX
+  // Another may have won the race for the folder, so an end alone proves nothing.
+  child.once('exit', () => {
+    giveUpAt = Math.min(giveUpAt, clock.monotonic() + ANOTHER_STARTING_MS_MAX)
+  })
+  while (clock.monotonic() < giveUpAt) {
     const running = await runningBatchServer(dir, clock)
     if (running !== undefined) return running
-    // Another may have won the race for the folder, so an exit alone proves nothing.
     await sleep(clock, POLL_MS)
   }
   const why = readFileSync(log, 'utf8').trimEnd().split('\n').at(-1)
@@ -95,23 +108,21 @@ export async function endBatchServer(dir: string, clock: Clock): Promise<void> {
   }
 }
 
+/** Undefined if no server is there; a server that is there and does not answer is an error. */
 async function runningBatchServer(dir: string, clock: Clock): Promise<RunningBatchServer | undefined> {
   const socket = batchSocketIn(dir)
-  if (statSync(socket, { throwIfNoEntry: false }) === undefined) return undefined
   const who = 'The batch server'
-  const channel = await dial(socket, { clock, who, code: 'middleware-unreachable', timeoutMs: 2_000 }).catch(
-    (error) => {
-      // A socket whose server was killed refuses; whoever starts next replaces it.
-      if (error instanceof SubletError && error.code === 'middleware-unreachable') return undefined
-      throw error
-    },
-  )
-  if (channel === undefined) return undefined
+  let channel: Channel | undefined
   try {
+    channel = await dial(socket, { clock, who, code: 'middleware-unreachable', timeoutMs: 2_000 })
     const hello = asFields('hello', await channel.ask('hello', {}, { timeoutMs: 5_000 }))
     return { pid: count(hello, 'pid'), socket }
+  } catch (error) {
+    // A socket whose server was killed refuses, and whoever starts next replaces it; one may also end just now.
+    if (isNobodyThere(error) || channel?.gone.aborted) return undefined
+    throw error
   } finally {
-    channel.hangUp()
+    channel?.hangUp()
   }
 }
 

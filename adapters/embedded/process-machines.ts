@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import {
   accessSync,
+  appendFileSync,
   closeSync,
   constants,
   mkdirSync,
@@ -26,6 +27,7 @@ import {
   type MarkedProcess,
   markEnvironment,
   markedProcesses,
+  readStat,
   sweep,
 } from './machine-marks.ts'
 import { type Channel, checkSocketPath, dial } from './wire.ts'
@@ -61,6 +63,11 @@ const COMPILED = '.compiled'
 const SUPERVISOR = join(import.meta.dirname, `supervisor${extname(import.meta.filename)}`)
 /** `/`, a unit id, `/s`. */
 const SOCKET_TAIL_BYTES = 32
+
+interface Process {
+  readonly pid: number
+  readonly startTicks: number
+}
 
 interface Boot {
   readonly bootMs: Millis
@@ -190,10 +197,9 @@ export function processMachines(
     writeDurably(join(folderOf(unitId), 'unit.json'), { site, unitId, leaseId, name, nonce, ...boot })
   }
 
-  function startSupervisor(mark: MachineMark): { readonly pid: number; readonly ended: AbortSignal } {
+  function startSupervisor(mark: MachineMark): Process {
     const folder = folderOf(mark.unitId)
     const console = openSync(join(folder, 'console.log'), 'a', 0o600)
-    const ended = new AbortController()
     try {
       const child = spawn(process.execPath, [SUPERVISOR, '--dir', folder], {
         detached: true,
@@ -207,48 +213,71 @@ export function processMachines(
           NODE_COMPILE_CACHE: join(site, COMPILED),
         },
       })
-      child.once('exit', () => ended.abort(setupFailed(mark.unitId, 'ended while it started')))
-      child.once('error', (error) => ended.abort(setupFailed(mark.unitId, error.message)))
+      child.once('error', (error) => appendFileSync(join(folder, 'console.log'), `${error.message}\n`))
       child.unref()
-      return { pid: child.pid ?? 0, ended: ended.signal }
+      const { pid = 0 } = child
+      return { pid, startTicks: readStat(pid)?.startTicks ?? 0 }
     } finally {
       closeSync(console)
     }
   }
 
-  function setupFailed(unitId: string, what: string): SubletError {
-    const path = join(folderOf(unitId), 'console.log')
-    const said =
-      statSync(path, { throwIfNoEntry: false }) === undefined ? '' : readFileSync(path, 'utf8').trimEnd()
-    return new SubletError(
-      'machine-setup',
-      `The machine of unit ${unitId} ${what}; its console says: ${said.split('\n').at(-1)}`,
-    )
-  }
-
-  async function waitUntilAnswering(unitId: string, signal: AbortSignal): Promise<Channel> {
-    const end = clock.monotonic() + ANSWERING_MS_MAX
+  /** Resolves when the machine answers and has its end. Its death is told from a machine that is only slow. */
+  async function becomeReady(unit: UnitSpec, supervisor: Process, signal: AbortSignal): Promise<void> {
+    const { unitId, endsAt, graceMs } = unit
+    const lives = (): boolean => isAlive(supervisor.pid, supervisor.startTicks)
+    const giveUpAt = clock.monotonic() + ANSWERING_MS_MAX
     for (;;) {
       try {
-        return await call(unitId, signal)
+        await withCall(unitId, signal, async (channel) => {
+          await channel.ask('modify', { endsAt, graceMs }, { timeoutMs: ASK_MS, signal })
+          await channel.ask('ready', {}, { timeoutMs: config.bootMs[1] + ANSWERING_MS_MAX, signal })
+        })
+        return
       } catch (error) {
-        if (signal.aborted || !(error instanceof SubletError) || clock.monotonic() > end) throw error
+        if (signal.aborted) throw signal.reason
+        if (!lives()) throw setupFailed(unitId)
+        if (!(error instanceof SubletError) || clock.monotonic() > giveUpAt) throw error
         await sleep(clock, POLL_MS, signal)
       }
     }
   }
 
-  async function becomeReady(unit: UnitSpec, signal: AbortSignal): Promise<void> {
-    const channel = await waitUntilAnswering(unit.unitId, signal)
+  function setupFailed(unitId: string): SubletError {
+    const path = join(folderOf(unitId), 'console.log')
+    const said =
+      statSync(path, { throwIfNoEntry: false }) === undefined ? '' : readFileSync(path, 'utf8').trimEnd()
+    return new SubletError(
+      'machine-setup',
+      `The machine of unit ${unitId} ended while it started; its console says: ${said.split('\n').at(-1)}`,
+    )
+  }
+
+  /** The machine that runs already, if one does and goes on running. */
+  async function adopt(unit: UnitSpec, signal: AbortSignal): Promise<boolean> {
+    const running = supervisorOf(unit.unitId)
+    if (running === undefined || !isTheSame(unit.unitId, running)) return false
+    if (readFields(unit.unitId, 'unit.json') === null) remember({ site, ...running }, NO_BOOT)
     try {
-      await channel.ask(
-        'modify',
-        { endsAt: unit.endsAt, graceMs: unit.graceMs },
-        { timeoutMs: ASK_MS, signal },
-      )
-      await channel.ask('ready', {}, { timeoutMs: config.bootMs[1] + ANSWERING_MS_MAX, signal })
-    } finally {
-      channel.hangUp()
+      await becomeReady(unit, running, signal)
+      return true
+    } catch (error) {
+      // It was ending when we found it.
+      if (!signal.aborted && error instanceof SubletError && error.code === 'machine-setup') return false
+      throw error
+    }
+  }
+
+  async function make(unit: UnitSpec, signal: AbortSignal): Promise<void> {
+    await endAll(unit.unitId, signal)
+    const supervisor = startSupervisor(prepare(unit))
+    try {
+      await becomeReady(unit, supervisor, signal)
+    } catch (error) {
+      // What this call began, it ends, and it is over when the call is; a machine that was found it leaves alone.
+      killProcess(supervisor.pid, supervisor.startTicks)
+      await endAll(unit.unitId)
+      throw error
     }
   }
 
@@ -261,30 +290,16 @@ export function processMachines(
         'machine-setup',
         `The folder of unit ${unit.unitId} belongs to lease ${text(kept, 'leaseId')}.`,
       )
-    const running = supervisorOf(unit.unitId)
-    if (running !== undefined && isTheSame(unit.unitId, running)) {
-      if (kept === null) remember({ site, ...running }, NO_BOOT)
-      await becomeReady(unit, signal)
-    } else {
-      await endAll(unit.unitId, signal)
-      const { pid, ended } = startSupervisor(prepare(unit))
-      try {
-        await becomeReady(unit, AbortSignal.any([signal, ended]))
-      } catch (error) {
-        // What this call began, it ends; a machine that was found running it leaves alone.
-        for (const each of processesOf(unit.unitId)) if (each.pid === pid) killProcess(pid, each.startTicks)
-        throw ended.aborted ? ended.reason : error
-      }
-    }
+    if (!(await adopt(unit, signal))) await make(unit, signal)
     for (const watcher of watchers) void follow(unit.unitId, watcher)
     return { kind: 'process', address: '127.0.0.1', socket: socketOf(unit.unitId), name: unit.name }
   }
 
   // ── teardown ──────────────────────────────────────────────────────────────────────────────────────
 
-  async function endAll(unitId: string, signal: AbortSignal): Promise<void> {
-    const left = await sweep(() => (signal.aborted ? [] : processesOf(unitId)), clock, SWEEP_MS_MAX)
-    if (signal.aborted) throw signal.reason
+  async function endAll(unitId: string, signal?: AbortSignal): Promise<void> {
+    const left = await sweep(() => (signal?.aborted ? [] : processesOf(unitId)), clock, SWEEP_MS_MAX)
+    if (signal?.aborted) throw signal.reason
     if (left.length > 0)
       throw new SubletError(
         'machine-teardown',

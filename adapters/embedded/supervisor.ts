@@ -138,7 +138,6 @@ async function main(clock: Clock): Promise<void> {
       return probe(commands, { dir, env: { ...env, ...markEnvironment(unit) }, clock, callerGone })
     },
     attach: (body) => {
-      if (ending) throw new SubletError('machine-unreachable', `The machine ${unit.name} is ending.`)
       const mark = optional(body, 'mark', (from, field) => asFields(field, from[field]))
       attach({
         socket: text(body, 'socket'),
@@ -173,6 +172,9 @@ async function main(clock: Clock): Promise<void> {
     answer(what, body, caller, dropped) {
       const ask = asks[what]
       if (ask === undefined) throw new SubletError('message-malformed', `A machine does not know “${what}”.`)
+      // Whoever found this machine is to find out that it is one no more.
+      if (ending && what !== 'hello' && what !== 'halt')
+        throw new SubletError('machine-unreachable', `The machine ${unit.name} is ending.`)
       return ask(body, AbortSignal.any([caller.gone, dropped]))
     },
   })

@@ -5,8 +5,14 @@ import { systemClock } from '../../actors/runtime/clock.ts'
 import type { BatchNode, Job } from '../../adapters/batch-system.ts'
 import type { JobRecord } from '../../adapters/embedded/batch-records.ts'
 import { endBatchServer, spawnBatchServer } from '../../adapters/embedded/batch-server.ts'
+import {
+  type ProcessMachinesConfig,
+  processMachines,
+  processMachinesConfig,
+} from '../../adapters/embedded/process-machines.ts'
+import type { Handler } from '../../adapters/handler.ts'
 import { until } from './batch-system.ts'
-import { type EmbeddedBench, openEmbeddedBench, shortFolder } from './embedded-bench.ts'
+import { type EmbeddedBench, newNonce, openEmbeddedBench, shortFolder, unitSpec } from './embedded-bench.ts'
 
 const never = new AbortController().signal
 
@@ -309,5 +315,65 @@ describe('epilogs of the embedded batch system', { timeout: 30_000 }, () => {
       await bench.clear()
       await bench.close()
     }
+  })
+})
+
+describe('bad luck by image', { timeout: 30_000 }, () => {
+  const withLuck = async (
+    images: ProcessMachinesConfig['images'],
+    use: (machines: Handler, dir: string) => Promise<void>,
+  ): Promise<void> => {
+    const dir = shortFolder()
+    const config = processMachinesConfig.parse({ dir, bootMs: [30, 60], images })
+    try {
+      await use(processMachines(config, { clock: systemClock, random: () => 0.5, nonce: newNonce }), dir)
+    } finally {
+      rmSync(dir, { recursive: true, force: true })
+    }
+  }
+  const unit = unitSpec('luckless')
+
+  test('a start that fails says why, and leaves what teardown takes away', async () => {
+    await withLuck({ plain: { bootFails: 1, bootHangs: 0 } }, async (machines) => {
+      await expect(machines.setup(unit, never)).rejects.toMatchObject({
+        code: 'machine-setup',
+        message: expect.stringContaining('kernel panic'),
+      })
+      expect(await machines.list(never)).toMatchObject([{ unitId: unit.unitId, running: false }])
+      expect(await machines.teardown(unit, { force: false }, never)).toEqual({ kind: 'gone' })
+      expect(await machines.list(never)).toEqual([])
+    })
+  })
+
+  test('a start that hangs ends with the patience of whoever waits for it', async () => {
+    await withLuck({ plain: { bootFails: 0, bootHangs: 1 } }, async (machines, dir) => {
+      const reason = new Error('waited long enough')
+      const patience = new AbortController()
+      const begun = machines.setup(unit, patience.signal).catch((error: unknown) => error)
+      const identity = join(dir, unit.unitId, 'identity.json')
+      await until(
+        'the machine starts',
+        5_000,
+        async () => existsSync(identity),
+        (seen) => seen,
+      )
+      patience.abort(reason)
+      expect(await begun).toBe(reason)
+      await until(
+        'it has ended',
+        5_000,
+        () => machines.list(never),
+        ([found]) => found?.running === false,
+      )
+    })
+  })
+
+  test('the start pretends to take its time', async () => {
+    await withLuck({}, async (machines) => {
+      const begunAt = systemClock.monotonic()
+      await machines.setup(unit, never)
+      expect(systemClock.monotonic() - begunAt).toBeGreaterThanOrEqual(45)
+      await machines.teardown(unit, { force: true }, never)
+    })
   })
 })
