@@ -1,3 +1,4 @@
+import type { Supply } from '../actors/leases/calendar.ts'
 import type { Vector } from '../actors/leases/resources.ts'
 import type { Term } from '../actors/leases/term.ts'
 import type { Instant, Millis } from '../actors/runtime/clock.ts'
@@ -166,25 +167,6 @@ export interface TicketRequest {
   readonly arrivedAt: Instant
   /** An extension names the site it must stay at, and how many units it holds until `start`. */
   readonly extends: { readonly site: string; readonly units: number } | undefined
-}
-
-/** What is free of each site's offer over time. Pure reads; `take` returns a new one. */
-export interface Supply {
-  readonly sites: readonly string[]
-  /** Least number of units of the type free at the site at every instant of the term. */
-  free(site: string, type: string, term: Term): number
-  /** The earliest start in [after, latest] with `units` free for the whole length; undefined if none. */
-  earliest(
-    site: string,
-    type: string,
-    units: number,
-    lengthMs: Millis,
-    after: Instant,
-    latest: Instant,
-  ): Instant | undefined
-  take(site: string, type: string, units: number, term: Term): Supply
-  /** The most units the site would have if nothing were promised; 0 if it does not offer the type. */
-  offered(site: string, type: string): number
 }
 
 export type Allocation =

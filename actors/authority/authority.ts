@@ -52,9 +52,17 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
         if (input.name === 'recall') return recall(input.args as RecallOrder, draft)
         throw new SubletError('usage', `a site authority knows no command ${input.name}`)
       case 'undelivered':
-        return draft.note('undelivered', input.envelope.subject, `${input.envelope.kind} to ${input.envelope.to}: ${input.reason}`)
+        return draft.note(
+          'undelivered',
+          input.envelope.subject,
+          `${input.envelope.kind} to ${input.envelope.to}: ${input.reason}`,
+        )
       case 'clock-step':
-        return draft.note('clock stepped', draft.self, `the wall clock jumped by ${input.byMs} ms and is not believed`)
+        return draft.note(
+          'clock stepped',
+          draft.self,
+          `the wall clock jumped by ${input.byMs} ms and is not believed`,
+        )
     }
   }
 
@@ -66,17 +74,30 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     draft.put('site', { ...site, sweeping: false, due: draft.now })
     for (const [type, offer] of Object.entries(config.types)) {
       const before = draft.get('offer', type)
-      const row: OfferRow = { id: type, units: offer.units, withheld: before?.withheld ?? 0, settledRecalls: before?.settledRecalls ?? [] }
+      const row: OfferRow = {
+        id: type,
+        units: offer.units,
+        withheld: before?.withheld ?? 0,
+        settledRecalls: before?.settledRecalls ?? [],
+      }
       draft.put('offer', row)
       tellOffer(row, 'the site has started', draft)
     }
-    for (const lease of draft.all('lease')) if (lease.state !== 'closed') draft.put('lease', { ...lease, due: draft.now })
+    for (const lease of draft.all('lease'))
+      if (lease.state !== 'closed') draft.put('lease', { ...lease, due: draft.now })
   }
 
   function tellOffer(row: OfferRow, reason: string, draft: AuthorityDraft): void {
     const { vector } = config.types[row.id]!
     const count = Math.max(0, row.units - row.withheld)
-    const body = { type: row.id, units: count, vector: { ...vector }, conditions: config.conditions, settledRecalls: [...row.settledRecalls], reason }
+    const body = {
+      type: row.id,
+      units: count,
+      vector: { ...vector },
+      conditions: config.conditions,
+      settledRecalls: [...row.settledRecalls],
+      reason,
+    }
     tell(draft, config.broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
     draft.note('offered', row.id, `${count} units: ${reason}`)
   }
@@ -127,8 +148,10 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
   function redeem(holder: string, leaseId: string, body: Body<'redeem'>, draft: AuthorityDraft): void {
     const { ticket, properties } = body
     const held = draft.get('lease', leaseId)
-    if (held !== undefined && held.holder === holder && held.ticket.id === ticket.id) return report(held, draft)
-    const doubt = held !== undefined ? `the lease id ${leaseId} is in use` : doubtRedeem(holder, leaseId, body, draft)
+    if (held !== undefined && held.holder === holder && held.ticket.id === ticket.id)
+      return report(held, draft)
+    const doubt =
+      held !== undefined ? `the lease id ${leaseId} is in use` : doubtRedeem(holder, leaseId, body, draft)
     if (doubt !== undefined) {
       draft.note('redeem refused', leaseId, `${holder}: ${doubt}`)
       return finalWord(holder, leaseId, ticket, doubt, draft)
@@ -151,11 +174,20 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       vacated: false,
     }
     draft.put('lease', lease)
-    draft.note('redeemed', leaseId, `${holder}: ${ticket.units} of ${ticket.type}`, { ticketId: ticket.id, term: ticket.term, units: ticket.units })
+    draft.note('redeemed', leaseId, `${holder}: ${ticket.units} of ${ticket.type}`, {
+      ticketId: ticket.id,
+      term: ticket.term,
+      units: ticket.units,
+    })
     tend(lease, draft)
   }
 
-  function doubtRedeem(holder: string, leaseId: string, { ticket, properties }: Body<'redeem'>, draft: AuthorityDraft): string | undefined {
+  function doubtRedeem(
+    holder: string,
+    leaseId: string,
+    { ticket, properties }: Body<'redeem'>,
+    draft: AuthorityDraft,
+  ): string | undefined {
     const expected = { holder, site: draft.self, broker: config.broker, now: draft.now }
     const doubt = doubtTicket(ticket, expected, trust)
     if (doubt !== undefined) return `the ticket is not honoured: ${doubt}`
@@ -164,7 +196,8 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     const type = config.types[ticket.type]
     if (type === undefined) return `this site has no type ${ticket.type}`
     if (ticket.units > type.units) return `this site has only ${type.units} of ${ticket.type}`
-    if (ticket.term.end - ticket.term.start > config.termMsMax) return `a term is at most ${config.termMsMax} ms long here`
+    if (ticket.term.end - ticket.term.start > config.termMsMax)
+      return `a term is at most ${config.termMsMax} ms long here`
     try {
       const { image } = readRequest(properties, ticket.units)
       if (image !== undefined && !config.images.includes(image)) return `this site has no image ${image}`
@@ -181,24 +214,47 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       draft.note('extension refused', lease.id, doubt)
       return report(lease, draft, doubt)
     }
-    const extended: LeaseRow = { ...lease, next: ticket, victims, term: { start: lease.term.start, end: ticket.term.end } }
+    const extended: LeaseRow = {
+      ...lease,
+      next: ticket,
+      victims,
+      term: { start: lease.term.start, end: ticket.term.end },
+    }
     draft.put('lease', extended)
     const less = victims.length > 0 ? `, without ${victims.length} units` : ''
-    draft.note('extended', lease.id, `until ${iso(ticket.term.end)}${less}`, { ticketId: ticket.id, predecessor: ticket.predecessor, term: ticket.term, units: ticket.units })
+    draft.note('extended', lease.id, `until ${iso(ticket.term.end)}${less}`, {
+      ticketId: ticket.id,
+      predecessor: ticket.predecessor,
+      term: ticket.term,
+      units: ticket.units,
+    })
     for (const unit of unitsOf(extended, draft)) units.tend(unit, draft)
     report(extended, draft)
   }
 
-  function doubtExtension(lease: LeaseRow, ticket: Ticket, victims: readonly string[], draft: AuthorityDraft): string | undefined {
-    if (nextState(leaseMachine, lease.state, 'extend') === undefined) return `the lease is ${lease.state}: it has ended`
+  function doubtExtension(
+    lease: LeaseRow,
+    ticket: Ticket,
+    victims: readonly string[],
+    draft: AuthorityDraft,
+  ): string | undefined {
+    if (nextState(leaseMachine, lease.state, 'extend') === undefined)
+      return `the lease is ${lease.state}: it has ended`
     if (lease.term.end <= draft.now) return 'the lease has ended'
-    const doubt = doubtTicket(ticket, { holder: lease.holder, site: draft.self, broker: config.broker, now: draft.now }, trust)
+    const doubt = doubtTicket(
+      ticket,
+      { holder: lease.holder, site: draft.self, broker: config.broker, now: draft.now },
+      trust,
+    )
     if (doubt !== undefined) return `the ticket is not honoured: ${doubt}`
     if (lease.next !== undefined) return 'an extension is already agreed'
     if (ticket.predecessor !== lease.ticket.id) return `the ticket does not follow ${lease.ticket.id}`
-    if (ticket.leaseId !== lease.id || ticket.type !== lease.ticket.type) return 'the ticket is for another lease or type'
-    if (ticket.term.start !== lease.ticket.term.end) return 'the ticket does not start at the end of the one before'
-    if (ticket.term.end - ticket.term.start > config.termMsMax) return `a term is at most ${config.termMsMax} ms long here`
+    if (ticket.leaseId !== lease.id || ticket.type !== lease.ticket.type)
+      return 'the ticket is for another lease or type'
+    if (ticket.term.start !== lease.ticket.term.end)
+      return 'the ticket does not start at the end of the one before'
+    if (ticket.term.end - ticket.term.start > config.termMsMax)
+      return `a term is at most ${config.termMsMax} ms long here`
     if (ticket.units > lease.ticket.units) return 'an extension grows no lease'
     if (victims.some((id) => !lease.units.includes(id))) return 'a victim is not a unit of the lease'
     const staying = unitsOf(lease, draft).filter((unit) => isLive(unit) && !victims.includes(unit.id)).length
@@ -208,7 +264,8 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
 
   function vacate(lease: LeaseRow, body: Body<'vacate'>, draft: AuthorityDraft): void {
     for (const unit of unitsOf(lease, draft))
-      if (body.units.includes(unit.id)) units.end(unit, draft.now, `the holder no longer uses it: ${body.reason}`, draft)
+      if (body.units.includes(unit.id))
+        units.end(unit, draft.now, `the holder no longer uses it: ${body.reason}`, draft)
   }
 
   function close(lease: LeaseRow, reason: string, draft: AuthorityDraft): void {
@@ -231,8 +288,22 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     tell(draft, from, 'lease-update', leaseId, body, draft.now + config.answerMs)
   }
 
-  function finalWord(holder: string, leaseId: string, ticket: Ticket, reason: string, draft: AuthorityDraft): void {
-    const body = { state: 'closed' as const, term: { ...ticket.term }, ticketId: ticket.id, units: [], image: '', reason, extensionRefused: null }
+  function finalWord(
+    holder: string,
+    leaseId: string,
+    ticket: Ticket,
+    reason: string,
+    draft: AuthorityDraft,
+  ): void {
+    const body = {
+      state: 'closed' as const,
+      term: { ...ticket.term },
+      ticketId: ticket.id,
+      units: [],
+      image: '',
+      reason,
+      extensionRefused: null,
+    }
     tell(draft, holder, 'lease-update', leaseId, body, draft.now + config.answerMs)
   }
 
@@ -273,7 +344,8 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       }
       lease = crossBoundary(lease, draft)
     }
-    if (draft.now < lease.ticket.term.start) return draft.put('lease', { ...lease, due: lease.ticket.term.start })
+    if (draft.now < lease.ticket.term.start)
+      return draft.put('lease', { ...lease, due: lease.ticket.term.start })
     fill(lease, draft)
   }
 
@@ -282,7 +354,12 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     for (const unit of unitsOf(lease, draft))
       if (lease.victims.includes(unit.id))
         units.end(unit, next.term.start + config.conditions.graceMs, 'the lease goes on without it', draft)
-    const crossed: LeaseRow = { ...(draft.get('lease', lease.id) ?? lease), ticket: next, next: undefined, victims: [] }
+    const crossed: LeaseRow = {
+      ...(draft.get('lease', lease.id) ?? lease),
+      ticket: next,
+      next: undefined,
+      victims: [],
+    }
     draft.put('lease', crossed)
     return crossed
   }
@@ -325,10 +402,21 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     report(settled, draft)
   }
 
-  function shut(lease: LeaseRow, event: 'close' | 'failed', forceFrom: Instant, reason: string, draft: AuthorityDraft): void {
+  function shut(
+    lease: LeaseRow,
+    event: 'close' | 'failed',
+    forceFrom: Instant,
+    reason: string,
+    draft: AuthorityDraft,
+  ): void {
     const state = nextState(leaseMachine, lease.state, event)!
     const first = lease.state !== 'closing'
-    const closing: LeaseRow = { ...lease, state, closeReason: first ? reason : lease.closeReason, due: undefined }
+    const closing: LeaseRow = {
+      ...lease,
+      state,
+      closeReason: first ? reason : lease.closeReason,
+      due: undefined,
+    }
     draft.put('lease', closing)
     if (first) draft.note('lease closing', lease.id, reason)
     for (const unit of unitsOf(closing, draft)) units.end(unit, forceFrom, reason, draft)
@@ -337,7 +425,11 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
 
   function finishIfEmpty(lease: LeaseRow, draft: AuthorityDraft): void {
     if (lease.state !== 'closing' || unitsOf(lease, draft).some((unit) => unit.state !== 'ended')) return
-    const closed: LeaseRow = { ...lease, state: nextState(leaseMachine, lease.state, 'emptied')!, due: draft.now + RETIRE_MS }
+    const closed: LeaseRow = {
+      ...lease,
+      state: nextState(leaseMachine, lease.state, 'emptied')!,
+      due: draft.now + RETIRE_MS,
+    }
     draft.put('lease', closed)
     draft.note('lease closed', lease.id, lease.closeReason, { ticketId: lease.ticket.id })
     report(closed, draft)
@@ -375,7 +467,8 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
   }
 
   function forgetOrphans(leaseId: string, draft: AuthorityDraft): void {
-    for (const unit of draft.all('unit')) if (unit.leaseId === leaseId && unit.state === 'ended') draft.remove('unit', unit.id)
+    for (const unit of draft.all('unit'))
+      if (unit.leaseId === leaseId && unit.state === 'ended') draft.remove('unit', unit.id)
   }
 
   // ── recall ───────────────────────────────────────────────────────────────────────────────────────
@@ -384,12 +477,22 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     const offer = draft.get('offer', order.type)
     if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${order.type}`)
     if (!Number.isInteger(order.units) || order.units < 1 || order.units > offer.units - offer.withheld)
-      throw new SubletError('no-capacity', `${offer.units - offer.withheld} units of ${order.type} are lent; ${order.units} cannot be recalled`)
+      throw new SubletError(
+        'no-capacity',
+        `${offer.units - offer.withheld} units of ${order.type} are lent; ${order.units} cannot be recalled`,
+      )
     const recallId = draft.newId('delegation')
     draft.put('recall', { id: recallId, type: order.type, units: order.units, by: order.by, due: order.by })
     const { type, units: count, by, reason } = order
     draft.note('recalled', recallId, `${count} of ${type} by ${iso(by)}: ${reason}`)
-    tell(draft, config.broker, 'recall-units', `offer-${type}`, { recallId, type, units: count, by, reason }, by)
+    tell(
+      draft,
+      config.broker,
+      'recall-units',
+      `offer-${type}`,
+      { recallId, type, units: count, by, reason },
+      by,
+    )
     return { recallId }
   }
 
@@ -399,13 +502,19 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     if (order === undefined) return
     draft.remove('recall', recallId)
     const offer = draft.get('offer', order.type)!
-    const shrunk = { ...offer, withheld: offer.withheld + order.units, settledRecalls: [...offer.settledRecalls, recallId].slice(-1_000) }
+    const shrunk = {
+      ...offer,
+      withheld: offer.withheld + order.units,
+      settledRecalls: [...offer.settledRecalls, recallId].slice(-1_000),
+    }
     draft.put('offer', shrunk)
     tellOffer(shrunk, `${order.units} units were recalled`, draft)
     if (!config.conditions.recallable) return
     const live = draft.all('unit').filter((unit) => unit.type === order.type && isLive(unit))
     const excess = live.length - (shrunk.units - shrunk.withheld)
-    for (const unit of live.sort((a, b) => b.assignedAt - a.assignedAt || b.slot - a.slot).slice(0, Math.max(0, excess)))
+    for (const unit of live
+      .sort((a, b) => b.assignedAt - a.assignedAt || b.slot - a.slot)
+      .slice(0, Math.max(0, excess)))
       units.end(unit, draft.now + config.conditions.graceMs, 'it was recalled and not given back', draft)
   }
 
@@ -438,4 +547,3 @@ function reportOf(unit: UnitRow): Body<'lease-update'>['units'][number]['report'
 }
 
 const iso = (at: Instant): string => new Date(at).toISOString()
-

@@ -1,6 +1,6 @@
+import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Term } from '../leases/term.ts'
-import type { Properties } from '../leases/properties.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Row } from '../runtime/rows.ts'

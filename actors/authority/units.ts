@@ -1,4 +1,10 @@
-import type { FoundMachine, ProbeOutcome, TeardownOutcome, UnitFacts, UnitSpec } from '../../adapters/handler.ts'
+import type {
+  FoundMachine,
+  ProbeOutcome,
+  TeardownOutcome,
+  UnitFacts,
+  UnitSpec,
+} from '../../adapters/handler.ts'
 import { nextState } from '../leases/machine.ts'
 import { minus, type Vector } from '../leases/resources.ts'
 import type { Instant } from '../runtime/clock.ts'
@@ -95,7 +101,13 @@ export class Units {
     }
   }
 
-  answered(key: string, verb: string, outcome: EffectOutcome, args: UnitEffectArgs, draft: AuthorityDraft): void {
+  answered(
+    key: string,
+    verb: string,
+    outcome: EffectOutcome,
+    args: UnitEffectArgs,
+    draft: AuthorityDraft,
+  ): void {
     const row = draft.get('unit', key)
     if (row === undefined || row.doing !== verb)
       return draft.note('outcome noted', key, `${verb} ended, but ${row?.doing ?? 'nothing'} is under way`)
@@ -137,9 +149,21 @@ export class Units {
     const state = nextState(unitMachine, unit.state, event)
     if (state === undefined) throw new Error(`a unit that is ${unit.state} knows no event ${event}`)
     const since = state === unit.state ? unit.since : draft.now
-    const row: UnitRow = { ...unit, state, reason, since, wasActive: unit.wasActive || state === 'active', due: undefined }
+    const row: UnitRow = {
+      ...unit,
+      state,
+      reason,
+      since,
+      wasActive: unit.wasActive || state === 'active',
+      due: undefined,
+    }
     draft.put('unit', row)
-    if (state !== unit.state) draft.note(`unit ${state}`, unit.id, reason, { leaseId: unit.leaseId, host: unit.host, slot: unit.slot })
+    if (state !== unit.state)
+      draft.note(`unit ${state}`, unit.id, reason, {
+        leaseId: unit.leaseId,
+        host: unit.host,
+        slot: unit.slot,
+      })
     this.tend(row, draft)
     if (state !== unit.state) this.#changed(unit.leaseId, draft)
   }
@@ -153,7 +177,9 @@ export class Units {
   #probed(unit: UnitRow, outcome: EffectOutcome, draft: AuthorityDraft): void {
     const probed: UnitRow = { ...unit, probedAt: draft.now }
     const verdict: ProbeOutcome =
-      outcome.kind === 'done' ? (outcome.value as ProbeOutcome) : { kind: 'failed', command: 'probe', reason: outcome.reason }
+      outcome.kind === 'done'
+        ? (outcome.value as ProbeOutcome)
+        : { kind: 'failed', command: 'probe', reason: outcome.reason }
     if (verdict.kind === 'busy') {
       draft.put('unit', probed)
       return this.tend(probed, draft)
@@ -183,7 +209,10 @@ export class Units {
       }
       const reason = `the term is over, but ${verdict.what} runs on ${unit.name}`
       if (unit.reason !== reason) draft.note('teardown waits', unit.id, reason)
-      const due = Math.min(draft.now + this.#config.retryMs, Math.max(draft.now + 1, unit.forceFrom ?? draft.now))
+      const due = Math.min(
+        draft.now + this.#config.retryMs,
+        Math.max(draft.now + 1, unit.forceFrom ?? draft.now),
+      )
       return draft.put('unit', { ...unit, reason, due })
     }
     const teardownFailures = unit.teardownFailures + 1
@@ -191,7 +220,12 @@ export class Units {
     draft.note('teardown failed', unit.id, reason)
     if (teardownFailures < TEARDOWN_FAILURES_MAX || unit.state === 'stuck') {
       const factor = unit.state === 'stuck' ? STUCK_RETRY_FACTOR : 1
-      return draft.put('unit', { ...unit, teardownFailures, reason, due: draft.now + this.#config.retryMs * factor })
+      return draft.put('unit', {
+        ...unit,
+        teardownFailures,
+        reason,
+        due: draft.now + this.#config.retryMs * factor,
+      })
     }
     this.#withheld(unit.type, 1, `${unit.name} cannot be torn down`, draft)
     const stuck: UnitRow = { ...unit, teardownFailures, state: 'stuck', reason, since: draft.now }
@@ -207,7 +241,11 @@ export class Units {
     draft.put('image', { id: unit.image, failures, notBefore: draft.now + delayMs })
     const lease = draft.get('lease', unit.leaseId)
     if (lease !== undefined) draft.put('lease', { ...lease, failures: lease.failures + 1 })
-    draft.note('image failed', unit.image, `${failures} in a row; the next attempt waits ${delayMs} ms: ${reason}`)
+    draft.note(
+      'image failed',
+      unit.image,
+      `${failures} in a row; the next attempt waits ${delayMs} ms: ${reason}`,
+    )
     this.#step({ ...unit, forceFrom: draft.now }, 'failed', reason, draft)
   }
 
@@ -228,7 +266,19 @@ export class Units {
     const { probe, conditions } = this.#config
     const properties = draft.get('lease', leaseId)?.properties ?? {}
     const endsAt = this.#endOf(unit, draft)
-    return { unitId, leaseId, name, slot, host, vector, image, endsAt, graceMs: conditions.graceMs, probe, properties }
+    return {
+      unitId,
+      leaseId,
+      name,
+      slot,
+      host,
+      vector,
+      image,
+      endsAt,
+      graceMs: conditions.graceMs,
+      probe,
+      properties,
+    }
   }
 
   /** Victims end at the boundary, the others with the lease. */
@@ -281,7 +331,9 @@ export class Units {
 
   #rooms(held: readonly UnitRow[]): { name: string; capacity: Vector; free: Vector }[] {
     return this.#config.hosts.map(({ name, capacity }) => {
-      const free = held.filter((unit) => unit.host === name).reduce((left, unit) => minus(left, unit.vector), capacity)
+      const free = held
+        .filter((unit) => unit.host === name)
+        .reduce((left, unit) => minus(left, unit.vector), capacity)
       return { name, capacity, free }
     })
   }
@@ -289,8 +341,26 @@ export class Units {
   #tearDownOrphan(machine: FoundMachine, draft: AuthorityDraft): void {
     const { unitId: id, leaseId, name } = machine
     const lost: UnitRow = {
-      ...{ id, leaseId, name, holder: '', state: 'teardown', type: '', slot: 0, host: '', vector: {}, image: '' },
-      ...{ assignedAt: draft.now, since: draft.now, wasActive: false, facts: {}, reason: 'an orphan', doing: undefined },
+      ...{
+        id,
+        leaseId,
+        name,
+        holder: '',
+        state: 'teardown',
+        type: '',
+        slot: 0,
+        host: '',
+        vector: {},
+        image: '',
+      },
+      ...{
+        assignedAt: draft.now,
+        since: draft.now,
+        wasActive: false,
+        facts: {},
+        reason: 'an orphan',
+        doing: undefined,
+      },
       ...{ pushedEnd: 0, forceFrom: draft.now, teardownFailures: 0, probedAt: draft.now },
     }
     draft.put('unit', lost)

@@ -1,5 +1,5 @@
 import type { Allocation, BrokerPolicy, TicketRequest } from '../../controllers/controller.ts'
-import { type Offer, type Promised, supplyOf } from '../../controllers/brokers/supply.ts'
+import { type Offer, type Promised, supplyOf } from '../leases/calendar.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
@@ -47,9 +47,17 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
           return
         case 'undelivered':
-          return draft.note('undelivered', input.envelope.subject, `${input.envelope.kind} to ${input.envelope.to}: ${input.reason}`)
+          return draft.note(
+            'undelivered',
+            input.envelope.subject,
+            `${input.envelope.kind} to ${input.envelope.to}: ${input.reason}`,
+          )
         case 'clock-step':
-          return draft.note('clock stepped', draft.self, `the wall clock jumped by ${input.byMs} ms and is not believed`)
+          return draft.note(
+            'clock stepped',
+            draft.self,
+            `the wall clock jumped by ${input.byMs} ms and is not believed`,
+          )
         case 'effect':
         case 'command':
           throw new Error(`a broker knows no ${input.kind}`)
@@ -100,7 +108,11 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const held = draft.all('ticket').filter((row) => heldAt(row, site, type, by) > 0)
     const free = offer - held.reduce((sum, row) => sum + heldAt(row, site, type, by), 0)
     let missing = units - Math.max(0, free)
-    draft.note('recalled', recallId, `${site} wants ${units} of ${type} back by ${iso(by)}, ${Math.max(0, free)} are free: ${reason}`)
+    draft.note(
+      'recalled',
+      recallId,
+      `${site} wants ${units} of ${type} back by ${iso(by)}, ${Math.max(0, free)} are free: ${reason}`,
+    )
     for (const row of held.sort((a, b) => b.arrivedAt - a.arrivedAt || (a.id < b.id ? 1 : -1))) {
       if (missing <= 0) return
       const share = Math.min(missing, heldAt(row, site, type, by))
@@ -113,8 +125,13 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const row = draft.get('ticket', leaseId)
     if (row === undefined || row.holder !== from || row.state === 'closed')
       return draft.note('message noted', leaseId, `a recall plan from ${from} for a ticket it does not hold`)
-    if (body.units > 0) draft.put('ticket', { ...row, reduced: { units: body.units, from: body.by, plannedAt: draft.now } })
-    draft.note('recall planned', leaseId, `${from} gives ${body.units} units back by ${iso(body.by)}: ${body.reason}`)
+    if (body.units > 0)
+      draft.put('ticket', { ...row, reduced: { units: body.units, from: body.by, plannedAt: draft.now } })
+    draft.note(
+      'recall planned',
+      leaseId,
+      `${from} gives ${body.units} units back by ${iso(body.by)}: ${body.reason}`,
+    )
     scheduleRound(draft, 0)
   }
 
@@ -146,12 +163,24 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
       reduced: undefined,
     }
     draft.put('ticket', row)
-    const manner = [terms.elastic ? `elastic down to ${terms.unitsMin}` : '', terms.deferrable ? `deferrable until ${iso(startBy)}` : '']
-    draft.note('asked', leaseId, `${holder} asks for ${units} of ${type} for ${durationMs} ms ${manner.filter(Boolean).join(', ')}`.trim())
+    const manner = [
+      terms.elastic ? `elastic down to ${terms.unitsMin}` : '',
+      terms.deferrable ? `deferrable until ${iso(startBy)}` : '',
+    ]
+    draft.note(
+      'asked',
+      leaseId,
+      `${holder} asks for ${units} of ${type} for ${durationMs} ms ${manner.filter(Boolean).join(', ')}`.trim(),
+    )
     scheduleRound(draft, config.batchMs)
   }
 
-  function extensionAsked(holder: string, leaseId: string, body: Body<'extend-ticket'>, draft: BrokerDraft): void {
+  function extensionAsked(
+    holder: string,
+    leaseId: string,
+    body: Body<'extend-ticket'>,
+    draft: BrokerDraft,
+  ): void {
     const row = draft.get('ticket', leaseId)
     const last = row?.tickets.at(-1)
     if (row === undefined || last === undefined || row.holder !== holder)
@@ -160,13 +189,31 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const state = nextState(ticketMachine, row.state, 'extend')
     if (state === undefined) return refuseExtension(draft, holder, leaseId, `the ticket is ${row.state}`)
     if (last.id !== body.predecessor)
-      return refuseExtension(draft, holder, leaseId, `${body.predecessor} is not the last ticket of the lease`)
+      return refuseExtension(
+        draft,
+        holder,
+        leaseId,
+        `${body.predecessor} is not the last ticket of the lease`,
+      )
     if (body.units > last.units - (row.reduced?.units ?? 0))
-      return refuseExtension(draft, holder, leaseId, `an extension grows no lease: it holds ${last.units} units`)
+      return refuseExtension(
+        draft,
+        holder,
+        leaseId,
+        `an extension grows no lease: it holds ${last.units} units`,
+      )
     const { units, durationMs } = body
     const start = last.term.end
-    draft.put('ticket', { ...row, state, asked: { units, unitsMin: units, durationMs, start, startBy: start } })
-    draft.note('extension asked', leaseId, `${holder} asks to keep ${units} of ${last.units} units from ${iso(start)} for ${durationMs} ms`)
+    draft.put('ticket', {
+      ...row,
+      state,
+      asked: { units, unitsMin: units, durationMs, start, startBy: start },
+    })
+    draft.note(
+      'extension asked',
+      leaseId,
+      `${holder} asks to keep ${units} of ${last.units} units from ${iso(start)} for ${durationMs} ms`,
+    )
     scheduleRound(draft, config.batchMs)
   }
 
@@ -212,16 +259,19 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
 
   function apply(allocation: Allocation, draft: BrokerDraft): void {
     const row = draft.get('ticket', allocation.leaseId)
-    if (row?.asked === undefined) throw new Error(`the policy decided on ${allocation.leaseId}, which asks for nothing`)
+    if (row?.asked === undefined)
+      throw new Error(`the policy decided on ${allocation.leaseId}, which asks for nothing`)
     if (allocation.kind === 'grant') return grant(row, allocation, draft)
-    if (allocation.kind === 'refuse') return refuse(row, allocation.reason, allocation.earliest, allocation.unitsNow, draft)
+    if (allocation.kind === 'refuse')
+      return refuse(row, allocation.reason, allocation.earliest, allocation.unitsNow, draft)
     if (row.waitReason !== allocation.reason) draft.note('waits', row.id, allocation.reason)
     draft.put('ticket', { ...row, waitReason: allocation.reason, due: row.asked.startBy })
   }
 
   function grant(row: TicketRow, allocation: Allocation & { kind: 'grant' }, draft: BrokerDraft): void {
     const delegation = draft.get('delegation', `${allocation.site}/${row.type}`)
-    if (delegation === undefined) throw new Error(`the policy granted ${row.type} at ${allocation.site}, which lends none`)
+    if (delegation === undefined)
+      throw new Error(`the policy granted ${row.type} at ${allocation.site}, which lends none`)
     const { site, units, term, reason } = allocation
     const record = {
       id: draft.newId('ticket'),
@@ -240,30 +290,56 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const state = nextState(ticketMachine, row.state, 'granted')!
     const due = term.end + config.quarantineMs
     draft.put('ticket', { ...row, state, asked: undefined, waitReason: '', tickets: [...live, ticket], due })
-    draft.note('ticket granted', row.id, reason, { ticketId: ticket.id, predecessor: ticket.predecessor, site, type: row.type, units, term })
+    draft.note('ticket granted', row.id, reason, {
+      ticketId: ticket.id,
+      predecessor: ticket.predecessor,
+      site,
+      type: row.type,
+      units,
+      term,
+    })
     answer(draft, row.holder, row.id, 'granted', ticket, reason)
   }
 
-  function refuse(row: TicketRow, reason: string, earliest: Instant | undefined, unitsNow: number, draft: BrokerDraft): void {
+  function refuse(
+    row: TicketRow,
+    reason: string,
+    earliest: Instant | undefined,
+    unitsNow: number,
+    draft: BrokerDraft,
+  ): void {
     const state = nextState(ticketMachine, row.state, 'refused')!
     const extension = row.state === 'extending'
     draft.note(extension ? 'extension refused' : 'refused', row.id, reason)
     const outcome = extension ? 'extension-refused' : 'refused'
     answer(draft, row.holder, row.id, outcome, null, reason, earliest, unitsNow)
-    if (extension) draft.put('ticket', { ...row, state, asked: undefined, due: row.tickets.at(-1)!.term.end + config.quarantineMs })
+    if (extension)
+      draft.put('ticket', {
+        ...row,
+        state,
+        asked: undefined,
+        due: row.tickets.at(-1)!.term.end + config.quarantineMs,
+      })
     else close({ ...row, state }, draft, undefined)
   }
 
   function onDue(row: TicketRow, draft: BrokerDraft): void {
     if (row.state === 'closed') return draft.remove('ticket', row.id)
-    if (row.state === 'asked') return refuse(row, `no ${row.type} came free before the deadline`, undefined, 0, draft)
+    if (row.state === 'asked')
+      return refuse(row, `no ${row.type} came free before the deadline`, undefined, 0, draft)
     close(row, draft, 'the term is over and the holder has not extended it')
     answer(draft, row.holder, row.id, 'closed', null, 'the term is over')
     scheduleRound(draft, 0)
   }
 
   function close(row: TicketRow, draft: BrokerDraft, reason: string | undefined): void {
-    draft.put('ticket', { ...row, state: 'closed', asked: undefined, tickets: [], due: draft.now + RETIRE_MS })
+    draft.put('ticket', {
+      ...row,
+      state: 'closed',
+      asked: undefined,
+      tickets: [],
+      due: draft.now + RETIRE_MS,
+    })
     draft.retire(row.id, draft.now + RETIRE_MS)
     if (reason !== undefined) draft.note('ticket closed', row.id, reason)
   }
@@ -303,7 +379,9 @@ function requestOf(row: TicketRow): TicketRequest {
 }
 
 const offersOf = (draft: BrokerDraft): Offer[] =>
-  draft.all('delegation').map(({ site, type, units }: DelegationRow) => ({ site, type, units, term: undefined }))
+  draft
+    .all('delegation')
+    .map(({ site, type, units }: DelegationRow) => ({ site, type, units, term: undefined }))
 
 /** Everything that is promised: tickets, less what was promised back, and what sites want back. */
 function promisesOf(draft: BrokerDraft, rows: readonly TicketRow[]): Promised[] {
@@ -311,11 +389,14 @@ function promisesOf(draft: BrokerDraft, rows: readonly TicketRow[]): Promised[] 
   for (const row of rows)
     for (const { site, type, units, term, issuedAt } of row.tickets) {
       const { reduced } = row
-      if (reduced === undefined || issuedAt > reduced.plannedAt || reduced.from >= term.end) promises.push({ site, type, units, term })
+      if (reduced === undefined || issuedAt > reduced.plannedAt || reduced.from >= term.end)
+        promises.push({ site, type, units, term })
       else {
-        if (reduced.from > term.start) promises.push({ site, type, units, term: { start: term.start, end: reduced.from } })
+        if (reduced.from > term.start)
+          promises.push({ site, type, units, term: { start: term.start, end: reduced.from } })
         const start = Math.max(term.start, reduced.from)
-        if (units > reduced.units) promises.push({ site, type, units: units - reduced.units, term: { start, end: term.end } })
+        if (units > reduced.units)
+          promises.push({ site, type, units: units - reduced.units, term: { start, end: term.end } })
       }
     }
   for (const { site, type, units, by } of draft.all('recall'))
@@ -324,7 +405,9 @@ function promisesOf(draft: BrokerDraft, rows: readonly TicketRow[]): Promised[] 
 }
 
 function heldAt(row: TicketRow, site: string, type: string, at: Instant): number {
-  const ticket = row.tickets.find((held) => held.site === site && held.type === type && held.term.start <= at && at < held.term.end)
+  const ticket = row.tickets.find(
+    (held) => held.site === site && held.type === type && held.term.start <= at && at < held.term.end,
+  )
   if (ticket === undefined) return 0
   const { reduced } = row
   const givenBack = reduced !== undefined && ticket.issuedAt <= reduced.plannedAt && reduced.from <= at

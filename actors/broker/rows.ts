@@ -1,7 +1,7 @@
+import type { Vector } from '../leases/resources.ts'
+import type { Conditions, Ticket } from '../leases/ticket.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Row } from '../runtime/rows.ts'
-import type { Conditions, Ticket } from '../leases/ticket.ts'
-import type { Vector } from '../leases/resources.ts'
 import type { TicketState } from './machine.ts'
 
 /** What a site lends of one type. `id` is `site/type`. */
@@ -26,7 +26,9 @@ export interface TicketRow extends Row {
   /** What is granted, oldest first; an extension follows the ticket it names. Past ones are dropped. */
   readonly tickets: readonly Ticket[]
   /** Units that the holder promised to give back, from then on, of tickets issued until it promised. */
-  readonly reduced: { readonly units: number; readonly from: Instant; readonly plannedAt: Instant } | undefined
+  readonly reduced:
+    | { readonly units: number; readonly from: Instant; readonly plannedAt: Instant }
+    | undefined
 }
 
 export interface Asked {

@@ -24,7 +24,9 @@ export function tell<K extends MessageKind, T extends Tables>(
  */
 export function guardMs<T extends Tables>(draft: Draft<T>, peer: string, skewMsMax: Millis): Millis {
   const measured = draft.peer(peer)
-  return measured === undefined ? skewMsMax : Math.min(skewMsMax, Math.abs(measured.offsetMs) + measured.errorMs)
+  return measured === undefined
+    ? skewMsMax
+    : Math.min(skewMsMax, Math.abs(measured.offsetMs) + measured.errorMs)
 }
 
 /** A message about a subject is never good for longer than this after the subject ended. */

@@ -43,7 +43,13 @@ export const bodies = {
     settledRecalls: z.array(id).max(1_000),
     reason: sentence,
   }),
-  'recall-units': z.strictObject({ recallId: id, type: id, units: count.min(1), by: instant, reason: sentence }),
+  'recall-units': z.strictObject({
+    recallId: id,
+    type: id,
+    units: count.min(1),
+    by: instant,
+    reason: sentence,
+  }),
 
   // service manager → broker
   ticket: z.strictObject({
@@ -67,7 +73,13 @@ export const bodies = {
     earliest: instant.nullable(),
     unitsNow: count,
   }),
-  recall: z.strictObject({ recallId: id, units: count.min(1), by: instant, binding: z.boolean(), reason: sentence }),
+  recall: z.strictObject({
+    recallId: id,
+    units: count.min(1),
+    by: instant,
+    binding: z.boolean(),
+    reason: sentence,
+  }),
 
   // service manager → site authority
   redeem: z.strictObject({ ticket: ticketSchema, properties }),

@@ -28,7 +28,8 @@ export function readRequest(properties: Properties, units: number): RequestTerms
   for (const [key, value] of Object.entries(properties)) known.set(SYNONYMS[key] ?? key, value)
   const elastic = readBoolean(known, 'elastic')
   const unitsMin = known.has('units.min') ? readCount(known, 'units.min') : elastic ? 1 : units
-  if (unitsMin > units) throw bad('units.min', known.get('units.min')!, `at most the ${units} units asked for`)
+  if (unitsMin > units)
+    throw bad('units.min', known.get('units.min')!, `at most the ${units} units asked for`)
   return {
     elastic,
     unitsMin: elastic ? unitsMin : units,
@@ -55,9 +56,13 @@ function readInstant(known: ReadonlyMap<string, string>, key: string): Instant {
   const value = known.get(key)!
   if (/^\d{1,16}$/.test(value)) return Number(value)
   const at = /^\d{4}-\d{2}-\d{2}T.*(Z|[+-]\d{2}:?\d{2})$/.test(value) ? Date.parse(value) : Number.NaN
-  if (Number.isNaN(at)) throw bad(key, value, 'a time such as 2026-11-21T14:00:00Z, or milliseconds since the epoch')
+  if (Number.isNaN(at))
+    throw bad(key, value, 'a time such as 2026-11-21T14:00:00Z, or milliseconds since the epoch')
   return at
 }
 
 const bad = (key: string, value: string, expected: string): SubletError =>
-  new SubletError('bad-property', `the request’s property ${key} is “${value.slice(0, 80)}”, expected ${expected}`)
+  new SubletError(
+    'bad-property',
+    `the request’s property ${key} is “${value.slice(0, 80)}”, expected ${expected}`,
+  )

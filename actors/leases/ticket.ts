@@ -3,9 +3,11 @@ import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 
-export const termSchema = z.strictObject({ start: z.int(), end: z.int() }).refine((term) => term.start < term.end, {
-  message: 'a term ends after it starts',
-})
+export const termSchema = z
+  .strictObject({ start: z.int(), end: z.int() })
+  .refine((term) => term.start < term.end, {
+    message: 'a term ends after it starts',
+  })
 
 /** What a site lends under: part of its offer, signed into each ticket. */
 export const conditionsSchema = z.strictObject({
@@ -43,7 +45,12 @@ export function issueTicket(record: Omit<Ticket, 'signature' | 'broker'>, broker
 /** Why a ticket is not to be relied on; undefined if it may be. */
 export function doubtTicket(
   ticket: Ticket,
-  expected: { readonly holder: string; readonly site?: string; readonly broker: string; readonly now: Instant },
+  expected: {
+    readonly holder: string
+    readonly site?: string
+    readonly broker: string
+    readonly now: Instant
+  },
   trust: Trust,
 ): string | undefined {
   const { signature, ...unsigned } = ticket
@@ -51,6 +58,7 @@ export function doubtTicket(
   if (ticket.holder !== expected.holder) return `it was issued to ${ticket.holder}, not to ${expected.holder}`
   if (expected.site !== undefined && ticket.site !== expected.site) return `it is for the site ${ticket.site}`
   if (ticket.term.end <= expected.now) return 'its term has ended'
-  if (!trust.verify(ticket.broker, canonical(unsigned), signature)) return `it is not signed by ${ticket.broker}`
+  if (!trust.verify(ticket.broker, canonical(unsigned), signature))
+    return `it is not signed by ${ticket.broker}`
   return undefined
 }

@@ -12,11 +12,14 @@ export function explain(entries: readonly LedgerEntry[], subjects: ReadonlySet<s
 export function unitsOfLease(entries: readonly LedgerEntry[], leaseId: string): string[] {
   const units = new Set<string>()
   for (const entry of entries)
-    if (entry.kind.startsWith('unit ') && (entry.data as { leaseId?: string } | null)?.leaseId === leaseId) units.add(entry.subject)
+    if (entry.kind.startsWith('unit ') && (entry.data as { leaseId?: string } | null)?.leaseId === leaseId)
+      units.add(entry.subject)
   return [...units]
 }
 
 /** The latest unit that went by this node name. */
 export function unitOfNode(entries: readonly LedgerEntry[], name: string): string | undefined {
-  return entries.findLast((entry) => entry.kind.startsWith('unit ') && (entry.data as { name?: string } | null)?.name === name)?.subject
+  return entries.findLast(
+    (entry) => entry.kind.startsWith('unit ') && (entry.data as { name?: string } | null)?.name === name,
+  )?.subject
 }

@@ -1,6 +1,6 @@
+import type { Vector } from '../leases/resources.ts'
 import { canonical, digest } from '../runtime/canonical.ts'
 import type { LedgerEntry, LedgerHead } from '../runtime/commit.ts'
-import type { Vector } from '../leases/resources.ts'
 
 /** What is wrong with a ledger, and where. */
 export interface Fault {
@@ -17,13 +17,17 @@ interface Assigned {
 }
 
 /** Checks that each line follows the one before and that none was changed. `after` is the line before the first. */
-export function verifyChain(entries: readonly LedgerEntry[], after: LedgerHead = { seq: 0, hash: '' }): Fault[] {
+export function verifyChain(
+  entries: readonly LedgerEntry[],
+  after: LedgerHead = { seq: 0, hash: '' },
+): Fault[] {
   const faults: Fault[] = []
   let head = after
   for (const entry of entries) {
     const { hash, ...line } = entry
     const fault = (sentence: string): number => faults.push({ actor: entry.actor, seq: entry.seq, sentence })
-    if (entry.seq !== head.seq + 1) fault(`line ${entry.seq} follows line ${head.seq}: lines are missing or swapped`)
+    if (entry.seq !== head.seq + 1)
+      fault(`line ${entry.seq} follows line ${head.seq}: lines are missing or swapped`)
     if (entry.prev !== head.hash) fault(`line ${entry.seq} does not continue the chain`)
     if (digest(canonical(line)) !== hash) fault(`line ${entry.seq} was altered`)
     head = { seq: entry.seq, hash }
@@ -54,7 +58,8 @@ export function verifyHolds(entries: readonly LedgerEntry[]): Fault[] {
     const other = bySlot.get(unit.slot)
     if (other !== undefined) fault(`slot ${unit.slot} is given to ${entry.subject} while ${other} holds it`)
     const before = ever.get(entry.subject)
-    if (before !== undefined) fault(`${entry.subject} is given to ${unit.leaseId}; it was given to ${before} before`)
+    if (before !== undefined)
+      fault(`${entry.subject} is given to ${unit.leaseId}; it was given to ${before} before`)
     held.set(entry.subject, unit)
     bySlot.set(unit.slot, entry.subject)
     ever.set(entry.subject, unit.leaseId)
@@ -74,7 +79,8 @@ function overfull(host: string, room: Vector, held: ReadonlyMap<string, Assigned
   const used: Record<string, number> = {}
   for (const unit of held.values())
     if (unit.host === host)
-      for (const [dimension, amount] of Object.entries(unit.vector)) used[dimension] = (used[dimension] ?? 0) + amount
+      for (const [dimension, amount] of Object.entries(unit.vector))
+        used[dimension] = (used[dimension] ?? 0) + amount
   return Object.entries(used)
     .filter(([dimension, amount]) => amount > (room[dimension] ?? 0))
     .map(([dimension, amount]) => `host ${host} gives ${amount} ${dimension} and has ${room[dimension] ?? 0}`)
@@ -85,6 +91,10 @@ export function verifyLedger(entries: readonly LedgerEntry[], head: LedgerHead):
   const faults = [...verifyChain(entries), ...verifyHolds(entries)]
   const last = entries.at(-1)
   if ((last?.seq ?? 0) !== head.seq || (last?.hash ?? '') !== head.hash)
-    faults.push({ actor: last?.actor ?? '', seq: head.seq, sentence: `the ledger ends at line ${last?.seq ?? 0}, the actor wrote ${head.seq}` })
+    faults.push({
+      actor: last?.actor ?? '',
+      seq: head.seq,
+      sentence: `the ledger ends at line ${last?.seq ?? 0}, the actor wrote ${head.seq}`,
+    })
   return faults
 }

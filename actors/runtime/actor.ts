@@ -140,7 +140,8 @@ export class Actor<T extends Tables> implements Receiver {
     await this.#ask({ kind: 'started', epoch: left.epoch + 1 })
     for (const row of out) this.#postman.post(row)
     // What the mind began or replaced on being started runs already.
-    for (const row of this.#all<EffectRow>('$effect')) if (row.attempt <= left.attempt) this.#effects.start(row)
+    for (const row of this.#all<EffectRow>('$effect'))
+      if (row.attempt <= left.attempt) this.#effects.start(row)
   }
 
   /** Stops taking mail, ends effects under way (they are taken up in the next life) and closes the store. */
@@ -158,13 +159,21 @@ export class Actor<T extends Tables> implements Receiver {
     if (!parsed.success) {
       const from = typeof message?.from === 'string' ? message.from.slice(0, 80) : ''
       const id = typeof message?.id === 'string' ? message.id.slice(0, 80) : ''
-      return this.#ack({ id, from }, 'refused', 'message-malformed', 'the envelope has not the form of a message')
+      return this.#ack(
+        { id, from },
+        'refused',
+        'message-malformed',
+        'the envelope has not the form of a message',
+      )
     }
     const envelope = parsed.data
     if (this.#state !== 'running') return this.#ack(envelope, 'busy', '', `${this.name} is not running`)
     const reason = mistrust(envelope, this.name, this.#parts.trust, this.#clock.now(), this.#parts.skewMsMax)
     if (reason !== undefined) {
-      this.#parts.log.warn({ actor: this.name, from: envelope.from, id: envelope.id, ...reason }, 'message refused')
+      this.#parts.log.warn(
+        { actor: this.name, from: envelope.from, id: envelope.id, ...reason },
+        'message refused',
+      )
       return this.#ack(envelope, 'refused', reason.code, reason.reason)
     }
     if (this.#mailbox.length >= MAILBOX_MAX) return this.#ack(envelope, 'busy', '', 'the mailbox is full')
@@ -216,13 +225,22 @@ export class Actor<T extends Tables> implements Receiver {
 
   #ack(message: { id: string; from: string }, outcome: Ack['outcome'], code: string, reason: string): Ack {
     const { id, from: to } = message
-    const ack = { id, to, from: this.name, outcome, code, reason: reason.slice(0, 500), at: this.#clock.now() }
+    const ack = {
+      id,
+      to,
+      from: this.name,
+      outcome,
+      code,
+      reason: reason.slice(0, 500),
+      at: this.#clock.now(),
+    }
     return sealAck(ack, this.#parts.identity)
   }
 
   #ask(input: Input): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      if (this.#state !== 'running') return reject(new SubletError('not-running', `actor ${this.name} is not running`))
+      if (this.#state !== 'running')
+        return reject(new SubletError('not-running', `actor ${this.name} is not running`))
       this.#put({ input, settle: { resolve, reject } })
     })
   }
@@ -262,9 +280,13 @@ export class Actor<T extends Tables> implements Receiver {
       this.#committing = false
       for (const settle of after) settle()
       for (const row of batch.out) this.#postman.post(row)
-      for (const [key, row] of batch.effects) row === undefined ? this.#effects.end(key) : this.#effects.start(row)
+      for (const [key, row] of batch.effects)
+        row === undefined ? this.#effects.end(key) : this.#effects.start(row)
       for (const entry of batch.entries)
-        this.#parts.log.info({ actor: this.name, seq: entry.seq, subject: entry.subject, reason: entry.reason }, entry.kind)
+        this.#parts.log.info(
+          { actor: this.name, seq: entry.seq, subject: entry.subject, reason: entry.reason },
+          entry.kind,
+        )
       if (batch.entries.length > 0) this.#parts.onCommitted?.(batch.entries)
       if (this.#mailbox.length > 0) this.#wake()
       this.#setAlarm(now)
@@ -295,7 +317,10 @@ export class Actor<T extends Tables> implements Receiver {
           this.#parts.mind.handle(input, draft)
           links.set(verdict.fresh.id, verdict.fresh)
         } else if (verdict.code !== '')
-          draft.note('message refused', input.envelope.subject, verdict.reason, { from: input.envelope.from, code: verdict.code })
+          draft.note('message refused', input.envelope.subject, verdict.reason, {
+            from: input.envelope.from,
+            code: verdict.code,
+          })
         return () => settle?.resolve(verdict)
       }
       if (input.kind === 'due' && input.table === '$link') {
@@ -303,13 +328,20 @@ export class Actor<T extends Tables> implements Receiver {
         return () => undefined
       }
       if (input.kind === 'effect') {
-        if (draft.intended.has(input.key) || this.#row<EffectRow>('$effect', input.key)?.attempt !== input.attempt) {
-          this.#parts.log.info({ actor: this.name, key: input.key, verb: input.verb }, 'outcome of an old attempt noted')
+        if (
+          draft.intended.has(input.key) ||
+          this.#row<EffectRow>('$effect', input.key)?.attempt !== input.attempt
+        ) {
+          this.#parts.log.info(
+            { actor: this.name, key: input.key, verb: input.verb },
+            'outcome of an old attempt noted',
+          )
           return () => undefined
         }
         draft.endEffect(input.key)
       }
-      if (input.kind === 'started') draft.put('$meta', { ...this.#meta(), epoch: input.epoch } as MetaRow & T['$meta'])
+      if (input.kind === 'started')
+        draft.put('$meta', { ...this.#meta(), epoch: input.epoch } as MetaRow & T['$meta'])
       const value = this.#parts.mind.handle(this.#freshDue(input, draft), draft)
       return () => settle?.resolve(value)
     } catch (error) {
@@ -329,21 +361,29 @@ export class Actor<T extends Tables> implements Receiver {
     const { input, settle } = mail
     if (error instanceof SubletError && input.kind === 'command') return () => settle?.reject(error)
     if (!mail.again) {
-      this.#parts.log.warn({ actor: this.name, input: input.kind, reason: inOneLine(error) }, 'input failed; trying it alone')
+      this.#parts.log.warn(
+        { actor: this.name, input: input.kind, reason: inOneLine(error) },
+        'input failed; trying it alone',
+      )
       return () => {
         this.#mailbox.unshift({ ...mail, again: true })
         this.#wake()
       }
     }
-    const subject = input.kind === 'message' ? input.envelope.subject : input.kind === 'due' ? input.row.id : input.kind
-    draft.note('input set aside', subject, `${inOneLine(error)}; it failed twice and is not tried again`, { input })
+    const subject =
+      input.kind === 'message' ? input.envelope.subject : input.kind === 'due' ? input.row.id : input.kind
+    draft.note('input set aside', subject, `${inOneLine(error)}; it failed twice and is not tried again`, {
+      input,
+    })
     this.#parts.log.error({ actor: this.name, input, err: error }, 'input set aside')
     if (input.kind === 'effect') draft.endEffect(input.key)
     if (input.kind === 'due') {
       this.#heldBack.set(`${input.table}\n${input.row.id}`, draft.now + SET_ASIDE_DUE_MS)
       this.#due.push(draft.now + SET_ASIDE_DUE_MS, input.table, input.row.id)
     }
-    const refusal = new SubletError('message-set-aside', `the input made ${this.name} fail twice`, { cause: error })
+    const refusal = new SubletError('message-set-aside', `the input made ${this.name} fail twice`, {
+      cause: error,
+    })
     return () => settle?.reject(refusal)
   }
 
@@ -353,7 +393,12 @@ export class Actor<T extends Tables> implements Receiver {
     const link = this.#link(id, links)
     const hash = `${envelope.kind} ${envelope.bodyHash}`
     if (envelope.number > link.in)
-      return { outcome: 'received', code: '', reason: '', fresh: { ...link, in: envelope.number, inHash: hash, due: undefined } }
+      return {
+        outcome: 'received',
+        code: '',
+        reason: '',
+        fresh: { ...link, in: envelope.number, inHash: hash, due: undefined },
+      }
     if (envelope.number < link.in) return { outcome: 'noted', code: '', reason: 'an older message, noted' }
     if (hash === link.inHash) return { outcome: 'received', code: '', reason: 'received before' }
     const reason = `number ${envelope.number} was used before for another message`
@@ -364,7 +409,8 @@ export class Actor<T extends Tables> implements Receiver {
   #compose(draft: Draft<T>, links: Map<string, LinkRow>, now: Instant): Batch {
     const changes: Change[] = []
     for (const [table, rows] of draft.changed) for (const [id, row] of rows) changes.push({ table, id, row })
-    let meta = draft.get('$meta', 'meta') === undefined ? this.#meta() : (draft.get('$meta', 'meta') as Row as MetaRow)
+    let meta =
+      draft.get('$meta', 'meta') === undefined ? this.#meta() : (draft.get('$meta', 'meta') as Row as MetaRow)
     const metaBefore = meta
     const out: OutRow[] = []
     for (const message of draft.outgoing) {
@@ -376,7 +422,8 @@ export class Actor<T extends Tables> implements Receiver {
     for (const [key, intended] of draft.intended) {
       if (intended === undefined) {
         effects.set(key, undefined)
-        if (this.#row('$effect', key) !== undefined) changes.push({ table: '$effect', id: key, row: undefined })
+        if (this.#row('$effect', key) !== undefined)
+          changes.push({ table: '$effect', id: key, row: undefined })
         continue
       }
       meta = { ...meta, attempt: meta.attempt + 1 }
@@ -386,9 +433,11 @@ export class Actor<T extends Tables> implements Receiver {
       changes.push({ table: '$effect', id: key, row })
     }
     for (const [subject, at] of draft.retired) this.#retire(subject, at, links)
-    for (const [id, link] of links) changes.push({ table: '$link', id, row: link === FORGOTTEN ? undefined : link })
+    for (const [id, link] of links)
+      changes.push({ table: '$link', id, row: link === FORGOTTEN ? undefined : link })
     for (const row of out) changes.push({ table: '$out', id: row.id, row })
-    for (const id of this.#delivered) if (this.#row('$out', id)) changes.push({ table: '$out', id, row: undefined })
+    for (const id of this.#delivered)
+      if (this.#row('$out', id)) changes.push({ table: '$out', id, row: undefined })
     this.#delivered.clear()
     for (const peer of this.#measured.values()) changes.push({ table: '$peer', id: peer.id, row: peer })
     this.#measured.clear()
@@ -416,7 +465,17 @@ export class Actor<T extends Tables> implements Receiver {
     const { to, kind, subject, until } = message
     // The body is what JSON makes of it, here as after a restart.
     const body: unknown = JSON.parse(JSON.stringify(message.body ?? null))
-    const unsigned = { id: this.#ids.next('message'), from: this.name, to, kind, subject, number, body, sentAt: now, until }
+    const unsigned = {
+      id: this.#ids.next('message'),
+      from: this.name,
+      to,
+      kind,
+      subject,
+      number,
+      body,
+      sentAt: now,
+      until,
+    }
     return seal(unsigned, this.#parts.identity)
   }
 
@@ -434,7 +493,10 @@ export class Actor<T extends Tables> implements Receiver {
 
   #measure(peer: ActorName, offsetMs: Millis, errorMs: Millis): void {
     const known = this.#measured.get(peer) ?? this.#row<PeerRow>('$peer', peer)
-    const same = known && Math.abs(known.offsetMs - offsetMs) <= OFFSET_CHANGE_MS && known.errorMs <= errorMs + OFFSET_CHANGE_MS
+    const same =
+      known &&
+      Math.abs(known.offsetMs - offsetMs) <= OFFSET_CHANGE_MS &&
+      known.errorMs <= errorMs + OFFSET_CHANGE_MS
     if (!same) this.#measured.set(peer, { id: peer, offsetMs, errorMs, measuredAt: this.#clock.now() })
   }
 

@@ -106,7 +106,9 @@ export class Draft<T extends Tables> {
   retire(subject: string, at: Instant): void {
     const before = this.retired.get(subject)
     this.retired.set(subject, at)
-    this.#undo.push(() => (before === undefined ? this.retired.delete(subject) : this.retired.set(subject, before)))
+    this.#undo.push(() =>
+      before === undefined ? this.retired.delete(subject) : this.retired.set(subject, before),
+    )
   }
 
   newId(kind: IdKind): string {
@@ -126,13 +128,12 @@ export class Draft<T extends Tables> {
   }
 
   #set(table: string, id: string, row: Row | undefined): void {
-    let changes = this.changed.get(table)
-    if (changes === undefined) this.changed.set(table, (changes = new Map()))
+    const changes = this.changed.get(table) ?? new Map<string, Row | undefined>()
+    this.changed.set(table, changes)
     const had = changes.has(id)
     const before = changes.get(id)
     changes.set(id, row)
-    const kept = changes
-    this.#undo.push(() => (had ? kept.set(id, before) : kept.delete(id)))
+    this.#undo.push(() => (had ? changes.set(id, before) : changes.delete(id)))
   }
 
   #intend(key: string, effect: Intended | undefined): void {

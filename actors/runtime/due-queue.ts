@@ -34,7 +34,11 @@ export class DueQueue {
   take(now: Instant, max: number, dueOf: (table: string, id: string) => Instant | undefined): DueItem[] {
     const taken: DueItem[] = []
     const seen = new Set<string>()
-    for (let top = this.peek(dueOf); top !== undefined && top.at <= now && taken.length < max; top = this.peek(dueOf)) {
+    for (
+      let top = this.peek(dueOf);
+      top !== undefined && top.at <= now && taken.length < max;
+      top = this.peek(dueOf)
+    ) {
       this.#pop()
       const key = `${top.table}\n${top.id}`
       if (!seen.has(key)) taken.push(top)

@@ -87,7 +87,8 @@ export class EffectRunner {
 
   /** Undefined if the effect was ended from outside. */
   async #once(row: EffectRow, ended: AbortSignal): Promise<EffectOutcome | undefined> {
-    const late = (): Error => new SubletError('deadline-missed', `${row.verb} took longer than ${row.timeoutMs} ms`)
+    const late = (): Error =>
+      new SubletError('deadline-missed', `${row.verb} took longer than ${row.timeoutMs} ms`)
     const limit = deadline(this.#clock, row.timeoutMs, late, ended)
     try {
       return { kind: 'done', value: await this.#perform(row.verb, row.id, row.args, limit.signal) }

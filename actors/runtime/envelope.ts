@@ -47,8 +47,16 @@ export type Ack = Readonly<z.infer<typeof ackSchema>>
 
 const signedText = ({ signature: _, body: __, ...head }: Envelope): string => canonical(head)
 
-export function seal(unsigned: Omit<Envelope, 'signature' | 'bodyHash' | 'protocol'>, identity: Identity): Envelope {
-  const envelope = { ...unsigned, protocol: PROTOCOL, bodyHash: digest(canonical(unsigned.body)), signature: '' }
+export function seal(
+  unsigned: Omit<Envelope, 'signature' | 'bodyHash' | 'protocol'>,
+  identity: Identity,
+): Envelope {
+  const envelope = {
+    ...unsigned,
+    protocol: PROTOCOL,
+    bodyHash: digest(canonical(unsigned.body)),
+    signature: '',
+  }
   return { ...envelope, signature: identity.sign(signedText(envelope)) }
 }
 
@@ -67,7 +75,10 @@ export function mistrust(
   if (!trust.knows(envelope.from))
     return { code: 'message-unknown-peer', reason: `${envelope.from} is not a known peer` }
   if (now > envelope.until + skewMsMax)
-    return { code: 'message-expired', reason: `the message was good until ${new Date(envelope.until).toISOString()}` }
+    return {
+      code: 'message-expired',
+      reason: `the message was good until ${new Date(envelope.until).toISOString()}`,
+    }
   if (digest(canonical(envelope.body)) !== envelope.bodyHash)
     return { code: 'message-forged', reason: 'the body does not fit its hash' }
   if (!trust.verify(envelope.from, signedText(envelope), envelope.signature))

@@ -11,44 +11,89 @@ export const ERRORS = {
   // outside programs and machines
   'exec-failed': ['retry', 'Run the command by hand as the same user and look at what it prints.'],
   'exec-missing': ['ask-operator', 'Install the program, or correct its path in the configuration.'],
-  'exec-timeout': ['retry', 'Find out why the command hangs (a dead NFS mount? a dead daemon?), or raise its time limit.'],
+  'exec-timeout': [
+    'retry',
+    'Find out why the command hangs (a dead NFS mount? a dead daemon?), or raise its time limit.',
+  ],
   'exec-output-too-large': ['give-up', 'Narrow the command, or raise its output bound in the configuration.'],
-  'ssh-unreachable': ['retry', 'Check that the machine is up, that sshd listens and that no firewall is between.'],
-  'ssh-host-key': ['ask-operator', 'The machine shows another host key than the one agreed; find out why before trusting it.'],
+  'ssh-unreachable': [
+    'retry',
+    'Check that the machine is up, that sshd listens and that no firewall is between.',
+  ],
+  'ssh-host-key': [
+    'ask-operator',
+    'The machine shows another host key than the one agreed; find out why before trusting it.',
+  ],
   'middleware-unreachable': ['retry', 'Check that the batch system runs and answers from this machine.'],
-  'middleware-garbage': ['retry', 'Look at the recorded output; if the batch system was upgraded, check that its version is supported.'],
-  'middleware-schema': ['ask-operator', 'This version of the batch system is not known; upgrade Sublet or configure the text formats.'],
-  'middleware-refused': ['give-up', 'Read the batch system’s own message; check the rights of the user Sublet runs as.'],
+  'middleware-garbage': [
+    'retry',
+    'Look at the recorded output; if the batch system was upgraded, check that its version is supported.',
+  ],
+  'middleware-schema': [
+    'ask-operator',
+    'This version of the batch system is not known; upgrade Sublet or configure the text formats.',
+  ],
+  'middleware-refused': [
+    'give-up',
+    'Read the batch system’s own message; check the rights of the user Sublet runs as.',
+  ],
   'node-not-ours': ['give-up', 'Sublet changes only nodes that it created; act on this node by hand.'],
   'node-busy': ['retry', 'Wait until the jobs on the node have ended.'],
   'machine-setup': ['retry', 'Read the machine’s console log in its work folder.'],
-  'machine-unreachable': ['retry', 'Check the machine’s console log; it is ended and replaced if it stays silent.'],
+  'machine-unreachable': [
+    'retry',
+    'Check the machine’s console log; it is ended and replaced if it stays silent.',
+  ],
   'machine-probe': ['retry', 'Run the named probe command on the machine by hand.'],
-  'machine-teardown': ['ask-operator', 'End the named processes and mounts by hand; the unit stays held until then.'],
-  'machine-busy': ['retry', 'Work still runs on the machine; it ends by itself when the work has ended or the grace is over.'],
+  'machine-teardown': [
+    'ask-operator',
+    'End the named processes and mounts by hand; the unit stays held until then.',
+  ],
+  'machine-busy': [
+    'retry',
+    'Work still runs on the machine; it ends by itself when the work has ended or the grace is over.',
+  ],
   // configuration and the command line
   'config-invalid': ['ask-operator', 'Correct the named lines of the configuration file.'],
   'config-missing': ['ask-operator', 'Give an existing file with --config.'],
-  'usage': ['ask-operator', 'See `sublet --help`.'],
-  'not-running': ['ask-operator', 'Start Sublet with `sublet start --config FILE`, or name its work folder with --dir.'],
+  usage: ['ask-operator', 'See `sublet --help`.'],
+  'not-running': [
+    'ask-operator',
+    'Start Sublet with `sublet start --config FILE`, or name its work folder with --dir.',
+  ],
   'already-running': ['ask-operator', 'Another Sublet holds this pool or this work folder; stop it first.'],
   'not-permitted': ['ask-operator', 'Ask the user who runs Sublet, or run the command as that user.'],
   'unknown-id': ['give-up', 'List the ids with `sublet leases`, `sublet nodes` or `sublet ledger`.'],
   'needs-root': ['ask-operator', 'Run as root, or use machines of kind “process”.'],
   'unsupported-platform': ['ask-operator', 'Use a Linux machine, or machines of kind “process”.'],
   // the store
-  'store-corrupt': ['ask-operator', 'Restore the last backup of the named database, or repair the row from the ledger.'],
+  'store-corrupt': [
+    'ask-operator',
+    'Restore the last backup of the named database, or repair the row from the ledger.',
+  ],
   'store-locked': ['ask-operator', 'Another process uses the database; stop it first.'],
   'store-failed': ['ask-operator', 'Check the disk: is it full, read-only or broken? Then start again.'],
-  'store-newer': ['ask-operator', 'The database was written by a newer Sublet; run that version or restore an older backup.'],
+  'store-newer': [
+    'ask-operator',
+    'The database was written by a newer Sublet; run that version or restore an older backup.',
+  ],
   // messages between actors
   'message-forged': ['give-up', 'The signature does not fit the sender; check the keys of both actors.'],
   'message-misaddressed': ['give-up', 'The message names another receiver.'],
   'message-malformed': ['give-up', 'The sender does not speak this protocol version.'],
-  'message-expired': ['give-up', 'The message came after its deadline; the sender has given up or will ask anew.'],
-  'message-conflict': ['give-up', 'The sender used one number for two different messages; its store may have been restored.'],
+  'message-expired': [
+    'give-up',
+    'The message came after its deadline; the sender has given up or will ask anew.',
+  ],
+  'message-conflict': [
+    'give-up',
+    'The sender used one number for two different messages; its store may have been restored.',
+  ],
   'message-unknown-peer': ['ask-operator', 'Add the peer’s key to the configuration if it is to be trusted.'],
-  'message-set-aside': ['ask-operator', 'The message made the actor fail twice; report it with the ledger entry.'],
+  'message-set-aside': [
+    'ask-operator',
+    'The message made the actor fail twice; report it with the ledger entry.',
+  ],
   'peer-silent': ['retry', 'Check that the peer runs and is reachable.'],
   // leases
   'no-capacity': ['retry', 'Ask for fewer units, a later start, or make the request elastic or deferrable.'],
@@ -79,7 +124,11 @@ export class SubletError extends Error {
 /** The sentences of an error and its causes, outermost first, on one line. */
 export function inOneLine(error: unknown): string {
   const sentences: string[] = []
-  for (let at: unknown = error; at !== undefined && sentences.length < 5; at = at instanceof Error ? at.cause : undefined)
+  for (
+    let at: unknown = error;
+    at !== undefined && sentences.length < 5;
+    at = at instanceof Error ? at.cause : undefined
+  )
     sentences.push(at instanceof Error ? at.message : String(at))
   return sentences.join(': ')
 }

@@ -1,7 +1,16 @@
 import type { Random } from './random.ts'
 
 /** Every kind of id there is; an id reads `lease-7f3a9c2k`. */
-export const ID_KINDS = ['lease', 'ticket', 'unit', 'message', 'delegation', 'epoch', 'nonce', 'decision'] as const
+export const ID_KINDS = [
+  'lease',
+  'ticket',
+  'unit',
+  'message',
+  'delegation',
+  'epoch',
+  'nonce',
+  'decision',
+] as const
 export type IdKind = (typeof ID_KINDS)[number]
 
 export interface IdSource {

@@ -16,11 +16,23 @@ export type Input =
   /** Verified, numbered, new. */
   | { readonly kind: 'message'; readonly envelope: Envelope }
   /** A message of ours that the peer refused, or that nobody acknowledged until its deadline. */
-  | { readonly kind: 'undelivered'; readonly envelope: Envelope; readonly code: string; readonly reason: string }
+  | {
+      readonly kind: 'undelivered'
+      readonly envelope: Envelope
+      readonly code: string
+      readonly reason: string
+    }
   /** The row's `due` has come; the mind moves or clears it. */
   | { readonly kind: 'due'; readonly table: string; readonly row: Row }
   /** The outcome of the attempt that is under way on the key. */
-  | { readonly kind: 'effect'; readonly key: string; readonly verb: string; readonly args: unknown; readonly attempt: number; readonly outcome: EffectOutcome }
+  | {
+      readonly kind: 'effect'
+      readonly key: string
+      readonly verb: string
+      readonly args: unknown
+      readonly attempt: number
+      readonly outcome: EffectOutcome
+    }
   /** From this machine: the command line, a controller's look. The returned value is the reply. */
   | { readonly kind: 'command'; readonly name: string; readonly args: unknown }
   /** The wall clock jumped and is not believed. */

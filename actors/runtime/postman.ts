@@ -67,8 +67,8 @@ export class Postman {
 
   post(row: OutRow): void {
     const key = `${row.envelope.to} ${row.envelope.subject}`
-    let queue = this.#queues.get(key)
-    if (queue === undefined) this.#queues.set(key, (queue = { rows: [], busy: false, attempt: 0, retry: undefined }))
+    const queue = this.#queues.get(key) ?? { rows: [], busy: false, attempt: 0, retry: undefined }
+    this.#queues.set(key, queue)
     if (row.overtakes) {
       const firstOrdinary = queue.rows.findIndex((waiting) => !waiting.overtakes)
       queue.rows.splice(queue.busy ? Math.max(1, firstOrdinary) : Math.max(0, firstOrdinary), 0, row)
@@ -108,7 +108,11 @@ export class Postman {
     if (this.#clock.now() >= row.envelope.until) {
       queue.rows.shift()
       queue.attempt = 0
-      this.#events.failed(row, 'peer-silent', `${row.envelope.to} did not acknowledge ${row.envelope.kind} in time`)
+      this.#events.failed(
+        row,
+        'peer-silent',
+        `${row.envelope.to} did not acknowledge ${row.envelope.kind} in time`,
+      )
       return this.#advance(key, queue)
     }
     queue.busy = true
@@ -122,10 +126,13 @@ export class Postman {
         const ceiling = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_FIRST * 2 ** queue.attempt)
         queue.attempt = Math.min(queue.attempt + 1, 20)
         const delayMs = Math.ceil(ceiling / 2 + (ceiling / 2) * this.#random.next())
-        queue.retry = this.#clock.after(Math.min(delayMs, Math.max(1, row.envelope.until - this.#clock.now())), () => {
-          queue.retry = undefined
-          this.#advance(key, queue)
-        })
+        queue.retry = this.#clock.after(
+          Math.min(delayMs, Math.max(1, row.envelope.until - this.#clock.now())),
+          () => {
+            queue.retry = undefined
+            this.#advance(key, queue)
+          },
+        )
       }
       this.#advance(key, queue)
     })
@@ -139,7 +146,8 @@ export class Postman {
     const limit = deadline(this.#clock, TRY_MS_MAX, late, this.#stop.signal)
     try {
       const ack = await Promise.race([this.#transport.send(envelope, limit.signal), aborted(limit.signal)])
-      if (!isAckOf(ack, envelope, this.#trust)) throw new Error('the acknowledgement is not signed by the receiver')
+      if (!isAckOf(ack, envelope, this.#trust))
+        throw new Error('the acknowledgement is not signed by the receiver')
       this.#heard(envelope.to, ack, sentAt)
       return this.#settle(row, ack)
     } catch (error) {
@@ -162,7 +170,11 @@ export class Postman {
 
   #heard(peer: ActorName, ack: Ack, sentAt: Instant): void {
     const heardAt = this.#clock.now()
-    this.#events.measured(peer, Math.round(ack.at - (sentAt + heardAt) / 2), Math.ceil((heardAt - sentAt) / 2) + 1)
+    this.#events.measured(
+      peer,
+      Math.round(ack.at - (sentAt + heardAt) / 2),
+      Math.ceil((heardAt - sentAt) / 2) + 1,
+    )
     if (!this.#silent.delete(peer)) return
     for (const [key, queue] of this.#queues) {
       if (queue.retry === undefined || !key.startsWith(`${peer} `)) continue

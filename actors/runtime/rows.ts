@@ -20,7 +20,8 @@ export interface StoredRow {
   readonly checksum: string
 }
 
-const checksumOf = (table: string, id: string, json: string): string => digest(`${table}\n${id}\n${json}`).slice(0, 22)
+const checksumOf = (table: string, id: string, json: string): string =>
+  digest(`${table}\n${id}\n${json}`).slice(0, 22)
 
 export function encodeRow(table: string, id: string, row: Row | undefined): StoredRow {
   if (row === undefined) return { table, id, json: undefined, checksum: '' }
@@ -31,7 +32,10 @@ export function encodeRow(table: string, id: string, row: Row | undefined): Stor
 /** A row that does not fit its checksum stops the actor: skipped, its units would look free. */
 export function decodeRow(stored: StoredRow): Row {
   if (stored.json === undefined || checksumOf(stored.table, stored.id, stored.json) !== stored.checksum)
-    throw new SubletError('store-corrupt', `row ${stored.id} of table ${stored.table} does not fit its checksum`)
+    throw new SubletError(
+      'store-corrupt',
+      `row ${stored.id} of table ${stored.table} does not fit its checksum`,
+    )
   return JSON.parse(stored.json) as Row
 }
 
@@ -48,8 +52,8 @@ export class RowSet {
   }
 
   set(table: string, id: string, row: Row | undefined): void {
-    let rows = this.#tables.get(table)
-    if (rows === undefined) this.#tables.set(table, (rows = new Map()))
+    const rows = this.#tables.get(table) ?? new Map<string, Row>()
+    this.#tables.set(table, rows)
     if (row === undefined) rows.delete(id)
     else rows.set(id, row)
   }

@@ -1,7 +1,14 @@
 import { z } from 'zod'
 import type { Millis } from './clock.ts'
 
-const UNIT_MS: Readonly<Record<string, Millis>> = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 }
+const UNIT_MS: Readonly<Record<string, Millis>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+}
 
 /** `1500ms`, `20s`, `10m` (or `10min`), `72h`, `3d`; undefined if it is none of these. */
 export function parseDuration(text: string): Millis | undefined {
@@ -13,7 +20,10 @@ export function parseDuration(text: string): Millis | undefined {
 export const duration = z.string().transform((text, context): Millis => {
   const ms = parseDuration(text)
   if (ms !== undefined) return ms
-  context.addIssue({ code: 'custom', message: `expected a duration such as 20s, 10m or 72h, found “${text}”` })
+  context.addIssue({
+    code: 'custom',
+    message: `expected a duration such as 20s, 10m or 72h, found “${text}”`,
+  })
   return z.NEVER
 })
 

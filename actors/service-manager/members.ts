@@ -1,9 +1,9 @@
-import type { Body } from '../leases/messages.ts'
+import type { MemberState } from '../../controllers/controller.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import type { Body } from '../leases/messages.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Draft } from '../runtime/draft.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
-import type { MemberState } from '../../controllers/controller.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import type { LeaveOutcome, MemberEffectArgs } from './membership.ts'
 import type { LeaseRow, ServiceManagerTables, UnitRow } from './rows.ts'
@@ -71,10 +71,23 @@ export class Members {
   }
 
   /** Out of the middleware as soon as it is empty; from `requeueFrom` on its jobs are put back into the queue. */
-  leave(unit: UnitRow, requeueFrom: Instant | undefined, mustLeave: boolean, reason: string, draft: ServiceManagerDraft): void {
+  leave(
+    unit: UnitRow,
+    requeueFrom: Instant | undefined,
+    mustLeave: boolean,
+    reason: string,
+    draft: ServiceManagerDraft,
+  ): void {
     if (isOut(unit)) return
-    const from = Math.min(requeueFrom ?? Number.POSITIVE_INFINITY, unit.requeueFrom ?? Number.POSITIVE_INFINITY)
-    const firm: UnitRow = { ...unit, requeueFrom: Number.isFinite(from) ? from : undefined, mustLeave: unit.mustLeave || mustLeave }
+    const from = Math.min(
+      requeueFrom ?? Number.POSITIVE_INFINITY,
+      unit.requeueFrom ?? Number.POSITIVE_INFINITY,
+    )
+    const firm: UnitRow = {
+      ...unit,
+      requeueFrom: Number.isFinite(from) ? from : undefined,
+      mustLeave: unit.mustLeave || mustLeave,
+    }
     if (unit.state === 'awaited') {
       draft.put('unit', firm)
       this.#enter(firm, 'left', `${reason}; it had not joined yet`, draft)
@@ -100,7 +113,8 @@ export class Members {
     if (unit.doing !== undefined) return
     if (unit.state === 'joining') return this.#do(unit.id, 'join', this.#config.joinMs, draft)
     if (unit.state === 'lost' && !unit.settled) return this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
-    if (unit.state === 'draining' && unit.mustLeave) return this.leave(rested, unit.requeueFrom, true, unit.reason, draft)
+    if (unit.state === 'draining' && unit.mustLeave)
+      return this.leave(rested, unit.requeueFrom, true, unit.reason, draft)
     if (unit.state === 'draining') return this.#do(unit.id, 'drain', this.#config.leaveMs, draft)
     if (unit.state === 'leaving') return this.#do(unit.id, 'leave', this.#config.leaveMs, draft)
   }
@@ -114,7 +128,12 @@ export class Members {
     switch (verb) {
       case 'join':
         draft.put('unit', { ...unit, joinedAt: draft.now, failures: 0 })
-        return this.#enter({ ...unit, joinedAt: draft.now, failures: 0 }, 'joined', `${unit.name} takes jobs`, draft)
+        return this.#enter(
+          { ...unit, joinedAt: draft.now, failures: 0 },
+          'joined',
+          `${unit.name} takes jobs`,
+          draft,
+        )
       case 'drain':
         // The look that shows it drained has to begin after this.
         return draft.put('unit', { ...unit, since: draft.now })
@@ -124,7 +143,11 @@ export class Members {
         return this.#left(unit, outcome.value as LeaveOutcome, draft)
       case 'lost':
         draft.put('unit', { ...unit, settled: true })
-        draft.note('node removed', unit.id, `${unit.name} is out of the middleware; its jobs are back in the queue`)
+        draft.note(
+          'node removed',
+          unit.id,
+          `${unit.name} is out of the middleware; its jobs are back in the queue`,
+        )
         return this.#out(unit.leaseId, draft)
     }
   }
@@ -179,7 +202,12 @@ export class Members {
     draft.note(`unit ${state}`, unit.id, reason, { leaseId: unit.leaseId, name: unit.name })
   }
 
-  #do(unitId: string, verb: NonNullable<UnitRow['doing']>, timeoutMs: number, draft: ServiceManagerDraft): void {
+  #do(
+    unitId: string,
+    verb: NonNullable<UnitRow['doing']>,
+    timeoutMs: number,
+    draft: ServiceManagerDraft,
+  ): void {
     const unit = draft.get('unit', unitId)!
     draft.put('unit', { ...unit, doing: verb, due: undefined })
     const { id, leaseId, name, vector, facts } = unit
@@ -194,7 +222,10 @@ export class Members {
   }
 
   #newUnit(lease: LeaseRow, report: Report, draft: ServiceManagerDraft): UnitRow {
-    draft.put('lease', { ...draft.get('lease', lease.id)!, units: [...draft.get('lease', lease.id)!.units, report.id] })
+    draft.put('lease', {
+      ...draft.get('lease', lease.id)!,
+      units: [...draft.get('lease', lease.id)!.units, report.id],
+    })
     return {
       id: report.id,
       leaseId: lease.id,
@@ -220,10 +251,23 @@ export class Members {
 export const isOut = (unit: UnitRow): boolean => unit.state === 'left' || unit.state === 'lost'
 
 /** Nothing more is to be done about it in the middleware. */
-export const isDone = (unit: UnitRow): boolean => unit.state === 'left' || (unit.state === 'lost' && unit.settled)
+export const isDone = (unit: UnitRow): boolean =>
+  unit.state === 'left' || (unit.state === 'lost' && unit.settled)
 
 /** Tells the site that nothing of ours runs on these units any more. */
-export function tellVacated(lease: LeaseRow, unitIds: readonly string[], reason: string, draft: ServiceManagerDraft): void {
+export function tellVacated(
+  lease: LeaseRow,
+  unitIds: readonly string[],
+  reason: string,
+  draft: ServiceManagerDraft,
+): void {
   if (lease.ticket === undefined || unitIds.length === 0) return
-  tell(draft, lease.ticket.site, 'vacate', lease.id, { units: [...unitIds], reason: reason.slice(0, 500) }, draft.now + RETIRE_MS)
+  tell(
+    draft,
+    lease.ticket.site,
+    'vacate',
+    lease.id,
+    { units: [...unitIds], reason: reason.slice(0, 500) },
+    draft.now + RETIRE_MS,
+  )
 }

@@ -12,7 +12,9 @@ export interface MemberEffectArgs {
   readonly requeue: boolean
 }
 
-export type LeaveOutcome = { readonly kind: 'left' } | { readonly kind: 'busy'; readonly jobs: readonly string[] }
+export type LeaveOutcome =
+  | { readonly kind: 'left' }
+  | { readonly kind: 'busy'; readonly jobs: readonly string[] }
 
 const LOOK_AGAIN_MS = 100
 
@@ -73,7 +75,13 @@ export class Membership {
     }
   }
 
-  async #leave(unit: JoinUnit, mark: NodeMark, reason: string, requeue: boolean, signal: AbortSignal): Promise<LeaveOutcome> {
+  async #leave(
+    unit: JoinUnit,
+    mark: NodeMark,
+    reason: string,
+    requeue: boolean,
+    signal: AbortSignal,
+  ): Promise<LeaveOutcome> {
     const known = await this.#jobsOn(unit.name, mark, signal)
     if (known !== undefined) {
       await this.#batch.drain(unit.name, mark, reason, signal)
@@ -88,7 +96,13 @@ export class Membership {
   }
 
   /** Undefined once the node is empty; with `requeue` its jobs are put back and waited for. */
-  async #emptied(name: string, mark: NodeMark, requeue: boolean, reason: string, signal: AbortSignal): Promise<LeaveOutcome | undefined> {
+  async #emptied(
+    name: string,
+    mark: NodeMark,
+    requeue: boolean,
+    reason: string,
+    signal: AbortSignal,
+  ): Promise<LeaveOutcome | undefined> {
     let jobs = await this.#jobsOn(name, mark, signal)
     if (jobs === undefined || jobs.length === 0) return undefined
     if (!requeue) return { kind: 'busy', jobs }
@@ -115,7 +129,10 @@ export class Membership {
   async #jobsOn(name: string, mark: NodeMark, signal: AbortSignal): Promise<readonly string[] | undefined> {
     const picture = await this.#batch.observe(signal)
     if (picture.trust === 'doubtful')
-      throw new SubletError('middleware-garbage', `${this.#batch.name} shows a picture that cannot be trusted; nothing is removed on it`)
+      throw new SubletError(
+        'middleware-garbage',
+        `${this.#batch.name} shows a picture that cannot be trusted; nothing is removed on it`,
+      )
     const node = picture.nodes.find((candidate) => candidate.name === name)
     if (node?.mark?.unitId !== mark.unitId) return undefined
     if (node.empty) return []

@@ -51,7 +51,11 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       case 'command':
         return command(input.name, input.args, draft)
       case 'clock-step':
-        return draft.note('clock stepped', draft.self, `the wall clock jumped by ${input.byMs} ms and is not believed`)
+        return draft.note(
+          'clock stepped',
+          draft.self,
+          `the wall clock jumped by ${input.byMs} ms and is not believed`,
+        )
     }
   }
 
@@ -63,11 +67,22 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
 
   // ── the controllers ──────────────────────────────────────────────────────────────────────────────
 
-  function look({ guest: name, observation, failure }: Look, draft: ServiceManagerDraft): { againMs: number } {
+  function look(
+    { guest: name, observation, failure }: Look,
+    draft: ServiceManagerDraft,
+  ): { againMs: number } {
     const guest = guestOf(name)
     const before = draft.get('guest', name)
     const leases = draft.all('lease').filter((lease) => lease.guest === name)
-    const view = guestView(leases, (id) => draft.get('unit', id), before, observation, failure, (lease) => leaveAt(lease, draft), draft.now)
+    const view = guestView(
+      leases,
+      (id) => draft.get('unit', id),
+      before,
+      observation,
+      failure,
+      (lease) => leaveAt(lease, draft),
+      draft.now,
+    )
     const memory = before?.memory ?? guest.controller.firstMemory
     const decision = guest.controller.decide(view, memory, guest.config, draft.now)
     const after: GuestRow = {
@@ -81,8 +96,13 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     }
     if (before === undefined || changed(before, after)) draft.put('guest', after)
     if (failure !== undefined && before?.blindSince === undefined)
-      draft.note('blind', name, `the middleware could not be looked at; the last picture is kept for a while: ${failure}`)
-    if (failure === undefined && before?.blindSince !== undefined) draft.note('sees again', name, 'the middleware can be looked at again')
+      draft.note(
+        'blind',
+        name,
+        `the middleware could not be looked at; the last picture is kept for a while: ${failure}`,
+      )
+    if (failure === undefined && before?.blindSince !== undefined)
+      draft.note('sees again', name, 'the middleware can be looked at again')
     if (decision.intents.length > 0)
       draft.note('decided', name, decision.reason, { figures: decision.figures, intents: decision.intents })
     for (const intent of decision.intents) carryOut(name, guest, intent, draft)
@@ -108,7 +128,10 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       case 'resume':
       case 'leave': {
         const unit = draft.get('unit', intent.unitId)
-        if (unit === undefined) throw new Error(`the controller of ${name} wants to ${intent.kind} ${intent.unitId}, which it does not hold`)
+        if (unit === undefined)
+          throw new Error(
+            `the controller of ${name} wants to ${intent.kind} ${intent.unitId}, which it does not hold`,
+          )
         if (intent.kind === 'drain') return members.drain(unit, intent.reason, draft)
         if (intent.kind === 'resume') return members.resume(unit, intent.reason, draft)
         return members.leave(unit, undefined, false, intent.reason, draft)
@@ -116,7 +139,12 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     }
   }
 
-  function request(name: string, guest: Guest, intent: GuestIntent & { kind: 'request' }, draft: ServiceManagerDraft): void {
+  function request(
+    name: string,
+    guest: Guest,
+    intent: GuestIntent & { kind: 'request' },
+    draft: ServiceManagerDraft,
+  ): void {
     const { type, units, unitsMin, durationMs, startBy, reason } = intent
     const properties = {
       ...guest.properties,
@@ -143,20 +171,40 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     }
     draft.put('lease', lease)
     draft.note('requested', lease.id, reason, { type, units, unitsMin, durationMs })
-    tell(draft, config.broker, 'ticket', lease.id, { type, units, durationMs, start: draft.now, properties }, until)
+    tell(
+      draft,
+      config.broker,
+      'ticket',
+      lease.id,
+      { type, units, durationMs, start: draft.now, properties },
+      until,
+    )
   }
 
   /** Asks to keep what is still alive, less the victims, for another term. */
-  function extend(lease: LeaseRow | undefined, intent: GuestIntent & { kind: 'extend' }, draft: ServiceManagerDraft): void {
+  function extend(
+    lease: LeaseRow | undefined,
+    intent: GuestIntent & { kind: 'extend' },
+    draft: ServiceManagerDraft,
+  ): void {
     if (lease?.ticket === undefined || lease.next !== undefined || draft.now >= leaveAt(lease, draft)!) return
-    const gone = unitsOf(lease, draft).filter(isOut).map((unit) => unit.id)
+    const gone = unitsOf(lease, draft)
+      .filter(isOut)
+      .map((unit) => unit.id)
     const victims = [...new Set([...intent.victims.filter((id) => lease.units.includes(id)), ...gone])]
     const keep = lease.units.length - victims.length
     if (keep < 1) return release(lease, `${intent.reason}; nothing of it would be kept`, draft)
     const ticketState = nextState(ticketMachine, lease.ticketState, 'extend')
     const leaseState = nextState(leaseMachine, lease.leaseState, 'extend')
     if (ticketState === undefined || leaseState === undefined) return
-    draft.put('lease', { ...lease, ticketState, leaseState, victims, durationMs: intent.durationMs, extendRefused: undefined })
+    draft.put('lease', {
+      ...lease,
+      ticketState,
+      leaseState,
+      victims,
+      durationMs: intent.durationMs,
+      extendRefused: undefined,
+    })
     draft.note('extension asked', lease.id, intent.reason, { keep, victims })
     const body = { predecessor: lease.ticket.id, units: keep, durationMs: intent.durationMs }
     tell(draft, config.broker, 'extend-ticket', lease.id, body, lease.ticket.term.end)
@@ -181,7 +229,8 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     if (!isMessageKind(kind)) return note('message refused', `${from}: nobody knows ${kind}`)
     const read = readBody(kind, envelope.body)
     if (!read.ok) return note('message refused', `${from}: ${read.reason}`)
-    if (lease === undefined) return note('message noted', `${kind} of ${from} for a lease that is not held (any more)`)
+    if (lease === undefined)
+      return note('message noted', `${kind} of ${from} for a lease that is not held (any more)`)
     if (kind === 'lease-update') {
       if (lease.ticket?.site !== from) return note('message refused', `${from} is not the site of this lease`)
       return leaseUpdated(lease, read.body as Body<'lease-update'>, draft)
@@ -210,13 +259,22 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   }
 
   function granted(lease: LeaseRow, ticket: Ticket | null, reason: string, draft: ServiceManagerDraft): void {
-    const doubt = ticket === null ? 'there is none' : doubtTicket(ticket, { holder: draft.self, broker: config.broker, now: draft.now }, trust)
+    const doubt =
+      ticket === null
+        ? 'there is none'
+        : doubtTicket(ticket, { holder: draft.self, broker: config.broker, now: draft.now }, trust)
     const unreliable = ticket === null || doubt !== undefined || ticket.leaseId !== lease.id
-    if (unreliable && lease.leaseState !== 'none') return extensionRefused(lease, `the ticket cannot be relied on: ${doubt ?? 'it is for another lease'}`, draft)
+    if (unreliable && lease.leaseState !== 'none')
+      return extensionRefused(
+        lease,
+        `the ticket cannot be relied on: ${doubt ?? 'it is for another lease'}`,
+        draft,
+      )
     if (unreliable)
       return giveBack(lease, `the ticket cannot be relied on: ${doubt ?? 'it is for another lease'}`, draft)
     if (lease.ticketState === 'asked') return redeem(lease, ticket, reason, draft)
-    if (lease.ticketState === 'extending' && ticket.predecessor === lease.ticket?.id) return redeemExtension(lease, ticket, reason, draft)
+    if (lease.ticketState === 'extending' && ticket.predecessor === lease.ticket?.id)
+      return redeemExtension(lease, ticket, reason, draft)
     draft.note('message noted', lease.id, `a ticket that is not asked for (any more): ${ticket.id}`)
   }
 
@@ -229,34 +287,70 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       graceMs: ticket.conditions.graceMs,
     }
     put(ticketed, draft)
-    draft.note('ticketed', lease.id, reason, { ticketId: ticket.id, site: ticket.site, units: ticket.units, term: ticket.term })
-    tell(draft, ticket.site, 'redeem', lease.id, { ticket, properties: { ...lease.properties } }, ticket.term.end)
+    draft.note('ticketed', lease.id, reason, {
+      ticketId: ticket.id,
+      site: ticket.site,
+      units: ticket.units,
+      term: ticket.term,
+    })
+    tell(
+      draft,
+      ticket.site,
+      'redeem',
+      lease.id,
+      { ticket, properties: { ...lease.properties } },
+      ticket.term.end,
+    )
   }
 
-  function redeemExtension(lease: LeaseRow, ticket: Ticket, reason: string, draft: ServiceManagerDraft): void {
+  function redeemExtension(
+    lease: LeaseRow,
+    ticket: Ticket,
+    reason: string,
+    draft: ServiceManagerDraft,
+  ): void {
     put({ ...stepTicket(lease, 'granted'), next: ticket }, draft)
-    draft.note('extension ticketed', lease.id, reason, { ticketId: ticket.id, term: ticket.term, units: ticket.units })
-    tell(draft, ticket.site, 'extend-lease', lease.id, { ticket, victims: [...lease.victims] }, ticket.term.start)
+    draft.note('extension ticketed', lease.id, reason, {
+      ticketId: ticket.id,
+      term: ticket.term,
+      units: ticket.units,
+    })
+    tell(
+      draft,
+      ticket.site,
+      'extend-lease',
+      lease.id,
+      { ticket, victims: [...lease.victims] },
+      ticket.term.start,
+    )
   }
 
   function refused(lease: LeaseRow, body: Body<'ticket-update'>, draft: ServiceManagerDraft): void {
-    if (lease.ticketState !== 'asked') return draft.note('message noted', lease.id, `a refusal that comes late: ${body.reason}`)
-    const alternative = body.earliest === null ? '' : ` (earliest start that would work: ${iso(body.earliest)})`
+    if (lease.ticketState !== 'asked')
+      return draft.note('message noted', lease.id, `a refusal that comes late: ${body.reason}`)
+    const alternative =
+      body.earliest === null ? '' : ` (earliest start that would work: ${iso(body.earliest)})`
     remember(lease, 'broker', `${body.reason}${alternative}`, draft)
     draft.note('refused', lease.id, `${body.reason}${alternative}; units free now: ${body.unitsNow}`)
     finish({ ...stepTicket(lease, 'refused'), leaseState: 'closed', closeReason: body.reason }, draft)
   }
 
   function extensionRefused(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
-    if (lease.ticketState !== 'extending') return draft.note('message noted', lease.id, `a refusal that comes late: ${reason}`)
-    const kept: LeaseRow = { ...stepLease(stepTicket(lease, 'refused'), 'refused'), victims: [], extendRefused: { at: draft.now, reason } }
+    if (lease.ticketState !== 'extending')
+      return draft.note('message noted', lease.id, `a refusal that comes late: ${reason}`)
+    const kept: LeaseRow = {
+      ...stepLease(stepTicket(lease, 'refused'), 'refused'),
+      victims: [],
+      extendRefused: { at: draft.now, reason },
+    }
     put(kept, draft)
     draft.note('extension refused', lease.id, `the lease goes on to its end: ${reason}`)
   }
 
   function ticketClosed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     const closed = stepTicket(lease, 'closed')
-    if (closed.leaseState === 'none') return finish({ ...closed, leaseState: 'closed', closeReason: lease.closeReason || reason }, draft)
+    if (closed.leaseState === 'none')
+      return finish({ ...closed, leaseState: 'closed', closeReason: lease.closeReason || reason }, draft)
     if (closed.leaseState === 'closed') return finish(closed, draft)
     put(closed, draft)
     draft.note('ticket closed', lease.id, `by the broker, while the lease is ${lease.leaseState}: ${reason}`)
@@ -267,21 +361,40 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     const live = unitsOf(lease, draft).filter((unit) => !isOut(unit)).length
     const by = body.binding || lease.term === undefined ? body.by : Math.max(body.by, lease.term.end)
     const units = Math.min(body.units, live)
-    const reason = body.binding ? 'as the terms of the lease say' : 'the recall is advice; the units leave at the end of the term'
-    if (body.binding && units > 0) put({ ...lease, recall: { recallId: body.recallId, units, by: body.by } }, draft)
-    draft.note('recalled', lease.id, `the site wants ${body.units} units back by ${iso(body.by)}: ${body.reason}; ${units} will leave by ${iso(by)}`)
-    tell(draft, config.broker, 'recall-plan', lease.id, { recallId: body.recallId, units, by, reason }, draft.now + RETIRE_MS)
+    const reason = body.binding
+      ? 'as the terms of the lease say'
+      : 'the recall is advice; the units leave at the end of the term'
+    if (body.binding && units > 0)
+      put({ ...lease, recall: { recallId: body.recallId, units, by: body.by } }, draft)
+    draft.note(
+      'recalled',
+      lease.id,
+      `the site wants ${body.units} units back by ${iso(body.by)}: ${body.reason}; ${units} will leave by ${iso(by)}`,
+    )
+    tell(
+      draft,
+      config.broker,
+      'recall-plan',
+      lease.id,
+      { recallId: body.recallId, units, by, reason },
+      draft.now + RETIRE_MS,
+    )
   }
 
   // ── the site ─────────────────────────────────────────────────────────────────────────────────────
 
   function leaseUpdated(lease: LeaseRow, body: Body<'lease-update'>, draft: ServiceManagerDraft): void {
-    if (lease.leaseState === 'closed') return draft.note('message noted', lease.id, 'an update of a lease that is closed')
+    if (lease.leaseState === 'closed')
+      return draft.note('message noted', lease.id, 'an update of a lease that is closed')
     for (const report of body.units) members.reported(lease, report, draft)
     let current = draft.get('lease', lease.id)!
     if (body.state === 'closed') return ended(current, body.reason, draft)
     if (body.extensionRefused !== null && current.leaseState === 'extending') {
-      draft.note('extension refused', lease.id, `by the site: ${body.extensionRefused}; the lease goes on to its end`)
+      draft.note(
+        'extension refused',
+        lease.id,
+        `by the site: ${body.extensionRefused}; the lease goes on to its end`,
+      )
       const extendRefused = { at: draft.now, reason: body.extensionRefused }
       current = { ...stepLease(current, 'refused'), next: undefined, victims: [], extendRefused }
     } else if (current.next !== undefined && body.ticketId === current.next.id) {
@@ -293,17 +406,25 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     }
     if (body.state === 'active' && current.leaseState === 'redeeming') {
       current = stepLease(current, 'active')
-      draft.note('active', lease.id, `${body.units.filter((unit) => unit.report === 'active').length} units are ready`)
+      draft.note(
+        'active',
+        lease.id,
+        `${body.units.filter((unit) => unit.report === 'active').length} units are ready`,
+      )
     }
     put(current, draft)
-    if (body.state === 'closing') leaveAll(current, undefined, `the site ends the lease: ${body.reason}`, draft)
+    if (body.state === 'closing')
+      leaveAll(current, undefined, `the site ends the lease: ${body.reason}`, draft)
   }
 
   /** The site's final word. */
   function ended(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     members.allGone(lease, reason, draft)
     const current = draft.get('lease', lease.id)!
-    if (lease.leaseState === 'redeeming' && unitsOf(current, draft).every((unit) => unit.joinedAt === undefined))
+    if (
+      lease.leaseState === 'redeeming' &&
+      unitsOf(current, draft).every((unit) => unit.joinedAt === undefined)
+    )
       remember(lease, 'site', reason, draft)
     const closed: LeaseRow = { ...stepLease(current, 'ended'), closeReason: lease.closeReason || reason }
     draft.note('lease closed', lease.id, closed.closeReason)
@@ -319,8 +440,12 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     if (kind === 'ticket' && lease.ticketState === 'asked') return askFailed(lease, reason, draft)
     if (kind === 'extend-ticket') return extensionRefused(lease, reason, draft)
     if (kind === 'extend-lease' && lease.leaseState === 'extending')
-      return put({ ...stepLease(lease, 'refused'), victims: [], extendRefused: { at: draft.now, reason } }, draft)
-    if ((kind === 'redeem' || kind === 'close') && refusedBySite) return ended(lease, `the site does not take it: ${reason}`, draft)
+      return put(
+        { ...stepLease(lease, 'refused'), victims: [], extendRefused: { at: draft.now, reason } },
+        draft,
+      )
+    if ((kind === 'redeem' || kind === 'close') && refusedBySite)
+      return ended(lease, `the site does not take it: ${reason}`, draft)
     if (kind === 'relinquish') return ticketClosed(lease, `the broker does not take it: ${reason}`, draft)
   }
 
@@ -343,31 +468,49 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     if (lease.leaseState === 'closed' || lease.leaseState === 'none') return put(lease, draft)
     let current = lease
     if (current.boundary !== undefined && draft.now >= leaveAtFor(current, current.boundary, draft)) {
-      for (const id of current.victims) letGo(draft.get('unit', id), current, current.boundary, 'the lease is extended without it', draft)
+      for (const id of current.victims)
+        letGo(draft.get('unit', id), current, current.boundary, 'the lease is extended without it', draft)
       current = { ...draft.get('lease', lease.id)!, boundary: undefined, victims: [] }
     }
     const { recall } = current
     if (recall !== undefined && draft.now >= leaveAtFor(current, recall.by, draft)) {
       const live = unitsOf(current, draft).filter((unit) => !isOut(unit))
       const order = ['awaited', 'joining', 'leaving', 'draining', 'joined']
-      for (const unit of live.sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state)).slice(0, recall.units))
+      for (const unit of live
+        .sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state))
+        .slice(0, recall.units))
         letGo(unit, current, recall.by, 'the site recalls it', draft)
       current = { ...draft.get('lease', lease.id)!, recall: undefined }
     }
     put(current, draft)
     if (draft.now >= leaveAt(current, draft)!) {
-      const why = current.leaseState === 'extending' ? 'no extension was confirmed in time' : 'the term ends and was not extended'
+      const why =
+        current.leaseState === 'extending'
+          ? 'no extension was confirmed in time'
+          : 'the term ends and was not extended'
       leaveAll(draft.get('lease', lease.id)!, undefined, why, draft)
     }
   }
 
   /** Work is let end until just before the site's grace is over; then it goes back into the queue. */
-  function letGo(unit: UnitRow | undefined, lease: LeaseRow, end: Instant, reason: string, draft: ServiceManagerDraft): void {
-    if (unit !== undefined) members.leave(unit, end + lease.graceMs - config.leaveBudgetMs, true, reason, draft)
+  function letGo(
+    unit: UnitRow | undefined,
+    lease: LeaseRow,
+    end: Instant,
+    reason: string,
+    draft: ServiceManagerDraft,
+  ): void {
+    if (unit !== undefined)
+      members.leave(unit, end + lease.graceMs - config.leaveBudgetMs, true, reason, draft)
   }
 
   /** Everything leaves the middleware; then the lease is closed at the site; then the ticket goes back. */
-  function leaveAll(lease: LeaseRow, requeueFrom: Instant | undefined, reason: string, draft: ServiceManagerDraft): void {
+  function leaveAll(
+    lease: LeaseRow,
+    requeueFrom: Instant | undefined,
+    reason: string,
+    draft: ServiceManagerDraft,
+  ): void {
     const leaseState = nextState(leaseMachine, lease.leaseState, 'leave')
     if (leaseState === undefined) throw new Error(`a lease that is ${lease.leaseState} cannot leave`)
     const first = lease.leaseState !== leaseState
@@ -388,9 +531,19 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     if (lease.leaseState === 'leaving') return closeIfLeft(lease, draft)
     const { recall } = lease
     const out = unitsOf(lease, draft).filter(isOut)
-    if (recall !== undefined && recall.units > 0) put({ ...lease, recall: recall.units > 1 ? { ...recall, units: recall.units - 1 } : undefined }, draft)
-    const last = out.reduce<UnitRow | undefined>((a, b) => (a === undefined || b.since > a.since ? b : a), undefined)
-    if (last !== undefined) tellVacated(lease, out.map((unit) => unit.id), last.reason, draft)
+    if (recall !== undefined && recall.units > 0)
+      put({ ...lease, recall: recall.units > 1 ? { ...recall, units: recall.units - 1 } : undefined }, draft)
+    const last = out.reduce<UnitRow | undefined>(
+      (a, b) => (a === undefined || b.since > a.since ? b : a),
+      undefined,
+    )
+    if (last !== undefined)
+      tellVacated(
+        lease,
+        out.map((unit) => unit.id),
+        last.reason,
+        draft,
+      )
   }
 
   function closeIfLeft(lease: LeaseRow, draft: ServiceManagerDraft): void {
@@ -406,7 +559,14 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     if (lease.ticketState === 'closed') return finish(lease, draft)
     if (lease.ticketState === 'returning') return put(lease, draft)
     put({ ...stepTicket(lease, 'give up'), closeReason: lease.closeReason || reason }, draft)
-    tell(draft, config.broker, 'relinquish', lease.id, { reason: reason.slice(0, 500) }, draft.now + config.answerMs)
+    tell(
+      draft,
+      config.broker,
+      'relinquish',
+      lease.id,
+      { reason: reason.slice(0, 500) },
+      draft.now + config.answerMs,
+    )
   }
 
   function askFailed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
@@ -419,7 +579,11 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   function overdue(lease: LeaseRow, draft: ServiceManagerDraft): void {
     const last = lease.term!.end + lease.graceMs + config.quarantineMs
     if (draft.now < last) return put(lease, draft)
-    draft.note('final word missing', lease.id, `the site has not said that the lease is closed, long after its end; it is held to be`)
+    draft.note(
+      'final word missing',
+      lease.id,
+      `the site has not said that the lease is closed, long after its end; it is held to be`,
+    )
     ended(lease, 'the term and its grace are long over', draft)
   }
 
@@ -431,7 +595,8 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
 
   function forget(lease: LeaseRow, draft: ServiceManagerDraft): void {
     const units = unitsOf(lease, draft)
-    if (units.some((unit) => !isDone(unit))) return draft.put('lease', { ...lease, due: draft.now + RETIRE_MS })
+    if (units.some((unit) => !isDone(unit)))
+      return draft.put('lease', { ...lease, due: draft.now + RETIRE_MS })
     for (const unit of units) draft.remove('unit', unit.id)
     draft.remove('lease', lease.id)
   }
@@ -463,13 +628,23 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     const guest = draft.get('guest', lease.guest)
     if (guest === undefined) return
     const image = lease.properties.image ?? ''
-    const refusal: Refusal = { at: draft.now, leaseId: lease.id, type: lease.type, by, image, reason }
+    const unitsMin = Number(lease.properties['units.min'])
+    const refusal: Refusal = {
+      at: draft.now,
+      leaseId: lease.id,
+      type: lease.type,
+      by,
+      image,
+      unitsMin,
+      reason,
+    }
     draft.put('guest', { ...guest, refusals: [refusal, ...guest.refusals].slice(0, REFUSALS_MAX) })
   }
 
   function requeued(input: Input & { kind: 'effect' }, draft: ServiceManagerDraft): void {
     const { outcome } = input
-    const reason = outcome.kind === 'failed' ? outcome.reason : `requeued, but for ${JSON.stringify(outcome.value)}`
+    const reason =
+      outcome.kind === 'failed' ? outcome.reason : `requeued, but for ${JSON.stringify(outcome.value)}`
     draft.note(outcome.kind === 'failed' ? 'requeue failed' : 'requeued', input.key, reason)
   }
 
@@ -481,11 +656,14 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
 }
 
 const unitsOf = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] =>
-  (draft.get('lease', lease.id)?.units ?? lease.units).map((id) => draft.get('unit', id)).filter((unit) => unit !== undefined)
+  (draft.get('lease', lease.id)?.units ?? lease.units)
+    .map((id) => draft.get('unit', id))
+    .filter((unit) => unit !== undefined)
 
 function stepTicket(lease: LeaseRow, event: TicketEvent): LeaseRow {
   const ticketState = nextState(ticketMachine, lease.ticketState, event)
-  if (ticketState === undefined) throw new Error(`a ticket that is ${lease.ticketState} knows no event ${event}`)
+  if (ticketState === undefined)
+    throw new Error(`a ticket that is ${lease.ticketState} knows no event ${event}`)
   return { ...lease, ticketState }
 }
 

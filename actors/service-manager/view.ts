@@ -12,7 +12,9 @@ export function guestView<Observation>(
   leaveAt: (lease: LeaseRow) => Instant | undefined,
   now: Instant,
 ): GuestView<Observation> {
-  const open = leases.filter((lease) => !isFinished(lease)).sort((a, b) => a.requestedAt - b.requestedAt || (a.id < b.id ? -1 : 1))
+  const open = leases
+    .filter((lease) => !isFinished(lease))
+    .sort((a, b) => a.requestedAt - b.requestedAt || (a.id < b.id ? -1 : 1))
   return {
     observation,
     blind: blindReason === undefined ? undefined : { since: guest?.blindSince ?? now, reason: blindReason },
@@ -22,9 +24,14 @@ export function guestView<Observation>(
   }
 }
 
-export const isFinished = (lease: LeaseRow): boolean => lease.leaseState === 'closed' && lease.ticketState === 'closed'
+export const isFinished = (lease: LeaseRow): boolean =>
+  lease.leaseState === 'closed' && lease.ticketState === 'closed'
 
-function held(lease: LeaseRow, unitOf: (id: string) => UnitRow | undefined, leaveAt: Instant | undefined): HeldLease {
+function held(
+  lease: LeaseRow,
+  unitOf: (id: string) => UnitRow | undefined,
+  leaveAt: Instant | undefined,
+): HeldLease {
   const units = lease.units.map(unitOf).filter((unit) => unit !== undefined)
   return {
     id: lease.id,
@@ -48,7 +55,14 @@ function stateOf(lease: LeaseRow, units: readonly UnitRow[]): HeldLease['state']
   return units.some((unit) => unit.joinedAt !== undefined) ? 'active' : 'ticketed'
 }
 
-const heldUnit = ({ id, name, state, since, joinedAt, suspect }: UnitRow): HeldUnit => ({ id, name, state, since, joinedAt, suspect })
+const heldUnit = ({ id, name, state, since, joinedAt, suspect }: UnitRow): HeldUnit => ({
+  id,
+  name,
+  state,
+  since,
+  joinedAt,
+  suspect,
+})
 
 /** How long a controller may be blind before it is told nothing at all, not even the last picture. */
 export const BLIND_MS_MAX: Millis = 120_000

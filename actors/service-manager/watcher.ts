@@ -32,7 +32,12 @@ export class Watcher {
   #looking: Promise<void> | undefined
   #poked = false
 
-  constructor(config: WatcherConfig, batch: BatchSystem, tell: (look: Look) => Promise<{ againMs: Millis }>, clock: Clock) {
+  constructor(
+    config: WatcherConfig,
+    batch: BatchSystem,
+    tell: (look: Look) => Promise<{ againMs: Millis }>,
+    clock: Clock,
+  ) {
     this.#config = config
     this.#batch = batch
     this.#tell = tell
@@ -94,11 +99,13 @@ export class Watcher {
 
   async #observe(): Promise<Look> {
     const { guest, lookMs } = this.#config
-    const late = (): Error => new SubletError('exec-timeout', `${this.#batch.name} could not be looked at within ${lookMs} ms`)
+    const late = (): Error =>
+      new SubletError('exec-timeout', `${this.#batch.name} could not be looked at within ${lookMs} ms`)
     const limit = deadline(this.#clock, lookMs, late, this.#stop.signal)
     try {
       const picture = await this.#batch.observe(limit.signal)
-      if (picture.trust === 'doubtful') return this.#blind('the picture shows no jobs, and it is not proven that there are none')
+      if (picture.trust === 'doubtful')
+        return this.#blind('the picture shows no jobs, and it is not proven that there are none')
       this.#picture = picture
       this.#pictureAt = this.#clock.now()
       return { guest, observation: picture, failure: undefined }

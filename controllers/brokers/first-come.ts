@@ -1,6 +1,7 @@
+import type { Supply } from '../../actors/leases/calendar.ts'
 import type { Term } from '../../actors/leases/term.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
-import type { Allocation, BrokerPolicy, Supply, TicketRequest } from '../controller.ts'
+import type { Allocation, BrokerPolicy, TicketRequest } from '../controller.ts'
 import { hour, some } from '../sentence.ts'
 
 /**

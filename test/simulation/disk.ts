@@ -1,7 +1,7 @@
-import type { Store } from '../../adapters/store.ts'
 import type { Commit, LedgerEntry } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { StoredRow } from '../../actors/runtime/rows.ts'
+import type { Store } from '../../adapters/store.ts'
 import type { World } from './world.ts'
 
 /** What happens to one commit: nothing, or the power goes before or after it is on disk. */
@@ -15,7 +15,13 @@ export class Disk {
   #open = false
 
   /** The store of one life. `fate` decides on each commit; `crash` ends the life. */
-  store(world: World, alive: () => boolean, fate: () => CommitFate, crash: () => void, syncMs: () => number): Store {
+  store(
+    world: World,
+    alive: () => boolean,
+    fate: () => CommitFate,
+    crash: () => void,
+    syncMs: () => number,
+  ): Store {
     return {
       open: async () => {
         if (this.#open) throw new SubletError('store-locked', 'the simulated disk is in use')
@@ -35,7 +41,9 @@ export class Disk {
           })
         }),
       entries: async ({ afterSeq, limit, subject }) =>
-        this.ledger.filter((entry) => entry.seq > afterSeq && (subject === undefined || entry.subject === subject)).slice(0, limit),
+        this.ledger
+          .filter((entry) => entry.seq > afterSeq && (subject === undefined || entry.subject === subject))
+          .slice(0, limit),
       close: async () => this.release(),
     }
   }

@@ -1,22 +1,32 @@
 import type { LeaseRow as SiteLease, UnitRow as SiteUnit } from '../../actors/authority/rows.ts'
 import type { DelegationRow, TicketRow } from '../../actors/broker/rows.ts'
-import type { LeaseRow } from '../../actors/service-manager/rows.ts'
 import { verifyLedger } from '../../actors/ledger/verify.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
+import type { LeaseRow } from '../../actors/service-manager/rows.ts'
 import type { Disk } from './disk.ts'
-import type { Trial } from './trial.ts'
+import type { Site } from './machines.ts'
+import type { Middleware } from './middleware.ts'
+import type { World } from './world.ts'
+
+/** What is looked at: the disks of the three actors, and the world. */
+export interface Scene {
+  readonly disks: Readonly<Record<'service-manager' | 'broker' | 'authority', Disk>>
+  readonly site: Site
+  readonly middleware: Middleware
+  readonly world: World
+}
 
 /** What must hold at every instant, on what is on disk and on what is plugged in. Sentences; empty is good. */
-export function atEveryStep(trial: Trial): string[] {
-  return [...noUnitTwice(trial), ...withinInventory(trial), ...promisedWhileHeld(trial)]
+export function atEveryStep(scene: Scene): string[] {
+  return [...noUnitTwice(scene), ...withinInventory(scene), ...promisedWhileHeld(scene)]
 }
 
 /** What must hold when faults have stopped and time has passed. */
-export function afterQuiet(trial: Trial): string[] {
-  return [...jobsDone(trial), ...everythingEnded(trial), ...ledgersAgree(trial)]
+export function afterQuiet(scene: Scene): string[] {
+  return [...jobsDone(scene), ...everythingEnded(scene), ...ledgersAgree(scene)]
 }
 
-function noUnitTwice({ disks }: Trial): string[] {
+function noUnitTwice({ disks }: Scene): string[] {
   const faults: string[] = []
   const slots = new Map<number, string>()
   const leases = new Map<string, string>()
@@ -35,24 +45,28 @@ function noUnitTwice({ disks }: Trial): string[] {
   return faults
 }
 
-function withinInventory({ disks }: Trial): string[] {
+function withinInventory({ disks }: Scene): string[] {
   const faults: string[] = []
   const tickets = rows<TicketRow>(disks.broker, 'ticket').flatMap((row) => row.tickets)
   for (const { site, type, units } of rows<DelegationRow>(disks.broker, 'delegation')) {
     const mine = tickets.filter((ticket) => ticket.site === site && ticket.type === type)
     for (const { term } of mine) {
-      const sum = mine.filter((other) => other.term.start <= term.start && term.start < other.term.end).reduce((total, other) => total + other.units, 0)
+      const sum = mine
+        .filter((other) => other.term.start <= term.start && term.start < other.term.end)
+        .reduce((total, other) => total + other.units, 0)
       // An offer may shrink under promises (a unit that cannot be torn down), never the other way round.
       const newest = mine.filter((other) => other.term.start <= term.start && term.start < other.term.end)
       if (sum > Math.max(units, largestOffer(disks.broker, `${site}/${type}`)))
-        faults.push(`${sum} of ${type} are promised at ${term.start}, ${units} are lent: ${newest.map((other) => other.leaseId).join(' ')}`)
+        faults.push(
+          `${sum} of ${type} are promised at ${term.start}, ${units} are lent: ${newest.map((other) => other.leaseId).join(' ')}`,
+        )
     }
   }
   return faults
 }
 
 /** The broker never takes for free what the site still holds within its term. */
-function promisedWhileHeld({ disks, world }: Trial): string[] {
+function promisedWhileHeld({ disks, world }: Scene): string[] {
   const tickets = new Map(rows<TicketRow>(disks.broker, 'ticket').map((row) => [row.id, row]))
   const faults: string[] = []
   for (const lease of rows<SiteLease>(disks.authority, 'lease')) {
@@ -75,33 +89,41 @@ function largestOffer(disk: Disk, id: string): number {
   return most
 }
 
-function jobsDone({ middleware }: Trial): string[] {
+function jobsDone({ middleware }: Scene): string[] {
   const faults: string[] = []
   for (const task of middleware.tasks) {
-    if (task.completions === 0) faults.push(`job ${task.id} (${task.nodes} nodes, ${task.runMs} ms) is lost: ${task.state}, attempt ${task.attempt}`)
+    if (task.completions === 0)
+      faults.push(
+        `job ${task.id} (${task.nodes} nodes, ${task.runMs} ms) is lost: ${task.state}, attempt ${task.attempt}`,
+      )
     if (task.completions > 1) faults.push(`job ${task.id} ran ${task.completions} times to its end`)
   }
   return faults
 }
 
-function everythingEnded({ disks, site, middleware }: Trial): string[] {
+function everythingEnded({ disks, site, middleware }: Scene): string[] {
   const faults: string[] = []
   for (const lease of rows<LeaseRow>(disks['service-manager'], 'lease'))
     if (lease.leaseState !== 'closed' || lease.ticketState !== 'closed')
-      faults.push(`the service manager holds ${lease.id}: ticket ${lease.ticketState}, lease ${lease.leaseState}`)
+      faults.push(
+        `the service manager holds ${lease.id}: ticket ${lease.ticketState}, lease ${lease.leaseState}`,
+      )
   for (const ticket of rows<TicketRow>(disks.broker, 'ticket'))
     if (ticket.state !== 'closed') faults.push(`the broker holds ${ticket.id}: ${ticket.state}`)
   for (const lease of rows<SiteLease>(disks.authority, 'lease'))
     if (lease.state !== 'closed') faults.push(`the site holds ${lease.id}: ${lease.state}`)
-  for (const machine of site.running()) faults.push(`the machine ${machine.spec.name} of ${machine.spec.leaseId} runs, and nobody remembers it`)
+  for (const machine of site.running())
+    faults.push(`the machine ${machine.spec.name} of ${machine.spec.leaseId} runs, and nobody remembers it`)
   for (const name of middleware.nodes.keys()) faults.push(`the node ${name} is still in the middleware`)
   return faults
 }
 
-function ledgersAgree({ disks }: Trial): string[] {
+function ledgersAgree({ disks }: Scene): string[] {
   return Object.entries(disks).flatMap(([role, { ledger }]) => {
     const last = ledger.at(-1)
-    return verifyLedger(ledger, { seq: last?.seq ?? 0, hash: last?.hash ?? '' }).map((fault) => `${role}: ${fault.sentence}`)
+    return verifyLedger(ledger, { seq: last?.seq ?? 0, hash: last?.hash ?? '' }).map(
+      (fault) => `${role}: ${fault.sentence}`,
+    )
   })
 }
 
@@ -112,8 +134,8 @@ function rows<R extends Row>(disk: Disk, table: string): R[] {
   const found: R[] = []
   for (const stored of disk.rows.values()) {
     if (stored.table !== table) continue
-    let row = parsed.get(stored)
-    if (row === undefined) parsed.set(stored, (row = JSON.parse(stored.json!) as Row))
+    const row = parsed.get(stored) ?? (JSON.parse(stored.json!) as Row)
+    parsed.set(stored, row)
     found.push(row as R)
   }
   return found

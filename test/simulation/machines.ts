@@ -1,7 +1,7 @@
-import type { FoundMachine, Handler, UnitSpec } from '../../adapters/handler.ts'
 import { type Clock, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Random } from '../../actors/runtime/random.ts'
+import type { FoundMachine, Handler, UnitSpec } from '../../adapters/handler.ts'
 import type { Faults } from './faults.ts'
 import type { World } from './world.ts'
 
@@ -58,7 +58,9 @@ export class Site {
       check: async () => [],
       setup: async (spec, signal) => {
         await wait(between(5, 50), signal)
-        const machine = this.machines.get(spec.unitId)?.running ? this.machines.get(spec.unitId)! : this.#plugIn(spec)
+        const machine = this.machines.get(spec.unitId)?.running
+          ? this.machines.get(spec.unitId)!
+          : this.#plugIn(spec)
         if (!machine.ready) {
           if (chance('setupHangs')) await wait(10 ** 9, signal)
           await wait(between(200, 3_000), signal)
@@ -74,7 +76,9 @@ export class Site {
         const machine = this.machines.get(spec.unitId)
         if (!machine?.running) throw new SubletError('machine-unreachable', `${spec.name} does not answer`)
         if (onlyIdle && machine.jobs.size > 0) return { kind: 'busy' }
-        return chance('probeFails') ? { kind: 'failed', command: 'true', reason: 'exit 1' } : { kind: 'passed' }
+        return chance('probeFails')
+          ? { kind: 'failed', command: 'true', reason: 'exit 1' }
+          : { kind: 'passed' }
       },
       modify: async (spec, signal) => {
         await wait(between(2, 20), signal)
@@ -89,7 +93,8 @@ export class Site {
         if (machine?.running && machine.jobs.size > 0) {
           if (!force) return { kind: 'busy', what: [...machine.jobs].join(' ') }
           const graceOver = this.#world.now >= machine.endsAt + spec.graceMs - 5_000
-          if (!graceOver) this.violations.push(`${spec.name} was ended while ${[...machine.jobs].join(' ')} ran there`)
+          if (!graceOver)
+            this.violations.push(`${spec.name} was ended while ${[...machine.jobs].join(' ')} ran there`)
           this.killedWithWork++
         }
         if (chance('teardownFails')) throw new SubletError('machine-teardown', `${spec.name} would not go`)
@@ -100,7 +105,12 @@ export class Site {
       list: async (signal) => {
         await wait(between(5, 50), signal)
         return [...this.machines.values()].map(
-          ({ spec, running }): FoundMachine => ({ unitId: spec.unitId, leaseId: spec.leaseId, name: spec.name, running }),
+          ({ spec, running }): FoundMachine => ({
+            unitId: spec.unitId,
+            leaseId: spec.leaseId,
+            name: spec.name,
+            running,
+          }),
         )
       },
     }
@@ -108,8 +118,16 @@ export class Site {
 
   #plugIn(spec: UnitSpec): Machine {
     const other = this.running().find((machine) => machine.spec.slot === spec.slot)
-    if (other !== undefined) this.violations.push(`slot ${spec.slot} runs ${other.spec.unitId} and ${spec.unitId}`)
-    const machine: Machine = { spec, running: true, ready: false, endsAt: spec.endsAt, jobs: new Set(), onEnd: () => undefined }
+    if (other !== undefined)
+      this.violations.push(`slot ${spec.slot} runs ${other.spec.unitId} and ${spec.unitId}`)
+    const machine: Machine = {
+      spec,
+      running: true,
+      ready: false,
+      endsAt: spec.endsAt,
+      jobs: new Set(),
+      onEnd: () => undefined,
+    }
     this.machines.set(spec.unitId, machine)
     this.#deadMan(machine)
     return machine
@@ -120,7 +138,8 @@ export class Site {
     const inMs = Math.max(1, machine.endsAt - this.#world.now)
     this.#world.after(inMs, () => {
       if (!machine.running || this.#world.now < machine.endsAt) return
-      if (machine.jobs.size === 0 || this.#world.now >= machine.endsAt + machine.spec.graceMs) return this.kill(machine)
+      if (machine.jobs.size === 0 || this.#world.now >= machine.endsAt + machine.spec.graceMs)
+        return this.kill(machine)
       this.#world.after(1_000, () => this.#deadMan(machine))
     })
   }

@@ -1,8 +1,15 @@
-import type { BatchNode, BatchPicture, BatchSystem, ExpectedNode, Job, NodeMark } from '../../adapters/batch-system.ts'
-import type { JoinHandler } from '../../adapters/join.ts'
 import { type Clock, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Random } from '../../actors/runtime/random.ts'
+import type {
+  BatchNode,
+  BatchPicture,
+  BatchSystem,
+  ExpectedNode,
+  Job,
+  NodeMark,
+} from '../../adapters/batch-system.ts'
+import type { JoinHandler } from '../../adapters/join.ts'
 import type { Faults } from './faults.ts'
 import type { Machine, Site } from './machines.ts'
 import type { World } from './world.ts'
@@ -50,12 +57,23 @@ export class Middleware {
   submit(nodes: number, runMs: number): void {
     const id = String(this.tasks.length + 1)
     const { now: submittedAt } = this.#world
-    this.tasks.push({ id, nodes, runMs, submittedAt, state: 'pending', attempt: 0, completions: 0, startedAt: undefined, on: [] })
+    this.tasks.push({
+      id,
+      nodes,
+      runMs,
+      submittedAt,
+      state: 'pending',
+      attempt: 0,
+      completions: 0,
+      startedAt: undefined,
+      on: [],
+    })
     this.#settle()
   }
 
   batch(clock: Clock): BatchSystem {
-    const wait = (low: number, high: number, signal: AbortSignal): Promise<void> => sleep(clock, low + this.#random.int(high - low), signal)
+    const wait = (low: number, high: number, signal: AbortSignal): Promise<void> =>
+      sleep(clock, low + this.#random.int(high - low), signal)
     return {
       name: 'the simulated batch system',
       capabilities: { events: true, nodes: 'self', requeue: true, settleMs: 50 },
@@ -63,7 +81,8 @@ export class Middleware {
       observe: async (signal) => {
         const startedAt = clock.now()
         await wait(2, 60, signal)
-        if (this.#random.next() < this.#faults().lookFails) throw new SubletError('middleware-unreachable', 'no answer')
+        if (this.#random.next() < this.#faults().lookFails)
+          throw new SubletError('middleware-unreachable', 'no answer')
         const picture = this.#picture(startedAt, clock.now())
         await wait(2, 60, signal)
         return picture
@@ -71,7 +90,8 @@ export class Middleware {
       expect: async (node, signal) => {
         this.#expect(node)
         while (this.nodes.get(node.name)?.machine === undefined) await wait(20, 60, signal)
-        if (this.#random.next() < this.#faults().joinFails) throw new SubletError('middleware-refused', 'the registration failed')
+        if (this.#random.next() < this.#faults().joinFails)
+          throw new SubletError('middleware-refused', 'the registration failed')
       },
       drain: async (name, mark, reason, signal) => {
         await wait(2, 40, signal)
@@ -90,14 +110,16 @@ export class Middleware {
         const node = this.#ours(name, mark)
         if (node === undefined) return
         const jobs = this.#jobsOn(node)
-        if (jobs.length > 0 && !lost) throw new SubletError('node-busy', `${name} runs ${jobs.map((job) => job.id).join(' ')}`)
+        if (jobs.length > 0 && !lost)
+          throw new SubletError('node-busy', `${name} runs ${jobs.map((job) => job.id).join(' ')}`)
         for (const job of jobs) this.#requeue(job)
         this.nodes.delete(name)
         this.#settle()
       },
       requeue: async (jobIds, _reason, signal) => {
         await wait(2, 40, signal)
-        for (const job of this.tasks) if (jobIds.includes(job.id) && job.state === 'running') this.#requeue(job)
+        for (const job of this.tasks)
+          if (jobIds.includes(job.id) && job.state === 'running') this.#requeue(job)
         return []
       },
       watch: (onChange, signal) => {
@@ -122,7 +144,7 @@ export class Middleware {
         if (node?.mark.unitId === unit.unitId) this.#register(node, machine)
         else this.#world.after(50, () => this.#registerLater(unit.name, unit.unitId, machine))
       },
-      leave: async (unit, signal) => sleep(clock, 5, signal),
+      leave: async (_unit, signal) => sleep(clock, 5, signal),
       close: async () => undefined,
     }
   }
@@ -147,7 +169,8 @@ export class Middleware {
     }
     const kept = this.nodes.get(node.name)
     if (kept !== undefined) kept.expected = true
-    else this.nodes.set(node.name, { mark: node.mark, expected: true, drained: undefined, machine: undefined })
+    else
+      this.nodes.set(node.name, { mark: node.mark, expected: true, drained: undefined, machine: undefined })
   }
 
   #ours(name: string, mark: NodeMark): Record_ | undefined {
@@ -157,7 +180,9 @@ export class Middleware {
   }
 
   #jobsOn(node: Record_): Task[] {
-    return this.tasks.filter((task) => task.state === 'running' && node.machine !== undefined && task.on.includes(node.machine))
+    return this.tasks.filter(
+      (task) => task.state === 'running' && node.machine !== undefined && task.on.includes(node.machine),
+    )
   }
 
   #requeue(task: Task): void {
@@ -169,11 +194,16 @@ export class Middleware {
 
   /** Starts what can start; completions are events of their own. */
   #settle(): void {
-    const free = [...this.nodes.values()].filter((node) => this.#accepting(node) && this.#jobsOn(node).length === 0)
+    const free = [...this.nodes.values()].filter(
+      (node) => this.#accepting(node) && this.#jobsOn(node).length === 0,
+    )
     for (const task of this.tasks) {
       if (task.state !== 'pending') continue
       if (task.nodes > free.length) break
-      this.#start(task, free.splice(0, task.nodes).map((node) => node.machine!))
+      this.#start(
+        task,
+        free.splice(0, task.nodes).map((node) => node.machine!),
+      )
     }
     this.#tell()
   }
@@ -205,7 +235,14 @@ export class Middleware {
   }
 
   #picture(startedAt: number, at: number): BatchPicture {
-    return { startedAt, at, jobs: this.tasks.map(jobOf), nodes: this.#pictured(), warnings: [], trust: 'confirmed' }
+    return {
+      startedAt,
+      at,
+      jobs: this.tasks.map(jobOf),
+      nodes: this.#pictured(),
+      warnings: [],
+      trust: 'confirmed',
+    }
   }
 
   #pictured(): BatchNode[] {

@@ -1,5 +1,6 @@
 import { authority } from '../../actors/authority/authority.ts'
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
+import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import { broker } from '../../actors/broker/broker.ts'
 import type { BrokerTables } from '../../actors/broker/rows.ts'
 import { Actor, type Log } from '../../actors/runtime/actor.ts'
@@ -8,17 +9,16 @@ import type { Perform } from '../../actors/runtime/effects.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
-import { Membership, type MemberEffectArgs } from '../../actors/service-manager/membership.ts'
+import type { Guest } from '../../actors/service-manager/config.ts'
+import { type MemberEffectArgs, Membership } from '../../actors/service-manager/membership.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
 import { serviceManager } from '../../actors/service-manager/service-manager.ts'
 import { Watcher } from '../../actors/service-manager/watcher.ts'
-import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import type { Handler } from '../../adapters/handler.ts'
 import { bestFit } from '../../controllers/authorities/best-fit.ts'
 import { firstCome } from '../../controllers/brokers/first-come.ts'
 import { grocConfig } from '../../controllers/guests/groc/config.ts'
 import { groc } from '../../controllers/guests/groc/groc.ts'
-import type { Guest } from '../../actors/service-manager/config.ts'
 import { type CommitFate, Disk } from './disk.ts'
 import { CALM, type Faults, faultsOf } from './faults.ts'
 import { cheapIdentity, cheapTrust } from './identities.ts'
@@ -54,7 +54,10 @@ export interface TrialResult {
 }
 
 /** Jobs arrive and faults happen; then faults stop and everything has to end. Both shorter when it is calm. */
-const PHASES_MS = { stormy: { storm: 10 * 60_000, quiet: 20 * 60_000 }, calm: { storm: 3 * 60_000, quiet: 7 * 60_000 } }
+const PHASES_MS = {
+  stormy: { storm: 10 * 60_000, quiet: 20 * 60_000 },
+  calm: { storm: 3 * 60_000, quiet: 7 * 60_000 },
+}
 const UNITS = 6
 const SETUP_MS = 15_000
 const TERM_MS = 90_000
@@ -73,7 +76,11 @@ export class Trial {
   readonly site: Site
   readonly middleware: Middleware
   readonly weather: Weather
-  readonly disks: Record<Role, Disk> = { 'service-manager': new Disk(), broker: new Disk(), authority: new Disk() }
+  readonly disks: Record<Role, Disk> = {
+    'service-manager': new Disk(),
+    broker: new Disk(),
+    authority: new Disk(),
+  }
   readonly stumbles: string[] = []
   readonly violations: string[] = []
   crashes = 0
@@ -111,10 +118,23 @@ export class Trial {
     }
     const commits = { ...CALM_COMMITS }
     for (const role of ROLES) commits[role] = this.disks[role].commits
-    const leases = new Set(this.disks.broker.ledger.filter((entry) => entry.kind === 'ticket granted').map((entry) => entry.subject))
+    const leases = new Set(
+      this.disks.broker.ledger
+        .filter((entry) => entry.kind === 'ticket granted')
+        .map((entry) => entry.subject),
+    )
     const { seed } = this.options
     const { violations, crashes, stumbles } = this
-    return { seed, violations: [...violations, ...stumbles], commits, crashes, events: this.world.events, leases: leases.size, trail: this.weather.trail.slice(-60), stumbles }
+    return {
+      seed,
+      violations: [...violations, ...stumbles],
+      commits,
+      crashes,
+      events: this.world.events,
+      leases: leases.size,
+      trail: this.weather.trail.slice(-60),
+      stumbles,
+    }
   }
 
   #phases(): { storm: Millis; quiet: Millis } {
@@ -149,32 +169,59 @@ export class Trial {
       if (role === 'authority') this.authority = undefined
       this.world.after(100 + random.int(20_000), () => this.#begin(role))
     }
-    const store = this.disks[role].store(this.world, () => life.alive, () => this.#fate(role, random), die, () => 1 + random.int(4))
+    const store = this.disks[role].store(
+      this.world,
+      () => life.alive,
+      () => this.#fate(role, random),
+      die,
+      () => 1 + random.int(4),
+    )
     const parts = { store, clock, random, life, die }
     if (role === 'broker') this.broker = this.#start(role, this.#brokerMind(), parts, unreachable)
-    if (role === 'authority') this.authority = this.#start(role, this.#authorityMind(), parts, performer(this.site.handler(clock)))
+    if (role === 'authority')
+      this.authority = this.#start(role, this.#authorityMind(), parts, performer(this.site.handler(clock)))
     if (role === 'service-manager') this.#beginServiceManager(parts)
   }
 
   #beginServiceManager(parts: LifeParts): void {
     const batch = this.middleware.batch(parts.clock)
     const membership = new Membership(batch, this.middleware.join(parts.clock), parts.clock)
-    const perform: Perform = (verb, _key, args, signal) => membership.perform(verb, args as MemberEffectArgs, signal)
-    const actor: Actor<ServiceManagerTables> = this.#start('service-manager', this.#serviceManagerMind(), parts, perform, () => watcher.poke())
+    const perform: Perform = (verb, _key, args, signal) =>
+      membership.perform(verb, args as MemberEffectArgs, signal)
+    const actor: Actor<ServiceManagerTables> = this.#start(
+      'service-manager',
+      this.#serviceManagerMind(),
+      parts,
+      perform,
+      () => watcher.poke(),
+    )
     const config = { guest: 'groc', pollMs: 5_000, lookMs: 2_000, quietMs: 20 }
-    const watcher: Watcher = new Watcher(config, batch, (look) => actor.command('look', look) as Promise<{ againMs: number }>, parts.clock)
+    const watcher: Watcher = new Watcher(
+      config,
+      batch,
+      (look) => actor.command('look', look) as Promise<{ againMs: number }>,
+      parts.clock,
+    )
     this.serviceManager = actor
     this.world.after(50, () => parts.life.alive && watcher.start())
   }
 
-  #start<T extends Tables>(role: Role, mind: Mind<T>, { store, clock, random, life, die }: LifeParts, perform: Perform, onCommitted?: () => void): Actor<T> {
+  #start<T extends Tables>(
+    role: Role,
+    mind: Mind<T>,
+    { store, clock, random, life, die }: LifeParts,
+    perform: Perform,
+    onCommitted?: () => void,
+  ): Actor<T> {
     const actor = new Actor<T>({
       mind,
       store,
       clock,
       identity: cheapIdentity(role),
       trust: cheapTrust(ROLES),
-      transport: { send: (envelope) => (life.alive ? this.weather.send(envelope) : new Promise(() => undefined)) },
+      transport: {
+        send: (envelope) => (life.alive ? this.weather.send(envelope) : new Promise(() => undefined)),
+      },
       perform,
       random,
       log: this.#log(role, life),
@@ -202,13 +249,19 @@ export class Trial {
     return {
       debug: silent,
       info: silent,
-      warn: (fields, message) => message.includes('failed') && life.alive && this.stumbles.push(`${role}: ${message}: ${JSON.stringify(fields)}`),
+      warn: (fields, message) =>
+        message.includes('failed') &&
+        life.alive &&
+        this.stumbles.push(`${role}: ${message}: ${JSON.stringify(fields)}`),
       error: (fields, message) => this.stumbles.push(`${role}: ${message}: ${errorText(fields)}`),
     }
   }
 
   #brokerMind(): Mind<BrokerTables> {
-    return broker({ policy: firstCome, batchMs: 50, quarantineMs: 5_000, answerMs: 3_600_000 }, cheapIdentity('broker'))
+    return broker(
+      { policy: firstCome, batchMs: 50, quarantineMs: 5_000, answerMs: 3_600_000 },
+      cheapIdentity('broker'),
+    )
   }
 
   #authorityMind(): Mind<AuthorityTables> {

@@ -33,7 +33,9 @@ export class Weather implements Transport {
   #deliver(text: string, resolve: (ack: Ack) => void): void {
     const envelope = JSON.parse(text) as Envelope
     const receiver = this.#receivers.get(envelope.to)
-    this.trail.push(`${this.#world.elapsed} ${envelope.from} → ${envelope.to} ${envelope.kind} ${envelope.subject} #${envelope.number}${receiver ? '' : ' (nobody there)'}`)
+    this.trail.push(
+      `${this.#world.elapsed} ${envelope.from} → ${envelope.to} ${envelope.kind} ${envelope.subject} #${envelope.number}${receiver ? '' : ' (nobody there)'}`,
+    )
     if (this.trail.length > 400) this.trail.splice(0, 200)
     if (receiver === undefined) return
     void receiver.receive(envelope).then((ack) => this.#carry(() => resolve(ack)))

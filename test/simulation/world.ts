@@ -34,7 +34,11 @@ export class World {
   }
 
   after(delayMs: Millis, callback: () => void): Cancel {
-    const event: Event = { at: this.#now + Math.max(0, Math.ceil(delayMs)), order: this.#order++, run: callback }
+    const event: Event = {
+      at: this.#now + Math.max(0, Math.ceil(delayMs)),
+      order: this.#order++,
+      run: callback,
+    }
     this.#push(event)
     return () => {
       event.run = undefined

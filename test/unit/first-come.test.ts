@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Offer, Promised } from '../../actors/leases/calendar.ts'
+import { supplyOf } from '../../actors/leases/calendar.ts'
 import type { Term } from '../../actors/leases/term.ts'
 import { firstCome } from '../../controllers/brokers/first-come.ts'
-import type { Offer, Promised } from '../../controllers/brokers/supply.ts'
-import { supplyOf } from '../../controllers/brokers/supply.ts'
 import type { Allocation, BrokerPolicy, TicketRequest } from '../../controllers/controller.ts'
 
 const NOW = Date.parse('2026-03-02T08:00:00Z')
