@@ -155,8 +155,10 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
       const leave = await channels.take(limit.signal)
       try {
         const client = await orAborted(connected(), limit.signal)
-        const channel = await openChannel(client, line, limit.signal)
-        const finished = await talk(channel, argv, { input, outputBytesMax, signal: limit.signal })
+        const talking = await openChannel(client, line, limit.signal, (channel) =>
+          talk(channel, argv, { input, outputBytesMax, signal: limit.signal }),
+        )
+        const finished = await talking.finished
         if (saysMissing(finished)) throw programMissing(argv, name)
         return finished
       } finally {
@@ -167,10 +169,19 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
     }
   }
 
-  async function openChannel(client: ssh2.Client, line: string, signal: AbortSignal): Promise<ClientChannel> {
+  interface Talking {
+    readonly finished: Promise<Finished>
+  }
+
+  async function openChannel(
+    client: ssh2.Client,
+    line: string,
+    signal: AbortSignal,
+    begin: (channel: ClientChannel) => Promise<Finished>,
+  ): Promise<Talking> {
     for (let tries = 1; ; tries++) {
       try {
-        return await openOnce(client, line, signal)
+        return await openOnce(client, line, signal, begin)
       } catch (error) {
         signal.throwIfAborted()
         const again = (error as { reason?: unknown }).reason === OPEN_REFUSED && tries < OPEN_TRIES_MAX
@@ -180,7 +191,13 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
     }
   }
 
-  const openOnce = (client: ssh2.Client, line: string, signal: AbortSignal): Promise<ClientChannel> =>
+  /** Listens within the callback: a short command's exit may already stand in the packet that opened it. */
+  const openOnce = (
+    client: ssh2.Client,
+    line: string,
+    signal: AbortSignal,
+    begin: (channel: ClientChannel) => Promise<Finished>,
+  ): Promise<Talking> =>
     new Promise((resolve, reject) => {
       const onAbort = (): void => reject(signal.reason)
       signal.addEventListener('abort', onAbort, { once: true })
@@ -189,7 +206,7 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
         if (error) return reject(error)
         // Nobody waits for it any more, but it has been started.
         if (signal.aborted) channel.resume().end()
-        else resolve(channel)
+        else resolve({ finished: begin(channel) })
       })
     })
 

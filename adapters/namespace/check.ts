@@ -5,17 +5,7 @@ import type { Executor } from '../executor.ts'
 import { readLayout } from './cgroups.ts'
 import type { NamespaceMachinesConfig } from './config.ts'
 
-const ON_THE_HOST = [
-  'bash',
-  'unshare',
-  'nsenter',
-  'setsid',
-  'ip',
-  'mount',
-  'pivot_root',
-  'ssh-keygen',
-  'ssh-keyscan',
-]
+const ON_THE_HOST = ['bash', 'unshare', 'nsenter', 'setsid', 'ip', 'mount', 'pivot_root', 'ssh-keygen']
 const IN_AN_IMAGE = [
   'bin/bash',
   'bin/umount',

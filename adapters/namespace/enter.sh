@@ -37,7 +37,7 @@ mount -t tmpfs -o mode=1777,nosuid,nodev sublet "$root/tmp"
 mount -t tmpfs -o mode=755,nosuid,nodev,size=1m sublet "$root/etc/ssh"
 if [ "$BASE" = / ]; then
   mount -t tmpfs -o mode=700,nosuid,nodev sublet "$root/root"
-  if [ -d "$root$DIR" ]; then mount -t tmpfs -o ro,size=4k sublet "$root$DIR"; fi
+  if [ -d "$root$DIR" ]; then mount -t tmpfs -o mode=755,size=64k sublet "$root$DIR"; fi
 fi
 
 bind() { # bind OPTIONS < paths

@@ -35,6 +35,9 @@ export const groupName = (prefix: string, dir: string): string => `${prefix}-${h
 export const interfaceName = (prefix: string, dir: string, mark: Mark): string =>
   `${prefix}${hash(`${dir}\n${mark}`, 15 - prefix.length)}`
 
+/** What a machine's sshd says after its version: it tells this attempt's machine from any other. */
+export const greetingOf = (nonce: string): string => `sublet-${hash(nonce, 16)}`
+
 const FIRST_SLOT = 100
 
 export interface MachineAddress {

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
-import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { type ErrorCode, inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { prefixed } from '../exec/prefixed.ts'
 import type { Executor, Finished } from '../executor.ts'
 import type { FoundMachine, Handler, ProbeOutcome, UnitFacts, UnitSpec } from '../handler.ts'
@@ -9,7 +9,7 @@ import { Cgroups, type Process, processOf, readLayout, unlessAbsent } from './cg
 import { missing } from './check.ts'
 import type { NamespaceMachinesConfig } from './config.ts'
 import { confirmed, giveOrder } from './dead-man.ts'
-import { addressOf, groupName, interfaceName, type Mark, markOf, readMark } from './names.ts'
+import { addressOf, greetingOf, groupName, interfaceName, type Mark, markOf, readMark } from './names.ts'
 import { bootId, environmentOf, livingInit, type MachineRecord, readRecord, writeRecord } from './record.ts'
 import { script, sow } from './seed.ts'
 
@@ -17,7 +17,7 @@ export interface NamespaceDeps {
   /** Runs as root on the host the machines are on: this one. */
   readonly exec: Executor
   readonly clock: Clock
-  /** A word that was never used before, for each attempt and each order. */
+  /** A word without spaces that was never used before, for each attempt and each order. */
   readonly nonce: () => string
   /** What is mounted where, as /proc/mounts tells it; for tests of hosts that have only v1 or v2. */
   readonly mounts?: () => Promise<string>
@@ -102,7 +102,7 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await writeRecord(folder, begun)
     await writeFile(join(folder, 'nonce'), begun.nonce)
-    await sow(folder, unit, image, config)
+    await sow(folder, unit, image, config, greetingOf(begun.nonce))
     await giveOrder(folder, { token: nonce(), endsAt: unit.endsAt, graceMs: unit.graceMs }, clock)
     signal.throwIfAborted()
     await groups.make(mark, { cpus: unit.vector.cpu, memoryMiB: unit.vector.memoryMiB })
@@ -126,7 +126,8 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
       READ_ONLY_BINDS: image.readOnlyBinds.join('\n'),
       BUSY: [...busy].join('\n'),
     })
-    const facts = await reach(folder, place.address, signal)
+    await reach(place.address, greetingOf(begun.nonce), signal)
+    const facts = await factsOf(folder, place.address)
     const startTicks = (await processOf(pid))?.startTicks
     if (startTicks === undefined)
       throw new SubletError('machine-setup', `${unit.unitId} ended as soon as it answered`)
@@ -134,23 +135,25 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     return facts
 
     async function boot(env: Record<string, string>): Promise<number> {
-      const finished = await run(['bash', script('boot')], signal, config.setupTimeout, env)
+      const finished = await run(['bash', script('boot')], signal, config.setupTimeout, env).catch(
+        late('machine-setup', `${unit.unitId} did not start within ${config.setupTimeout} ms`),
+      )
       if (finished.exitCode === 0) return Number(finished.stdout.trim())
       throw new SubletError('machine-setup', `${unit.unitId} did not start: ${await why(finished, folder)}`)
     }
   }
 
-  async function reach(folder: string, address: string, signal: AbortSignal): Promise<UnitFacts> {
-    const line = (await readFile(join(folder, 'host_key.pub'), 'utf8')).split(' ').slice(0, 2).join(' ')
-    const { port } = config.sshd
-    const finished = await run(
-      [...inSite, 'bash', script('reach'), address, String(port), line],
-      signal,
-      REACH_MS,
+  async function reach(address: string, greeting: string, signal: AbortSignal): Promise<void> {
+    const argv = [...inSite, 'bash', script('reach'), address, String(config.sshd.port), greeting]
+    const { exitCode, stderr } = await run(argv, signal, REACH_MS).catch(
+      late('machine-unreachable', `No sshd greets at ${address}`),
     )
-    if (finished.exitCode !== 0)
-      throw new SubletError('machine-unreachable', `sshd at ${address}: ${finished.stderr.trim()}`)
-    return { address, sshPort: String(port), sshUser: 'root', sshHostKey: line }
+    if (exitCode !== 0) throw new SubletError('machine-unreachable', `sshd: ${stderr.trim()}`)
+  }
+
+  async function factsOf(folder: string, address: string): Promise<UnitFacts> {
+    const [kind, key] = (await readFile(join(folder, 'host_key.pub'), 'utf8')).split(' ')
+    return { address, sshPort: String(config.sshd.port), sshUser: 'root', sshHostKey: `${kind} ${key}` }
   }
 
   async function why({ stderr, exitCode, signal }: Finished, folder: string): Promise<string> {
@@ -165,7 +168,7 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     const record = await readRecord(folderOf(mark))
     const running = await livingInit(record)
     if (running !== undefined && record?.made !== undefined) {
-      await reach(folderOf(mark), addressOf(config.subnet, unit.slot).address, signal)
+      await reach(addressOf(config.subnet, unit.slot).address, greetingOf(record.nonce), signal)
       return record.made.facts
     }
     await end(mark, signal)
@@ -209,7 +212,8 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
       signal,
       config.teardownTimeout,
     )
-    if (exitCode !== 0 && !stderr.includes('Cannot find device'))
+    // Which of the two it says depends on whether the kernel was quicker before or after ip looked it up.
+    if (exitCode !== 0 && !/Cannot find device|No such device/.test(stderr))
       throw new SubletError('machine-teardown', `The interface ${name} cannot be removed: ${stderr.trim()}`)
   }
 
@@ -344,14 +348,16 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     },
 
     watch(onEnded, signal) {
-      const alive = new Set<Mark>()
+      const told = new Set<Mark>()
       const look = async (): Promise<void> => {
-        const now = new Set<Mark>()
-        for (const mark of await marks())
-          if ((await livingInit(await readRecord(folderOf(mark)))) !== undefined) now.add(mark)
-        for (const mark of alive) if (!now.has(mark)) onEnded(readMark(mark)?.unitId ?? mark)
-        alive.clear()
-        for (const mark of now) alive.add(mark)
+        for (const mark of await marks()) {
+          const record = await readRecord(folderOf(mark))
+          // Half done is not ended: somebody is at it, or will be.
+          if (record?.made === undefined || told.has(mark)) continue
+          if ((await livingInit(record)) !== undefined) continue
+          told.add(mark)
+          onEnded(record.unitId)
+        }
       }
       const go = async (): Promise<void> => {
         while (!signal.aborted) {
@@ -380,6 +386,15 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     },
   }
 }
+
+/** What a script that took too long means for the machine. */
+const late =
+  (code: ErrorCode, sentence: string) =>
+  (cause: unknown): never => {
+    if (cause instanceof SubletError && cause.code === 'exec-timeout')
+      throw new SubletError(code, sentence, { cause })
+    throw cause
+  }
 
 const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? ''
 

@@ -23,6 +23,7 @@ export async function sow(
   unit: UnitSpec,
   image: Image,
   config: NamespaceMachinesConfig,
+  greeting: string,
 ): Promise<void> {
   for (const part of ['seed', 'ssh', 'run', 'fs'])
     await mkdir(join(folder, part), { recursive: true, mode: 0o755 })
@@ -31,7 +32,7 @@ export async function sow(
     join(folder, 'run', 'boot-commands.sh'),
     image.boot.map((argv) => `${quoteAll(argv)}\n`).join(''),
   )
-  await writeFile(join(folder, 'ssh', 'sshd_config'), sshdConfig(config.sshd.port))
+  await writeFile(join(folder, 'ssh', 'sshd_config'), sshdConfig(config.sshd.port, greeting))
   await writeFile(join(folder, 'ssh', 'authorized_keys'), await authorizedKeys(unit, config), { mode: 0o600 })
   const files: Record<string, string> = { ...image.files, '/etc/hostname': `${unit.name}\n` }
   files['/etc/hosts'] =
@@ -43,10 +44,11 @@ export async function sow(
   await unlockRoot(join(folder, 'seed'), base)
 }
 
-const sshdConfig = (port: number): string =>
+const sshdConfig = (port: number, greeting: string): string =>
   [
     `Port ${port}`,
     'HostKey /etc/ssh/host_key',
+    `VersionAddendum ${greeting}`,
     'PidFile /run/sublet-sshd.pid',
     'AuthorizedKeysFile /etc/ssh/authorized_keys .ssh/authorized_keys',
     'PermitRootLogin prohibit-password',

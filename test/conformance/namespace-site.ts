@@ -117,8 +117,9 @@ export async function namespaceSite(
     unit(over) {
       const slot = ++units
       return {
-        unitId: `unit-law${slot}`,
-        leaseId: `lease-law${slot}`,
+        // Other sites on this host have machines at the same time; the observer tells them apart by this.
+        unitId: `unit-${dir.slice(-6)}-${slot}`,
+        leaseId: `lease-${dir.slice(-6)}-${slot}`,
         name: `law${slot}`,
         slot,
         host: 'here',
@@ -159,9 +160,9 @@ export async function namespaceSite(
       const victim = spawn(process.execPath, [script, JSON.stringify({ config, unit })], {
         stdio: ['ignore', 'pipe', 'inherit'],
       })
-      await once(victim.stdout, 'data')
-      await sleep(systemClock, afterMs)
       const ended = once(victim, 'exit')
+      await Promise.race([once(victim.stdout, 'data'), ended])
+      await sleep(systemClock, afterMs)
       victim.kill('SIGKILL')
       await ended
     },
