@@ -18,7 +18,7 @@ import { watchPaths } from './watch.ts'
 
 /** Between two questions whether the machine has registered; each costs the controller under 1 ms. */
 const ASK_AGAIN_MS: Millis = 60
-/** How long a node that Slurm has just been told is dead may still count as busy. */
+/** How long Slurm may take to let go of a node that it was told is dead; then the caller asks again. */
 const LET_GO_MS: Millis = 5_000
 
 /**
@@ -30,7 +30,7 @@ const LET_GO_MS: Millis = 5_000
  *                          idle                              ◀── expect   (State=IDLE, not RESUME: see letIn)
  *                          idle+drain, reason “sublet: …”    ◀── drain
  *                          idle                              ◀── resume
- *                          none                              ◀── remove   (Slurm refuses while a job is there)
+ *                          idle+drain, then none             ◀── remove   (Slurm refuses while a job is there)
  *
  * Every change is preceded and followed by a look, because Slurm's update has no condition: between the
  * look and the change, some 10 ms, an admin's own drain could still be overwritten.
@@ -101,6 +101,13 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     await changed(['create', ...line], signal)
   }
 
+  /**
+   * Slurm 22.05.8 dies (SIGSEGV in sched/backfill, at its next cycle) when a node is deleted that it has
+   * planned for a wide job. A node that takes no jobs loses that flag with the next cycle (bf_interval)
+   * and does not get it again, so it is drained before and not deleted while it has the flag.
+   */
+  const isPlanned = (record: NodeRecord): boolean => record.states.includes('planned')
+
   /** A second source for an empty list: another format, and no cpu in use anywhere. */
   const isReallyEmpty = async (nodes: readonly NodeRecord[], signal: AbortSignal): Promise<boolean> => {
     if (nodes.some((node) => node.cpusInUse > 0 || isBusyState(node.states))) return false
@@ -126,10 +133,10 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
       (stop) => facts.recent(stop),
       (stop) => both(stop, reader.jobs, reader.nodes),
     )
-    const isPlanned = nodeRecords.records.some((node) => node.states.includes('planned'))
+    const isAnyPlanned = nodeRecords.records.some(isPlanned)
     const isWideWaiting = jobRecords.records.some((job) => job.state === 'PENDING' && job.nodes > 1)
     const plans =
-      isPlanned || isWideWaiting ? await reader.plans(signal) : new Map<string, readonly string[]>()
+      isAnyPlanned || isWideWaiting ? await reader.plans(signal) : new Map<string, readonly string[]>()
 
     const frame = frameOf(known, plans)
     const judged = judgeJobs(jobRecords.records, frame)
@@ -213,32 +220,39 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
   const busy = (name: string, what: string): SubletError =>
     new SubletError('node-busy', `Node ${name} is not removed: ${what}`)
 
-  const removeIdle = async (record: NodeRecord, signal: AbortSignal): Promise<void> => {
-    if (record.cpusInUse > 0 || isBusyState(record.states))
-      throw busy(record.name, `Slurm shows it as ${record.states.join('+')}`)
-    if (!(await deleted(record.name, signal))) throw busy(record.name, 'a job has just come')
+  const removeIdle = async (record: NodeRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+    const { name } = record
+    const holdsIt = (seen: NodeRecord): SubletError | undefined => {
+      if (seen.cpusInUse > 0 || isBusyState(seen.states))
+        return busy(name, `Slurm shows it as ${seen.states.join('+')}`)
+      return isPlanned(seen) ? busy(name, 'the scheduler has planned it for a waiting job') : undefined
+    }
+    const before = holdsIt(record)
+    if (before !== undefined) throw before
+    await drain(name, mark, 'leaves', signal)
+    const after = holdsIt(await present(name, mark, signal))
+    if (after !== undefined) throw after
+    if (!(await deleted(name, signal))) throw busy(name, 'a job has just come')
   }
 
   /** Down makes Slurm end or requeue every job of the node by itself, then the record can go. */
-  const removeLost = async (record: NodeRecord, signal: AbortSignal): Promise<void> => {
-    const bound = await requeue.boundTo(record.name, signal)
+  const removeLost = async ({ name }: NodeRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+    const bound = await requeue.boundTo(name, signal)
     const reason = drainReason(drainTag, 'the machine is lost')
-    await changed(['update', `NodeName=${record.name}`, 'State=DOWN', `Reason=${reason}`], signal)
-    const limit = deadline(
-      clock,
-      LET_GO_MS,
-      () => busy(record.name, 'it is down, yet Slurm says that jobs are there'),
-      signal,
-    )
+    await changed(['update', `NodeName=${name}`, 'State=DOWN', `Reason=${reason}`], signal)
+    const again = bound.filter((job) => job.requeueable).map((job) => job.id)
+    await requeue.letStart(again, signal)
+    const late = (): SubletError => busy(name, 'it is down, but Slurm has not yet let go of it')
+    const limit = deadline(clock, LET_GO_MS, late, signal)
     try {
-      while (!(await deleted(record.name, limit.signal))) await sleep(clock, ASK_AGAIN_MS, limit.signal)
+      for (;;) {
+        const record = await ours(name, mark, limit.signal)
+        if (record === undefined || (!isPlanned(record) && (await deleted(name, limit.signal)))) return
+        await sleep(clock, ASK_AGAIN_MS, limit.signal)
+      }
     } finally {
       limit.done()
     }
-    await requeue.letStart(
-      bound.filter((job) => job.requeueable).map((job) => job.id),
-      signal,
-    )
   }
 
   return {
@@ -257,7 +271,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     async remove(name, mark, { lost }, signal) {
       const record = await ours(name, mark, signal)
       if (record === undefined) return
-      await (lost ? removeLost(record, signal) : removeIdle(record, signal))
+      await (lost ? removeLost(record, mark, signal) : removeIdle(record, mark, signal))
       if ((await reader.node(name, signal)) !== undefined)
         throw new SubletError('middleware-refused', `Node ${name} is there again after it was deleted`)
     },

@@ -11,13 +11,15 @@ import type { JobRecord } from './records.ts'
  *
  *   running ──requeue──▶ completing ──(epilog)──▶ pending, not before now + 2 min ──letStart──▶ pending
  *
- * Slurm makes every requeued job wait two minutes (seen with 22.05.8); a begin time of now ends that.
+ * Slurm makes every requeued job wait two minutes (seen with 22.05.8). It must wait a little: a node on
+ * which the job was just killed takes a start within the same second for the killed one and ends the job
+ * for good (“Job credential revoked”). Some seconds are enough.
  */
 export interface Requeuer {
   all(jobIds: readonly string[], signal: AbortSignal): Promise<readonly { id: string; reason: string }[]>
-  /** Jobs that have a hold on the node. */
+  /** Jobs that run or complete on the node. */
   boundTo(node: string, signal: AbortSignal): Promise<readonly JobRecord[]>
-  /** Ends the wait of those that were requeued. */
+  /** Shortens the wait of those that were requeued. */
   letStart(jobIds: readonly string[], signal: AbortSignal): Promise<void>
 }
 
@@ -25,6 +27,9 @@ export interface Requeuer {
 const COME_BACK_MS: Millis = 5_000
 const ASK_AGAIN_MS: Millis = 60
 const AT_ONCE = 4
+const START_IN_SECONDS = 3
+/** A begin time further off than this is Slurm's own wait. */
+const OWN_WAIT_MS: Millis = 10_000
 
 /** What Slurm says of a job that meanwhile started, ended or waits for want of nodes; the time is set, or means nothing. */
 const NOTHING_TO_START =
@@ -42,9 +47,13 @@ export function requeuer(commands: Commands, reader: Reader, clock: Clock): Requ
       const jobs = (await reader.jobs(signal)).records.filter((job) => left.has(job.id))
       const waiting = jobs.filter((job) => job.state === 'PENDING')
       await inTurns(
-        waiting.filter((job) => job.eligibleAt > clock.now()).map((job) => job.id),
+        waiting.filter((job) => job.eligibleAt > clock.now() + OWN_WAIT_MS).map((job) => job.id),
         async (id) => {
-          const done = await commands.run('scontrol', ['update', `JobId=${id}`, 'StartTime=now'], signal)
+          const done = await commands.run(
+            'scontrol',
+            ['update', `JobId=${id}`, `StartTime=now+${START_IN_SECONDS}`],
+            signal,
+          )
           if (done.exitCode !== 0 && !NOTHING_TO_START.test(done.stderr))
             throw new SubletError(
               'middleware-refused',
