@@ -28,9 +28,18 @@ export function machinesOf(settings: MachinesSettings, { clock, random }: Parts)
   const ids: IdSource = idSource(random.child('nonces'))
   const nonce = (): string => ids.next('nonce').slice('nonce-'.length)
   const { kind, ...config } = settings
-  if (kind === 'process') return processMachines(config as Omit<typeof settings & { kind: 'process' }, 'kind'>, { clock, random: () => chance.next(), nonce })
+  if (kind === 'process')
+    return processMachines(config as Omit<typeof settings & { kind: 'process' }, 'kind'>, {
+      clock,
+      random: () => chance.next(),
+      nonce,
+    })
   const exec = localExecutor({ clock })
-  return namespaceMachines(config as Omit<typeof settings & { kind: 'namespace' }, 'kind'>, { clock, exec, nonce })
+  return namespaceMachines(config as Omit<typeof settings & { kind: 'namespace' }, 'kind'>, {
+    clock,
+    exec,
+    nonce,
+  })
 }
 
 export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): BatchSystem {
@@ -58,7 +67,10 @@ export function joinOf(settings: JoinSettings, { clock }: Parts): JoinHandler {
         hostKey: facts.sshHostKey ?? '',
         ...{ privateKeyFile, ready, keepalive, channelsMax },
       },
-      { clock, ...(door === undefined ? {} : { connect: (host, port, signal) => door.connect(host, port, signal) }) },
+      {
+        clock,
+        ...(door === undefined ? {} : { connect: (host, port, signal) => door.connect(host, port, signal) }),
+      },
     )
   const handler = slurmJoin(config, connect)
   return {

@@ -9,12 +9,12 @@ import { Actor, type Log } from '../actors/runtime/actor.ts'
 import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/clock.ts'
 import type { Perform } from '../actors/runtime/effects.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
-import type { Random } from '../actors/runtime/random.ts'
 import type { Mind } from '../actors/runtime/mind.ts'
+import type { Random } from '../actors/runtime/random.ts'
 import type { Tables } from '../actors/runtime/rows.ts'
 import { InProcessNetwork } from '../actors/runtime/transport.ts'
 import type { Guest } from '../actors/service-manager/config.ts'
-import { Membership, type MemberEffectArgs } from '../actors/service-manager/membership.ts'
+import { type MemberEffectArgs, Membership } from '../actors/service-manager/membership.ts'
 import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
 import { serviceManager } from '../actors/service-manager/service-manager.ts'
 import { guestView, isFinished } from '../actors/service-manager/view.ts'
@@ -77,7 +77,11 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
   const { clock, random, log } = parts
   mkdirSync(settings.dir, { recursive: true, mode: 0o700 })
   const files = inDir(settings.dir)
-  const names = { serviceManager: settings.serviceManager.name, broker: settings.broker.name, authority: settings.site.name }
+  const names = {
+    serviceManager: settings.serviceManager.name,
+    broker: settings.broker.name,
+    authority: settings.site.name,
+  }
   const { identity, trust } = identities(files.keys, Object.values(names))
   const network = new InProcessNetwork()
   const listeners = new Set<() => void>()
@@ -90,7 +94,11 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
     for (const { watcher } of Object.values(guests)) watcher.poke()
   }
 
-  function actorOf<T extends Tables>(name: string, mind: Mind<T>, perform: Perform): { actor: Actor<T>; store: Store } {
+  function actorOf<T extends Tables>(
+    name: string,
+    mind: Mind<T>,
+    perform: Perform,
+  ): { actor: Actor<T>; store: Store } {
     const store = sqliteStore(files.database(name))
     const actor = new Actor<T>({
       ...{ mind, store, clock, trust, perform, log, transport: network },
@@ -111,11 +119,17 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
   const siteMind = authority(authorityConfig(settings), trust)
   const { actor: siteActor, store: siteStore } = actorOf(names.authority, siteMind, handlerVerbs(handler))
   const managerMind = serviceManager(
-    { ...managerTimes(settings), broker: names.broker, guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guestOf(guest)])) },
+    {
+      ...managerTimes(settings),
+      broker: names.broker,
+      guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guestOf(guest)])),
+    },
     trust,
   )
-  const { actor: manager, store: managerStore } = actorOf(names.serviceManager, managerMind, (verb, _key, args, signal) =>
-    memberVerbs(guests, verb, args, signal),
+  const { actor: manager, store: managerStore } = actorOf(
+    names.serviceManager,
+    managerMind,
+    (verb, _key, args, signal) => memberVerbs(guests, verb, args, signal),
   )
   for (const guest of settings.guests) guests[guest.name] = assembleGuest(guest, settings, parts, manager)
 
@@ -125,7 +139,9 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
     await siteActor.start()
     await manager.start()
     handler.watch?.((unitId) => {
-      siteActor.command('machine ended', { unitId }).catch((error: unknown) => log.warn({ reason: inOneLine(error) }, 'a hint was not taken'))
+      siteActor
+        .command('machine ended', { unitId })
+        .catch((error: unknown) => log.warn({ reason: inOneLine(error) }, 'a hint was not taken'))
     }, stopping.signal)
     for (const { watcher } of Object.values(guests)) watcher.start()
   }
@@ -142,12 +158,14 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
 
   async function releaseAll(reason: string, withinMs: Millis = RELEASE_MS): Promise<void> {
     await Promise.all(Object.values(guests).map(({ watcher }) => watcher.stop()))
-    const late = (): Error => new SubletError('deadline-missed', `not all leases were closed within ${withinMs} ms`)
+    const late = (): Error =>
+      new SubletError('deadline-missed', `not all leases were closed within ${withinMs} ms`)
     const limit = deadline(clock, withinMs, late)
     try {
       await manager.command('release all', { reason })
       const open = (): boolean =>
-        manager.rows('lease').some((lease) => !isFinished(lease)) || siteActor.rows('lease').some((lease) => lease.state !== 'closed')
+        manager.rows('lease').some((lease) => !isFinished(lease)) ||
+        siteActor.rows('lease').some((lease) => lease.state !== 'closed')
       while (open()) await sleep(clock, RELEASE_LOOK_MS, limit.signal)
     } finally {
       limit.done()
@@ -175,13 +193,28 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
   }
 }
 
-function assembleGuest(guest: GuestSettings, settings: Settings, parts: SiteParts, manager: Actor<ServiceManagerTables>): AssembledGuest {
+function assembleGuest(
+  guest: GuestSettings,
+  settings: Settings,
+  parts: SiteParts,
+  manager: Actor<ServiceManagerTables>,
+): AssembledGuest {
   const { clock } = parts
   const batch = batchOf(guest.batch, parts)
   const join = joinOf(guest.join, parts)
   const { poll, lookTimeout } = settings.serviceManager
-  const config = { guest: guest.name, pollMs: poll, lookMs: lookTimeout, quietMs: batch.capabilities.events ? 10 : 25 }
-  const watcher = new Watcher(config, batch, (look) => manager.command('look', look) as Promise<{ againMs: Millis }>, clock)
+  const config = {
+    guest: guest.name,
+    pollMs: poll,
+    lookMs: lookTimeout,
+    quietMs: batch.capabilities.events ? 10 : 25,
+  }
+  const watcher = new Watcher(
+    config,
+    batch,
+    (look) => manager.command('look', look) as Promise<{ againMs: Millis }>,
+    clock,
+  )
   return {
     batch,
     join,
@@ -192,7 +225,15 @@ function assembleGuest(guest: GuestSettings, settings: Settings, parts: SitePart
       const leases = manager.rows('lease').filter((lease) => lease.guest === guest.name)
       const units = new Map(manager.rows('unit').map((unit) => [unit.id, unit]))
       const row = manager.rows('guest').find((candidate) => candidate.id === guest.name)
-      const view = guestView(leases, (id) => units.get(id), row, watcher.picture, undefined, (lease) => lease.term?.end, clock.now())
+      const view = guestView(
+        leases,
+        (id) => units.get(id),
+        row,
+        watcher.picture,
+        undefined,
+        (lease) => lease.term?.end,
+        clock.now(),
+      )
       const { kind: _, ...controllerConfig } = guest.controller
       return groc.explainJob(jobId, view, controllerConfig, clock.now())
     },
@@ -200,15 +241,29 @@ function assembleGuest(guest: GuestSettings, settings: Settings, parts: SitePart
 }
 
 /** Nothing is started unless everything that is needed is there and nobody else drives the pool. */
-async function refuseToStart(handler: Handler, guests: Readonly<Record<string, AssembledGuest>>, settings: Settings, parts: SiteParts): Promise<void> {
-  const late = (): Error => new SubletError('middleware-unreachable', 'the checks before the start took too long')
+async function refuseToStart(
+  handler: Handler,
+  guests: Readonly<Record<string, AssembledGuest>>,
+  settings: Settings,
+  parts: SiteParts,
+): Promise<void> {
+  const late = (): Error =>
+    new SubletError('middleware-unreachable', 'the checks before the start took too long')
   const limit = deadline(parts.clock, CHECK_MS, late)
   try {
     const missing = await handler.check(limit.signal)
-    if (missing.length > 0) throw new SubletError('config-invalid', `machines of kind ${handler.kind} cannot be made here: ${missing.join(' ')}`)
+    if (missing.length > 0)
+      throw new SubletError(
+        'config-invalid',
+        `machines of kind ${handler.kind} cannot be made here: ${missing.join(' ')}`,
+      )
     for (const [name, { batch }] of Object.entries(guests)) {
       const wrong = await batch.check(limit.signal)
-      if (wrong.length > 0) throw new SubletError('middleware-unreachable', `the batch system of ${name} will not do: ${wrong.join(' ')}`)
+      if (wrong.length > 0)
+        throw new SubletError(
+          'middleware-unreachable',
+          `the batch system of ${name} will not do: ${wrong.join(' ')}`,
+        )
       await batch.claim(`${settings.name} (${settings.dir})`, limit.signal)
     }
   } catch (error) {
@@ -241,10 +296,16 @@ function handlerVerbs(handler: Handler): Perform {
   }
 }
 
-function memberVerbs(guests: Readonly<Record<string, AssembledGuest>>, verb: string, args: unknown, signal: AbortSignal): Promise<unknown> {
+function memberVerbs(
+  guests: Readonly<Record<string, AssembledGuest>>,
+  verb: string,
+  args: unknown,
+  signal: AbortSignal,
+): Promise<unknown> {
   const { guest: name } = args as MemberEffectArgs
   const guest = guests[name]
-  if (guest === undefined) return Promise.reject(new SubletError('unknown-id', `the guest ${name} is not configured any more`))
+  if (guest === undefined)
+    return Promise.reject(new SubletError('unknown-id', `the guest ${name} is not configured any more`))
   if (verb !== 'requeue') return guest.membership.perform(verb, args as MemberEffectArgs, signal)
   const { jobIds, reason } = args as { jobIds: readonly string[]; reason: string }
   return guest.batch.requeue(jobIds, reason, signal)

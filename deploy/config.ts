@@ -272,8 +272,6 @@ export const inDir = (dir: string) => ({
   auth: join(dir, 'auth'),
   log: join(dir, 'sublet.log'),
   keys: join(dir, 'keys'),
-  pid: join(dir, 'sublet.pid'),
-  settings: join(dir, 'settings.json'),
   charts: join(dir, 'charts'),
   database: (actor: string) => join(dir, `${actor}.db`),
 })

@@ -1,9 +1,18 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ed25519Identity, ed25519Trust, generateKeys, type Identity, type Trust } from '../actors/runtime/identity.ts'
+import {
+  ed25519Identity,
+  ed25519Trust,
+  generateKeys,
+  type Identity,
+  type Trust,
+} from '../actors/runtime/identity.ts'
 
 /** The keys of actors that share a work folder: made on first use, private ones readable by the owner only. */
-export function identities(dir: string, names: readonly string[]): { identity: (name: string) => Identity; trust: Trust } {
+export function identities(
+  dir: string,
+  names: readonly string[],
+): { identity: (name: string) => Identity; trust: Trust } {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const made = new Map(names.map((name) => [name, keysOf(dir, name)]))
   const publicKeys = Object.fromEntries([...made].map(([name, { publicKey }]) => [name, publicKey]))

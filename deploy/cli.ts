@@ -1,0 +1,182 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { systemClock } from '../actors/runtime/clock.ts'
+import { EXIT, outliveClosedPipes, perform, print, printJson, tell, whenNobodyReads } from './terminal.ts'
+import { type Whose, workFolder } from './work-folder.ts'
+
+/**
+ * The `sublet` command. What a command needs is loaded when it runs, so that `--help` is quick.
+ * docs/operate.md describes the commands and their exit codes.
+ */
+const clock = systemClock
+
+interface Common extends Whose {
+  readonly json?: true
+}
+
+const count = (text: string): number => {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('Expected a whole number of at least 1.')
+  return value
+}
+
+const program = new Command('sublet')
+  .description('Lends and leases cluster nodes between middleware that each think they own their machines.')
+  .showSuggestionAfterError()
+  .exitOverride()
+
+const command = (usage: string, description: string): Command =>
+  program.command(usage).description(description).option('--json', 'print JSON')
+
+/** A command for a Sublet that runs, or has run, in a work folder. */
+const commandFor = (usage: string, description: string): Command =>
+  command(usage, description)
+    .option('--dir <folder>', 'the work folder (default: the only one in ./.sublet)')
+    .option('--config <file>', 'the configuration that names the work folder')
+
+const client = async (whose: Whose) => {
+  const { controlClient } = await import('./control-client.ts')
+  const { inDir } = await import('./config.ts')
+  return controlClient(inDir(await workFolder(whose)).socket)
+}
+
+// ── running ────────────────────────────────────────────────────────────────────────────────────────
+
+command('start', 'run Sublet in the foreground until Ctrl-C; leases and jobs go on when it ends')
+  .requiredOption('--config <file>', 'the configuration')
+  .option('--foreground', 'the default, and the only way')
+  .action((options: Common & { config: string }) =>
+    perform(options.json === true, async () =>
+      (await import('./start.ts')).start(options.config, options.json === true, clock),
+    ),
+  )
+
+command('demo', 'run a site of its own with real jobs in two waves, and show what happens')
+  .option('--once', 'end when both waves are done and the pool is back to its minimum')
+  .option('--dir <folder>', 'work in this folder, which must be new or empty')
+  .option('--keep', 'leave the folder when the demo has ended')
+  .action((options: { json?: true; once?: true; dir?: string; keep?: true }) =>
+    perform(options.json === true, async () => (await import('./demo.ts')).demo(options, clock)),
+  )
+
+command('validate <file>', 'check a configuration: every mistake as file:line:column, with what was expected')
+  .option('--reach', 'also check that programs, rights and middleware are there')
+  .action((file: string, options: { json?: true; reach?: true }) =>
+    perform(options.json === true, async () =>
+      (await import('./validate.ts')).validate(file, options, clock),
+    ),
+  )
+
+commandFor('stop', 'end Sublet; leases and jobs go on, unless they are to be given back')
+  .option('--release', 'give all leases back first')
+  .action((options: Common & { release?: true }) =>
+    perform(options.json === true, async () => {
+      const { stop } = await import('./stop.ts')
+      return stop(await client(options), options.release === true, options.json === true, clock)
+    }),
+  )
+
+// ── looking ────────────────────────────────────────────────────────────────────────────────────────
+
+commandFor('status', 'guests, jobs, nodes and leases at a glance').action((options: Common) =>
+  perform(options.json === true, async () => {
+    const status = await (await client(options)).get('/status')
+    const { showStatus } = await import('./show.ts')
+    return output(options, status, showStatus as (value: unknown) => string)
+  }),
+)
+
+commandFor('leases', 'the leases that are held')
+  .option('--all', 'also those that are closed')
+  .action((options: Common & { all?: true }) =>
+    perform(options.json === true, async () => {
+      const { showLeases } = await import('./show.ts')
+      const leases = (await (await client(options)).get('/leases')) as Parameters<typeof showLeases>[0]
+      const shown = options.all ? leases : leases.filter(({ state }) => state !== 'closed')
+      return output(options, shown, () => showLeases(leases, options.all === true, clock.now()))
+    }),
+  )
+
+commandFor('nodes', 'the machines that are held, and where each stands')
+  .option('--all', 'also those that are gone')
+  .action((options: Common & { all?: true }) =>
+    perform(options.json === true, async () => {
+      const { showNodes } = await import('./show.ts')
+      const { isGone } = await import('./status.ts')
+      const nodes = (await (await client(options)).get('/nodes')) as Parameters<typeof showNodes>[0]
+      const shown = options.all ? nodes : nodes.filter((node) => !isGone(node))
+      return output(options, shown, () => showNodes(nodes, options.all === true))
+    }),
+  )
+
+commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
+  .option('--actor <name>', 'only this actor')
+  .option('--subject <id>', 'only this lease, unit, guest or type')
+  .option('--limit <count>', 'the latest so many lines', count, 200)
+  .option('--follow', 'wait for further lines')
+  .action((options: Common & { actor?: string; subject?: string; limit: number; follow?: true }) =>
+    perform(options.json === true, async () => {
+      const { ledger } = await import('./read-ledger.ts')
+      return ledger(await workFolder(options), options)
+    }),
+  )
+
+commandFor(
+  'explain <what> <id>',
+  'in sentences: why a job waits, how a lease or node came and went (what: job, lease, node)',
+)
+  .option('--guest <name>', 'the guest whose job it is')
+  .action((what: string, id: string, options: Common & { guest?: string }) =>
+    perform(options.json === true, async () => {
+      const { explain } = await import('./read-ledger.ts')
+      return explain(await workFolder(options), what, id, options)
+    }),
+  )
+
+commandFor(
+  'verify',
+  'prove from the ledgers that no unit was ever held twice; also when Sublet does not run',
+).action((options: Common) =>
+  perform(options.json === true, async () => {
+    const { verify } = await import('./read-ledger.ts')
+    return verify(await workFolder(options), options)
+  }),
+)
+
+// ── ordering ───────────────────────────────────────────────────────────────────────────────────────
+
+commandFor('recall', 'ask units back by a time')
+  .requiredOption('--type <type>', 'of this type')
+  .requiredOption('--units <count>', 'so many', count)
+  .requiredOption('--by <time>', '14:00, 30m or 2026-11-21T14:00')
+  .option('--reason <text>', 'why; goes into the ledgers', 'asked back by the operator')
+  .action((options: Common & { type: string; units: number; by: string; reason: string }) =>
+    perform(options.json === true, async () => {
+      const { parseMoment } = await import('./moments.ts')
+      const { type, units, reason } = options
+      const by = parseMoment(options.by, clock.now())
+      const answer = await (await client(options)).post('/recall', { type, units, by, reason })
+      return output(
+        options,
+        answer,
+        () => `${units} of ${type} are asked back by ${new Date(by).toISOString()}`,
+      )
+    }),
+  )
+
+function output(options: { readonly json?: true }, value: unknown, show: (value: unknown) => string): number {
+  if (options.json) printJson(value)
+  else print(show(value))
+  return EXIT.done
+}
+
+outliveClosedPipes()
+whenNobodyReads(() => process.exit(EXIT.done))
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error
+  // Commander has printed its sentence; asking for help is no mistake.
+  process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage
+  if (error.code === 'commander.help') tell('See `sublet --help`.')
+}

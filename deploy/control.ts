@@ -1,0 +1,248 @@
+import { chmodSync, rmSync } from 'node:fs'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { z } from 'zod'
+import type { Log } from '../actors/runtime/actor.ts'
+import { type Clock, type Instant, sleep } from '../actors/runtime/clock.ts'
+import { type ErrorCode, inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import {
+  afterOf,
+  asAnswer,
+  challengeBody,
+  explainParams,
+  explainQuery,
+  ledgerQuery,
+  recallBody,
+  stopBody,
+} from './control-protocol.ts'
+import { type Doorkeeper, doorkeeper } from './doorkeeper.ts'
+import { explainLease, explainUnit, linesOf, type NamedLedger, verifyAll } from './ledgers.ts'
+import type { SiteView } from './site-view.ts'
+import { leasesOf, nodesOf, statusOf } from './status.ts'
+
+/**
+ * The socket through which commands reach a running Sublet.
+ *
+ *   POST /challenge                 everybody       see doorkeeper.ts
+ *   GET  /status /leases /nodes     viewers
+ *        /ledger /verify            viewers
+ *        /explain/{job,lease,node}/ID
+ *   POST /recall /stop              operators
+ *
+ * The owner of the process and root may do everything; others what the configuration gives their uid.
+ */
+export interface ControlParts {
+  readonly socket: string
+  readonly auth: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly startedAt: Instant
+  /** Begins to stop Sublet; resolves at once. */
+  readonly stop: (release: boolean, by: string) => void
+}
+
+export interface ControlServer {
+  close(): Promise<void>
+}
+
+type Right = 'view' | 'operate'
+
+const BODY_BYTES_MAX = 16 * 1024
+const CONNECTIONS_MAX = 128
+const REQUEST_MS_MAX = 10_000
+const FOLLOW_POLL_MS = 1_000
+
+const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
+  'not-permitted': 403,
+  'unknown-id': 404,
+  'unknown-type': 404,
+  usage: 400,
+  'no-capacity': 409,
+  'not-running': 503,
+}
+
+export async function controlServer(site: SiteView, parts: ControlParts): Promise<ControlServer> {
+  const { socket, auth, clock, log } = parts
+  const { viewers, operators } = site.settings.control
+  const open = viewers.length + operators.length > 0
+  const door = doorkeeper(auth, open, clock)
+  const closing = new AbortController()
+  const app = fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_MS_MAX,
+    connectionTimeout: 60_000,
+    forceCloseConnections: true,
+    logger: false,
+  })
+  app.server.maxConnections = CONNECTIONS_MAX
+  app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => (value) => {
+    const read = schema.safeParse(value)
+    if (read.success) return { value: read.data }
+    const issue = read.error.issues[0]
+    return {
+      error: new SubletError(
+        'usage',
+        `${httpPart ?? 'request'}: ${issue?.path.join('.')}: ${issue?.message}`,
+      ),
+    }
+  })
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log))
+  app.setNotFoundHandler((request, reply) =>
+    reply
+      .code(404)
+      .send(asAnswer(new SubletError('usage', `nothing answers ${request.method} ${request.url}`))),
+  )
+  routes(app, site, parts, door, closing.signal, { viewers, operators })
+
+  // What a killed process left; the databases' locks prove that no other Sublet uses this folder.
+  rmSync(socket, { force: true })
+  await app.listen({ path: socket })
+  chmodSync(socket, open ? 0o666 : 0o600)
+  return {
+    async close() {
+      closing.abort(new SubletError('not-running', 'Sublet is stopping'))
+      await app.close()
+      door.close()
+      rmSync(socket, { force: true })
+    },
+  }
+}
+
+function routes(
+  app: FastifyInstance,
+  site: SiteView,
+  parts: ControlParts,
+  door: Doorkeeper,
+  closing: AbortSignal,
+  uids: { readonly viewers: readonly number[]; readonly operators: readonly number[] },
+): void {
+  const { clock, log, startedAt } = parts
+  const rights = new WeakMap<FastifyRequest, { readonly uid: number }>()
+
+  const may =
+    (right: Right) =>
+    async (request: FastifyRequest): Promise<void> => {
+      const [, token] = /^Sublet ([0-9a-f]{32})$/.exec(request.headers.authorization ?? '') ?? []
+      if (token === undefined) throw new SubletError('not-permitted', 'the request carries no token')
+      const uid = door.uidOf(token, `${request.method} ${request.url}`)
+      const all = uid === 0 || uid === process.getuid?.()
+      const operator = all || uids.operators.includes(uid)
+      const allowed = right === 'operate' ? operator : operator || uids.viewers.includes(uid)
+      if (!allowed) {
+        log.warn({ uid, request: `${request.method} ${request.url}` }, 'command not permitted')
+        throw new SubletError(
+          'not-permitted',
+          `the user with uid ${uid} may not ${right === 'operate' ? 'operate' : 'look at'} this Sublet`,
+        )
+      }
+      rights.set(request, { uid })
+    }
+  const by = (request: FastifyRequest): string => `uid ${rights.get(request)?.uid}`
+  const view = { onRequest: may('view') }
+  const operate = { onRequest: may('operate') }
+  const ledgers = (): readonly NamedLedger[] => ledgersOf(site)
+
+  app.post<{ Body: z.output<typeof challengeBody> }>(
+    '/challenge',
+    { schema: { body: challengeBody } },
+    (request) => Promise.resolve(door.challenge(request.body.request)),
+  )
+  app.get('/status', view, () =>
+    Promise.resolve(statusOf(site, clock.now(), { pid: process.pid, startedAt })),
+  )
+  app.get('/leases', view, () => Promise.resolve(leasesOf(site)))
+  app.get('/nodes', view, () => Promise.resolve(nodesOf(site)))
+  app.get('/verify', view, () => verifyAll(ledgers()))
+  app.get<{ Querystring: z.output<typeof ledgerQuery> }>(
+    '/ledger',
+    { ...view, schema: { querystring: ledgerQuery } },
+    async (request) => {
+      const { after, waitMs, ...query } = request.query
+      if (after === undefined) return linesOf(ledgers(), query)
+      const until = clock.monotonic() + waitMs
+      for (;;) {
+        const lines = await linesOf(ledgers(), { ...query, after: afterOf(after) })
+        const leftMs = until - clock.monotonic()
+        if (lines.length > 0 || leftMs <= 0) return lines
+        await nextChange(site, clock, Math.min(leftMs, FOLLOW_POLL_MS), closing)
+      }
+    },
+  )
+  app.get<{ Params: z.output<typeof explainParams>; Querystring: z.output<typeof explainQuery> }>(
+    '/explain/:what/:id',
+    { ...view, schema: { params: explainParams, querystring: explainQuery } },
+    async ({ params: { what, id }, query: { guest } }) => ({
+      sentences: await explain(site, ledgers(), what, id, guest),
+    }),
+  )
+  app.post<{ Body: z.output<typeof recallBody> }>(
+    '/recall',
+    { ...operate, schema: { body: recallBody } },
+    (request) => {
+      log.info({ orderedBy: by(request), ...request.body }, 'recall ordered')
+      return site.authority.command('recall', request.body)
+    },
+  )
+  app.post<{ Body: z.output<typeof stopBody> }>(
+    '/stop',
+    { ...operate, schema: { body: stopBody } },
+    (request) => {
+      parts.stop(request.body.release, by(request))
+      return Promise.resolve({ pid: process.pid })
+    },
+  )
+}
+
+export const ledgersOf = (site: SiteView): readonly NamedLedger[] =>
+  [site.serviceManager, site.broker, site.authority].flatMap(({ name, head }) =>
+    site.stores.filter((held) => held.name === name).map(({ store }) => ({ name, ledger: store, head })),
+  )
+
+async function explain(
+  site: SiteView,
+  ledgers: readonly NamedLedger[],
+  what: 'job' | 'lease' | 'node',
+  id: string,
+  guest: string | undefined,
+): Promise<readonly string[]> {
+  if (what === 'lease') return explainLease(ledgers, id)
+  if (what === 'node') {
+    const unit = nodesOf(site).findLast(({ name, unitId }) => name === id || unitId === id)
+    return explainUnit(ledgers, unit?.unitId ?? id)
+  }
+  const asked = Object.entries(site.guests).filter(([name]) => guest === undefined || name === guest)
+  for (const [, { explainJob }] of asked) {
+    const sentences = explainJob(id)
+    if (sentences !== undefined) return sentences
+  }
+  const where = asked.map(([name]) => name).join(', ')
+  throw new SubletError('unknown-id', `no guest (${where}) lists a job ${id}`, {
+    cure: 'Look at the middleware’s own list of jobs; one that ended long ago is no longer in it.',
+  })
+}
+
+/** Resolves soon after the next commit, at the latest after `ms`. */
+async function nextChange(site: SiteView, clock: Clock, ms: number, closing: AbortSignal): Promise<void> {
+  let forget = (): void => undefined
+  const change = new Promise<void>((resolve) => {
+    forget = site.onChange(resolve)
+  })
+  try {
+    await Promise.race([change, sleep(clock, ms, closing)])
+  } finally {
+    forget()
+  }
+}
+
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
+  if (error instanceof SubletError) return reply.code(STATUS[error.code] ?? 500).send(asAnswer(error))
+  const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
+  if (status < 500) return reply.code(status).send(asAnswer(new SubletError('usage', inOneLine(error))))
+  log.error({ request: `${request.method} ${request.url}`, err: error }, 'a command failed')
+  return reply.code(500).send({
+    error: {
+      code: 'unexpected',
+      sentence: `Sublet failed: ${inOneLine(error)}`,
+      cure: 'Look into sublet.log.',
+    },
+  })
+}

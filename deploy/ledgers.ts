@@ -1,0 +1,126 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { explain, unitsOfLease } from '../actors/ledger/explain.ts'
+import { type Fault, verifyLedger } from '../actors/ledger/verify.ts'
+import type { LedgerEntry, LedgerHead } from '../actors/runtime/commit.ts'
+import { SubletError } from '../actors/runtime/errors.ts'
+import { sqliteStore } from '../adapters/sqlite/store.ts'
+import type { Ledger } from './site-view.ts'
+
+/** A ledger, whose it is, and where it ended when it was opened. */
+export interface NamedLedger {
+  readonly name: string
+  readonly ledger: Ledger
+  readonly head: LedgerHead
+}
+
+export interface LedgerVerdict {
+  readonly actor: string
+  readonly entries: number
+  readonly faults: readonly Fault[]
+}
+
+const PAGE = 1_000
+
+/** Everything up to the head: what is appended meanwhile belongs to the next reading. */
+export async function entriesOf({ ledger, head }: NamedLedger, subject?: string): Promise<LedgerEntry[]> {
+  const found: LedgerEntry[] = []
+  for (let afterSeq = 0; ; ) {
+    const page = await ledger.entries({
+      afterSeq,
+      limit: PAGE,
+      ...(subject === undefined ? {} : { subject }),
+    })
+    found.push(...page.filter(({ seq }) => seq <= head.seq))
+    const last = page.at(-1)
+    if (last === undefined || page.length < PAGE || last.seq >= head.seq) return found
+    afterSeq = last.seq
+  }
+}
+
+export async function verifyAll(ledgers: readonly NamedLedger[]): Promise<readonly LedgerVerdict[]> {
+  const verdicts: LedgerVerdict[] = []
+  for (const named of ledgers) {
+    const entries = await entriesOf(named)
+    verdicts.push({ actor: named.name, entries: entries.length, faults: verifyLedger(entries, named.head) })
+  }
+  return verdicts
+}
+
+export interface LedgerQuery {
+  readonly actor?: string | undefined
+  readonly subject?: string | undefined
+  /** By actor: only lines after this one. */
+  readonly after?: Readonly<Record<string, number>>
+  readonly limit: number
+}
+
+/** The latest lines of all ledgers together, oldest first; with `after`, the first lines after those. */
+export async function linesOf(
+  ledgers: readonly NamedLedger[],
+  query: LedgerQuery,
+): Promise<readonly LedgerEntry[]> {
+  const { actor, subject, after, limit } = query
+  if (actor !== undefined && !ledgers.some(({ name }) => name === actor))
+    throw new SubletError(
+      'unknown-id',
+      `no actor is named ${actor}; there are ${ledgers.map(({ name }) => name).join(', ')}`,
+    )
+  const found: LedgerEntry[] = []
+  for (const named of ledgers.filter(({ name }) => actor === undefined || name === actor)) {
+    if (after !== undefined) {
+      const afterSeq = after[named.name] ?? 0
+      found.push(
+        ...(await named.ledger.entries({ afterSeq, limit, ...(subject === undefined ? {} : { subject }) })),
+      )
+    } else if (subject !== undefined) found.push(...(await entriesOf(named, subject)).slice(-limit))
+    else found.push(...(await named.ledger.entries({ afterSeq: Math.max(0, named.head.seq - limit), limit })))
+  }
+  const ordered = found.toSorted(
+    (a, b) => a.at - b.at || (a.actor === b.actor ? a.seq - b.seq : a.actor < b.actor ? -1 : 1),
+  )
+  return after === undefined ? ordered.slice(-limit) : ordered
+}
+
+/** The life of a lease and of its units, in sentences. */
+export async function explainLease(
+  ledgers: readonly NamedLedger[],
+  leaseId: string,
+): Promise<readonly string[]> {
+  const entries = (await Promise.all(ledgers.map((named) => entriesOf(named)))).flat()
+  const told = explain(entries, new Set([leaseId, ...unitsOfLease(entries, leaseId)]))
+  if (told.length === 0) throw new SubletError('unknown-id', `no ledger knows a lease ${leaseId}`)
+  return told
+}
+
+export async function explainUnit(
+  ledgers: readonly NamedLedger[],
+  unitId: string,
+): Promise<readonly string[]> {
+  const entries = (await Promise.all(ledgers.map((named) => entriesOf(named, unitId)))).flat()
+  const told = explain(entries, new Set([unitId]))
+  if (told.length === 0) throw new SubletError('unknown-id', `no ledger knows a node or unit ${unitId}`)
+  return told
+}
+
+/** The ledgers of a work folder whose Sublet does not run. */
+export async function openLedgers(
+  dir: string,
+): Promise<{ readonly ledgers: readonly NamedLedger[]; close(): Promise<void> }> {
+  const names = existsSync(dir) ? readdirSync(dir).flatMap((file) => /^(.+)\.db$/.exec(file)?.[1] ?? []) : []
+  if (names.length === 0)
+    throw new SubletError('not-running', `there is no Sublet in ${dir}, and no database of one`)
+  const stores = names.toSorted().map((name) => ({ name, store: sqliteStore(join(dir, `${name}.db`)) }))
+  const opened: NamedLedger[] = []
+  const close = async (): Promise<void> => {
+    for (const { store } of stores) await store.close()
+  }
+  try {
+    for (const { name, store } of stores)
+      opened.push({ name, ledger: store, head: (await store.open()).head })
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { ledgers: opened, close }
+}

@@ -1,0 +1,58 @@
+import { Writable } from 'node:stream'
+import pino, { type Level, type Logger } from 'pino'
+import type { Clock } from '../actors/runtime/clock.ts'
+
+/** The log of one Sublet: JSON lines in a file; warnings also go to the terminal, as text. */
+export interface FileLog {
+  readonly log: Logger
+  /** Goes on in a new file of the same name, after the old one was renamed. */
+  reopen(): void
+  close(): void
+}
+
+export interface LogOptions {
+  readonly file: string
+  readonly level: Level
+  readonly clock: Clock
+  /** Gets a line for each warning and error; undefined: nobody is told. */
+  readonly warn: ((line: string) => void) | undefined
+}
+
+/** Keys that hold secrets are not written, should one ever get into a log line. */
+const SECRETS = ['privateKey', '*.privateKey', '*.*.privateKey', 'password', '*.password', '*.*.password']
+
+export function fileLog({ file, level, clock, warn }: LogOptions): FileLog {
+  // Written at once: what was decided last is what one wants to read after a crash.
+  const destination = pino.destination({ dest: file, sync: true, mkdir: true, append: true, mode: 0o600 })
+  const streams: pino.StreamEntry[] = [{ stream: destination, level }]
+  if (warn !== undefined) streams.push({ stream: warnings(warn), level: 'warn' })
+  const log = pino(
+    {
+      level,
+      base: null,
+      timestamp: () => `,"at":"${new Date(clock.now()).toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: SECRETS, censor: '[secret]' },
+    },
+    pino.multistream(streams),
+  )
+  return { log, reopen: () => destination.reopen(), close: () => destination.end() }
+}
+
+function warnings(tell: (line: string) => void): Writable {
+  return new Writable({
+    write(chunk, _, done) {
+      tell(asText(String(chunk)))
+      done()
+    },
+  })
+}
+
+function asText(line: string): string {
+  const { level, at: _, msg, err, ...fields } = JSON.parse(line) as Record<string, unknown>
+  const cause = typeof err === 'object' && err !== null && 'message' in err ? `: ${String(err.message)}` : ''
+  const rest = Object.entries(fields).map(
+    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
+  return `${level === 'warn' ? 'warning' : level}: ${msg}${cause}${rest.length > 0 ? ` (${rest.join(', ')})` : ''}`
+}

@@ -1,0 +1,138 @@
+import type { LedgerEntry } from '../actors/runtime/commit.ts'
+import { SubletError } from '../actors/runtime/errors.ts'
+import { inDir } from './config.ts'
+import { type ControlClient, controlClient } from './control-client.ts'
+import { afterText, explainParams } from './control-protocol.ts'
+import {
+  explainLease,
+  explainUnit,
+  type LedgerVerdict,
+  linesOf,
+  type NamedLedger,
+  openLedgers,
+  verifyAll,
+} from './ledgers.ts'
+import { showEntry, showVerdicts } from './show.ts'
+import { EXIT, print, printJson, tell } from './terminal.ts'
+
+/** The commands that read ledgers: from the running Sublet, or from the databases that it left. */
+
+const FOLLOW_MS = 20_000
+const VERIFY_MS_MAX = 600_000
+
+/** Asks the running Sublet; if there is none, reads its databases. */
+async function either<T>(
+  dir: string,
+  live: (client: ControlClient) => Promise<unknown>,
+  dead: (ledgers: readonly NamedLedger[]) => Promise<T>,
+): Promise<T> {
+  try {
+    return (await live(controlClient(inDir(dir).socket))) as T
+  } catch (error) {
+    if (!(error instanceof SubletError && error.code === 'not-running')) throw error
+  }
+  const { ledgers, close } = await openLedgers(dir)
+  try {
+    return await dead(ledgers)
+  } finally {
+    await close()
+  }
+}
+
+export interface LedgerOptions {
+  readonly json?: true
+  readonly actor?: string
+  readonly subject?: string
+  readonly limit: number
+  readonly follow?: true
+}
+
+export async function ledger(dir: string, options: LedgerOptions): Promise<number> {
+  const { json, actor, subject, limit, follow } = options
+  const show = (entries: readonly LedgerEntry[]): void => {
+    for (const entry of entries) json ? printJson(entry) : print(showEntry(entry))
+  }
+  const entries = await either(
+    dir,
+    (client) => client.get(ledgerPath(options)) as Promise<readonly LedgerEntry[]>,
+    (ledgers) => linesOf(ledgers, { actor, subject, limit }),
+  )
+  if (!follow) {
+    if (json) printJson(entries)
+    else show(entries)
+    return EXIT.done
+  }
+  show(entries)
+  return followLedger(controlClient(inDir(dir).socket), options, entries, show)
+}
+
+/** JSON is one entry a line here. Ends when Sublet does. */
+async function followLedger(
+  client: ControlClient,
+  options: LedgerOptions,
+  first: readonly LedgerEntry[],
+  show: (entries: readonly LedgerEntry[]) => void,
+): Promise<number> {
+  const status = (await client.get('/status')) as { actors: { name: string; ledger: number }[] }
+  const after: Record<string, number> = {}
+  for (const { name, ledger: seq } of status.actors)
+    if (options.actor === undefined || options.actor === name)
+      after[name] = first.findLast((entry) => entry.actor === name)?.seq ?? (first.length > 0 ? 0 : seq)
+  for (;;) {
+    try {
+      const path = `${ledgerPath(options)}&after=${encodeURIComponent(afterText(after))}&waitMs=${FOLLOW_MS}`
+      const fresh = (await client.get(path, { timeoutMs: FOLLOW_MS + 10_000 })) as readonly LedgerEntry[]
+      show(fresh)
+      for (const { actor, seq } of fresh) after[actor] = Math.max(after[actor] ?? 0, seq)
+    } catch (error) {
+      if (!(error instanceof SubletError && error.code === 'not-running')) throw error
+      tell('Sublet has ended')
+      return EXIT.done
+    }
+  }
+}
+
+function ledgerPath({ actor, subject, limit }: LedgerOptions): string {
+  const query = new URLSearchParams({ limit: String(limit) })
+  if (actor !== undefined) query.set('actor', actor)
+  if (subject !== undefined) query.set('subject', subject)
+  return `/ledger?${query}`
+}
+
+export async function explain(
+  dir: string,
+  what: string,
+  id: string,
+  { json, guest }: { readonly json?: true; readonly guest?: string },
+): Promise<number> {
+  const asked = explainParams.safeParse({ what, id })
+  if (!asked.success)
+    throw new SubletError('usage', `“${what}” cannot be explained; a job, a lease or a node can`)
+  const query = guest === undefined ? '' : `?${new URLSearchParams({ guest })}`
+  const { sentences } = await either<{ readonly sentences: readonly string[] }>(
+    dir,
+    (client) => client.get(`/explain/${what}/${encodeURIComponent(id)}${query}`),
+    async (ledgers) => {
+      if (asked.data.what === 'job')
+        throw new SubletError('not-running', 'what a job waits for can be told only while Sublet runs')
+      const tell = asked.data.what === 'lease' ? explainLease : explainUnit
+      return { sentences: await tell(ledgers, id) }
+    },
+  )
+  if (json) printJson({ what, id, sentences })
+  else for (const sentence of sentences) print(sentence)
+  return EXIT.done
+}
+
+export async function verify(dir: string, { json }: { readonly json?: true }): Promise<number> {
+  const verdicts = await either<readonly LedgerVerdict[]>(
+    dir,
+    (client) => client.get('/verify', { timeoutMs: VERIFY_MS_MAX }),
+    verifyAll,
+  )
+  const verified = verdicts.every(({ faults }) => faults.length === 0)
+  const entries = verdicts.reduce((sum, verdict) => sum + verdict.entries, 0)
+  if (json) printJson({ verified, entries, ledgers: verdicts })
+  else print(`${showVerdicts(verdicts)}\n${verified ? 'verified' : 'NOT verified'}: ${entries} lines`)
+  return verified ? EXIT.done : EXIT.disproved
+}

@@ -1,0 +1,142 @@
+import { chmodSync, mkdirSync } from 'node:fs'
+import type { Log } from '../actors/runtime/actor.ts'
+import type { Clock, Instant } from '../actors/runtime/clock.ts'
+import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import type { Random } from '../actors/runtime/random.ts'
+import { assemble, type Site } from './assemble.ts'
+import { inDir, type Settings } from './config.ts'
+import { type ControlServer, controlServer, ledgersOf } from './control.ts'
+import { controlClient } from './control-client.ts'
+import { scheduleHousekeeping } from './housekeeping.ts'
+import { fileLog } from './log.ts'
+
+/**
+ * A Sublet that runs in this process: the site, its control socket, its log and its housekeeping.
+ *
+ *   starting ──▶ running ──stop──▶ (releasing: all leases are given back) ──▶ stopping ──▶ ended
+ *                   └──────────── an actor cannot go on ─────────────────────▶┘
+ */
+export interface Running {
+  readonly site: Site
+  readonly log: Log
+  readonly startedAt: Instant
+  /** Begins to stop; the first call counts. */
+  stop(release: boolean, by: string): void
+  /** Aborted as soon as stopping has begun. */
+  readonly stopping: AbortSignal
+  /** Settles when everything has ended: rejects if an actor could not go on, or leases could not be given back. */
+  readonly ended: Promise<void>
+}
+
+export interface RunParts {
+  readonly clock: Clock
+  readonly random: Random
+  /** Gets warnings and errors as lines. */
+  readonly warn: ((line: string) => void) | undefined
+}
+
+export async function run(settings: Settings, parts: RunParts): Promise<Running> {
+  const { clock, random, warn } = parts
+  const files = inDir(settings.dir)
+  const { viewers, operators } = settings.control
+  // Databases, keys and logs are nobody else's business.
+  process.umask(0o077)
+  mkdirSync(settings.dir, { recursive: true })
+  await refuseSecond(files.socket, settings.dir)
+  chmodSync(settings.dir, viewers.length + operators.length > 0 ? 0o711 : 0o700)
+  const {
+    log,
+    reopen,
+    close: closeLog,
+  } = fileLog({ file: files.log, level: settings.log.level, clock, warn })
+  const startedAt = clock.now()
+  const stopping = new AbortController()
+  const ended = Promise.withResolvers<void>()
+  let failure: unknown
+  let begun = false
+
+  const site = assemble(settings, {
+    clock,
+    random,
+    log,
+    onFailed: (error) => {
+      failure ??= error
+      stop(false, 'an actor that cannot go on')
+    },
+  })
+  let control: ControlServer | undefined
+  let endHousekeeping = async (): Promise<void> => undefined
+
+  const end = async (release: boolean): Promise<void> => {
+    try {
+      if (release && failure === undefined) await site.releaseAll('Sublet is being stopped')
+    } finally {
+      await endHousekeeping()
+      await control?.close()
+      await site.stop()
+    }
+  }
+
+  function stop(release: boolean, by: string): void {
+    if (begun) return
+    begun = true
+    log.info({ release, by }, 'stopping')
+    stopping.abort(new SubletError('not-running', 'Sublet is stopping'))
+    end(release).then(
+      () => finish(failure),
+      (error: unknown) => finish(failure ?? error),
+    )
+  }
+
+  function finish(error: unknown): void {
+    if (error === undefined) log.info({}, 'stopped')
+    else log.error({ reason: inOneLine(error) }, 'stopped')
+    closeLog()
+    if (error === undefined) ended.resolve()
+    else ended.reject(error)
+  }
+  // Whoever waits for the end gets the error; until somebody does, it is not to end the process.
+  ended.promise.catch(() => undefined)
+
+  try {
+    log.info(
+      { name: settings.name, file: settings.file, pid: process.pid, node: process.version },
+      'starting',
+    )
+    await site.start()
+    control = await controlServer(site, {
+      socket: files.socket,
+      auth: files.auth,
+      clock,
+      log,
+      startedAt,
+      stop,
+    })
+    endHousekeeping = scheduleHousekeeping({
+      settings: settings.housekeeping,
+      logFile: files.log,
+      charts: files.charts,
+      log,
+      ledgers: () => ledgersOf(site),
+      reopenLog: reopen,
+    })
+  } catch (error) {
+    log.error({ reason: inOneLine(error) }, 'not started')
+    await control?.close()
+    await site.stop()
+    closeLog()
+    throw error
+  }
+  return { site, log, startedAt, stop, stopping: stopping.signal, ended: ended.promise }
+}
+
+/** A better answer than that of a locked database. */
+async function refuseSecond(socket: string, dir: string): Promise<void> {
+  try {
+    await controlClient(socket).get('/status', { timeoutMs: 2_000 })
+  } catch (error) {
+    if (error instanceof SubletError && error.code === 'not-running') return
+    throw error
+  }
+  throw new SubletError('already-running', `a Sublet runs in ${dir} already`)
+}

@@ -1,0 +1,102 @@
+import type { LedgerEntry } from '../actors/runtime/commit.ts'
+import { hour, some, span } from '../controllers/sentence.ts'
+import type { LedgerVerdict } from './ledgers.ts'
+import { isGone, type LeaseReport, type NodeReport, remaining, type StatusReport } from './status.ts'
+
+/** Reports as a person reads them. */
+
+/** Columns as wide as their widest cell; two blanks between them; the last one runs on. */
+export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => (row[i] ?? '').length)))
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => (i === cells.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))
+      .join('  ')
+      .trimEnd()
+  return [line(heads), ...rows.map(line)].join('\n')
+}
+
+export function showStatus(status: StatusReport): string {
+  const { name, dir, pid, startedAt, now } = status
+  const counts = (of: Readonly<Record<string, number>>): string =>
+    Object.entries(of)
+      .filter(([, count]) => count > 0)
+      .map(([word, count]) => `${count} ${word}`)
+      .join(', ') || 'none'
+  const silent = status.actors.filter(({ running }) => !running)
+  return [
+    `${name} runs in ${dir} (pid ${pid}) for ${span(now - startedAt)}`,
+    ...silent.map((actor) => `the ${actor.role} ${actor.name} has stopped: look into sublet.log`),
+    '',
+    ...status.guests.flatMap((guest) => [
+      `guest ${guest.name} (${guest.middleware})`,
+      `  jobs    ${guest.jobs === null ? 'not looked at yet' : counts(guest.jobs)}`,
+      ...(guest.blindSince === null ? [] : [`  blind   since ${hour(guest.blindSince)}`]),
+      ...(guest.figures === null
+        ? []
+        : [
+            `  nodes   ${guest.figures.unitsJoined} joined, ${guest.figures.unitsComing} coming, ${guest.figures.unitsWanted} wanted`,
+          ]),
+      `  decided ${guest.reason || 'nothing yet'}`,
+    ]),
+    '',
+    `leases    ${counts(status.leases)}`,
+    `machines  ${counts(status.machines)}`,
+    ...status.offers.map(
+      ({ type, units, withheld, held }) =>
+        `lent      ${some(units - withheld, 'unit')} of ${type}, ${held} held${withheld > 0 ? `, ${withheld} withheld` : ''}`,
+    ),
+    ...status.recalls.map(
+      ({ type, units, by }) => `recalled  ${some(units, 'unit')} of ${type} by ${hour(by)}`,
+    ),
+    `ledger    ${status.actors.map(({ name: actor, ledger }) => `${actor} ${ledger}`).join(', ')}`,
+  ].join('\n')
+}
+
+export function showLeases(leases: readonly LeaseReport[], all: boolean, now: number): string {
+  const shown = leases.filter(({ state }) => all || state !== 'closed')
+  if (shown.length === 0) return all ? 'no leases' : 'no open leases'
+  return table(
+    ['LEASE', 'GUEST', 'STATE', 'UNITS', 'TYPE', 'LEFT', 'NODES', 'WHY'],
+    shown.map((lease) => [
+      lease.id,
+      lease.guest,
+      `${lease.state}${lease.extending ? ', extending' : ''}${lease.recall === null ? '' : ', recalled'}`,
+      String(lease.units),
+      lease.type,
+      lease.end === null || lease.state === 'closed' ? '-' : span(remaining(lease.end, now)),
+      lease.members.map(({ name }) => name).join(',') || '-',
+      lease.state === 'closed' || lease.state === 'closing' ? lease.closeReason : lease.reason,
+    ]),
+  )
+}
+
+export function showNodes(nodes: readonly NodeReport[], all: boolean): string {
+  const shown = nodes.filter((node) => all || !isGone(node))
+  if (shown.length === 0) return 'no nodes'
+  return table(
+    ['NODE', 'UNIT', 'MIDDLEWARE', 'MACHINE', 'HOST', 'JOBS', 'LEASE', 'WHY'],
+    shown.map((node) => [
+      node.name,
+      node.unitId,
+      node.membership ?? '-',
+      node.machine ?? '-',
+      node.host ?? '-',
+      node.jobs.join(',') || '-',
+      node.leaseId,
+      node.suspect ?? node.reason,
+    ]),
+  )
+}
+
+export const showEntry = ({ at, actor, seq, kind, subject, reason }: LedgerEntry): string =>
+  `${new Date(at).toISOString()} ${actor} ${seq} ${kind} ${subject}: ${reason}`
+
+export function showVerdicts(verdicts: readonly LedgerVerdict[]): string {
+  return verdicts
+    .flatMap(({ actor, entries, faults }) => [
+      `${actor}: ${some(entries, 'line')}, ${faults.length === 0 ? 'unbroken' : some(faults.length, 'fault')}`,
+      ...faults.map(({ seq, sentence }) => `  line ${seq}: ${sentence}`),
+    ])
+    .join('\n')
+}

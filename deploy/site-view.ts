@@ -1,0 +1,38 @@
+import type { AuthorityTables } from '../actors/authority/rows.ts'
+import type { BrokerTables } from '../actors/broker/rows.ts'
+import type { Tables } from '../actors/runtime/rows.ts'
+import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
+import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
+import type { Store } from '../adapters/store.ts'
+import type { Settings } from './config.ts'
+
+/** What is asked of an actor from outside: its rows, its commands, where its ledger ends. */
+export interface ActorView<T extends Tables> {
+  readonly name: string
+  readonly running: boolean
+  readonly head: { readonly seq: number; readonly hash: string }
+  rows<K extends keyof T & string>(table: K): T[K][]
+  command(name: string, args: unknown): Promise<unknown>
+}
+
+export interface GuestView {
+  readonly batch: BatchSystem
+  /** The last look at its middleware. */
+  lastPicture(): BatchPicture | undefined
+  explainJob(id: string): readonly string[] | undefined
+}
+
+/** A ledger that can be read: of a running actor, or of its database alone. */
+export type Ledger = Pick<Store, 'entries'>
+
+/** What commands, views and reports look at: three actors, their ledgers and their guests. */
+export interface SiteView {
+  readonly settings: Settings
+  readonly serviceManager: ActorView<ServiceManagerTables>
+  readonly broker: ActorView<BrokerTables>
+  readonly authority: ActorView<AuthorityTables>
+  readonly stores: readonly { readonly name: string; readonly store: Ledger }[]
+  readonly guests: Readonly<Record<string, GuestView>>
+  /** Calls back after every commit of any actor, until the returned function is called. */
+  onChange(callback: () => void): () => void
+}

@@ -1,0 +1,240 @@
+import type { UnitRow as SiteUnitRow } from '../actors/authority/rows.ts'
+import type { Instant, Millis } from '../actors/runtime/clock.ts'
+import type { LeaseRow, UnitRow } from '../actors/service-manager/rows.ts'
+import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
+import type { GuestFigures, MemberState } from '../controllers/controller.ts'
+import type { SiteView } from './site-view.ts'
+
+/** What is shown of a running site: plain JSON, read from the rows of the last commits. */
+
+export type LeaseStanding = 'requested' | 'ticketed' | 'active' | 'closing' | 'closed'
+
+export interface LeaseReport {
+  readonly id: string
+  readonly guest: string
+  readonly state: LeaseStanding
+  readonly type: string
+  /** Granted; until then, asked for. */
+  readonly units: number
+  readonly site: string | null
+  readonly start: Instant | null
+  readonly end: Instant | null
+  readonly extending: boolean
+  readonly recall: { readonly units: number; readonly by: Instant } | null
+  readonly requestedAt: Instant
+  readonly reason: string
+  readonly closeReason: string
+  readonly members: readonly { readonly unitId: string; readonly name: string; readonly state: MemberState }[]
+}
+
+export interface NodeReport {
+  readonly unitId: string
+  readonly name: string
+  readonly guest: string
+  readonly leaseId: string
+  /** Where it stands in the middleware; null once the service manager has forgotten it. */
+  readonly membership: MemberState | null
+  /** Where it stands at the site; null if the site does not know it. */
+  readonly machine: SiteUnitRow['state'] | null
+  readonly host: string | null
+  readonly image: string | null
+  readonly since: Instant
+  readonly jobs: readonly string[]
+  readonly suspect: string | null
+  readonly reason: string
+}
+
+export interface GuestReport {
+  readonly name: string
+  readonly middleware: string
+  /** Tasks by state, as of the last look; null before the first. */
+  readonly jobs: Readonly<Record<JobState, number>> | null
+  readonly lookedAt: Instant | null
+  readonly blindSince: Instant | null
+  readonly figures: GuestFigures | null
+  readonly decidedAt: Instant | null
+  readonly reason: string
+}
+
+export interface StatusReport {
+  readonly name: string
+  readonly dir: string
+  readonly pid: number
+  readonly now: Instant
+  readonly startedAt: Instant
+  readonly actors: readonly {
+    readonly name: string
+    readonly role: string
+    readonly running: boolean
+    readonly ledger: number
+  }[]
+  readonly guests: readonly GuestReport[]
+  readonly leases: Readonly<Record<LeaseStanding, number>>
+  /** Units that are held, by state of their machine. */
+  readonly machines: Readonly<Record<string, number>>
+  readonly offers: readonly {
+    readonly type: string
+    readonly units: number
+    readonly withheld: number
+    readonly held: number
+  }[]
+  readonly recalls: readonly {
+    readonly id: string
+    readonly type: string
+    readonly units: number
+    readonly by: Instant
+  }[]
+}
+
+export function statusOf(
+  site: SiteView,
+  now: Instant,
+  self: { readonly pid: number; readonly startedAt: Instant },
+): StatusReport {
+  const units = site.authority.rows('unit').filter(({ state }) => state !== 'ended')
+  const roles = {
+    'service manager': site.serviceManager,
+    broker: site.broker,
+    'site authority': site.authority,
+  }
+  return {
+    name: site.settings.name,
+    dir: site.settings.dir,
+    ...self,
+    now,
+    actors: Object.entries(roles).map(([role, { name, running, head }]) => ({
+      name,
+      role,
+      running,
+      ledger: head.seq,
+    })),
+    guests: Object.keys(site.guests).map((name) => guestOf(site, name)),
+    leases: {
+      requested: 0,
+      ticketed: 0,
+      active: 0,
+      closing: 0,
+      closed: 0,
+      ...tally(leasesOf(site).map(({ state }) => state)),
+    },
+    machines: tally(units.map(({ state }) => state)),
+    offers: site.authority.rows('offer').map(({ id, units: offered, withheld }) => ({
+      type: id,
+      units: offered,
+      withheld,
+      held: units.filter(({ type }) => type === id).length,
+    })),
+    recalls: site.authority
+      .rows('recall')
+      .map(({ id, type, units: count, by }) => ({ id, type, units: count, by })),
+  }
+}
+
+function guestOf(site: SiteView, name: string): GuestReport {
+  const row = site.serviceManager.rows('guest').find(({ id }) => id === name)
+  const picture = site.guests[name]?.lastPicture()
+  return {
+    name,
+    middleware: site.guests[name]?.batch.name ?? '',
+    jobs: picture === undefined ? null : jobTally(picture),
+    lookedAt: picture?.at ?? null,
+    blindSince: row?.blindSince ?? null,
+    figures: row?.figures ?? null,
+    decidedAt: row?.decidedAt ?? null,
+    reason: row?.reason ?? '',
+  }
+}
+
+export function jobTally(picture: BatchPicture): Record<JobState, number> {
+  const counts: Record<JobState, number> = { pending: 0, held: 0, running: 0, completing: 0, ended: 0 }
+  for (const { state, tasks } of picture.jobs) counts[state] += tasks
+  return counts
+}
+
+/** Every lease that is still in the store, those that are closed too. The latest request comes first. */
+export function leasesOf(site: SiteView): readonly LeaseReport[] {
+  const units = new Map(site.serviceManager.rows('unit').map((unit) => [unit.id, unit]))
+  return site.serviceManager
+    .rows('lease')
+    .toSorted((a, b) => b.requestedAt - a.requestedAt || (a.id < b.id ? -1 : 1))
+    .map((lease) =>
+      leaseReport(
+        lease,
+        lease.units.flatMap((id) => units.get(id) ?? []),
+      ),
+    )
+}
+
+const leaseReport = (lease: LeaseRow, units: readonly UnitRow[]): LeaseReport => ({
+  id: lease.id,
+  guest: lease.guest,
+  state: standing(lease, units),
+  type: lease.type,
+  units: lease.ticket?.units ?? lease.unitsAsked,
+  site: lease.ticket?.site ?? null,
+  start: lease.term?.start ?? null,
+  end: lease.term?.end ?? null,
+  extending: lease.ticketState === 'extending' || lease.leaseState === 'extending',
+  recall: lease.recall === undefined ? null : { units: lease.recall.units, by: lease.recall.by },
+  requestedAt: lease.requestedAt,
+  reason: lease.reason,
+  closeReason: lease.closeReason,
+  members: units.map(({ id, name, state }) => ({ unitId: id, name, state })),
+})
+
+function standing({ ticketState, leaseState }: LeaseRow, units: readonly UnitRow[]): LeaseStanding {
+  if (leaseState === 'closed') return ticketState === 'closed' ? 'closed' : 'closing'
+  if (ticketState === 'asked') return 'requested'
+  if (leaseState === 'active' || leaseState === 'extending') return 'active'
+  if (leaseState !== 'redeeming') return 'closing'
+  return units.some(({ joinedAt }) => joinedAt !== undefined) ? 'active' : 'ticketed'
+}
+
+/** Units that are held by the site or known to the service manager and not yet gone, by name. */
+export function nodesOf(site: SiteView): readonly NodeReport[] {
+  const atSite = new Map(site.authority.rows('unit').map((unit) => [unit.id, unit]))
+  const members = new Map(site.serviceManager.rows('unit').map((unit) => [unit.id, unit]))
+  const inPictures = new Map(
+    Object.values(site.guests).flatMap(
+      (guest) =>
+        guest
+          .lastPicture()
+          ?.nodes.flatMap((node) => (node.mark === undefined ? [] : [[node.mark.unitId, node] as const])) ??
+        [],
+    ),
+  )
+  return [...new Set([...atSite.keys(), ...members.keys()])]
+    .map((unitId): NodeReport => {
+      const [machine, member] = [atSite.get(unitId), members.get(unitId)]
+      return {
+        unitId,
+        name: member?.name ?? machine?.name ?? '',
+        guest: member?.guest ?? '',
+        leaseId: member?.leaseId ?? machine?.leaseId ?? '',
+        membership: member?.state ?? null,
+        machine: machine?.state ?? null,
+        host: machine?.host ?? null,
+        image: machine?.image ?? null,
+        since: member?.since ?? machine?.since ?? 0,
+        jobs: inPictures.get(unitId)?.jobs ?? [],
+        suspect: member?.suspect ?? null,
+        reason: member?.reason || machine?.reason || '',
+      }
+    })
+    .toSorted(
+      (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }) || (a.unitId < b.unitId ? -1 : 1),
+    )
+}
+
+/** Neither in the middleware nor held by the site. */
+export const isGone = ({ membership, machine }: NodeReport): boolean =>
+  (membership === null || membership === 'left' || membership === 'lost') &&
+  (machine === null || machine === 'ended')
+
+function tally(words: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const word of words) counts[word] = (counts[word] ?? 0) + 1
+  return counts
+}
+
+export const remaining = (end: Instant, now: Instant): Millis => Math.max(0, end - now)
