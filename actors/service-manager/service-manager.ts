@@ -1,5 +1,4 @@
-import type { GuestIntent, Refusal } from '../../controllers/controller.ts'
-import { guardMs, RETIRE_MS, tell } from '../leases/correspondence.ts'
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
 import { doubtTicket, type Ticket } from '../leases/ticket.ts'
@@ -8,28 +7,24 @@ import type { Envelope } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
-import type { Guest, ServiceManagerConfig } from './config.ts'
-import { type LeaseEvent, leaseMachine, type TicketEvent, ticketMachine } from './machines.ts'
-import { isDone, isOut, Members, type ServiceManagerDraft, tellVacated } from './members.ts'
-import type { GuestRow, LeaseRow, ServiceManagerTables, UnitRow } from './rows.ts'
-import { guestView, isFinished } from './view.ts'
+import type { ServiceManagerConfig } from './config.ts'
+import { guestDesk, type Look } from './guests.ts'
+import { leaseLife, stepLease, stepTicket, unitsOf } from './leases.ts'
+import { leaseMachine } from './machines.ts'
+import { isOut, type ServiceManagerDraft } from './members.ts'
+import type { LeaseRow, ServiceManagerTables } from './rows.ts'
 
-const REFUSALS_MAX = 50
-
-/** A controller's look, or why there is none. */
-export interface Look {
-  readonly guest: string
-  readonly observation: unknown
-  /** The latest look failed; `observation` is the last one that may still be acted on, if any. */
-  readonly failure: string | undefined
-}
+const _REFUSALS_MAX = 50
 
 /**
  * Holds leases for guests. Each guest's controller says what it wishes; this mind turns wishes into
  * tickets and leases, brings the units into the middleware and takes them out again, in time.
  */
 export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind<ServiceManagerTables> {
-  const members = new Members(config, unitOut, unitWasted)
+  const _life = leaseLife(config)
+  const life = leaseLife(config)
+  const { members, put, leaseDue, leaveAll, giveBack, ended, askFailed, finish, remember } = life
+  const desk = guestDesk(config, life)
   return { handle }
 
   function handle(input: Input, draft: ServiceManagerDraft): unknown {
@@ -46,7 +41,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
         if (input.table === 'unit') return members.due(draft.get('unit', input.row.id)!, draft)
         return
       case 'effect':
-        if (draft.get('unit', input.key) === undefined) return requeued(input, draft)
+        if (draft.get('unit', input.key) === undefined) return desk.requeued(input, draft)
         return members.answered(input.key, input.verb, input.outcome, draft)
       case 'command':
         return command(input.name, input.args, draft)
@@ -60,165 +55,9 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   }
 
   function command(name: string, args: unknown, draft: ServiceManagerDraft): unknown {
-    if (name === 'look') return look(args as Look, draft)
-    if (name === 'release all') return releaseAll((args as { reason: string }).reason, draft)
+    if (name === 'look') return desk.look(args as Look, draft)
+    if (name === 'release all') return desk.releaseAll((args as { reason: string }).reason, draft)
     throw new SubletError('usage', `a service manager knows no command ${name}`)
-  }
-
-  // ── the controllers ──────────────────────────────────────────────────────────────────────────────
-
-  function look(
-    { guest: name, observation, failure }: Look,
-    draft: ServiceManagerDraft,
-  ): { againMs: number } {
-    const guest = guestOf(name)
-    const before = draft.get('guest', name)
-    const leases = draft.all('lease').filter((lease) => lease.guest === name)
-    const view = guestView(
-      leases,
-      (id) => draft.get('unit', id),
-      before,
-      observation,
-      failure,
-      (lease) => leaveAt(lease, draft),
-      draft.now,
-    )
-    const memory = before?.memory ?? guest.controller.firstMemory
-    const decision = guest.controller.decide(view, memory, guest.config, draft.now)
-    const after: GuestRow = {
-      id: name,
-      memory: decision.memory,
-      refusals: before?.refusals ?? [],
-      reason: decision.reason,
-      figures: decision.figures,
-      decidedAt: draft.now,
-      blindSince: failure === undefined ? undefined : (before?.blindSince ?? draft.now),
-    }
-    if (before === undefined || changed(before, after)) draft.put('guest', after)
-    if (failure !== undefined && before?.blindSince === undefined)
-      draft.note(
-        'blind',
-        name,
-        `the middleware could not be looked at; the last picture is kept for a while: ${failure}`,
-      )
-    if (failure === undefined && before?.blindSince !== undefined)
-      draft.note('sees again', name, 'the middleware can be looked at again')
-    if (decision.intents.length > 0)
-      draft.note('decided', name, decision.reason, { figures: decision.figures, intents: decision.intents })
-    for (const intent of decision.intents) carryOut(name, guest, intent, draft)
-    return { againMs: decision.againMs }
-  }
-
-  function carryOut(name: string, guest: Guest, intent: GuestIntent, draft: ServiceManagerDraft): void {
-    switch (intent.kind) {
-      case 'request':
-        return request(name, guest, intent, draft)
-      case 'extend':
-        return extend(draft.get('lease', intent.leaseId), intent, draft)
-      case 'release':
-        return release(draft.get('lease', intent.leaseId), intent.reason, draft)
-      case 'requeue':
-        return draft.effect({
-          key: `requeue-${name}`,
-          verb: 'requeue',
-          args: { guest: name, jobIds: intent.jobIds, reason: intent.reason },
-          timeoutMs: config.leaveMs,
-        })
-      case 'drain':
-      case 'resume':
-      case 'leave': {
-        const unit = draft.get('unit', intent.unitId)
-        if (unit === undefined)
-          throw new Error(
-            `the controller of ${name} wants to ${intent.kind} ${intent.unitId}, which it does not hold`,
-          )
-        if (intent.kind === 'drain') return members.drain(unit, intent.reason, draft)
-        if (intent.kind === 'resume') return members.resume(unit, intent.reason, draft)
-        return members.leave(unit, undefined, false, intent.reason, draft)
-      }
-    }
-  }
-
-  function request(
-    name: string,
-    guest: Guest,
-    intent: GuestIntent & { kind: 'request' },
-    draft: ServiceManagerDraft,
-  ): void {
-    const { type, units, unitsMin, durationMs, startBy, reason } = intent
-    const properties = {
-      ...guest.properties,
-      elastic: String(unitsMin < units),
-      'units.min': String(unitsMin),
-      deferrable: String(startBy !== undefined),
-      ...(startBy === undefined ? {} : { deadline: String(startBy) }),
-    }
-    const until = (startBy ?? draft.now) + config.askMs
-    const lease: LeaseRow = {
-      id: draft.newId('lease'),
-      guest: name,
-      ticketState: 'asked',
-      leaseState: 'none',
-      type,
-      unitsAsked: units,
-      durationMs,
-      properties,
-      requestedAt: draft.now,
-      reason,
-      ...{ ticket: undefined, next: undefined, term: undefined, units: [], victims: [], boundary: undefined },
-      ...{ extendRefused: undefined, recall: undefined, closeReason: '', graceMs: 0 },
-      due: until,
-    }
-    draft.put('lease', lease)
-    draft.note('requested', lease.id, reason, { type, units, unitsMin, durationMs })
-    tell(
-      draft,
-      config.broker,
-      'ticket',
-      lease.id,
-      { type, units, durationMs, start: draft.now, properties },
-      until,
-    )
-  }
-
-  /** Asks to keep what is still alive, less the victims, for another term. */
-  function extend(
-    lease: LeaseRow | undefined,
-    intent: GuestIntent & { kind: 'extend' },
-    draft: ServiceManagerDraft,
-  ): void {
-    if (lease?.ticket === undefined || lease.next !== undefined || draft.now >= leaveAt(lease, draft)!) return
-    const gone = unitsOf(lease, draft)
-      .filter(isOut)
-      .map((unit) => unit.id)
-    const victims = [...new Set([...intent.victims.filter((id) => lease.units.includes(id)), ...gone])]
-    const keep = lease.units.length - victims.length
-    if (keep < 1) return release(lease, `${intent.reason}; nothing of it would be kept`, draft)
-    const ticketState = nextState(ticketMachine, lease.ticketState, 'extend')
-    const leaseState = nextState(leaseMachine, lease.leaseState, 'extend')
-    if (ticketState === undefined || leaseState === undefined) return
-    draft.put('lease', {
-      ...lease,
-      ticketState,
-      leaseState,
-      victims,
-      durationMs: intent.durationMs,
-      extendRefused: undefined,
-    })
-    draft.note('extension asked', lease.id, intent.reason, { keep, victims })
-    const body = { predecessor: lease.ticket.id, units: keep, durationMs: intent.durationMs }
-    tell(draft, config.broker, 'extend-ticket', lease.id, body, lease.ticket.term.end)
-  }
-
-  function release(lease: LeaseRow | undefined, reason: string, draft: ServiceManagerDraft): void {
-    if (lease === undefined || isFinished(lease)) return
-    leaveAll(lease, undefined, reason, draft)
-  }
-
-  function releaseAll(reason: string, draft: ServiceManagerDraft): { leases: number } {
-    const open = draft.all('lease').filter((lease) => !isFinished(lease))
-    for (const lease of open) leaveAll(lease, draft.now, reason, draft)
-    return { leases: open.length }
   }
 
   // ── the broker ───────────────────────────────────────────────────────────────────────────────────
@@ -417,20 +256,6 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       leaveAll(current, undefined, `the site ends the lease: ${body.reason}`, draft)
   }
 
-  /** The site's final word. */
-  function ended(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
-    members.allGone(lease, reason, draft)
-    const current = draft.get('lease', lease.id)!
-    if (
-      lease.leaseState === 'redeeming' &&
-      unitsOf(current, draft).every((unit) => unit.joinedAt === undefined)
-    )
-      remember(lease, 'site', reason, draft)
-    const closed: LeaseRow = { ...stepLease(current, 'ended'), closeReason: lease.closeReason || reason }
-    draft.note('lease closed', lease.id, closed.closeReason)
-    giveBack(closed, closed.closeReason, draft)
-  }
-
   function undelivered(envelope: Envelope, code: string, reason: string, draft: ServiceManagerDraft): void {
     const { kind, subject, to } = envelope
     draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
@@ -448,235 +273,6 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       return ended(lease, `the site does not take it: ${reason}`, draft)
     if (kind === 'relinquish') return ticketClosed(lease, `the broker does not take it: ${reason}`, draft)
   }
-
-  // ── the life of a lease ──────────────────────────────────────────────────────────────────────────
-
-  /** When units begin to leave: the end, less the guard against clocks that differ, less the time it takes. */
-  function leaveAt(lease: LeaseRow, draft: ServiceManagerDraft): Instant | undefined {
-    return lease.term && leaveAtFor(lease, lease.term.end, draft)
-  }
-
-  function leaveAtFor(lease: LeaseRow, end: Instant, draft: ServiceManagerDraft): Instant {
-    return end - guardMs(draft, lease.ticket?.site ?? '', config.skewMsMax) - config.leaveBudgetMs
-  }
-
-  function leaseDue(lease: LeaseRow | undefined, draft: ServiceManagerDraft): void {
-    if (lease === undefined) return
-    if (isFinished(lease)) return forget(lease, draft)
-    if (lease.ticketState === 'asked') return askFailed(lease, 'no answer came in time', draft)
-    if (lease.leaseState === 'closing' || lease.leaseState === 'leaving') return overdue(lease, draft)
-    if (lease.leaseState === 'closed' || lease.leaseState === 'none') return put(lease, draft)
-    let current = lease
-    if (current.boundary !== undefined && draft.now >= leaveAtFor(current, current.boundary, draft)) {
-      for (const id of current.victims)
-        letGo(draft.get('unit', id), current, current.boundary, 'the lease is extended without it', draft)
-      current = { ...draft.get('lease', lease.id)!, boundary: undefined, victims: [] }
-    }
-    const { recall } = current
-    if (recall !== undefined && draft.now >= leaveAtFor(current, recall.by, draft)) {
-      const live = unitsOf(current, draft).filter((unit) => !isOut(unit))
-      const order = ['awaited', 'joining', 'leaving', 'draining', 'joined']
-      for (const unit of live
-        .sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state))
-        .slice(0, recall.units))
-        letGo(unit, current, recall.by, 'the site recalls it', draft)
-      current = { ...draft.get('lease', lease.id)!, recall: undefined }
-    }
-    put(current, draft)
-    if (draft.now >= leaveAt(current, draft)!) {
-      const why =
-        current.leaseState === 'extending'
-          ? 'no extension was confirmed in time'
-          : 'the term ends and was not extended'
-      leaveAll(draft.get('lease', lease.id)!, undefined, why, draft)
-    }
-  }
-
-  /** Work is let end until just before the site's grace is over; then it goes back into the queue. */
-  function letGo(
-    unit: UnitRow | undefined,
-    lease: LeaseRow,
-    end: Instant,
-    reason: string,
-    draft: ServiceManagerDraft,
-  ): void {
-    if (unit !== undefined)
-      members.leave(unit, end + lease.graceMs - config.leaveBudgetMs, true, reason, draft)
-  }
-
-  /** Everything leaves the middleware; then the lease is closed at the site; then the ticket goes back. */
-  function leaveAll(
-    lease: LeaseRow,
-    requeueFrom: Instant | undefined,
-    reason: string,
-    draft: ServiceManagerDraft,
-  ): void {
-    const leaseState = nextState(leaseMachine, lease.leaseState, 'leave')
-    if (leaseState === undefined) throw new Error(`a lease that is ${lease.leaseState} cannot leave`)
-    const first = lease.leaseState !== leaseState
-    const leaving: LeaseRow = { ...lease, leaseState, closeReason: lease.closeReason || reason }
-    put(leaving, draft)
-    if (first) draft.note('leaving', lease.id, reason)
-    if (leaseState === 'closed') return giveBack(leaving, reason, draft)
-    if (leaseState !== 'leaving') return
-    for (const unit of unitsOf(leaving, draft))
-      if (requeueFrom === undefined) letGo(unit, leaving, leaving.term!.end, reason, draft)
-      else members.leave(unit, requeueFrom, true, reason, draft)
-    closeIfLeft(draft.get('lease', lease.id)!, draft)
-  }
-
-  function unitOut(leaseId: string, draft: ServiceManagerDraft): void {
-    const lease = draft.get('lease', leaseId)
-    if (lease === undefined || lease.leaseState === 'closed') return
-    if (lease.leaseState === 'leaving') return closeIfLeft(lease, draft)
-    const { recall } = lease
-    const out = unitsOf(lease, draft).filter(isOut)
-    if (recall !== undefined && recall.units > 0)
-      put({ ...lease, recall: recall.units > 1 ? { ...recall, units: recall.units - 1 } : undefined }, draft)
-    const last = out.reduce<UnitRow | undefined>(
-      (a, b) => (a === undefined || b.since > a.since ? b : a),
-      undefined,
-    )
-    if (last !== undefined)
-      tellVacated(
-        lease,
-        out.map((unit) => unit.id),
-        last.reason,
-        draft,
-      )
-  }
-
-  function closeIfLeft(lease: LeaseRow, draft: ServiceManagerDraft): void {
-    if (lease.leaseState !== 'leaving' || !unitsOf(lease, draft).every(isDone)) return
-    put(stepLease(lease, 'left'), draft)
-    draft.note('closing', lease.id, `nothing of it is in the middleware any more: ${lease.closeReason}`)
-    const until = Math.max(draft.now, lease.term!.end + lease.graceMs) + config.answerMs
-    tell(draft, lease.ticket!.site, 'close', lease.id, { reason: lease.closeReason.slice(0, 500) }, until)
-  }
-
-  /** The ticket goes back to the broker; the lease is finished when the broker has said so. */
-  function giveBack(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
-    if (lease.ticketState === 'closed') return finish(lease, draft)
-    if (lease.ticketState === 'returning') return put(lease, draft)
-    put({ ...stepTicket(lease, 'give up'), closeReason: lease.closeReason || reason }, draft)
-    tell(
-      draft,
-      config.broker,
-      'relinquish',
-      lease.id,
-      { reason: reason.slice(0, 500) },
-      draft.now + config.answerMs,
-    )
-  }
-
-  function askFailed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
-    remember(lease, 'broker', reason, draft)
-    draft.note('refused', lease.id, `no ticket: ${reason}`)
-    giveBack({ ...lease, leaseState: 'closed', closeReason: reason }, reason, draft)
-  }
-
-  /** The site has not answered a close, or machines have not left, long after the end. */
-  function overdue(lease: LeaseRow, draft: ServiceManagerDraft): void {
-    const last = lease.term!.end + lease.graceMs + config.quarantineMs
-    if (draft.now < last) return put(lease, draft)
-    draft.note(
-      'final word missing',
-      lease.id,
-      `the site has not said that the lease is closed, long after its end; it is held to be`,
-    )
-    ended(lease, 'the term and its grace are long over', draft)
-  }
-
-  function finish(lease: LeaseRow, draft: ServiceManagerDraft): void {
-    draft.put('lease', { ...lease, due: draft.now + RETIRE_MS })
-    draft.note('finished', lease.id, lease.closeReason || 'closed')
-    draft.retire(lease.id, draft.now + RETIRE_MS)
-  }
-
-  function forget(lease: LeaseRow, draft: ServiceManagerDraft): void {
-    const units = unitsOf(lease, draft)
-    if (units.some((unit) => !isDone(unit)))
-      return draft.put('lease', { ...lease, due: draft.now + RETIRE_MS })
-    for (const unit of units) draft.remove('unit', unit.id)
-    draft.remove('lease', lease.id)
-  }
-
-  /** Keeps the row with the instant at which it has to be looked at again. */
-  function put(lease: LeaseRow, draft: ServiceManagerDraft): void {
-    draft.put('lease', { ...lease, due: dueOf(lease, draft) })
-  }
-
-  function dueOf(lease: LeaseRow, draft: ServiceManagerDraft): Instant | undefined {
-    if (lease.ticketState === 'asked') return lease.due
-    if (lease.leaseState === 'closing' || lease.leaseState === 'leaving')
-      return lease.term!.end + lease.graceMs + config.quarantineMs
-    if (lease.leaseState === 'closed' || lease.leaseState === 'none') return undefined
-    const moments = [lease.term!.end]
-    if (lease.boundary !== undefined) moments.push(lease.boundary)
-    if (lease.recall !== undefined) moments.push(lease.recall.by)
-    return Math.max(draft.now + 1, leaveAtFor(lease, Math.min(...moments), draft))
-  }
-
-  // ── small things ─────────────────────────────────────────────────────────────────────────────────
-
-  function unitWasted(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
-    const lease = draft.get('lease', unit.leaseId)
-    if (lease !== undefined) remember(lease, 'site', `${unit.name}: ${reason}`, draft)
-  }
-
-  function remember(lease: LeaseRow, by: Refusal['by'], reason: string, draft: ServiceManagerDraft): void {
-    const guest = draft.get('guest', lease.guest)
-    if (guest === undefined) return
-    const image = lease.properties.image ?? ''
-    const unitsMin = Number(lease.properties['units.min'])
-    const refusal: Refusal = {
-      at: draft.now,
-      leaseId: lease.id,
-      type: lease.type,
-      by,
-      image,
-      unitsMin,
-      reason,
-    }
-    draft.put('guest', { ...guest, refusals: [refusal, ...guest.refusals].slice(0, REFUSALS_MAX) })
-  }
-
-  function requeued(input: Input & { kind: 'effect' }, draft: ServiceManagerDraft): void {
-    const { outcome } = input
-    const reason =
-      outcome.kind === 'failed' ? outcome.reason : `requeued, but for ${JSON.stringify(outcome.value)}`
-    draft.note(outcome.kind === 'failed' ? 'requeue failed' : 'requeued', input.key, reason)
-  }
-
-  function guestOf(name: string): Guest {
-    const guest = config.guests[name]
-    if (guest === undefined) throw new SubletError('unknown-id', `no guest is named ${name}`)
-    return guest
-  }
 }
-
-const unitsOf = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] =>
-  (draft.get('lease', lease.id)?.units ?? lease.units)
-    .map((id) => draft.get('unit', id))
-    .filter((unit) => unit !== undefined)
-
-function stepTicket(lease: LeaseRow, event: TicketEvent): LeaseRow {
-  const ticketState = nextState(ticketMachine, lease.ticketState, event)
-  if (ticketState === undefined)
-    throw new Error(`a ticket that is ${lease.ticketState} knows no event ${event}`)
-  return { ...lease, ticketState }
-}
-
-function stepLease(lease: LeaseRow, event: LeaseEvent): LeaseRow {
-  const leaseState = nextState(leaseMachine, lease.leaseState, event)
-  if (leaseState === undefined) throw new Error(`a lease that is ${lease.leaseState} knows no event ${event}`)
-  return { ...lease, leaseState }
-}
-
-/** The memory and the reason are kept when they differ; figures alone are not worth a disk sync. */
-const changed = (before: GuestRow, after: GuestRow): boolean =>
-  before.reason !== after.reason ||
-  before.blindSince !== after.blindSince ||
-  JSON.stringify(before.memory) !== JSON.stringify(after.memory)
 
 const iso = (at: Instant): string => new Date(at).toISOString()

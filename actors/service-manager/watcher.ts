@@ -1,7 +1,7 @@
 import type { BatchPicture, BatchSystem } from '../../adapters/batch-system.ts'
 import { type Cancel, type Clock, deadline, type Instant, type Millis } from '../runtime/clock.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
-import type { Look } from './service-manager.ts'
+import type { Look } from './guests.ts'
 import { BLIND_MS_MAX } from './view.ts'
 
 export interface WatcherConfig {

@@ -1,0 +1,244 @@
+import type { Refusal } from '../../controllers/controller.ts'
+import { guardMs, RETIRE_MS, tell } from '../leases/correspondence.ts'
+import { nextState } from '../leases/machine.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { ServiceManagerConfig } from './config.ts'
+import { type LeaseEvent, leaseMachine, type TicketEvent, ticketMachine } from './machines.ts'
+import { isDone, isOut, Members, type ServiceManagerDraft, tellVacated } from './members.ts'
+import type { LeaseRow, UnitRow } from './rows.ts'
+import { isFinished } from './view.ts'
+
+const REFUSALS_MAX = 50
+
+export type LeaseLife = ReturnType<typeof leaseLife>
+
+/**
+ * The life of a lease at its holder, from the ticket to the last word. Whatever ends it, the order is
+ * the same:
+ *
+ *   units leave the middleware ──▶ close to the site ──▶ its final word ──▶ relinquish to the broker ──▶ finished
+ */
+export function leaseLife(config: ServiceManagerConfig) {
+  const members = new Members(config, unitOut, unitWasted)
+  return { members, put, leaveAt, leaseDue, leaveAll, giveBack, ended, askFailed, finish, remember }
+
+  /** When units begin to leave: the end, less the guard against clocks that differ, less the time it takes. */
+  function leaveAt(lease: LeaseRow, draft: ServiceManagerDraft): Instant | undefined {
+    return lease.term && leaveAtFor(lease, lease.term.end, draft)
+  }
+
+  function leaveAtFor(lease: LeaseRow, end: Instant, draft: ServiceManagerDraft): Instant {
+    return end - guardMs(draft, lease.ticket?.site ?? '', config.skewMsMax) - config.leaveBudgetMs
+  }
+
+  function leaseDue(lease: LeaseRow | undefined, draft: ServiceManagerDraft): void {
+    if (lease === undefined) return
+    if (isFinished(lease)) return forget(lease, draft)
+    if (lease.ticketState === 'asked') return askFailed(lease, 'no answer came in time', draft)
+    if (lease.leaseState === 'closing' || lease.leaseState === 'leaving') return overdue(lease, draft)
+    if (lease.leaseState === 'closed' || lease.leaseState === 'none') return put(lease, draft)
+    let current = lease
+    if (current.boundary !== undefined && draft.now >= leaveAtFor(current, current.boundary, draft)) {
+      for (const id of current.victims)
+        letGo(draft.get('unit', id), current, current.boundary, 'the lease is extended without it', draft)
+      current = { ...draft.get('lease', lease.id)!, boundary: undefined, victims: [] }
+    }
+    const { recall } = current
+    if (recall !== undefined && draft.now >= leaveAtFor(current, recall.by, draft)) {
+      const live = unitsOf(current, draft).filter((unit) => !isOut(unit))
+      const order = ['awaited', 'joining', 'leaving', 'draining', 'joined']
+      for (const unit of live
+        .sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state))
+        .slice(0, recall.units))
+        letGo(unit, current, recall.by, 'the site recalls it', draft)
+      current = { ...draft.get('lease', lease.id)!, recall: undefined }
+    }
+    put(current, draft)
+    if (draft.now >= leaveAt(current, draft)!) {
+      const why =
+        current.leaseState === 'extending'
+          ? 'no extension was confirmed in time'
+          : 'the term ends and was not extended'
+      leaveAll(draft.get('lease', lease.id)!, undefined, why, draft)
+    }
+  }
+
+  /** Work is let end until just before the site's grace is over; then it goes back into the queue. */
+  function letGo(
+    unit: UnitRow | undefined,
+    lease: LeaseRow,
+    end: Instant,
+    reason: string,
+    draft: ServiceManagerDraft,
+  ): void {
+    if (unit !== undefined)
+      members.leave(unit, end + lease.graceMs - config.leaveBudgetMs, true, reason, draft)
+  }
+
+  /** Everything leaves the middleware; then the lease is closed at the site; then the ticket goes back. */
+  function leaveAll(
+    lease: LeaseRow,
+    requeueFrom: Instant | undefined,
+    reason: string,
+    draft: ServiceManagerDraft,
+  ): void {
+    const leaseState = nextState(leaseMachine, lease.leaseState, 'leave')
+    if (leaseState === undefined) throw new Error(`a lease that is ${lease.leaseState} cannot leave`)
+    const first = lease.leaseState !== leaseState
+    const leaving: LeaseRow = { ...lease, leaseState, closeReason: lease.closeReason || reason }
+    put(leaving, draft)
+    if (first) draft.note('leaving', lease.id, reason)
+    if (leaseState === 'closed') return giveBack(leaving, reason, draft)
+    if (leaseState !== 'leaving') return
+    for (const unit of unitsOf(leaving, draft))
+      if (requeueFrom === undefined) letGo(unit, leaving, leaving.term!.end, reason, draft)
+      else members.leave(unit, requeueFrom, true, reason, draft)
+    closeIfLeft(draft.get('lease', lease.id)!, draft)
+  }
+
+  function unitOut(leaseId: string, draft: ServiceManagerDraft): void {
+    const lease = draft.get('lease', leaseId)
+    if (lease === undefined || lease.leaseState === 'closed') return
+    if (lease.leaseState === 'leaving') return closeIfLeft(lease, draft)
+    const { recall } = lease
+    const out = unitsOf(lease, draft).filter(isOut)
+    if (recall !== undefined && recall.units > 0)
+      put({ ...lease, recall: recall.units > 1 ? { ...recall, units: recall.units - 1 } : undefined }, draft)
+    const last = out.reduce<UnitRow | undefined>(
+      (a, b) => (a === undefined || b.since > a.since ? b : a),
+      undefined,
+    )
+    if (last !== undefined)
+      tellVacated(
+        lease,
+        out.map((unit) => unit.id),
+        last.reason,
+        draft,
+      )
+  }
+
+  function closeIfLeft(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    if (lease.leaseState !== 'leaving' || !unitsOf(lease, draft).every(isDone)) return
+    put(stepLease(lease, 'left'), draft)
+    draft.note('closing', lease.id, `nothing of it is in the middleware any more: ${lease.closeReason}`)
+    const until = Math.max(draft.now, lease.term!.end + lease.graceMs) + config.answerMs
+    tell(draft, lease.ticket!.site, 'close', lease.id, { reason: lease.closeReason.slice(0, 500) }, until)
+  }
+
+  /** The ticket goes back to the broker; the lease is finished when the broker has said so. */
+  function giveBack(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
+    if (lease.ticketState === 'closed') return finish(lease, draft)
+    if (lease.ticketState === 'returning') return put(lease, draft)
+    put({ ...stepTicket(lease, 'give up'), closeReason: lease.closeReason || reason }, draft)
+    tell(
+      draft,
+      config.broker,
+      'relinquish',
+      lease.id,
+      { reason: reason.slice(0, 500) },
+      draft.now + config.answerMs,
+    )
+  }
+
+  /** The site's final word. */
+  function ended(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
+    members.allGone(lease, reason, draft)
+    const current = draft.get('lease', lease.id)!
+    if (
+      lease.leaseState === 'redeeming' &&
+      unitsOf(current, draft).every((unit) => unit.joinedAt === undefined)
+    )
+      remember(lease, 'site', reason, draft)
+    const closed: LeaseRow = { ...stepLease(current, 'ended'), closeReason: lease.closeReason || reason }
+    draft.note('lease closed', lease.id, closed.closeReason)
+    giveBack(closed, closed.closeReason, draft)
+  }
+
+  function askFailed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
+    remember(lease, 'broker', reason, draft)
+    draft.note('refused', lease.id, `no ticket: ${reason}`)
+    giveBack({ ...lease, leaseState: 'closed', closeReason: reason }, reason, draft)
+  }
+
+  /** The site has not answered a close, or machines have not left, long after the end. */
+  function overdue(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    const last = lease.term!.end + lease.graceMs + config.quarantineMs
+    if (draft.now < last) return put(lease, draft)
+    draft.note(
+      'final word missing',
+      lease.id,
+      `the site has not said that the lease is closed, long after its end; it is held to be`,
+    )
+    ended(lease, 'the term and its grace are long over', draft)
+  }
+
+  function finish(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    draft.put('lease', { ...lease, due: draft.now + RETIRE_MS })
+    draft.note('finished', lease.id, lease.closeReason || 'closed')
+    draft.retire(lease.id, draft.now + RETIRE_MS)
+  }
+
+  function forget(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    const units = unitsOf(lease, draft)
+    if (units.some((unit) => !isDone(unit)))
+      return draft.put('lease', { ...lease, due: draft.now + RETIRE_MS })
+    for (const unit of units) draft.remove('unit', unit.id)
+    draft.remove('lease', lease.id)
+  }
+
+  /** Keeps the row with the instant at which it has to be looked at again. */
+  function put(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    draft.put('lease', { ...lease, due: dueOf(lease, draft) })
+  }
+
+  function dueOf(lease: LeaseRow, draft: ServiceManagerDraft): Instant | undefined {
+    if (lease.ticketState === 'asked') return lease.due
+    if (lease.leaseState === 'closing' || lease.leaseState === 'leaving')
+      return lease.term!.end + lease.graceMs + config.quarantineMs
+    if (lease.leaseState === 'closed' || lease.leaseState === 'none') return undefined
+    const moments = [lease.term!.end]
+    if (lease.boundary !== undefined) moments.push(lease.boundary)
+    if (lease.recall !== undefined) moments.push(lease.recall.by)
+    return Math.max(draft.now + 1, leaveAtFor(lease, Math.min(...moments), draft))
+  }
+
+  function unitWasted(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
+    const lease = draft.get('lease', unit.leaseId)
+    if (lease !== undefined) remember(lease, 'site', `${unit.name}: ${reason}`, draft)
+  }
+
+  function remember(lease: LeaseRow, by: Refusal['by'], reason: string, draft: ServiceManagerDraft): void {
+    const guest = draft.get('guest', lease.guest)
+    if (guest === undefined) return
+    const image = lease.properties.image ?? ''
+    const unitsMin = Number(lease.properties['units.min'])
+    const refusal: Refusal = {
+      at: draft.now,
+      leaseId: lease.id,
+      type: lease.type,
+      by,
+      image,
+      unitsMin,
+      reason,
+    }
+    draft.put('guest', { ...guest, refusals: [refusal, ...guest.refusals].slice(0, REFUSALS_MAX) })
+  }
+}
+
+export const unitsOf = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] =>
+  (draft.get('lease', lease.id)?.units ?? lease.units)
+    .map((id) => draft.get('unit', id))
+    .filter((unit) => unit !== undefined)
+
+export function stepTicket(lease: LeaseRow, event: TicketEvent): LeaseRow {
+  const ticketState = nextState(ticketMachine, lease.ticketState, event)
+  if (ticketState === undefined)
+    throw new Error(`a ticket that is ${lease.ticketState} knows no event ${event}`)
+  return { ...lease, ticketState }
+}
+
+export function stepLease(lease: LeaseRow, event: LeaseEvent): LeaseRow {
+  const leaseState = nextState(leaseMachine, lease.leaseState, event)
+  if (leaseState === undefined) throw new Error(`a lease that is ${lease.leaseState} knows no event ${event}`)
+  return { ...lease, leaseState }
+}
