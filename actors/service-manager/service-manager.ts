@@ -14,14 +14,11 @@ import { leaseMachine } from './machines.ts'
 import { isOut, type ServiceManagerDraft } from './members.ts'
 import type { LeaseRow, ServiceManagerTables } from './rows.ts'
 
-const _REFUSALS_MAX = 50
-
 /**
  * Holds leases for guests. Each guest's controller says what it wishes; this mind turns wishes into
  * tickets and leases, brings the units into the middleware and takes them out again, in time.
  */
 export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind<ServiceManagerTables> {
-  const _life = leaseLife(config)
   const life = leaseLife(config)
   const { members, put, leaseDue, leaveAll, giveBack, ended, askFailed, finish, remember } = life
   const desk = guestDesk(config, life)

@@ -1,12 +1,13 @@
 import { type Clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { PROTOCOL } from './batch-asks.ts'
 import type { JobRecord } from './batch-records.ts'
 import { asFields, type Fields, text } from './fields.ts'
 import { type Channel, dial } from './wire.ts'
 
-const PROTOCOL = 'sublet-batch-1'
 const DIAL_MS = 3_000
 const ASK_MS = 10_000
+const GOODBYE_MS = 2_000
 const REDIAL_MS_MIN = 100
 const REDIAL_MS_MAX = 2_000
 
@@ -17,7 +18,7 @@ export interface BatchLine {
   watch(onChange: () => void, signal: AbortSignal): void
   /** Runs first on every new connection; a refusal fails whatever was to be asked. */
   onConnect: ((channel: Channel) => Promise<void>) | undefined
-  close(): void
+  close(): Promise<void>
 }
 
 export function batchLine(socket: string, clock: Clock): BatchLine {
@@ -78,9 +79,8 @@ export function batchLine(socket: string, clock: Clock): BatchLine {
         delayMs = REDIAL_MS_MIN
         notify()
         await ended(AbortSignal.any([signal, connected.gone]))
-      } catch (error) {
+      } catch {
         if (signal.aborted) return
-        if (!(error instanceof SubletError)) throw error
         // Nobody to tell: whoever looks next gets the same error. Here it costs only time.
         await Promise.race([sleep(clock, delayMs), ended(signal)])
         delayMs = Math.min(delayMs * 2, REDIAL_MS_MAX)
@@ -113,16 +113,21 @@ export function batchLine(socket: string, clock: Clock): BatchLine {
       watching = new AbortController()
       void keepWatching(watching.signal)
     },
-    close() {
+    async close() {
       watching?.abort()
       watching = undefined
       watchers.clear()
       const closing = connecting
       connecting = undefined
-      closing?.then(
-        (open) => open.hangUp(),
-        () => undefined,
-      )
+      try {
+        const open = await closing
+        // What the connection held is free when this resolves, not some time later.
+        await open?.ask('goodbye', {}, { timeoutMs: GOODBYE_MS })
+        open?.hangUp()
+      } catch (error) {
+        // A server that cannot be told will see the line break.
+        if (!(error instanceof SubletError)) throw error
+      }
     },
   }
   return line
@@ -177,7 +182,7 @@ export interface BatchUser {
   adminDelete(node: string, options: { readonly lost: boolean }): Promise<void>
   /** Everything the middleware itself has written down of every job, ended ones included. */
   jobRecords(): Promise<readonly JobRecord[]>
-  close(): void
+  close(): Promise<void>
 }
 
 export function batchUser(socket: string, clock: Clock): BatchUser {

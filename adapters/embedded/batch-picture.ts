@@ -9,12 +9,12 @@ const ENDED_SHOWN_MAX = 500
 
 /** What a look at the pool shows. The server is the queue itself, so an empty list is an empty queue. */
 export function picture(core: BatchCore, now: Instant): BatchPicture {
-  const recent = core
+  const recent = core.jobs
     .ended()
     .slice(-ENDED_SHOWN_MAX)
-    .flatMap((id) => core.job(id) ?? [])
+    .flatMap((id) => core.jobs.get(id) ?? [])
     .filter((job) => (job.endedAt ?? 0) > now - ENDED_SHOWN_MS)
-  const live = [...core.live()]
+  const live = [...core.jobs.live()]
   const arrays = Map.groupBy(live.filter(isFreshTask), (job) => `${job.array} ${job.held}`)
   return {
     startedAt: now,
@@ -43,7 +43,7 @@ function shownTogether(core: BatchCore, tasks: readonly JobRecord[]): Job[] {
 }
 
 function shown(core: BatchCore, job: JobRecord): Job {
-  const state: JobState = job.state === 'pending' && !core.eligible(job) ? 'held' : job.state
+  const state: JobState = job.state === 'pending' && !core.jobs.eligible(job) ? 'held' : job.state
   return {
     id: job.id,
     state,
@@ -67,7 +67,7 @@ function shown(core: BatchCore, job: JobRecord): Job {
 function reason(core: BatchCore, job: JobRecord): string {
   if (job.state !== 'pending') return job.verdict?.reason ?? ''
   if (job.held) return 'JobHeld'
-  return core.dependencyOpen(job) ? 'Dependency' : 'Resources'
+  return core.jobs.dependencyOpen(job) ? 'Dependency' : 'Resources'
 }
 
 function shownNode({ record, connected, accepting, collectingFor, parts }: NodeNow): BatchNode {

@@ -98,8 +98,8 @@ export interface PartReport {
   readonly state: 'running' | 'ended' | 'done' | 'killed'
   readonly exitCode: number | null
   readonly reason: string
-  /** Why the epilog did not do its work; empty if it did. */
-  readonly epilogFault: string
+  /** Why the node should take no more jobs until somebody has looked at it; empty if it may. */
+  readonly nodeFault: string
 }
 
 /** What an agent is to run. */

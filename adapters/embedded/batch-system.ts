@@ -61,7 +61,7 @@ export function embeddedBatch(config: EmbeddedBatchConfig, deps: { readonly cloc
     },
     async close() {
       owner = undefined
-      line.close()
+      await line.close()
     },
   }
 }

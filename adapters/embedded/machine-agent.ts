@@ -1,5 +1,5 @@
 import { type Clock, sleep } from '../../actors/runtime/clock.ts'
-import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { inOneLine } from '../../actors/runtime/errors.ts'
 import type { NodeMark } from '../batch-system.ts'
 import type { PartOrder, PartReport } from './batch-records.ts'
 import { count, type Fields, optional, text, textRecord, texts, yesNo } from './fields.ts'
@@ -114,8 +114,8 @@ export function machineAgent(deps: {
       await channel.ask('report', { ...report }, { timeoutMs: ASK_MS })
       if (report.state === 'done' || report.state === 'killed') parts.forget(report.jobId, report.attempt)
     } catch (error) {
-      // Without a line it is told again when the next one is up.
-      if (!(error instanceof SubletError)) throw error
+      // Everything is told again when the next line is up.
+      log(inOneLine(error))
       channel.hangUp()
     }
   }

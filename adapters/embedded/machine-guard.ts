@@ -62,21 +62,21 @@ export interface Guarded {
   readonly ended: Promise<{ readonly exitCode: number; readonly stderr: string }>
 }
 
-export function guard(options: {
+interface GuardOptions {
   readonly command: string
   readonly cwd: string
   readonly output: string | null
   readonly env: Readonly<Record<string, string>>
-}): Guarded {
-  const child = spawn('/bin/sh', ['-c', GUARD, 'guard', options.command, options.output ?? '', WATCHER], {
-    detached: true,
-    cwd: options.cwd,
-    env: { ...options.env },
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-  })
+}
+
+export function guard(options: GuardOptions): Guarded {
+  const child = start(options)
+  if (child instanceof Error || child.pid === undefined) {
+    const ended = child instanceof Error ? Promise.resolve(notStarted(child)) : outcome(child)
+    return { pid: 0, go: () => undefined, signal: () => undefined, ended }
+  }
   const { pid } = child
   const ended = outcome(child)
-  if (pid === undefined) return { pid: 0, go: () => undefined, signal: () => undefined, ended }
   const line = child.stdio[3]
   return {
     pid,
@@ -89,6 +89,25 @@ export function guard(options: {
     },
   }
 }
+
+/** Some commands cannot even be handed over: too long, or with a zero byte in them. */
+function start({ command, cwd, output, env }: GuardOptions): ChildProcess | Error {
+  try {
+    return spawn('/bin/sh', ['-c', GUARD, 'guard', command, output ?? '', WATCHER], {
+      detached: true,
+      cwd,
+      env: { ...env },
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    })
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+const notStarted = (error: Error): { exitCode: number; stderr: string } => ({
+  exitCode: 126,
+  stderr: error.message,
+})
 
 export function signalGroup(pid: number, name: 'SIGTERM' | 'SIGKILL'): void {
   try {
@@ -107,7 +126,7 @@ function outcome(child: ChildProcess): Promise<{ exitCode: number; stderr: strin
   // Its end of fd 3 breaks when the guard dies first; 'exit' tells of that.
   child.stdio[3]?.on('error', () => undefined)
   return new Promise((resolve) => {
-    child.once('error', (error) => resolve({ exitCode: 126, stderr: error.message }))
+    child.once('error', (error) => resolve(notStarted(error)))
     // Not 'close': a process that left the job may hold standard error open.
     child.once('exit', (code, signal) => {
       resolve({ exitCode: code ?? (signal === 'SIGKILL' ? 137 : 143), stderr: stderr.trim() })

@@ -39,7 +39,7 @@ interface Part {
   state: PartReport['state']
   exitCode: number | null
   reason: string
-  epilogFault: string
+  nodeFault: string
   running: Guarded | undefined
   /** Resolves the wait of a node that is kept for a command elsewhere. */
   release: (() => void) | undefined
@@ -144,7 +144,7 @@ export function machineParts(deps: {
       clock,
       SWEEP_MS_MAX,
     )
-    if (left.length > 0) part.epilogFault = `process ${left.map(({ pid }) => pid).join(', ')} does not end`
+    if (left.length > 0) part.nodeFault = `process ${left.map(({ pid }) => pid).join(', ')} does not end`
   }
 
   async function epilog(part: Part): Promise<void> {
@@ -157,7 +157,7 @@ export function machineParts(deps: {
     const { exitCode, stderr } = await running.ended
     cancel()
     part.running = undefined
-    if (exitCode !== 0) part.epilogFault = `exit ${exitCode}: ${lastLine(stderr)}`
+    if (exitCode !== 0) part.nodeFault = `epilog exit ${exitCode}: ${lastLine(stderr)}`
     await clean(part)
   }
 
@@ -187,7 +187,7 @@ export function machineParts(deps: {
         state: 'running',
         exitCode: null,
         reason: '',
-        epilogFault: '',
+        nodeFault: '',
         running: undefined,
         release: undefined,
         endReason: '',
@@ -199,7 +199,8 @@ export function machineParts(deps: {
         log(`job ${keyOf(order)}: ${inOneLine(error)}`)
         part.running?.signal('SIGKILL')
         part.state = 'killed'
-        part.reason = inOneLine(error)
+        // A full disk would kill the next one too, and the next.
+        part.nodeFault = inOneLine(error)
         report(part)
       })
     },
@@ -241,13 +242,13 @@ export function machineParts(deps: {
 const keyOf = (order: { readonly jobId: string; readonly attempt: number }): string =>
   `${order.jobId}.${order.attempt}`
 
-const asReport = ({ order, state, exitCode, reason, epilogFault }: Part): PartReport => ({
+const asReport = ({ order, state, exitCode, reason, nodeFault }: Part): PartReport => ({
   jobId: order.jobId,
   attempt: order.attempt,
   state,
   exitCode,
   reason,
-  epilogFault,
+  nodeFault,
 })
 
 const lastLine = (said: string): string => said.split('\n').at(-1)?.slice(0, 200) ?? ''
@@ -279,7 +280,7 @@ function recall(jobsDir: string): Part[] {
         state: ended === undefined ? 'killed' : 'done',
         exitCode: ended === undefined ? null : (optional(ended, 'exitCode', count) ?? null),
         reason: ended === undefined ? '' : text(ended, 'reason'),
-        epilogFault: '',
+        nodeFault: '',
         running: undefined,
         release: undefined,
         endReason: '',

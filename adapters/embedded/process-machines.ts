@@ -1,26 +1,13 @@
 import { spawn } from 'node:child_process'
-import {
-  accessSync,
-  appendFileSync,
-  closeSync,
-  constants,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  statSync,
-} from 'node:fs'
+import { accessSync, appendFileSync, closeSync, constants, openSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import { z } from 'zod'
 import { type Clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { FoundMachine, Handler, ProbeOutcome, TeardownOutcome, UnitFacts, UnitSpec } from '../handler.ts'
-import { syncFolder, writeDurably } from './durable-file.ts'
-import { asFields, count, type Fields, text, texts } from './fields.ts'
+import { asFields, type Fields, text, texts } from './fields.ts'
+import { type Boot, machineFolders } from './machine-folder.ts'
 import {
-  bootId,
   isAlive,
   killProcess,
   type MachineMark,
@@ -57,8 +44,6 @@ const ANSWERING_MS_MAX = 15_000
 const HALT_MS_MAX = 4_000
 const SWEEP_MS_MAX = 5_000
 const POLL_MS = 10
-/** Compiled code of the supervisor, shared by all machines of a site; it starts three times as fast. */
-const COMPILED = '.compiled'
 /** `.ts` where this runs as it was written, `.js` where it was built. */
 const SUPERVISOR = join(import.meta.dirname, `supervisor${extname(import.meta.filename)}`)
 /** `/`, a unit id, `/s`. */
@@ -68,13 +53,6 @@ interface Process {
   readonly pid: number
   readonly startTicks: number
 }
-
-interface Boot {
-  readonly bootMs: Millis
-  readonly luck: 'boots' | 'fails' | 'hangs'
-}
-
-const NO_BOOT: Boot = { bootMs: 0, luck: 'boots' }
 
 /**
  * Machines that are processes: each unit is a supervisor (supervisor.ts) with a folder of its own. They
@@ -91,47 +69,20 @@ export function processMachines(
   },
 ): Handler {
   const { clock } = deps
-  mkdirSync(config.dir, { recursive: true, mode: 0o700 })
-  const site = realpathSync(config.dir)
-  const folderOf = (unitId: string): string => join(site, unitId)
-  const socketOf = (unitId: string): string => join(folderOf(unitId), 's')
-  const watchers = new Set<{ readonly onEnded: (unitId: string) => void; readonly signal: AbortSignal }>()
+  const folders = machineFolders(config.dir)
+  const { site } = folders
+  const watchers = new Set<Watcher>()
 
   const processesOf = (unitId: string): MarkedProcess[] =>
     markedProcesses(site).filter((each) => each.unitId === unitId)
 
-  /** Null if the file is absent; a file that cannot be read is an error. */
-  function readFields(unitId: string, name: string): Fields | null {
-    const path = join(folderOf(unitId), name)
-    if (statSync(path, { throwIfNoEntry: false }) === undefined) return null
-    return asFields(name, JSON.parse(readFileSync(path, 'utf8')))
-  }
-
   const supervisorOf = (unitId: string): MarkedProcess | undefined =>
     processesOf(unitId).find(({ isSupervisor }) => isSupervisor)
-
-  /**
-   * Whether this live process is the machine that the files speak of. A file that is lost, or not yet
-   * written, speaks of none; then the marks alone have to do, and the nonce asked over the socket.
-   */
-  function isTheSame(unitId: string, supervisor: MarkedProcess): boolean {
-    const unit = readFields(unitId, 'unit.json')
-    const identity = readFields(unitId, 'identity.json')
-    const { nonce, leaseId, pid, startTicks } = supervisor
-    return (
-      (unit === null || (text(unit, 'nonce') === nonce && text(unit, 'leaseId') === leaseId)) &&
-      (identity === null ||
-        (text(identity, 'nonce') === nonce &&
-          count(identity, 'pid') === pid &&
-          count(identity, 'startTicks') === startTicks &&
-          text(identity, 'bootId') === bootId()))
-    )
-  }
 
   /** A line to the machine, proven to be to the right one. */
   async function call(unitId: string, signal: AbortSignal): Promise<Channel> {
     const who = `The machine of unit ${unitId}`
-    const channel = await dial(socketOf(unitId), {
+    const channel = await dial(folders.of(unitId).socket, {
       clock,
       who,
       code: 'machine-unreachable',
@@ -140,8 +91,7 @@ export function processMachines(
     })
     try {
       const hello = asFields('hello', await channel.ask('hello', {}, { timeoutMs: DIAL_MS, signal }))
-      const unit = readFields(unitId, 'unit.json')
-      const nonce = unit === null ? supervisorOf(unitId)?.nonce : text(unit, 'nonce')
+      const nonce = folders.of(unitId).unit()?.nonce ?? supervisorOf(unitId)?.nonce
       if (text(hello, 'unitId') !== unitId || text(hello, 'nonce') !== nonce)
         throw new SubletError(
           'machine-unreachable',
@@ -169,51 +119,33 @@ export function processMachines(
 
   // ── setup ─────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The folder and its files, as far as they are missing; the supervisor of an earlier start has ended. */
-  function prepare(unit: UnitSpec): MachineMark {
-    const folder = folderOf(unit.unitId)
-    mkdirSync(join(folder, 'work'), { recursive: true, mode: 0o700 })
-    rmSync(join(folder, 'identity.json'), { force: true })
-    const mark: MachineMark = {
-      site,
-      unitId: unit.unitId,
-      leaseId: unit.leaseId,
-      name: unit.name,
-      nonce: deps.nonce(),
-    }
-    const { bootFails = 0, bootHangs = 0 } = config.images[unit.image] ?? {}
+  function chance(imageName: string): Boot {
+    const { bootFails = 0, bootHangs = 0 } = config.images[imageName] ?? {}
     const [bootMsMin, bootMsMax] = config.bootMs
-    const chance = deps.random()
-    writeDurably(join(folder, 'end.json'), { endsAt: unit.endsAt, graceMs: unit.graceMs })
-    remember(mark, {
+    const drawn = deps.random()
+    return {
       bootMs: Math.round(bootMsMin + deps.random() * (bootMsMax - bootMsMin)),
-      luck: chance < bootFails ? 'fails' : chance < bootFails + bootHangs ? 'hangs' : 'boots',
-    })
-    syncFolder(site)
-    return mark
-  }
-
-  function remember({ unitId, leaseId, name, nonce }: MachineMark, boot: Boot): void {
-    writeDurably(join(folderOf(unitId), 'unit.json'), { site, unitId, leaseId, name, nonce, ...boot })
+      luck: drawn < bootFails ? 'fails' : drawn < bootFails + bootHangs ? 'hangs' : 'boots',
+    }
   }
 
   function startSupervisor(mark: MachineMark): Process {
-    const folder = folderOf(mark.unitId)
-    const console = openSync(join(folder, 'console.log'), 'a', 0o600)
+    const { path, work, console: log } = folders.of(mark.unitId)
+    const console = openSync(log, 'a', 0o600)
     try {
-      const child = spawn(process.execPath, [SUPERVISOR, '--dir', folder], {
+      const child = spawn(process.execPath, [SUPERVISOR, '--dir', path], {
         detached: true,
-        cwd: join(folder, 'work'),
+        cwd: work,
         stdio: ['ignore', console, console],
         env: {
           PATH: process.env.PATH,
           HOME: process.env.HOME,
           ...markEnvironment(mark),
           SUBLET_ROLE: 'supervisor',
-          NODE_COMPILE_CACHE: join(site, COMPILED),
+          NODE_COMPILE_CACHE: folders.compiled,
         },
       })
-      child.once('error', (error) => appendFileSync(join(folder, 'console.log'), `${error.message}\n`))
+      child.once('error', (error) => appendFileSync(log, `${error.message}\n`))
       child.unref()
       const { pid = 0 } = child
       return { pid, startTicks: readStat(pid)?.startTicks ?? 0 }
@@ -243,21 +175,18 @@ export function processMachines(
     }
   }
 
-  function setupFailed(unitId: string): SubletError {
-    const path = join(folderOf(unitId), 'console.log')
-    const said =
-      statSync(path, { throwIfNoEntry: false }) === undefined ? '' : readFileSync(path, 'utf8').trimEnd()
-    return new SubletError(
+  const setupFailed = (unitId: string): SubletError =>
+    new SubletError(
       'machine-setup',
-      `The machine of unit ${unitId} ended while it started; its console says: ${said.split('\n').at(-1)}`,
+      `The machine of unit ${unitId} ended while it started; its console says: ${folders.of(unitId).lastWords()}`,
     )
-  }
 
   /** The machine that runs already, if one does and goes on running. */
   async function adopt(unit: UnitSpec, signal: AbortSignal): Promise<boolean> {
+    const folder = folders.of(unit.unitId)
     const running = supervisorOf(unit.unitId)
-    if (running === undefined || !isTheSame(unit.unitId, running)) return false
-    if (readFields(unit.unitId, 'unit.json') === null) remember({ site, ...running }, NO_BOOT)
+    if (running === undefined || !folder.speaksOf(running)) return false
+    if (folder.unit() === undefined) folder.remember({ site, ...running })
     try {
       await becomeReady(unit, running, signal)
       return true
@@ -270,7 +199,10 @@ export function processMachines(
 
   async function make(unit: UnitSpec, signal: AbortSignal): Promise<void> {
     await endAll(unit.unitId, signal)
-    const supervisor = startSupervisor(prepare(unit))
+    const { unitId, leaseId, name, endsAt, graceMs } = unit
+    const mark: MachineMark = { site, unitId, leaseId, name, nonce: deps.nonce() }
+    folders.of(unitId).prepare(mark, chance(unit.image), { endsAt, graceMs })
+    const supervisor = startSupervisor(mark)
     try {
       await becomeReady(unit, supervisor, signal)
     } catch (error) {
@@ -283,16 +215,17 @@ export function processMachines(
 
   async function setup(unit: UnitSpec, signal: AbortSignal): Promise<UnitFacts> {
     if (signal.aborted) throw signal.reason
-    checkSocketPath(socketOf(unit.unitId))
-    const kept = readFields(unit.unitId, 'unit.json')
-    if (kept !== null && text(kept, 'leaseId') !== unit.leaseId)
+    const folder = folders.of(unit.unitId)
+    checkSocketPath(folder.socket)
+    const kept = folder.unit()
+    if (kept !== undefined && kept.leaseId !== unit.leaseId)
       throw new SubletError(
         'machine-setup',
-        `The folder of unit ${unit.unitId} belongs to lease ${text(kept, 'leaseId')}.`,
+        `The folder of unit ${unit.unitId} belongs to lease ${kept.leaseId}.`,
       )
     if (!(await adopt(unit, signal))) await make(unit, signal)
     for (const watcher of watchers) void follow(unit.unitId, watcher)
-    return { kind: 'process', address: '127.0.0.1', socket: socketOf(unit.unitId), name: unit.name }
+    return { kind: 'process', address: '127.0.0.1', socket: folder.socket, name: unit.name }
   }
 
   // ── teardown ──────────────────────────────────────────────────────────────────────────────────────
@@ -327,12 +260,10 @@ export function processMachines(
 
   /** Jobs that began and have no result, by the markers and by the processes themselves. */
   function unfinished(unitId: string): readonly string[] {
-    const folder = join(folderOf(unitId), 'jobs')
-    const files = statSync(folder, { throwIfNoEntry: false }) === undefined ? [] : readdirSync(folder)
-    const begun = files.flatMap((file) => /^(.*)\.start$/.exec(file)?.[1] ?? [])
-    const open = begun.filter((part) => !files.includes(`${part}.end`))
     const seen = processesOf(unitId).flatMap(({ part }) => (part === '' ? [] : [part]))
-    return [...new Set([...open, ...seen])].map((part) => part.replace(/\.\d+$/, ''))
+    return [...new Set([...folders.of(unitId).openParts(), ...seen])].map((part) =>
+      part.replace(/\.\d+$/, ''),
+    )
   }
 
   async function teardown(
@@ -353,56 +284,40 @@ export function processMachines(
         await sleep(clock, POLL_MS, signal)
     }
     await endAll(unitId, signal)
-    remove(unitId)
+    folders.of(unitId).remove()
     return { kind: 'gone' }
-  }
-
-  /** Who the machine was goes last, so that a removal cut short is found again. */
-  function remove(unitId: string): void {
-    const folder = folderOf(unitId)
-    if (statSync(folder, { throwIfNoEntry: false }) === undefined) return
-    for (const name of readdirSync(folder))
-      if (name !== 'unit.json') rmSync(join(folder, name), { recursive: true, force: true })
-    rmSync(folder, { recursive: true, force: true })
   }
 
   // ── the rest ──────────────────────────────────────────────────────────────────────────────────────
 
   function list(): FoundMachine[] {
     const processes = markedProcesses(site)
-    const folders = readdirSync(site, { withFileTypes: true }).flatMap((entry) =>
-      entry.isDirectory() && entry.name !== COMPILED ? [entry.name] : [],
-    )
-    return [...new Set([...folders, ...processes.map(({ unitId }) => unitId)])].map((unitId) => {
-      const unit = readFields(unitId, 'unit.json')
+    return [...new Set([...folders.unitIds(), ...processes.map(({ unitId }) => unitId)])].map((unitId) => {
+      const unit = folders.of(unitId).unit()
       const [marked] = processes.filter((each) => each.unitId === unitId && each.leaseId !== '')
       return {
         unitId,
-        leaseId: unit === null ? (marked?.leaseId ?? '') : text(unit, 'leaseId'),
-        name: unit === null ? (marked?.name ?? '') : text(unit, 'name'),
+        leaseId: unit?.leaseId ?? marked?.leaseId ?? '',
+        name: unit?.name ?? marked?.name ?? '',
         running: processes.some((each) => each.unitId === unitId && each.isSupervisor),
       }
     })
   }
 
-  /** Holds a line to the machine until it breaks. */
-  async function follow(
-    unitId: string,
-    { onEnded, signal }: { onEnded: (unitId: string) => void; signal: AbortSignal },
-  ): Promise<void> {
-    if (signal.aborted) return
+  /** Holds one line to the machine until it breaks. */
+  async function follow(unitId: string, { onEnded, signal, following }: Watcher): Promise<void> {
+    if (signal.aborted || following.has(unitId)) return
+    following.add(unitId)
     try {
       const channel = await call(unitId, signal)
-      const hangUp = (): void => channel.hangUp()
-      signal.addEventListener('abort', hangUp, { once: true })
-      channel.gone.addEventListener('abort', () => {
-        signal.removeEventListener('abort', hangUp)
-        if (!signal.aborted) onEnded(unitId)
-      })
+      await ended(AbortSignal.any([signal, channel.gone]))
+      channel.hangUp()
     } catch (error) {
+      // Whoever cannot be called may have ended; that is all that a hint says.
       if (!(error instanceof SubletError) && !signal.aborted) throw error
-      if (!signal.aborted) onEnded(unitId)
     }
+    following.delete(unitId)
+    if (!signal.aborted) onEnded(unitId)
   }
 
   return {
@@ -448,7 +363,7 @@ export function processMachines(
       return list()
     },
     watch(onEnded, signal) {
-      const watcher = { onEnded, signal }
+      const watcher: Watcher = { onEnded, signal, following: new Set() }
       watchers.add(watcher)
       signal.addEventListener('abort', () => watchers.delete(watcher), { once: true })
       for (const { unitId, running } of list()) if (running) void follow(unitId, watcher)
@@ -457,6 +372,19 @@ export function processMachines(
 }
 
 const SOCKET_PATH_BYTES = 107
+
+interface Watcher {
+  readonly onEnded: (unitId: string) => void
+  readonly signal: AbortSignal
+  /** The machines it holds a line to. */
+  readonly following: Set<string>
+}
+
+const ended = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 
 function readProbe(from: Fields): ProbeOutcome {
   if (from.kind === 'passed') return { kind: 'passed' }

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { DoorAnswer, DoorRequest } from './netns-door-child.ts'
 
+const SAID_CHARS_MAX = 500
+
 /** A way to dial inside another network namespace. */
 export interface NetnsDoor {
   connect(host: string, port: number, signal: AbortSignal): Promise<Socket>
@@ -38,7 +40,11 @@ export function netnsDoor(netns: string): NetnsDoor {
     const here = fileURLToPath(import.meta.url)
     const inside = fileURLToPath(new URL(`./netns-door-child${extname(here)}`, import.meta.url))
     const started = spawn('nsenter', [`--net=${path}`, '--', process.execPath, inside], {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    })
+    let said = ''
+    started.stderr?.on('data', (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-SAID_CHARS_MAX)
     })
     started.on('message', ({ id, refusal }: DoorAnswer, socket: Socket | undefined) => {
       const asked = waiting.get(id)
@@ -77,9 +83,8 @@ export function netnsDoor(netns: string): NetnsDoor {
           }
         waiting.set(id, { resolve: settled(resolve), reject: settled(reject) })
         const request: DoorRequest = { id, host, port }
-        opened().send(request, (error) => {
-          if (error !== null) shut(error)
-        })
+        // A child that is no longer there to hear it ends with a word of its own, which is the better cause.
+        opened().send(request, () => undefined)
       }),
     async close() {
       const open = child

@@ -6,8 +6,11 @@ import { programMissing } from './outcome.ts'
  * The same executor with words before every command, such as
  * `prefixed(local, ['nsenter', '--net=/run/netns/lab', '--'])`: commands run inside that network.
  */
-export function prefixed(exec: Executor, prefix: readonly [string, ...string[]]): Executor {
-  const name = `${exec.name} ${prefix.join(' ')}`
+export function prefixed(
+  exec: Executor,
+  prefix: readonly [string, ...string[]],
+  name = `${exec.name} ${prefix.join(' ')}`,
+): Executor {
   return {
     name,
     async run(argv, options) {

@@ -54,18 +54,26 @@ work_runs() {
 }
 
 # Started as a daemon, not with "&": a shell lets what it puts behind itself ignore INT and QUIT, and
-# every job of every login would inherit that.
+# every job of every login would inherit that. Its pid file says that it listens.
+pid_file=/run/sublet-sshd.pid
 keep_sshd() {
-  local pid='' comm=''
-  { read -r pid </run/sublet-sshd.pid && read -r comm <"/proc/$pid/comm"; } 2>/dev/null
-  [ "$comm" = sshd ] || /usr/sbin/sshd -f /etc/ssh/sshd_config -E /run/sublet-sshd.log 8>&- 9>&- </dev/null
+  local pid='' comm='' i
+  { read -r pid <"$pid_file" && read -r comm <"/proc/$pid/comm"; } 2>/dev/null
+  [ "$comm" = sshd ] && return 0
+  : >"$pid_file"
+  /usr/sbin/sshd -f /etc/ssh/sshd_config -E /run/sublet-sshd.log 8>&- 9>&- </dev/null || return 1
+  for ((i = 0; i < 500; i++)); do
+    [ -s "$pid_file" ] && return 0
+    read -r -t 0.01 -u 8 word
+  done
+  return 1
 }
 
 read -r -t 60 -u 8 word || { say 'no network came'; exit 1; }
 bash -e boot-commands.sh 8>&- 9>&- </dev/null || { echo 'failed a boot command failed' >&9; exit 1; }
 take_order
 [ -n "$token" ] || { echo 'failed no order for the dead-man' >&9; exit 1; }
-keep_sshd || { echo 'failed sshd did not start' >&9; exit 1; }
+keep_sshd || { echo "failed sshd did not start: $(tail -n 1 /run/sublet-sshd.log)" >&9; exit 1; }
 echo ready >&9
 exec 9>&-
 

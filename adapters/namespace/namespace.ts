@@ -40,7 +40,9 @@ const REACH_MS: Millis = 10_000
 /** Undoing a setup that failed must not take as long as the setup. */
 const UNDO_MS: Millis = 10_000
 const CONSOLE_LINES = 6
-const INSIDE_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const INSIDE_ENV = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' }
+/** Under the machine's limits, and ended with it, like everything else that runs there. */
+const JOIN_THEN_RUN = 'for group in $1; do echo $$ >"$group/cgroup.procs" || exit 126; done; shift; exec "$@"'
 
 /**
  * Machines of Linux namespaces: own network with an address in the site's bridge, own processes, mounts,
@@ -247,21 +249,29 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     const mark = markOf(unit)
     const pid = await livingInit(await readRecord(folderOf(mark)))
     if (pid === undefined) throw new SubletError('machine-unreachable', `${unit.unitId} does not run`)
-    const join = 'for group in $1; do echo $$ >"$group/cgroup.procs" || exit 126; done; shift; exec "$@"'
     const enter = ['nsenter', `--target=${pid}`, '--mount', '--uts', '--ipc', '--net', '--pid', '--']
     const paths = (await cgroups()).paths(mark).join(' ')
-    return prefixed(exec, [
-      'sh',
-      '-c',
-      join,
-      'sublet',
-      paths,
-      ...enter,
-      'env',
-      '-i',
-      INSIDE_PATH,
-      'HOME=/root',
-    ])
+    const name = `inside ${unit.unitId}`
+    return {
+      name,
+      run(argv, { env = {}, ...options }) {
+        // Nothing of Sublet's own environment goes in there.
+        const settings = Object.entries({ ...INSIDE_ENV, ...env }).map(([key, value]) => `${key}=${value}`)
+        const prefix = [
+          'sh',
+          '-c',
+          JOIN_THEN_RUN,
+          'sublet',
+          paths,
+          ...enter,
+          'env',
+          '-i',
+          ...settings,
+        ] as const
+        return prefixed(exec, prefix, name).run(argv, options)
+      },
+      close: async () => undefined,
+    }
   }
 
   async function probe(

@@ -37,7 +37,12 @@ function answer(question: Question): Answer {
         return { id: question.id, ok: true, value: undefined }
     }
   } catch (error) {
-    return { id: question.id, ok: false, code: codeOf(error), reason: error instanceof Error ? error.message : String(error) }
+    return {
+      id: question.id,
+      ok: false,
+      code: codeOf(error),
+      reason: error instanceof Error ? error.message : String(error),
+    }
   }
 }
 
@@ -64,7 +69,8 @@ function open(): unknown {
   }
   const rows = database.prepare('SELECT tbl AS "table", id, json, checksum FROM row').all()
   const last = database.prepare('SELECT json FROM ledger ORDER BY seq DESC LIMIT 1').get()?.json
-  const head = typeof last === 'string' ? (JSON.parse(last) as { seq: number; hash: string }) : { seq: 0, hash: '' }
+  const head =
+    typeof last === 'string' ? (JSON.parse(last) as { seq: number; hash: string }) : { seq: 0, hash: '' }
   return { rows: rows.map((row) => ({ ...row })), head: { seq: head.seq, hash: head.hash } }
 }
 
@@ -86,7 +92,9 @@ function entries({ afterSeq, limit, subject }: Extract<Question, { kind: 'entrie
   const found =
     subject === undefined
       ? database!.prepare('SELECT json FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?').all(afterSeq, limit)
-      : database!.prepare('SELECT json FROM ledger WHERE subject = ? AND seq > ? ORDER BY seq LIMIT ?').all(subject, afterSeq, limit)
+      : database!
+          .prepare('SELECT json FROM ledger WHERE subject = ? AND seq > ? ORDER BY seq LIMIT ?')
+          .all(subject, afterSeq, limit)
   return found.map(({ json }) => JSON.parse(String(json)))
 }
 

@@ -7,14 +7,22 @@ import type { Store } from '../store.ts'
 type Ask =
   | { readonly kind: 'open' }
   | { readonly kind: 'commit'; readonly commit: Commit }
-  | { readonly kind: 'entries'; readonly query: { readonly afterSeq: number; readonly limit: number; readonly subject?: string } }
+  | {
+      readonly kind: 'entries'
+      readonly query: { readonly afterSeq: number; readonly limit: number; readonly subject?: string }
+    }
   | { readonly kind: 'close' }
 
 /** What goes to the worker, and what comes back. */
 export type Question = Ask & { readonly id: number }
 export type Answer =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
-  | { readonly id: number; readonly ok: false; readonly code: Extract<ErrorCode, `store-${string}`>; readonly reason: string }
+  | {
+      readonly id: number
+      readonly ok: false
+      readonly code: Extract<ErrorCode, `store-${string}`>
+      readonly reason: string
+    }
 
 interface Waiting {
   readonly resolve: (value: unknown) => void
@@ -48,7 +56,8 @@ export function sqliteStore(path: string): Store {
 
   const ask = (question: Ask): Promise<unknown> =>
     new Promise((resolve, reject) => {
-      if (worker === undefined) return reject(new SubletError('store-failed', `the database ${path} is not open`))
+      if (worker === undefined)
+        return reject(new SubletError('store-failed', `the database ${path} is not open`))
       const id = ++lastId
       waiting.set(id, { resolve, reject })
       worker.postMessage({ ...question, id })
@@ -82,7 +91,8 @@ export function sqliteStore(path: string): Store {
 
 function sentence(path: string, { code, reason }: Extract<Answer, { ok: false }>): string {
   if (code === 'store-locked') return `the database ${path} is in use by another process`
-  if (code === 'store-newer') return `the database ${path} was written by a newer version (layout ${reason.slice(6)})`
+  if (code === 'store-newer')
+    return `the database ${path} was written by a newer version (layout ${reason.slice(6)})`
   if (code === 'store-corrupt') return `the database ${path} is damaged: ${reason}`
   return `the database ${path} failed: ${reason}`
 }

@@ -310,7 +310,7 @@ describe('epilogs of the embedded batch system', { timeout: 30_000 }, () => {
         async () => (await bench.system.observe(never)).nodes.find(({ name }) => name === 'n1'),
         (each) => each?.drained === 'theirs' && each.empty,
       )
-      expect(seen?.drainReason).toBe(`epilog of job ${id}: exit 4: no scratch disk`)
+      expect(seen?.drainReason).toBe(`job ${id}: epilog exit 4: no scratch disk`)
     } finally {
       await bench.clear()
       await bench.close()

@@ -157,7 +157,7 @@ export async function openEmbeddedBench(
     },
     async close() {
       await system.close()
-      user.close()
+      await user.close()
       for (const { name, unitId } of await machines.list(never))
         await machines.teardown({ ...unitOf(name), unitId }, { force: true }, never)
       await endBatchServer(serverDir, clock)

@@ -9,7 +9,20 @@ import { sshConfig, sshExecutor } from '../../adapters/exec/ssh.ts'
 import type { UnitFacts, UnitSpec } from '../../adapters/handler.ts'
 import { readLayout } from '../../adapters/namespace/cgroups.ts'
 import { eventually } from './eventually.ts'
+import { executorLaw } from './executor.ts'
 import { type NamespaceSite, namespaceSite, noNamespaces } from './namespace-site.ts'
+import { runningWith } from './processes.ts'
+
+executorLaw(
+  'a namespace machine’s inside',
+  async () => {
+    const site = await namespaceSite()
+    const unit = site.unit({ vector: { cpu: 2, memoryMiB: 256 } })
+    await site.handler.setup(unit, AbortSignal.timeout(15_000))
+    return { executor: await site.handler.inside(unit), runningWith, close: () => site.close() }
+  },
+  noNamespaces,
+)
 
 describe.skipIf(noNamespaces !== undefined)(
   `namespace machines${noNamespaces ? ` (${noNamespaces})` : ''}`,

@@ -103,13 +103,13 @@ describe('the embedded batch system’s mind', () => {
     state,
     exitCode: state === 'done' ? 0 : null,
     reason: '',
-    epilogFault: '',
+    nodeFault: '',
     ...changes,
   })
 
   test('an order leaves only after its record is on the disk', async () => {
     const { told } = agent('n1')
-    core.submit(order, now)
+    core.jobs.submit(order, now)
     await core.settled()
     expect(told).toEqual([
       { event: 'start', body: expect.objectContaining({ jobId: '1', attempt: 1 }), stored: true },
@@ -120,7 +120,7 @@ describe('the embedded batch system’s mind', () => {
     const { told } = agent('n1')
     await core.settled()
     memory.failing = true
-    core.submit(order, now)
+    core.jobs.submit(order, now)
     await expect(core.settled()).rejects.toThrow('the disk is full')
     expect(told).toEqual([])
     expect(fatal).toBeInstanceOf(Error)
@@ -128,52 +128,52 @@ describe('the embedded batch system’s mind', () => {
 
   test('a start that got lost with the server is told again, for the agent does not know of it', async () => {
     agent('n1')
-    core.submit({ ...order, requeueable: false }, now)
+    core.jobs.submit({ ...order, requeueable: false }, now)
     await core.settled()
     core.stop()
     open()
     const { told } = agent('n1')
     await core.settled()
     expect(told.map(({ event }) => event)).toEqual(['start'])
-    expect(core.job('1')).toMatchObject({ state: 'running', attempt: 1 })
+    expect(core.jobs.get('1')).toMatchObject({ state: 'running', attempt: 1 })
   })
 
   test('a job that was running, and of which its machine knows nothing any more, has an unknown outcome', async () => {
     for (const requeueable of [true, false]) {
       agent('n1')
-      const id = core.submit({ ...order, requeueable }, now)
+      const id = core.jobs.submit({ ...order, requeueable }, now)
       await core.settled()
       core.report('n1', said(id, 'running'))
       agent('n1')
       await core.settled()
       if (requeueable)
-        expect(core.job(id)).toMatchObject({ restarts: 1, attempts: [{ outcome: 'requeued' }] })
+        expect(core.jobs.get(id)).toMatchObject({ restarts: 1, attempts: [{ outcome: 'requeued' }] })
       else
-        expect(core.job(id)).toMatchObject({
+        expect(core.jobs.get(id)).toMatchObject({
           state: 'ended',
           verdict: { outcome: 'failed', reason: 'outcome unknown: machine n1 died' },
         })
-      core.cancel(id)
+      core.jobs.cancel(id)
     }
   })
 
   test('a machine that ends before a job began gives it back as if it had never been there', async () => {
     const first = agent('n1')
-    const id = core.submit({ ...order, requeueable: false }, now)
+    const id = core.jobs.submit({ ...order, requeueable: false }, now)
     await core.settled()
     core.bye('n1', first, [])
     await core.settled()
-    expect(core.job(id)).toMatchObject({ state: 'pending', restarts: 0, parts: [] })
+    expect(core.jobs.get(id)).toMatchObject({ state: 'pending', restarts: 0, parts: [] })
   })
 
   test('a report about another attempt changes nothing, and the agent is told to forget it', async () => {
     const { told } = agent('n1')
-    const id = core.submit(order, now)
+    const id = core.jobs.submit(order, now)
     await core.settled()
     core.report('n1', said(id, 'done', { attempt: 7, exitCode: 1 }))
     core.report('n1', said('99', 'running'))
     await core.settled()
-    expect(core.job(id)).toMatchObject({ state: 'running' })
+    expect(core.jobs.get(id)).toMatchObject({ state: 'running' })
     expect(told.slice(1).map(({ event, body }) => [event, body.jobId, body.attempt])).toEqual([
       ['forget', id, 7],
       ['forget', '99', 1],
@@ -183,42 +183,42 @@ describe('the embedded batch system’s mind', () => {
   test('a job is over only when all its nodes are done with it', async () => {
     agent('n1')
     const other = agent('n2')
-    const id = core.submit({ ...order, nodes: 2 }, now)
+    const id = core.jobs.submit({ ...order, nodes: 2 }, now)
     await core.settled()
     core.report('n1', said(id, 'running'))
     core.report('n2', said(id, 'running'))
     core.report('n1', said(id, 'done'))
     await core.settled()
-    expect(core.job(id)).toMatchObject({ state: 'completing' })
+    expect(core.jobs.get(id)).toMatchObject({ state: 'completing' })
     expect(other.told.at(-1)).toMatchObject({ event: 'end' })
     core.report('n2', said(id, 'done', { exitCode: null }))
-    expect(core.job(id)).toMatchObject({ state: 'ended', verdict: { outcome: 'finished', exitCode: 0 } })
+    expect(core.jobs.get(id)).toMatchObject({ state: 'ended', verdict: { outcome: 'finished', exitCode: 0 } })
   })
 
   test('a wide job that loses one of its machines is killed on the others before it may start again', async () => {
     const first = agent('n1')
     agent('n2')
-    const id = core.submit({ ...order, nodes: 2, cpusPerNode: 4 }, now)
+    const id = core.jobs.submit({ ...order, nodes: 2, cpusPerNode: 4 }, now)
     await core.settled()
     for (const name of ['n1', 'n2']) core.report(name, said(id, 'running'))
     core.adminDelete('n2', true)
     await core.settled()
     expect(first.told.at(-1)).toMatchObject({ event: 'end', body: { jobId: id } })
-    expect(core.job(id)).toMatchObject({ state: 'completing' })
+    expect(core.jobs.get(id)).toMatchObject({ state: 'completing' })
     core.report('n1', said(id, 'done', { exitCode: 143 }))
     await core.settled()
-    expect(core.job(id)).toMatchObject({ state: 'pending', restarts: 1 })
+    expect(core.jobs.get(id)).toMatchObject({ state: 'pending', restarts: 1 })
   })
 
   test('whoever cancels a job that is being requeued wants it gone', async () => {
     agent('n1')
-    const id = core.submit(order, now)
+    const id = core.jobs.submit(order, now)
     await core.settled()
     core.report('n1', said(id, 'running'))
-    expect(core.requeue([id], 'wanted back')).toEqual([])
-    core.cancel(id)
+    expect(core.jobs.requeue([id], 'wanted back')).toEqual([])
+    core.jobs.cancel(id)
     core.report('n1', said(id, 'done', { exitCode: 143 }))
-    expect(core.job(id)).toMatchObject({ state: 'ended', verdict: { outcome: 'cancelled' } })
+    expect(core.jobs.get(id)).toMatchObject({ state: 'ended', verdict: { outcome: 'cancelled' } })
   })
 
   test('of two agents of one machine the newest counts', async () => {
@@ -231,7 +231,7 @@ describe('the embedded batch system’s mind', () => {
   })
 
   test('a queue that is full takes no more', () => {
-    core.submit(order, { held: true, tasks: 20_000 })
-    expect(() => core.submit(order, now)).toThrow('The queue holds 20000 jobs')
+    core.jobs.submit(order, { held: true, tasks: 20_000 })
+    expect(() => core.jobs.submit(order, now)).toThrow('The queue holds 20000 jobs')
   })
 })
