@@ -122,10 +122,9 @@ export function batchLine(socket: string, clock: Clock): BatchLine {
       try {
         const open = await closing
         // What the connection held is free when this resolves, not some time later.
-        await open?.ask('goodbye', {}, { timeoutMs: GOODBYE_MS })
-        open?.hangUp()
+        await open?.ask('goodbye', {}, { timeoutMs: GOODBYE_MS }).finally(open.hangUp)
       } catch (error) {
-        // A server that cannot be told will see the line break.
+        // A server that cannot be told sees the line break.
         if (!(error instanceof SubletError)) throw error
       }
     },
