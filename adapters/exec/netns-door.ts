@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SubletError } from '../../actors/runtime/errors.ts'
@@ -26,6 +26,11 @@ export function netnsDoor(netns: string): NetnsDoor {
   let child: ChildProcess | undefined
   let lastId = 0
 
+  const forget = (id: number): void => {
+    waiting.delete(id)
+    // An idle door must not keep this process alive.
+    if (waiting.size === 0) child?.channel?.unref()
+  }
   const shut = (cause: unknown): void => {
     child = undefined
     const error = new SubletError('ssh-unreachable', `The door into the network namespace ${netns} closed`, {
@@ -48,19 +53,17 @@ export function netnsDoor(netns: string): NetnsDoor {
     })
     started.on('message', ({ id, refusal }: DoorAnswer, socket: Socket | undefined) => {
       const asked = waiting.get(id)
-      waiting.delete(id)
+      forget(id)
       if (asked === undefined) socket?.destroy()
       else if (socket !== undefined) asked.resolve(socket)
       else asked.reject(new SubletError('ssh-unreachable', `Dialling inside ${netns} failed: ${refusal}`))
     })
     started.once('error', shut)
-    started.once('exit', (code) => {
-      if (child === started)
-        shut(new Error(`it ended with status ${code}; does ${path} exist, and is this root?`))
+    started.once('close', (code) => {
+      if (child === started) shut(new Error(`it ended with status ${code}: ${said.trim()}`))
     })
-    // An idle door must not keep this process alive.
     started.unref()
-    started.channel?.unref()
+    if (started.stderr instanceof Socket) started.stderr.unref()
     child = started
     return started
   }
@@ -71,7 +74,7 @@ export function netnsDoor(netns: string): NetnsDoor {
         if (signal.aborted) return reject(signal.reason)
         const id = ++lastId
         const onAbort = (): void => {
-          waiting.delete(id)
+          forget(id)
           reject(signal.reason)
         }
         signal.addEventListener('abort', onAbort, { once: true })
@@ -84,11 +87,13 @@ export function netnsDoor(netns: string): NetnsDoor {
         waiting.set(id, { resolve: settled(resolve), reject: settled(reject) })
         const request: DoorRequest = { id, host, port }
         // A child that is no longer there to hear it ends with a word of its own, which is the better cause.
-        opened().send(request, () => undefined)
+        const door = opened()
+        door.channel?.ref()
+        door.send(request, () => undefined)
       }),
     async close() {
       const open = child
-      child = undefined
+      shut(new Error('nobody needs it any more'))
       if (open?.connected) open.disconnect()
     },
   }
