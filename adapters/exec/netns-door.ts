@@ -28,8 +28,7 @@ export function netnsDoor(netns: string): NetnsDoor {
 
   const forget = (id: number): void => {
     waiting.delete(id)
-    // An idle door must not keep this process alive.
-    if (waiting.size === 0) child?.channel?.unref()
+    if (waiting.size === 0 && child !== undefined) hold(child, 'unref')
   }
   const shut = (cause: unknown): void => {
     child = undefined
@@ -62,8 +61,6 @@ export function netnsDoor(netns: string): NetnsDoor {
     started.once('close', (code) => {
       if (child === started) shut(new Error(`it ended with status ${code}: ${said.trim()}`))
     })
-    started.unref()
-    if (started.stderr instanceof Socket) started.stderr.unref()
     child = started
     return started
   }
@@ -88,7 +85,7 @@ export function netnsDoor(netns: string): NetnsDoor {
         const request: DoorRequest = { id, host, port }
         // A child that is no longer there to hear it ends with a word of its own, which is the better cause.
         const door = opened()
-        door.channel?.ref()
+        hold(door, 'ref')
         door.send(request, () => undefined)
       }),
     async close() {
@@ -97,4 +94,11 @@ export function netnsDoor(netns: string): NetnsDoor {
       if (open?.connected) open.disconnect()
     },
   }
+}
+
+/** A door must keep this process alive while somebody waits at it, and not when it is idle. */
+function hold(door: ChildProcess, how: 'ref' | 'unref'): void {
+  door[how]()
+  door.channel?.[how]()
+  if (door.stderr instanceof Socket) door.stderr[how]()
 }
