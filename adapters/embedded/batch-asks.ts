@@ -3,12 +3,9 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import type { NodeMark } from '../batch-system.ts'
 import type { Agent, BatchCore } from './batch-core.ts'
 import { picture } from './batch-picture.ts'
-import type { JobOrder, PartReport } from './batch-records.ts'
+import { type JobOrder, type PartReport, PROTOCOL } from './batch-records.ts'
 import { asFields, count, type Fields, list, optional, text, textRecord, texts, yesNo } from './fields.ts'
 import type { Caller } from './wire.ts'
-
-/** Changed whenever an ask, an answer or a record changes its meaning. */
-export const PROTOCOL = 'sublet-batch-1'
 
 type Ask = (body: Fields, caller: Caller, signal: AbortSignal) => unknown
 

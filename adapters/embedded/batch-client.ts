@@ -1,7 +1,6 @@
 import { type Clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { PROTOCOL } from './batch-asks.ts'
-import type { JobRecord } from './batch-records.ts'
+import { type JobRecord, PROTOCOL } from './batch-records.ts'
 import { asFields, type Fields, text } from './fields.ts'
 import { type Channel, dial } from './wire.ts'
 

@@ -9,6 +9,9 @@ import type { NodeMark } from '../batch-system.ts'
  *      └──────────────────────────── the verdict is `requeued` ───────────────────┘
  */
 
+/** Changed whenever an ask, an answer or a record changes its meaning. */
+export const PROTOCOL = 'sublet-batch-1'
+
 /** One job on one node. assigned: the node is to start it · running: it did · ended: its epilog runs · done: nothing of it is left there. */
 export interface PartRecord {
   readonly node: string

@@ -38,10 +38,10 @@ export const markEnvironment = (mark: MachineMark): Record<string, string> => ({
   SUBLET_NODE: mark.name,
 })
 
-/** Every living process of any machine of the site. */
-export function markedProcesses(site: string): MarkedProcess[] {
+/** Every living process of any machine of the site; `sinceTicks` spares the look at those that are older. */
+export function markedProcesses(site: string, sinceTicks = 0): MarkedProcess[] {
   const living = readdirSync('/proc').flatMap((entry) =>
-    /^\d+$/.test(entry) ? (look(Number(entry)) ?? []) : [],
+    /^\d+$/.test(entry) ? (look(Number(entry), sinceTicks) ?? []) : [],
   )
   const found = living.map((process) => ({ process, owner: ownerByMark(process, site) }))
   const bySession = new Map(
@@ -65,9 +65,10 @@ interface Living {
 
 type Owner = Omit<MarkedProcess, 'pid' | 'startTicks'>
 
-function look(pid: number): Living | undefined {
+function look(pid: number, sinceTicks: number): Living | undefined {
   const stat = pid === process.pid ? undefined : readStat(pid)
-  if (stat === undefined || stat.state === 'Z' || stat.state === 'X') return undefined
+  if (stat === undefined || stat.state === 'Z' || stat.state === 'X' || stat.startTicks < sinceTicks)
+    return undefined
   const environment = readIfThere(() => readEnvironment(readFileSync(`/proc/${pid}/environ`, 'latin1')))
   return { pid, ...stat, environment: environment ?? new Map() }
 }

@@ -64,6 +64,8 @@ export function machineParts(deps: {
   mkdirSync(workDir, { recursive: true })
   const parts = new Map<string, Part>(recall(jobsDir).map((part) => [keyOf(part.order), part]))
   let ending = false
+  /** Whatever we started is not older than we are. */
+  const startedAt = readStat(process.pid)?.startTicks ?? 0
 
   const file = (part: Part, what: 'start' | 'end'): string => join(jobsDir, `${keyOf(part.order)}.${what}`)
 
@@ -140,7 +142,10 @@ export function machineParts(deps: {
   async function clean(part: Part): Promise<void> {
     const key = keyOf(part.order)
     const left = await sweep(
-      () => markedProcesses(mark.site).filter((each) => each.unitId === mark.unitId && each.part === key),
+      () =>
+        markedProcesses(mark.site, startedAt).filter(
+          (each) => each.unitId === mark.unitId && each.part === key,
+        ),
       clock,
       SWEEP_MS_MAX,
     )
@@ -230,7 +235,10 @@ export function machineParts(deps: {
         part.state = part.state === 'running' ? 'killed' : 'done'
       }
       const left = await sweep(
-        () => markedProcesses(mark.site).filter((each) => each.unitId === mark.unitId && !each.isSupervisor),
+        () =>
+          markedProcesses(mark.site, startedAt).filter(
+            (each) => each.unitId === mark.unitId && !each.isSupervisor,
+          ),
         clock,
         SWEEP_MS_MAX,
       )

@@ -10,6 +10,7 @@ import {
   processMachines,
   processMachinesConfig,
 } from '../../adapters/embedded/process-machines.ts'
+import { dial } from '../../adapters/embedded/wire.ts'
 import type { Handler } from '../../adapters/handler.ts'
 import { until } from './batch-system.ts'
 import { type EmbeddedBench, newNonce, openEmbeddedBench, shortFolder, unitSpec } from './embedded-bench.ts'
@@ -233,6 +234,14 @@ describe('bad luck with the embedded batch system and process machines', { timeo
     await recordIs(id, 'ended', ({ state, verdict }) => state === 'ended' && verdict?.outcome === 'timeout')
   })
 
+  test('a command that no shell can be handed fails once, and is not tried for ever', async () => {
+    await letIn('n1')
+    const id = await bench.user.submit({ command: `: ${'x'.repeat(200_000)}` })
+    const ended = await recordIs(id, 'ended', ({ state }) => state === 'ended')
+    expect(ended).toMatchObject({ attempt: 1, verdict: { outcome: 'failed', exitCode: 126 } })
+    expect(await node('n1')).toMatchObject({ accepting: true, empty: true })
+  })
+
   test('a wide job has all its nodes to itself, and small jobs behind it do not starve it', async () => {
     await letIn('n1', 'n2')
     const first = await bench.user.submit({ command: 'sleep 0.4', cpusPerNode: 4 })
@@ -248,6 +257,27 @@ describe('bad luck with the embedded batch system and process machines', { timeo
     expect(b?.startedAt).toBeGreaterThanOrEqual(a?.endedAt ?? 0)
     expect(c?.startedAt).toBeGreaterThanOrEqual(b?.startedAt ?? 0)
     expect(readFileSync(file, 'utf8')).toMatch(new RegExp(`^${wide} 1 (n1|n2) n[12],n[12]\n$`))
+  })
+
+  test('the seat of a Sublet that died is free', async () => {
+    const clock = systemClock
+    const line = await dial(bench.server().socket, {
+      clock,
+      who: 'The server',
+      code: 'middleware-unreachable',
+      timeoutMs: 2_000,
+    })
+    await line.ask('claim', { owner: 'the one that dies' }, { timeoutMs: 2_000 })
+    const next = await bench.another()
+    await expect(next.claim('next', never)).rejects.toThrow('driven by “the one that dies” already')
+    line.hangUp()
+    const claim = (): Promise<string> =>
+      next.claim('next', never).then(
+        () => 'taken',
+        () => 'refused',
+      )
+    await until('the seat is free', 5_000, claim, (seen) => seen === 'taken')
+    await next.close()
   })
 
   test('two servers never share a folder: the second start finds the first', async () => {
@@ -311,6 +341,37 @@ describe('epilogs of the embedded batch system', { timeout: 30_000 }, () => {
         (each) => each?.drained === 'theirs' && each.empty,
       )
       expect(seen?.drainReason).toBe(`job ${id}: epilog exit 4: no scratch disk`)
+    } finally {
+      await bench.clear()
+      await bench.close()
+    }
+  })
+})
+
+describe('the dead-man and epilogs', { timeout: 30_000 }, () => {
+  test('a machine does not end under an epilog', async () => {
+    const bench = await openEmbeddedBench({ epilogMs: 700 })
+    try {
+      await bench.startMachine('n1')
+      await bench.system.expect(bench.node('n1'), never)
+      const id = await bench.user.submit({ command: 'true' })
+      const state = async (): Promise<string | undefined> =>
+        (await bench.user.jobRecords()).find((job) => job.id === id)?.state
+      await until('the epilog runs', 5_000, state, (seen) => seen === 'completing')
+      await bench.machines.modify({ ...bench.unit('n1'), endsAt: systemClock.now() }, never)
+      const supervisor = bench.pidOf('n1')
+      await until('the epilog has ended', 5_000, state, (seen) => seen === 'ended')
+      await until(
+        'the machine has ended',
+        5_000,
+        async () => lives(supervisor),
+        (alive) => !alive,
+      )
+      expect((await bench.user.jobRecords()).find((job) => job.id === id)).toMatchObject({
+        verdict: { outcome: 'finished', exitCode: 0 },
+      })
+      const seen = (await bench.system.observe(never)).nodes.find(({ name }) => name === 'n1')
+      expect(seen).toMatchObject({ vendorState: 'lost', drained: 'no' })
     } finally {
       await bench.clear()
       await bench.close()
