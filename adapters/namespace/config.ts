@@ -5,6 +5,12 @@ import { duration, name } from '../../actors/runtime/settings.ts'
 
 const path = z.string().refine(isAbsolute, 'expected an absolute path')
 
+/** Of these the kernel's overlay options are put together, which know no quotes. */
+const overlayPath = path.refine(
+  (text) => !/[\s,:\\]/.test(text),
+  'expected a path without spaces, commas and colons',
+)
+
 const subnet = z.string().refine((text) => {
   const [network = '', bits = ''] = text.split('/')
   return isIPv4(network) && /^([89]|1\d|2[0-4])$/.test(bits)
@@ -12,7 +18,7 @@ const subnet = z.string().refine((text) => {
 
 const image = z.strictObject({
   /** `host`: the host's own files, read through; or a folder with a root file system. */
-  root: z.union([z.literal('host'), path]).default('host'),
+  root: z.union([z.literal('host'), overlayPath]).default('host'),
   /** Shown at the same place inside, with what is mounted below them. */
   binds: z.array(path).default([]),
   readOnlyBinds: z.array(path).default([]),
@@ -25,7 +31,7 @@ export type Image = z.infer<typeof image>
 
 export const namespaceMachinesConfig = z.strictObject({
   /** Sublet's own folder on this host: a record, a console log and the dead-man's orders for each machine. */
-  dir: path,
+  dir: overlayPath,
   /** The site's network namespace, by name or path; undefined: the one Sublet runs in. */
   netns: z.string().min(1).optional(),
   /** The bridge in it that the machines are put into; it must exist. */
