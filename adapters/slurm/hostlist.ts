@@ -23,17 +23,18 @@ export function expandHosts(text: string): readonly string[] {
     let found = ['']
     for (const [, plain = '', ranges] of part.matchAll(/([^[]*)(?:\[([^\]]*)\])?/g)) {
       const ends = ranges === undefined ? [''] : ranges.split(',').flatMap(numbers)
-      found = found.flatMap((head) => ends.map((end) => head + plain + end))
-      if (found.length > NAMES_MAX)
+      if (found.length * ends.length > NAMES_MAX)
         throw new SubletError('middleware-garbage', `Slurm printed a list of more than ${NAMES_MAX} hosts`)
+      found = found.flatMap((head) => ends.map((end) => head + plain + end))
     }
     return found
   })
   return names
 }
 
-/** How many tasks a text such as `1-4,9,20-40:5` names. */
+/** How many tasks a text such as `1-4,9,20-40:5` names; 0 for none. */
 export function countTasks(text: string): number {
+  if (text === '') return 0
   let count = 0
   for (const part of text.split(',')) {
     const [, from, to, step] = /^(\d+)(?:-(\d+)(?::(\d+))?)?$/.exec(part) ?? []

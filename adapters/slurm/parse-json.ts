@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { instantOf, type JobRecord, type NodeRecord, type Records, walltimeOf } from './records.ts'
+import { countTasks, expandHosts } from './hostlist.ts'
+import { instantOf, type JobRecord, type NodeRecord, type Records, readEach, walltimeOf } from './records.ts'
 
 /**
  * `squeue --json` and `sinfo --json` of Slurm 22.05, whose schema calls itself openapi/v0.0.38. Later
@@ -86,8 +87,7 @@ function open(source: string, printed: string): Record<string, unknown> {
   return z.record(z.string(), z.unknown()).parse(parsed)
 }
 
-/** Each record is read by itself: one that is broken costs a warning, not the look. */
-function readEach<S extends z.ZodType, R>(
+function readAll<S extends z.ZodType, R>(
   source: string,
   list: unknown,
   shape: S,
@@ -95,17 +95,12 @@ function readEach<S extends z.ZodType, R>(
 ): Records<R> {
   if (!Array.isArray(list))
     throw new SubletError('middleware-garbage', `${source} printed no list of records`)
-  const records: R[] = []
-  const warnings: string[] = []
-  for (const [at, item] of list.entries()) {
+  return readEach(source, list, (item: unknown) => {
     const read = shape.safeParse(item)
-    if (read.success) records.push(make(read.data))
-    else {
-      const { path, message } = read.error.issues[0] ?? { path: [], message: 'unreadable' }
-      warnings.push(`Record ${at + 1} of ${source} could not be read: ${path.join('.')}: ${message}`)
-    }
-  }
-  return { records, warnings }
+    if (read.success) return make(read.data)
+    const { path, message } = read.error.issues[0] ?? { path: [], message: 'unreadable' }
+    throw new SubletError('middleware-garbage', `${path.join('.')}: ${message}`)
+  })
 }
 
 function jobId(read: z.output<typeof job>): string {
@@ -113,18 +108,18 @@ function jobId(read: z.output<typeof job>): string {
   if (read.array_job_id === 0) return String(read.job_id)
   if (typeof read.array_task_id === 'number') return `${read.array_job_id}_${read.array_task_id}`
   if (read.array_task_string === '') return String(read.job_id)
-  const limit = read.array_max_tasks > 0 ? `%${read.array_max_tasks}` : ''
-  return `${read.array_job_id}_[${read.array_task_string}${limit}]`
+  return `${read.array_job_id}_[${read.array_task_string}]`
 }
 
 const listed = (names: string): readonly string[] => names.split(',').filter((each) => each !== '')
 
 export function parseJobsJson(printed: string): Records<JobRecord> {
   const source = 'squeue --json'
-  return readEach(source, open(source, printed).jobs, job, (read) => ({
+  return readAll(source, open(source, printed).jobs, job, (read) => ({
     id: jobId(read),
     arrayId: read.array_job_id > 0 ? String(read.array_job_id) : '',
-    arrayTasks: read.array_task_string,
+    // The text may end in the limit: `4-9%3`.
+    arrayTasks: countTasks(read.array_task_string.split('%')[0] ?? ''),
     arrayLimit: read.array_max_tasks,
     state: read.job_state,
     reason: read.state_reason,
@@ -141,7 +136,7 @@ export function parseJobsJson(printed: string): Records<JobRecord> {
     eligibleAt: instantOf(read.eligible_time),
     startsAt: read.start_time > 0 ? instantOf(read.start_time) : undefined,
     endsAt: read.end_time > 0 ? instantOf(read.end_time) : undefined,
-    nodeList: read.nodes,
+    nodeNames: expandHosts(read.nodes),
     requiredNodes: read.required_nodes,
     requeueable: read.requeue,
     restarts: read.restart_cnt,
@@ -150,7 +145,7 @@ export function parseJobsJson(printed: string): Records<JobRecord> {
 
 export function parseNodesJson(printed: string): Records<NodeRecord> {
   const source = 'sinfo --json'
-  return readEach(source, open(source, printed).nodes, node, (read) => ({
+  return readAll(source, open(source, printed).nodes, node, (read) => ({
     name: read.name,
     states: [read.state, ...(read.state_flags ?? [])].map((word) => word.toLowerCase()),
     features: listed(read.features),

@@ -1,6 +1,7 @@
 import type { Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { instantOf, type JobRecord, type NodeRecord, type Records, walltimeOf } from './records.ts'
+import { countTasks, expandHosts } from './hostlist.ts'
+import { instantOf, type JobRecord, type NodeRecord, type Records, readEach, walltimeOf } from './records.ts'
 
 /**
  * The text forms, for installations without Slurm's JSON plugin. Only fields that users cannot fill with
@@ -44,15 +45,18 @@ export const NODES_TEXT_ARGS = ['-a', '-o', 'show', 'node'] as const
 const NOTHING = new Set(['', 'N/A', 'NONE', 'None', 'Unknown', '(null)', 'n/a'])
 const orEmpty = (value: string): string => (NOTHING.has(value) ? '' : value)
 
+/** Slurm's NO_VAL, which some fields print as it is. */
+const NO_VALUE = '4294967294'
+
 function wholeNumber(value: string, field: string): number {
-  if (NOTHING.has(value)) return 0
+  if (NOTHING.has(value) || value === NO_VALUE) return 0
   if (!/^\d+$/.test(value)) throw new SubletError('middleware-garbage', `${field} is “${value.slice(0, 40)}”`)
   return Number(value)
 }
 
 const MIB: Readonly<Record<string, number>> = { K: 1 / 1024, M: 1, G: 1024, T: 1024 ** 2 }
 
-/** `0`, `512M`, `2.50G`, `400Mc` (per cpu). */
+/** `0`, `512M`, `2.50G`, `400Mc` (per cpu). 22.05 prints memory per cpu without the `c`: then it is taken for the node's. */
 function memoryMiB(value: string): { perNode: number; perCpu: number } {
   if (NOTHING.has(value)) return { perNode: 0, perCpu: 0 }
   const [, amount, unit = 'M', by] = /^(\d+(?:\.\d+)?)([KMGT])?([cn])?$/.exec(value) ?? []
@@ -87,7 +91,7 @@ function jobOf(line: string): JobRecord {
   return {
     id,
     arrayId: arrayId === '' && id.includes('_') ? id.slice(0, id.indexOf('_')) : arrayId,
-    arrayTasks,
+    arrayTasks: countTasks(arrayTasks),
     arrayLimit: Number(limit),
     state: get('State'),
     reason: get('Reason'),
@@ -104,42 +108,32 @@ function jobOf(line: string): JobRecord {
     eligibleAt: instantOf(number('EligibleTime')),
     startsAt: starts > 0 ? instantOf(starts) : undefined,
     endsAt: ends > 0 ? instantOf(ends) : undefined,
-    nodeList: orEmpty(get('NodeList')),
+    nodeNames: expandHosts(orEmpty(get('NodeList'))),
     requiredNodes: orEmpty(get('ReqNodes')),
     requeueable: get('Requeue') === '1',
     restarts: number('RestartCnt'),
   }
 }
 
-/** Each line is read by itself: one that is broken costs a warning, not the look. */
-function readEach<R>(what: string, lines: readonly string[], make: (line: string) => R): Records<R> {
-  const records: R[] = []
-  const warnings: string[] = []
-  for (const [at, line] of lines.entries()) {
-    try {
-      records.push(make(line))
-    } catch (error) {
-      if (!(error instanceof SubletError)) throw error
-      warnings.push(`Line ${at + 1} of ${what} could not be read: ${error.message}`)
-    }
-  }
+function readLines<R>(what: string, lines: readonly string[], make: (line: string) => R): Records<R> {
+  const read = readEach(what, lines, make)
   // A format that fits no line at all is another version's, not a broken record.
-  if (lines.length > 0 && records.length === 0)
+  if (lines.length > 0 && read.records.length === 0)
     throw new SubletError(
       'middleware-garbage',
-      `${what} printed ${lines.length} lines, none readable. ${warnings[0]}`,
+      `${what} printed ${lines.length} lines, none readable. ${read.warnings[0]}`,
     )
-  return { records, warnings }
+  return read
 }
 
 const linesOf = (printed: string): readonly string[] =>
   printed.split('\n').filter((line) => line.trim() !== '')
 
 export const parseJobsText = (printed: string): Records<JobRecord> =>
-  readEach('squeue -O', linesOf(printed), jobOf)
+  readLines('squeue -O', linesOf(printed), jobOf)
 
 function nodeOf(line: string): NodeRecord {
-  // Comment and Reason may hold anything, also `State=`; they come last, in this order or the other.
+  // Reason and Comment may hold anything, also `State=`; they come last, in this order, each only if set.
   const free = line.search(/ (?:Reason|Comment)=/)
   const head = free < 0 ? line : line.slice(0, free)
   const tail = free < 0 ? '' : line.slice(free)
@@ -152,16 +146,16 @@ function nodeOf(line: string): NodeRecord {
     .replace(/[*~#!%$@^-]+$/, '')
     .toLowerCase()
     .split('+')
-  const [, reason = ''] = / Reason=(.*?)(?: \[[^\]]*\])?(?: Comment=|\s*$)/.exec(tail) ?? []
-  const [, comment = ''] = / Comment=(.*?)(?: Reason=|\s*$)/.exec(tail) ?? []
+  const [, reason = '', comment = tail.startsWith(' Comment=') ? tail.slice(9) : ''] =
+    /^ Reason=(.*?)(?: \[[^\]]*@[^\]]*\])?(?: Comment=(.*))?$/.exec(tail) ?? []
   return {
     name,
     states,
     features: field('AvailableFeatures')
       .split(',')
       .filter((feature) => feature !== ''),
-    comment: orEmpty(comment),
-    reason: orEmpty(reason),
+    comment: orEmpty(comment.trim()),
+    reason: orEmpty(reason.trim()),
     partitions: field('Partitions')
       .split(',')
       .filter((partition) => partition !== ''),
@@ -172,7 +166,7 @@ function nodeOf(line: string): NodeRecord {
 }
 
 export const parseNodesText = (printed: string): Records<NodeRecord> =>
-  readEach(
+  readLines(
     'scontrol show node',
     linesOf(printed).filter((line) => !line.startsWith('No nodes in the system')),
     nodeOf,

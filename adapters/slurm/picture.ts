@@ -1,6 +1,5 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { BatchNode, Job, JobState } from '../batch-system.ts'
-import { countTasks, expandHosts } from './hostlist.ts'
 import { isOurReason, readMark } from './marks.ts'
 import type { JobRecord, NodeRecord } from './records.ts'
 import { jobState, nodeFitness } from './states.ts'
@@ -24,7 +23,6 @@ export interface Frame {
 export interface Judged {
   readonly record: JobRecord
   readonly state: JobState
-  readonly nodeNames: readonly string[]
 }
 
 /** Slurm rounds to seconds, and its clock is not ours. */
@@ -37,7 +35,6 @@ export function judgeJobs(
 ): { jobs: readonly Judged[]; warnings: readonly string[] } {
   const warnings = new Set<string>()
   const jobs = records.map((record): Judged => {
-    const nodeNames = expandHosts(record.nodeList)
     const waiting = {
       reason: record.reason,
       nodes: record.nodes,
@@ -45,10 +42,10 @@ export function judgeJobs(
       namesItsNodes: record.requiredNodes !== '',
       later: record.eligibleAt > frame.now + LATER_MS,
     }
-    const { state, unknown } = jobState(record.state, waiting, nodeNames.length > 0)
+    const { state, unknown } = jobState(record.state, waiting, record.nodeNames.length > 0)
     if (unknown !== undefined)
       warnings.add(`Job ${record.id} has ${unknown}, which is not known; it counts as ${state}`)
-    return { record, state, nodeNames }
+    return { record, state }
   })
   return { jobs, warnings: [...warnings] }
 }
@@ -72,8 +69,8 @@ function demand(
 
 /** How many tasks of a waiting array could start now: all that are left, or what its limit leaves. */
 function tasksOf({ record, state }: Judged, runningByArray: ReadonlyMap<string, number>): number {
-  if (record.arrayTasks === '') return 1
-  const left = countTasks(record.arrayTasks)
+  const left = record.arrayTasks
+  if (left === 0) return 1
   if (record.arrayLimit === 0 || state !== 'pending') return left
   return Math.max(0, Math.min(left, record.arrayLimit - (runningByArray.get(record.arrayId) ?? 0)))
 }
@@ -85,12 +82,12 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       runningByArray.set(record.arrayId, (runningByArray.get(record.arrayId) ?? 0) + 1)
 
   return judged.map((each): Job => {
-    const { record, nodeNames } = each
+    const { record } = each
     const tasks = tasksOf(each, runningByArray)
     const atItsLimit = each.state === 'pending' && tasks === 0
     const state = atItsLimit ? 'held' : each.state
     const hasStarted =
-      state === 'running' || state === 'completing' || (state === 'ended' && nodeNames.length > 0)
+      state === 'running' || state === 'completing' || (state === 'ended' && record.nodeNames.length > 0)
     const { nodes, cpusPerNode } =
       state === 'pending' || state === 'held'
         ? demand(record, frame.cpusOfMachine)
@@ -108,7 +105,7 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       submittedAt: record.submittedAt,
       startedAt: hasStarted ? record.startsAt : undefined,
       endedAt: state === 'ended' || state === 'completing' ? record.endsAt : undefined,
-      nodeNames: state === 'running' || state === 'completing' ? nodeNames : [],
+      nodeNames: state === 'running' || state === 'completing' ? record.nodeNames : [],
       requeueable: record.requeueable,
       restarts: record.restarts,
       tasks: Math.max(1, tasks),
@@ -128,9 +125,9 @@ export function nodesOf(
   frame: Frame,
 ): { nodes: readonly BatchNode[]; warnings: readonly string[] } {
   const jobsByNode = new Map<string, string[]>()
-  for (const { record, state, nodeNames } of judged)
+  for (const { record, state } of judged)
     if (state === 'running' || state === 'completing')
-      for (const name of nodeNames) jobsByNode.set(name, [...(jobsByNode.get(name) ?? []), record.id])
+      for (const name of record.nodeNames) jobsByNode.set(name, [...(jobsByNode.get(name) ?? []), record.id])
   const collecting = collectors(judged, frame)
 
   const warnings: string[] = []

@@ -1,12 +1,14 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
 
 /** A job as Slurm tells it, whatever the format; not yet judged. */
 export interface JobRecord {
   /** `12`, `17_3`, `17_[4-9%2]`, `20+1`. */
   readonly id: string
-  /** The array it belongs to, and which of its tasks this pending record stands for (`4-9`); else empty. */
+  /** The array it belongs to; else empty. */
   readonly arrayId: string
-  readonly arrayTasks: string
+  /** How many tasks of its array this waiting record stands for; 0 if it is one job. */
+  readonly arrayTasks: number
   /** How many tasks of the array may run at once; 0 if all may. */
   readonly arrayLimit: number
   readonly state: string
@@ -26,7 +28,8 @@ export interface JobRecord {
   readonly eligibleAt: Instant
   readonly startsAt: Instant | undefined
   readonly endsAt: Instant | undefined
-  readonly nodeList: string
+  /** Those it runs or ran on. */
+  readonly nodeNames: readonly string[]
   readonly requiredNodes: string
   readonly requeueable: boolean
   readonly restarts: number
@@ -43,6 +46,21 @@ export interface NodeRecord {
   readonly cpus: number
   readonly cpusInUse: number
   readonly memoryMiB: number
+}
+
+/** Each record is read by itself: one that is broken costs a warning, not the look. */
+export function readEach<T, R>(what: string, items: readonly T[], make: (item: T) => R): Records<R> {
+  const records: R[] = []
+  const warnings: string[] = []
+  for (const [at, item] of items.entries()) {
+    try {
+      records.push(make(item))
+    } catch (error) {
+      if (!(error instanceof SubletError)) throw error
+      warnings.push(`Record ${at + 1} of ${what} could not be read: ${error.message}`)
+    }
+  }
+  return { records, warnings }
 }
 
 /** What was read, and a sentence for each record that could not be. */

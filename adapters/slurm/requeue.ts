@@ -2,7 +2,6 @@ import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import { sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { type Commands, complaint } from './commands.ts'
-import { expandHosts } from './hostlist.ts'
 import type { Reader } from './reader.ts'
 import type { JobRecord } from './records.ts'
 
@@ -71,7 +70,7 @@ export function requeuer(commands: Commands, reader: Reader, clock: Clock): Requ
     letStart,
     boundTo: async (node, signal) =>
       (await reader.jobs(signal)).records.filter(
-        (job) => job.state !== 'PENDING' && expandHosts(job.nodeList).includes(node),
+        (job) => job.state !== 'PENDING' && job.nodeNames.includes(node),
       ),
     async all(jobIds, signal) {
       const refused: { id: string; reason: string }[] = []
