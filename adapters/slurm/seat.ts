@@ -17,6 +17,9 @@ export interface Seat {
 
 const BUSY = 5
 
+/** A database that nobody refers to any more is closed by the collector, and its lock with it. */
+const held = new Set<DatabaseSync>()
+
 export function seatOf(folder: string, pool: string): Seat {
   const file = join(folder, `sublet-slurm-${pool.replaceAll(/[^A-Za-z0-9.-]/g, '_')}.lock`)
   const holderFile = `${file}.holder`
@@ -43,10 +46,13 @@ export function seatOf(folder: string, pool: string): Seat {
         throw new SubletError('already-running', `The pool ${pool} is driven by ${lastHolder(holderFile)}`)
       }
       lock = opened
+      held.add(opened)
       writeFileSync(holderFile, `“${owner}” (pid ${process.pid})\n`)
     },
     giveBack() {
-      lock?.close()
+      if (lock === undefined) return
+      held.delete(lock)
+      lock.close()
       lock = undefined
     },
   }
