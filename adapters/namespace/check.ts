@@ -1,9 +1,8 @@
 import { access, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inOneLine } from '../../actors/runtime/errors.ts'
-import type { Executor } from '../executor.ts'
 import { readLayout } from './cgroups.ts'
-import type { NamespaceMachinesConfig } from './config.ts'
+import type { Site } from './site.ts'
 
 const ON_THE_HOST = ['bash', 'unshare', 'nsenter', 'setsid', 'ip', 'mount', 'pivot_root', 'ssh-keygen']
 const IN_AN_IMAGE = [
@@ -17,10 +16,7 @@ const IN_AN_IMAGE = [
 
 /** Sentences about what these machines need and this host does not have. */
 export async function missing(
-  config: NamespaceMachinesConfig,
-  inSite: readonly string[],
-  exec: Executor,
-  mounts: () => Promise<string>,
+  { config, inNetns, exec, mounts }: Site,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   signal.throwIfAborted()
@@ -54,7 +50,7 @@ export async function missing(
       `The program “${program}” is not installed.`,
     )
   const site = config.netns === undefined ? 'this host' : `the network namespace ${config.netns}`
-  const [first = 'ip', ...rest] = [...inSite, 'ip', 'link', 'show', config.bridge]
+  const [first = 'ip', ...rest] = [...inNetns, 'ip', 'link', 'show', config.bridge]
   await ask([first, ...rest], `There is no bridge “${config.bridge}” in ${site}.`)
   for (const [name, image] of Object.entries(config.images)) {
     const root = image.root === 'host' ? '/' : image.root
