@@ -35,6 +35,8 @@ export interface SiteParts {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  /** Told at each place where a crash would matter; the kill tests end the process there. */
+  readonly onBoundary?: (label: string) => void
   /** Told once when an actor could not go on; the process should end and be started again. */
   readonly onFailed?: (error: unknown) => void
 }
@@ -99,9 +101,10 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
     mind: Mind<T>,
     perform: Perform,
   ): { actor: Actor<T>; store: Store } {
-    const store = sqliteStore(files.database(name))
+    const store = bounded(sqliteStore(files.database(name)), name)
     const actor = new Actor<T>({
-      ...{ mind, store, clock, trust, perform, log, transport: network },
+      ...{ mind, store, clock, trust, log, transport: network },
+      perform: boundedPerform(perform),
       identity: identity(name),
       random: random.child(name),
       skewMsMax: settings.skewMax,
@@ -110,6 +113,31 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
     })
     network.attach(name, actor)
     return { actor, store }
+  }
+
+  function bounded(store: Store, name: string): Store {
+    const { onBoundary } = parts
+    if (onBoundary === undefined) return store
+    return {
+      ...store,
+      async commit(commit) {
+        const what = [...new Set(commit.ledger.map((entry) => entry.kind))].sort().join(', ') || 'rows'
+        onBoundary(`before commit: ${name}: ${what}`)
+        await store.commit(commit)
+        onBoundary(`after commit: ${name}: ${what}`)
+      },
+    }
+  }
+
+  function boundedPerform(perform: Perform): Perform {
+    const { onBoundary } = parts
+    if (onBoundary === undefined) return perform
+    return async (verb, key, args, signal) => {
+      onBoundary(`before effect: ${verb}`)
+      const value = await perform(verb, key, args, signal)
+      onBoundary(`after effect: ${verb}`)
+      return value
+    }
   }
 
   const nothing: Perform = () => Promise.reject(new Error('a broker has no effects'))

@@ -22,6 +22,8 @@ export interface Running {
   readonly startedAt: Instant
   /** Begins to stop; the first call counts. */
   stop(release: boolean, by: string): void
+  /** To be done once leases are given back, while the actors and their ledgers are still there. */
+  beforeEnd(task: () => Promise<void>): void
   /** Aborted as soon as stopping has begun. */
   readonly stopping: AbortSignal
   /** Settles when everything has ended: rejects if an actor could not go on, or leases could not be given back. */
@@ -33,6 +35,7 @@ export interface RunParts {
   readonly random: Random
   /** Gets warnings and errors as lines. */
   readonly warn: ((line: string) => void) | undefined
+  readonly onBoundary?: (label: string) => void
 }
 
 export async function run(settings: Settings, parts: RunParts): Promise<Running> {
@@ -59,6 +62,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     clock,
     random,
     log,
+    ...(parts.onBoundary === undefined ? {} : { onBoundary: parts.onBoundary }),
     onFailed: (error) => {
       failure ??= error
       stop(false, 'an actor that cannot go on')
@@ -67,9 +71,11 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   let control: ControlServer | undefined
   let endHousekeeping = async (): Promise<void> => undefined
 
+  const lastTasks: (() => Promise<void>)[] = []
   const end = async (release: boolean): Promise<void> => {
     try {
       if (release && failure === undefined) await site.releaseAll('Sublet is being stopped')
+      for (const task of lastTasks) await task()
     } finally {
       await endHousekeeping()
       await control?.close()
@@ -127,7 +133,8 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     closeLog()
     throw error
   }
-  return { site, log, startedAt, stop, stopping: stopping.signal, ended: ended.promise }
+  const beforeEnd = (task: () => Promise<void>): void => void lastTasks.push(task)
+  return { site, log, startedAt, stop, beforeEnd, stopping: stopping.signal, ended: ended.promise }
 }
 
 /** A better answer than that of a locked database. */
