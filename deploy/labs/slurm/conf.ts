@@ -71,5 +71,5 @@ ${extraConf.map((line) => `${line}\n`).join('')}`
 
 /** Its length is read when it runs, so that it can be changed under a living cluster. */
 export const epilogText = (dir: string): string => `#!/bin/sh
-exec sleep "$(cat ${dir}/epilog-seconds)"
+sleep "$(cat ${dir}/epilog-seconds)"
 `

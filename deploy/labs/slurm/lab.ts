@@ -83,6 +83,8 @@ export interface SlurmLab {
   readonly watchPaths: readonly string[]
   /** Runs commands where the controller runs, with SLURM_CONF set. */
   readonly onHead: Executor
+  /** What to put before a command so that it runs there, for a process that has only the words. */
+  throughHead(): readonly string[]
   up(signal: AbortSignal): Promise<void>
   /** Returns the job's id. Output goes to `jobs/<id>.out` in the lab's folder. */
   submit(script: string, options: SubmitOptions, signal: AbortSignal): Promise<string>
@@ -264,6 +266,7 @@ ${INIT}`
       join(dir, 'log', 'jobcomp.txt'),
     ],
     onHead: executorOf('head'),
+    throughHead: () => inside('head', ['env']),
 
     async up(signal) {
       for (const folder of ['munge', 'state', 'log', 'jobs', 'ready']) mkdirSync(join(dir, folder))

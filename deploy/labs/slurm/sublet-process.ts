@@ -1,0 +1,98 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Clock, deadline, sleep } from '../../../actors/runtime/clock.ts'
+import { SubletError } from '../../../actors/runtime/errors.ts'
+import { controlClient } from '../../control-client.ts'
+
+const UP_MS = 30_000
+const DOWN_MS = 180_000
+const POLL_MS = 50
+
+/** A Sublet of its own process, which can be killed. */
+export class SubletProcess {
+  readonly #argv: readonly string[]
+  readonly #dir: string
+  readonly #log: string
+  readonly #clock: Clock
+  #child: ChildProcess | undefined
+  #exited: Promise<number | null> = Promise.resolve(0)
+
+  /** `argv`: what is run by this Node, such as `cli.ts start --config F`. `dir`: Sublet's work folder. */
+  constructor(argv: readonly string[], dir: string, log: string, clock: Clock) {
+    this.#argv = argv
+    this.#dir = dir
+    this.#log = log
+    this.#clock = clock
+  }
+
+  get client() {
+    return controlClient(join(this.#dir, 'control.sock'))
+  }
+
+  get alive(): boolean {
+    return this.#child !== undefined
+  }
+
+  start(): void {
+    const log = openSync(this.#log, 'a')
+    const child = spawn(process.execPath, this.#argv, { stdio: ['ignore', log, log], detached: true })
+    closeSync(log)
+    this.#child = child
+    this.#exited = new Promise((resolve) => {
+      child.once('exit', (code) => {
+        if (this.#child === child) this.#child = undefined
+        resolve(code)
+      })
+    })
+  }
+
+  /** Resolves when it answers; rejects if it ends before. */
+  async up(): Promise<void> {
+    if (this.#child === undefined) this.start()
+    const late = (): Error => new SubletError('exec-timeout', `Sublet did not answer within ${UP_MS} ms; see ${this.#log}`)
+    const limit = deadline(this.#clock, UP_MS, late)
+    try {
+      while (!(await this.answers())) {
+        if (this.#child === undefined) throw new SubletError('exec-failed', `Sublet ended before it answered; see ${this.#log}`)
+        await sleep(this.#clock, POLL_MS, limit.signal)
+      }
+    } finally {
+      limit.done()
+    }
+  }
+
+  async answers(): Promise<boolean> {
+    try {
+      await this.client.get('/status', { timeoutMs: 2_000 })
+      return true
+    } catch (error) {
+      if (error instanceof SubletError) return false
+      throw error
+    }
+  }
+
+  /** kill -9. */
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL')
+    await this.#exited
+  }
+
+  /** Gives everything back and ends. */
+  async release(): Promise<void> {
+    if (this.#child === undefined) return
+    await this.client.post('/stop', { release: true })
+    const late = (): Error => new SubletError('deadline-missed', `Sublet did not end within ${DOWN_MS} ms; see ${this.#log}`)
+    const limit = deadline(this.#clock, DOWN_MS, late)
+    try {
+      while (this.#child !== undefined) await sleep(this.#clock, POLL_MS, limit.signal)
+    } finally {
+      limit.done()
+    }
+  }
+
+  /** Resolves when it has ended by itself. */
+  ended(): Promise<number | null> {
+    return this.#exited
+  }
+}
