@@ -66,7 +66,7 @@ export class SlurmSite {
     const { clock, entry, max, termSeconds, epilogSeconds, say } = options
     this.clock = clock
     this.#say = say
-    this.dir = mkdtempSync(join(tmpdir(), 'sl-'))
+    this.dir = mkdtempSync(join(tmpdir(), 'grid-'))
     // munge wants its socket to be reachable by all.
     chmodSync(this.dir, 0o755)
     const runId = this.dir.slice(-6).toLowerCase().replaceAll(/[^a-z0-9]/g, '0')
