@@ -79,9 +79,15 @@ out=$(mktemp) || exit 1
 if [ "$mode" = self ]; then
   slurmd -Z -N "$name" --conf "$conf" </dev/null >"$out" 2>&1; status=$?
 else
+  command -v scontrol >/dev/null || { echo "scontrol is not on the machine" >&2; exit 1; }
   merged="/run/$mark.conf"
   { cat "$SLURM_CONF" && echo "NodeName=$name $conf"; } >"$merged" || exit 1
   slurmd -N "$name" -f "$merged" </dev/null >"$out" 2>&1; status=$?
+  # Its record may be made later, and slurmd asks but once: it is reloaded until Slurm shows the node.
+  ( for i in $(seq 600); do
+    sleep 0.5; scontrol -o show node "$name" && exit
+    pids=$(slurmds ours); [ -n "$pids" ] && kill -HUP $pids || exit
+  done ) </dev/null >/dev/null 2>&1 &
 fi
 # What was started returns a moment before the daemon it leaves behind can be seen.
 [ "$status" = 0 ] && for i in $(seq 20); do

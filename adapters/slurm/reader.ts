@@ -10,7 +10,10 @@ import type { JobRecord, NodeRecord, Records } from './records.ts'
 export interface Reader {
   jobs(signal: AbortSignal): Promise<Records<JobRecord>>
   nodes(signal: AbortSignal): Promise<Records<NodeRecord>>
-  /** One node, always as text: it is the cheapest, and all 22.05 offers. Undefined if there is none. */
+  /**
+   * One node, always as text: it is the cheapest, and all 22.05 offers. Undefined if there is none. Also
+   * one that is only announced (FUTURE), which the lists leave out.
+   */
   node(name: string, signal: AbortSignal): Promise<NodeRecord | undefined>
   /** On which nodes the scheduler plans to start which waiting job. Not part of the JSON of 22.05. */
   plans(signal: AbortSignal): Promise<ReadonlyMap<string, readonly string[]>>
@@ -63,7 +66,7 @@ export function slurmReader(commands: Commands, format: SlurmConfig['format']): 
     async node(name, signal) {
       // Slurm would read brackets and commas as a list of nodes.
       if (!/^[A-Za-z0-9_.-]+$/.test(name)) throw new Error(`not the name of one node: “${name}”`)
-      const done = await commands.run('scontrol', [...NODES_TEXT_ARGS, name], signal)
+      const done = await commands.run('scontrol', ['-F', ...NODES_TEXT_ARGS, name], signal)
       if (done.exitCode !== 0 && !/not found/i.test(`${done.stdout}${done.stderr}`))
         throw new SubletError('middleware-refused', `Slurm would not show node ${name}: ${complaint(done)}`)
       return done.exitCode === 0 ? parseNodesText(done.stdout).records[0] : undefined

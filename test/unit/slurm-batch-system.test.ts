@@ -67,7 +67,7 @@ function nodeLine(name: string, change: (line: string) => string = (line) => lin
     recorded('show-node.txt')
       .split('\n')
       .find((each) => each.startsWith(`NodeName=${name} `)) ?? ''
-  return { [`scontrol -a -o show node ${name}`]: `${change(line)}\n` }
+  return { [`scontrol -F -a -o show node ${name}`]: `${change(line)}\n` }
 }
 
 const mark = (name: string) => ({ leaseId: 'lease-7f3a', unitId: `unit-${name.slice(1)}` })
