@@ -65,8 +65,19 @@ export function shapeOf(schema: z.ZodType, duration: z.ZodType): Shape {
   })
   function nameDurations({ zodSchema, jsonSchema }: { zodSchema: unknown; jsonSchema: Json }): void {
     if (zodSchema === duration) jsonSchema.format = 'duration'
+    // Its default is in milliseconds, which is not what one writes.
+    if (zodSchema instanceof z.ZodDefault && zodSchema.def.innerType === duration)
+      jsonSchema.default = durationText(Number(zodSchema.def.defaultValue))
   }
   return fromJson(json)
+}
+
+/** As one writes it: `50ms`, `20s`, `10m`, `72h`. */
+function durationText(ms: number): string {
+  const [unit, unitMs] = [['h', 3_600_000] as const, ['m', 60_000] as const, ['s', 1000] as const].find(
+    ([, each]) => ms % each === 0 && (ms > 0 || each === 1000),
+  ) ?? ['ms', 1]
+  return `${ms / unitMs}${unit}`
 }
 
 type Json = z.core.JSONSchema.BaseSchema
@@ -97,9 +108,9 @@ function fromJson(json: Json): Shape {
 function nameOf(json: Json): string {
   if (json.oneOf?.some((option) => typeof option === 'object' && option.title !== undefined)) return 'by kind'
   if (json.format === 'duration') return 'duration'
-  if (json.enum !== undefined) return json.enum.map(String).join(' | ')
+  if (json.enum !== undefined) return json.enum.map(String).join(' or ')
   if (json.const !== undefined) return String(json.const)
-  if (json.anyOf !== undefined) return json.anyOf.map((each) => nameOf(each as Json)).join(' | ')
+  if (json.anyOf !== undefined) return json.anyOf.map((each) => nameOf(each as Json)).join(' or ')
   return typeof json.type === 'string' ? json.type : 'any'
 }
 

@@ -81,15 +81,50 @@ const PANELS: readonly Panel[] = [
 const AXIS_Y = 482
 const HEIGHT = 540
 
+type Colour = 'paper' | 'ink' | 'soft' | 'grid' | 'wave' | Quantity
+
+const LIGHT: Readonly<Record<Colour, string>> = {
+  paper: '#ffffff',
+  ink: '#1c2430',
+  soft: '#5d6b7e',
+  grid: '#e3e8ee',
+  wave: '#b3355b',
+  running: '#2f6fb3',
+  waiting: '#f0a63c',
+  joined: '#2c8a66',
+  coming: '#9bd8b6',
+  leaving: '#c3b1e6',
+}
+
+const DARK: Readonly<Record<Colour, string>> = {
+  paper: '#12171e',
+  ink: '#e6ebf1',
+  soft: '#95a3b5',
+  grid: '#28323d',
+  wave: '#f0708f',
+  running: '#4289d6',
+  waiting: '#f0b354',
+  joined: '#2f9c73',
+  coming: '#9fe0bd',
+  leaving: '#8b78b8',
+}
+
+/** Written out in full, for not every viewer of SVG knows variables. */
+const rules = (colours: Readonly<Record<Colour, string>>): string =>
+  [
+    `.paper{fill:${colours.paper}}text{fill:${colours.soft}}.title,.panel{fill:${colours.ink}}`,
+    `.grid{stroke:${colours.grid}}.axis{stroke:${colours.soft}}.wave{stroke:${colours.wave}}.wave-name{fill:${colours.wave}}`,
+    ...(['running', 'waiting', 'joined', 'coming', 'leaving'] as const).map(
+      (of) => `.${of}{fill:${colours[of]}}`,
+    ),
+  ].join('')
+
 const STYLE = `
-svg{--paper:#fff;--ink:#1c2430;--soft:#5d6b7e;--grid:#e3e8ee;--running:#2f6fb3;--waiting:#f0a63c;--joined:#2c8a66;--coming:#8fd0ab;--leaving:#c9b8e8;--wave:#b3355b}
-@media (prefers-color-scheme:dark){svg{--paper:#12171e;--ink:#e6ebf1;--soft:#95a3b5;--grid:#28323d;--running:#4f93dc;--waiting:#f0b354;--joined:#35a67c;--coming:#93dcb5;--leaving:#8b78b8;--wave:#f0708f}}
-text{font:13px system-ui,'Segoe UI',Helvetica,Arial,sans-serif;fill:var(--soft)}
-.title{font-size:18px;font-weight:600;fill:var(--ink)}.panel{font-size:14px;font-weight:600;fill:var(--ink)}
-.paper{fill:var(--paper)}.grid{stroke:var(--grid);stroke-width:1}.axis{stroke:var(--soft);stroke-width:1}
-.wave{stroke:var(--wave);stroke-width:1.5;stroke-dasharray:4 4}.wave-name{fill:var(--wave);font-weight:600}
-.running{fill:var(--running)}.waiting{fill:var(--waiting)}.joined{fill:var(--joined)}.coming{fill:var(--coming)}.leaving{fill:var(--leaving)}
-.num{font-variant-numeric:tabular-nums}
+text{font:13px system-ui,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif}
+.title{font-size:18px;font-weight:600}.panel{font-size:14px;font-weight:600}.wave-name{font-weight:600}
+.grid,.axis{stroke-width:1}.wave{stroke-width:1.5;stroke-dasharray:4 4}.num{font-variant-numeric:tabular-nums}
+${rules(LIGHT)}
+@media (prefers-color-scheme:dark){${rules(DARK)}}
 `
 
 export function chart({ title, samples, waves }: ChartInput): string {
@@ -139,7 +174,8 @@ function drawPanel(
       layers.slice(0, i).reduce((sum, below) => sum + sample[below.of], 0)
     return area(of, samples, (sample) => [y(base(sample)), y(base(sample) + sample[of])], x, upTo)
   })
-  return [`<g id="${id}">`, ...lines, ...areas, ...legend(panel), '</g>']
+  const foot = `<line class="axis" x1="${LEFT}" x2="${LEFT + PLOT_WIDTH}" y1="${y(0)}" y2="${y(0)}"/>`
+  return [`<g id="${id}">`, ...lines, ...areas, foot, ...legend(panel), '</g>']
 }
 
 /** A band between two levels, in steps: along the top from left to right, along the bottom back. */
@@ -160,14 +196,15 @@ function area(
   return `<polygon class="${of}" points="${[...thin(upper), ...thin(lower).reverse()].join(' ')}"/>`
 }
 
-/** Points in the middle of a straight stretch say nothing. */
+/** Points in the middle of a level stretch say nothing. */
 function thin(points: readonly string[]): string[] {
   const height = (point: string | undefined): string | undefined => point?.split(',')[1]
-  return points.filter(
-    (point, i) =>
-      point !== points[i - 1] &&
-      !(height(points[i - 1]) === height(point) && height(point) === height(points[i + 1])),
-  )
+  const kept: string[] = []
+  for (const point of points) {
+    if (height(kept.at(-1)) === height(point) && height(kept.at(-2)) === height(point)) kept.pop()
+    if (kept.at(-1) !== point) kept.push(point)
+  }
+  return kept
 }
 
 function legend({ top, layers }: Panel): readonly string[] {
@@ -183,7 +220,7 @@ function timeAxis(lengthMs: Millis, x: (ms: Millis) => number): readonly string[
   const step = timeStep(lengthMs)
   const unit = step >= 3_600_000 ? 'h' : step >= 60_000 ? 'min' : 's'
   const unitMs = { h: 3_600_000, min: 60_000, s: 1000 }[unit]
-  const lines = [`<line class="axis" x1="${LEFT}" x2="${LEFT + PLOT_WIDTH}" y1="${AXIS_Y}" y2="${AXIS_Y}"/>`]
+  const lines: string[] = []
   for (let ms = 0; ms <= lengthMs; ms += step) {
     lines.push(`<line class="axis" x1="${x(ms)}" x2="${x(ms)}" y1="${AXIS_Y}" y2="${AXIS_Y + 5}"/>`)
     lines.push(

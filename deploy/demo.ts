@@ -193,14 +193,15 @@ function waves(observer: string): readonly (readonly Submission[])[] {
     memoryMiBPerNode: 256,
     ...more,
   })
-  const first = [2, 1, 3, 2, 1.5, 2, 1, 3, 2.5, 1, 2, 1.5].map((seconds) => job(seconds))
+  const whole = { cpusPerNode: 2 }
+  const first = [2, 1, 3, 2, 1.5, 2, 1, 3, 2.5, 1, 2, 1.5].map((seconds) => job(seconds, whole))
   const second = [
-    ...[3, 2, 3].map((seconds) => job(seconds)),
-    job(3, { nodes: 2 }),
+    ...[3, 2, 3].map((seconds) => job(seconds, whole)),
+    job(3, { nodes: 2, ...whole }),
     ...[1, 2].map((seconds) => job(seconds, { requeueable: false })),
-    job(2, { tasks: 3 }),
-    job(3, { nodes: 2 }),
-    ...[2, 3, 1, 2, 3, 2].map((seconds) => job(seconds)),
+    job(3, { tasks: 3, ...whole }),
+    job(3, { nodes: 2, ...whole }),
+    ...[2, 3, 3, 2, 3, 3].map((seconds) => job(seconds, whole)),
   ]
   return [first, second]
 }

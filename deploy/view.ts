@@ -89,7 +89,7 @@ const isTold = ({ serviceManager, authority }: SiteView, { kind, actor }: Ledger
 
 function eventLine({ kind, subject, reason }: LedgerEntry, names: ReadonlyMap<string, string>): string {
   const name = names.get(subject)
-  return `${name === undefined ? subject : `${name} (${subject})`}: ${kind}: ${reason}`
+  return `${name ?? subject}: ${kind}: ${reason}`
 }
 
 const seconds = (ms: Millis): string => `${(ms / 1000).toFixed(2).padStart(7)}s`
@@ -190,13 +190,13 @@ export function drawScreen(
   const [leaseRoom, nodeRoom] = [Math.max(1, Math.floor(room * 0.4)), Math.max(1, Math.floor(room * 0.3))]
   const middle = [
     paint('bold', `leases (${open.length})`),
-    ...some0(
+    ...atMost(
       open.map((lease) => leaseLine(lease, now)),
       leaseRoom,
       'none',
     ),
     paint('bold', `machines (${nodes.length})`),
-    ...some0(nodes.map(nodeLine), nodeRoom, 'none'),
+    ...atMost(nodeLines(nodes, size.columns), nodeRoom, 'none'),
     paint('bold', 'last decisions'),
   ]
   const left = Math.max(0, size.rows - head.length - middle.length)
@@ -208,10 +208,10 @@ export function drawScreen(
     .map((line) => cut(line, size.columns))
 }
 
-function some0(rows: readonly string[], most: number, none: string): readonly string[] {
+function atMost(rows: readonly string[], most: number, none: string): readonly string[] {
   if (rows.length === 0) return [`  ${none}`]
   if (rows.length <= most) return rows
-  return [...rows.slice(0, Math.max(0, most - 1)), `  ... and ${rows.length - Math.max(0, most - 1)} more`]
+  return [...rows.slice(0, Math.max(0, most - 1)), `  ... ${rows.length - Math.max(0, most - 1)} more lines`]
 }
 
 function leaseLine({ id, state, units, end, extending, recall, members }: LeaseReport, now: Instant): string {
@@ -220,8 +220,20 @@ function leaseLine({ id, state, units, end, extending, recall, members }: LeaseR
   return `  ${id}  ${`${state}${marks}`.padEnd(9)}  ${some(units, 'unit').padEnd(7)}  ${left.padEnd(11)}  ${members.map(({ name }) => name).join(' ')}`
 }
 
-const nodeLine = ({ name, membership, machine, jobs, suspect }: NodeReport): string =>
-  `  ${name.padEnd(6)} ${(membership ?? '-').padEnd(9)} machine ${(machine ?? '-').padEnd(9)} ${suspect ?? (jobs.length > 0 ? `runs ${jobs.join(' ')}` : '')}`
+const CELL_WIDTH = 26
+
+/** Several to a line: name, where it stands, what runs there. */
+function nodeLines(nodes: readonly NodeReport[], columns: number): readonly string[] {
+  const perLine = Math.max(1, Math.floor((columns - 2) / CELL_WIDTH))
+  const cells = nodes.map(({ name, membership, machine, jobs, suspect }) => {
+    const standing = membership === 'awaited' || membership === null ? (machine ?? '-') : membership
+    const work = suspect !== null ? '(suspect)' : jobs.length > 0 ? `▸ ${jobs.join(' ')}` : ''
+    return `${name.padEnd(5)} ${standing} ${work}`.slice(0, CELL_WIDTH - 2).padEnd(CELL_WIDTH)
+  })
+  return Array.from({ length: Math.ceil(cells.length / perLine) }, (_, i) =>
+    `  ${cells.slice(i * perLine, (i + 1) * perLine).join('')}`.trimEnd(),
+  )
+}
 
 function nodeBars(nodes: readonly NodeReport[], guest: string, paint: Paint): string {
   const count = (...states: readonly (string | null)[]): number =>

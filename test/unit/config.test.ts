@@ -1,0 +1,326 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { duration } from '../../actors/runtime/settings.ts'
+import { type Shape, shapeOf } from '../../deploy/by-kind.ts'
+import { configSchema } from '../../deploy/config.ts'
+import { editDistance, nearest } from '../../deploy/near.ts'
+import { loadConfig, readConfig } from '../../deploy/settings-file.ts'
+
+const GOOD = `name: lab
+site:
+  name: duke
+  hosts:
+    - { name: host-a, cpu: 8, memoryMiB: 16384, "gpu:a100": 2 }
+  types:
+    vm.small: { cpu: 2, memoryMiB: 2048, image: plain, units: 4 }
+  machines: { kind: process }
+  probe:
+    - { run: [test, -d, /tmp], timeout: 5s }
+guests:
+  - name: batch
+    batch: { kind: embedded, socket: b/sock }
+    join: { kind: embedded }
+    controller:
+      kind: groc
+      type: vm.small
+      unit: { cpus: 2, memoryMiB: 2048 }
+      max: 4
+`
+
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-config-'))
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+function write(text: string): string {
+  const file = join(dir, 'c.yaml')
+  writeFileSync(file, text)
+  return file
+}
+
+/** The findings of GOOD with some of its text replaced, without the file's name. */
+function findings(...changes: readonly (readonly [from: string, to: string])[]): readonly string[] {
+  let text = GOOD
+  for (const [from, to] of changes) {
+    if (!text.includes(from)) throw new Error(`the text has no ${from}`)
+    text = text.replace(from, to)
+  }
+  const file = write(text)
+  const { errors, warnings } = readConfig(file)
+  const short = ({ text }: { text: string }): string => text.slice(file.length + 1)
+  return [...errors.map(short), ...warnings.map((finding) => `warning ${short(finding)}`)]
+}
+
+describe('a configuration that is right', () => {
+  test('becomes settings with defaults and absolute paths, and nothing of them can be changed', () => {
+    const { settings, warnings } = loadConfig(write(GOOD))
+    expect(warnings).toEqual([])
+    expect(settings).toMatchObject({
+      name: 'lab',
+      dir: join(dir, '.sublet', 'lab'),
+      site: {
+        hosts: [{ name: 'host-a', capacity: { cpu: 8, memoryMiB: 16384, 'gpu:a100': 2 } }],
+        types: { 'vm.small': { vector: { cpu: 2, memoryMiB: 2048 }, image: 'plain', units: 4 } },
+        machines: { kind: 'process', dir: join(dir, '.sublet', 'lab', 'm') },
+        probe: [{ argv: ['test', '-d', '/tmp'], timeoutMs: 5000 }],
+        terms: { grace: 259_200_000 },
+        images: ['plain'],
+      },
+      broker: { name: 'broker', batch: 50 },
+      guests: [
+        {
+          batch: { kind: 'embedded', socket: join(dir, 'b', 'sock') },
+          join: { kind: 'embedded', socket: join(dir, 'b', 'sock') },
+          controller: { kind: 'groc', max: 4, termMin: 600_000 },
+        },
+      ],
+    })
+    expect(() => Object.assign(settings.site.terms, { max: 1 })).toThrow(TypeError)
+    expect(() => Object.assign(settings.site.types['vm.small'] ?? {}, { units: 9 })).toThrow(TypeError)
+  })
+
+  test('may name a real cluster: Slurm, machines of namespaces, and a key by its file', () => {
+    const text = GOOD.replace(
+      'machines: { kind: process }',
+      'machines: { kind: namespace, bridge: br0, subnet: 10.88.0.0/24, netns: lab, sshd: {}, images: { plain: {} } }',
+    )
+      .replace('batch: { kind: embedded, socket: b/sock }', 'batch: { kind: slurm, partition: dyn }')
+      .replace('join: { kind: embedded }', 'join: { kind: ssh-slurmd, ssh: { privateKeyFile: keys/site } }')
+    const { settings } = loadConfig(write(text))
+    expect(settings.guests[0]?.join).toMatchObject({
+      kind: 'ssh-slurmd',
+      ssh: { privateKeyFile: join(dir, 'keys', 'site'), netns: 'lab' },
+    })
+  })
+})
+
+describe('mistakes', () => {
+  test('are all told at once, each at its line and column, with what was expected', () => {
+    expect(
+      findings(
+        ['site:', 'sit:\n  a: 1\nsite:'],
+        ['cpu: 8, memoryMiB', 'cpu: 8.5, memryMiB'],
+        ['{ kind: process }', '{ kind: proces }'],
+        ['run: [test, -d, /tmp], timeout: 5s', 'run: test, timeout: 5'],
+        ['socket: b/sock }', 'socket: b/sock, foo: 1 }'],
+        ['max: 4', 'max: 4\n      min: 7\n      grwo: {}'],
+      ),
+    ).toEqual([
+      '2:1: sit: is no option here, did you mean “site”?',
+      '7:7: site.hosts.0.memoryMiB: is missing, expected a whole number; is “memryMiB” meant to be it?',
+      '7:28: site.hosts.0.cpu: found 8.5, expected a whole number',
+      '10:21: site.machines.kind: found “proces”, expected one of “process”, “namespace”; did you mean “process”?',
+      '12:14: site.probe.0.run: found “test”, expected a list',
+      '12:29: site.probe.0.timeout: found 5, expected a duration such as 20s, 10m or 72h',
+      '15:46: guests.0.batch.foo: is no option here, expected “socket”',
+      '21:12: guests.0.controller.max: max (4) must not be below min (7)',
+      '23:7: guests.0.controller.grwo: is no option here, did you mean “grow”?',
+    ])
+  })
+
+  test.each<[string, readonly (readonly [string, string])[], RegExp]>([
+    ['YAML that is none', [['name: lab', 'name: [lab']], /^\d+:\d+: /],
+    ['a key given twice', [['name: lab', 'name: lab\nname: lob']], /^2:1: Map keys must be unique/],
+    ['an empty file', [[GOOD, '']], /^1:1: found an empty value, expected an object/],
+    [
+      'a list where an object belongs',
+      [['{ kind: embedded }', '[1]']],
+      /^\d+:\d+: guests\.0\.join: found a list, expected an object/,
+    ],
+    [
+      'a host named twice',
+      [['  types:', '    - { name: host-a, cpu: 1, memoryMiB: 1 }\n  types:']],
+      /^6:15: site\.hosts\.1\.name: “host-a” is the name of another host/,
+    ],
+    [
+      'a type no host has room for',
+      [['{ cpu: 2,', '{ cpu: 9,']],
+      /^7:15: site\.types\.vm\.small: needs cpu 9, memoryMiB 2048, and no host has that much/,
+    ],
+    [
+      'more units than fit',
+      [['units: 4', 'units: 5']],
+      /^7:63: site\.types\.vm\.small\.units: found 5, and the hosts have room for 4/,
+    ],
+    [
+      'fewer names than units',
+      [['  probe:', '  names: { slots: 3 }\n  probe:']],
+      /^9:19: site\.names\.slots: found 3, and 4 units are lent/,
+    ],
+    [
+      'a type the site does not lend',
+      [['type: vm.small', 'type: vm.smal']],
+      /^17:13: guests\.0\.controller\.type: “vm\.smal” is no type of the site, did you mean “vm\.small”/,
+    ],
+    [
+      'a unit larger than its type',
+      [['unit: { cpus: 2', 'unit: { cpus: 3']],
+      /^18:21: guests\.0\.controller\.unit\.cpus: found 3, and a unit of vm\.small has 2/,
+    ],
+    [
+      'a minimum that is not lent',
+      [['max: 4', 'max: 9\n      min: 8']],
+      /^20:12: guests\.0\.controller\.min: found 8, and the site lends 4/,
+    ],
+    [
+      'a term longer than may be lent',
+      [['  probe:', '  terms: { max: 30m }\n  probe:']],
+      /controller\.term: found 1 h, and site\.terms\.max is 30 min/,
+    ],
+    [
+      'a leave budget longer than the term',
+      [['guests:', 'serviceManager: { leaveBudget: 2h }\nguests:']],
+      /controller\.term: found 1 h, and units begin to leave 2 h before the end/,
+    ],
+    [
+      'two actors of one name',
+      [['guests:', 'broker: { name: duke }\nguests:']],
+      /^11:17: broker\.name: “duke” is the name of another actor/,
+    ],
+    [
+      'a time that is none',
+      [['guests:', 'housekeeping: { at: noon }\nguests:']],
+      /^11:21: housekeeping\.at: found “noon”, expected a time as cron writes it/,
+    ],
+    [
+      'a join that does not fit the batch system',
+      [['{ kind: embedded, socket: b/sock }', '{ kind: slurm, partition: dyn }']],
+      /guests\.0\.join\.kind: machines cannot join slurm by “embedded”/,
+    ],
+    [
+      'an image the machines do not have',
+      [
+        [
+          '{ kind: process }',
+          '{ kind: namespace, bridge: br0, subnet: 10.88.0.0/24, sshd: {}, images: { plane: {} } }',
+        ],
+      ],
+      /^7:49: site\.types\.vm\.small\.image: “plain” is no image of site\.machines, did you mean “plane”/,
+    ],
+    [
+      'a property that the controller sets',
+      [['    controller:', '    properties: { elastic: "true" }\n    controller:']],
+      /guests\.0\.properties\.elastic: is set by the controller/,
+    ],
+    [
+      'a secret in a property',
+      [['    controller:', '    properties: { key: "-----BEGIN PRIVATE KEY-----" }\n    controller:']],
+      /guests\.0\.properties\.key: holds a private key/,
+    ],
+    [
+      'a folder too deep for sockets',
+      [['name: lab', `name: lab\ndir: ${'d'.repeat(120)}`]],
+      /^2:6: dir: makes the path of the control socket \d+ bytes long/,
+    ],
+  ])('%s', (_, changes, expected) => {
+    expect(
+      findings(...changes)
+        .filter((line) => !line.startsWith('warning'))
+        .join('\n'),
+    ).toMatch(expected)
+  })
+
+  test('in a value do not hide that the parts do not fit together', () => {
+    const found = findings(['units: 4', 'unitz: 4, units: 5'], ['max: 4', 'max: 4\n      stpe: 2'])
+    expect(found.join('\n')).toMatch(/controller\.stpe: is no option here, did you mean “step”/)
+  })
+
+  test('a file that is not there is named', () => {
+    expect(() => readConfig(join(dir, 'none.yaml'))).toThrow(/none\.yaml cannot be read \(ENOENT\)/)
+  })
+})
+
+describe('warnings', () => {
+  test('a pool larger than what is lent starts all the same', () => {
+    expect(findings(['max: 4', 'max: 40'])).toEqual([
+      'warning 19:12: guests.0.controller.max: found 40, and the site lends 4 units of vm.small',
+    ])
+  })
+
+  test('types that do not fit beside each other', () => {
+    const found = findings([
+      'units: 4 }',
+      'units: 4 }\n    vm.large: { cpu: 4, memoryMiB: 4096, image: plain, units: 1 }',
+    ])
+    expect(found).toEqual([
+      expect.stringMatching(
+        /^warning 7:5: site\.types: lend 5 units together, and the hosts have room for 3/,
+      ),
+    ])
+  })
+})
+
+describe('what was meant', () => {
+  test.each([
+    ['cotroller', ['controller', 'control'], 'controller'],
+    ['NAME', ['name'], 'name'],
+    ['hots', ['hosts', 'types'], 'hosts'],
+    ['zebra', ['hosts', 'types'], undefined],
+    ['a', ['b'], undefined],
+  ])('%s', (word, candidates, meant) => {
+    expect(nearest(word, candidates)).toBe(meant)
+  })
+
+  test('swapped neighbours are one mistake', () => expect(editDistance('tpye', 'type')).toBe(1))
+})
+
+describe('docs/configure.md', () => {
+  const document = readFileSync(new URL('../../docs/configure.md', import.meta.url), 'utf8')
+  const documented = new Map(
+    document.split('\n').flatMap((line): [string, { type: string; preset: string }][] => {
+      const [, path, type, preset] = /^\| `([^`]+)` \| ([^|]*) \| ([^|]*) \|/.exec(line) ?? []
+      return path === undefined ? [] : [[path, { type: (type ?? '').trim(), preset: (preset ?? '').trim() }]]
+    }),
+  )
+  const options = new Map(optionsOf(shapeOf(configSchema, duration)))
+
+  test('lists every option there is, and none that is not', () => {
+    expect([...documented.keys()].sort()).toEqual([...options.keys()].sort())
+  })
+
+  test('shows an example that is valid', () => {
+    const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(document) ?? []
+    expect(readConfig(write(example))).toMatchObject({ errors: [], warnings: [] })
+  })
+
+  test('says which are required, and the defaults of the others', () => {
+    const told = [...documented].map(([path, { preset }]) => `${path}: ${preset}`)
+    expect(told.sort()).toEqual([...options].map(([path, { preset }]) => `${path}: ${preset}`).sort())
+  })
+})
+
+interface Option {
+  readonly preset: string
+}
+
+/** Leaves of the shape by the path that the document uses: `[]` for entries of a list, NAME for names one chooses. */
+function optionsOf(shape: Shape, path = '', required = true): [string, Option][] {
+  const inner: [string, Option][] = [
+    ...[...shape.kinds].flatMap(([kind, options]) => [
+      ...[...options.fields].flatMap(([key, field]) =>
+        optionsOf(field, `${path}(${kind}).${key}`, options.required.has(key)),
+      ),
+    ]),
+    ...[...shape.fields].flatMap(([key, field]) =>
+      optionsOf(field, path === '' ? key : `${path}.${key}`, shape.required.has(key)),
+    ),
+    ...(shape.others !== undefined && shape.others.fields.size > 0
+      ? optionsOf(shape.others, `${path}.NAME`, true)
+      : []),
+    ...(shape.items !== undefined && shape.items.type === 'object'
+      ? optionsOf(shape.items, `${path}[]`, true)
+      : []),
+  ]
+  if (inner.length > 0)
+    return shape.kinds.size > 0 ? [[`${path}.kind`, { preset: 'required' }], ...inner] : inner
+  const preset =
+    shape.default !== undefined
+      ? `\`${typeof shape.default === 'string' ? shape.default : JSON.stringify(shape.default)}\``
+      : required
+        ? 'required'
+        : 'none'
+  return [[path, { preset }]]
+}
