@@ -7,7 +7,11 @@ import type { Observer } from './observer.ts'
  * Slurm's own record of each job (jobcomp) with the instants of the job's own notes, which have
  * milliseconds where Slurm's have seconds.
  */
-export function historiesOf(jobs: readonly Submitted[], records: readonly JobRecord[], observer: Observer): JobHistory[] {
+export function historiesOf(
+  jobs: readonly Submitted[],
+  records: readonly JobRecord[],
+  observer: Observer,
+): JobHistory[] {
   return jobs.map(({ id, at }) => {
     const own = records.filter((record) => record.name === id)
     const runs = observer.runs(id)

@@ -39,9 +39,19 @@ export class Jobs {
     writeFileSync(join(lab.dir, 'exchange.pl'), EXCHANGE)
   }
 
-  async submit(wave: number, what: Submitted['what'], work: string, args: readonly string[], signal: AbortSignal): Promise<string> {
+  async submit(
+    wave: number,
+    what: Submitted['what'],
+    work: string,
+    args: readonly string[],
+    signal: AbortSignal,
+  ): Promise<string> {
     const at = this.#now()
-    const id = await this.#lab.submit(this.#observer.script(work), { args: ['-p', this.#lab.partition, '-t', '5', ...args] }, signal)
+    const id = await this.#lab.submit(
+      this.#observer.script(work),
+      { args: ['-p', this.#lab.partition, '-t', '5', ...args] },
+      signal,
+    )
     this.all.push({ id, at, wave, what })
     return id
   }
@@ -69,7 +79,8 @@ export class Jobs {
     await this.wide(wave, signal)
     await this.wide(wave, signal)
     if (wave === 2) {
-      for (let i = 0; i < 4; i++) await this.submit(wave, 'no-requeue', 'sleep 2', ['-n1', '-c2', '--no-requeue'], signal)
+      for (let i = 0; i < 4; i++)
+        await this.submit(wave, 'no-requeue', 'sleep 2', ['-n1', '-c2', '--no-requeue'], signal)
       return { held: undefined }
     }
     const first = await this.small(wave, 2, 1, signal)

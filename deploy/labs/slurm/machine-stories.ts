@@ -2,9 +2,17 @@ import type { LedgerEntry } from '../../../actors/runtime/commit.ts'
 import type { MachineStory } from '../../report.ts'
 
 /** Which machine bore which name when, from the ledgers of the service manager and the site. */
-export function machineStories(manager: readonly LedgerEntry[], site: readonly LedgerEntry[], prefix: string): MachineStory[] {
-  const requested = new Map(manager.filter((entry) => entry.kind === 'requested').map((entry) => [entry.subject, entry.at]))
-  const ended = new Map(site.filter((entry) => entry.kind === 'unit ended').map((entry) => [entry.subject, entry.at]))
+export function machineStories(
+  manager: readonly LedgerEntry[],
+  site: readonly LedgerEntry[],
+  prefix: string,
+): MachineStory[] {
+  const requested = new Map(
+    manager.filter((entry) => entry.kind === 'requested').map((entry) => [entry.subject, entry.at]),
+  )
+  const ended = new Map(
+    site.filter((entry) => entry.kind === 'unit ended').map((entry) => [entry.subject, entry.at]),
+  )
   return site
     .filter((entry) => entry.kind === 'unit assigned')
     .map((entry) => {

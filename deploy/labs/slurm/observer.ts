@@ -45,7 +45,9 @@ exit $status
       .trim()
       .split('\n')
       .map((line) => line.split(' '))
-    const done = new Map(lines.filter((line) => line[2] === 'done').map((line) => [Number(line[1]), Number(line[3])]))
+    const done = new Map(
+      lines.filter((line) => line[2] === 'done').map((line) => [Number(line[1]), Number(line[3])]),
+    )
     return lines
       .filter((line) => line[2] === 'begun')
       .map(([, attempt, , at, host = '']) => ({

@@ -38,9 +38,23 @@ export function siteText({ lab, dir, privateKeyFile, publicKey, max, termSeconds
       ],
       terms: { grace: '10m', recallable: true, notice: '1m' },
       names: { prefix: 'n', slots: 60 },
-      timing: { setup: '30s', sweepEvery: '2s', probeEvery: '20s', retry: '500ms', backoff: '1s', teardown: '30s' },
+      timing: {
+        setup: '30s',
+        sweepEvery: '2s',
+        probeEvery: '20s',
+        retry: '500ms',
+        backoff: '1s',
+        teardown: '30s',
+      },
     },
-    serviceManager: { leaveBudget: '5s', join: '30s', leave: '30s', retry: '500ms', poll: '1s', lookTimeout: '10s' },
+    serviceManager: {
+      leaveBudget: '5s',
+      join: '30s',
+      leave: '30s',
+      retry: '500ms',
+      poll: '1s',
+      lookTimeout: '10s',
+    },
     guests: [
       {
         name: 'grid',

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, deadline, type Millis, sleep } from '../../../actors/runtime/clock.ts'
@@ -7,12 +7,14 @@ import type { LedgerEntry } from '../../../actors/runtime/commit.ts'
 import { SubletError } from '../../../actors/runtime/errors.ts'
 import { localExecutor } from '../../../adapters/exec/local.ts'
 import type { Executor } from '../../../adapters/executor.ts'
+import { chart, type Sample, type Wave } from '../../chart.ts'
 import { entriesOf, openLedgers, verifyAll } from '../../ledgers.ts'
 import { type RunReport, readTrails, reportOf } from '../../report.ts'
-import { Jobs } from './jobs.ts'
 import { historiesOf } from './histories.ts'
-import { RUN_VARIABLE } from './leftovers.ts'
+import { Jobs } from './jobs.ts'
 import { type SlurmLab, slurmLab } from './lab.ts'
+import { RUN_VARIABLE } from './leftovers.ts'
+import { MACHINE_PREFIX, machineGroups, machinesThatRun, removeEmptyGroups } from './machine-groups.ts'
 import { machineStories } from './machine-stories.ts'
 import { Observer } from './observer.ts'
 import { siteText } from './site-text.ts'
@@ -20,8 +22,6 @@ import { SubletProcess } from './sublet-process.ts'
 
 export interface SlurmSiteOptions {
   readonly clock: Clock
-  /** What this Node runs as Sublet; the configuration's file is put behind it. */
-  readonly entry: readonly string[]
   readonly max: number
   readonly termSeconds: number
   readonly epilogSeconds: number
@@ -30,21 +30,25 @@ export interface SlurmSiteOptions {
 }
 
 const POLL_MS: Millis = 100
+const SAMPLE_MS: Millis = 250
 const ADMIN_REASON = 'disk swap, ask Jo'
 
-/** What is left of a run, counted from outside. */
+/** What is left of a run, counted from outside by its marks alone. */
 export interface Orphans {
-  readonly processes: number
-  readonly netns: number
-  readonly mounts: number
+  /** Machines that still have a process. */
+  readonly machines: number
   readonly cgroups: number
   readonly interfaces: number
+  readonly mounts: number
   readonly nodes: number
 }
 
+export const countOrphans = (orphans: Orphans): number =>
+  Object.values(orphans).reduce((sum, count) => sum + count, 0)
+
 /**
- * A Slurm cluster without nodes and a Sublet of its own process that feeds it. Everything is watched
- * from outside of both.
+ * A Slurm cluster without nodes and a Sublet of its own process that feeds it. Both are watched from
+ * outside: by what sinfo and squeue say, by what the jobs write down, by /proc and /sys/fs/cgroup.
  */
 export class SlurmSite {
   readonly lab: SlurmLab
@@ -52,64 +56,72 @@ export class SlurmSite {
   readonly jobs: Jobs
   readonly observer: Observer
   readonly dir: string
-  readonly workDir: string
+  readonly config: string
   readonly exec: Executor
   readonly clock: Clock
-  peak = 0
-  /** Sentences about a node that two machines claim, seen at any poll. */
-  readonly doubleHolds: string[] = []
-  readonly #say: (line: string) => void
+  readonly samples: Sample[] = []
+  readonly waves: Wave[] = []
+  /** Sentences about two machines that claimed one name, at any look. */
+  readonly doubleHolds = new Set<string>()
+  readonly #options: SlurmSiteOptions
+  readonly #workDir: string
   readonly #stop = new AbortController()
   #sampling: Promise<void> = Promise.resolve()
 
   constructor(options: SlurmSiteOptions) {
-    const { clock, entry, max, termSeconds, epilogSeconds, say } = options
+    const { clock, epilogSeconds } = options
+    this.#options = options
     this.clock = clock
-    this.#say = say
     this.dir = mkdtempSync(join(tmpdir(), 'grid-'))
     // munge wants its socket to be reachable by all.
     chmodSync(this.dir, 0o755)
-    const runId = this.dir.slice(-6).toLowerCase().replaceAll(/[^a-z0-9]/g, '0')
+    const runId = this.dir
+      .slice(-6)
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]/g, '0')
     process.env[RUN_VARIABLE] = runId
     this.exec = localExecutor({ clock })
     const labDir = join(this.dir, 'lab')
     mkdirSync(labDir)
     this.lab = slurmLab({ dir: labDir, runId, exec: this.exec, clock, epilogSeconds })
-    this.workDir = join(this.dir, 'w')
-    const key = join(this.dir, 'guest-key')
-    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
+    this.#workDir = join(this.dir, 'w')
+    this.config = join(this.dir, 'site.yaml')
     this.observer = new Observer(join(labDir, 'notes'))
     this.jobs = new Jobs(this.lab, this.observer, () => clock.now())
-    const config = join(this.dir, 'site.yaml')
-    this.sublet = new SubletProcess([...entry, config], this.workDir, join(this.dir, 'sublet.out'), clock)
-    this.#text = () =>
-      writeFileSync(
-        config,
-        siteText({
-          lab: this.lab,
-          dir: this.workDir,
-          privateKeyFile: key,
-          publicKey: readFileSync(`${key}.pub`, 'utf8').trim(),
-          max,
-          termSeconds,
-        }),
-      )
+    this.sublet = new SubletProcess(this.#workDir, join(this.dir, 'sublet.out'), clock)
   }
-
-  readonly #text: () => void
 
   get signal(): AbortSignal {
     return this.#stop.signal
   }
 
-  /** Slurm, the admin's drained node, then Sublet. */
-  async up(): Promise<void> {
+  /** Slurm, the admin's drained node, then Sublet, which is started by these words of Node and the configuration. */
+  async up(entry: readonly string[]): Promise<void> {
+    const { max, termSeconds, say } = this.#options
     await this.lab.up(this.signal)
     await this.#onHead(['scontrol', 'update', 'nodename=static1', 'state=drain', `reason=${ADMIN_REASON}`])
-    this.#text()
-    await this.sublet.up()
+    const privateKeyFile = join(this.dir, 'guest-key')
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', privateKeyFile])
+    const publicKey = readFileSync(`${privateKeyFile}.pub`, 'utf8').trim()
+    writeFileSync(
+      this.config,
+      siteText({ lab: this.lab, dir: this.#workDir, privateKeyFile, publicKey, max, termSeconds }),
+    )
     this.#sampling = this.#sample()
-    this.#say('slurmctld and Sublet are up; the partition has no node')
+    this.runSublet(entry)
+    say('slurmctld is up; the partition has no node')
+  }
+
+  runSublet(entry: readonly string[]): void {
+    this.sublet.run([...entry, this.config])
+  }
+
+  markWave(name: string): void {
+    this.waves.push({ name, at: this.clock.now() })
+  }
+
+  get peak(): number {
+    return Math.max(0, ...this.samples.map((sample) => sample.joined + sample.leaving))
   }
 
   /** Whether the admin's drain is as the admin left it. */
@@ -118,14 +130,20 @@ export class SlurmSite {
     return text.includes('DRAIN') && text.includes(ADMIN_REASON)
   }
 
-  /** Nodes that the partition has, by name. */
-  async nodes(): Promise<string[]> {
-    const text = await this.#onHead(['sinfo', '-h', '-N', '-p', this.lab.partition, '-o', '%N'])
-    return [...new Set(text.split('\n').filter((name) => /^n\d+$/.test(name)))]
+  /** Nodes that the partition has, with their state. */
+  async nodes(): Promise<{ readonly name: string; readonly state: string }[]> {
+    const text = await this.#onHead(['sinfo', '-h', '-N', '-p', this.lab.partition, '-o', '%N %T'])
+    const found = new Map<string, string>()
+    for (const line of text.split('\n')) {
+      const [name = '', state = ''] = line.split(' ')
+      if (/^n\d+$/.test(name)) found.set(name, state)
+    }
+    return [...found].map(([name, state]) => ({ name, state }))
   }
 
   async until(what: string, holds: () => Promise<boolean> | boolean, withinMs: Millis): Promise<void> {
-    const late = (): Error => new SubletError('deadline-missed', `${what} did not come within ${withinMs / 1000} s`)
+    const late = (): Error =>
+      new SubletError('deadline-missed', `${what} did not come within ${withinMs / 1000} s`)
     const limit = deadline(this.clock, withinMs, late, this.signal)
     try {
       while (!(await holds())) await sleep(this.clock, POLL_MS, limit.signal)
@@ -139,6 +157,10 @@ export class SlurmSite {
     return (await this.#onHead(['squeue', '-h', '-t', 'PD,R,CG,CF', '-o', '%i'])).trim() === ''
   }
 
+  async poolIsEmpty(): Promise<boolean> {
+    return (await this.nodes()).length === 0
+  }
+
   allDone(ids: readonly string[]): boolean {
     return ids.every((id) => this.observer.isDone(id))
   }
@@ -150,106 +172,111 @@ export class SlurmSite {
       throw new SubletError('exec-failed', `lab: scontrol release ${id}: ${done.stderr.trim()}`)
   }
 
-  async verdictsAndEntries() {
-    const { ledgers, close } = await openLedgers(this.workDir)
+  /** After Sublet has stopped. */
+  async report(chartFile: string): Promise<RunReport> {
+    const { ledgers, close } = await openLedgers(this.#workDir)
     try {
       const entries: Record<string, LedgerEntry[]> = {}
       for (const ledger of ledgers) entries[ledger.name] = await entriesOf(ledger)
-      return { verdicts: await verifyAll(ledgers), entries }
+      const manager = entries['service-manager'] ?? []
+      writeFileSync(chartFile, chart({ title: 'Slurm lab', samples: this.samples, waves: this.waves }))
+      return reportOf({
+        submitted: this.jobs.all.map((job) => job.id),
+        histories: historiesOf(this.jobs.all, this.lab.jobRecords(), this.observer),
+        trails: readTrails(this.observer.dir),
+        machines: machineStories(manager, entries.rack ?? [], 'n'),
+        nodes: { min: 0, peak: this.peak, final: (await this.nodes()).length },
+        managerEntries: manager,
+        verdicts: await verifyAll(ledgers),
+        chart: chartFile,
+      })
     } finally {
       await close()
     }
   }
 
-  /** After Sublet has stopped. */
-  async report(final: number, chart: string): Promise<RunReport> {
-    const { verdicts, entries } = await this.verdictsAndEntries()
-    const manager = entries['service-manager'] ?? []
-    return reportOf({
-      submitted: this.jobs.all.map((job) => job.id),
-      histories: historiesOf(this.jobs.all, this.lab.jobRecords(), this.observer),
-      trails: readTrails(this.observer.dir),
-      machines: machineStories(manager, entries.rack ?? [], 'n'),
-      nodes: { min: 0, peak: this.peak, final },
-      managerEntries: manager,
-      verdicts,
-      chart,
-    })
-  }
-
-  /** What belongs to machines of this run and is still there, by its marks alone. */
   async orphans(): Promise<Orphans> {
-    const { processes, netns, mounts, cgroups } = this.lab.leftovers()
     const links = await this.exec.run(['ip', '-n', this.lab.netns, '-o', 'link'], { signal: this.signal })
-    const interfaces = links.stdout.split('\n').filter((line) => line.includes('sublt')).length
-    return { processes, netns, mounts, cgroups: cgroups + machineCgroups(), interfaces, nodes: (await this.nodes()).length }
+    return {
+      machines: machinesThatRun().size,
+      cgroups: machineGroups().length,
+      interfaces: links.stdout.split('\n').filter((line) => line.includes(MACHINE_PREFIX)).length,
+      mounts: this.lab.leftovers().mounts,
+      nodes: (await this.nodes()).length,
+    }
   }
 
   /** Ends everything, whatever state it is in; may be repeated. */
   async down(keep: boolean): Promise<void> {
-    this.#stop.abort(new Error('the lab ends'))
+    this.#stop.abort(new SubletError('not-running', 'the lab ends'))
     await this.#sampling
     await this.sublet.kill()
     await this.lab.down()
-    removeMachineCgroups()
+    removeEmptyGroups()
     if (!keep) rmSync(this.dir, { recursive: true, force: true })
   }
 
   async #onHead(argv: readonly [string, ...string[]]): Promise<string> {
     const done = await this.lab.onHead.run(argv, { signal: this.signal })
-    if (done.exitCode !== 0) throw new SubletError('exec-failed', `lab: ${argv.join(' ')}: ${done.stderr.trim()}`)
+    if (done.exitCode !== 0)
+      throw new SubletError('exec-failed', `lab: ${argv.join(' ')}: ${done.stderr.trim()}`)
     return done.stdout
   }
 
-  /** Looks at the partition from outside all the time. */
+  /** Looks all the time: the chart, and whether two machines that run ever bear one name. */
   async #sample(): Promise<void> {
     while (!this.signal.aborted) {
       try {
-        const nodes = await this.nodes()
-        this.peak = Math.max(this.peak, nodes.length)
-        await sleep(this.clock, 250, this.signal)
+        this.#noticeDoubleHolds()
+        this.samples.push(await this.#look())
+        await sleep(this.clock, SAMPLE_MS, this.signal)
       } catch (error) {
-        // slurmctld may be down for a while: the kill tests see to that.
-        if (!(error instanceof SubletError) && !this.signal.aborted) throw error
-        if (!this.signal.aborted) await sleep(this.clock, 250)
+        // slurmctld may be away: the kill tests see to that. The next look comes in a moment.
+        if (!(error instanceof SubletError)) throw error
+        if (!this.signal.aborted) await sleep(this.clock, SAMPLE_MS)
       }
+    }
+  }
+
+  async #look(): Promise<Sample> {
+    const [nodes, queue] = await Promise.all([
+      this.nodes(),
+      this.#onHead(['squeue', '-h', '-r', '-p', this.lab.partition, '-t', 'PD,R,CG,CF', '-o', '%t']),
+    ])
+    const states = queue.split('\n').filter(Boolean)
+    const leaving = nodes.filter(({ state }) => state.startsWith('drain')).length
+    return {
+      at: this.clock.now(),
+      waiting: states.filter((state) => state === 'PD').length,
+      running: states.filter((state) => state !== 'PD').length,
+      joined: nodes.length - leaving,
+      coming: Math.max(0, machinesThatRun().size - nodes.length),
+      leaving,
+    }
+  }
+
+  /** The host name of a machine is in its first process's environment or its address; its address is on one interface only. */
+  #noticeDoubleHolds(): void {
+    const byName = new Map<string, string>()
+    for (const [mark, pids] of machinesThatRun()) {
+      const name = hostNameOf(pids[0] ?? 0)
+      if (name === undefined) continue
+      const other = byName.get(name)
+      if (other !== undefined) this.doubleHolds.add(`${name} is run by ${other} and by ${mark}`)
+      byName.set(name, mark)
     }
   }
 }
 
-const CGROUP_ROOT = '/sys/fs/cgroup'
-const ours = (name: string): boolean => name.startsWith('sublt-')
-
-/** Machines' groups, whichever version of cgroups holds them. */
-function machineGroups(): string[] {
-  const controllers = readdirSync(CGROUP_ROOT, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  const tops = [CGROUP_ROOT, ...controllers.map((entry) => join(CGROUP_ROOT, entry.name))]
-  return tops.flatMap((top) =>
-    readdirSync(top, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && ours(entry.name))
-      .map((entry) => join(top, entry.name)),
-  )
-}
-
-const childGroups = (group: string): string[] =>
-  readdirSync(group, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => join(group, entry.name))
-
-/** Groups of single machines; the empty group of the site above them is no machine. */
-const machineCgroups = (): number => machineGroups().flatMap(childGroups).length
-
-function removeMachineCgroups(): void {
-  for (const group of machineGroups()) {
-    for (const child of childGroups(group)) rmdirQuietly(child)
-    rmdirQuietly(group)
-  }
-}
-
-function rmdirQuietly(path: string): void {
+/** As the process itself sees it; undefined if it has ended meanwhile. */
+function hostNameOf(pid: number): string | undefined {
   try {
-    execFileSync('rmdir', [path], { stdio: 'ignore' })
+    return execFileSync('nsenter', [`--target=${pid}`, '--uts', 'hostname'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+      .toString()
+      .trim()
   } catch {
-    // Another run's machines may live in it; the count that follows says so.
+    return undefined
   }
 }

@@ -11,16 +11,15 @@ const POLL_MS = 50
 
 /** A Sublet of its own process, which can be killed. */
 export class SubletProcess {
-  readonly #argv: readonly string[]
   readonly #dir: string
   readonly #log: string
   readonly #clock: Clock
+  #argv: readonly string[] = []
   #child: ChildProcess | undefined
   #exited: Promise<number | null> = Promise.resolve(0)
 
-  /** `argv`: what is run by this Node, such as `cli.ts start --config F`. `dir`: Sublet's work folder. */
-  constructor(argv: readonly string[], dir: string, log: string, clock: Clock) {
-    this.#argv = argv
+  /** `dir`: Sublet's work folder. `log`: where its output goes. */
+  constructor(dir: string, log: string, clock: Clock) {
     this.#dir = dir
     this.#log = log
     this.#clock = clock
@@ -32,6 +31,12 @@ export class SubletProcess {
 
   get alive(): boolean {
     return this.#child !== undefined
+  }
+
+  /** What this Node runs from now on, such as `cli.ts start --config F`; starts it unless one runs. */
+  run(argv: readonly string[]): void {
+    this.#argv = argv
+    if (!this.alive) this.start()
   }
 
   start(): void {
@@ -50,11 +55,13 @@ export class SubletProcess {
   /** Resolves when it answers; rejects if it ends before. */
   async up(): Promise<void> {
     if (this.#child === undefined) this.start()
-    const late = (): Error => new SubletError('exec-timeout', `Sublet did not answer within ${UP_MS} ms; see ${this.#log}`)
+    const late = (): Error =>
+      new SubletError('exec-timeout', `Sublet did not answer within ${UP_MS} ms; see ${this.#log}`)
     const limit = deadline(this.#clock, UP_MS, late)
     try {
       while (!(await this.answers())) {
-        if (this.#child === undefined) throw new SubletError('exec-failed', `Sublet ended before it answered; see ${this.#log}`)
+        if (this.#child === undefined)
+          throw new SubletError('exec-failed', `Sublet ended before it answered; see ${this.#log}`)
         await sleep(this.#clock, POLL_MS, limit.signal)
       }
     } finally {
@@ -82,7 +89,8 @@ export class SubletProcess {
   async release(): Promise<void> {
     if (this.#child === undefined) return
     await this.client.post('/stop', { release: true })
-    const late = (): Error => new SubletError('deadline-missed', `Sublet did not end within ${DOWN_MS} ms; see ${this.#log}`)
+    const late = (): Error =>
+      new SubletError('deadline-missed', `Sublet did not end within ${DOWN_MS} ms; see ${this.#log}`)
     const limit = deadline(this.#clock, DOWN_MS, late)
     try {
       while (this.#child !== undefined) await sleep(this.#clock, POLL_MS, limit.signal)
