@@ -137,7 +137,7 @@ export function chart({ title, samples, waves }: ChartInput): string {
     `<text class="title" x="${LEFT}" y="38">${escaped(title)}</text>`,
     ...PANELS.flatMap((panel) => drawPanel(panel, samples, x, lengthMs, from)),
     ...timeAxis(lengthMs, (ms) => x(from + ms)),
-    ...waves.flatMap((wave) => drawWave(wave, x(wave.at))),
+    ...waves.flatMap((wave) => drawWave(wave, x(Math.min(Math.max(wave.at, from), from + lengthMs)))),
   ]
   const summary = `Jobs and leased nodes over ${Math.round(lengthMs / 1000)} seconds`
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" aria-labelledby="title desc">

@@ -1,0 +1,305 @@
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type Clock, systemClock } from '../../actors/runtime/clock.ts'
+import { chain } from '../../actors/runtime/commit.ts'
+import { type ControlServer, controlServer } from '../../deploy/control.ts'
+import { controlClient } from '../../deploy/control-client.ts'
+import { doorkeeper } from '../../deploy/doorkeeper.ts'
+import { type FakeSite, fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
+
+const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
+const isRoot = process.getuid?.() === 0
+const REAL = process.env.SUBLET_REAL === '1'
+const STRANGER = 65_534
+
+let dir = ''
+let server: ControlServer | undefined
+let stops: { release: boolean; by: string }[] = []
+const socket = (): string => join(dir, 'control.sock')
+const client = () => controlClient(socket())
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-control-'))
+  writeFileSync(yamlIn(dir), SITE_YAML)
+  stops = []
+})
+afterEach(async () => {
+  await server?.close()
+  server = undefined
+  rmSync(dir, { recursive: true, force: true })
+})
+
+async function serve(control: Parameters<typeof fakeSite>[2] = {}): Promise<FakeSite> {
+  const site = fakeSite(dir, yamlIn(dir), control)
+  server = await controlServer(site, {
+    socket: socket(),
+    auth: join(dir, 'auth'),
+    clock: systemClock,
+    log: quiet,
+    startedAt: T0,
+    stop: (release, by) => stops.push({ release, by }),
+  })
+  return site
+}
+
+/** A plain request, as somebody else's program would send it. */
+function raw(
+  method: string,
+  path: string,
+  body?: string,
+  token?: string,
+): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = {
+      'content-type': 'application/json',
+      ...(token === undefined ? {} : { authorization: `Sublet ${token}` }),
+    }
+    const asked = request({ socketPath: socket(), method, path, headers }, (answer) => {
+      let text = ''
+      answer.setEncoding('utf8').on('data', (part: string) => {
+        text += part
+      })
+      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, body: text }))
+    })
+    asked.on('error', reject)
+    asked.end(body)
+  })
+}
+
+describe('the control socket', () => {
+  test('answers what is asked of a running site', async () => {
+    const site = await serve()
+    expect(await client().get('/status')).toMatchObject({
+      name: 'lab',
+      pid: process.pid,
+      guests: [{ name: 'batch', reason: '1 job waits', figures: { unitsJoined: 1 } }],
+      leases: { active: 1, closed: 0 },
+      machines: { active: 1 },
+      offers: [{ type: 'vm.small', units: 4, held: 1 }],
+    })
+    expect(await client().get('/leases')).toMatchObject([
+      { id: 'lease-1', state: 'active', units: 1, members: [{ name: 'vm1' }] },
+    ])
+    expect(await client().get('/nodes')).toMatchObject([
+      { name: 'vm1', membership: 'joined', machine: 'active', host: 'host-a' },
+    ])
+    expect(await client().get('/verify')).toEqual([
+      { actor: 'service-manager', entries: 2, faults: [] },
+      { actor: 'broker', entries: 0, faults: [] },
+      { actor: 'duke', entries: 2, faults: [] },
+    ])
+    expect(site.commands).toEqual([])
+  })
+
+  test('tells lives of leases and machines, and what jobs wait for', async () => {
+    await serve()
+    expect(await client().get('/explain/job/17')).toEqual({ sentences: ['Job 17 waits for vm1.'] })
+    const { sentences } = (await client().get('/explain/lease/lease-1')) as { sentences: string[] }
+    expect(sentences.map((sentence) => sentence.slice(25))).toEqual([
+      'duke: unit assigned: vm1 on host-a',
+      'service-manager: requested: a job waits',
+      'service-manager: ticketed: 1 unit of vm.small at duke',
+    ])
+    expect(await client().get('/explain/node/vm1')).toMatchObject({
+      sentences: [expect.stringContaining('vm1 on host-a')],
+    })
+    await expect(client().get('/explain/job/99')).rejects.toMatchObject({ code: 'unknown-id' })
+    await expect(client().get('/explain/lease/lease-9')).rejects.toMatchObject({ code: 'unknown-id' })
+    await expect(client().get('/explain/tree/1')).rejects.toMatchObject({ code: 'usage' })
+  })
+
+  test('carries a recall to the site, and its refusal back with its code', async () => {
+    const site = await serve()
+    const order = { type: 'vm.small', units: 2, by: T0 + 60_000, reason: 'the owner wants them' }
+    expect(await client().post('/recall', order)).toEqual({ recallId: 'delegation-1' })
+    expect(site.commands).toEqual([{ name: 'recall', args: order }])
+    await expect(client().post('/recall', { ...order, type: 'none' })).rejects.toMatchObject({
+      code: 'unknown-type',
+    })
+    await expect(client().post('/recall', { ...order, units: 0 })).rejects.toMatchObject({ code: 'usage' })
+    await expect(client().post('/recall', { ...order, extra: 1 })).rejects.toMatchObject({ code: 'usage' })
+  })
+
+  test('passes on that Sublet is to stop, and who said so', async () => {
+    await serve()
+    expect(await client().post('/stop', { release: true })).toEqual({ pid: process.pid })
+    expect(stops).toEqual([{ release: true, by: `uid ${process.getuid?.()}` }])
+  })
+
+  test('hands out the latest lines of the ledgers, or waits for further ones', async () => {
+    const site = await serve()
+    expect(await client().get('/ledger?actor=service-manager&limit=1')).toMatchObject([
+      { kind: 'ticketed', seq: 2 },
+    ])
+    expect(await client().get('/ledger?subject=unit-1')).toMatchObject([{ kind: 'unit assigned' }])
+    await expect(client().get('/ledger?actor=nobody')).rejects.toMatchObject({ code: 'unknown-id' })
+    const waiting = client().get(
+      `/ledger?after=${encodeURIComponent('service-manager:2,duke:2')}&waitMs=5000`,
+    )
+    const last = site.ledger.at(-1)
+    if (last === undefined) throw new Error('the ledger is empty')
+    site.ledger.push(
+      chain({ kind: 'active', subject: 'lease-1', reason: '1 unit is ready' }, T0, 'service-manager', last),
+    )
+    site.changed()
+    expect(await waiting).toMatchObject([{ kind: 'active', seq: 3 }])
+  })
+
+  test('that nobody listens at is “not running”', async () => {
+    await expect(client().get('/status')).rejects.toMatchObject({ code: 'not-running' })
+    await serve()
+    await server?.close()
+    await expect(client().get('/status')).rejects.toMatchObject({ code: 'not-running' })
+  })
+
+  test('may have any path that the system allows', async () => {
+    dir = join(dir, 'a b:c%20ä')
+    mkdirSync(dir)
+    writeFileSync(yamlIn(dir), SITE_YAML)
+    await serve()
+    expect(await client().get('/status')).toMatchObject({ name: 'lab' })
+  })
+
+  test('refuses requests that are too large, unknown or not JSON, and goes on', async () => {
+    await serve()
+    expect((await raw('POST', '/challenge', JSON.stringify({ request: 'x'.repeat(20_000) }))).status).toBe(
+      413,
+    )
+    expect((await raw('POST', '/challenge', '{')).status).toBe(400)
+    expect((await raw('GET', '/nothing')).status).toBe(404)
+    expect(await client().get('/status')).toMatchObject({ name: 'lab' })
+  })
+})
+
+describe('who is asking', () => {
+  test('without a token nothing is answered', async () => {
+    await serve()
+    for (const path of ['/status', '/leases', '/nodes', '/ledger', '/verify', '/explain/job/17'])
+      expect((await raw('GET', path)).status, path).toBe(403)
+    expect((await raw('POST', '/stop', '{"release":true}')).status).toBe(403)
+    expect(stops).toEqual([])
+  })
+
+  test('a token serves once, for the request it was asked for', async () => {
+    await serve()
+    const challenge = async (asked: string): Promise<{ token: string; folder: string }> =>
+      JSON.parse((await raw('POST', '/challenge', JSON.stringify({ request: asked }))).body)
+    const one = await challenge('GET /status')
+    mkdirSync(one.folder, { mode: 0o700 })
+    expect((await raw('GET', '/status', undefined, one.token)).status).toBe(200)
+    expect((await raw('GET', '/status', undefined, one.token)).status).toBe(403)
+    const two = await challenge('GET /status')
+    mkdirSync(two.folder, { mode: 0o700 })
+    expect((await raw('POST', '/stop', '{"release":true}', two.token)).status).toBe(403)
+    expect(stops).toEqual([])
+    expect(readdirSync(join(dir, 'auth'))).toEqual([])
+  })
+
+  test('only the owner reaches the socket unless others are named', async () => {
+    await serve()
+    expect(statSync(socket()).mode & 0o777).toBe(0o600)
+    expect(statSync(join(dir, 'auth')).mode & 0o7777).toBe(0o700)
+    await server?.close()
+    await serve({ viewers: [STRANGER] })
+    expect(statSync(socket()).mode & 0o777).toBe(0o666)
+    expect(statSync(join(dir, 'auth')).mode & 0o7777).toBe(0o1733)
+  })
+
+  const needsRoot = isRoot || REAL ? false : 'another user can be played by root only'
+  if (needsRoot) console.log(`skipped: ${needsRoot}`)
+  test.skipIf(needsRoot)(
+    'a viewer may look, an operator may also recall and stop, a stranger may nothing',
+    async () => {
+      chmodSync(dir, 0o711)
+      await serve({ viewers: [STRANGER], operators: [STRANGER - 1] })
+      expect(await asUser(STRANGER, 'GET', '/status')).toBe(200)
+      expect(await asUser(STRANGER, 'POST', '/stop')).toBe(403)
+      expect(await asUser(STRANGER - 1, 'GET', '/leases')).toBe(200)
+      expect(await asUser(STRANGER - 1, 'POST', '/stop')).toBe(200)
+      expect(await asUser(STRANGER - 2, 'GET', '/status')).toBe(403)
+      expect(stops).toEqual([{ release: false, by: `uid ${STRANGER - 1}` }])
+    },
+  )
+
+  test.skipIf(needsRoot)(
+    'a folder that somebody else made for a stranger proves that other one only',
+    async () => {
+      chmodSync(dir, 0o711)
+      await serve({ viewers: [STRANGER] })
+      const { token, folder } = JSON.parse((await raw('POST', '/challenge', '{"request":"POST /stop"}')).body)
+      const made = spawnSync('mkdir', ['-m', '700', folder], { uid: STRANGER, gid: STRANGER })
+      expect(made.status).toBe(0)
+      expect((await raw('POST', '/stop', '{"release":true}', token)).status).toBe(403)
+    },
+  )
+})
+
+/** The status of a request that another user sends; mkdir is his, the socket is dialled by us for him. */
+async function asUser(uid: number, method: string, path: string): Promise<number> {
+  const { token, folder } = JSON.parse(
+    (await raw('POST', '/challenge', JSON.stringify({ request: `${method} ${path}` }))).body,
+  )
+  const made = spawnSync('mkdir', ['-m', '700', folder], { uid, gid: uid })
+  if (made.status !== 0) throw new Error(String(made.stderr))
+  return (await raw(method, path, method === 'POST' ? '{"release":false}' : undefined, token)).status
+}
+
+describe('the doorkeeper', () => {
+  let monotonicMs = 0
+  const clock: Clock = { now: () => T0, monotonic: () => monotonicMs, after: () => () => undefined }
+  const door = () => doorkeeper(join(dir, 'auth'), false, clock)
+
+  test('believes a folder of mode 0700, and takes it away', () => {
+    const { challenge, uidOf } = door()
+    const { token, folder } = challenge('GET /x')
+    mkdirSync(folder, { mode: 0o700 })
+    expect(uidOf(token, 'GET /x')).toBe(process.getuid?.())
+    expect(readdirSync(join(dir, 'auth'))).toEqual([])
+  })
+
+  test.each<[string, (folder: string) => void, RegExp]>([
+    ['a folder that was not made', () => undefined, /was not made/],
+    ['a link to a folder of the owner', (folder) => symlinkSync(tmpdir(), folder), /is no folder/],
+    ['a file', (folder) => writeFileSync(folder, ''), /is no folder/],
+    [
+      'a folder that others may enter',
+      (folder) => mkdirSync(folder, { mode: 0o755 }),
+      /has not the mode 0700/,
+    ],
+  ])('does not believe %s', (_, make, why) => {
+    const { challenge, uidOf } = door()
+    const { token, folder } = challenge('GET /x')
+    make(folder)
+    expect(() => uidOf(token, 'GET /x')).toThrow(why)
+  })
+
+  test('forgets a challenge after five seconds, and its folder', () => {
+    const { challenge, uidOf } = door()
+    const { token, folder } = challenge('GET /x')
+    mkdirSync(folder, { mode: 0o700 })
+    monotonicMs += 5_000
+    expect(() => uidOf(token, 'GET /x')).toThrow(/older than five seconds/)
+    expect(readdirSync(join(dir, 'auth'))).toEqual([])
+  })
+
+  test('bounds how many are under way', () => {
+    const { challenge } = door()
+    for (let i = 0; i < 256; i++) challenge('GET /x')
+    expect(() => challenge('GET /x')).toThrow(/256 callers are being identified/)
+    monotonicMs += 5_000
+    expect(() => challenge('GET /x')).not.toThrow()
+  })
+})
