@@ -139,10 +139,9 @@ try {
   say(
     `killed at ${seenLabels().length} kinds of boundary in ${counts.boundaries} lives; ${site.jobs.all.length} jobs so far`,
   )
-  await settle('the kills at boundaries')
   await site.sublet.kill()
   site.runSublet([here('../../cli.ts'), 'start', '--config'])
-  await site.sublet.up()
+  await settle('the kills at boundaries')
   await whileStreaming(randomKills)
   say(`random kills: ${JSON.stringify(counts)}`)
   await settle('the random kills')
