@@ -1,0 +1,306 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { systemClock as clock } from '../../actors/runtime/clock.ts'
+import { ERRORS } from '../../actors/runtime/errors.ts'
+import { type BatchUser, batchUser } from '../../adapters/embedded/batch-client.ts'
+import { endBatchServer, spawnBatchServer } from '../../adapters/embedded/batch-server.ts'
+import { parseMoment } from '../../deploy/moments.ts'
+import { table } from '../../deploy/show.ts'
+
+const BIN = new URL('../../deploy/bin.js', import.meta.url).pathname
+
+interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+/** Runs a command of its own process to its end. */
+function sublet(args: readonly string[], cwd = tmpdir()): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [BIN, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+    let [out, err] = ['', '']
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      err += text
+    })
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ code, out, err }))
+  })
+}
+
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-cli-'))
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+describe('the command line', () => {
+  test('helps', async () => {
+    const { code, out } = await sublet(['--help'])
+    expect(code).toBe(0)
+    for (const command of [
+      'start',
+      'demo',
+      'validate',
+      'stop',
+      'status',
+      'leases',
+      'nodes',
+      'ledger',
+      'explain',
+      'verify',
+      'recall',
+    ])
+      expect(out).toMatch(new RegExp(`^  ${command} `, 'm'))
+  })
+
+  test.each<[string, readonly string[], number, RegExp]>([
+    ['an unknown command', ['stauts'], 2, /Did you mean status/],
+    ['an unknown option', ['status', '--jsn'], 2, /Did you mean --json/],
+    ['no number', ['ledger', '--limit', 'many'], 2, /whole number/],
+    ['a missing option', ['start'], 2, /--config/],
+    ['two ways to name it', ['status', '--dir', '.', '--config', 'x'], 2, /--dir or --config, not both/],
+    ['a Sublet that does not run', ['status'], 3, /code: not-running/],
+    ['a folder without one', ['verify', '--dir', '/nowhere'], 3, /there is no Sublet in \/nowhere/],
+    ['a configuration that is not there', ['start', '--config', 'none.yaml'], 2, /code: config-missing/],
+    [
+      'a time that is none',
+      ['recall', '--type', 't', '--units', '1', '--by', 'soon', '--dir', '.'],
+      2,
+      /“soon” is no time/,
+    ],
+    [
+      'something that cannot be explained',
+      ['explain', 'tree', '1', '--dir', '.'],
+      2,
+      /a job, a lease or a node can/,
+    ],
+  ])('answers %s with its exit code and a sentence, never with a stack', async (_, args, code, sentence) => {
+    const ended = await sublet(args, dir)
+    expect(ended.err).toMatch(sentence)
+    expect(ended.err).not.toMatch(/\n\s+at /)
+    expect(ended).toMatchObject({ code, out: '' })
+  })
+
+  test('prints an error as one object when JSON is asked for', async () => {
+    const { code, out } = await sublet(['status', '--json'], dir)
+    expect(code).toBe(3)
+    expect(JSON.parse(out)).toEqual({
+      error: {
+        code: 'not-running',
+        sentence: 'there is no work folder in ./.sublet',
+        cure: expect.any(String),
+      },
+    })
+  })
+
+  test('validates a file, and tells every mistake', async () => {
+    const file = join(dir, 'c.yaml')
+    writeFileSync(file, 'name: lab\nsit: {}\n')
+    const { code, out } = await sublet(['validate', file])
+    expect(code).toBe(2)
+    expect(out).toContain(`${file}:2:1: sit: is no option here, did you mean “site”?`)
+    expect(out).toContain(`${file}:1:1: guests: is missing, expected a list`)
+    const json = JSON.parse((await sublet(['validate', file, '--json'])).out)
+    expect(json).toMatchObject({
+      valid: false,
+      errors: expect.arrayContaining([expect.objectContaining({ line: 2, column: 1, path: 'sit' })]),
+    })
+  })
+})
+
+describe('the launcher', () => {
+  test('says in one sentence what is missing when there is no Node that is new enough', () => {
+    mkdirSync(join(dir, 'deploy'))
+    writeFileSync(join(dir, 'package.json'), '{"type":"module"}')
+    copyFileSync(BIN, join(dir, 'deploy', 'bin.js'))
+    const old =
+      'data:text/javascript,Object.defineProperty(process.versions,"node",{value:"20.20.2"});Object.defineProperty(process,"version",{value:"v20.20.2"})'
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', old, join(dir, 'deploy', 'bin.js')],
+      { encoding: 'utf8' },
+    )
+    expect(status).toBe(1)
+    expect(stdout).toBe('')
+    expect(stderr).toMatch(/^error: Sublet needs Node 24 or newer, this is v20\.20\.2, .*npm ci.*\n$/)
+  })
+
+  test('is written for Nodes that are as old as ES modules', () => {
+    const text = readFileSync(BIN, 'utf8')
+    expect(text).not.toMatch(/\?\?|\?\.|await |node:|import\.meta\.(dirname|filename)/)
+  })
+})
+
+describe('times', () => {
+  const now = new Date(2026, 10, 21, 13, 30).getTime()
+  test.each([
+    ['14:00', new Date(2026, 10, 21, 14, 0).getTime()],
+    ['13:30', new Date(2026, 10, 22, 13, 30).getTime()],
+    ['30m', now + 1_800_000],
+    ['in 2h', now + 7_200_000],
+    ['2026-11-21T14:00:00Z', Date.UTC(2026, 10, 21, 14)],
+    ['2026-11-21T14:00', new Date(2026, 10, 21, 14, 0).getTime()],
+  ])('%s', (text, at) => expect(parseMoment(text, now)).toBe(at))
+
+  test.each(['25:00', 'noon', '2026', ''])('“%s” is none', (text) =>
+    expect(() => parseMoment(text, now)).toThrow(/is no time/))
+})
+
+test('a table is as wide as its cells', () => {
+  expect(
+    table(
+      ['A', 'LONG'],
+      [
+        ['aaa', 'b'],
+        ['c', 'dd'],
+      ],
+    ),
+  ).toBe('A    LONG\naaa  b\nc    dd')
+})
+
+test('docs/errors.md lists every code with its recourse and cure, and no other', () => {
+  const document = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8')
+  const documented = [...document.matchAll(/^\| `([^`]+)` \| [^|]+ \| ([^|]+) \| ([^|]+) \|$/gm)].map(
+    ([, code, recourse, cure]) => `${code}: ${recourse}: ${cure}`,
+  )
+  expect(documented.sort()).toEqual(
+    Object.entries(ERRORS)
+      .map(([code, [recourse, cure]]) => `${code}: ${recourse.replace('-', ' ')}: ${cure}`)
+      .sort(),
+  )
+})
+
+describe('a site that runs', () => {
+  let home = ''
+  let user: BatchUser
+  let running: ReturnType<typeof spawn>
+  let told = ''
+  const work = (): string => join(home, 'w')
+  const ask = (...args: readonly string[]): Promise<Ended> => sublet([...args, '--dir', work()])
+  const json = async (...args: readonly string[]): Promise<never> =>
+    JSON.parse((await ask(...args, '--json')).out) as never
+  const until = (holds: () => Promise<boolean>): Promise<unknown> =>
+    vi.waitUntil(holds, { timeout: 15_000, interval: 100 })
+
+  beforeAll(async () => {
+    home = mkdtempSync(join(tmpdir(), 'sublet-'))
+    const { socket } = await spawnBatchServer(join(home, 'b'), {}, clock)
+    user = batchUser(socket, clock)
+    writeFileSync(join(home, 'site.yaml'), siteText(socket))
+    running = spawn(process.execPath, [BIN, 'start', '--config', join(home, 'site.yaml')], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    running.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      told += text
+    })
+    await until(() => Promise.resolve(told.includes('runs (pid')))
+  })
+
+  afterAll(async () => {
+    if (running.exitCode === null) running.kill('SIGKILL')
+    await user.close()
+    await endBatchServer(join(home, 'b'), clock)
+    rmSync(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  })
+
+  test('can be looked at, asked and told to stop, and its ledgers outlive it', async () => {
+    const id = await user.submit({ command: 'sleep 30', walltimeMs: 60_000 })
+    const held = await user.submit({ command: 'true', held: true })
+    await until(async () =>
+      ((await json('nodes')) as { jobs: string[] }[]).some(({ jobs }) => jobs.includes(id)),
+    )
+
+    expect(await json('status')).toMatchObject({
+      name: 'lab',
+      leases: { active: 1 },
+      guests: [{ name: 'batch', jobs: { running: 1 } }],
+    })
+    const status = await ask('status')
+    expect(status.out).toMatch(/^lab runs in .*\n/)
+    expect(status.err).toBe('')
+    const [lease] = (await json('leases')) as { id: string; state: string }[]
+    expect(lease).toMatchObject({ state: 'active', units: 1, members: [{ name: 'vm1', state: 'joined' }] })
+    expect((await ask('leases')).out).toContain(lease?.id)
+    expect((await ask('explain', 'job', id)).out).toContain(`Job ${id} of user is running on vm1`)
+    expect((await ask('explain', 'job', held)).out).toContain('no machine would cure that')
+    expect((await ask('explain', 'lease', lease?.id ?? '')).out).toMatch(
+      /requested: .*\n[\s\S]*unit assigned/,
+    )
+    expect((await ask('explain', 'node', 'vm1')).out).toContain('the probe passed')
+    expect((await ask('ledger', '--actor', 'nobody')).code).toBe(1)
+    expect((await sublet(['start', '--config', join(home, 'site.yaml')])).code).toBe(4)
+
+    const recalled = await ask(
+      'recall',
+      '--type',
+      'vm.small',
+      '--units',
+      '2',
+      '--by',
+      '1h',
+      '--reason',
+      'tests',
+    )
+    expect(recalled).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('2 of vm.small are asked back by'),
+    })
+    expect((await ask('recall', '--type', 'vm.small', '--units', '99', '--by', '1h')).code).toBe(4)
+    expect((await json('ledger', '--actor', 'rack', '--limit', '1')) as unknown).toMatchObject([
+      { kind: 'recalled', reason: expect.stringContaining('tests') },
+    ])
+
+    await user.cancel(id)
+    expect(await ask('stop', '--release')).toMatchObject({ code: 0 })
+    expect(running.exitCode).toBe(0)
+    expect((await ask('status')).code).toBe(3)
+
+    const verified = (await json('verify')) as { verified: boolean; entries: number }
+    expect(verified).toMatchObject({ verified: true })
+    expect((await ask('explain', 'lease', lease?.id ?? '')).out).toContain('lease closed')
+    expect((await ask('explain', 'job', id)).code).toBe(3)
+    const database = new DatabaseSync(join(work(), 'rack.db'))
+    database.exec(
+      `UPDATE ledger SET json = replace(json, 'the probe passed', 'all is well') WHERE json LIKE '%the probe passed%'`,
+    )
+    database.close()
+    const disproved = await ask('verify')
+    expect(disproved.code).toBe(5)
+    expect(disproved.out).toMatch(/line \d+ was altered/)
+    expect(told).not.toMatch(/warning|error/)
+  }, 40_000)
+})
+
+const siteText = (socket: string): string => `name: lab
+dir: w
+skewMax: 500ms
+site:
+  name: rack
+  hosts: [{ name: host-a, cpu: 4, memoryMiB: 4096 }]
+  types: { vm.small: { cpu: 2, memoryMiB: 1024, image: plain, units: 2 } }
+  machines: { kind: process }
+  terms: { grace: 20s }
+serviceManager: { leaveBudget: 2s }
+guests:
+  - name: batch
+    batch: { kind: embedded, socket: ${JSON.stringify(socket)} }
+    join: { kind: embedded }
+    controller:
+      kind: groc
+      type: vm.small
+      unit: { cpus: 2, memoryMiB: 1024 }
+      max: 2
+      grow: { wait: 0s }
+      shrink: { idle: 30s }
+      term: 60s
+      settle: 0s
+      every: 1s
+`
