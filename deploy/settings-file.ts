@@ -87,9 +87,7 @@ function readText(file: string): string {
   } catch (error) {
     if (error instanceof SubletError) throw error
     const why = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    throw new SubletError('config-missing', `the configuration ${file} cannot be read (${why})`, {
-      cause: error,
-    })
+    throw new SubletError('config-missing', `the configuration ${file} cannot be read (${why})`)
   }
 }
 

@@ -25,6 +25,7 @@ const isRoot = process.getuid?.() === 0
 const REAL = process.env.SUBLET_REAL === '1'
 const STRANGER = 65_534
 
+let root = ''
 let dir = ''
 let server: ControlServer | undefined
 let stops: { release: boolean; by: string }[] = []
@@ -32,14 +33,15 @@ const socket = (): string => join(dir, 'control.sock')
 const client = () => controlClient(socket())
 
 beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), 'sublet-control-'))
+  root = mkdtempSync(join(tmpdir(), 'sublet-control-'))
+  dir = root
   writeFileSync(yamlIn(dir), SITE_YAML)
   stops = []
 })
 afterEach(async () => {
   await server?.close()
   server = undefined
-  rmSync(dir, { recursive: true, force: true })
+  rmSync(root, { recursive: true, force: true })
 })
 
 async function serve(control: Parameters<typeof fakeSite>[2] = {}): Promise<FakeSite> {
