@@ -75,3 +75,25 @@ export function deadline(
     },
   }
 }
+
+/** The outcome of the work, or the reason as soon as it has taken `delayMs` or `parent` aborts. */
+export async function within<T>(
+  clock: Clock,
+  delayMs: Millis,
+  reason: () => Error,
+  work: (signal: AbortSignal) => Promise<T>,
+  parent?: AbortSignal,
+): Promise<T> {
+  const limit = deadline(clock, delayMs, reason, parent)
+  try {
+    return await Promise.race([work(limit.signal), aborted(limit.signal)])
+  } finally {
+    limit.done()
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })

@@ -47,6 +47,8 @@ export class Draft<T extends Tables> {
   readonly intended = new Map<string, Intended | undefined>()
   readonly notes: LedgerNote[] = []
   readonly retired = new Map<string, Instant>()
+  /** Messages of ours that are dealt with and leave the outbox. */
+  readonly outDone = new Set<string>()
   readonly changed = new Map<string, Map<string, Row | undefined>>()
   readonly #base: RowSet
   readonly #ids: IdSource
@@ -67,9 +69,10 @@ export class Draft<T extends Tables> {
   /** Every row of the table, in no particular order. */
   all<K extends keyof T & string>(table: K): T[K][] {
     const changes = this.changed.get(table)
+    if (changes === undefined || changes.size === 0) return [...this.#base.all(table)] as T[K][]
     const rows: T[K][] = []
-    for (const row of this.#base.all(table)) if (!changes?.has(row.id)) rows.push(row as T[K])
-    for (const row of changes?.values() ?? []) if (row !== undefined) rows.push(row as T[K])
+    for (const row of this.#base.all(table)) if (!changes.has(row.id)) rows.push(row as T[K])
+    for (const row of changes.values()) if (row !== undefined) rows.push(row as T[K])
     return rows
   }
 
@@ -109,6 +112,12 @@ export class Draft<T extends Tables> {
     this.#undo.push(() =>
       before === undefined ? this.retired.delete(subject) : this.retired.set(subject, before),
     )
+  }
+
+  /** For the runtime: the message leaves the outbox in the same commit as what came of it. */
+  endMessage(id: string): void {
+    this.outDone.add(id)
+    this.#undo.push(() => this.outDone.delete(id))
   }
 
   newId(kind: IdKind): string {

@@ -1,66 +1,103 @@
 import type { Instant } from './clock.ts'
 
 interface DueItem {
-  readonly at: Instant
   readonly table: string
   readonly id: string
+  at: Instant
+  /** Rows that are due at the same instant come in the order in which they were put in. */
+  order: number
 }
 
-/** A binary heap of rows by their due time. Entries of rows that changed since are weeded out on reading. */
+/** Rows by the instant they are due: a binary heap with one place for each row, however often it is moved. */
 export class DueQueue {
-  #heap: DueItem[] = []
+  readonly #heap: DueItem[] = []
+  readonly #places = new Map<string, number>()
+  #order = 0
 
-  push(at: Instant, table: string, id: string): void {
-    const heap = this.#heap
-    heap.push({ at, table, id })
-    for (let i = heap.length - 1; i > 0; ) {
-      const parent = (i - 1) >> 1
-      if (heap[parent]!.at <= heap[i]!.at) break
-      ;[heap[parent], heap[i]] = [heap[i]!, heap[parent]!]
-      i = parent
-    }
+  get size(): number {
+    return this.#heap.length
   }
 
-  /** The earliest entry that is still true of its row, by `dueOf`. */
-  peek(dueOf: (table: string, id: string) => Instant | undefined): DueItem | undefined {
-    for (let top = this.#heap[0]; top !== undefined; top = this.#heap[0]) {
-      if (dueOf(top.table, top.id) === top.at) return top
-      this.#pop()
+  /** Moves the row to `at`, or takes it out. */
+  set(table: string, id: string, at: Instant | undefined): void {
+    const key = keyOf(table, id)
+    const place = this.#places.get(key)
+    if (at === undefined) {
+      if (place !== undefined) this.#removeAt(place)
+      return
     }
-    return undefined
+    if (place === undefined) {
+      this.#heap.push({ table, id, at, order: this.#order++ })
+      this.#places.set(key, this.#heap.length - 1)
+      this.#rise(this.#heap.length - 1)
+      return
+    }
+    const item = this.#heap[place]!
+    if (item.at === at) return
+    item.at = at
+    item.order = this.#order++
+    this.#sink(this.#rise(place))
   }
 
-  /** Removes and returns the entries due at `now`, at most `max` of them, each row once. */
-  take(now: Instant, max: number, dueOf: (table: string, id: string) => Instant | undefined): DueItem[] {
+  /** When the earliest row is due. */
+  next(): Instant | undefined {
+    return this.#heap[0]?.at
+  }
+
+  /** Takes out the rows due at `now`, the earliest first, at most `max` of them. */
+  take(now: Instant, max: number): { readonly table: string; readonly id: string }[] {
     const taken: DueItem[] = []
-    const seen = new Set<string>()
-    for (
-      let top = this.peek(dueOf);
-      top !== undefined && top.at <= now && taken.length < max;
-      top = this.peek(dueOf)
-    ) {
-      this.#pop()
-      const key = `${top.table}\n${top.id}`
-      if (!seen.has(key)) taken.push(top)
-      seen.add(key)
+    for (let top = this.#heap[0]; top !== undefined && top.at <= now && taken.length < max; ) {
+      taken.push(top)
+      this.#removeAt(0)
+      top = this.#heap[0]
     }
     return taken
   }
 
-  #pop(): void {
-    const heap = this.#heap
-    const last = heap.pop()
-    if (last === undefined || heap.length === 0) return
-    heap[0] = last
-    for (let i = 0; ; ) {
-      const left = 2 * i + 1
-      const right = left + 1
-      let least = i
-      if (left < heap.length && heap[left]!.at < heap[least]!.at) least = left
-      if (right < heap.length && heap[right]!.at < heap[least]!.at) least = right
-      if (least === i) return
-      ;[heap[least], heap[i]] = [heap[i]!, heap[least]!]
-      i = least
+  #removeAt(place: number): void {
+    const item = this.#heap[place]!
+    const last = this.#heap.pop()!
+    this.#places.delete(keyOf(item.table, item.id))
+    if (last === item) return
+    this.#seat(last, place)
+    this.#sink(this.#rise(place))
+  }
+
+  #rise(from: number): number {
+    let place = from
+    while (place > 0) {
+      const parent = (place - 1) >> 1
+      if (before(this.#heap[parent]!, this.#heap[place]!)) break
+      this.#swap(place, parent)
+      place = parent
+    }
+    return place
+  }
+
+  #sink(from: number): void {
+    for (let place = from; ; ) {
+      let least = place
+      for (const child of [2 * place + 1, 2 * place + 2])
+        if (child < this.#heap.length && before(this.#heap[child]!, this.#heap[least]!)) least = child
+      if (least === place) return
+      this.#swap(place, least)
+      place = least
     }
   }
+
+  #swap(a: number, b: number): void {
+    const item = this.#heap[a]!
+    this.#seat(this.#heap[b]!, a)
+    this.#seat(item, b)
+  }
+
+  #seat(item: DueItem, place: number): void {
+    this.#heap[place] = item
+    this.#places.set(keyOf(item.table, item.id), place)
+  }
 }
+
+const before = (a: DueItem, b: DueItem): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
+
+const keyOf = (table: string, id: string): string => `${table}\n${id}`

@@ -61,6 +61,10 @@ export const ERRORS = {
     'ask-operator',
     'Start Sublet with `sublet start --config FILE`, or name its work folder with --dir.',
   ],
+  overloaded: [
+    'retry',
+    'Wait and try again; if it stays so, look whether the disk of the work folder is slow or broken.',
+  ],
   'already-running': ['ask-operator', 'Another Sublet holds this pool or this work folder; stop it first.'],
   'not-permitted': ['ask-operator', 'Ask the user who runs Sublet, or run the command as that user.'],
   'unknown-id': ['give-up', 'List the ids with `sublet leases`, `sublet nodes` or `sublet ledger`.'],

@@ -1,4 +1,4 @@
-import { type Cancel, type Clock, deadline, type Instant, type Millis } from './clock.ts'
+import { type Cancel, type Clock, type Instant, type Millis, within } from './clock.ts'
 import { type Ack, type Envelope, isAckOf } from './envelope.ts'
 import { inOneLine } from './errors.ts'
 import type { ActorName, Trust } from './identity.ts'
@@ -30,22 +30,47 @@ export interface PostmanEvents {
   measured(peer: ActorName, offsetMs: Millis, errorMs: Millis): void
 }
 
+/** The messages to one peer on one subject, in the order in which they go out. */
 interface Queue {
-  rows: OutRow[]
+  readonly lane: Lane
+  readonly subject: string
+  readonly rows: OutRow[]
   busy: boolean
+  /** Tries of the first message that failed. */
   attempt: number
+  /** Until the next try. */
   retry: Cancel | undefined
+  /** Until the first message expires, while all places of the lane are taken. */
+  expiry: Cancel | undefined
 }
 
-const TRY_MS_MAX = 10_000
-const BACKOFF_MS_FIRST = 100
-const BACKOFF_MS_MAX = 30_000
+/** Everything that goes to one peer. */
+interface Lane {
+  readonly peer: ActorName
+  readonly queues: Map<string, Queue>
+  /** Queues that could go on and wait for a place. */
+  readonly ready: Set<Queue>
+  underWay: number
+  silent: { readonly since: Instant; readonly error: string } | undefined
+}
+
+export const TRY_MS_MAX: Millis = 10_000
+export const BACKOFF_MS_FIRST: Millis = 100
+export const BACKOFF_MS_MAX: Millis = 30_000
+/** Messages under way to one peer. */
+export const UNDER_WAY_MAX = 64
+/** The same while nothing comes back from it. */
+export const UNDER_WAY_SILENT_MAX = 8
 
 /**
  * Repeats each message until its receiver says that it is durable there.
  *
- * In order per peer and subject, except those that overtake; subjects do not wait for each other.
- * Exponential back-off with jitter; an answer from a peer wakes all that wait for it.
+ *   post ──▶ queue of its peer and subject ──first──▶ lane of the peer, 64 under way ──▶ transport
+ *                       ▲                                         │
+ *                       └──── back-off with jitter ◀── no answer, busy, not signed by the receiver
+ *
+ * In order within a queue, except those that overtake; subjects do not wait for each other. An answer
+ * from a silent peer wakes all that wait for it.
  */
 export class Postman {
   readonly #clock: Clock
@@ -53,8 +78,9 @@ export class Postman {
   readonly #trust: Trust
   readonly #random: Random
   readonly #events: PostmanEvents
-  readonly #queues = new Map<string, Queue>()
-  readonly #silent = new Map<ActorName, { since: Instant; error: string }>()
+  readonly #lanes = new Map<ActorName, Lane>()
+  /** Messages sent once already, perhaps by an earlier life: an answer to them may be an old one. */
+  readonly #repeated = new WeakSet<OutRow>()
   readonly #stop = new AbortController()
 
   constructor(clock: Clock, transport: Transport, trust: Trust, random: Random, events: PostmanEvents) {
@@ -65,99 +91,136 @@ export class Postman {
     this.#events = events
   }
 
-  post(row: OutRow): void {
-    const key = `${row.envelope.to} ${row.envelope.subject}`
-    const queue = this.#queues.get(key) ?? { rows: [], busy: false, attempt: 0, retry: undefined }
-    this.#queues.set(key, queue)
+  /** `repeated` says that an earlier life may have sent it. */
+  post(row: OutRow, repeated = false): void {
+    if (this.#stop.signal.aborted) return
+    if (repeated) this.#repeated.add(row)
+    const queue = this.#queueOf(row.envelope)
     if (row.overtakes) {
       const firstOrdinary = queue.rows.findIndex((waiting) => !waiting.overtakes)
-      queue.rows.splice(queue.busy ? Math.max(1, firstOrdinary) : Math.max(0, firstOrdinary), 0, row)
-      queue.retry?.()
-      queue.retry = undefined
-      queue.attempt = 0
+      queue.rows.splice(firstOrdinary < 0 ? queue.rows.length : firstOrdinary, 0, row)
+      this.#hurry(queue)
     } else queue.rows.push(row)
-    this.#advance(key, queue)
+    this.#advance(queue)
   }
 
   peers(): PeerView[] {
-    const waiting = new Map<ActorName, number>()
-    for (const queue of this.#queues.values())
-      for (const row of queue.rows) waiting.set(row.envelope.to, (waiting.get(row.envelope.to) ?? 0) + 1)
-    const names = new Set([...waiting.keys(), ...this.#silent.keys()])
-    return [...names].sort().map((peer) => ({
-      peer,
-      waiting: waiting.get(peer) ?? 0,
-      silentSince: this.#silent.get(peer)?.since,
-      lastError: this.#silent.get(peer)?.error,
-    }))
+    return [...this.#lanes.values()]
+      .map(({ peer, queues, silent }) => ({
+        peer,
+        waiting: [...queues.values()].reduce((sum, { rows }) => sum + rows.length, 0),
+        silentSince: silent?.since,
+        lastError: silent?.error,
+      }))
+      .filter(({ waiting, silentSince }) => waiting > 0 || silentSince !== undefined)
+      .sort((a, b) => (a.peer < b.peer ? -1 : 1))
   }
 
   stop(): void {
     this.#stop.abort(new Error('the actor stops'))
-    for (const queue of this.#queues.values()) queue.retry?.()
-    this.#queues.clear()
+    for (const { queues } of this.#lanes.values())
+      for (const queue of queues.values()) {
+        queue.retry?.()
+        queue.expiry?.()
+      }
+    this.#lanes.clear()
   }
 
-  #advance(key: string, queue: Queue): void {
+  #queueOf({ to: peer, subject }: Envelope): Queue {
+    const lane: Lane = this.#lanes.get(peer) ?? {
+      ...{ peer, queues: new Map(), ready: new Set(), underWay: 0, silent: undefined },
+    }
+    this.#lanes.set(peer, lane)
+    const queue: Queue = lane.queues.get(subject) ?? {
+      ...{ lane, subject, rows: [], busy: false, attempt: 0, retry: undefined, expiry: undefined },
+    }
+    lane.queues.set(subject, queue)
+    return queue
+  }
+
+  #hurry(queue: Queue): void {
+    queue.retry?.()
+    queue.retry = undefined
+    queue.attempt = 0
+  }
+
+  #advance(queue: Queue): void {
     if (queue.busy || queue.retry !== undefined || this.#stop.signal.aborted) return
-    const row = queue.rows[0]
+    const { lane, rows } = queue
+    queue.expiry?.()
+    queue.expiry = undefined
+    for (let row = rows[0]; row !== undefined && this.#clock.now() >= row.envelope.until; row = rows[0]) {
+      rows.shift()
+      queue.attempt = 0
+      const { to, kind } = row.envelope
+      this.#events.failed(row, 'peer-silent', `${to} did not acknowledge ${kind} in time`)
+    }
+    const row = rows[0]
     if (row === undefined) {
-      this.#queues.delete(key)
+      lane.ready.delete(queue)
+      lane.queues.delete(queue.subject)
       return
     }
-    if (this.#clock.now() >= row.envelope.until) {
-      queue.rows.shift()
-      queue.attempt = 0
-      this.#events.failed(
-        row,
-        'peer-silent',
-        `${row.envelope.to} did not acknowledge ${row.envelope.kind} in time`,
-      )
-      return this.#advance(key, queue)
+    if (lane.underWay >= (lane.silent === undefined ? UNDER_WAY_MAX : UNDER_WAY_SILENT_MAX)) {
+      lane.ready.add(queue)
+      queue.expiry = this.#clock.after(row.envelope.until - this.#clock.now(), () => this.#advance(queue))
+      return
     }
+    lane.ready.delete(queue)
+    lane.underWay++
     queue.busy = true
-    void this.#try(row).then((settled) => {
-      if (this.#stop.signal.aborted) return
-      queue.busy = false
-      if (settled) {
-        queue.rows.splice(queue.rows.indexOf(row), 1)
-        queue.attempt = 0
-      } else {
-        const ceiling = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_FIRST * 2 ** queue.attempt)
-        queue.attempt = Math.min(queue.attempt + 1, 20)
-        const delayMs = Math.ceil(ceiling / 2 + (ceiling / 2) * this.#random.next())
-        queue.retry = this.#clock.after(
-          Math.min(delayMs, Math.max(1, row.envelope.until - this.#clock.now())),
-          () => {
-            queue.retry = undefined
-            this.#advance(key, queue)
-          },
-        )
-      }
-      this.#advance(key, queue)
-    })
+    void this.#try(row, lane).then((settled) => this.#tried(queue, row, settled))
+  }
+
+  #tried(queue: Queue, row: OutRow, settled: boolean): void {
+    if (this.#stop.signal.aborted) return
+    const { lane, rows } = queue
+    lane.underWay--
+    queue.busy = false
+    if (settled) {
+      rows.splice(rows.indexOf(row), 1)
+      queue.attempt = 0
+    } else if (rows[0] === row) {
+      queue.retry = this.#clock.after(this.#backoffMs(queue, row), () => {
+        queue.retry = undefined
+        this.#advance(queue)
+      })
+    }
+    this.#advance(queue)
+    for (const waiting of lane.ready) {
+      if (lane.underWay >= UNDER_WAY_MAX) return
+      this.#advance(waiting)
+      if (lane.ready.has(waiting)) return
+    }
+  }
+
+  #backoffMs(queue: Queue, { envelope }: OutRow): Millis {
+    const ceiling = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_FIRST * 2 ** queue.attempt)
+    queue.attempt = Math.min(queue.attempt + 1, 20)
+    const delayMs = Math.ceil(ceiling / 2 + (ceiling / 2) * this.#random.next())
+    return Math.min(delayMs, Math.max(1, envelope.until - this.#clock.now()))
   }
 
   /** True when nothing more is to be done about the message. */
-  async #try(row: OutRow): Promise<boolean> {
+  async #try(row: OutRow, lane: Lane): Promise<boolean> {
     const { envelope } = row
     const sentAt = this.#clock.now()
+    const sentMonotonic = this.#clock.monotonic()
+    const first = !this.#repeated.has(row)
+    this.#repeated.add(row)
     const late = (): Error => new Error(`no acknowledgement within ${TRY_MS_MAX} ms`)
-    const limit = deadline(this.#clock, TRY_MS_MAX, late, this.#stop.signal)
+    const send = (signal: AbortSignal): Promise<unknown> => this.#transport.send(envelope, signal)
     try {
-      const ack = await Promise.race([this.#transport.send(envelope, limit.signal), aborted(limit.signal)])
+      const ack = await within(this.#clock, TRY_MS_MAX, late, send, this.#stop.signal)
       if (!isAckOf(ack, envelope, this.#trust))
         throw new Error('the acknowledgement is not signed by the receiver')
-      this.#heard(envelope.to, ack, sentAt)
+      if (first) this.#measure(ack, this.#clock.monotonic() - sentMonotonic)
+      this.#heard(lane)
       return this.#settle(row, ack)
     } catch (error) {
-      if (!this.#stop.signal.aborted) {
-        const silent = this.#silent.get(envelope.to)
-        this.#silent.set(envelope.to, { since: silent?.since ?? sentAt, error: inOneLine(error) })
-      }
+      if (!this.#stop.signal.aborted)
+        lane.silent = { since: lane.silent?.since ?? sentAt, error: inOneLine(error) }
       return false
-    } finally {
-      limit.done()
     }
   }
 
@@ -168,26 +231,20 @@ export class Postman {
     return true
   }
 
-  #heard(peer: ActorName, ack: Ack, sentAt: Instant): void {
-    const heardAt = this.#clock.now()
-    this.#events.measured(
-      peer,
-      Math.round(ack.at - (sentAt + heardAt) / 2),
-      Math.ceil((heardAt - sentAt) / 2) + 1,
-    )
-    if (!this.#silent.delete(peer)) return
-    for (const [key, queue] of this.#queues) {
-      if (queue.retry === undefined || !key.startsWith(`${peer} `)) continue
-      queue.retry()
-      queue.retry = undefined
-      queue.attempt = 0
-      this.#advance(key, queue)
+  /** Only from the first sending: an answer to a repeated one may be that to an earlier one, kept back. */
+  #measure(ack: Ack, roundTripMs: Millis): void {
+    const halfMs = roundTripMs / 2
+    const offsetMs = Math.round(ack.at - (this.#clock.now() - halfMs))
+    this.#events.measured(ack.from, offsetMs, Math.ceil(halfMs) + 1)
+  }
+
+  #heard(lane: Lane): void {
+    if (lane.silent === undefined) return
+    lane.silent = undefined
+    for (const queue of [...lane.queues.values()]) {
+      if (queue.retry === undefined) continue
+      this.#hurry(queue)
+      this.#advance(queue)
     }
   }
 }
-
-const aborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason)
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })

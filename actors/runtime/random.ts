@@ -31,8 +31,27 @@ export function seededRandom(seed: number | string): Random {
   }
 }
 
-/** Seeded from the operating system. */
-export const systemRandom = (): Random => seededRandom(randomBytes(16).toString('hex'))
+/**
+ * From the operating system, drawn by the page. Not a seeded generator: ids must not repeat over the
+ * lives of an actor, and a seed is folded into 32 bits, of which two lives in some ten thousand agree.
+ */
+export function systemRandom(): Random {
+  let page = Buffer.alloc(0)
+  let at = 0
+  const next = (): number => {
+    if (at >= page.length) {
+      page = randomBytes(RANDOM_PAGE_BYTES)
+      at = 0
+    }
+    const word = page.readUInt32LE(at)
+    at += 4
+    return word / 2 ** 32
+  }
+  const random: Random = { next, int: (below) => Math.floor(next() * below), child: () => random }
+  return random
+}
+
+const RANDOM_PAGE_BYTES = 4_096
 
 /** Four 32-bit words from a text (xmur3). */
 function seedWords(text: string): [number, number, number, number] {

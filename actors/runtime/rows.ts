@@ -25,18 +25,21 @@ const checksumOf = (table: string, id: string, json: string): string =>
 
 export function encodeRow(table: string, id: string, row: Row | undefined): StoredRow {
   if (row === undefined) return { table, id, json: undefined, checksum: '' }
+  // A row under another id would be read back as corrupt, or take the place of its neighbour.
+  if (row.id !== id) throw new Error(`row ${row.id} of table ${table} was to be kept as ${id}`)
   const json = JSON.stringify(row)
   return { table, id, json, checksum: checksumOf(table, id, json) }
 }
 
 /** A row that does not fit its checksum stops the actor: skipped, its units would look free. */
 export function decodeRow(stored: StoredRow): Row {
-  if (stored.json === undefined || checksumOf(stored.table, stored.id, stored.json) !== stored.checksum)
-    throw new SubletError(
-      'store-corrupt',
-      `row ${stored.id} of table ${stored.table} does not fit its checksum`,
-    )
-  return JSON.parse(stored.json) as Row
+  const { table, id, json, checksum } = stored
+  if (json === undefined || checksumOf(table, id, json) !== checksum)
+    throw new SubletError('store-corrupt', `row ${id} of table ${table} does not fit its checksum`)
+  const row = JSON.parse(json) as Row
+  if (row.id !== id)
+    throw new SubletError('store-corrupt', `row ${id} of table ${table} calls itself ${row.id}`)
+  return row
 }
 
 /** All rows of an actor in memory: the truth as of the last commit. */
@@ -58,7 +61,7 @@ export class RowSet {
     else rows.set(id, row)
   }
 
-  *tables(): Iterable<[string, ReadonlyMap<string, Row>]> {
-    yield* this.#tables
+  count(table: string): number {
+    return this.#tables.get(table)?.size ?? 0
   }
 }

@@ -7,30 +7,39 @@ export interface ClockStep {
 }
 
 /**
- * A wall clock that is not believed when it jumps: after a step larger than `stepMsMax` it goes on with
- * monotonic time from where it was, so that no lease ends (or lives) by a mistaken hour. Smaller steps,
- * such as a time daemon makes, are followed. `onStep` is told once per step.
+ * A wall clock that is not believed when it jumps, and that never runs backwards.
+ *
+ *   step ≤ stepMsMax forward     followed
+ *   step ≤ stepMsMax backward    stands still until the wall clock has caught up
+ *   step > stepMsMax             goes on with monotonic time from where it was, so that no lease ends
+ *                                (or lives) by a mistaken hour; `onStep` is told once per step
  */
 export function steadyClock(clock: Clock, stepMsMax: Millis, onStep: (step: ClockStep) => void): Clock {
   let anchor = { wall: clock.now(), monotonic: clock.monotonic() }
   let distrustedMs: Millis | undefined
+  let last = anchor.wall
+  const believed = (): Instant => {
+    const wall = clock.now()
+    const monotonic = clock.monotonic()
+    const expected = anchor.wall + (monotonic - anchor.monotonic)
+    const byMs = wall - expected
+    if (Math.abs(byMs) <= stepMsMax) {
+      anchor = { wall, monotonic }
+      distrustedMs = undefined
+      return wall
+    }
+    if (distrustedMs === undefined || Math.abs(byMs - distrustedMs) > stepMsMax) {
+      distrustedMs = byMs
+      onStep({ at: expected, byMs })
+    }
+    return expected
+  }
   return {
-    ...clock,
     now() {
-      const wall = clock.now()
-      const monotonic = clock.monotonic()
-      const expected = anchor.wall + (monotonic - anchor.monotonic)
-      const byMs = wall - expected
-      if (Math.abs(byMs) <= stepMsMax) {
-        anchor = { wall, monotonic }
-        distrustedMs = undefined
-        return wall
-      }
-      if (distrustedMs === undefined || Math.abs(byMs - distrustedMs) > stepMsMax) {
-        distrustedMs = byMs
-        onStep({ at: expected, byMs })
-      }
-      return expected
+      last = Math.max(last, believed())
+      return last
     },
+    monotonic: () => clock.monotonic(),
+    after: (delayMs, callback) => clock.after(delayMs, callback),
   }
 }

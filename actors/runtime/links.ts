@@ -1,0 +1,165 @@
+import type { Instant, Millis } from './clock.ts'
+import type { Envelope } from './envelope.ts'
+import type { ActorName } from './identity.ts'
+import type { Row, RowSet } from './rows.ts'
+
+/**
+ * The numbers of a conversation: one link for each peer and subject.
+ *
+ *   a message comes with number n, the last one taken was m
+ *
+ *     n > m                     new: it is handed to the mind, and m becomes n
+ *     n = m, the same message   the same answer again
+ *     n = m, another message    refused: message-conflict
+ *     n < m                     noted: it is late, or was overtaken
+ *
+ * A link is forgotten when no message about it can be good any more, so that none can be replayed:
+ *
+ *     only heard on ────────────────▶ when its last message has expired
+ *     spoken on ──── retired(at) ───▶ at `at`, or when its last message has expired if that is later
+ */
+export interface LinkRow extends Row {
+  readonly out: number
+  readonly in: number
+  readonly inHash: string
+  /** The latest instant until which a message that was taken or sent is good. */
+  readonly goodUntil?: Instant | undefined
+  /** Nothing more is to be said on the subject from then on. */
+  readonly retiredAt?: Instant | undefined
+  /** Message `in` made the mind fail twice. */
+  readonly setAside?: boolean | undefined
+}
+
+/** What is to be told to the sender of a message, and whether the mind has to see it. */
+export interface Verdict {
+  readonly fresh: boolean
+  readonly outcome: 'received' | 'noted' | 'refused'
+  readonly code: '' | 'message-conflict' | 'message-set-aside'
+  readonly reason: string
+}
+
+const FRESH: Verdict = { fresh: true, outcome: 'received', code: '', reason: '' }
+
+/** All links as of the last commit, by their subject. The rows themselves are kept with the others. */
+export class Links {
+  readonly #rows: RowSet
+  readonly #bySubject = new Map<string, Set<string>>()
+  readonly #skewMsMax: Millis
+
+  constructor(rows: RowSet, skewMsMax: Millis) {
+    this.#rows = rows
+    this.#skewMsMax = skewMsMax
+  }
+
+  /** The link is now what it is in the rows of the last commit. */
+  adopt(id: string, row: Row | undefined): void {
+    const subject = subjectOf(id)
+    const ids = this.#bySubject.get(subject) ?? new Set()
+    if (row === undefined) ids.delete(id)
+    else ids.add(id)
+    if (ids.size === 0) this.#bySubject.delete(subject)
+    else this.#bySubject.set(subject, ids)
+  }
+
+  get(id: string): LinkRow | undefined {
+    return this.#rows.get('$link', id) as LinkRow | undefined
+  }
+
+  of(subject: string): Iterable<string> {
+    return this.#bySubject.get(subject) ?? []
+  }
+
+  /** What one batch says and hears, on top of the last commit. */
+  begin(): LinkDraft {
+    return new LinkDraft(this, this.#skewMsMax)
+  }
+}
+
+export class LinkDraft {
+  readonly #links: Links
+  /** Two clocks may differ by this, each of them from the truth. */
+  readonly #marginMs: Millis
+  readonly #changed = new Map<string, LinkRow | undefined>()
+
+  constructor(links: Links, skewMsMax: Millis) {
+    this.#links = links
+    this.#marginMs = 2 * skewMsMax
+  }
+
+  verdict(envelope: Envelope): Verdict {
+    const link = this.#get(envelope.from, envelope.subject)
+    if (envelope.number > link.in) return FRESH
+    if (envelope.number < link.in)
+      return { fresh: false, outcome: 'noted', code: '', reason: 'an older message, noted' }
+    if (hashOf(envelope) !== link.inHash) {
+      const reason = `number ${envelope.number} was used before for another message`
+      return { fresh: false, outcome: 'refused', code: 'message-conflict', reason }
+    }
+    if (link.setAside !== true)
+      return { fresh: false, outcome: 'received', code: '', reason: 'received before' }
+    const reason = 'it failed twice before and was set aside'
+    return { fresh: false, outcome: 'refused', code: 'message-set-aside', reason }
+  }
+
+  /** Counts a message that the mind has taken, or that is set aside for good. */
+  heard(envelope: Envelope, setAside: boolean): void {
+    const link = this.#get(envelope.from, envelope.subject)
+    this.#put({
+      ...link,
+      in: envelope.number,
+      inHash: hashOf(envelope),
+      goodUntil: Math.max(link.goodUntil ?? 0, envelope.until),
+      setAside: setAside ? true : undefined,
+    })
+  }
+
+  /** The number of the next message on the subject. */
+  speak(to: ActorName, subject: string, until: Instant): number {
+    const link = this.#get(to, subject)
+    const number = link.out + 1
+    this.#put({ ...link, out: number, goodUntil: Math.max(link.goodUntil ?? 0, until) })
+    return number
+  }
+
+  retire(subject: string, at: Instant): void {
+    const ids = new Set(this.#links.of(subject))
+    for (const [id, link] of this.#changed) if (link !== undefined && subjectOf(id) === subject) ids.add(id)
+    for (const id of ids) {
+      const link = this.#at(id)
+      if (link !== undefined) this.#put({ ...link, retiredAt: at })
+    }
+  }
+
+  /** Forgets the link if it is still due; something may have been said on it in the same batch. */
+  forget(id: string, now: Instant): void {
+    const due = this.#at(id)?.due
+    if (due !== undefined && due <= now) this.#changed.set(id, undefined)
+  }
+
+  changes(): Iterable<[string, LinkRow | undefined]> {
+    return this.#changed
+  }
+
+  #get(peer: ActorName, subject: string): LinkRow {
+    const id = `${peer} ${subject}`
+    return this.#at(id) ?? { id, out: 0, in: 0, inHash: '' }
+  }
+
+  #at(id: string): LinkRow | undefined {
+    return this.#changed.has(id) ? this.#changed.get(id) : this.#links.get(id)
+  }
+
+  #put(link: LinkRow): void {
+    this.#changed.set(link.id, { ...link, due: this.#dueOf(link) })
+  }
+
+  #dueOf({ out, retiredAt, goodUntil = 0 }: LinkRow): Instant | undefined {
+    if (retiredAt !== undefined) return Math.max(retiredAt, goodUntil) + this.#marginMs
+    return out === 0 ? goodUntil + this.#marginMs : undefined
+  }
+}
+
+const hashOf = ({ kind, bodyHash }: Envelope): string => `${kind} ${bodyHash}`
+
+/** Names of actors have no spaces. */
+const subjectOf = (id: string): string => id.slice(id.indexOf(' ') + 1)

@@ -1,0 +1,207 @@
+import type { Instant } from './clock.ts'
+import type { LedgerHead } from './commit.ts'
+import { type Composition, compose } from './composition.ts'
+import { Draft, type PeerRow } from './draft.ts'
+import type { DueRows } from './due-rows.ts'
+import type { EffectRow } from './effects.ts'
+import { inOneLine, SubletError } from './errors.ts'
+import type { Identity } from './identity.ts'
+import type { IdSource } from './ids.ts'
+import type { LinkDraft, Links, Verdict } from './links.ts'
+import type { Log } from './log.ts'
+import type { Mail } from './mailbox.ts'
+import type { Input, Mind } from './mind.ts'
+import { excerpt } from './plain.ts'
+import type { Row, RowSet, Tables } from './rows.ts'
+
+/** What is to be told once the batch is durable. */
+export type Afterwards = () => void
+
+export interface Reading {
+  readonly composition: Composition
+  readonly afterwards: readonly Afterwards[]
+}
+
+export interface ReaderParts<T extends Tables> {
+  readonly mind: Mind<T>
+  readonly identity: Identity
+  readonly ids: IdSource
+  readonly log: Log
+  /** As of the last commit. */
+  readonly rows: RowSet
+  readonly links: Links
+  readonly due: DueRows
+  /** Puts the mail back, to be read alone. */
+  readonly tryAgain: (mail: Mail) => void
+}
+
+/** What goes into the commit besides what comes of the mails. */
+export interface Besides {
+  readonly delivered: readonly string[]
+  readonly peers: readonly PeerRow[]
+  readonly head: LedgerHead
+}
+
+/** What a batch comes to, while it is read. */
+interface Pages<T extends Tables> {
+  readonly draft: Draft<T>
+  readonly links: LinkDraft
+  epoch: number | undefined
+}
+
+const EXCERPT_CHARS_MAX = 4_000
+
+/**
+ * Reads a batch of mails into one commit.
+ *
+ *   mail ──numbers, attempts, due rows checked──▶ mind ──▶ draft ──▶ composition
+ *                                                  │ it throws: what the mail did is taken back
+ *                                                  ├──first time──▶ read again, alone
+ *                                                  └──second──────▶ set aside, with its reason
+ *
+ * What a mind wrote may turn out to be nothing that can be kept (a figure that is none): then no mail
+ * of the batch has happened, and each is read alone.
+ */
+export class Reader<T extends Tables> {
+  readonly #parts: ReaderParts<T>
+  readonly #name: string
+
+  constructor(parts: ReaderParts<T>) {
+    this.#parts = parts
+    this.#name = parts.identity.name
+  }
+
+  read(mails: readonly Mail[], now: Instant, besides: Besides): Reading {
+    const { identity, ids, rows, links } = this.#parts
+    const begin = (): Pages<T> => ({
+      draft: new Draft<T>(rows, identity.name, now, ids),
+      links: links.begin(),
+      epoch: undefined,
+    })
+    const pages = begin()
+    const afterwards = mails.map((mail) => this.#think(mail, pages))
+    try {
+      return { composition: compose({ ...pages, ...besides, identity, ids, rows }), afterwards }
+    } catch (error) {
+      const blank = begin()
+      const stumbled = mails.map((mail) => this.#stumble(mail, error, blank))
+      return {
+        composition: compose({ ...blank, ...besides, identity, ids, rows }),
+        afterwards: stumbled,
+      }
+    }
+  }
+
+  /** Lets the mind read one piece of mail; what it did is taken back if it throws. */
+  #think(mail: Mail, pages: Pages<T>): Afterwards {
+    const { input, settle } = mail
+    const { draft, links } = pages
+    const mark = draft.mark()
+    try {
+      switch (input.kind) {
+        case 'message': {
+          const verdict = this.#hear(input, draft, links)
+          return () => settle?.resolve(verdict)
+        }
+        case 'due':
+          return this.#thinkDue(input, draft, links)
+        case 'effect':
+          if (this.#isOld(input, draft)) return () => undefined
+          draft.endEffect(input.key)
+          break
+        case 'undelivered':
+          draft.endMessage(input.envelope.id)
+          break
+        case 'started':
+          pages.epoch = input.epoch
+      }
+      const value = this.#parts.mind.handle(input, draft)
+      return () => settle?.resolve(value)
+    } catch (error) {
+      draft.rollback(mark)
+      return this.#stumble(mail, error, pages)
+    }
+  }
+
+  #hear(input: Input & { kind: 'message' }, draft: Draft<T>, links: LinkDraft): Verdict {
+    const { envelope } = input
+    const verdict = links.verdict(envelope)
+    if (verdict.fresh) {
+      this.#parts.mind.handle(input, draft)
+      links.heard(envelope, false)
+    } else if (verdict.code === 'message-conflict')
+      draft.note('message refused', envelope.subject, verdict.reason, {
+        from: envelope.from,
+        code: verdict.code,
+      })
+    return verdict
+  }
+
+  /** A row that is due may have been moved or removed by earlier mail of the same batch. */
+  #thinkDue(
+    { kind, table, row: { id } }: Input & { kind: 'due' },
+    draft: Draft<T>,
+    links: LinkDraft,
+  ): Afterwards {
+    if (table === '$link') {
+      links.forget(id, draft.now)
+      return () => undefined
+    }
+    const isDue = (row: Row | undefined): row is Row => row?.due !== undefined && row.due <= draft.now
+    const row = draft.get(table, id)
+    if (!isDue(row)) return () => this.#parts.due.settle(table, id)
+    this.#parts.mind.handle({ kind, table, row }, draft)
+    return isDue(draft.get(table, id))
+      ? () => this.#parts.due.stillDue(table, id, draft.now)
+      : () => this.#parts.due.settle(table, id)
+  }
+
+  #isOld({ key, verb, attempt }: Input & { kind: 'effect' }, draft: Draft<T>): boolean {
+    if (
+      !draft.intended.has(key) &&
+      (this.#parts.rows.get('$effect', key) as EffectRow | undefined)?.attempt === attempt
+    )
+      return false
+    this.#parts.log.info({ actor: this.#name, key, verb }, 'outcome of an old attempt noted')
+    return true
+  }
+
+  /** The first time it is tried again alone; the second time it is set aside. */
+  #stumble(mail: Mail, error: unknown, { draft, links }: Pages<T>): Afterwards {
+    const { input, settle } = mail
+    // Without having begun its epoch an actor cannot go on.
+    if (input.kind === 'started') throw error
+    if (error instanceof SubletError && input.kind === 'command') return () => settle?.reject(error)
+    if (mail.again !== true) {
+      this.#parts.log.warn(
+        { actor: this.#name, input: input.kind, reason: inOneLine(error) },
+        'input failed; trying it alone',
+      )
+      return () => this.#parts.tryAgain(mail)
+    }
+    this.#parts.log.error({ actor: this.#name, input: input.kind, err: error }, 'input set aside')
+    draft.note(
+      'input set aside',
+      subjectOf(input),
+      `${inOneLine(error)}; it failed twice and is not tried again`,
+      { input: input.kind, excerpt: excerpt(input, EXCERPT_CHARS_MAX) },
+    )
+    const refusal = new SubletError('message-set-aside', `the input made ${this.#name} fail twice`, {
+      cause: error,
+    })
+    if (input.kind === 'message') links.heard(input.envelope, true)
+    if (input.kind === 'undelivered') draft.endMessage(input.envelope.id)
+    if (input.kind === 'effect') draft.endEffect(input.key)
+    return () => {
+      if (input.kind === 'due') this.#parts.due.setAside(input.table, input.row.id, draft.now)
+      settle?.reject(refusal)
+    }
+  }
+}
+
+const subjectOf = (input: Input): string => {
+  if (input.kind === 'message' || input.kind === 'undelivered') return input.envelope.subject
+  if (input.kind === 'due') return input.row.id
+  if (input.kind === 'effect') return input.key
+  return input.kind
+}

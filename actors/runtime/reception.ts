@@ -1,0 +1,95 @@
+import type { Clock, Millis } from './clock.ts'
+import { type Ack, type Envelope, envelopeSchema, mistrust, sealAck } from './envelope.ts'
+import { inOneLine, SubletError } from './errors.ts'
+import type { Identity, Trust } from './identity.ts'
+import type { Verdict } from './links.ts'
+import type { Log } from './log.ts'
+
+export interface ReceptionParts {
+  readonly identity: Identity
+  readonly trust: Trust
+  readonly clock: Clock
+  readonly skewMsMax: Millis
+  readonly log: Log
+  /** Why no message of this peer can be taken now; undefined if there is room. */
+  readonly busy: (from: string) => string | undefined
+  /** Resolves once the message is durable; rejects if it never will be. */
+  readonly take: (envelope: Envelope) => Promise<Verdict>
+}
+
+const REASON_CHARS_MAX = 500
+
+/**
+ * Where messages come in.
+ *
+ *   message ──not of the form──────────────▶ refused
+ *           ──not believed─────────────────▶ refused, and noted in the log
+ *           ──the same is in hand──────────▶ waits for the answer to that one
+ *           ──no room, or not running──────▶ busy: its sender comes again
+ *           ──read and durable─────────────▶ received, noted or refused, by its number
+ *
+ * Each way ends in an acknowledgement that is signed.
+ */
+export class Reception {
+  readonly #parts: ReceptionParts
+  /** Messages in the mailbox or in a batch under way: a double must not overtake the commit of the first. */
+  readonly #inHand = new Map<string, Promise<Ack>>()
+
+  constructor(parts: ReceptionParts) {
+    this.#parts = parts
+  }
+
+  async receive(message: unknown): Promise<Ack> {
+    const parsed = envelopeSchema.safeParse(message)
+    if (!parsed.success) {
+      const { from, id } = (message ?? {}) as Partial<Record<'from' | 'id', unknown>>
+      const sender = { id: typeof id === 'string' ? id : '', from: typeof from === 'string' ? from : '' }
+      return this.#ack(sender, 'refused', 'message-malformed', 'the envelope has not the form of a message')
+    }
+    const envelope = parsed.data
+    const { identity, trust, clock, skewMsMax, log } = this.#parts
+    const doubt = mistrust(envelope, identity.name, trust, clock.now(), skewMsMax)
+    if (doubt !== undefined) {
+      log.warn({ actor: identity.name, from: envelope.from, id: envelope.id, ...doubt }, 'message refused')
+      return this.#ack(envelope, 'refused', doubt.code, doubt.reason)
+    }
+    const { from, subject, number, bodyHash, kind } = envelope
+    const key = `${from} ${subject} ${number} ${bodyHash} ${kind}`
+    const inHand = this.#inHand.get(key)
+    if (inHand !== undefined) {
+      const { outcome, code, reason } = await inHand
+      return this.#ack(envelope, outcome, code, reason)
+    }
+    const busy = this.#parts.busy(from)
+    if (busy !== undefined) return this.#ack(envelope, 'busy', '', busy)
+    const answer = this.#take(envelope)
+    this.#inHand.set(key, answer)
+    return answer.finally(() => this.#inHand.delete(key))
+  }
+
+  async #take(envelope: Envelope): Promise<Ack> {
+    try {
+      const { outcome, code, reason } = await this.#parts.take(envelope)
+      return this.#ack(envelope, outcome, code, reason)
+    } catch (error) {
+      const code = error instanceof SubletError ? error.code : 'message-set-aside'
+      if (code === 'not-running') return this.#ack(envelope, 'busy', '', inOneLine(error))
+      return this.#ack(envelope, 'refused', code, inOneLine(error))
+    }
+  }
+
+  #ack(message: { id: string; from: string }, outcome: Ack['outcome'], code: string, reason: string): Ack {
+    const { identity, clock } = this.#parts
+    const text = (words: string, max: number): string => words.slice(0, max).toWellFormed()
+    const ack = {
+      id: text(message.id, 80),
+      from: identity.name,
+      to: text(message.from, 80),
+      outcome,
+      code,
+      reason: text(reason, REASON_CHARS_MAX),
+      at: clock.now(),
+    }
+    return sealAck(ack, identity)
+  }
+}
