@@ -1,13 +1,16 @@
-import { statSync, watch } from 'node:fs'
+import { type FSWatcher, statSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Cancel, Clock, Millis } from '../../actors/runtime/clock.ts'
 
 /** Slurm writes several files for one job; one call for them all. */
 const GATHER_MS: Millis = 10
 
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+
 /**
- * Calls back after a change of any of the paths. A file is watched through its folder, because logs are
- * rotated and may not exist yet.
+ * Calls back after a change of any of the paths. Each is watched through the folder it lies in, because
+ * logs are rotated, and slurmctld makes its hash folders only when the first job falls into them; a
+ * folder is watched itself as soon as it is there.
  */
 export function watchPaths(
   paths: readonly string[],
@@ -24,12 +27,25 @@ export function watchPaths(
     })
   }
   signal.addEventListener('abort', () => gathering?.(), { once: true })
-  for (const path of paths) {
-    const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
-    const watcher = watch(isFolder ? path : dirname(path), { signal }, (_, file) => {
-      if (isFolder || file === null || file === basename(path)) changed()
-    })
+
+  const inside = new Map<string, FSWatcher>()
+  /** Called when the entry came or went: an inode may return under the same name, so the old watch goes. */
+  const watchInside = (path: string): void => {
+    inside.get(path)?.close()
+    inside.delete(path)
     // A watch is a hint: without it the next timed look sees the same.
-    watcher.on('error', changed)
+    if (isFolder(path)) inside.set(path, watch(path, { signal }, changed).on('error', changed))
+  }
+
+  const byParent = Map.groupBy(paths, (path) => dirname(path))
+  for (const [parent, children] of byParent) {
+    const names = new Map(children.map((path) => [basename(path), path]))
+    watch(parent, { signal }, (event, file) => {
+      const path = names.get(file ?? '')
+      if (path === undefined) return
+      if (event === 'rename') watchInside(path)
+      changed()
+    }).on('error', changed)
+    for (const path of children) watchInside(path)
   }
 }
