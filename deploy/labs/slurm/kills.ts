@@ -31,8 +31,13 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 
 /** The boundaries are all seen when none has been new for so long. */
 const NOTHING_NEW_MS = 40_000
-/** Slurm writes its state down within five seconds; what it forgets of itself is not ours to keep. */
+/**
+ * Slurm writes its state down within five seconds. Killed earlier it forgets what it just did, and runs a
+ * job again that has ended: that is its own doing, with or without Sublet, so it is killed when its last
+ * word on any job is older, under jobs that run.
+ */
 const SLURM_SAVES_MS = 7_000
+const LONG_JOB_SECONDS = 25
 const STREAM_MS = 700
 
 const random: Random = seededRandom(seed)
@@ -51,16 +56,15 @@ const counts = { sublet: 0, slurmctld: 0, machine: 0, boundaries: 0 }
 const problems: string[] = []
 
 let streaming = false
-let lastSubmitAt = 0
+let paused = false
 
 /** Jobs of one to three seconds come in bursts with pauses between, so that the pool grows and shrinks. */
 async function stream(): Promise<void> {
   for (let i = 0; streaming; i++) {
     const burst = Math.floor(i / 12) % 2 === 0
-    if (burst) {
+    if (burst && !paused) {
       await site.jobs.small(1, 1 + random.int(3), 1 + random.int(2), site.signal)
       if (random.next() < 0.1) await site.jobs.wide(1, site.signal)
-      lastSubmitAt = clock.now()
     }
     await sleep(clock, STREAM_MS, site.signal)
   }
@@ -109,13 +113,27 @@ async function killOne(): Promise<void> {
   } else if (dice < 0.85) {
     if (cutPowerOfOne(random)) counts.machine += 1
   } else {
-    const until = Math.max(0, lastSubmitAt + SLURM_SAVES_MS - clock.now())
-    await sleep(clock, until, site.signal)
     counts.slurmctld += 1
-    await site.lab.killController(site.signal)
-    await sleep(clock, random.int(3_000), site.signal)
-    await site.lab.startController({}, site.signal)
+    await killSlurmctld()
   }
+}
+
+async function killSlurmctld(): Promise<void> {
+  paused = true
+  const others = site.jobs.all.map((job) => job.id)
+  const long = [
+    await site.jobs.small(1, LONG_JOB_SECONDS, 1, site.signal),
+    await site.jobs.small(1, LONG_JOB_SECONDS, 2, site.signal),
+  ]
+  const isQuiet = (): boolean =>
+    site.allDone(others) &&
+    long.every((id) => site.observer.runs(id).length > 0) &&
+    site.observer.quietSince() + SLURM_SAVES_MS < clock.now()
+  await site.until('quiet around slurmctld', isQuiet, 180_000)
+  await site.lab.killController(site.signal)
+  await sleep(clock, random.int(3_000), site.signal)
+  await site.lab.startController({}, site.signal)
+  paused = false
 }
 
 async function randomKills(): Promise<void> {
@@ -129,7 +147,7 @@ async function randomKills(): Promise<void> {
 /** Runs without new jobs until everything is done and the pool is empty. */
 async function settle(what: string): Promise<void> {
   await site.sublet.up()
-  await site.until(`the end of all jobs after ${what}`, () => site.queueIsEmpty(), 180_000)
+  await site.until(`the end of all jobs after ${what}`, () => site.queueIsEmpty(), 300_000)
   await site.until(`an empty pool after ${what}`, () => site.poolIsEmpty(), 90_000)
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Instant } from '../../../actors/runtime/clock.ts'
 
@@ -56,6 +56,11 @@ exit $status
         startedAt: Number(at),
         endedAt: done.get(Number(attempt)),
       }))
+  }
+
+  /** When any job last noted anything. */
+  quietSince(): Instant {
+    return Math.max(0, ...readdirSync(this.dir).map((id) => statSync(join(this.dir, id)).mtimeMs))
   }
 
   isDone(jobId: string): boolean {
