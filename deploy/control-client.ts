@@ -81,14 +81,13 @@ function domainError(error: unknown, socket: string): unknown {
   }
   if (!(error instanceof RequestError)) return error
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTDIR')
-    return new SubletError('not-running', `nobody answers at ${socket}`, { cause: error })
+    return new SubletError('not-running', `nobody answers at ${socket}`)
   if (error.code === 'EACCES')
     return new SubletError('not-permitted', `the socket ${socket} may not be used by this user`, {
       cause: error,
     })
   if (error.code === 'ETIMEDOUT')
     return new SubletError('not-running', `Sublet at ${socket} does not answer in time`, {
-      cause: error,
       cure: 'Look into its log; if the process hangs, end it and start it again: leases and jobs go on.',
     })
   return new SubletError('not-running', `the connection to ${socket} broke: ${error.message}`, {

@@ -52,38 +52,34 @@ export async function ledger(dir: string, options: LedgerOptions): Promise<numbe
   const show = (entries: readonly LedgerEntry[]): void => {
     for (const entry of entries) json ? printJson(entry) : print(showEntry(entry))
   }
+  if (follow) return followLedger(controlClient(inDir(dir).socket), options, show)
   const entries = await either(
     dir,
     (client) => client.get(ledgerPath(options)) as Promise<readonly LedgerEntry[]>,
     (ledgers) => linesOf(ledgers, { actor, subject, limit }),
   )
-  if (!follow) {
-    if (json) printJson(entries)
-    else show(entries)
-    return EXIT.done
-  }
-  show(entries)
-  return followLedger(controlClient(inDir(dir).socket), options, entries, show)
+  if (json) printJson(entries)
+  else show(entries)
+  return EXIT.done
 }
 
 /** JSON is one entry a line here. Ends when Sublet does. */
 async function followLedger(
   client: ControlClient,
   options: LedgerOptions,
-  first: readonly LedgerEntry[],
   show: (entries: readonly LedgerEntry[]) => void,
 ): Promise<number> {
   const status = (await client.get('/status')) as { actors: { name: string; ledger: number }[] }
-  const after: Record<string, number> = {}
-  for (const { name, ledger: seq } of status.actors)
-    if (options.actor === undefined || options.actor === name)
-      after[name] = first.findLast((entry) => entry.actor === name)?.seq ?? (first.length > 0 ? 0 : seq)
+  const after = Object.fromEntries(status.actors.map(({ name, ledger: seq }) => [name, seq]))
+  const take = (entries: readonly LedgerEntry[]): void => {
+    show(entries)
+    for (const { actor, seq } of entries) after[actor] = Math.max(after[actor] ?? 0, seq)
+  }
+  take((await client.get(ledgerPath(options))) as readonly LedgerEntry[])
   for (;;) {
     try {
       const path = `${ledgerPath(options)}&after=${encodeURIComponent(afterText(after))}&waitMs=${FOLLOW_MS}`
-      const fresh = (await client.get(path, { timeoutMs: FOLLOW_MS + 10_000 })) as readonly LedgerEntry[]
-      show(fresh)
-      for (const { actor, seq } of fresh) after[actor] = Math.max(after[actor] ?? 0, seq)
+      take((await client.get(path, { timeoutMs: FOLLOW_MS + 10_000 })) as readonly LedgerEntry[])
     } catch (error) {
       if (!(error instanceof SubletError && error.code === 'not-running')) throw error
       tell('Sublet has ended')

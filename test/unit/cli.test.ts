@@ -238,6 +238,7 @@ describe('a site that runs', () => {
     expect((await ask('ledger', '--actor', 'nobody')).code).toBe(1)
     expect((await sublet(['start', '--config', join(home, 'site.yaml')])).code).toBe(4)
 
+    const followed = ask('ledger', '--follow', '--limit', '1', '--json')
     const recalled = await ask(
       'recall',
       '--type',
@@ -262,6 +263,16 @@ describe('a site that runs', () => {
     expect(await ask('stop', '--release')).toMatchObject({ code: 0 })
     expect(running.exitCode).toBe(0)
     expect((await ask('status')).code).toBe(3)
+
+    const { code, out } = await followed
+    const lines = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { actor: string; seq: number; kind: string })
+    expect(code).toBe(0)
+    expect(lines.map(({ kind }) => kind)).toContain('recalled')
+    expect(lines.map(({ kind }) => kind)).not.toContain('unit assigned')
+    expect(new Set(lines.map(({ actor, seq }) => `${actor} ${seq}`)).size).toBe(lines.length)
 
     const verified = (await json('verify')) as { verified: boolean; entries: number }
     expect(verified).toMatchObject({ verified: true })
