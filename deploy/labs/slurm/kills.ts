@@ -6,6 +6,7 @@ import { inOneLine } from '../../../actors/runtime/errors.ts'
 import { type Random, seededRandom } from '../../../actors/runtime/random.ts'
 import { isSound, showReport } from '../../report.ts'
 import { cutPowerOfOne } from './machine-groups.ts'
+import { endOnInterrupt } from './on-interrupt.ts'
 import { countOrphans, SlurmSite } from './slurm-site.ts'
 
 /**
@@ -49,6 +50,7 @@ const site = new SlurmSite({
   epilogSeconds: 1,
   say,
 })
+const isInterrupted = endOnInterrupt(site, has('--keep'), say)
 const labels = join(site.dir, 'labels')
 const seenLabels = (): string[] =>
   existsSync(labels) ? readFileSync(labels, 'utf8').trim().split('\n').filter(Boolean) : []
@@ -188,7 +190,7 @@ try {
 } catch (error) {
   problems.push(inOneLine(error))
 } finally {
-  await site.down(has('--keep') || problems.length > 0)
+  if (!isInterrupted()) await site.down(has('--keep') || problems.length > 0)
 }
 for (const problem of problems) say(`error: ${problem}`)
 if (problems.length > 0) say(`what was written is in ${site.dir}`)

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../../actors/runtime/clock.ts'
 import { inOneLine } from '../../../actors/runtime/errors.ts'
 import { isSound, showReport } from '../../report.ts'
+import { endOnInterrupt } from './on-interrupt.ts'
 import { countOrphans, SlurmSite } from './slurm-site.ts'
 
 /**
@@ -23,14 +24,7 @@ if (process.getuid?.() !== 0) {
   process.exit(2)
 }
 const site = new SlurmSite({ clock: systemClock, max: 5, termSeconds: 30, epilogSeconds: 5, say })
-let interrupted = false
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.on(signal, () => {
-    if (interrupted) return
-    interrupted = true
-    say(`${signal}: ending the lab`)
-    void site.down(has('--keep')).then(() => process.exit(130))
-  })
+const isInterrupted = endOnInterrupt(site, has('--keep'), say)
 
 /** Outlives the lab's own folder. */
 function chartFile(): string {
@@ -75,7 +69,7 @@ try {
 } catch (error) {
   problems.push(inOneLine(error))
 } finally {
-  if (!interrupted) await site.down(has('--keep') || problems.length > 0)
+  if (!isInterrupted()) await site.down(has('--keep') || problems.length > 0)
 }
 const left = site.lab.leftovers()
 if (left.processes + left.netns + left.mounts + left.cgroups > 0)
