@@ -208,10 +208,11 @@ export class Postman {
     const sentMonotonic = this.#clock.monotonic()
     const first = !this.#repeated.has(row)
     this.#repeated.add(row)
-    const late = (): Error => new Error(`no acknowledgement within ${TRY_MS_MAX} ms`)
+    const tryMs = Math.min(TRY_MS_MAX, Math.max(1, envelope.until - sentAt))
+    const late = (): Error => new Error(`no acknowledgement within ${tryMs} ms`)
     const send = (signal: AbortSignal): Promise<unknown> => this.#transport.send(envelope, signal)
     try {
-      const ack = await within(this.#clock, TRY_MS_MAX, late, send, this.#stop.signal)
+      const ack = await within(this.#clock, tryMs, late, send, this.#stop.signal)
       if (!isAckOf(ack, envelope, this.#trust))
         throw new Error('the acknowledgement is not signed by the receiver')
       if (first) this.#measure(ack, this.#clock.monotonic() - sentMonotonic)
