@@ -8,8 +8,9 @@ import { type BatchUser, batchUser, type Submission } from '../adapters/embedded
 import type { JobRecord } from '../adapters/embedded/batch-records.ts'
 import { batchSocketIn, endBatchServer, spawnBatchServer } from '../adapters/embedded/batch-server.ts'
 import { chart } from './chart.ts'
+import { ledgersOf } from './control.ts'
 import { guardFolder } from './folder-guard.ts'
-import { entriesOf, openLedgers, verifyAll } from './ledgers.ts'
+import { entriesOf, type NamedLedger, openLedgers, verifyAll } from './ledgers.ts'
 import { type Recorder, recorder } from './recorder.ts'
 import { isSound, type JobHistory, type RunReport, readTrails, reportOf, showReport } from './report.ts'
 import { type Running, run } from './running.ts'
@@ -102,6 +103,7 @@ async function play(options: DemoOptions, stage: Stage): Promise<number> {
     },
   )
   whenNobodyReads(() => running.stop(true, 'nobody reads any more'))
+  const chartPath = chartFile(dir, stage.keep, clock)
   let submitted: readonly string[] = []
   let isTold = false
   try {
@@ -109,8 +111,12 @@ async function play(options: DemoOptions, stage: Stage): Promise<number> {
     final = joined(stage)
     isTold = true
     if (!options.once) {
-      shown?.phase(
-        `both waves are done; the site stays up until Ctrl-C. In another terminal: sublet status --dir ${site.settings.dir}`,
+      shown?.phase('both waves are done')
+      // A screen that is drawn anew would wipe the summary away; lines may go on.
+      if (process.stdout.isTTY) await shown?.stop()
+      tellReport(await reportRun(stage, kept, ledgersOf(site), submitted, final, chartPath))
+      tell(
+        `the site stays up until Ctrl-C; in another terminal: npm -s run sublet -- status --dir ${site.settings.dir}`,
       )
       await new Promise((end) => running.stopping.addEventListener('abort', end, { once: true }))
     }
@@ -123,11 +129,24 @@ async function play(options: DemoOptions, stage: Stage): Promise<number> {
     forget()
   }
   const submittedNow = isTold ? submitted : (await stage.user.jobRecords()).map(({ id }) => id)
-  const report = await reportRun(stage, kept, submittedNow, final, chartFile(dir, stage.keep, clock))
-  if (options.json) printJson(report)
-  else print(showReport(report))
-  if (!isSound(report)) return EXIT.disproved
-  return isTold ? EXIT.done : EXIT.interrupted
+  const { ledgers, close } = await openLedgers(site.settings.dir)
+  try {
+    const report = await reportRun(stage, kept, ledgers, submittedNow, final, chartPath)
+    if (options.once || !isTold) tellReport(report)
+    else
+      tell(
+        `everything was given back: ${report.leases.granted} leases granted, ${report.leases.closed} closed, ${report.ledger.verified ? 'the ledgers verify' : 'the ledgers do NOT verify'}`,
+      )
+    if (!isSound(report)) return EXIT.disproved
+    return isTold ? EXIT.done : EXIT.interrupted
+  } finally {
+    await close()
+  }
+
+  function tellReport(report: RunReport): void {
+    if (options.json) printJson(report)
+    else print(showReport(report))
+  }
 }
 
 // ── the story ──────────────────────────────────────────────────────────────────────────────────────
@@ -211,6 +230,7 @@ function waves(observer: string): readonly (readonly Submission[])[] {
 async function reportRun(
   stage: Stage,
   kept: Recorder,
+  ledgers: readonly NamedLedger[],
   submitted: readonly string[],
   final: number,
   chartPath: string,
@@ -220,22 +240,17 @@ async function reportRun(
     chartPath,
     chart({ title: 'A queue and the nodes leased for it', samples: kept.samples, waves: kept.waves }),
   )
-  const { ledgers, close } = await openLedgers(settings.dir)
-  try {
-    const manager = ledgers.find(({ name }) => name === settings.serviceManager.name)
-    return reportOf({
-      submitted,
-      histories: (await stage.user.jobRecords()).map(historyOf),
-      trails: readTrails(stage.observer),
-      machines: kept.machines(),
-      nodes: { min: POOL_MIN, peak: kept.peak, final },
-      managerEntries: manager === undefined ? [] : await entriesOf(manager),
-      verdicts: await verifyAll(ledgers),
-      chart: chartPath,
-    })
-  } finally {
-    await close()
-  }
+  const manager = ledgers.find(({ name }) => name === settings.serviceManager.name)
+  return reportOf({
+    submitted,
+    histories: (await stage.user.jobRecords()).map(historyOf),
+    trails: readTrails(stage.observer),
+    machines: kept.machines(),
+    nodes: { min: POOL_MIN, peak: kept.peak, final },
+    managerEntries: manager === undefined ? [] : await entriesOf(manager),
+    verdicts: await verifyAll(ledgers),
+    chart: chartPath,
+  })
 }
 
 function historyOf({ id, submittedAt, state, attempts, startedAt, parts }: JobRecord): JobHistory {
