@@ -702,6 +702,23 @@ describe('nodes in trouble', () => {
     expect(inShort(later.intents)).toEqual(['leave u1'])
   })
 
+  test('nodes that fall silent for a moment are not replaced for min; after `missing` they are', () => {
+    const ids = ['u1', 'u2']
+    const leases = [
+      leaseOf(
+        'l1',
+        ids.map((id) => unitOf(id)),
+      ),
+    ]
+    const nodes = ids.map((id) => busyNode(id, `j${id}`, { responding: false, vendorState: 'lost' }))
+    const jobs = ids.map((id) => runningOn(`j${id}`, id))
+    const first = decideOn(viewOf(leases, { nodes, jobs }), configOf({ min: 2 }))
+    expect(inShort(first.intents)).toEqual([])
+    const at = T0 + 2 * MINUTE
+    const view = viewOf(leases, { startedAt: at, at, nodes, jobs })
+    expect(inShort(decideOn(view, configOf({ min: 2 }), first.memory, at).intents)).toEqual(['request 1-2'])
+  })
+
   test('a silent node without work is drained after `missing`; one that answers again is forgiven', () => {
     const leases = [leaseOf('l1', [unitOf('u1')])]
     const silent = nodeOf('u1', { responding: false, vendorState: 'down*' })

@@ -158,7 +158,8 @@ export function ordersFor(
   const pressedSince = pressure.exceeded ? (memory.pressedSince ?? now) : undefined
   const open = pressedSince !== undefined && now - pressedSince >= config.grow.sustain
   const wideUnits = packing.wideOrders.reduce((sum, { units }) => sum + units, 0)
-  const minShort = config.min - survey.serving - survey.spare - survey.coming - (open ? wideUnits : 0)
+  const there = survey.serving + survey.spare + survey.coming + survey.silent
+  const minShort = config.min - there - (open ? wideUnits : 0)
   const small = Math.max(open ? packing.smallUnits : 0, minShort, 0)
   const wide = open ? packing.wideOrders : []
   const wake: Instant[] = []

@@ -50,6 +50,8 @@ export interface Survey {
   readonly spare: number
   /** Coming machines and unnamed units. */
   readonly coming: number
+  /** Nodes that do not answer, but not yet for `missing`: no room for jobs, and no reason to order others for `min`. */
+  readonly silent: number
   readonly joined: number
   /** Units held or asked for that count against `max`. */
   readonly total: number
@@ -133,6 +135,7 @@ export function survey(
     serving: standing('serving'),
     spare: standing('spare'),
     coming: standing('coming') + unnamedCount,
+    silent: machines.filter((machine) => isBrieflySilent(machine, picture, memory, config)).length,
     joined: machines.filter((machine) => machine.unit.state === 'joined').length,
     // A unit that left is still paid for until its lease ends or is extended without it; a lost one is not.
     total: view.leases.reduce(
@@ -202,6 +205,19 @@ function machineOf(
     return as('blocked', `the batch system starts nothing on ${node.name} (${node.vendorState})`)
   return as('serving')
 }
+
+/** A batch system that was restarted shows every node so until it has answered again. */
+const isBrieflySilent = (
+  { unit, standing, node, drainAs }: Machine,
+  { startedAt }: BatchPicture,
+  memory: GrocMemory,
+  config: GrocConfig,
+): boolean =>
+  standing === 'blocked' &&
+  drainAs === undefined &&
+  node?.responding === false &&
+  node.drained === 'no' &&
+  startedAt - (memory.missingSince[unit.id] ?? startedAt) < config.missing
 
 /** What keeps a unit from new work and lies in the unit, or in a promise made about it. */
 function unfitness(
