@@ -56,6 +56,7 @@ export class Stage {
   readonly world = new World()
   readonly disk = new Disk()
   closed = 0
+  #lives = 0
 
   get now(): Instant {
     return this.world.now
@@ -128,7 +129,7 @@ export class Stage {
         },
       },
       perform: options.perform ?? (() => Promise.resolve(undefined)),
-      random: options.random ?? seededRandom('stage'),
+      random: options.random ?? seededRandom(`life ${++this.#lives}`),
       log: silent,
       skewMsMax: SKEW_MS,
       ...(options.onCommitted === undefined ? {} : { onCommitted: options.onCommitted }),

@@ -1,0 +1,295 @@
+import { describe, expect, test } from 'vitest'
+import type { Millis } from '../../actors/runtime/clock.ts'
+import type { PeerRow } from '../../actors/runtime/draft.ts'
+import { type Ack, type Envelope, seal, sealAck } from '../../actors/runtime/envelope.ts'
+import { betterOffset } from '../../actors/runtime/offset.ts'
+import {
+  BACKOFF_MS_MAX,
+  type OutRow,
+  Postman,
+  TRY_MS_MAX,
+  UNDER_WAY_MAX,
+  UNDER_WAY_SILENT_MAX,
+} from '../../actors/runtime/postman.ts'
+import { seededRandom } from '../../actors/runtime/random.ts'
+import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
+import { World } from '../simulation/world.ts'
+
+type Answer = Ack['outcome'] | 'silence' | 'no way' | 'forged'
+
+/** A postman, and a peer that answers as it is told to. */
+class Route {
+  readonly world = new World()
+  readonly sent: { readonly at: Millis; readonly envelope: Envelope }[] = []
+  readonly delivered: string[] = []
+  readonly failed: string[] = []
+  readonly measured: { readonly offsetMs: Millis; readonly errorMs: Millis }[] = []
+  answer: (envelope: Envelope) => Answer = () => 'received'
+  answerMs: Millis = 0
+  peerAheadMs: Millis = 0
+  underWay = 0
+  underWayMost = 0
+  readonly postman: Postman
+  #seq = 0
+
+  constructor() {
+    const transport = { send: (envelope: Envelope, signal: AbortSignal) => this.#carry(envelope, signal) }
+    this.postman = new Postman(this.world.clock(), transport, cheapTrust(['a', 'b', 'c']), seededRandom(1), {
+      delivered: (row) => this.delivered.push(row.id),
+      failed: (row, code, reason) => this.failed.push(`${row.id} ${code}: ${reason}`),
+      measured: (_, offsetMs, errorMs) => this.measured.push({ offsetMs, errorMs }),
+    })
+  }
+
+  get kinds(): string[] {
+    return this.sent.map(({ envelope }) => envelope.kind)
+  }
+
+  post(
+    kind: string,
+    options: { subject?: string; to?: string; forMs?: Millis; overtakes?: boolean; repeated?: boolean } = {},
+  ): void {
+    const { subject = 'lease', to = 'b', forMs = 3_600_000, overtakes = false, repeated = false } = options
+    const seq = ++this.#seq
+    const unsigned = { id: `message-${seq}`, from: 'a', to, kind, subject, number: seq, body: null }
+    const envelope = seal(
+      { ...unsigned, sentAt: this.world.now, until: this.world.now + forMs },
+      cheapIdentity('a'),
+    )
+    const row: OutRow = { id: kind, envelope, overtakes, seq }
+    this.postman.post(row, repeated)
+  }
+
+  async pass(ms: Millis): Promise<void> {
+    await new Promise(setImmediate)
+    await this.world.run(this.world.elapsed + ms, () => undefined)
+  }
+
+  async #carry(envelope: Envelope, signal: AbortSignal): Promise<Ack> {
+    this.sent.push({ at: this.world.elapsed, envelope })
+    this.underWay++
+    this.underWayMost = Math.max(this.underWayMost, this.underWay)
+    try {
+      const answer = this.answer(envelope)
+      if (answer === 'no way') throw new Error('connection refused')
+      if (answer === 'silence') {
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+        throw new Error('unreachable')
+      }
+      if (this.answerMs > 0)
+        await new Promise<void>((resolve) => void this.world.after(this.answerMs, resolve))
+      const signer = cheapIdentity(answer === 'forged' ? 'c' : envelope.to)
+      return sealAck(
+        {
+          id: envelope.id,
+          from: envelope.to,
+          to: envelope.from,
+          outcome: answer === 'forged' ? 'received' : answer,
+          code: answer === 'refused' ? 'message-set-aside' : '',
+          reason: answer === 'refused' ? 'it will not do' : '',
+          at: this.world.now + this.peerAheadMs,
+        },
+        signer,
+      )
+    } finally {
+      this.underWay--
+    }
+  }
+}
+
+describe('a message is repeated until its receiver says that it is durable there', () => {
+  test('with growing, jittered waits between tries, at most half a minute', async () => {
+    const route = new Route()
+    route.answer = () => 'no way'
+    route.post('ask')
+    await route.pass(600_000)
+    const waits = route.sent.slice(1).map(({ at }, i) => at - route.sent[i]!.at)
+    const ceilings = waits.map((_, i) => Math.min(BACKOFF_MS_MAX, 100 * 2 ** i))
+    waits.forEach((wait, i) => {
+      expect(wait).toBeGreaterThanOrEqual(ceilings[i]! / 2)
+      expect(wait).toBeLessThanOrEqual(ceilings[i]! + 1)
+    })
+    expect(new Set(waits.slice(-10)).size).toBeGreaterThan(5)
+    route.answer = () => 'received'
+    await route.pass(BACKOFF_MS_MAX)
+    expect(route.delivered).toEqual(['ask'])
+  })
+
+  test.each(['busy', 'forged', 'no way'] as const)('after the answer “%s” too', async (answer) => {
+    const route = new Route()
+    route.answer = () => (route.sent.length < 4 ? answer : 'received')
+    route.post('ask')
+    await route.pass(5_000)
+    expect(route.kinds).toEqual(Array(4).fill('ask'))
+    expect(route.delivered).toEqual(['ask'])
+  })
+
+  test('a try without an answer ends after ten seconds', async () => {
+    const route = new Route()
+    route.answer = () => 'silence'
+    route.post('ask')
+    await route.pass(TRY_MS_MAX + 150)
+    expect(route.sent).toHaveLength(2)
+  })
+
+  test('or until its deadline, to the moment; then the sender is told', async () => {
+    for (const answer of ['silence', 'no way', 'busy'] as const) {
+      const route = new Route()
+      route.answer = () => answer
+      route.post('ask', { forMs: 17_000 })
+      await route.pass(16_990)
+      expect(route.failed).toEqual([])
+      await route.pass(20)
+      expect(route.failed).toEqual(['ask peer-silent: b did not acknowledge ask in time'])
+      expect(route.sent.length).toBeGreaterThan(1)
+    }
+  })
+
+  test('unless the receiver refuses it: that is final', async () => {
+    const route = new Route()
+    route.answer = () => 'refused'
+    route.post('ask')
+    await route.pass(60_000)
+    expect(route.failed).toEqual(['ask message-set-aside: it will not do'])
+    expect(route.sent).toHaveLength(1)
+  })
+
+  test('an older message that is noted is delivered', async () => {
+    const route = new Route()
+    route.answer = () => 'noted'
+    route.post('ask')
+    await route.pass(10)
+    expect(route.delivered).toEqual(['ask'])
+  })
+})
+
+describe('messages on one subject go out in order', () => {
+  test('the next only when the one before is settled', async () => {
+    const route = new Route()
+    route.answerMs = 50
+    for (const kind of ['first', 'second', 'third']) route.post(kind)
+    await route.pass(60)
+    expect(route.kinds).toEqual(['first', 'second'])
+    await route.pass(100)
+    expect(route.delivered).toEqual(['first', 'second', 'third'])
+  })
+
+  test('subjects and peers do not wait for each other', async () => {
+    const route = new Route()
+    route.answer = ({ subject, to }) => (subject === 'stuck' || to === 'c' ? 'silence' : 'received')
+    route.post('first', { subject: 'stuck' })
+    route.post('second', { subject: 'free' })
+    route.post('third', { to: 'c' })
+    await route.pass(1_000)
+    expect(route.delivered).toEqual(['second'])
+  })
+
+  test('what overtakes goes before the ordinary ones that wait, in its own order', async () => {
+    const route = new Route()
+    route.answer = () => 'no way'
+    route.post('ask')
+    await route.pass(10_000)
+    route.post('update')
+    for (const kind of ['recall', 'close']) route.post(kind, { overtakes: true })
+    route.answer = () => 'received'
+    await route.pass(60_000)
+    expect(route.delivered).toEqual(['recall', 'close', 'ask', 'update'])
+  })
+
+  test('what overtakes goes next although an ordinary one was under way when it came', async () => {
+    const route = new Route()
+    route.answer = ({ kind }) => (kind === 'ask' ? 'silence' : 'received')
+    route.post('ask')
+    await route.pass(1_000)
+    for (const kind of ['recall', 'close']) route.post(kind, { overtakes: true })
+    await route.pass(TRY_MS_MAX)
+    expect(route.delivered).toEqual(['recall', 'close'])
+  })
+})
+
+describe('a peer that does not answer', () => {
+  test('is called silent, since when and why; its first answer ends that and wakes all that wait', async () => {
+    const route = new Route()
+    route.answer = () => 'no way'
+    for (let i = 0; i < 20; i++) route.post(`ask ${i}`.replace(' ', '-'), { subject: `lease-${i}` })
+    await route.pass(300_000)
+    expect(route.postman.peers()).toMatchObject([
+      { peer: 'b', waiting: 20, silentSince: route.world.now - 300_000, lastError: 'connection refused' },
+    ])
+    route.answer = () => 'received'
+    route.post('hello', { subject: 'new' })
+    await route.pass(10)
+    expect(route.delivered).toHaveLength(21)
+    expect(route.postman.peers()).toEqual([])
+  })
+
+  test('is tried with few messages at once, and none of the others is kept beyond its deadline', async () => {
+    const route = new Route()
+    route.answer = () => 'silence'
+    for (let i = 0; i < 500; i++) route.post(`ask-${i}`, { subject: `lease-${i}`, forMs: 60_000 })
+    await route.pass(TRY_MS_MAX + 1)
+    route.underWayMost = route.underWay
+    await route.pass(49_000)
+    expect(route.underWayMost).toBeLessThanOrEqual(UNDER_WAY_SILENT_MAX)
+    await route.pass(2_000)
+    expect(route.failed).toHaveLength(500)
+  })
+
+  test('and one that is slow has no more than so many messages under way', async () => {
+    const route = new Route()
+    route.answerMs = 100
+    for (let i = 0; i < 1_000; i++) route.post(`ask-${i}`, { subject: `lease-${i}` })
+    await route.pass(3_000)
+    expect(route.underWayMost).toBe(UNDER_WAY_MAX)
+    expect(route.delivered).toHaveLength(1_000)
+  })
+
+  test('leaves nothing behind when the postman stops', async () => {
+    const route = new Route()
+    route.answer = () => 'silence'
+    route.post('ask')
+    await route.pass(1_000)
+    route.postman.stop()
+    const tries = route.sent.length
+    route.post('more')
+    await route.pass(600_000)
+    expect([route.sent.length, route.failed]).toEqual([tries, []])
+  })
+})
+
+describe('the clock of a peer', () => {
+  test('is read from its acknowledgement, as exactly as the way there and back was quick', async () => {
+    const route = new Route()
+    route.answerMs = 400
+    route.peerAheadMs = 1_500
+    route.post('ask')
+    await route.pass(1_000)
+    // It was stamped at the end of the way: the middle is off by half of it, within the error.
+    expect(route.measured).toEqual([{ offsetMs: 1_700, errorMs: 201 }])
+  })
+
+  test('is not read from the answer to a repeated message: that may be an old one, kept back', async () => {
+    const route = new Route()
+    route.answer = () => (route.sent.length < 2 ? 'no way' : 'received')
+    route.post('ask')
+    await route.pass(1_000)
+    route.post('from the last life'.replaceAll(' ', '-'), { repeated: true })
+    await route.pass(1_000)
+    expect(route.delivered).toHaveLength(2)
+    expect(route.measured).toEqual([])
+  })
+
+  test('is not learned anew from a vague reading that may be just as true', () => {
+    const at = 1
+    const known: PeerRow = { id: 'b', offsetMs: 100, errorMs: 25, measuredAt: 0 }
+    expect(betterOffset('b', undefined, { offsetMs: 100, errorMs: 5 }, at)).toEqual({
+      ...known,
+      measuredAt: at,
+    })
+    expect(betterOffset('b', known, { offsetMs: 900, errorMs: 3_000 }, at)).toBeUndefined()
+    expect(betterOffset('b', known, { offsetMs: 110, errorMs: 5 }, at)).toBeUndefined()
+    expect(betterOffset('b', known, { offsetMs: 200, errorMs: 5 }, at)).toMatchObject({ offsetMs: 200 })
+    const vague: PeerRow = { ...known, errorMs: 3_000 }
+    expect(betterOffset('b', vague, { offsetMs: 110, errorMs: 5 }, at)).toMatchObject({ errorMs: 25 })
+  })
+})
