@@ -137,7 +137,7 @@ const ssh = z.strictObject({
   privateKeyFile: z.string().min(1),
   /** The network namespace to dial from; absent: that of the machines. */
   netns: z.string().min(1).optional(),
-  ready: duration.default(10 * SECOND),
+  ready: duration.default(5 * SECOND),
   keepalive: duration.default(5 * SECOND),
   channelsMax: z.int().min(1).max(10).default(10),
 })

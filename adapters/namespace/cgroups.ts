@@ -140,9 +140,16 @@ export class Cgroups {
     )
   }
 
+  /** The file that holds the machine still, and the word that lets it go on. */
+  thawing(mark: string): { readonly file: string; readonly word: string } {
+    return this.#layout.holding.version === 2
+      ? { file: this.#path('holding', mark, 'cgroup.freeze'), word: '0' }
+      : { file: this.#path('holding', mark, 'freezer.state'), word: 'THAWED' }
+  }
+
   async thaw(mark: string): Promise<void> {
-    if (this.#layout.holding.version === 2) await writeFile(this.#path('holding', mark, 'cgroup.freeze'), '0')
-    else await writeFile(this.#path('holding', mark, 'freezer.state'), 'THAWED')
+    const { file, word } = this.thawing(mark)
+    await writeFile(file, word)
   }
 
   /** Kills everything in the groups and removes them; rejects with the names of what would not end. */

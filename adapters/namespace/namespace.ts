@@ -13,6 +13,7 @@ import { inside } from './inside.ts'
 import { addressOf, greetingOf, type Mark, markOf, readMark } from './names.ts'
 import { environmentOf, livingInit, readRecord } from './record.ts'
 import { type NamespaceDeps, openSite } from './site.ts'
+import { thawGuard } from './thaw-guard.ts'
 
 /** What tests and labs do to a machine besides the contract. */
 export interface NamespaceMachines extends Handler {
@@ -78,11 +79,18 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     return (await (await site.cgroups()).processes(mark)).find(({ comm }) => site.busy.has(comm))
   }
 
-  /** Nothing can begin between the look and the end: while we look, nothing there moves. */
+  /**
+   * Nothing can begin between the look and the end: while we look, nothing there moves. A machine that is
+   * seen to work is not touched at all; one that stands still goes on by itself should we die.
+   */
   async function workInFrozen(mark: Mark, signal: AbortSignal): Promise<Process | undefined> {
     const groups = await site.cgroups()
     if ((await groups.processes(mark)).length === 0) return undefined
+    const seen = await workIn(mark)
+    if (seen !== undefined) return seen
     const wasFrozen = await groups.isFrozen(mark)
+    const { file, word } = groups.thawing(mark)
+    const dismiss = wasFrozen ? undefined : await thawGuard(file, word)
     let goesOn = true
     try {
       if (!(await groups.freeze(mark, FREEZE_MS, signal)))
@@ -95,6 +103,7 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
       return work
     } finally {
       if (goesOn && !wasFrozen) await groups.thaw(mark)
+      dismiss?.()
     }
   }
 
