@@ -7,6 +7,8 @@ export interface FileLog {
   readonly log: Logger
   /** Goes on in a new file of the same name, after the old one was renamed. */
   reopen(): void
+  /** From now on nothing goes to the terminal: whoever is handed the error tells it there. */
+  hush(): void
   close(): void
 }
 
@@ -25,7 +27,14 @@ export function fileLog({ file, level, clock, warn }: LogOptions): FileLog {
   // Written at once: what was decided last is what one wants to read after a crash.
   const destination = pino.destination({ dest: file, sync: true, mkdir: true, append: true, mode: 0o600 })
   const streams: pino.StreamEntry[] = [{ stream: destination, level }]
-  if (warn !== undefined) streams.push({ stream: warnings(warn), level: 'warn' })
+  let hushed = false
+  if (warn !== undefined)
+    streams.push({
+      stream: warnings((line) => {
+        if (!hushed) warn(line)
+      }),
+      level: 'warn',
+    })
   const log = pino(
     {
       level,
@@ -36,7 +45,14 @@ export function fileLog({ file, level, clock, warn }: LogOptions): FileLog {
     },
     pino.multistream(streams),
   )
-  return { log, reopen: () => destination.reopen(), close: () => destination.end() }
+  return {
+    log,
+    reopen: () => destination.reopen(),
+    hush() {
+      hushed = true
+    },
+    close: () => destination.end(),
+  }
 }
 
 function warnings(tell: (line: string) => void): Writable {

@@ -50,6 +50,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   const {
     log,
     reopen,
+    hush,
     close: closeLog,
   } = fileLog({ file: files.log, level: settings.log.level, clock, warn })
   const startedAt = clock.now()
@@ -95,6 +96,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   }
 
   function finish(error: unknown): void {
+    hush()
     if (error === undefined) log.info({}, 'stopped')
     else log.error({ reason: inOneLine(error) }, 'stopped')
     closeLog()
@@ -127,6 +129,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
       reopenLog: reopen,
     })
   } catch (error) {
+    hush()
     log.error({ reason: inOneLine(error) }, 'not started')
     await control?.close()
     await site.stop()

@@ -134,5 +134,7 @@ export function inOneLine(error: unknown): string {
     at = at instanceof Error ? at.cause : undefined
   )
     sentences.push(at instanceof Error ? at.message : String(at))
-  return sentences.join(': ')
+  return sentences
+    .map((sentence, i) => (i < sentences.length - 1 ? sentence.replace(/\.$/, '') : sentence))
+    .join(': ')
 }

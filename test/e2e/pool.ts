@@ -112,12 +112,10 @@ export async function openPool(changes: Changes = {}): Promise<Pool> {
     const said = hear(child)
     const until = clock.monotonic() + START_MS_MAX
     for (;;) {
-      if (said.out.includes('\n') && child.exitCode === null) {
-        const { pid } = JSON.parse(said.out) as { pid: number }
-        return { pid, told: () => said.err, ended: said.ended }
-      }
+      const { pid } = JSON.parse(said.out.includes('\n') ? said.out : '{}') as { pid?: number }
+      if (pid !== undefined) return { pid, told: () => said.err, ended: said.ended }
       if (child.exitCode !== null || clock.monotonic() > until)
-        throw new Error(`Sublet did not start: ${said.err}`)
+        throw new Error(`Sublet did not start: ${(await said.ended).err}`)
       await sleep(clock, POLL_MS)
     }
   }
