@@ -12,7 +12,7 @@ import type { Input, Mind } from '../runtime/mind.ts'
 import type { AuthorityConfig } from './config.ts'
 import { isLive, leaseLife, unitsOf } from './leases.ts'
 import { leaseMachine } from './machines.ts'
-import { offers, type RecallOrder } from './offers.ts'
+import { lentOf, offers, type RecallOrder } from './offers.ts'
 import type { AuthorityTables, LeaseRow } from './rows.ts'
 import type { AuthorityDraft, UnitEffectArgs } from './units.ts'
 
@@ -24,7 +24,7 @@ const SITE_KEY = 'site'
  */
 export function authority(config: AuthorityConfig, trust: Trust): Mind<AuthorityTables> {
   const site = offers(config, () => units.end.bind(units))
-  const { units, leaseDue, unitDue, tend, shut, report } = leaseLife(config, site.withhold)
+  const { units, leaseDue, unitDue, tend, shut, report } = leaseLife(config, lentOf, site.withhold)
   return { handle }
 
   function handle(input: Input, draft: AuthorityDraft): unknown {

@@ -7,7 +7,8 @@ import { leaseMachine } from './machines.ts'
 import type { LeaseRow, UnitRow } from './rows.ts'
 import { type AuthorityDraft, Units } from './units.ts'
 
-type Withhold = ConstructorParameters<typeof Units>[2]
+type Lent = ConstructorParameters<typeof Units>[2]
+type Withhold = ConstructorParameters<typeof Units>[3]
 
 /**
  * The life of a lease at its site:
@@ -16,8 +17,8 @@ type Withhold = ConstructorParameters<typeof Units>[2]
  *
  * Its holder is told of every change of a unit, with the state of the whole lease.
  */
-export function leaseLife(config: AuthorityConfig, withhold: Withhold) {
-  const units = new Units(config, unitChanged, withhold)
+export function leaseLife(config: AuthorityConfig, lent: Lent, withhold: Withhold) {
+  const units = new Units(config, unitChanged, lent, withhold)
   return { units, leaseDue, unitDue, tend, shut, report }
 
   function leaseDue(id: string, draft: AuthorityDraft): void {

@@ -3,7 +3,7 @@ import type { Instant } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { AuthorityConfig } from './config.ts'
 import { isLive } from './leases.ts'
-import type { OfferRow, UnitRow } from './rows.ts'
+import type { OfferRow, RecallRow, UnitRow } from './rows.ts'
 import type { AuthorityDraft } from './units.ts'
 
 /** What the operator asks back; see `sublet recall`. */
@@ -71,7 +71,14 @@ export function offers(config: AuthorityConfig, end: () => End) {
         `${offer.units - offer.withheld} units of ${order.type} are lent; ${order.units} cannot be recalled`,
       )
     const recallId = draft.newId('delegation')
-    draft.put('recall', { id: recallId, type: order.type, units: order.units, by: order.by, due: order.by })
+    draft.put('recall', {
+      id: recallId,
+      type: order.type,
+      units: order.units,
+      by: order.by,
+      taken: false,
+      due: order.by,
+    })
     const { type, units: count, by, reason } = order
     draft.note('recalled', recallId, `${count} of ${type} by ${iso(by)}: ${reason}`)
     tell(
@@ -85,27 +92,45 @@ export function offers(config: AuthorityConfig, end: () => End) {
     return { recallId }
   }
 
-  /** At the deadline the offer shrinks; what was not given back and may be recalled is taken, work first let end. */
+  /**
+   * At the deadline the offer shrinks. Holders are letting go what they promised, and work there may end
+   * within the grace; what is too much after that is taken, whatever runs there.
+   */
   function recallDue(recallId: string, draft: AuthorityDraft): void {
     const order = draft.get('recall', recallId)
     if (order === undefined) return
+    if (!order.taken) take(order, draft)
+    const excess = excessOf(order.type, draft)
+    if (excess.length === 0 || !config.conditions.recallable) return draft.remove('recall', recallId)
+    const last = order.by + config.conditions.graceMs
+    if (draft.now < last) return draft.put('recall', { ...order, taken: true, due: last })
+    for (const unit of excess) end()(unit, draft.now, 'it was recalled and not given back', draft)
     draft.remove('recall', recallId)
+  }
+
+  function take(order: RecallRow, draft: AuthorityDraft): void {
     const offer = draft.get('offer', order.type)!
     const shrunk = {
       ...offer,
       withheld: offer.withheld + order.units,
-      settledRecalls: [...offer.settledRecalls, recallId].slice(-1_000),
+      settledRecalls: [...offer.settledRecalls, order.id].slice(-1_000),
     }
     draft.put('offer', shrunk)
     tellOffer(shrunk, `${order.units} units were recalled`, draft)
-    if (!config.conditions.recallable) return
-    const live = draft.all('unit').filter((unit) => unit.type === order.type && isLive(unit))
-    const excess = live.length - (shrunk.units - shrunk.withheld)
-    for (const unit of live
-      .sort((a, b) => b.assignedAt - a.assignedAt || b.slot - a.slot)
-      .slice(0, Math.max(0, excess)))
-      end()(unit, draft.now + config.conditions.graceMs, 'it was recalled and not given back', draft)
   }
+
+  /** Units beyond what is lent, the latest first. */
+  function excessOf(type: string, draft: AuthorityDraft): UnitRow[] {
+    const held = draft.all('unit').filter((unit) => unit.type === type && isLive(unit))
+    const excess = held.length - lentOf(type, draft)
+    return held.sort((a, b) => b.assignedAt - a.assignedAt || b.slot - a.slot).slice(0, Math.max(0, excess))
+  }
+}
+
+/** What the site lends of a type at present. */
+export function lentOf(type: string, draft: AuthorityDraft): number {
+  const offer = draft.get('offer', type)
+  return offer === undefined ? 0 : Math.max(0, offer.units - offer.withheld)
 }
 
 const iso = (at: Instant): string => new Date(at).toISOString()

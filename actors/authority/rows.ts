@@ -75,6 +75,8 @@ export interface RecallRow extends Row {
   readonly type: string
   readonly units: number
   readonly by: Instant
+  /** The offer has shrunk by it; what is too much may still let its work end. */
+  readonly taken: boolean
 }
 
 /** There is one, `site`: the sweep's next time and the slot given out last. */

@@ -37,13 +37,16 @@ export class Units {
   readonly #config: AuthorityConfig
   /** Called when a unit of the lease changed in a way its holder or its lease has to know. */
   readonly #changed: (leaseId: string, draft: AuthorityDraft) => void
+  readonly #lent: (type: string, draft: AuthorityDraft) => number
   readonly #withheld: (type: string, by: number, reason: string, draft: AuthorityDraft) => void
 
   constructor(
     config: AuthorityConfig,
     changed: (leaseId: string, draft: AuthorityDraft) => void,
+    lent: (type: string, draft: AuthorityDraft) => number,
     withheld: (type: string, by: number, reason: string, draft: AuthorityDraft) => void,
   ) {
+    this.#lent = lent
     this.#config = config
     this.#changed = changed
     this.#withheld = withheld
@@ -53,7 +56,10 @@ export class Units {
   assign(lease: LeaseRow, count: number, draft: AuthorityDraft): string[] {
     const { vector } = this.#config.types[lease.ticket.type]!
     const held = draft.all('unit').filter((unit) => unit.state !== 'ended')
-    const slots = this.#freeSlots(held, count, draft)
+    // A ticket may be older than what the owner took back since.
+    const ofType = held.filter((unit) => unit.type === lease.ticket.type && unit.state !== 'stuck').length
+    const room = Math.max(0, Math.min(count, this.#lent(lease.ticket.type, draft) - ofType))
+    const slots = this.#freeSlots(held, room, draft)
     const hosts = this.#config.placement(slots.length, vector, this.#rooms(held))
     return hosts.map((host, i) => {
       const unit = this.#newUnit(lease, vector, host, slots[i]!, draft)

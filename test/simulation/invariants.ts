@@ -14,11 +14,13 @@ export interface Scene {
   readonly site: Site
   readonly middleware: Middleware
   readonly world: World
+  readonly recalled: number
+  readonly recalledBy: number
 }
 
 /** What must hold at every instant, on what is on disk and on what is plugged in. Sentences; empty is good. */
 export function atEveryStep(scene: Scene): string[] {
-  return [...noUnitTwice(scene), ...withinInventory(scene), ...promisedWhileHeld(scene)]
+  return [...noUnitTwice(scene), ...withinInventory(scene), ...promisedWhileHeld(scene), ...givenBack(scene)]
 }
 
 /** What must hold when faults have stopped and time has passed. */
@@ -76,6 +78,16 @@ function promisedWhileHeld({ disks, world }: Scene): string[] {
       faults.push(`the site holds ${lease.id} (${lease.state}), the broker has given it away`)
   }
   return faults
+}
+
+/** From when a binding recall and the grace after it are over, the owner has its units. */
+const RECALL_SLACK_MS = 150_000
+const UNITS = 6
+
+function givenBack({ site, world, recalled, recalledBy }: Scene): string[] {
+  if (recalled === 0 || world.now < recalledBy + RECALL_SLACK_MS) return []
+  const running = site.running().length
+  return running > UNITS - recalled ? [`${running} machines run, ${recalled} of ${UNITS} were recalled`] : []
 }
 
 const largest = new WeakMap<Disk, Map<string, number>>()

@@ -26,6 +26,8 @@ export class Site {
   /** Sentences about things that must never happen. */
   readonly violations: string[] = []
   killedWithWork = 0
+  /** When the owner wants recalled units back; their grace counts from then. */
+  recalledBy: number | undefined
 
   constructor(world: World, random: Random, faults: () => Faults) {
     this.#world = world
@@ -92,7 +94,8 @@ export class Site {
         const machine = this.machines.get(spec.unitId)
         if (machine?.running && machine.jobs.size > 0) {
           if (!force) return { kind: 'busy', what: [...machine.jobs].join(' ') }
-          const graceOver = this.#world.now >= machine.endsAt + spec.graceMs - 5_000
+          const last = Math.min(machine.endsAt, this.recalledBy ?? machine.endsAt)
+          const graceOver = this.#world.now >= last + spec.graceMs - 5_000
           if (!graceOver)
             this.violations.push(`${spec.name} was ended while ${[...machine.jobs].join(' ')} ran there`)
           this.killedWithWork++

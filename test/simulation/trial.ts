@@ -84,6 +84,9 @@ export class Trial {
   readonly stumbles: string[] = []
   readonly violations: string[] = []
   crashes = 0
+  /** Units that the owner got back, from then on. */
+  recalled = 0
+  recalledBy = 0
   serviceManager: Actor<ServiceManagerTables> | undefined
   broker: Actor<BrokerTables> | undefined
   authority: Actor<AuthorityTables> | undefined
@@ -103,6 +106,7 @@ export class Trial {
   async run(): Promise<TrialResult> {
     for (const role of ROLES) this.#begin(role)
     this.#submitJobs()
+    this.#recallSome()
     const check = (): void => {
       if (this.violations.length === 0) this.violations.push(...atEveryStep(this), ...this.site.violations)
       if (this.violations.length > 0) throw new Error('violated')
@@ -135,6 +139,28 @@ export class Trial {
       trail: this.weather.trail.slice(-60),
       stumbles,
     }
+  }
+
+  /** In a third of the seeds the owner of the site wants some units back, once, with or without notice. */
+  #recallSome(): void {
+    const random = this.random.child('recall')
+    if (this.options.calm || random.next() > 0.34) return
+    const order = { type: 'vm.small', units: 1 + random.int(2), reason: 'the owner needs them' }
+    const noticeMs = random.int(60_000)
+    const ask = (): void => {
+      const { authority } = this
+      if (authority === undefined) return void this.world.after(1_000, ask)
+      authority.command('recall', { ...order, by: this.world.now + noticeMs }).then(
+        () => {
+          this.recalled = order.units
+          this.recalledBy = this.world.now + noticeMs
+          this.site.recalledBy = this.recalledBy
+        },
+        // The actor died before the order was durable: it is given again.
+        () => this.world.after(1_000, ask),
+      )
+    }
+    this.world.after(random.int(this.#phases().storm), ask)
   }
 
   #phases(): { storm: Millis; quiet: Millis } {
