@@ -1,10 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { explain, unitsOfLease } from '../actors/ledger/explain.ts'
-import { type Fault, verifyLedger } from '../actors/ledger/verify.ts'
+import { type Fault, LedgerCheck } from '../actors/ledger/verify.ts'
 import type { LedgerEntry, LedgerHead } from '../actors/runtime/commit.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
-import { sqliteStore } from '../adapters/sqlite/store.ts'
+import { sqliteLedger } from '../adapters/sqlite/store.ts'
 import type { Ledger } from './site-view.ts'
 
 /** A ledger, whose it is, and where it ended when it was opened. */
@@ -22,27 +22,39 @@ export interface LedgerVerdict {
 
 const PAGE = 1_000
 
-/** Everything up to the head: what is appended meanwhile belongs to the next reading. */
-export async function entriesOf({ ledger, head }: NamedLedger, subject?: string): Promise<LedgerEntry[]> {
-  const found: LedgerEntry[] = []
+/** Everything up to the head, page by page: what is appended meanwhile belongs to the next reading. */
+async function* pagesOf({ ledger, head }: NamedLedger, subject?: string): AsyncGenerator<LedgerEntry[]> {
   for (let afterSeq = 0; ; ) {
     const page = await ledger.entries({
       afterSeq,
       limit: PAGE,
       ...(subject === undefined ? {} : { subject }),
     })
-    found.push(...page.filter(({ seq }) => seq <= head.seq))
+    yield page.filter(({ seq }) => seq <= head.seq)
     const last = page.at(-1)
-    if (last === undefined || page.length < PAGE || last.seq >= head.seq) return found
+    if (last === undefined || page.length < PAGE || last.seq >= head.seq) return
+    // A line that was altered may lie about its number; what is behind it is missed, and said to be.
+    if (last.seq <= afterSeq) return
     afterSeq = last.seq
   }
+}
+
+export async function entriesOf(named: NamedLedger, subject?: string): Promise<LedgerEntry[]> {
+  const found: LedgerEntry[] = []
+  for await (const page of pagesOf(named, subject)) found.push(...page)
+  return found
 }
 
 export async function verifyAll(ledgers: readonly NamedLedger[]): Promise<readonly LedgerVerdict[]> {
   const verdicts: LedgerVerdict[] = []
   for (const named of ledgers) {
-    const entries = await entriesOf(named)
-    verdicts.push({ actor: named.name, entries: entries.length, faults: verifyLedger(entries, named.head) })
+    const check = new LedgerCheck()
+    let entries = 0
+    for await (const page of pagesOf(named)) {
+      check.read(page)
+      entries += page.length
+    }
+    verdicts.push({ actor: named.name, entries, faults: check.end(named.head) })
   }
   return verdicts
 }
@@ -110,14 +122,13 @@ export async function openLedgers(
   const names = existsSync(dir) ? readdirSync(dir).flatMap((file) => /^(.+)\.db$/.exec(file)?.[1] ?? []) : []
   if (names.length === 0)
     throw new SubletError('not-running', `there is no Sublet in ${dir}, and no database of one`)
-  const stores = names.toSorted().map((name) => ({ name, store: sqliteStore(join(dir, `${name}.db`)) }))
+  const stores = names.toSorted().map((name) => ({ name, store: sqliteLedger(join(dir, `${name}.db`)) }))
   const opened: NamedLedger[] = []
   const close = async (): Promise<void> => {
     for (const { store } of stores) await store.close()
   }
   try {
-    for (const { name, store } of stores)
-      opened.push({ name, ledger: store, head: (await store.open()).head })
+    for (const { name, store } of stores) opened.push({ name, ledger: store, head: await store.open() })
   } catch (error) {
     await close()
     throw error

@@ -116,6 +116,7 @@ export class Draft<T extends Tables> {
 
   /** For the runtime: the message leaves the outbox in the same commit as what came of it. */
   endMessage(id: string): void {
+    if (this.outDone.has(id)) return
     this.outDone.add(id)
     this.#undo.push(() => this.outDone.delete(id))
   }

@@ -55,12 +55,15 @@ describe('a row that is due', () => {
       const { actor, inputs, logged } = await stage.begin({
         syncMs: 100,
         handle(input, draft) {
-          if (input.kind === 'command' && input.name === 'set') put(draft, 'a', draft.now + 150)
+          if (input.kind === 'command')
+            put(draft, input.name, input.name === 'a' ? draft.now + 150 : undefined)
           if (input.kind === 'message')
             change === 'move' ? put(draft, 'a', draft.now + 1_000) : draft.remove('note', 'a')
         },
       })
-      await stage.soon(actor.command('set', {}))
+      void actor.command('a', {})
+      await stage.pass(110)
+      // Under way from 110 to 210; the row is due at 150, the message comes at 120.
       void actor.command('slow', {})
       await stage.pass(10)
       const answer = actor.receive(stage.letter(1))
