@@ -27,6 +27,8 @@ export interface SlurmSiteOptions {
   readonly epilogSeconds: number
   /** Progress, a line each. */
   readonly say: (line: string) => void
+  /** False: no samples for a chart, and Slurm is asked nothing on the side. A run that times things wants that. */
+  readonly sampled?: boolean
 }
 
 const POLL_MS: Millis = 100
@@ -97,7 +99,7 @@ export class SlurmSite {
 
   /** Slurm, the admin's drained node, then Sublet, which is started by these words of Node and the configuration. */
   async up(entry: readonly string[]): Promise<void> {
-    const { max, termSeconds, say } = this.#options
+    const { max, termSeconds, say, sampled = true } = this.#options
     await this.lab.up(this.signal)
     await this.#onHead(['scontrol', 'update', 'nodename=static1', 'state=drain', `reason=${ADMIN_REASON}`])
     const privateKeyFile = join(this.dir, 'guest-key')
@@ -107,7 +109,7 @@ export class SlurmSite {
       this.config,
       siteText({ lab: this.lab, dir: this.#workDir, privateKeyFile, publicKey, max, termSeconds }),
     )
-    this.#sampling = this.#sample()
+    if (sampled) this.#sampling = this.#sample()
     this.runSublet(entry)
     say('slurmctld is up; the partition has no node')
   }
