@@ -49,6 +49,8 @@ export interface UnitRow extends Row {
   readonly doing: 'setup' | 'probe' | 'modify' | 'teardown' | undefined
   /** The lease end that its dead-man has acknowledged. */
   readonly pushedEnd: Instant
+  /** The end that it was told and has not acknowledged. */
+  readonly unheardEnd: Instant
   /** Teardown no longer asks whether work runs there from this instant on; undefined until teardown is wanted. */
   readonly forceFrom: Instant | undefined
   /** Teardowns that failed in a row. */

@@ -201,8 +201,15 @@ export class Units {
 
   #modified(unit: UnitRow, outcome: EffectOutcome, args: UnitEffectArgs, draft: AuthorityDraft): void {
     if (outcome.kind === 'done') return this.#again({ ...unit, pushedEnd: args.spec.endsAt }, draft)
-    draft.note('end not pushed', unit.id, `${unit.name} has not acknowledged its new end: ${outcome.reason}`)
-    draft.put('unit', { ...unit, due: draft.now + this.#config.retryMs })
+    const { endsAt } = args.spec
+    // Once for each end: a machine that hangs is asked again and again.
+    if (unit.unheardEnd !== endsAt)
+      draft.note(
+        'end not pushed',
+        unit.id,
+        `${unit.name} has not acknowledged its new end: ${outcome.reason}`,
+      )
+    draft.put('unit', { ...unit, unheardEnd: endsAt, due: draft.now + this.#config.retryMs })
     this.#sweepSoon(draft)
   }
 
@@ -313,6 +320,7 @@ export class Units {
       reason: 'assigned',
       doing: undefined,
       pushedEnd: 0,
+      unheardEnd: 0,
       forceFrom: undefined,
       teardownFailures: 0,
       probedAt: draft.now,
@@ -367,7 +375,7 @@ export class Units {
         reason: 'an orphan',
         doing: undefined,
       },
-      ...{ pushedEnd: 0, forceFrom: draft.now, teardownFailures: 0, probedAt: draft.now },
+      ...{ pushedEnd: 0, unheardEnd: 0, forceFrom: draft.now, teardownFailures: 0, probedAt: draft.now },
     }
     draft.put('unit', lost)
     this.tend(lost, draft)

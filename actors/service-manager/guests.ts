@@ -122,6 +122,7 @@ export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, leav
       unitsAsked: units,
       durationMs,
       properties,
+      image: guest.properties.image ?? '',
       requestedAt: draft.now,
       reason,
       ...{ ticket: undefined, next: undefined, term: undefined, units: [], victims: [], boundary: undefined },

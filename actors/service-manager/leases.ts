@@ -210,7 +210,7 @@ export function leaseLife(config: ServiceManagerConfig) {
   function remember(lease: LeaseRow, by: Refusal['by'], reason: string, draft: ServiceManagerDraft): void {
     const guest = draft.get('guest', lease.guest)
     if (guest === undefined) return
-    const image = lease.properties.image ?? ''
+    const { image } = lease
     const unitsMin = Number(lease.properties['units.min'])
     const refusal: Refusal = {
       at: draft.now,

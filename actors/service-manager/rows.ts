@@ -15,6 +15,8 @@ export interface LeaseRow extends Row {
   readonly unitsAsked: number
   readonly durationMs: Millis
   readonly properties: Properties
+  /** Of its machines, as the site says; until then what was asked for, empty for the site's own choice. */
+  readonly image: string
   readonly requestedAt: Instant
   /** Why it was asked for. */
   readonly reason: string

@@ -222,6 +222,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   function leaseUpdated(lease: LeaseRow, body: Body<'lease-update'>, draft: ServiceManagerDraft): void {
     if (lease.leaseState === 'closed')
       return draft.note('message noted', lease.id, 'an update of a lease that is closed')
+    if (body.image !== '' && body.image !== lease.image) draft.put('lease', { ...lease, image: body.image })
     for (const report of body.units) members.reported(lease, report, draft)
     let current = draft.get('lease', lease.id)!
     if (body.state === 'closed') return ended(current, body.reason, draft)

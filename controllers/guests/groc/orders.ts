@@ -133,7 +133,7 @@ export function afterFailures(
   return {
     until: row.latest + pauseMs,
     probing,
-    reason: `${some(row.count, 'failure')} in a row${image === undefined ? '' : ` of image ${image}`}, the last at ${hour(row.latest)} (${newestFirst[0]?.reason ?? ''})`,
+    reason: `${some(row.count, 'failure')} in a row${image ? ` of image ${image}` : ''}, the last at ${hour(row.latest)} (${newestFirst[0]?.reason ?? ''})`,
   }
 }
 
