@@ -25,7 +25,7 @@ export interface Job {
   readonly submittedAt: Instant
   readonly startedAt: Instant | undefined
   readonly endedAt: Instant | undefined
-  /** Names of the nodes it runs (or completes) on. */
+  /** Names of the nodes it runs or completes on; once ended, of those it last ran on. */
   readonly nodeNames: readonly string[]
   readonly requeueable: boolean
   /** How many times the middleware started it again. */
@@ -111,6 +111,7 @@ export interface ExpectedNode {
  * - Idle: `empty` is false while a job runs or completes or an epilog runs; `collectingFor` is set while
  *   a wide job is gathering nodes.
  * - Ready: a node accepts jobs only after `expect` was called and the machine has registered.
+ * - Ended jobs stay listed for some minutes, with the nodes they ran on: a node that swallows jobs is found by them.
  * - Every verb may be repeated; remove of an absent node resolves; remove of a node with a job on it is
  *   `node-busy` unless `lost` says that the machine is gone for good: then its jobs are requeued where
  *   they may be, and failed by name where not.
@@ -128,9 +129,18 @@ export interface BatchSystem {
   drain(name: string, mark: NodeMark, reason: string, signal: AbortSignal): Promise<void>
   /** Takes our own drain back. */
   resume(name: string, mark: NodeMark, signal: AbortSignal): Promise<void>
-  remove(name: string, mark: NodeMark, options: { readonly lost: boolean }, signal: AbortSignal): Promise<void>
+  remove(
+    name: string,
+    mark: NodeMark,
+    options: { readonly lost: boolean },
+    signal: AbortSignal,
+  ): Promise<void>
   /** Puts jobs back into the queue; returns those that could not be, with the reason. */
-  requeue(jobIds: readonly string[], reason: string, signal: AbortSignal): Promise<readonly { id: string; reason: string }[]>
+  requeue(
+    jobIds: readonly string[],
+    reason: string,
+    signal: AbortSignal,
+  ): Promise<readonly { id: string; reason: string }[]>
   /** Calls back soon after anything changed; may be late or superfluous, never a promise. */
   watch?(onChange: () => void, signal: AbortSignal): void
   /** Takes the pool's one seat, so that two Sublets never drive one pool: `already-running` if taken. Freed by `close` and by the death of this process. */

@@ -57,11 +57,16 @@ function shown(core: BatchCore, job: JobRecord): Job {
     submittedAt: job.submittedAt,
     startedAt: job.startedAt ?? undefined,
     endedAt: job.endedAt ?? undefined,
-    nodeNames: job.parts.filter((part) => part.state !== 'done').map((part) => part.node),
+    nodeNames: nodesOf(job),
     requeueable: job.requeueable,
     restarts: job.restarts,
     tasks: 1,
   }
+}
+
+function nodesOf({ state, parts, startedAt, attempts }: JobRecord): readonly string[] {
+  if (state !== 'ended') return parts.filter((part) => part.state !== 'done').map((part) => part.node)
+  return startedAt === null ? [] : (attempts.at(-1)?.nodes ?? [])
 }
 
 function reason(core: BatchCore, job: JobRecord): string {

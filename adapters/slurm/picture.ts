@@ -105,7 +105,7 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       submittedAt: record.submittedAt,
       startedAt: hasStarted ? record.startsAt : undefined,
       endedAt: state === 'ended' || state === 'completing' ? record.endsAt : undefined,
-      nodeNames: state === 'running' || state === 'completing' ? record.nodeNames : [],
+      nodeNames: hasStarted ? record.nodeNames : [],
       requeueable: record.requeueable,
       restarts: record.restarts,
       tasks: Math.max(1, tasks),

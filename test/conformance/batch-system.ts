@@ -299,6 +299,7 @@ export function batchSystemLaw(
       const second = await bench.submit({ runsMs: 60_000 })
       await bench.cancel(first)
       await nodeIs(name(0), 'empty', (each) => each.empty)
+      expect(await job(first)).toMatchObject({ state: 'ended', nodeNames: [name(0)] })
       expect(await job(second)).toMatchObject({ state: 'pending' })
       await bench.system.resume(name(0), expected.mark, never)
       await bench.system.resume(name(0), expected.mark, never)
