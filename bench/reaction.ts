@@ -205,13 +205,15 @@ try {
 } finally {
   if (!isInterrupted()) await both.down(values.keep)
 }
-for (const [what, lab] of [
-  ['Sublet’s lab', site.lab],
-  ['the rival’s lab', rivalLab.lab],
-] as const) {
-  const left: Leftovers = lab.leftovers()
-  if (Object.values(left).some((count) => count > 0))
-    problems.push(`${what} left behind: ${JSON.stringify(left)}`)
+if (!isInterrupted()) {
+  for (const [what, lab] of [
+    ['Sublet’s lab', site.lab],
+    ['the rival’s lab', rivalLab.lab],
+  ] as const) {
+    const left: Leftovers = lab.leftovers()
+    if (Object.values(left).some((count) => count > 0))
+      problems.push(`${what} left behind: ${JSON.stringify(left)}`)
+  }
+  for (const problem of problems) say(`error: ${problem}`)
+  process.exitCode = problems.length > 0 ? 1 : 0
 }
-for (const problem of problems) say(`error: ${problem}`)
-process.exitCode = problems.length > 0 ? 1 : 0
