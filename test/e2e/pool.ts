@@ -1,5 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock as clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
@@ -58,6 +66,8 @@ export interface Pool {
   startBatch(): Promise<void>
   /** Resolves when it runs; rejects with what it told if it ended instead. */
   start(): Promise<Sublet>
+  /** The batch system's folder under another name, so that it can be found there, too. */
+  linkBatchAs(name: string): void
   kill(sublet: Sublet): Promise<void>
   /** A command on this pool, run to its end. */
   ask(...args: readonly string[]): Promise<Ended>
@@ -147,6 +157,7 @@ export async function openPool(changes: Changes = {}): Promise<Pool> {
       server = await spawnBatchServer(files.batch, {}, clock)
     },
     start,
+    linkBatchAs: (name) => symlinkSync(files.batch, join(dir, name)),
     async kill({ pid, ended }) {
       process.kill(pid, 'SIGKILL')
       await ended
