@@ -30,6 +30,8 @@ export interface Job {
   readonly requeueable: boolean
   /** How many times the middleware started it again. */
   readonly restarts: number
+  /** The middleware itself holds it since a node failed under its start; `requeue` lets it go. */
+  readonly launchFailed?: boolean
   /** For arrays: how many equal tasks this one record stands for (a pending array is one record). */
   readonly tasks: number
 }

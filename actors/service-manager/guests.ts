@@ -8,6 +8,7 @@ import { type LeaseLife, unitsOf } from './leases.ts'
 import { leaseMachine, ticketMachine } from './machines.ts'
 import { isOut, type ServiceManagerDraft } from './members.ts'
 import type { GuestRow, LeaseRow } from './rows.ts'
+import { strays, type Traces } from './strays.ts'
 import { guestView, isFinished } from './view.ts'
 
 /** A controller's look, or why there is none. */
@@ -16,6 +17,8 @@ export interface Look {
   readonly observation: unknown
   /** The latest look failed; `observation` is the last one that may still be acted on, if any. */
   readonly failure: string | undefined
+  /** What a fresh look shows of ours; undefined if the look failed. */
+  readonly traces: Traces | undefined
 }
 
 /**
@@ -24,10 +27,11 @@ export interface Look {
  *   look ──▶ view (picture, leases, refusals) ──▶ decide ──▶ request, extend, drain, resume, leave, release
  */
 export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, leaveAll }: LeaseLife) {
+  const { putRight } = strays(config, members)
   return { look, releaseAll, requeued }
 
   function look(
-    { guest: name, observation, failure }: Look,
+    { guest: name, observation, failure, traces }: Look,
     draft: ServiceManagerDraft,
   ): { againMs: number } {
     const guest = guestOf(name)
@@ -51,6 +55,7 @@ export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, leav
       reason: decision.reason,
       figures: decision.figures,
       decidedAt: draft.now,
+      letGoAt: before?.letGoAt,
       blindSince: failure === undefined ? undefined : (before?.blindSince ?? draft.now),
     }
     if (before === undefined || changed(before, after)) draft.put('guest', after)
@@ -65,6 +70,7 @@ export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, leav
     if (decision.intents.length > 0)
       draft.note('decided', name, decision.reason, { figures: decision.figures, intents: decision.intents })
     for (const intent of decision.intents) carryOut(name, guest, intent, draft)
+    if (traces !== undefined) putRight(name, traces, draft)
     return { againMs: decision.againMs }
   }
 

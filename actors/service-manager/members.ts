@@ -107,6 +107,12 @@ export class Members {
     }
   }
 
+  /** Its node is in the middleware again though it has gone from there. */
+  removeAgain(unit: UnitRow, draft: ServiceManagerDraft): void {
+    draft.put('unit', { ...unit, since: draft.now })
+    this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
+  }
+
   due(unit: UnitRow, draft: ServiceManagerDraft): void {
     const rested: UnitRow = { ...unit, due: undefined }
     draft.put('unit', rested)

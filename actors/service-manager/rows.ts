@@ -65,6 +65,8 @@ export interface GuestRow extends Row {
   readonly figures: GuestFigures
   readonly decidedAt: Instant
   readonly blindSince: Instant | undefined
+  /** When jobs that the middleware held were last let go. */
+  readonly letGoAt: Instant | undefined
 }
 
 export type ServiceManagerTables = {

@@ -2,6 +2,7 @@ import type { BatchPicture, BatchSystem } from '../../adapters/batch-system.ts'
 import { type Cancel, type Clock, deadline, type Instant, type Millis } from '../runtime/clock.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
 import type { Look } from './guests.ts'
+import type { Traces } from './strays.ts'
 import { BLIND_MS_MAX } from './view.ts'
 
 export interface WatcherConfig {
@@ -108,7 +109,7 @@ export class Watcher {
         return this.#blind('the picture shows no jobs, and it is not proven that there are none')
       this.#picture = picture
       this.#pictureAt = this.#clock.now()
-      return { guest, observation: picture, failure: undefined }
+      return { guest, observation: picture, failure: undefined, traces: tracesOf(picture) }
     } catch (error) {
       return this.#blind(inOneLine(error))
     } finally {
@@ -119,6 +120,17 @@ export class Watcher {
   /** The last picture is kept for a bounded time; nothing shrinks on it. */
   #blind(failure: string): Look {
     const keep = this.#clock.now() - this.#pictureAt <= BLIND_MS_MAX
-    return { guest: this.#config.guest, observation: keep ? this.#picture : undefined, failure }
+    return {
+      guest: this.#config.guest,
+      observation: keep ? this.#picture : undefined,
+      failure,
+      traces: undefined,
+    }
   }
 }
+
+const tracesOf = ({ startedAt, nodes, jobs }: BatchPicture): Traces => ({
+  startedAt,
+  nodes: nodes.flatMap(({ name, mark }) => (mark === undefined ? [] : [{ name, mark }])),
+  launchFailed: jobs.filter((job) => job.launchFailed).map(({ id, restarts }) => ({ id, restarts })),
+})

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { countTasks, expandHosts } from './hostlist.ts'
 import { instantOf, type JobRecord, type NodeRecord, type Records, readEach, walltimeOf } from './records.ts'
+import { LAUNCH_FAILED } from './states.ts'
 
 /**
  * `squeue --json` and `sinfo --json` of Slurm 22.05, whose schema calls itself openapi/v0.0.38. Later
@@ -28,6 +29,7 @@ const job = z.object({
   het_job_offset: count,
   job_state: z.string().min(1),
   state_reason: text,
+  state_description: text,
   user_name: text,
   user_id: count,
   partition: text,
@@ -122,7 +124,8 @@ export function parseJobsJson(printed: string): Records<JobRecord> {
     arrayTasks: countTasks(read.array_task_string.split('%')[0] ?? ''),
     arrayLimit: read.array_max_tasks,
     state: read.job_state,
-    reason: read.state_reason,
+    // The words for what Slurm itself holds stand in the description only.
+    reason: read.state_description === LAUNCH_FAILED ? LAUNCH_FAILED : read.state_reason,
     user: read.user_name === '' ? `uid ${read.user_id}` : read.user_name,
     partitions: listed(read.partition),
     nodes: Math.max(1, read.node_count),

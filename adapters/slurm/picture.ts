@@ -2,7 +2,7 @@ import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { BatchNode, Job, JobState } from '../batch-system.ts'
 import { isOurReason, readMark } from './marks.ts'
 import type { JobRecord, NodeRecord } from './records.ts'
-import { jobState, nodeFitness } from './states.ts'
+import { jobState, LAUNCH_FAILED, nodeFitness } from './states.ts'
 
 /** What records become a picture: pure, and the same for every format. */
 export interface Frame {
@@ -108,6 +108,7 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       nodeNames: hasStarted ? record.nodeNames : [],
       requeueable: record.requeueable,
       restarts: record.restarts,
+      launchFailed: state === 'held' && record.reason === LAUNCH_FAILED,
       tasks: Math.max(1, tasks),
     }
   })

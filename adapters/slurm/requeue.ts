@@ -4,6 +4,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import { type Commands, complaint } from './commands.ts'
 import type { Reader } from './reader.ts'
 import type { JobRecord } from './records.ts'
+import { LAUNCH_FAILED } from './states.ts'
 
 /**
  * Putting jobs back into the queue.
@@ -33,6 +34,9 @@ const OWN_WAIT_MS: Millis = 10_000
 /** What Slurm says of a job that meanwhile started, ended or waits for want of nodes; the time is set, or means nothing. */
 const NOTHING_TO_START =
   /no longer pending|configuration not available|completing or completed|Invalid job id/i
+
+/** It waits already; released without a node in the partition it is let go, and complained of all the same. */
+const NOTHING_TO_REQUEUE = /is pending execution|configuration not available/i
 
 export function requeuer(commands: Commands, reader: Reader, clock: Clock): Requeuer {
   const inTurns = async (ids: readonly string[], act: (id: string) => Promise<void>): Promise<void> => {
@@ -74,9 +78,16 @@ export function requeuer(commands: Commands, reader: Reader, clock: Clock): Requ
       ),
     async all(jobIds, signal) {
       const refused: { id: string; reason: string }[] = []
+      const isHeld = new Set(
+        (await reader.jobs(signal)).records
+          .filter((job) => job.reason === LAUNCH_FAILED)
+          .map((job) => job.id),
+      )
       await inTurns(jobIds, async (id) => {
-        const done = await commands.run('scontrol', ['requeue', id], signal)
-        if (done.exitCode !== 0 && !/is pending execution/i.test(done.stderr))
+        // Slurm has put it back already, and holds it there.
+        const verb = isHeld.has(id) ? 'release' : 'requeue'
+        const done = await commands.run('scontrol', [verb, id], signal)
+        if (done.exitCode !== 0 && !NOTHING_TO_REQUEUE.test(done.stderr))
           refused.push({ id, reason: complaint(done) })
       })
       const names = new Set(refused.map(({ id }) => id))

@@ -1,5 +1,8 @@
 import type { JobState } from '../batch-system.ts'
 
+/** Slurm’s words for a job that it holds since its start failed on a node. */
+export const LAUNCH_FAILED = 'launch failed requeued held'
+
 /** Slurm's job states. `pending` is judged by its reason. */
 const JOB_STATES: Readonly<Record<string, JobState>> = {
   PENDING: 'pending',
@@ -87,7 +90,7 @@ const HELD = new Set([
   'FedJobLock',
   'OutOfMemory',
   'JobHoldMaxRequeue',
-  'launch failed requeued held',
+  LAUNCH_FAILED,
 ])
 
 export interface Waiting {
