@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { canonical } from '../runtime/canonical.ts'
+import { signable } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 
@@ -39,7 +39,7 @@ export type Ticket = Readonly<z.infer<typeof ticketSchema>>
 
 export function issueTicket(record: Omit<Ticket, 'signature' | 'broker'>, broker: Identity): Ticket {
   const unsigned = { ...record, broker: broker.name }
-  return { ...unsigned, signature: broker.sign(canonical(unsigned)) }
+  return { ...unsigned, signature: broker.sign(signable('ticket', unsigned)) }
 }
 
 /** Why a ticket is not to be relied on; undefined if it may be. */
@@ -58,7 +58,7 @@ export function doubtTicket(
   if (ticket.holder !== expected.holder) return `it was issued to ${ticket.holder}, not to ${expected.holder}`
   if (expected.site !== undefined && ticket.site !== expected.site) return `it is for the site ${ticket.site}`
   if (ticket.term.end <= expected.now) return 'its term has ended'
-  if (!trust.verify(ticket.broker, canonical(unsigned), signature))
+  if (!trust.verify(ticket.broker, signable('ticket', unsigned), signature))
     return `it is not signed by ${ticket.broker}`
   return undefined
 }

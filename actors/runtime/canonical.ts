@@ -8,5 +8,12 @@ export function canonical(value: unknown): string {
   return text
 }
 
+/**
+ * What a signature is over: the canonical form under the word for what it is, so that a signature on one
+ * kind of thing is never good for another.
+ */
+export const signable = (what: 'message' | 'acknowledgement' | 'ticket', value: unknown): string =>
+  `sublet ${what}\n${canonical(value)}`
+
 /** SHA-256 of a text, base64url. */
 export const digest = (text: string): string => hash('sha256', text, 'base64url')

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { canonical, digest } from './canonical.ts'
+import { canonical, digest, signable } from './canonical.ts'
 import type { Instant } from './clock.ts'
 import type { ErrorCode } from './errors.ts'
 import type { ActorName, Identity, Trust } from './identity.ts'
@@ -56,7 +56,7 @@ export const ackSchema = z.strictObject({
 })
 export type Ack = Readonly<z.infer<typeof ackSchema>>
 
-const signedText = ({ signature: _, body: __, ...head }: Envelope): string => canonical(head)
+const signedText = ({ signature: _, body: __, ...head }: Envelope): string => signable('message', head)
 
 /** Signs a message. Throws for a body that its receiver would refuse. */
 export function seal(
@@ -108,7 +108,7 @@ export function mistrust(
 
 export function sealAck(ack: Omit<Ack, 'signature' | 'protocol'>, identity: Identity): Ack {
   const unsigned = { ...ack, protocol: PROTOCOL }
-  return { ...unsigned, signature: identity.sign(canonical(unsigned)) }
+  return { ...unsigned, signature: identity.sign(signable('acknowledgement', unsigned)) }
 }
 
 /** Whether an acknowledgement is the peer's word on this very message. */
@@ -124,6 +124,6 @@ export function isAckOf(candidate: unknown, envelope: Envelope, trust: Trust): c
     ack.id === envelope.id &&
     ack.from === envelope.to &&
     ack.to === envelope.from &&
-    trust.verify(envelope.to, canonical(unsigned), signature)
+    trust.verify(envelope.to, signable('acknowledgement', unsigned), signature)
   )
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { canonical, digest } from '../../actors/runtime/canonical.ts'
+import { canonical, digest, signable } from '../../actors/runtime/canonical.ts'
 import { BODY_CHARS_MAX, type Envelope, isAckOf } from '../../actors/runtime/envelope.ts'
 import { ed25519Identity, ed25519Trust, generateKeys } from '../../actors/runtime/identity.ts'
 import { MAILBOX_PEER_MAX } from '../../actors/runtime/mailbox.ts'
@@ -217,7 +217,7 @@ describe('a message that is not to be believed', () => {
   /** Signed anew after it was changed. */
   const resealed = (envelope: Envelope, changes: Partial<Envelope>, signer = 'peer'): Envelope => {
     const { signature: _, body: __, ...head } = { ...envelope, ...changes }
-    return { ...envelope, ...changes, signature: identity(signer).sign(canonical(head)) }
+    return { ...envelope, ...changes, signature: identity(signer).sign(signable('message', head)) }
   }
 
   const letterOf = (stage: Stage): Envelope => resealed(stage.letter(1), {})
@@ -380,7 +380,10 @@ describe('an acknowledgement', () => {
     const trust = cheapTrust(NAMES)
     expect(isAckOf(ack, letter, trust)).toBe(true)
     const { signature: _, ...unsigned } = ack
-    const forged = { ...unsigned, signature: cheapIdentity('other').sign(canonical(unsigned)) }
+    const forged = {
+      ...unsigned,
+      signature: cheapIdentity('other').sign(signable('acknowledgement', unsigned)),
+    }
     const wrong: unknown[] = [
       ...[forged, null, undefined, 'received', [], {}],
       { ...ack, outcome: 'noted' },
