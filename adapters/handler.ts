@@ -76,7 +76,11 @@ export interface Handler {
   probe(unit: UnitSpec, options: { readonly onlyIdle: boolean }, signal: AbortSignal): Promise<ProbeOutcome>
   /** Pushes the unit's new lease end (and grace) to its dead-man; resolves when the machine has it durably. */
   modify(unit: UnitSpec, signal: AbortSignal): Promise<void>
-  teardown(unit: UnitSpec, options: { readonly force: boolean }, signal: AbortSignal): Promise<TeardownOutcome>
+  teardown(
+    unit: UnitSpec,
+    options: { readonly force: boolean },
+    signal: AbortSignal,
+  ): Promise<TeardownOutcome>
   /** Every machine of this handler's site on its hosts, by its mark. */
   list(signal: AbortSignal): Promise<readonly FoundMachine[]>
   /** Tells (as a hint; a lost call costs only time) that a machine has ended by itself. */
