@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { explain, unitsOfLease } from '../actors/ledger/explain.ts'
+import { explain, namesNode, unitsOfLease } from '../actors/ledger/explain.ts'
 import { type Fault, LedgerCheck } from '../actors/ledger/verify.ts'
 import type { LedgerEntry, LedgerHead } from '../actors/runtime/commit.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
@@ -105,14 +105,31 @@ export async function explainLease(
   return told
 }
 
-export async function explainUnit(
-  ledgers: readonly NamedLedger[],
-  unitId: string,
-): Promise<readonly string[]> {
-  const entries = (await Promise.all(ledgers.map((named) => entriesOf(named, unitId)))).flat()
-  const told = explain(entries, new Set([unitId]))
-  if (told.length === 0) throw new SubletError('unknown-id', `no ledger knows a node or unit ${unitId}`)
-  return told
+/** The life of a unit, by its id or by its node's name: then of the latest that went by it. */
+export async function explainUnit(ledgers: readonly NamedLedger[], id: string): Promise<readonly string[]> {
+  const of = async (unitId: string): Promise<readonly string[]> => {
+    const entries = (await Promise.all(ledgers.map((named) => entriesOf(named, unitId)))).flat()
+    return explain(entries, new Set([unitId]))
+  }
+  const told = await of(id)
+  if (told.length > 0) return told
+  const named = await latestUnitOf(ledgers, id)
+  if (named === undefined) throw new SubletError('unknown-id', `no ledger knows a node or unit ${id}`)
+  return of(named)
+}
+
+/** A name is given again only when its unit has ended, so the unit that was first named last is the latest. */
+async function latestUnitOf(ledgers: readonly NamedLedger[], name: string): Promise<string | undefined> {
+  const seen = new Set<string>()
+  let latest: LedgerEntry | undefined
+  for (const ledger of ledgers)
+    for await (const page of pagesOf(ledger))
+      for (const entry of page) {
+        if (seen.has(entry.subject) || !namesNode(entry, name)) continue
+        seen.add(entry.subject)
+        if (latest === undefined || entry.at > latest.at) latest = entry
+      }
+  return latest?.subject
 }
 
 /** The ledgers of a work folder whose Sublet does not run. */

@@ -65,7 +65,13 @@ export class Units {
       const unit = this.#newUnit(lease, vector, host, slots[i]!, draft)
       draft.put('unit', unit)
       const reason = `${unit.name} on ${host}, slot ${unit.slot}, for ${lease.holder}`
-      draft.note('unit assigned', unit.id, reason, { leaseId: lease.id, host, slot: unit.slot, vector })
+      draft.note('unit assigned', unit.id, reason, {
+        leaseId: lease.id,
+        name: unit.name,
+        host,
+        slot: unit.slot,
+        vector,
+      })
       this.tend(unit, draft)
       return unit.id
     })

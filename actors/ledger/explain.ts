@@ -17,9 +17,6 @@ export function unitsOfLease(entries: readonly LedgerEntry[], leaseId: string): 
   return [...units]
 }
 
-/** The latest unit that went by this node name. */
-export function unitOfNode(entries: readonly LedgerEntry[], name: string): string | undefined {
-  return entries.findLast(
-    (entry) => entry.kind.startsWith('unit ') && (entry.data as { name?: string } | null)?.name === name,
-  )?.subject
-}
+/** Whether the line speaks of a unit that goes by this node name. */
+export const namesNode = ({ kind, data }: LedgerEntry, name: string): boolean =>
+  kind.startsWith('unit ') && (data as { name?: string } | null)?.name === name
