@@ -284,6 +284,7 @@ async function refuseToStart(
       throw new SubletError(
         'config-invalid',
         `machines of kind ${handler.kind} cannot be made here: ${missing.join(' ')}`,
+        { cure: 'Provide what is missing, or choose machines of another kind.' },
       )
     for (const [name, { batch }] of Object.entries(guests)) {
       const wrong = await batch.check(limit.signal)

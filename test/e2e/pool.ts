@@ -217,7 +217,7 @@ const NO_UNIT = { slot: 0, host: '', vector: {}, image: '', graceMs: 0, probe: [
 export function run(
   program: string,
   args: readonly string[],
-  options: { readonly cwd?: string } = {},
+  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<Ended> {
   return hear(spawn(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })).ended
 }

@@ -1,0 +1,131 @@
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { BIN, controller, openPool, type Pool, processesIn, run, until, views } from './pool.ts'
+
+const pools: Pool[] = []
+const open = async (changes: Record<string, unknown> = {}): Promise<Pool> => {
+  const pool = await openPool(changes)
+  pools.push(pool)
+  return pool
+}
+afterAll(async () => {
+  await Promise.all(pools.map((pool) => pool.close()))
+}, 60_000)
+
+const startOf = (config: string) => run(process.execPath, [BIN, 'start', '--config', config])
+
+describe.concurrent('a second Sublet', { timeout: 60_000 }, () => {
+  test('on the same pool is refused in one sentence, whether it has the same work folder or its own, and harms nothing', async () => {
+    const pool = await open(controller({ min: 1, term: '30s' }))
+    await pool.start()
+    const id = await pool.submit(30)
+    await until(
+      'it runs',
+      15_000,
+      () => pool.record(id),
+      (job) => job?.state === 'running',
+    )
+    const before = await views(pool)
+
+    const same = await startOf(pool.config)
+    expect(same).toMatchObject({ code: 4, out: '' })
+    expect(same.err).toMatch(
+      /^error: a Sublet runs in [^\n]*\/s already\n {2}code: already-running\n {2}cure: [^\n]*\n$/,
+    )
+
+    const other = join(pool.dir, 'other.yaml')
+    const text = JSON.parse(readFileSync(pool.config, 'utf8'))
+    writeFileSync(
+      other,
+      JSON.stringify({
+        ...text,
+        name: 'other',
+        dir: 'o',
+        site: { ...text.site, machines: { kind: 'process' } },
+      }),
+    )
+    const second = await startOf(other)
+    expect(second).toMatchObject({ code: 4, out: '' })
+    expect(second.err).toMatch(
+      /^error: [^\n]*pool \([^\n]*\/s\)[^\n]*\n {2}code: already-running\n {2}cure: [^\n]*\n$/,
+    )
+
+    expect(await views(pool)).toEqual(before)
+    expect(await pool.record(id)).toMatchObject({ state: 'running', attempt: 1 })
+    expect(readdirSync(join(pool.dir, 'o', 'm')).filter((name) => name.startsWith('unit'))).toEqual([])
+  })
+})
+
+describe('a configuration that cannot work', { timeout: 60_000 }, () => {
+  const mistakes: readonly [string, (text: string) => string, RegExp][] = [
+    [
+      'an unknown key',
+      (text) => text.replace('"shrink"', '"shrnk"'),
+      /:\d+:\d+: guests\.0\.controller\.shrnk: is no option here, did you mean “shrink”\?/,
+    ],
+    [
+      'thresholds that would make units come and go for the same queue',
+      (text) =>
+        text
+          .replace('"wait": "0s"', '"backlog": "1m"')
+          .replace('"idle": "2s"', '"idle": "2s", "backlog": "2m"'),
+      /:\d+:\d+: guests\.0\.controller\.grow\.backlog: must be above shrink\.backlog/,
+    ],
+    [
+      'a maximum below the minimum',
+      (text) => text.replace('"max": 4', '"max": 0.5'),
+      /:\d+:\d+: guests\.0\.controller\.max: found 0\.5, expected a whole number/,
+    ],
+    [
+      'a minimum above the maximum',
+      (text) => text.replace('"min": 1', '"min": 5'),
+      /:\d+:\d+: guests\.0\.controller\.max: max \(4\) must not be below min \(5\)/,
+    ],
+  ]
+  test('is refused by file, line and column before anything is started', async () => {
+    const pool = await open()
+    const good = readFileSync(pool.config, 'utf8')
+    for (const [what, change, sentence] of mistakes) {
+      const file = join(pool.dir, 'bad.yaml')
+      writeFileSync(file, change(good))
+      const { code, out, err } = await startOf(file)
+      expect({ what, code, out }).toEqual({ what, code: 2, out: '' })
+      expect(err).toMatch(sentence)
+      expect(err).not.toMatch(/\n\s+at /)
+    }
+    expect(existsSync(pool.work)).toBe(false)
+    const poor = await run(process.execPath, [BIN, 'start', '--config', pool.config], {
+      env: { PATH: '/nowhere' },
+    })
+    expect(poor).toMatchObject({ code: 2, out: '' })
+    expect(poor.err).toMatch(
+      /^machines of kind process cannot be made here: The program grep is missing\.\n {2}code: config-invalid\n {2}cure: Provide what is missing/,
+    )
+    expect(await pool.machines()).toEqual([])
+    expect((await pool.picture()).nodes).toEqual([])
+  })
+})
+
+const OLD_NODE = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => existsSync(path))
+const isReal = process.env.SUBLET_REAL === '1'
+if (OLD_NODE === undefined && !isReal) process.stderr.write('skipped: no other Node is installed here\n')
+
+describe('a Node that is too old', () => {
+  test.skipIf(OLD_NODE === undefined && !isReal)('is told so in one sentence', async () => {
+    const pool = await open()
+    const deploy = join(pool.dir, 'deploy')
+    mkdirSync(deploy)
+    copyFileSync(BIN, join(deploy, 'bin.js'))
+    writeFileSync(join(pool.dir, 'package.json'), '{"type":"module"}')
+    const { code, out, err } = await run(OLD_NODE ?? 'node', [
+      join(deploy, 'bin.js'),
+      'start',
+      '--config',
+      pool.config,
+    ])
+    expect({ code, out }).toEqual({ code: 1, out: '' })
+    expect(err).toMatch(/^error: Sublet needs Node 24 or newer, this is v\d+\.\d+\.\d+, [^\n]*\n$/)
+    expect(processesIn(deploy)).toEqual([])
+  })
+})
