@@ -5,7 +5,6 @@ import { sleep, systemClock } from '../../../actors/runtime/clock.ts'
 import { inOneLine } from '../../../actors/runtime/errors.ts'
 import { type Random, seededRandom } from '../../../actors/runtime/random.ts'
 import { isSound, showReport } from '../../report.ts'
-import { cutPowerOfOne } from './machine-groups.ts'
 import { endOnInterrupt } from './on-interrupt.ts'
 import { countOrphans, SlurmSite } from './slurm-site.ts'
 
@@ -113,7 +112,7 @@ async function killOne(): Promise<void> {
     await sleep(clock, random.int(3_000), site.signal)
     await site.sublet.up()
   } else if (dice < 0.85) {
-    if (cutPowerOfOne(random)) counts.machine += 1
+    if (site.machines.cutPowerOfOne(random)) counts.machine += 1
   } else {
     counts.slurmctld += 1
     await killSlurmctld()

@@ -1,4 +1,5 @@
 import type { SlurmLab } from './lab.ts'
+import { machinePrefix } from './machine-groups.ts'
 
 export interface SiteText {
   readonly lab: SlurmLab
@@ -25,7 +26,7 @@ export function siteText({ lab, dir, privateKeyFile, publicKey, max, termSeconds
         netns: lab.netns,
         bridge: lab.bridge,
         subnet: '10.88.0.0/24',
-        namePrefix: 'sublt',
+        namePrefix: machinePrefix(lab.runId),
         images: { worker: { root: 'host', binds: [lab.dir, '/sys/fs/cgroup'] } },
         sshd: { port: 22 },
         hosts: lab.hostsFile,

@@ -14,7 +14,7 @@ import { historiesOf } from './histories.ts'
 import { Jobs } from './jobs.ts'
 import { type SlurmLab, slurmLab } from './lab.ts'
 import { RUN_VARIABLE } from './leftovers.ts'
-import { MACHINE_PREFIX, machineGroups, machinesThatRun, removeEmptyGroups } from './machine-groups.ts'
+import { MachineGroups, machinePrefix } from './machine-groups.ts'
 import { machineStories } from './machine-stories.ts'
 import { Observer } from './observer.ts'
 import { siteText } from './site-text.ts'
@@ -56,6 +56,7 @@ export class SlurmSite {
   readonly lab: SlurmLab
   readonly sublet: SubletProcess
   readonly jobs: Jobs
+  readonly machines: MachineGroups
   readonly observer: Observer
   readonly dir: string
   readonly config: string
@@ -83,6 +84,7 @@ export class SlurmSite {
       .replaceAll(/[^a-z0-9]/g, '0')
     process.env[RUN_VARIABLE] = runId
     this.exec = localExecutor({ clock })
+    this.machines = new MachineGroups(machinePrefix(runId))
     const labDir = join(this.dir, 'lab')
     mkdirSync(labDir)
     this.lab = slurmLab({ dir: labDir, runId, exec: this.exec, clock, epilogSeconds })
@@ -200,9 +202,10 @@ export class SlurmSite {
   async orphans(): Promise<Orphans> {
     const links = await this.exec.run(['ip', '-n', this.lab.netns, '-o', 'link'], { signal: this.signal })
     return {
-      machines: machinesThatRun().size,
-      cgroups: machineGroups().length,
-      interfaces: links.stdout.split('\n').filter((line) => line.includes(MACHINE_PREFIX)).length,
+      machines: this.machines.running().size,
+      cgroups: this.machines.all().length,
+      interfaces: links.stdout.split('\n').filter((line) => line.includes(machinePrefix(this.lab.runId)))
+        .length,
       mounts: this.lab.leftovers().mounts,
       nodes: (await this.nodes()).length,
     }
@@ -214,7 +217,7 @@ export class SlurmSite {
     await this.#sampling
     await this.sublet.kill()
     await this.lab.down()
-    removeEmptyGroups()
+    this.machines.removeEmpty()
     if (!keep) rmSync(this.dir, { recursive: true, force: true })
   }
 
@@ -252,7 +255,7 @@ export class SlurmSite {
       waiting: states.filter((state) => state === 'PD').length,
       running: states.filter((state) => state !== 'PD').length,
       joined: nodes.length - leaving,
-      coming: Math.max(0, machinesThatRun().size - nodes.length),
+      coming: Math.max(0, this.machines.running().size - nodes.length),
       leaving,
     }
   }
@@ -260,7 +263,7 @@ export class SlurmSite {
   /** The host name of a machine is in its first process's environment or its address; its address is on one interface only. */
   #noticeDoubleHolds(): void {
     const byName = new Map<string, string>()
-    for (const [mark, pids] of machinesThatRun()) {
+    for (const [mark, pids] of this.machines.running()) {
       const name = hostNameOf(pids[0] ?? 0)
       if (name === undefined) continue
       const other = byName.get(name)
