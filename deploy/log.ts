@@ -20,14 +20,30 @@ export interface LogOptions {
   readonly warn: ((line: string) => void) | undefined
 }
 
+/** Of a log on a disk that is full, so much is kept for later. */
+const UNWRITTEN_BYTES_MAX = 16 * 1024 * 1024
+
 /** Keys that hold secrets are not written, should one ever get into a log line. */
 const SECRETS = ['privateKey', '*.privateKey', '*.*.privateKey', 'password', '*.password', '*.*.password']
 
 export function fileLog({ file, level, clock, warn }: LogOptions): FileLog {
   // Written at once: what was decided last is what one wants to read after a crash.
-  const destination = pino.destination({ dest: file, sync: true, mkdir: true, append: true, mode: 0o600 })
-  const streams: pino.StreamEntry[] = [{ stream: destination, level }]
+  const destination = pino.destination({
+    ...{ dest: file, sync: true, mkdir: true, append: true, mode: 0o600 },
+    maxLength: UNWRITTEN_BYTES_MAX,
+  })
   let hushed = false
+  let failing = false
+  let closed = false
+  // Leases matter more than what is said of them: a log that cannot be written ends nothing.
+  destination.on('error', (error: Error) => {
+    if (!failing && !hushed) warn?.(`warning: the log ${file} cannot be written: ${error.message}`)
+    failing = true
+  })
+  destination.on('write', () => {
+    failing = false
+  })
+  const streams: pino.StreamEntry[] = [{ stream: destination, level }]
   if (warn !== undefined)
     streams.push({
       stream: warnings((line) => {
@@ -51,7 +67,10 @@ export function fileLog({ file, level, clock, warn }: LogOptions): FileLog {
     hush() {
       hushed = true
     },
-    close: () => destination.end(),
+    close() {
+      if (!closed) destination.end()
+      closed = true
+    },
   }
 }
 

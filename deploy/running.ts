@@ -44,31 +44,36 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   const { viewers, operators } = settings.control
   // Databases, keys and logs are nobody else's business.
   process.umask(0o077)
-  mkdirSync(settings.dir, { recursive: true })
+  usable(settings.dir, () => mkdirSync(settings.dir, { recursive: true }))
   await refuseSecond(files.socket, settings.dir)
-  chmodSync(settings.dir, viewers.length + operators.length > 0 ? 0o711 : 0o700)
   const {
     log,
     reopen,
     hush,
     close: closeLog,
-  } = fileLog({ file: files.log, level: settings.log.level, clock, warn })
+  } = usable(settings.dir, () => {
+    chmodSync(settings.dir, viewers.length + operators.length > 0 ? 0o711 : 0o700)
+    return fileLog({ file: files.log, level: settings.log.level, clock, warn })
+  })
   const startedAt = clock.now()
   const stopping = new AbortController()
   const ended = Promise.withResolvers<void>()
   let failure: unknown
+  let isUp = false
   let begun = false
 
-  const site = assemble(settings, {
-    clock,
-    random,
-    log,
-    ...(parts.onBoundary === undefined ? {} : { onBoundary: parts.onBoundary }),
-    onFailed: (error) => {
-      failure ??= error
-      stop(false, 'an actor that cannot go on')
-    },
-  })
+  const site = usable(settings.dir, () =>
+    assemble(settings, {
+      clock,
+      random,
+      log,
+      ...(parts.onBoundary === undefined ? {} : { onBoundary: parts.onBoundary }),
+      onFailed: (error) => {
+        failure ??= error
+        if (isUp) stop(false, 'an actor that cannot go on')
+      },
+    }),
+  )
   let control: ControlServer | undefined
   let endHousekeeping = async (): Promise<void> => undefined
 
@@ -128,16 +133,36 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
       ledgers: () => ledgersOf(site),
       reopenLog: reopen,
     })
+    if (failure !== undefined) throw failure
+    isUp = true
   } catch (error) {
+    const why = reasonOf(error)
     hush()
-    log.error({ reason: inOneLine(error) }, 'not started')
+    log.error({ reason: inOneLine(why) }, 'not started')
+    await endHousekeeping()
     await control?.close()
     await site.stop()
     closeLog()
-    throw error
+    throw why
   }
   const beforeEnd = (task: () => Promise<void>): void => void lastTasks.push(task)
   return { site, log, startedAt, stop, beforeEnd, stopping: stopping.signal, ended: ended.promise }
+}
+
+/** An actor that could not go on says why it is not running. */
+const reasonOf = (error: unknown): unknown =>
+  error instanceof SubletError && error.code === 'not-running' && error.cause !== undefined
+    ? error.cause
+    : error
+
+/** What the system says of the work folder is the operator's affair, not a mistake of ours. */
+function usable<T>(dir: string, use: () => T): T {
+  try {
+    return use()
+  } catch (cause) {
+    if (!(cause instanceof Error && 'syscall' in cause)) throw cause
+    throw new SubletError('store-failed', `the work folder ${dir} cannot be used`, { cause })
+  }
 }
 
 /** A better answer than that of a locked database. */

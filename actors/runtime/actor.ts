@@ -134,7 +134,7 @@ export class Actor<T extends Tables> implements Receiver {
     try {
       const { rows, head } = await this.#parts.store.open()
       this.#head = head
-      for (const stored of rows) this.#adopt(stored.table, stored.id, decodeRow(stored))
+      for (const stored of rows) this.#adopt(stored.table, stored.id, decodeRow(stored, this.name))
       if (!this.#isNew()) throw new SubletError('not-running', `actor ${this.name} was stopped as it began`)
     } catch (error) {
       this.#state = 'stopped'

@@ -31,14 +31,17 @@ export function encodeRow(table: string, id: string, row: Row | undefined): Stor
   return { table, id, json, checksum: checksumOf(table, id, json) }
 }
 
-/** A row that does not fit its checksum stops the actor: skipped, its units would look free. */
-export function decodeRow(stored: StoredRow): Row {
+/**
+ * A row that does not fit its checksum stops the actor: skipped, its units would look free. `owner` says whose
+ * database has to be restored.
+ */
+export function decodeRow(stored: StoredRow, owner?: string): Row {
   const { table, id, json, checksum } = stored
+  const it = `row ${id} of table ${table}${owner === undefined ? '' : ` in the database of ${owner}`}`
   if (json === undefined || checksumOf(table, id, json) !== checksum)
-    throw new SubletError('store-corrupt', `row ${id} of table ${table} does not fit its checksum`)
+    throw new SubletError('store-corrupt', `${it} does not fit its checksum`)
   const row = JSON.parse(json) as Row
-  if (row.id !== id)
-    throw new SubletError('store-corrupt', `row ${id} of table ${table} calls itself ${row.id}`)
+  if (row.id !== id) throw new SubletError('store-corrupt', `${it} calls itself ${row.id}`)
   return row
 }
 

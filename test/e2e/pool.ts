@@ -88,6 +88,8 @@ export interface Pool {
   trail(id: string): Trail
   /** Living processes that are in this folder, whoever started them. */
   processes(): readonly string[]
+  /** Every Sublet and command that this pool started. */
+  killAll(): Promise<void>
   close(): Promise<void>
 }
 
@@ -136,6 +138,12 @@ export async function openPool(changes: Changes = {}): Promise<Pool> {
     })
     started.push(child)
     return hear(child).ended
+  }
+
+  async function killAll(): Promise<void> {
+    const alive = started.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)
+    for (const child of alive) child.kill('SIGKILL')
+    await Promise.all(alive.map(({ pid = 0 }) => gone(pid)))
   }
 
   const machines = async (): Promise<readonly FoundMachine[]> =>
@@ -195,8 +203,9 @@ export async function openPool(changes: Changes = {}): Promise<Pool> {
     record: async (id) => (await user.jobRecords()).find((job) => job.id === id),
     trail: (id) => readTrails(observer).get(id) ?? [],
     processes: () => processesIn(dir),
+    killAll,
     async close() {
-      for (const child of started) if (child.exitCode === null) child.kill('SIGKILL')
+      await killAll()
       await system.close()
       await user.close()
       for (const { unitId, leaseId, name } of await handler.list(never))

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { systemClock as clock } from '../../actors/runtime/clock.ts'
+import { fileLog } from '../../deploy/log.ts'
+
+test('a log that cannot be written says so once and ends nothing', () => {
+  const told: string[] = []
+  const warn = (line: string): void => void told.push(line)
+  const { log, close } = fileLog({ file: '/dev/full', level: 'info', clock, warn })
+  for (let i = 0; i < 3; i += 1) log.info({ i }, 'something happened')
+  log.warn({}, 'something is odd')
+  close()
+  close()
+  expect(told).toEqual([
+    expect.stringMatching(/^warning: the log \/dev\/full cannot be written: ENOSPC/),
+    'warning: something is odd',
+  ])
+})
+
+test('whoever is handed the error tells it: a hushed log writes to its file only', () => {
+  const told: string[] = []
+  const warn = (line: string): void => void told.push(line)
+  const { log, hush, close } = fileLog({ file: '/dev/null', level: 'info', clock, warn })
+  log.warn({}, 'first')
+  hush()
+  log.error({}, 'second')
+  close()
+  expect(told).toEqual(['warning: first'])
+})
