@@ -1,5 +1,5 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
-import { tell } from '../leases/correspondence.ts'
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
 import { readRequest } from '../leases/properties.ts'
@@ -17,6 +17,8 @@ import type { AuthorityTables, LeaseRow } from './rows.ts'
 import type { AuthorityDraft, UnitEffectArgs } from './units.ts'
 
 const SITE_KEY = 'site'
+/** What is told of a lease with all its units has to fit into one message. */
+const LEASE_UNITS_MAX = 1_000
 
 /**
  * Assigns: redeems tickets for leases and decides which unit on which host. Its word on when a lease
@@ -24,7 +26,7 @@ const SITE_KEY = 'site'
  */
 export function authority(config: AuthorityConfig, trust: Trust): Mind<AuthorityTables> {
   const site = offers(config, () => units.end.bind(units))
-  const { units, leaseDue, unitDue, tend, shut, report } = leaseLife(config, lentOf, site.withhold)
+  const { units, leaseDue, unitDue, tend, shut, report, tellAgain } = leaseLife(config, lentOf, site.withhold)
   return { handle }
 
   function handle(input: Input, draft: AuthorityDraft): unknown {
@@ -47,11 +49,7 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
         if (input.name === 'recall') return site.recall(input.args as RecallOrder, draft)
         throw new SubletError('usage', `a site authority knows no command ${input.name}`)
       case 'undelivered':
-        return draft.note(
-          'undelivered',
-          input.envelope.subject,
-          `${input.envelope.kind} to ${input.envelope.to}: ${input.reason}`,
-        )
+        return undelivered(input.envelope, input.code, input.reason, draft)
       case 'clock-step':
         return draft.note(
           'clock stepped',
@@ -72,22 +70,32 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       if (lease.state !== 'closed') draft.put('lease', { ...lease, due: draft.now })
   }
 
+  /** A sweep that is under way is not cut off: many hints in a row would keep it from ever ending. */
   function sweepNow(draft: AuthorityDraft): void {
     const row = draft.get('site', SITE_KEY)!
     if (!row.sweeping) sweep(draft)
-    else draft.put('site', { ...row, due: draft.now + config.retryMs })
+    else draft.put('site', { ...row, again: true })
   }
 
   function sweep(draft: AuthorityDraft): void {
-    draft.put('site', { ...draft.get('site', SITE_KEY)!, sweeping: true, due: undefined })
+    const row = draft.get('site', SITE_KEY)!
+    // It is answered for in time; if what it found made this actor stumble, the next one comes all the same.
+    const due = draft.now + 2 * config.probeMs + config.sweepEveryMs
+    draft.put('site', { ...row, sweeping: true, again: undefined, due })
     draft.effect({ key: SITE_KEY, verb: 'list', args: { startedAt: draft.now }, timeoutMs: config.probeMs })
   }
 
   function swept(input: Input & { kind: 'effect' }, draft: AuthorityDraft): void {
     const { outcome } = input
     const row = draft.get('site', SITE_KEY)!
-    draft.put('site', { ...row, sweeping: false, due: draft.now + config.sweepEveryMs })
-    if (outcome.kind === 'failed') return draft.note('sweep failed', SITE_KEY, outcome.reason)
+    const failing = outcome.kind === 'failed' ? true : undefined
+    const due = draft.now + (row.again === true ? config.retryMs : config.sweepEveryMs)
+    draft.put('site', { ...row, sweeping: false, again: undefined, failing, due })
+    if (outcome.kind === 'failed') {
+      if (row.failing !== true) draft.note('sweep failed', SITE_KEY, outcome.reason)
+      return
+    }
+    if (row.failing === true) draft.note('sweeps again', SITE_KEY, 'the machines can be listed again')
     units.swept(outcome.value as FoundMachine[], (input.args as { startedAt: Instant }).startedAt, draft)
   }
 
@@ -110,8 +118,8 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
   function redeem(holder: string, leaseId: string, body: Body<'redeem'>, draft: AuthorityDraft): void {
     const { ticket, properties } = body
     const held = draft.get('lease', leaseId)
-    if (held !== undefined && held.holder === holder && held.ticket.id === ticket.id)
-      return report(held, draft)
+    // Whichever of its tickets comes: the lease stands, and its holder is told how.
+    if (held !== undefined && held.holder === holder) return report(held, draft)
     const doubt =
       held !== undefined ? `the lease id ${leaseId} is in use` : doubtRedeem(holder, leaseId, body, draft)
     if (doubt !== undefined) {
@@ -157,6 +165,7 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     if (ticket.predecessor !== null) return 'the ticket extends another one, which was not redeemed here'
     const type = config.types[ticket.type]
     if (type === undefined) return `this site has no type ${ticket.type}`
+    if (ticket.units > LEASE_UNITS_MAX) return `a lease has at most ${LEASE_UNITS_MAX} units here`
     if (ticket.units > type.units) return `this site has only ${type.units} of ${ticket.type}`
     if (ticket.term.end - ticket.term.start > config.termMsMax)
       return `a term is at most ${config.termMsMax} ms long here`
@@ -227,7 +236,12 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
   function vacate(lease: LeaseRow, body: Body<'vacate'>, draft: AuthorityDraft): void {
     for (const unit of unitsOf(lease, draft))
       if (body.units.includes(unit.id))
-        units.end(unit, draft.now, `the holder no longer uses it: ${body.reason}`, draft)
+        units.end(
+          { ...unit, givenUp: true },
+          draft.now,
+          `the holder no longer uses it: ${body.reason}`,
+          draft,
+        )
   }
 
   function close(lease: LeaseRow, reason: string, draft: AuthorityDraft): void {
@@ -247,7 +261,7 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       reason: 'no such lease of yours is known here',
       extensionRefused: null,
     }
-    tell(draft, from, 'lease-update', leaseId, body, draft.now + config.answerMs)
+    lastWord(from, leaseId, body, draft)
   }
 
   function finalWord(
@@ -266,7 +280,21 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       reason,
       extensionRefused: null,
     }
-    tell(draft, holder, 'lease-update', leaseId, body, draft.now + config.answerMs)
+    lastWord(holder, leaseId, body, draft)
+  }
+
+  /** Of a lease that is not kept: nothing else would ever end the numbers of its conversation. */
+  function lastWord(to: string, leaseId: string, body: Body<'lease-update'>, draft: AuthorityDraft): void {
+    tell(draft, to, 'lease-update', leaseId, body, draft.now + config.answerMs)
+    if (draft.get('lease', leaseId) === undefined) draft.retire(leaseId, draft.now + RETIRE_MS)
+  }
+
+  function undelivered(envelope: Envelope, code: string, reason: string, draft: AuthorityDraft): void {
+    const { kind, subject, to, body } = envelope
+    draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
+    if (code !== 'peer-silent') return
+    if (kind === 'delegation') return site.tellAgain(body, draft)
+    if (kind === 'lease-update') return tellAgain(subject, body, draft)
   }
 
   function refuse(draft: AuthorityDraft, envelope: Envelope, reason: string): void {

@@ -1,4 +1,7 @@
 import { tell } from '../leases/correspondence.ts'
+import type { Body } from '../leases/messages.ts'
+import type { Conditions } from '../leases/ticket.ts'
+import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { AuthorityConfig } from './config.ts'
@@ -14,6 +17,9 @@ export interface RecallOrder {
   readonly reason: string
 }
 
+/** No time is later: beyond it a date cannot be written. */
+const END_OF_TIME: Instant = Date.UTC(9999, 0)
+
 type End = (unit: UnitRow, forceFrom: Instant, reason: string, draft: AuthorityDraft) => void
 
 /**
@@ -22,15 +28,16 @@ type End = (unit: UnitRow, forceFrom: Instant, reason: string, draft: AuthorityD
  *   lent = configured − stuck − recalled
  */
 export function offers(config: AuthorityConfig, end: () => End) {
-  return { begin, withhold, recall, recallDue }
+  return { begin, tellAgain, withhold, recall, recallDue }
 
-  /** Offers what is configured, less what is withheld since an earlier life. */
+  /** Offers what is configured, less what is withheld since an earlier life; nothing of what was taken out. */
   function begin(draft: AuthorityDraft): void {
-    for (const [type, offer] of Object.entries(config.types)) {
+    const known = draft.all('offer').map(({ id }) => id)
+    for (const type of new Set([...Object.keys(config.types), ...known])) {
       const before = draft.get('offer', type)
       const row: OfferRow = {
         id: type,
-        units: offer.units,
+        units: config.types[type]?.units ?? 0,
         withheld: before?.withheld ?? 0,
         settledRecalls: before?.settledRecalls ?? [],
       }
@@ -40,18 +47,28 @@ export function offers(config: AuthorityConfig, end: () => End) {
   }
 
   function tellOffer(row: OfferRow, reason: string, draft: AuthorityDraft): void {
-    const { vector } = config.types[row.id]!
-    const count = Math.max(0, row.units - row.withheld)
-    const body = {
+    const body = { ...statementOf(row), reason: reason.slice(0, 500) }
+    tell(draft, config.broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
+    draft.note('offered', row.id, `${body.units} units: ${reason}`)
+  }
+
+  function statementOf(row: OfferRow): Omit<Body<'delegation'>, 'reason'> {
+    return {
       type: row.id,
-      units: count,
-      vector: { ...vector },
+      units: Math.max(0, row.units - row.withheld),
+      // Of a type that was taken out of the configuration nothing is known any more, and nothing lent.
+      vector: { ...config.types[row.id]?.vector },
       conditions: config.conditions,
       settledRecalls: [...row.settledRecalls],
-      reason,
     }
-    tell(draft, config.broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
-    draft.note('offered', row.id, `${count} units: ${reason}`)
+  }
+
+  /** The broker was silent for as long as an answer is worth repeating: what it has not heard still holds. */
+  function tellAgain(undelivered: unknown, draft: AuthorityDraft): void {
+    const { reason: _, ...told } = undelivered as Body<'delegation'>
+    const row = draft.get('offer', told.type)
+    if (row !== undefined && canonical(told) === canonical(statementOf(row)))
+      tellOffer(row, 'told again, the broker was silent', draft)
   }
 
   function withhold(type: string, by: number, reason: string, draft: AuthorityDraft): void {
@@ -70,16 +87,20 @@ export function offers(config: AuthorityConfig, end: () => End) {
         'no-capacity',
         `${offer.units - offer.withheld} units of ${order.type} are lent; ${order.units} cannot be recalled`,
       )
+    if (!Number.isInteger(order.by) || order.by < 0 || order.by > END_OF_TIME)
+      throw new SubletError('usage', `units cannot be recalled by ${order.by}: that is no time`)
     const recallId = draft.newId('delegation')
     draft.put('recall', {
       id: recallId,
       type: order.type,
       units: order.units,
       by: order.by,
+      orderedAt: draft.now,
       taken: false,
       due: order.by,
     })
-    const { type, units: count, by, reason } = order
+    const { type, units: count, by } = order
+    const reason = order.reason.slice(0, 500)
     draft.note('recalled', recallId, `${count} of ${type} by ${iso(by)}: ${reason}`)
     tell(
       draft,
@@ -94,18 +115,26 @@ export function offers(config: AuthorityConfig, end: () => End) {
 
   /**
    * At the deadline the offer shrinks. Holders are letting go what they promised, and work there may end
-   * within the grace; what is too much after that is taken, whatever runs there.
+   * within the grace; what is too much after that is taken, whatever runs there. Where the ticket does not
+   * make the recall binding it was advice: such units go at the end of their term.
+   *
+   *   ordered ──by──▶ taken: less is lent ──grace of the ticket──▶ what is too much ends ──▶ forgotten
    */
   function recallDue(recallId: string, draft: AuthorityDraft): void {
     const order = draft.get('recall', recallId)
     if (order === undefined) return
     if (!order.taken) take(order, draft)
     const excess = excessOf(order.type, draft)
-    if (excess.length === 0 || !config.conditions.recallable) return draft.remove('recall', recallId)
-    const last = order.by + config.conditions.graceMs
-    if (draft.now < last) return draft.put('recall', { ...order, taken: true, due: last })
-    for (const unit of excess) end()(unit, draft.now, 'it was recalled and not given back', draft)
-    draft.remove('recall', recallId)
+    let next: Instant | undefined
+    for (const unit of excess) {
+      const conditions = draft.get('lease', unit.leaseId)?.ticket.conditions
+      if (conditions === undefined || !isBinding(order, conditions)) continue
+      const last = order.by + conditions.graceMs
+      if (draft.now >= last) end()(unit, draft.now, 'it was recalled and not given back', draft)
+      else next = Math.min(next ?? last, last)
+    }
+    if (next === undefined) draft.remove('recall', recallId)
+    else draft.put('recall', { ...order, taken: true, due: next })
   }
 
   function take(order: RecallRow, draft: AuthorityDraft): void {
@@ -126,6 +155,10 @@ export function offers(config: AuthorityConfig, end: () => End) {
     return held.sort((a, b) => b.assignedAt - a.assignedAt || b.slot - a.slot).slice(0, Math.max(0, excess))
   }
 }
+
+/** A recall binds the holder if its ticket says so and the notice was as long as the ticket says. */
+const isBinding = (order: RecallRow, { recallable, noticeMs }: Conditions): boolean =>
+  recallable && order.by - (order.orderedAt ?? order.by) >= noticeMs
 
 /** What the site lends of a type at present. */
 export function lentOf(type: string, draft: AuthorityDraft): number {

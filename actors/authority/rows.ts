@@ -25,6 +25,8 @@ export interface LeaseRow extends Row {
   readonly closeReason: string
   /** The holder said that nothing of it runs there any more. */
   readonly vacated: boolean
+  /** Why some of its units are still to come, as last written down. */
+  readonly waits?: string | undefined
 }
 
 export interface UnitRow extends Row {
@@ -43,6 +45,8 @@ export interface UnitRow extends Row {
   /** The guest has been told that it may use it: only proof that it is gone ends it for the guest. */
   readonly wasActive: boolean
   readonly facts: Properties
+  /** Its holder said that it does not use it: it is not replaced. */
+  readonly givenUp?: boolean | undefined
   /** What the site says of it. */
   readonly reason: string
   /** The verb under way, if any. */
@@ -77,6 +81,8 @@ export interface RecallRow extends Row {
   readonly type: string
   readonly units: number
   readonly by: Instant
+  /** Whether the notice was long enough goes by this. */
+  readonly orderedAt?: Instant | undefined
   /** The offer has shrunk by it; what is too much may still let its work end. */
   readonly taken: boolean
 }
@@ -85,6 +91,10 @@ export interface RecallRow extends Row {
 export interface SiteRow extends Row {
   readonly lastSlot: number
   readonly sweeping: boolean
+  /** Something ended while the sweep was under way: it is done once more. */
+  readonly again?: boolean | undefined
+  /** The last one failed, and that was written down. */
+  readonly failing?: boolean | undefined
 }
 
 export type AuthorityTables = {

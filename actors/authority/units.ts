@@ -35,14 +35,14 @@ const STUCK_RETRY_FACTOR = 15
  */
 export class Units {
   readonly #config: AuthorityConfig
-  /** Called when a unit of the lease changed in a way its holder or its lease has to know. */
-  readonly #changed: (leaseId: string, draft: AuthorityDraft) => void
+  /** Called when a unit changed in a way its holder or its lease has to know. */
+  readonly #changed: (unit: UnitRow, draft: AuthorityDraft) => void
   readonly #lent: (type: string, draft: AuthorityDraft) => number
   readonly #withheld: (type: string, by: number, reason: string, draft: AuthorityDraft) => void
 
   constructor(
     config: AuthorityConfig,
-    changed: (leaseId: string, draft: AuthorityDraft) => void,
+    changed: (unit: UnitRow, draft: AuthorityDraft) => void,
     lent: (type: string, draft: AuthorityDraft) => number,
     withheld: (type: string, by: number, reason: string, draft: AuthorityDraft) => void,
   ) {
@@ -54,7 +54,9 @@ export class Units {
 
   /** Places up to `count` units of the lease; returns the ids of those there was room for. */
   assign(lease: LeaseRow, count: number, draft: AuthorityDraft): string[] {
-    const { vector } = this.#config.types[lease.ticket.type]!
+    const type = this.#config.types[lease.ticket.type]
+    if (type === undefined) return []
+    const { vector } = type
     const held = draft.all('unit').filter((unit) => unit.state !== 'ended')
     // A ticket may be older than what the owner took back since.
     const ofType = held.filter((unit) => unit.type === lease.ticket.type && unit.state !== 'stuck').length
@@ -146,7 +148,9 @@ export class Units {
       if (!shouldRun || unit.since >= startedAt || running.has(unit.id)) continue
       if (unit.doing !== undefined) draft.endEffect(unit.id)
       const reason = `the machine ${unit.name} no longer runs`
-      this.#step({ ...unit, doing: undefined, forceFrom: draft.now }, 'died', reason, draft)
+      // Should the list be wrong, work that runs there after all is not cut off.
+      const forceFrom = this.#endOf(unit, draft) + this.#graceOf(unit, draft)
+      this.#step({ ...unit, doing: undefined, forceFrom }, 'died', reason, draft)
     }
     for (const machine of found) {
       const row = draft.get('unit', machine.unitId)
@@ -157,7 +161,8 @@ export class Units {
     }
   }
 
-  #step(unit: UnitRow, event: UnitEvent, reason: string, draft: AuthorityDraft): void {
+  /** Without `due` what is to be done next is begun. */
+  #step(unit: UnitRow, event: UnitEvent, reason: string, draft: AuthorityDraft, due?: Instant): void {
     const state = nextState(unitMachine, unit.state, event)
     if (state === undefined) throw new Error(`a unit that is ${unit.state} knows no event ${event}`)
     const since = state === unit.state ? unit.since : draft.now
@@ -167,7 +172,7 @@ export class Units {
       reason,
       since,
       wasActive: unit.wasActive || state === 'active',
-      due: undefined,
+      due,
     }
     draft.put('unit', row)
     if (state !== unit.state)
@@ -176,8 +181,8 @@ export class Units {
         host: unit.host,
         slot: unit.slot,
       })
-    this.tend(row, draft)
-    if (state !== unit.state) this.#changed(unit.leaseId, draft)
+    if (due === undefined) this.tend(row, draft)
+    if (state !== unit.state) this.#changed(row, draft)
   }
 
   #setUp(unit: UnitRow, outcome: EffectOutcome, args: UnitEffectArgs, draft: AuthorityDraft): void {
@@ -206,17 +211,20 @@ export class Units {
   }
 
   #modified(unit: UnitRow, outcome: EffectOutcome, args: UnitEffectArgs, draft: AuthorityDraft): void {
-    if (outcome.kind === 'done') return this.#again({ ...unit, pushedEnd: args.spec.endsAt }, draft)
     const { endsAt } = args.spec
+    if (outcome.kind === 'done') {
+      // It answers again: whether it is well the next probe says, and that comes at once.
+      const probedAt = unit.state === 'suspect' ? 0 : unit.probedAt
+      return this.#again({ ...unit, probedAt, pushedEnd: endsAt }, draft)
+    }
+    const reason = `${unit.name} has not acknowledged its new end: ${outcome.reason}`
     // Once for each end: a machine that hangs is asked again and again.
-    if (unit.unheardEnd !== endsAt)
-      draft.note(
-        'end not pushed',
-        unit.id,
-        `${unit.name} has not acknowledged its new end: ${outcome.reason}`,
-      )
-    draft.put('unit', { ...unit, unheardEnd: endsAt, due: draft.now + this.#config.retryMs })
-    this.#sweepSoon(draft)
+    if (unit.unheardEnd !== endsAt) {
+      draft.note('end not pushed', unit.id, reason)
+      this.#sweepSoon(draft)
+    }
+    const due = draft.now + this.#config.retryMs
+    this.#step({ ...unit, unheardEnd: endsAt }, 'suspect', reason, draft, due)
   }
 
   #tornDown(unit: UnitRow, outcome: EffectOutcome, draft: AuthorityDraft): void {
@@ -236,7 +244,7 @@ export class Units {
     }
     const teardownFailures = unit.teardownFailures + 1
     const reason = `teardown failed (${teardownFailures}): ${outcome.reason}`
-    draft.note('teardown failed', unit.id, reason)
+    if (isWorthSaying(teardownFailures)) draft.note('teardown failed', unit.id, reason)
     if (teardownFailures < TEARDOWN_FAILURES_MAX || unit.state === 'stuck') {
       const factor = unit.state === 'stuck' ? STUCK_RETRY_FACTOR : 1
       return draft.put('unit', {
@@ -250,7 +258,7 @@ export class Units {
     const stuck: UnitRow = { ...unit, teardownFailures, state: 'stuck', reason, since: draft.now }
     draft.note('unit stuck', unit.id, reason, { leaseId: unit.leaseId, host: unit.host, slot: unit.slot })
     draft.put('unit', { ...stuck, due: draft.now + this.#config.retryMs * STUCK_RETRY_FACTOR })
-    this.#changed(unit.leaseId, draft)
+    this.#changed(stuck, draft)
   }
 
   /** A machine that did not come up counts against its image and its lease. */
@@ -282,7 +290,7 @@ export class Units {
 
   #spec(unit: UnitRow, draft: AuthorityDraft): UnitSpec {
     const { id: unitId, leaseId, name, slot, host, vector, image } = unit
-    const { probe, conditions } = this.#config
+    const { probe } = this.#config
     const properties = draft.get('lease', leaseId)?.properties ?? {}
     const endsAt = this.#endOf(unit, draft)
     return {
@@ -294,7 +302,7 @@ export class Units {
       vector,
       image,
       endsAt,
-      graceMs: conditions.graceMs,
+      graceMs: this.#graceOf(unit, draft),
       probe,
       properties,
     }
@@ -305,6 +313,14 @@ export class Units {
     const lease = draft.get('lease', unit.leaseId)
     if (lease === undefined) return unit.assignedAt
     return lease.victims.includes(unit.id) ? lease.ticket.term.end : lease.term.end
+  }
+
+  /** As signed in the ticket that its end stands on. */
+  #graceOf(unit: UnitRow, draft: AuthorityDraft): number {
+    const lease = draft.get('lease', unit.leaseId)
+    if (lease === undefined) return this.#config.conditions.graceMs
+    const ticket = lease.victims.includes(unit.id) ? lease.ticket : (lease.next ?? lease.ticket)
+    return ticket.conditions.graceMs
   }
 
   #newUnit(lease: LeaseRow, vector: Vector, host: string, slot: number, draft: AuthorityDraft): UnitRow {
@@ -358,8 +374,10 @@ export class Units {
     })
   }
 
+  /** Nobody remembers it, but its guest may still work there: that is let end within the site's grace. */
   #tearDownOrphan(machine: FoundMachine, draft: AuthorityDraft): void {
-    const { unitId: id, leaseId, name } = machine
+    const { unitId: id, leaseId, name, running } = machine
+    const forceFrom = running ? draft.now + this.#config.conditions.graceMs : draft.now
     const lost: UnitRow = {
       ...{
         id,
@@ -368,7 +386,7 @@ export class Units {
         holder: '',
         state: 'teardown',
         type: '',
-        slot: 0,
+        slot: this.#slotOf(name),
         host: '',
         vector: {},
         image: '',
@@ -381,10 +399,17 @@ export class Units {
         reason: 'an orphan',
         doing: undefined,
       },
-      ...{ pushedEnd: 0, unheardEnd: 0, forceFrom: draft.now, teardownFailures: 0, probedAt: draft.now },
+      ...{ pushedEnd: 0, unheardEnd: 0, forceFrom, teardownFailures: 0, probedAt: draft.now },
     }
     draft.put('unit', lost)
     this.tend(lost, draft)
+  }
+
+  /** The slot that a machine of this name takes; 0 if it is none of this site's names. */
+  #slotOf(name: string): number {
+    const { namePrefix } = this.#config
+    const slot = name.startsWith(namePrefix) ? Number(name.slice(namePrefix.length)) : 0
+    return Number.isInteger(slot) && slot > 0 ? slot : 0
   }
 
   #sweepSoon(draft: AuthorityDraft): void {
@@ -392,3 +417,6 @@ export class Units {
     if (site !== undefined && !site.sweeping) draft.put('site', { ...site, due: draft.now })
   }
 }
+
+/** The first, second, fourth, eighth ... of a long row. */
+const isWorthSaying = (count: number): boolean => (count & (count - 1)) === 0
