@@ -14,7 +14,7 @@ import { SlurmSite } from '../deploy/labs/slurm/slurm-site.ts'
 import { entriesOf, openLedgers, verifyAll } from '../deploy/ledgers.ts'
 import { PowerSaving } from './power-saving.ts'
 import { goals, type ReactionRun, resultsText, stepsTable, table } from './reaction-text.ts'
-import { reactionOf, type Sample } from './sample.ts'
+import { phasesOf, reactionOf, type Sample } from './sample.ts'
 import { powerLog, powerSavingSteps, type SubletEvidence, slurmLog, subletSteps } from './steps.ts'
 import { loadNow, thisMachine } from './this-machine.ts'
 
@@ -65,7 +65,6 @@ if (process.getuid?.() !== 0) {
 /** One who answers a job with a machine. */
 interface Answerer {
   readonly name: string
-  readonly phaseMs: Millis
   readonly signal: AbortSignal
   isEmpty(): Promise<boolean>
   submit(): Promise<string>
@@ -74,11 +73,14 @@ interface Answerer {
 }
 
 const random = seededRandom(`reaction ${values.seed}`)
-const phases = { sublet: random.child('sublet'), rival: random.child('rival') }
+const phases = {
+  sublet: phasesOf(random.child('sublet'), wanted.sublet, SUBLET_PHASE_MS),
+  rival: phasesOf(random.child('rival'), wanted.rival, RIVAL_PHASE_MS),
+}
 
-async function sampleOf(answerer: Answerer, phase: { next(): number }): Promise<Sample> {
+async function sampleOf(answerer: Answerer, phaseMs: Millis): Promise<Sample> {
   await answerer.until(`an empty pool (${answerer.name})`, () => answerer.isEmpty(), EMPTY_MS)
-  await sleep(clock, Math.floor(phase.next() * answerer.phaseMs), answerer.signal)
+  await sleep(clock, phaseMs, answerer.signal)
   if (!(await answerer.isEmpty()))
     throw new SubletError('exec-failed', `${answerer.name}: the pool is no longer empty, though nobody asked`)
   const submittedAt = clock.now()
@@ -112,7 +114,6 @@ const isInterrupted = endOnInterrupt(both, values.keep, say)
 
 const subletAnswers: Answerer = {
   name: 'Sublet',
-  phaseMs: SUBLET_PHASE_MS,
   signal: site.signal,
   isEmpty: async () => (await site.queueIsEmpty()) && (await site.poolIsEmpty()),
   submit: () => site.jobs.submit(1, 'small', 'true', ['-N1', '-n1', '-c2'], site.signal),
@@ -121,7 +122,6 @@ const subletAnswers: Answerer = {
 }
 const powerSavingAnswers: Answerer = {
   name: 'Slurm’s power saving',
-  phaseMs: RIVAL_PHASE_MS,
   signal: rivalLab.signal,
   isEmpty: () => rivalLab.isEmpty(),
   submit: () => rivalLab.submit('true'),
@@ -176,8 +176,9 @@ try {
       ['sublet', subletAnswers],
       ['rival', powerSavingAnswers],
     ] as const) {
-      if (round >= wanted[who]) continue
-      const sample = await sampleOf(answerer, phases[who])
+      const phaseMs = phases[who][round]
+      if (phaseMs === undefined) continue
+      const sample = await sampleOf(answerer, phaseMs)
       taken[who].push(sample)
       load.most = Math.max(load.most, loadNow())
       say(`${answerer.name}, job ${sample.jobId}: ${(reactionOf(sample) / 1000).toFixed(2)} s`)

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
+import { seededRandom } from '../../actors/runtime/random.ts'
 import { goals, type ReactionRun, table } from '../../bench/reaction-text.ts'
-import type { Sample } from '../../bench/sample.ts'
+import { phasesOf, type Sample } from '../../bench/sample.ts'
 import { powerLog, powerSavingSteps, slurmLog, subletSteps } from '../../bench/steps.ts'
 
 const AT = Date.parse('2026-11-21T22:56:02.000Z')
@@ -32,6 +33,15 @@ const run = (sublet: readonly number[], rival: readonly number[]): ReactionRun =
   load: { before: 0, most: 0 },
   sublet: { name: 'Sublet', samples: sublet.map((ms, at) => sample(String(at), ms)), steps: [] },
   rival: { name: 'Rival', samples: rival.map((ms, at) => sample(String(at), ms)), steps: [] },
+})
+
+describe('the random whiles', () => {
+  test('each part of the span has one, in an order that the seed repeats', () => {
+    const phases = phasesOf(seededRandom(1), 20, 30_000)
+    expect(phases.toSorted((a, b) => a - b).map((ms) => Math.floor(ms / 1500))).toEqual([...Array(20).keys()])
+    expect(phases).not.toEqual(phases.toSorted((a, b) => a - b))
+    expect(phasesOf(seededRandom(1), 20, 30_000)).toEqual(phases)
+  })
 })
 
 describe('the steps of a sample', () => {
