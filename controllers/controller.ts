@@ -46,7 +46,7 @@ export interface HeldLease {
   /** Undefined until ticketed. */
   readonly term: Term | undefined
   readonly requestedAt: Instant
-  /** An extension has been asked for and is not yet answered. */
+  /** An extension has been asked for and is not yet answered, or is agreed and has not yet begun. */
   readonly extending: boolean
   /** Asking for an extension after this is too late; undefined until ticketed. */
   readonly extendBy: Instant | undefined

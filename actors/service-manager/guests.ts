@@ -1,7 +1,7 @@
-import type { GuestIntent } from '../../controllers/controller.ts'
+import type { GuestDecision, GuestIntent, GuestView } from '../../controllers/controller.ts'
 import { tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
-import { SubletError } from '../runtime/errors.ts'
+import { inOneLine, SubletError } from '../runtime/errors.ts'
 import type { Input } from '../runtime/mind.ts'
 import type { Guest, ServiceManagerConfig } from './config.ts'
 import { type LeaseLife, unitsOf } from './leases.ts'
@@ -26,7 +26,7 @@ export interface Look {
  *
  *   look ──▶ view (picture, leases, refusals) ──▶ decide ──▶ request, extend, drain, resume, leave, release
  */
-export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, leaveAll }: LeaseLife) {
+export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, isBegun, leaveAll }: LeaseLife) {
   const { putRight } = strays(config, members)
   return { look, releaseAll, requeued }
 
@@ -45,9 +45,9 @@ export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, leav
       failure,
       (lease) => leaveAt(lease, draft),
       draft.now,
+      (lease) => !isBegun(lease, draft),
     )
-    const memory = before?.memory ?? guest.controller.firstMemory
-    const decision = guest.controller.decide(view, memory, guest.config, draft.now)
+    const decision = decide(name, guest, view, before, draft)
     const after: GuestRow = {
       id: name,
       memory: decision.memory,
@@ -72,6 +72,31 @@ export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, leav
     for (const intent of decision.intents) carryOut(name, guest, intent, draft)
     if (traces !== undefined) putRight(name, traces, draft)
     return { againMs: decision.againMs }
+  }
+
+  /**
+   * What an older version of a controller remembered may be of no use to this one. Without its memory it is
+   * slower to act and nothing worse; without a decision its guest would be left alone for ever.
+   */
+  function decide(
+    name: string,
+    { controller, config: settings }: Guest,
+    view: GuestView<unknown>,
+    before: GuestRow | undefined,
+    draft: ServiceManagerDraft,
+  ): GuestDecision<unknown> {
+    if (before === undefined) return controller.decide(view, controller.firstMemory, settings, draft.now)
+    try {
+      return controller.decide(view, before.memory, settings, draft.now)
+    } catch (error) {
+      const decision = controller.decide(view, controller.firstMemory, settings, draft.now)
+      draft.note(
+        'memory dropped',
+        name,
+        `the controller stumbled over what it remembered: ${inOneLine(error)}`,
+      )
+      return decision
+    }
   }
 
   function carryOut(name: string, guest: Guest, intent: GuestIntent, draft: ServiceManagerDraft): void {
@@ -154,6 +179,7 @@ export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, leav
     draft: ServiceManagerDraft,
   ): void {
     if (lease?.ticket === undefined || lease.next !== undefined || draft.now >= leaveAt(lease, draft)!) return
+    if (!isBegun(lease, draft)) return
     const gone = unitsOf(lease, draft)
       .filter(isOut)
       .map((unit) => unit.id)

@@ -20,11 +20,30 @@ export type LeaseLife = ReturnType<typeof leaseLife>
  */
 export function leaseLife(config: ServiceManagerConfig) {
   const members = new Members(config, unitOut, unitWasted)
-  return { members, put, leaveAt, leaseDue, leaveAll, giveBack, ended, askFailed, finish, remember }
+  return {
+    members,
+    put,
+    resume,
+    leaveAt,
+    isBegun,
+    leaseDue,
+    leaveAll,
+    giveBack,
+    ended,
+    askFailed,
+    finish,
+    remember,
+  }
 
   /** When units begin to leave: the end, less the guard against clocks that differ, less the time it takes. */
   function leaveAt(lease: LeaseRow, draft: ServiceManagerDraft): Instant | undefined {
     return lease.term && leaveAtFor(lease, lease.term.end, draft)
+  }
+
+  /** An extension that is agreed begins at the old end, by the site's clock too; until then no other is asked for. */
+  function isBegun({ ticket }: LeaseRow, draft: ServiceManagerDraft): boolean {
+    if (ticket === undefined || ticket.predecessor === null) return true
+    return draft.now >= ticket.term.start + guardMs(draft, ticket.site, config.skewMsMax)
   }
 
   function leaveAtFor(lease: LeaseRow, end: Instant, draft: ServiceManagerDraft): Instant {
@@ -36,7 +55,7 @@ export function leaseLife(config: ServiceManagerConfig) {
     if (isFinished(lease)) return forget(lease, draft)
     if (lease.ticketState === 'asked') return askFailed(lease, 'no answer came in time', draft)
     if (lease.leaseState === 'closing' || lease.leaseState === 'leaving') return overdue(lease, draft)
-    if (lease.leaseState === 'closed' || lease.leaseState === 'none') return put(lease, draft)
+    if (lease.leaseState === 'closed' || lease.leaseState === 'none') return unanswered(lease, draft)
     let current = lease
     if (current.boundary !== undefined && draft.now >= leaveAtFor(current, current.boundary, draft)) {
       for (const id of current.victims)
@@ -101,7 +120,8 @@ export function leaseLife(config: ServiceManagerConfig) {
     if (lease === undefined || lease.leaseState === 'closed') return
     if (lease.leaseState === 'leaving') return closeIfLeft(lease, draft)
     const { recall } = lease
-    const out = unitsOf(lease, draft).filter(isOut)
+    // What was lost has to be out of the middleware, too, before its machine may go.
+    const out = unitsOf(lease, draft).filter(isDone)
     if (recall !== undefined && recall.units > 0)
       put({ ...lease, recall: recall.units > 1 ? { ...recall, units: recall.units - 1 } : undefined }, draft)
     const last = out.reduce<UnitRow | undefined>(
@@ -129,7 +149,7 @@ export function leaseLife(config: ServiceManagerConfig) {
   function giveBack(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     if (lease.ticketState === 'closed') return finish(lease, draft)
     if (lease.ticketState === 'returning') return put(lease, draft)
-    put({ ...stepTicket(lease, 'give up'), closeReason: lease.closeReason || reason }, draft)
+    put({ ...stepTicket(lease, 'give up'), closeReason: lease.closeReason || reason, due: undefined }, draft)
     tell(
       draft,
       config.broker,
@@ -172,6 +192,23 @@ export function leaseLife(config: ServiceManagerConfig) {
     ended(lease, 'the term and its grace are long over', draft)
   }
 
+  /** The broker has the ticket back, and its answer has not come for twice as long as it would repeat it. */
+  function unanswered(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    const due = dueOf(lease, draft)
+    if (due === undefined || draft.now < due) return put(lease, draft)
+    draft.note(
+      'final word missing',
+      lease.id,
+      'the broker has not said that the ticket is closed; it is held to be',
+    )
+    finish({ ...stepTicket(lease, 'closed'), leaseState: 'closed' }, draft)
+  }
+
+  /** A lease of an earlier life that waits for something has to have an end to its waiting. */
+  function resume(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    if (!isFinished(lease) && lease.due === undefined) put(lease, draft)
+  }
+
   function finish(lease: LeaseRow, draft: ServiceManagerDraft): void {
     draft.put('lease', { ...lease, due: draft.now + RETIRE_MS })
     draft.note('finished', lease.id, lease.closeReason || 'closed')
@@ -195,7 +232,8 @@ export function leaseLife(config: ServiceManagerConfig) {
     if (lease.ticketState === 'asked') return lease.due
     if (lease.leaseState === 'closing' || lease.leaseState === 'leaving')
       return lease.term!.end + lease.graceMs + config.quarantineMs
-    if (lease.leaseState === 'closed' || lease.leaseState === 'none') return undefined
+    if (lease.leaseState === 'closed' || lease.leaseState === 'none')
+      return lease.ticketState === 'returning' ? (lease.due ?? draft.now + 2 * config.answerMs) : undefined
     const moments = [lease.term!.end]
     if (lease.boundary !== undefined) moments.push(lease.boundary)
     if (lease.recall !== undefined) moments.push(lease.recall.by)

@@ -40,10 +40,13 @@ export class Members {
   /** Takes in what the site says of a unit. Repeated and late reports change nothing. */
   reported(lease: LeaseRow, report: Report, draft: ServiceManagerDraft): void {
     const known = draft.get('unit', report.id)
+    if (known !== undefined && known.leaseId !== lease.id)
+      return draft.note('message refused', lease.id, `${report.id} is a unit of ${known.leaseId}`)
     const unit = known ?? this.#newUnit(lease, report, draft)
     if (known === undefined) draft.put('unit', unit)
     switch (report.report) {
       case 'coming':
+        if (unit.state === 'awaited' && isGivenBack(lease)) this.#tooLate(unit, draft)
         return
       case 'active':
         return this.#active({ ...unit, facts: report.facts, suspect: undefined }, lease, draft)
@@ -94,7 +97,7 @@ export class Members {
       return this.#out(unit.leaseId, draft)
     }
     draft.put('unit', firm)
-    if (unit.state === 'leaving') return
+    if (unit.state === 'leaving' || (unit.state === 'draining' && unit.doing === 'leave')) return
     this.#enter(firm, 'leaving', reason, draft)
     this.#do(unit.id, 'leave', this.#config.leaveMs, draft)
   }
@@ -120,7 +123,7 @@ export class Members {
     if (unit.state === 'joining') return this.#do(unit.id, 'join', this.#config.joinMs, draft)
     if (unit.state === 'lost' && !unit.settled) return this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
     if (unit.state === 'draining' && unit.mustLeave)
-      return this.leave(rested, unit.requeueFrom, true, unit.reason, draft)
+      return this.#do(unit.id, 'leave', this.#config.leaveMs, draft)
     if (unit.state === 'draining') return this.#do(unit.id, 'drain', this.#config.leaveMs, draft)
     if (unit.state === 'leaving') return this.#do(unit.id, 'leave', this.#config.leaveMs, draft)
   }
@@ -161,15 +164,19 @@ export class Members {
   #active(unit: UnitRow, lease: LeaseRow, draft: ServiceManagerDraft): void {
     draft.put('unit', unit)
     if (unit.state !== 'awaited') return
-    if (lease.leaseState === 'leaving' || lease.leaseState === 'closing' || unit.mustLeave) {
-      this.#enter(unit, 'left', 'it came when the lease was already being given back', draft)
-      return this.#out(lease.id, draft)
-    }
+    if (isGivenBack(lease) || unit.mustLeave) return this.#tooLate(unit, draft)
     this.#enter(unit, 'joining', `the site says that ${unit.name} is ready`, draft)
     this.#do(unit.id, 'join', this.#config.joinMs, draft)
   }
 
+  #tooLate(unit: UnitRow, draft: ServiceManagerDraft): void {
+    this.#enter(unit, 'left', 'it came when the lease was already being given back', draft)
+    this.#out(unit.leaseId, draft)
+  }
+
   #ended(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
+    // Given up by us before, and now gone: its jobs, if any, are free to go.
+    if (unit.state === 'lost' && unit.alive === true) return draft.put('unit', { ...unit, alive: undefined })
     if (unit.state === 'left' || unit.state === 'lost') return
     const neverThere = unit.state === 'awaited'
     this.#enter({ ...unit, settled: neverThere }, 'lost', reason, draft)
@@ -187,19 +194,33 @@ export class Members {
     }
     const reason = `${unit.name} cannot leave yet: ${outcome.jobs.join(', ') || 'work'} runs there`
     const due = unit.mustLeave ? draft.now + this.#config.retryMs : undefined
+    // Work may run for days: what was said of it once is not said again at each try.
+    if (unit.state === 'draining' && unit.reason === reason) return draft.put('unit', { ...unit, due })
     this.#enter({ ...unit, due }, 'draining', reason, draft)
   }
 
   #failed(unit: UnitRow, verb: string, reason: string, draft: ServiceManagerDraft): void {
     const failures = unit.failures + 1
-    draft.note(`${verb} failed`, unit.id, `${unit.name} (${failures}): ${reason}`)
+    if (isWorthSaying(failures))
+      draft.note(`${verb} failed`, unit.id, `${unit.name} (${failures}): ${reason}`)
     const factor = Math.min(JOIN_RETRY_FACTOR_MAX, 2 ** (failures - 1))
     const again: UnitRow = { ...unit, failures, due: draft.now + this.#config.retryMs * factor }
     if (verb === 'resume') return draft.put('unit', { ...unit, failures })
-    if (verb !== 'join' || failures < this.#config.joinFailuresMax) return draft.put('unit', again)
-    const why = `it never joined: ${reason}`
+    const hopeless = unit.joinedAt === undefined && failures >= this.#config.joinFailuresMax
+    if (verb === 'join' && hopeless) return this.#neverJoined(unit, `it never joined: ${reason}`, draft)
+    if (verb === 'leave' && hopeless) return this.#giveUp(unit, draft)
+    draft.put('unit', again)
+  }
+
+  /** A join that failed may have let jobs in all the same: it leaves as any other, when it is empty. */
+  #neverJoined(unit: UnitRow, why: string, draft: ServiceManagerDraft): void {
     this.#wasted(unit, why, draft)
-    this.#enter(unit, 'lost', why, draft)
+    this.leave({ ...unit, failures: 0 }, undefined, true, why, draft)
+  }
+
+  /** It answers neither a join nor a leave. Its machine goes back to the site once its node is gone. */
+  #giveUp(unit: UnitRow, draft: ServiceManagerDraft): void {
+    this.#enter({ ...unit, failures: 0, alive: true }, 'lost', `${unit.reason}, and it does not leave`, draft)
     this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
   }
 
@@ -223,6 +244,7 @@ export class Members {
       unit: { unitId: id, leaseId, name, vector, facts },
       reason: unit.reason.slice(0, 200),
       requeue,
+      ...(unit.alive === true ? { alive: true } : {}),
     }
     draft.effect({ key: id, verb, args, timeoutMs })
   }
@@ -252,6 +274,12 @@ export class Members {
     }
   }
 }
+
+const isGivenBack = ({ leaseState }: LeaseRow): boolean =>
+  leaseState === 'leaving' || leaseState === 'closing'
+
+/** The first, second, fourth, eighth ... of a long row. */
+const isWorthSaying = (count: number): boolean => (count & (count - 1)) === 0
 
 /** Out of the middleware, one way or the other. */
 export const isOut = (unit: UnitRow): boolean => unit.state === 'left' || unit.state === 'lost'

@@ -10,6 +10,8 @@ export interface MemberEffectArgs {
   readonly reason: string
   /** Put running jobs back into the queue instead of waiting for them. */
   readonly requeue: boolean
+  /** Of a machine that is given up: it may run, so that its node goes only when it is empty. */
+  readonly alive?: boolean
 }
 
 export type LeaveOutcome =
@@ -25,7 +27,8 @@ const LOOK_AGAIN_MS = 100
  *   join   start the node daemon, wait until the node is registered and takes jobs
  *   drain  no new jobs                   resume  take our drain back
  *   leave  drain, look again a scheduler cycle later, remove the node, stop the daemon
- *   lost   remove the node of a machine that is gone for good; its jobs go back into the queue
+ *   lost   remove the node of a machine that is gone for good; its jobs go back into the queue. Of one that
+ *          was only given up (it never joined) the node goes when no job runs there
  */
 export class Membership {
   readonly #batch: BatchSystem
@@ -51,7 +54,7 @@ export class Membership {
       case 'leave':
         return this.#leave(unit, mark, reason, args.requeue, signal)
       case 'lost':
-        return this.#batch.remove(unit.name, mark, { lost: true }, signal)
+        return this.#batch.remove(unit.name, mark, { lost: args.alive !== true }, signal)
       default:
         throw new Error(`membership knows no verb ${verb}`)
     }

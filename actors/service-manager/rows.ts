@@ -56,6 +56,8 @@ export interface UnitRow extends Row {
   readonly requeueFrom: Instant | undefined
   /** It leaves as soon as it is empty, whatever the controller says. */
   readonly mustLeave: boolean
+  /** Of a unit that is lost: it was given up by us, its machine may run, and no job is taken from under it. */
+  readonly alive?: boolean | undefined
 }
 
 export interface GuestRow extends Row {

@@ -20,7 +20,7 @@ import type { LeaseRow, ServiceManagerTables } from './rows.ts'
  */
 export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind<ServiceManagerTables> {
   const life = leaseLife(config)
-  const { members, put, leaseDue, leaveAll, giveBack, ended, askFailed, finish, remember } = life
+  const { members, put, resume, leaseDue, leaveAll, giveBack, ended, askFailed, finish, remember } = life
   const desk = guestDesk(config, life)
   return { handle }
 
@@ -28,6 +28,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     switch (input.kind) {
       case 'started':
         draft.note('started', draft.self, `the service manager begins epoch ${input.epoch}`)
+        for (const lease of draft.all('lease')) resume(lease, draft)
         return
       case 'message':
         return receive(input.envelope, draft)
@@ -38,7 +39,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
         if (input.table === 'unit') return members.due(draft.get('unit', input.row.id)!, draft)
         return
       case 'effect':
-        if (draft.get('unit', input.key) === undefined) return desk.requeued(input, draft)
+        if (input.verb === 'requeue') return desk.requeued(input, draft)
         return members.answered(input.key, input.verb, input.outcome, draft)
       case 'command':
         return command(input.name, input.args, draft)
@@ -99,19 +100,30 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       ticket === null
         ? 'there is none'
         : doubtTicket(ticket, { holder: draft.self, broker: config.broker, now: draft.now }, trust)
-    const unreliable = ticket === null || doubt !== undefined || ticket.leaseId !== lease.id
-    if (unreliable && lease.leaseState !== 'none')
-      return extensionRefused(
-        lease,
-        `the ticket cannot be relied on: ${doubt ?? 'it is for another lease'}`,
-        draft,
-      )
-    if (unreliable)
-      return giveBack(lease, `the ticket cannot be relied on: ${doubt ?? 'it is for another lease'}`, draft)
-    if (lease.ticketState === 'asked') return redeem(lease, ticket, reason, draft)
-    if (lease.ticketState === 'extending' && ticket.predecessor === lease.ticket?.id)
+    const misfit = doubt ?? (ticket === null ? undefined : misfitOf(lease, ticket))
+    if (ticket === null || misfit !== undefined) {
+      const why = `the ticket cannot be relied on: ${misfit}`
+      if (lease.leaseState !== 'none') return extensionRefused(lease, why, draft)
+      if (lease.ticketState === 'asked') return giveBack(lease, why, draft)
+    } else if (lease.ticketState === 'asked') return redeem(lease, ticket, reason, draft)
+    else if (lease.ticketState === 'extending' && ticket.predecessor === lease.ticket?.id)
       return redeemExtension(lease, ticket, reason, draft)
-    draft.note('message noted', lease.id, `a ticket that is not asked for (any more): ${ticket.id}`)
+    draft.note(
+      'message noted',
+      lease.id,
+      `a ticket that is not asked for (any more): ${ticket?.id ?? 'none'}`,
+    )
+  }
+
+  /** Where a ticket is not what was asked for. */
+  function misfitOf(lease: LeaseRow, ticket: Ticket): string | undefined {
+    if (ticket.leaseId !== lease.id) return 'it is for another lease'
+    if (ticket.type !== lease.type) return `it is for ${ticket.type}, not for ${lease.type}`
+    if (ticket.units > lease.unitsAsked)
+      return `it is for ${ticket.units} units, ${lease.unitsAsked} were asked for`
+    if (lease.ticketState === 'asked' && ticket.predecessor !== null)
+      return 'it extends another one, and there is none'
+    return undefined
   }
 
   function redeem(lease: LeaseRow, ticket: Ticket, reason: string, draft: ServiceManagerDraft): void {
@@ -145,6 +157,11 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     reason: string,
     draft: ServiceManagerDraft,
   ): void {
+    // There is no way back into the middleware: it goes back with the lease, and the site never hears of it.
+    if (lease.leaseState !== 'extending') {
+      put(stepTicket(lease, 'granted'), draft)
+      return draft.note('message noted', lease.id, `an extension of a lease that is ${lease.leaseState}`)
+    }
     put({ ...stepTicket(lease, 'granted'), next: ticket }, draft)
     draft.note('extension ticketed', lease.id, reason, {
       ticketId: ticket.id,
@@ -195,24 +212,26 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   /** Answers with a plan; the controller chooses who leaves, and what it has not chosen in time leaves anyway. */
   function recalled(lease: LeaseRow, body: Body<'recall'>, draft: ServiceManagerDraft): void {
     const live = unitsOf(lease, draft).filter((unit) => !isOut(unit)).length
-    const by = body.binding || lease.term === undefined ? body.by : Math.max(body.by, lease.term.end)
-    const units = Math.min(body.units, live)
+    const before = lease.recall
+    const by = Math.min(body.by, before?.by ?? body.by)
+    const promised = Math.min(live, before?.units ?? 0)
+    const units = body.binding ? Math.min(body.units, live - promised) : 0
     const reason = body.binding
       ? 'as the terms of the lease say'
-      : 'the recall is advice; the units leave at the end of the term'
-    if (body.binding && units > 0)
-      put({ ...lease, recall: { recallId: body.recallId, units, by: body.by } }, draft)
+      : 'the recall is advice; nothing leaves before the end of the term'
+    // An earlier recall still stands: both are served by the earlier of the two.
+    if (units > 0) put({ ...lease, recall: { recallId: body.recallId, units: promised + units, by } }, draft)
     draft.note(
       'recalled',
       lease.id,
-      `the site wants ${body.units} units back by ${iso(body.by)}: ${body.reason}; ${units} will leave by ${iso(by)}`,
+      `the site wants ${body.units} units back by ${iso(body.by)}: ${body.reason}; ${units} will leave by then, ${reason}`,
     )
     tell(
       draft,
       config.broker,
       'recall-plan',
       lease.id,
-      { recallId: body.recallId, units, by, reason },
+      { recallId: body.recallId, units, by: body.by, reason },
       draft.now + RETIRE_MS,
     )
   }
@@ -237,7 +256,16 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     } else if (current.next !== undefined && body.ticketId === current.next.id) {
       const { victims, ticket } = current
       const boundary = victims.length > 0 ? ticket!.term.end : undefined
-      current = { ...current, ticket: current.next, next: undefined, boundary, term: { ...body.term } }
+      // What leaves at the boundary leaves by the old grace, what stays by the new: the shorter serves both.
+      const graceMs = Math.min(current.graceMs, current.next.conditions.graceMs)
+      current = {
+        ...current,
+        ticket: current.next,
+        next: undefined,
+        boundary,
+        graceMs,
+        term: { ...body.term },
+      }
       if (current.leaseState === 'extending') current = stepLease(current, 'active')
       draft.note('extended', lease.id, `the site confirms: until ${iso(body.term.end)}`)
     }
@@ -264,7 +292,12 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     if (kind === 'extend-ticket') return extensionRefused(lease, reason, draft)
     if (kind === 'extend-lease' && lease.leaseState === 'extending')
       return put(
-        { ...stepLease(lease, 'refused'), victims: [], extendRefused: { at: draft.now, reason } },
+        {
+          ...stepLease(lease, 'refused'),
+          next: undefined,
+          victims: [],
+          extendRefused: { at: draft.now, reason },
+        },
         draft,
       )
     if ((kind === 'redeem' || kind === 'close') && refusedBySite)

@@ -11,6 +11,7 @@ export function guestView<Observation>(
   blindReason: string | undefined,
   leaveAt: (lease: LeaseRow) => Instant | undefined,
   now: Instant,
+  isAhead: (lease: LeaseRow) => boolean = () => false,
 ): GuestView<Observation> {
   const open = leases
     .filter((lease) => !isFinished(lease))
@@ -18,7 +19,7 @@ export function guestView<Observation>(
   return {
     observation,
     blind: blindReason === undefined ? undefined : { since: guest?.blindSince ?? now, reason: blindReason },
-    leases: open.map((lease) => held(lease, unitOf, leaveAt(lease))),
+    leases: open.map((lease) => held(lease, unitOf, leaveAt(lease), isAhead(lease))),
     refusals: guest?.refusals ?? [],
     hold: undefined,
   }
@@ -31,6 +32,7 @@ function held(
   lease: LeaseRow,
   unitOf: (id: string) => UnitRow | undefined,
   leaveAt: Instant | undefined,
+  isAhead: boolean,
 ): HeldLease {
   const units = lease.units.map(unitOf).filter((unit) => unit !== undefined)
   return {
@@ -40,7 +42,7 @@ function held(
     units: lease.ticket?.units ?? lease.unitsAsked,
     term: lease.term,
     requestedAt: lease.requestedAt,
-    extending: lease.ticketState === 'extending' || lease.leaseState === 'extending',
+    extending: lease.ticketState === 'extending' || lease.leaseState === 'extending' || isAhead,
     extendBy: leaveAt,
     extendRefused: lease.extendRefused,
     recall: lease.recall && { units: lease.recall.units, by: lease.recall.by },

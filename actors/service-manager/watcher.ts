@@ -1,5 +1,5 @@
 import type { BatchPicture, BatchSystem } from '../../adapters/batch-system.ts'
-import { type Cancel, type Clock, deadline, type Instant, type Millis } from '../runtime/clock.ts'
+import { type Cancel, type Clock, deadline, type Millis } from '../runtime/clock.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
 import type { Look } from './guests.ts'
 import type { Traces } from './strays.ts'
@@ -28,7 +28,8 @@ export class Watcher {
   readonly #clock: Clock
   readonly #stop = new AbortController()
   #picture: BatchPicture | undefined
-  #pictureAt: Instant = 0
+  /** In monotonic time, for the wall clock may be set back. */
+  #pictureAt: Millis = 0
   #timer: { readonly cancel: Cancel; readonly at: Millis } | undefined
   #looking: Promise<void> | undefined
   #poked = false
@@ -108,7 +109,7 @@ export class Watcher {
       if (picture.trust === 'doubtful')
         return this.#blind('the picture shows no jobs, and it is not proven that there are none')
       this.#picture = picture
-      this.#pictureAt = this.#clock.now()
+      this.#pictureAt = this.#clock.monotonic()
       return { guest, observation: picture, failure: undefined, traces: tracesOf(picture) }
     } catch (error) {
       return this.#blind(inOneLine(error))
@@ -119,7 +120,7 @@ export class Watcher {
 
   /** The last picture is kept for a bounded time; nothing shrinks on it. */
   #blind(failure: string): Look {
-    const keep = this.#clock.now() - this.#pictureAt <= BLIND_MS_MAX
+    const keep = this.#clock.monotonic() - this.#pictureAt <= BLIND_MS_MAX
     return {
       guest: this.#config.guest,
       observation: keep ? this.#picture : undefined,
