@@ -153,6 +153,54 @@ describe.concurrent('a machine under a job', { timeout: 60_000 }, () => {
   })
 })
 
+describe.concurrent('a machine that hangs for good', { timeout: 60_000 }, () => {
+  test('without work is replaced at once and ends with its lease', async () => {
+    const pool = await open({ site: { terms: { grace: '4s' } }, ...controller({ min: 1, term: '6s' }) })
+    await pool.start()
+    await until(
+      'all agree',
+      20_000,
+      () => views(pool),
+      (seen) => agree(seen) && seen.held.length === 1,
+    )
+    process.kill(await pool.supervisorOf('vm1'), 'SIGSTOP')
+    await until(
+      'another takes jobs',
+      10_000,
+      () => pool.node('vm2'),
+      (node) => node?.accepting === true,
+    )
+    await until('it has ended', 25_000, pool.machines, (found) => found.every(({ name }) => name !== 'vm1'))
+    await until(
+      'all agree',
+      15_000,
+      () => views(pool),
+      (seen) => agree(seen) && seen.held.length === 1,
+    )
+    await givesAllBack(pool)
+  })
+
+  test('under a job is ended with its lease and the grace, and then the job runs elsewhere', async () => {
+    const pool = await open({
+      site: { terms: { grace: '3s' } },
+      ...controller({ min: 0, term: '6s', missing: '2s' }),
+    })
+    await pool.start()
+    const id = await pool.submit('[ "$SUBLET_NODE" = vm1 ] && sleep 60 || sleep 1')
+    await until(
+      'it runs',
+      20_000,
+      () => pool.record(id),
+      (job) => job?.state === 'running',
+    )
+    process.kill(await pool.supervisorOf('vm1'), 'SIGSTOP')
+    await until('the job has run', 45_000, pool.records, allEnded)
+    expect(await allRanOnce(pool, [id])).toEqual([])
+    expect(await pool.record(id)).toMatchObject({ attempt: 2, restarts: 1 })
+    await givesAllBack(pool)
+  })
+})
+
 describe.concurrent('a node', { timeout: 60_000 }, () => {
   test('on which job after job fails at once is drained with the reason, and the others do the work', async () => {
     const pool = await open(

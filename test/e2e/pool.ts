@@ -81,8 +81,8 @@ export interface Pool {
   /** The machines that run. */
   machines(): Promise<readonly FoundMachine[]>
   supervisorOf(name: string): Promise<number>
-  /** A job that tells the observer when it begins and, after so long, that it is done. */
-  submit(seconds: number, more?: Partial<Submission>): Promise<string>
+  /** A job that tells the observer when it begins and, after so many seconds or this command, that it is done. */
+  submit(work: number | string, more?: Partial<Submission>): Promise<string>
   records(): Promise<readonly JobRecord[]>
   record(id: string): Promise<JobRecord | undefined>
   trail(id: string): Trail
@@ -191,9 +191,9 @@ export async function openPool(changes: Changes = {}): Promise<Pool> {
       if (found === undefined) throw new Error(`no machine ${name} runs`)
       return Number(JSON.parse(readFileSync(join(files.machines, found.unitId, 'identity.json'), 'utf8')).pid)
     },
-    submit: (seconds, more = {}) =>
+    submit: (work, more = {}) =>
       user.submit({
-        command: `f='${observer}'/$SUBLET_JOB_ID; echo "$SUBLET_JOB_ID $SUBLET_JOB_ATTEMPT" >>"$f"; sleep ${seconds}; echo "$SUBLET_JOB_ID $SUBLET_JOB_ATTEMPT done" >>"$f"`,
+        command: `f='${observer}'/$SUBLET_JOB_ID; echo "$SUBLET_JOB_ID $SUBLET_JOB_ATTEMPT" >>"$f"; ${typeof work === 'number' ? `sleep ${work}` : work}; echo "$SUBLET_JOB_ID $SUBLET_JOB_ATTEMPT done" >>"$f"`,
         cpusPerNode: 2,
         memoryMiBPerNode: 256,
         walltimeMs: 60_000,

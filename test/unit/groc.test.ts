@@ -736,6 +736,28 @@ describe('nodes in trouble', () => {
     ).toEqual({})
   })
 
+  test('a lease is not extended for a machine that answers nobody, though a job is said to run there', () => {
+    const hung = unitOf('u1', { state: 'draining', suspect: 'it did not answer' })
+    const term = { start: T0 - 55 * MINUTE, end: T0 + 5 * MINUTE }
+    const leases = [leaseOf('l1', [hung], { term, extendBy: T0 + 4 * MINUTE })]
+    const look = (over: { readonly responding: boolean; readonly silentSince: number }) =>
+      decideOn(
+        viewOf(leases, {
+          nodes: [busyNode('u1', 'r', { ...over, accepting: false, drained: 'ours' })],
+          jobs: [runningOn('r', 'u1')],
+        }),
+        configOf(),
+        { ...firstMemory, missingSince: { u1: over.silentSince } },
+      )
+    expect(inShort(look({ responding: true, silentSince: T0 }).intents)).toEqual(['extend l1'])
+    expect(inShort(look({ responding: false, silentSince: T0 - MINUTE }).intents)).toEqual(['extend l1'])
+    const given = look({ responding: false, silentSince: T0 - 2 * MINUTE })
+    expect(given.intents).toEqual([])
+    expect(given.reason).toContain(
+      'the batch system has not heard of it for 2 min; lease l1 is not extended for it',
+    )
+  })
+
   const ended = (id: string, unitId: string, second: number, lastedMs: number) =>
     jobOf(id, {
       state: 'ended',

@@ -1,7 +1,7 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
 import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestView, HeldLease, HeldUnit } from '../../controller.ts'
-import { hour } from '../../sentence.ts'
+import { hour, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { UnitRoom } from './demand.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
@@ -32,6 +32,8 @@ export interface Machine {
   readonly seen: boolean
   /** Seen without work, and nobody collects it. */
   readonly empty: boolean
+  /** Neither its site nor the batch system can reach it: what runs there, if anything does, nobody will hear of. */
+  readonly unreachable: boolean
 }
 
 export interface Survey {
@@ -176,6 +178,9 @@ function machineOf(
   const seen = picture.startedAt >= unit.since + config.settle
   const node = seen ? known : undefined
   const empty = node?.empty === true && node.jobs.length === 0 && node.collectingFor === undefined
+  const silentMs =
+    node?.responding === false ? picture.startedAt - (memory.missingSince[unit.id] ?? picture.startedAt) : 0
+  const unreachable = unit.suspect !== undefined && silentMs >= config.missing
   const as = (standing: Standing, why = '', drainAs?: DrainCause): Machine => ({
     unit,
     lease,
@@ -185,6 +190,7 @@ function machineOf(
     node,
     seen,
     empty,
+    unreachable,
   })
 
   if (unit.state === 'leaving' || unit.state === 'left' || unit.state === 'lost') return as('gone')
@@ -193,6 +199,12 @@ function machineOf(
     return as(
       'blocked',
       `an administrator drained ${node.name}${node.drainReason === '' ? '' : ` (“${node.drainReason}”)`}`,
+    )
+  if (unreachable)
+    return as(
+      'blocked',
+      `its site doubts ${unit.name} (${unit.suspect}), and the batch system has not heard of it for ${span(silentMs)}; lease ${lease.id} is not extended for it`,
+      'unfit',
     )
   const unfit = unfitness(unit, lease, memory, now)
   if (unfit !== undefined) return as('blocked', unfit.why, unfit.cause)

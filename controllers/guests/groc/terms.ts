@@ -30,7 +30,7 @@ export interface Extension {
   readonly victims: readonly string[]
 }
 
-/** Extends leases with work or wanted units, without the units that are on their way out. */
+/** Extends leases with work or wanted units, without the units that are on their way out or answer nobody. */
 export function extensions(
   survey: Survey,
   wanted: ReadonlySet<string>,
@@ -43,7 +43,7 @@ export function extensions(
     const lease = machines[0]?.lease
     if (lease?.term === undefined || !isDue(lease, config, now)) return []
     const stays = machines.filter((machine) => machine.standing !== 'gone' && !recalled.has(machine.unit.id))
-    const busy = stays.filter(({ node, empty }) => node !== undefined && !empty)
+    const busy = stays.filter(({ node, empty, unreachable }) => node !== undefined && !empty && !unreachable)
     const needed = stays.filter((machine) => wanted.has(machine.unit.id) && !busy.includes(machine))
     const unnamedWanted = unnamedIds(leaseId, survey).some((id) => wanted.has(id))
     if (busy.length === 0 && needed.length === 0 && !unnamedWanted) return []
