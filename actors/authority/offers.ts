@@ -1,5 +1,6 @@
 import { tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import { LATEST } from '../leases/term.ts'
 import type { Conditions } from '../leases/ticket.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
@@ -16,9 +17,6 @@ export interface RecallOrder {
   readonly by: Instant
   readonly reason: string
 }
-
-/** No time is later: beyond it a date cannot be written. */
-const END_OF_TIME: Instant = Date.UTC(9999, 0)
 
 type End = (unit: UnitRow, forceFrom: Instant, reason: string, draft: AuthorityDraft) => void
 
@@ -87,7 +85,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
         'no-capacity',
         `${offer.units - offer.withheld} units of ${order.type} are lent; ${order.units} cannot be recalled`,
       )
-    if (!Number.isInteger(order.by) || order.by < 0 || order.by > END_OF_TIME)
+    if (!Number.isInteger(order.by) || order.by < 0 || order.by > LATEST)
       throw new SubletError('usage', `units cannot be recalled by ${order.by}: that is no time`)
     const recallId = draft.newId('delegation')
     draft.put('recall', {
@@ -108,7 +106,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
       'recall-units',
       `offer-${type}`,
       { recallId, type, units: count, by, reason },
-      by,
+      by + config.conditions.graceMs,
     )
     return { recallId }
   }

@@ -1,10 +1,11 @@
-import type { Allocation, BrokerPolicy, TicketRequest } from '../../controllers/controller.ts'
-import { type Offer, type Promised, supplyOf } from '../leases/calendar.ts'
+import type { Allocation, BrokerPolicy } from '../../controllers/controller.ts'
+import { type Supply, supplyOf } from '../leases/calendar.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
 import { readRequest } from '../leases/properties.ts'
-import { issueTicket, type Ticket } from '../leases/ticket.ts'
+import { LENGTH_MS_MAX } from '../leases/term.ts'
+import { issueTicket, type Ticket, termSchema } from '../leases/ticket.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Draft } from '../runtime/draft.ts'
 import type { Envelope } from '../runtime/envelope.ts'
@@ -12,10 +13,13 @@ import { inOneLine } from '../runtime/errors.ts'
 import type { Identity } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import { ticketMachine } from './machine.ts'
-import type { BrokerTables, DelegationRow, TicketRow } from './rows.ts'
+import { byTurn, heldAt, offersOf, promisesOf, requestOf, stillReduced } from './promises.ts'
+import type { BrokerTables, TicketRow } from './rows.ts'
 
 export interface BrokerConfig {
   readonly policy: BrokerPolicy
+  /** Who may lend; absent: every peer. */
+  readonly sites?: readonly string[]
   /** Requests that arrive within this long are decided together. */
   readonly batchMs: Millis
   /** How long after a ticket's end it is kept, for a relinquish that is late. */
@@ -26,8 +30,8 @@ export interface BrokerConfig {
 
 type BrokerDraft = Draft<BrokerTables>
 
-/** No term is longer: a recall without end is a promise until then. */
-const FOREVER_MS: Millis = 10 * 365 * 86_400_000
+/** A request that no policy has answered by then, past its latest start, is refused. */
+const UNDECIDED_MS: Millis = 60_000
 
 /**
  * Provisions: how much, when, from which site. Sites tell it what they lend; it promises no more than
@@ -70,9 +74,11 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     if (!isMessageKind(kind)) return refuseMessage(draft, envelope, `a broker knows no ${kind}`)
     switch (kind) {
       case 'delegation':
+        if (!isSite(from)) return refuseMessage(draft, envelope, `${from} is not a site that lends here`)
         return withBody(kind, envelope, draft, (body) => offered(from, body, draft))
       case 'recall-units':
-        return withBody(kind, envelope, draft, (body) => recalled(from, body, draft))
+        if (!isSite(from)) return refuseMessage(draft, envelope, `${from} is not a site that lends here`)
+        return withBody(kind, envelope, draft, (body) => recalled(from, envelope.sentAt, body, draft))
       case 'ticket':
         return withBody(kind, envelope, draft, (body) => asked(from, subject, body, draft))
       case 'extend-ticket':
@@ -86,6 +92,10 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     }
   }
 
+  function isSite(name: string): boolean {
+    return config.sites === undefined || config.sites.includes(name)
+  }
+
   // ── what sites lend ──────────────────────────────────────────────────────────────────────────────
 
   function offered(site: string, body: Body<'delegation'>, draft: BrokerDraft): void {
@@ -93,17 +103,16 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const before = draft.get('delegation', id)?.units ?? 0
     const { type, units, vector, conditions } = body
     draft.put('delegation', { id, site, type, units, vector, conditions })
-    for (const recallId of body.settledRecalls) draft.remove('recall', recallId)
+    for (const recallId of body.settledRecalls)
+      if (draft.get('recall', recallId)?.site === site) draft.remove('recall', recallId)
     draft.note('offer changed', id, `${site} lends ${units} of ${type} (before: ${before}): ${body.reason}`)
     scheduleRound(draft, 0)
   }
 
   /** The site wants units back: those who hold the most recent tickets are asked first. */
-  function recalled(site: string, body: Body<'recall-units'>, draft: BrokerDraft): void {
+  function recalled(site: string, orderedAt: Instant, body: Body<'recall-units'>, draft: BrokerDraft): void {
     const { recallId, type, units, by, reason } = body
     draft.put('recall', { id: recallId, site, type, units, by })
-    const conditions = draft.get('delegation', `${site}/${type}`)?.conditions
-    const binding = conditions?.recallable === true && by - draft.now >= conditions.noticeMs
     const offer = draft.get('delegation', `${site}/${type}`)?.units ?? 0
     const held = draft.all('ticket').filter((row) => heldAt(row, site, type, by) > 0)
     const free = offer - held.reduce((sum, row) => sum + heldAt(row, site, type, by), 0)
@@ -117,7 +126,12 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
       if (missing <= 0) return
       const share = Math.min(missing, heldAt(row, site, type, by))
       missing -= share
-      tell(draft, row.holder, 'recall', row.id, { recallId, units: share, by, binding, reason }, by)
+      const conditions = row.tickets.at(-1)?.conditions
+      // By the site's own clock and the ticket, as the site will reckon it.
+      const binding = conditions?.recallable === true && by - orderedAt >= conditions.noticeMs
+      // Whoever hears of it late can still let its work end in the grace.
+      const until = by + (conditions?.graceMs ?? 0)
+      tell(draft, row.holder, 'recall', row.id, { recallId, units: share, by, binding, reason }, until)
     }
   }
 
@@ -125,8 +139,14 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const row = draft.get('ticket', leaseId)
     if (row === undefined || row.holder !== from || row.state === 'closed')
       return draft.note('message noted', leaseId, `a recall plan from ${from} for a ticket it does not hold`)
-    if (body.units > 0)
-      draft.put('ticket', { ...row, reduced: { units: body.units, from: body.by, plannedAt: draft.now } })
+    if (body.units > 0) {
+      // A plan that comes on top of another adds to it; both count from the later instant.
+      const before = stillReduced(row, row.tickets.at(-1))
+      const most = row.tickets.at(-1)?.units ?? 0
+      const units = Math.min(most, body.units + before)
+      const from = Math.max(draft.now, body.by, before > 0 ? row.reduced!.from : 0)
+      draft.put('ticket', { ...row, reduced: { units, from, plannedAt: draft.now } })
+    }
     draft.note(
       'recall planned',
       leaseId,
@@ -138,17 +158,24 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
   // ── what holders ask ─────────────────────────────────────────────────────────────────────────────
 
   function asked(holder: string, leaseId: string, body: Body<'ticket'>, draft: BrokerDraft): void {
-    if (draft.get('ticket', leaseId) !== undefined)
-      return answer(draft, holder, leaseId, 'refused', null, `the lease id ${leaseId} is in use`)
+    const refused = (reason: string): void => {
+      draft.note('refused', leaseId, `${holder}: ${reason}`)
+      answer(draft, holder, leaseId, 'refused', null, reason)
+      forgetUnknown(leaseId, draft)
+    }
+    if (draft.get('ticket', leaseId) !== undefined) return refused(`the lease id ${leaseId} is in use`)
     let terms: ReturnType<typeof readRequest>
     try {
       terms = readRequest(body.properties, body.units)
     } catch (error) {
-      draft.note('refused', leaseId, `${holder}: ${inOneLine(error)}`)
-      return answer(draft, holder, leaseId, 'refused', null, inOneLine(error))
+      return refused(inOneLine(error))
     }
     const start = Math.max(body.start, draft.now)
-    const latest = terms.deadline ?? (terms.deferrable ? draft.now + FOREVER_MS : start)
+    if (terms.deadline !== undefined && terms.deadline < start)
+      return refused(
+        `the latest start asked for, ${iso(terms.deadline)}, is before the earliest, ${iso(start)}`,
+      )
+    const latest = terms.deadline ?? (terms.deferrable ? start + LENGTH_MS_MAX : start)
     const startBy = terms.deferrable ? latest : start
     const { units, durationMs, type } = body
     const row: TicketRow = {
@@ -161,6 +188,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
       waitReason: '',
       tickets: [],
       reduced: undefined,
+      due: startBy + UNDECIDED_MS,
     }
     draft.put('ticket', row)
     const manner = [
@@ -181,7 +209,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     body: Body<'extend-ticket'>,
     draft: BrokerDraft,
   ): void {
-    const row = draft.get('ticket', leaseId)
+    const row = withoutUnused(draft.get('ticket', leaseId), body.predecessor, draft)
     const last = row?.tickets.at(-1)
     if (row === undefined || last === undefined || row.holder !== holder)
       return refuseExtension(draft, holder, leaseId, `no ticket of ${holder} is known under ${leaseId}`)
@@ -195,13 +223,12 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
         leaseId,
         `${body.predecessor} is not the last ticket of the lease`,
       )
-    if (body.units > last.units - (row.reduced?.units ?? 0))
-      return refuseExtension(
-        draft,
-        holder,
-        leaseId,
-        `an extension grows no lease: it holds ${last.units} units`,
-      )
+    const back = stillReduced(row, last)
+    if (body.units > last.units - back) {
+      const promised = back > 0 ? `, of which ${back} were promised back` : ''
+      const reason = `an extension grows no lease: it holds ${last.units} units${promised}`
+      return refuseExtension(draft, holder, leaseId, reason)
+    }
     const { units, durationMs } = body
     const start = last.term.end
     draft.put('ticket', {
@@ -217,6 +244,24 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     scheduleRound(draft, config.batchMs)
   }
 
+  /**
+   * Whoever extends the ticket before the last did not get to use the last: its site refused it, and said so
+   * to the holder. It is given back with the question.
+   */
+  function withoutUnused(
+    row: TicketRow | undefined,
+    predecessor: string,
+    draft: BrokerDraft,
+  ): TicketRow | undefined {
+    const [before, last] = row?.tickets.slice(-2) ?? []
+    if (row?.state !== 'granted' || before?.id !== predecessor || last?.predecessor !== predecessor)
+      return row
+    const current = { ...row, tickets: row.tickets.slice(0, -1) }
+    draft.put('ticket', current)
+    draft.note('extension unused', row.id, `${row.holder} asks anew from ${predecessor}: ${last.id} is free`)
+    return current
+  }
+
   /** Frees current and granted extension together; what is still asked is closed with it. */
   function relinquished(holder: string, leaseId: string, body: Body<'relinquish'>, draft: BrokerDraft): void {
     const row = draft.get('ticket', leaseId)
@@ -228,7 +273,12 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
       scheduleRound(draft, 0)
     }
     answer(draft, holder, leaseId, 'closed', null, body.reason)
-    if (row === undefined) draft.retire(leaseId, draft.now + RETIRE_MS)
+    forgetUnknown(leaseId, draft)
+  }
+
+  /** Of a lease that is not kept nothing else would ever end the numbers of its conversation. */
+  function forgetUnknown(leaseId: string, draft: BrokerDraft): void {
+    if (draft.get('ticket', leaseId) === undefined) draft.retire(leaseId, draft.now + RETIRE_MS)
   }
 
   // ── deciding ─────────────────────────────────────────────────────────────────────────────────────
@@ -246,21 +296,61 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     if (open.length === 0) return
     const requests = open.map((row) => requestOf(row)).sort(byTurn)
     const supply = supplyOf(offersOf(draft), promisesOf(draft, rows))
-    for (const allocation of config.policy(requests, supply, draft.now)) apply(allocation, draft)
-    if (draft.all('ticket').some((row) => row.asked !== undefined)) wakeAtNextEnd(draft)
+    let left = supply
+    for (const allocation of config.policy(requests, supply, draft.now)) {
+      const fault = faultOf(allocation, left, draft)
+      if (fault !== undefined) draft.note('decision dropped', allocation.leaseId, `by the policy: ${fault}`)
+      else {
+        const { type } = draft.get('ticket', allocation.leaseId)!
+        if (allocation.kind === 'grant')
+          left = left.take(allocation.site, type, allocation.units, allocation.term)
+        apply(allocation, draft)
+      }
+    }
+    for (const { id } of open) keepDue(id, draft)
+    wakeAtNextEnd(draft)
+  }
+
+  /** Whatever a policy says: never more than is asked for, never more than is free, and each request once. */
+  function faultOf(allocation: Allocation, left: Supply, draft: BrokerDraft): string | undefined {
+    const row = draft.get('ticket', allocation.leaseId)
+    if (row?.asked === undefined) return 'nothing is asked for under this id (any more)'
+    if (allocation.kind !== 'grant') return undefined
+    const { site, units, term } = allocation
+    const { asked, type } = row
+    if (!Number.isInteger(units) || units < 1 || units > asked.units)
+      return `${units} units are not what was asked for, which is ${asked.units}`
+    if (!termSchema.safeParse(term).success || term.start < asked.start)
+      return 'its term is none, or starts before the start asked for'
+    const held = row.tickets.at(-1)
+    if (held !== undefined && (held.site !== site || held.term.end !== term.start))
+      return `an extension stays at ${held.site} and starts at the old end`
+    const free = left.free(site, type, term)
+    return free < units ? `${units} of ${type} at ${site}, of which ${free} are free` : undefined
+  }
+
+  /** A request that the policy left without an answer is refused when its time is over. */
+  function keepDue(leaseId: string, draft: BrokerDraft): void {
+    const row = draft.get('ticket', leaseId)
+    if (row?.asked === undefined || (row.due ?? 0) > draft.now) return
+    draft.put('ticket', { ...row, due: Math.max(row.asked.startBy, draft.now) + UNDECIDED_MS })
   }
 
   /** Something comes free when a promise ends: those who wait are decided on again then. */
   function wakeAtNextEnd(draft: BrokerDraft): void {
-    const ends = draft.all('ticket').flatMap((row) => row.tickets.map((ticket) => ticket.term.end))
-    const next = Math.min(...ends.filter((end) => end > draft.now))
-    if (Number.isFinite(next)) scheduleRound(draft, next - draft.now)
+    let waits = false
+    let next = Number.POSITIVE_INFINITY
+    for (const row of draft.all('ticket')) {
+      waits ||= row.asked !== undefined
+      const ends = row.tickets.map((ticket) => ticket.term.end)
+      for (const end of [...ends, row.reduced?.from ?? 0]) if (end > draft.now && end < next) next = end
+    }
+    if (waits && next !== Number.POSITIVE_INFINITY) scheduleRound(draft, next - draft.now)
   }
 
   function apply(allocation: Allocation, draft: BrokerDraft): void {
-    const row = draft.get('ticket', allocation.leaseId)
-    if (row?.asked === undefined)
-      throw new Error(`the policy decided on ${allocation.leaseId}, which asks for nothing`)
+    const row = draft.get('ticket', allocation.leaseId)!
+    if (row.asked === undefined) return
     if (allocation.kind === 'grant') return grant(row, allocation, draft)
     if (allocation.kind === 'refuse')
       return refuse(row, allocation.reason, allocation.earliest, allocation.unitsNow, draft)
@@ -269,9 +359,8 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
   }
 
   function grant(row: TicketRow, allocation: Allocation & { kind: 'grant' }, draft: BrokerDraft): void {
-    const delegation = draft.get('delegation', `${allocation.site}/${row.type}`)
-    if (delegation === undefined)
-      throw new Error(`the policy granted ${row.type} at ${allocation.site}, which lends none`)
+    // What is free is lent by somebody.
+    const delegation = draft.get('delegation', `${allocation.site}/${row.type}`)!
     const { site, units, term, reason } = allocation
     const record = {
       id: draft.newId('ticket'),
@@ -327,6 +416,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     if (row.state === 'closed') return draft.remove('ticket', row.id)
     if (row.state === 'asked')
       return refuse(row, `no ${row.type} came free before the deadline`, undefined, 0, draft)
+    if (row.state === 'extending') return refuse(row, 'it was not decided on in time', undefined, 0, draft)
     close(row, draft, 'the term is over and the holder has not extended it')
     answer(draft, row.holder, row.id, 'closed', null, 'the term is over')
     scheduleRound(draft, 0)
@@ -347,6 +437,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
   function refuseExtension(draft: BrokerDraft, holder: string, leaseId: string, reason: string): void {
     draft.note('extension refused', leaseId, reason)
     answer(draft, holder, leaseId, 'extension-refused', null, reason)
+    forgetUnknown(leaseId, draft)
   }
 
   function answer(
@@ -362,56 +453,6 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const body = { outcome, ticket, reason, earliest: earliest ?? null, unitsNow }
     tell(draft, holder, 'ticket-update', leaseId, body, draft.now + config.answerMs)
   }
-}
-
-/** Extensions first, then in order of arrival. */
-function byTurn(a: TicketRequest, b: TicketRequest): number {
-  const extension = Number(b.extends !== undefined) - Number(a.extends !== undefined)
-  return extension || a.arrivedAt - b.arrivedAt || (a.leaseId < b.leaseId ? -1 : 1)
-}
-
-function requestOf(row: TicketRow): TicketRequest {
-  const { units, unitsMin, durationMs, start, startBy } = row.asked!
-  const last = row.tickets.at(-1)
-  const { id: leaseId, holder, type, arrivedAt } = row
-  const extension = last === undefined ? undefined : { site: last.site, units: last.units }
-  return { leaseId, holder, type, units, unitsMin, durationMs, start, startBy, arrivedAt, extends: extension }
-}
-
-const offersOf = (draft: BrokerDraft): Offer[] =>
-  draft
-    .all('delegation')
-    .map(({ site, type, units }: DelegationRow) => ({ site, type, units, term: undefined }))
-
-/** Everything that is promised: tickets, less what was promised back, and what sites want back. */
-function promisesOf(draft: BrokerDraft, rows: readonly TicketRow[]): Promised[] {
-  const promises: Promised[] = []
-  for (const row of rows)
-    for (const { site, type, units, term, issuedAt } of row.tickets) {
-      const { reduced } = row
-      if (reduced === undefined || issuedAt > reduced.plannedAt || reduced.from >= term.end)
-        promises.push({ site, type, units, term })
-      else {
-        if (reduced.from > term.start)
-          promises.push({ site, type, units, term: { start: term.start, end: reduced.from } })
-        const start = Math.max(term.start, reduced.from)
-        if (units > reduced.units)
-          promises.push({ site, type, units: units - reduced.units, term: { start, end: term.end } })
-      }
-    }
-  for (const { site, type, units, by } of draft.all('recall'))
-    promises.push({ site, type, units, term: { start: by, end: by + FOREVER_MS } })
-  return promises
-}
-
-function heldAt(row: TicketRow, site: string, type: string, at: Instant): number {
-  const ticket = row.tickets.find(
-    (held) => held.site === site && held.type === type && held.term.start <= at && at < held.term.end,
-  )
-  if (ticket === undefined) return 0
-  const { reduced } = row
-  const givenBack = reduced !== undefined && ticket.issuedAt <= reduced.plannedAt && reduced.from <= at
-  return ticket.units - (givenBack ? reduced.units : 0)
 }
 
 const iso = (at: Instant): string => new Date(at).toISOString()

@@ -3,8 +3,11 @@ import type { Draft } from '../runtime/draft.ts'
 import type { Tables } from '../runtime/rows.ts'
 import type { Body, MessageKind } from './messages.ts'
 
-/** Close and recall do not wait behind older messages on their subject. */
-const OVERTAKES: ReadonlySet<MessageKind> = new Set(['close', 'relinquish', 'recall'])
+/**
+ * What is given back does not wait behind older messages on its subject: those that it overtakes are noted
+ * and nothing more. So a recall waits its turn, or the grant before it would be lost.
+ */
+const OVERTAKES: ReadonlySet<MessageKind> = new Set(['close', 'relinquish'])
 
 /** Sends a message of the protocol; the type of the body is that of its kind. */
 export function tell<K extends MessageKind, T extends Tables>(

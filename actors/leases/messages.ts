@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { conditionsSchema, termSchema, ticketSchema } from './ticket.ts'
+import { conditionsSchema, instantSchema, lengthSchema, termSchema, ticketSchema } from './ticket.ts'
 
 /**
  * The conversation. Requests are numbered per lease and peer; updates tell the whole state of their
@@ -26,7 +26,8 @@ import { conditionsSchema, termSchema, ticketSchema } from './ticket.ts'
 const properties = z.record(z.string().max(100), z.string().max(4_000))
 const id = z.string().min(1).max(80)
 const sentence = z.string().max(2_000)
-const instant = z.int()
+const instant = instantSchema
+const length = lengthSchema.min(1)
 const count = z.int().min(0).max(1_000_000)
 
 /** What the site says of one unit. */
@@ -55,11 +56,11 @@ export const bodies = {
   ticket: z.strictObject({
     type: id,
     units: count.min(1),
-    durationMs: z.int().min(1),
+    durationMs: length,
     start: instant,
     properties,
   }),
-  'extend-ticket': z.strictObject({ predecessor: id, units: count.min(1), durationMs: z.int().min(1) }),
+  'extend-ticket': z.strictObject({ predecessor: id, units: count.min(1), durationMs: length }),
   'recall-plan': z.strictObject({ recallId: id, units: count, by: instant, reason: sentence }),
   relinquish: z.strictObject({ reason: sentence }),
 

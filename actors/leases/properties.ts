@@ -1,5 +1,6 @@
 import type { Instant } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
+import { LATEST } from './term.ts'
 
 /** Strings by name. Unknown keys pass through the core untouched. A secret is a reference, never a value. */
 export type Properties = Readonly<Record<string, string>>
@@ -17,15 +18,15 @@ export interface RequestTerms {
 }
 
 /** ORCA's names for the same thing. */
-const SYNONYMS: Readonly<Record<string, string>> = {
-  'request.elasticSize': 'elastic',
-  'request.elasticTime': 'deferrable',
-}
+const SYNONYMS: ReadonlyMap<string, string> = new Map([
+  ['request.elasticSize', 'elastic'],
+  ['request.elasticTime', 'deferrable'],
+])
 
 /** Reads the known keys; a known key with a bad value is refused with its name. */
 export function readRequest(properties: Properties, units: number): RequestTerms {
   const known = new Map<string, string>()
-  for (const [key, value] of Object.entries(properties)) known.set(SYNONYMS[key] ?? key, value)
+  for (const [key, value] of Object.entries(properties)) known.set(SYNONYMS.get(key) ?? key, value)
   const elastic = readBoolean(known, 'elastic')
   const unitsMin = known.has('units.min') ? readCount(known, 'units.min') : elastic ? 1 : units
   if (unitsMin > units)
@@ -54,9 +55,12 @@ function readCount(known: ReadonlyMap<string, string>, key: string): number {
 /** ISO 8601 with a zone, or milliseconds since the epoch. */
 function readInstant(known: ReadonlyMap<string, string>, key: string): Instant {
   const value = known.get(key)!
-  if (/^\d{1,16}$/.test(value)) return Number(value)
-  const at = /^\d{4}-\d{2}-\d{2}T.*(Z|[+-]\d{2}:?\d{2})$/.test(value) ? Date.parse(value) : Number.NaN
-  if (Number.isNaN(at))
+  const at = /^\d{1,16}$/.test(value)
+    ? Number(value)
+    : /^\d{4}-\d{2}-\d{2}T.*(Z|[+-]\d{2}:?\d{2})$/.test(value)
+      ? Date.parse(value)
+      : Number.NaN
+  if (!(at >= 0 && at <= LATEST))
     throw bad(key, value, 'a time such as 2026-11-21T14:00:00Z, or milliseconds since the epoch')
   return at
 }

@@ -1,5 +1,10 @@
 import type { Instant, Millis } from '../runtime/clock.ts'
 
+/** No instant that travels is later: what is reckoned from it is still a date that can be written. */
+export const LATEST: Instant = Date.UTC(9999, 0)
+/** No term, notice or grace is longer. */
+export const LENGTH_MS_MAX: Millis = 10 * 365 * 86_400_000
+
 /** Half-open: a unit is held at `start` and no more at `end`. */
 export interface Term {
   readonly start: Instant

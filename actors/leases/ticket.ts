@@ -2,9 +2,13 @@ import { z } from 'zod'
 import { signable } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
+import { LATEST, LENGTH_MS_MAX } from './term.ts'
+
+export const instantSchema = z.int().min(0).max(LATEST)
+export const lengthSchema = z.int().min(0).max(LENGTH_MS_MAX)
 
 export const termSchema = z
-  .strictObject({ start: z.int(), end: z.int() })
+  .strictObject({ start: instantSchema, end: instantSchema })
   .refine((term) => term.start < term.end, {
     message: 'a term ends after it starts',
   })
@@ -13,9 +17,9 @@ export const termSchema = z
 export const conditionsSchema = z.strictObject({
   /** A recall with this notice is binding; otherwise it is advice until the term ends. */
   recallable: z.boolean(),
-  noticeMs: z.int().min(0),
+  noticeMs: lengthSchema,
   /** How long after the end the site lets running work go on before it ends the machine anyway. */
-  graceMs: z.int().min(0),
+  graceMs: lengthSchema,
 })
 export type Conditions = Readonly<z.infer<typeof conditionsSchema>>
 
@@ -32,7 +36,7 @@ export const ticketSchema = z.strictObject({
   /** An extension starts at the end of the ticket it names; null for the first. */
   predecessor: z.string().max(80).nullable(),
   conditions: conditionsSchema,
-  issuedAt: z.int(),
+  issuedAt: instantSchema,
   signature: z.string().max(200),
 })
 export type Ticket = Readonly<z.infer<typeof ticketSchema>>
