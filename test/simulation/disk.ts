@@ -21,13 +21,17 @@ export class Disk {
     fate: () => CommitFate,
     crash: () => void,
     syncMs: () => number,
+    restart: (rows: readonly StoredRow[]) => readonly StoredRow[] = (rows) => rows,
   ): Store {
     return {
       open: async () => {
         if (this.#open) throw new SubletError('store-locked', 'the simulated disk is in use')
         this.#open = true
         const last = this.ledger.at(-1)
-        return { rows: [...this.rows.values()], head: { seq: last?.seq ?? 0, hash: last?.hash ?? '' } }
+        return {
+          rows: restart([...this.rows.values()]),
+          head: { seq: last?.seq ?? 0, hash: last?.hash ?? '' },
+        }
       },
       commit: (commit) =>
         new Promise((resolve) => {

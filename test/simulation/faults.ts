@@ -13,12 +13,23 @@ export interface Faults {
   readonly machineDies: number
   readonly teardownFails: number
   readonly lookFails: number
+  /** A batch system that comes back with an older memory: a node that was removed is there again. */
+  readonly nodeComesBack: number
   readonly skewMsMax: number
+  /** Per machine: it stands still for a while, and comes back. */
+  readonly machineHangs: number
+  /** Times that the owner wants units back, everything is released, nodes are drained or forgotten. */
+  readonly orders: number
+  /** Per life of the site or the service manager: it begins with another configuration. */
+  readonly reconfigured: number
+  /** Per life: the wall clock jumps. */
+  readonly clockSteps: number
 }
 
 export const CALM: Faults = {
   ...{ lose: 0, double: 0, delayMsMax: 5, crash: 0, setupFails: 0, setupHangs: 0, probeFails: 0 },
-  ...{ joinFails: 0, machineDies: 0, teardownFails: 0, lookFails: 0, skewMsMax: 0 },
+  ...{ joinFails: 0, machineDies: 0, teardownFails: 0, lookFails: 0, nodeComesBack: 0, skewMsMax: 0 },
+  ...{ machineHangs: 0, orders: 0, reconfigured: 0, clockSteps: 0 },
 }
 
 /** A mixture of its own for each seed: some have only lost messages, some have everything. */
@@ -36,6 +47,11 @@ export function faultsOf(random: Random): Faults {
     machineDies: some(0.15),
     teardownFails: some(0.2),
     lookFails: some(0.2),
+    nodeComesBack: some(0.2),
     skewMsMax: Math.round(some(800)),
+    machineHangs: some(0.2),
+    orders: random.next() < 0.5 ? random.int(6) : 0,
+    reconfigured: some(0.5),
+    clockSteps: some(0.5),
   }
 }

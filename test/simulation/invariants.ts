@@ -6,6 +6,7 @@ import type { LeaseRow } from '../../actors/service-manager/rows.ts'
 import type { Disk } from './disk.ts'
 import type { Site } from './machines.ts'
 import type { Middleware } from './middleware.ts'
+import type { Operator } from './operator.ts'
 import type { World } from './world.ts'
 
 /** What is looked at: the disks of the three actors, and the world. */
@@ -14,13 +15,18 @@ export interface Scene {
   readonly site: Site
   readonly middleware: Middleware
   readonly world: World
-  readonly recalled: number
-  readonly recalledBy: number
+  readonly operator: Operator
 }
 
 /** What must hold at every instant, on what is on disk and on what is plugged in. Sentences; empty is good. */
 export function atEveryStep(scene: Scene): string[] {
-  return [...noUnitTwice(scene), ...withinInventory(scene), ...promisedWhileHeld(scene), ...givenBack(scene)]
+  return [
+    ...noUnitTwice(scene),
+    ...withinInventory(scene),
+    ...promisedWhileHeld(scene),
+    ...givenBack(scene),
+    ...withinTicket(scene),
+  ]
 }
 
 /** What must hold when faults have stopped and time has passed. */
@@ -80,15 +86,34 @@ function promisedWhileHeld({ disks, world }: Scene): string[] {
   return faults
 }
 
-/** From when a binding recall and the grace after it are over, the owner has its units. */
+/** From when a recall, the grace and the time to tear down are over, the owner has its units. */
 const RECALL_SLACK_MS = 150_000
+/** A recall that is only advice waits for the ends of the terms besides. */
+const ADVICE_SLACK_MS = RECALL_SLACK_MS + 300_000
 const UNITS = 6
 
-function givenBack({ site, world, recalled, recalledBy }: Scene): string[] {
-  if (recalled === 0 || world.now < recalledBy + RECALL_SLACK_MS) return []
+function givenBack({ site, world, operator }: Scene): string[] {
+  const due = operator.recalls.filter(
+    ({ by, binding }) => world.now >= by + (binding ? RECALL_SLACK_MS : ADVICE_SLACK_MS),
+  )
+  if (due.length === 0) return []
+  const recalled = due.reduce((sum, { units }) => sum + units, 0)
   const running = site.running().length
   return running > UNITS - recalled ? [`${running} machines run, ${recalled} of ${UNITS} were recalled`] : []
 }
+
+/** A lease never has more units in service than its ticket says. */
+function withinTicket({ disks }: Scene): string[] {
+  const units = new Map(rows<SiteUnit>(disks.authority, 'unit').map((unit) => [unit.id, unit]))
+  return rows<SiteLease>(disks.authority, 'lease').flatMap((lease) => {
+    const live = lease.units.filter((id) => IN_SERVICE.has(units.get(id)?.state ?? 'ended')).length
+    return live > lease.ticket.units
+      ? [`${lease.id} has ${live} units, its ticket is for ${lease.ticket.units}`]
+      : []
+  })
+}
+
+const IN_SERVICE: ReadonlySet<SiteUnit['state']> = new Set(['setup', 'probing', 'active', 'suspect'])
 
 const largest = new WeakMap<Disk, Map<string, number>>()
 
@@ -104,7 +129,7 @@ function largestOffer(disk: Disk, id: string): number {
 function jobsDone({ middleware }: Scene): string[] {
   const faults: string[] = []
   for (const task of middleware.tasks) {
-    if (task.completions === 0)
+    if (task.completions === 0 && !task.failed)
       faults.push(
         `job ${task.id} (${task.nodes} nodes, ${task.runMs} ms) is lost: ${task.state}, attempt ${task.attempt}`,
       )

@@ -11,6 +11,10 @@ export interface Machine {
   running: boolean
   ready: boolean
   endsAt: number
+  /** Of the term that it was told of last. */
+  graceMs: number
+  /** It stands still until then. */
+  frozenUntil: number
   /** Jobs that run there, by the middleware's account. */
   readonly jobs: Set<string>
   /** Called once, when it ends in whatever way. */
@@ -26,8 +30,8 @@ export class Site {
   /** Sentences about things that must never happen. */
   readonly violations: string[] = []
   killedWithWork = 0
-  /** When the owner wants recalled units back; their grace counts from then. */
-  recalledBy: number | undefined
+  /** When the owner wanted units back, with notice enough to be binding; the grace counts from then. */
+  readonly bindingRecalls: number[] = []
 
   constructor(world: World, random: Random, faults: () => Faults) {
     this.#world = world
@@ -70,6 +74,10 @@ export class Site {
         }
         if (!machine.running) throw new SubletError('machine-setup', `${spec.name} died while it booted`)
         machine.ready = true
+        if (chance('machineHangs'))
+          this.#world.after(between(100, 60_000), () => {
+            machine.frozenUntil = this.#world.now + between(1_000, 90_000)
+          })
         if (chance('machineDies')) this.#world.after(between(100, 60_000), () => this.kill(machine))
         return { address: spec.name }
       },
@@ -77,6 +85,7 @@ export class Site {
         await wait(between(5, 100), signal)
         const machine = this.machines.get(spec.unitId)
         if (!machine?.running) throw new SubletError('machine-unreachable', `${spec.name} does not answer`)
+        await this.#thawed(machine, wait, signal)
         if (onlyIdle && machine.jobs.size > 0) return { kind: 'busy' }
         return chance('probeFails')
           ? { kind: 'failed', command: 'true', reason: 'exit 1' }
@@ -86,7 +95,9 @@ export class Site {
         await wait(between(2, 20), signal)
         const machine = this.machines.get(spec.unitId)
         if (!machine?.running) throw new SubletError('machine-unreachable', `${spec.name} does not answer`)
+        await this.#thawed(machine, wait, signal)
         machine.endsAt = spec.endsAt
+        machine.graceMs = spec.graceMs
         this.#deadMan(machine)
       },
       teardown: async (spec, { force }, signal) => {
@@ -94,10 +105,11 @@ export class Site {
         const machine = this.machines.get(spec.unitId)
         if (machine?.running && machine.jobs.size > 0) {
           if (!force) return { kind: 'busy', what: [...machine.jobs].join(' ') }
-          const last = Math.min(machine.endsAt, this.recalledBy ?? machine.endsAt)
-          const graceOver = this.#world.now >= last + spec.graceMs - 5_000
-          if (!graceOver)
-            this.violations.push(`${spec.name} was ended while ${[...machine.jobs].join(' ')} ran there`)
+          const last = Math.min(machine.endsAt, ...this.bindingRecalls)
+          if (this.#world.now < last + machine.graceMs - 5_000)
+            this.violations.push(
+              `${spec.name} (${spec.unitId}) was ended while ${[...machine.jobs].join(' ')} ran there`,
+            )
           this.killedWithWork++
         }
         if (chance('teardownFails')) throw new SubletError('machine-teardown', `${spec.name} would not go`)
@@ -119,6 +131,15 @@ export class Site {
     }
   }
 
+  /** What is asked of a frozen machine is answered when it has come back, if anybody still waits. */
+  async #thawed(
+    machine: Machine,
+    wait: (ms: number, signal: AbortSignal) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    while (machine.frozenUntil > this.#world.now) await wait(machine.frozenUntil - this.#world.now, signal)
+  }
+
   #plugIn(spec: UnitSpec): Machine {
     const other = this.running().find((machine) => machine.spec.slot === spec.slot)
     if (other !== undefined)
@@ -128,6 +149,8 @@ export class Site {
       running: true,
       ready: false,
       endsAt: spec.endsAt,
+      graceMs: spec.graceMs,
+      frozenUntil: 0,
       jobs: new Set(),
       onEnd: () => undefined,
     }
@@ -141,7 +164,7 @@ export class Site {
     const inMs = Math.max(1, machine.endsAt - this.#world.now)
     this.#world.after(inMs, () => {
       if (!machine.running || this.#world.now < machine.endsAt) return
-      if (machine.jobs.size === 0 || this.#world.now >= machine.endsAt + machine.spec.graceMs)
+      if (machine.jobs.size === 0 || this.#world.now >= machine.endsAt + machine.graceMs)
         return this.kill(machine)
       this.#world.after(1_000, () => this.#deadMan(machine))
     })

@@ -19,6 +19,10 @@ interface Task {
   readonly nodes: number
   readonly runMs: number
   readonly submittedAt: number
+  readonly walltimeMs: number | undefined
+  readonly requeueable: boolean
+  /** Its machine was lost under it, and it may not run again. */
+  failed: boolean
   state: 'pending' | 'running' | 'ended'
   attempt: number
   completions: number
@@ -30,6 +34,8 @@ interface Record_ {
   readonly mark: NodeMark
   expected: boolean
   drained: string | undefined
+  /** An administrator has drained it. */
+  theirs: boolean
   /** The machine whose daemon is registered under this name. */
   machine: Machine | undefined
 }
@@ -41,6 +47,8 @@ interface Record_ {
 export class Middleware {
   readonly tasks: Task[] = []
   readonly nodes = new Map<string, Record_>()
+  /** Sentences about what must never happen. */
+  readonly violations: string[] = []
   readonly #world: World
   readonly #site: Site
   readonly #random: Random
@@ -54,7 +62,14 @@ export class Middleware {
     this.#faults = faults
   }
 
-  submit(nodes: number, runMs: number): void {
+  submit(
+    nodes: number,
+    runMs: number,
+    {
+      walltimeMs,
+      requeueable = true,
+    }: { readonly walltimeMs?: number | undefined; readonly requeueable?: boolean } = {},
+  ): void {
     const id = String(this.tasks.length + 1)
     const { now: submittedAt } = this.#world
     this.tasks.push({
@@ -62,6 +77,9 @@ export class Middleware {
       nodes,
       runMs,
       submittedAt,
+      walltimeMs,
+      requeueable,
+      failed: false,
       state: 'pending',
       attempt: 0,
       completions: 0,
@@ -96,7 +114,7 @@ export class Middleware {
       drain: async (name, mark, reason, signal) => {
         await wait(2, 40, signal)
         const node = this.#ours(name, mark)
-        if (node !== undefined) node.drained = reason
+        if (node !== undefined && !node.theirs) node.drained = reason
         this.#settle()
       },
       resume: async (name, mark, signal) => {
@@ -112,15 +130,23 @@ export class Middleware {
         const jobs = this.#jobsOn(node)
         if (jobs.length > 0 && !lost)
           throw new SubletError('node-busy', `${name} runs ${jobs.map((job) => job.id).join(' ')}`)
-        for (const job of jobs) this.#requeue(job)
+        if (node.machine?.running === true && jobs.length > 0)
+          this.violations.push(
+            `${name} was given up as lost while ${jobs.map((job) => job.id).join(' ')} ran there`,
+          )
+        for (const job of jobs) this.#lose(job)
         this.nodes.delete(name)
+        if (this.#random.next() < this.#faults().nodeComesBack)
+          this.#world.after(this.#random.int(20_000), () => this.#comeBack(name, node))
         this.#settle()
       },
       requeue: async (jobIds, _reason, signal) => {
         await wait(2, 40, signal)
-        for (const job of this.tasks)
-          if (jobIds.includes(job.id) && job.state === 'running') this.#requeue(job)
-        return []
+        const mine = this.tasks.filter((job) => jobIds.includes(job.id) && job.state === 'running')
+        for (const job of mine) if (job.requeueable) this.#requeue(job)
+        return mine
+          .filter((job) => !job.requeueable)
+          .map(({ id }) => ({ id, reason: 'it may not be requeued' }))
       },
       watch: (onChange, signal) => {
         this.#changed = onChange
@@ -140,6 +166,7 @@ export class Middleware {
         await sleep(clock, 20 + this.#random.int(200), signal)
         const machine = this.#site.machines.get(unit.unitId)
         if (!machine?.running) throw new SubletError('machine-unreachable', `${unit.name} does not answer`)
+        while (machine.frozenUntil > this.#world.now) await sleep(clock, 100, signal)
         const node = this.nodes.get(unit.name)
         if (node?.mark.unitId === unit.unitId) this.#register(node, machine)
         else this.#world.after(50, () => this.#registerLater(unit.name, unit.unitId, machine))
@@ -149,9 +176,28 @@ export class Middleware {
     }
   }
 
+  /** An administrator drains a node, or takes his drain back. */
+  adminDrain(name: string, drained: boolean): void {
+    const node = this.nodes.get(name)
+    if (node !== undefined) node.theirs = drained
+    this.#settle()
+  }
+
+  /** The server starts without its state: nodes that are not in its configuration are forgotten. */
+  coldStart(): void {
+    for (const task of this.tasks) if (task.state === 'running') this.#lose(task)
+    this.nodes.clear()
+    this.#tell()
+  }
+
   #registerLater(name: string, unitId: string, machine: Machine): void {
     const node = this.nodes.get(name)
     if (node?.mark.unitId === unitId && machine.running) this.#register(node, machine)
+  }
+
+  #comeBack(name: string, record: Record_): void {
+    if (!this.nodes.has(name)) this.nodes.set(name, { ...record, drained: undefined, machine: undefined })
+    this.#tell()
   }
 
   #register(node: Record_, machine: Machine): void {
@@ -170,7 +216,13 @@ export class Middleware {
     const kept = this.nodes.get(node.name)
     if (kept !== undefined) kept.expected = true
     else
-      this.nodes.set(node.name, { mark: node.mark, expected: true, drained: undefined, machine: undefined })
+      this.nodes.set(node.name, {
+        mark: node.mark,
+        expected: true,
+        drained: undefined,
+        theirs: false,
+        machine: undefined,
+      })
   }
 
   #ours(name: string, mark: NodeMark): Record_ | undefined {
@@ -190,6 +242,13 @@ export class Middleware {
     task.on = []
     task.state = 'pending'
     task.startedAt = undefined
+  }
+
+  #lose(task: Task): void {
+    this.#requeue(task)
+    if (task.requeueable) return
+    task.state = 'ended'
+    task.failed = true
   }
 
   /** Starts what can start; completions are events of their own. */
@@ -215,18 +274,25 @@ export class Middleware {
     task.startedAt = this.#world.now
     for (const machine of machines) machine.jobs.add(task.id)
     const { attempt } = task
-    this.#world.after(task.runMs, () => {
+    const finish = (): void => {
       if (task.state !== 'running' || task.attempt !== attempt) return
       if (!machines.every((machine) => machine.running)) return
+      const thaw = Math.max(...machines.map((machine) => machine.frozenUntil))
+      if (thaw > this.#world.now) return void this.#world.after(thaw - this.#world.now, finish)
       for (const machine of machines) machine.jobs.delete(task.id)
       task.state = 'ended'
       task.completions += 1
       this.#settle()
-    })
+    }
+    this.#world.after(task.runMs, finish)
   }
 
   #accepting(node: Record_): boolean {
-    return node.expected && node.drained === undefined && node.machine?.running === true
+    return node.expected && node.drained === undefined && !node.theirs && this.#responds(node)
+  }
+
+  #responds({ machine }: Record_): boolean {
+    return machine?.running === true && machine.frozenUntil <= this.#world.now
   }
 
   #tell(): void {
@@ -248,7 +314,7 @@ export class Middleware {
   #pictured(): BatchNode[] {
     return [...this.nodes].map(([name, node]) => {
       const jobs = this.#jobsOn(node).map((task) => task.id)
-      const responding = node.machine?.running === true
+      const responding = this.#responds(node)
       return {
         name,
         mark: node.mark,
@@ -257,7 +323,7 @@ export class Middleware {
         accepting: this.#accepting(node),
         empty: jobs.length === 0,
         collectingFor: undefined,
-        drained: node.drained === undefined ? 'no' : 'ours',
+        drained: node.theirs ? 'theirs' : node.drained === undefined ? 'no' : 'ours',
         drainReason: node.drained ?? '',
         cpus: 1,
         cpusInUse: jobs.length,
@@ -277,12 +343,12 @@ const jobOf = (task: Task): Job => ({
   nodes: task.nodes,
   cpusPerNode: 1,
   memoryMiBPerNode: 0,
-  walltimeMs: undefined,
+  walltimeMs: task.walltimeMs,
   submittedAt: task.submittedAt,
   startedAt: task.startedAt,
   endedAt: undefined,
   nodeNames: task.on.map((machine) => machine.spec.name),
-  requeueable: true,
+  requeueable: task.requeueable,
   restarts: Math.max(0, task.attempt - 1),
   tasks: 1,
 })

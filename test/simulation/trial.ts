@@ -6,6 +6,7 @@ import type { BrokerTables } from '../../actors/broker/rows.ts'
 import { Actor, type Log } from '../../actors/runtime/actor.ts'
 import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import type { Perform } from '../../actors/runtime/effects.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
@@ -25,6 +26,8 @@ import { cheapIdentity, cheapTrust } from './identities.ts'
 import { afterQuiet, atEveryStep } from './invariants.ts'
 import { Site } from './machines.ts'
 import { Middleware } from './middleware.ts'
+import { Operator } from './operator.ts'
+import type { Plants } from './plants.ts'
 import { Weather } from './weather.ts'
 import { World } from './world.ts'
 
@@ -38,6 +41,7 @@ export interface TrialOptions {
   /** No faults but `crashAt`. */
   readonly calm?: boolean
   readonly jobs?: number
+  readonly plants?: Plants
 }
 
 export interface TrialResult {
@@ -58,7 +62,7 @@ const PHASES_MS = {
   stormy: { storm: 10 * 60_000, quiet: 20 * 60_000 },
   calm: { storm: 3 * 60_000, quiet: 7 * 60_000 },
 }
-const UNITS = 6
+export const UNITS = 6
 const SETUP_MS = 15_000
 const TERM_MS = 90_000
 
@@ -84,14 +88,18 @@ export class Trial {
   readonly stumbles: string[] = []
   readonly violations: string[] = []
   crashes = 0
-  /** Units that the owner got back, from then on. */
-  recalled = 0
-  recalledBy = 0
+  readonly operator: Operator
+  readonly conditions = { recallable: true, noticeMs: 20_000, graceMs: 120_000 }
+  /** Commands that nobody did, because the actor died under them. */
+  readonly lost: string[] = []
   serviceManager: Actor<ServiceManagerTables> | undefined
   broker: Actor<BrokerTables> | undefined
   authority: Actor<AuthorityTables> | undefined
   #stormy = true
   #lives = 0
+  #guestIsThere = true
+  #config = { units: UNITS, graceMs: this.conditions.graceMs, typed: true }
+  readonly #die: Partial<Record<Role, () => void>> = {}
 
   constructor(options: TrialOptions) {
     this.options = options
@@ -101,20 +109,23 @@ export class Trial {
     this.site = new Site(this.world, this.random.child('site'), faults)
     this.middleware = new Middleware(this.world, this.site, this.random.child('middleware'), faults)
     this.weather = new Weather(this.world, this.random.child('weather'), faults)
+    this.operator = new Operator(this, this.random.child('operator'))
   }
 
   async run(): Promise<TrialResult> {
     for (const role of ROLES) this.#begin(role)
     this.#submitJobs()
-    this.#recallSome()
+    this.operator.begin(this.faults.orders, this.#phases().storm)
     const check = (): void => {
-      if (this.violations.length === 0) this.violations.push(...atEveryStep(this), ...this.site.violations)
+      if (this.violations.length === 0)
+        this.violations.push(...atEveryStep(this), ...this.site.violations, ...this.middleware.violations)
       if (this.violations.length > 0) throw new Error('violated')
     }
     try {
       const { storm, quiet } = this.#phases()
       await this.world.run(storm, check)
       this.#stormy = false
+      this.#restoreConfiguration()
       await this.world.run(storm + quiet, check)
       this.violations.push(...afterQuiet(this))
     } catch (error) {
@@ -141,28 +152,6 @@ export class Trial {
     }
   }
 
-  /** In a third of the seeds the owner of the site wants some units back, once, with or without notice. */
-  #recallSome(): void {
-    const random = this.random.child('recall')
-    if (this.options.calm || random.next() > 0.34) return
-    const order = { type: 'vm.small', units: 1 + random.int(2), reason: 'the owner needs them' }
-    const noticeMs = random.int(60_000)
-    const ask = (): void => {
-      const { authority } = this
-      if (authority === undefined) return void this.world.after(1_000, ask)
-      authority.command('recall', { ...order, by: this.world.now + noticeMs }).then(
-        () => {
-          this.recalled = order.units
-          this.recalledBy = this.world.now + noticeMs
-          this.site.recalledBy = this.recalledBy
-        },
-        // The actor died before the order was durable: it is given again.
-        () => this.world.after(1_000, ask),
-      )
-    }
-    this.world.after(random.int(this.#phases().storm), ask)
-  }
-
   #phases(): { storm: Millis; quiet: Millis } {
     return this.options.calm ? PHASES_MS.calm : PHASES_MS.stormy
   }
@@ -173,8 +162,11 @@ export class Trial {
     for (let i = 0; i < count; i++) {
       const atMs = random.int(this.#phases().storm * 0.7)
       const nodes = random.next() < 0.15 ? 2 + random.int(2) : 1
-      const runMs = random.next() < 0.2 ? 60_000 + random.int(90_000) : 500 + random.int(20_000)
-      this.world.after(atMs, () => this.middleware.submit(nodes, runMs))
+      const long = this.options.calm ? 90_000 : 240_000
+      const runMs = random.next() < 0.2 ? 60_000 + random.int(long) : 500 + random.int(20_000)
+      const walltimeMs = random.next() < 0.5 ? Math.round(runMs * 1.2) : undefined
+      const requeueable = random.next() < 0.9
+      this.world.after(atMs, () => this.middleware.submit(nodes, runMs, { walltimeMs, requeueable }))
     }
   }
 
@@ -184,8 +176,10 @@ export class Trial {
     const number = ++this.#lives
     const random = this.random.child(`${role} life ${number}`)
     const skewMs = Math.round((this.random.child(`${role} skew`).next() * 2 - 1) * this.faults.skewMsMax)
-    const clock = this.world.clock(skewMs, () => life.alive)
+    const clock = this.world.clock(this.#stepping(skewMs, random.child('steps')), () => life.alive)
+    this.#configure(role, random.child('configuration'))
     const die = (): void => {
+      if (!life.alive) return
       life.alive = false
       this.crashes++
       this.disks[role].release()
@@ -201,25 +195,70 @@ export class Trial {
       () => this.#fate(role, random),
       die,
       () => 1 + random.int(4),
+      this.options.plants?.restart,
     )
+    this.#die[role] = die
     const parts = { store, clock, random, life, die }
-    if (role === 'broker') this.broker = this.#start(role, this.#brokerMind(), parts, unreachable)
-    if (role === 'authority')
-      this.authority = this.#start(role, this.#authorityMind(), parts, performer(this.site.handler(clock)))
+    const plants = this.options.plants ?? {}
+    const sound = <Part>(part: Part): Part => part
+    if (role === 'broker')
+      this.broker = this.#start(role, (plants.broker ?? sound)(this.#brokerMind()), parts, unreachable)
+    if (role === 'authority') {
+      const handler = (plants.handler ?? sound)(this.site.handler(clock))
+      const mind = (plants.authority ?? sound)(this.#authorityMind())
+      this.authority = this.#start(role, mind, parts, performer(handler))
+    }
     if (role === 'service-manager') this.#beginServiceManager(parts)
+  }
+
+  /** A clock that jumps now and then: a little, or by an hour, which is not to be believed. */
+  #stepping(skewMs: Millis, random: Random): () => Millis {
+    let steppedMs = 0
+    if (this.#stormy && random.next() < this.faults.clockSteps)
+      this.world.after(random.int(120_000), () => {
+        const sign = random.next() < 0.5 ? -1 : 1
+        steppedMs = sign * (random.next() < 0.5 ? random.int(1_000) : 3_600_000)
+      })
+    return () => skewMs + steppedMs
+  }
+
+  /** A life may begin with another configuration: fewer units, a shorter grace, no type, no guest. */
+  #configure(role: Role, random: Random): void {
+    const other = this.#stormy && random.next() < this.faults.reconfigured
+    if (role === 'service-manager') this.#guestIsThere = !other || random.next() < 0.5
+    if (role !== 'authority') return
+    const kind = other ? random.int(3) : -1
+    this.#config = {
+      units: kind === 0 ? UNITS - 2 : UNITS,
+      graceMs: kind === 1 ? this.conditions.graceMs / 4 : this.conditions.graceMs,
+      typed: kind !== 2,
+    }
+  }
+
+  /** What was configured otherwise is put right: those actors begin anew. */
+  #restoreConfiguration(): void {
+    const { units, graceMs, typed } = this.#config
+    if (units !== UNITS || graceMs !== this.conditions.graceMs || !typed) this.#die.authority?.()
+    if (!this.#guestIsThere) this.#die['service-manager']?.()
   }
 
   #beginServiceManager(parts: LifeParts): void {
     const batch = this.middleware.batch(parts.clock)
     const membership = new Membership(batch, this.middleware.join(parts.clock), parts.clock)
-    const perform: Perform = (verb, _key, args, signal) =>
-      membership.perform(verb, args as MemberEffectArgs, signal)
+    const guestIsThere = this.#guestIsThere
+    const perform: Perform = (verb, _key, args, signal) => {
+      if (!guestIsThere)
+        return Promise.reject(new SubletError('unknown-id', 'the guest is not configured any more'))
+      if (verb !== 'requeue') return membership.perform(verb, args as MemberEffectArgs, signal)
+      const { jobIds, reason } = args as { jobIds: readonly string[]; reason: string }
+      return batch.requeue(jobIds, reason, signal)
+    }
     const actor: Actor<ServiceManagerTables> = this.#start(
       'service-manager',
-      this.#serviceManagerMind(),
+      (this.options.plants?.serviceManager ?? ((mind) => mind))(this.#serviceManagerMind()),
       parts,
       perform,
-      () => watcher.poke(),
+      () => guestIsThere && watcher.poke(),
     )
     const config = { guest: 'groc', pollMs: 5_000, lookMs: 2_000, quietMs: 20 }
     const watcher: Watcher = new Watcher(
@@ -229,7 +268,7 @@ export class Trial {
       parts.clock,
     )
     this.serviceManager = actor
-    this.world.after(50, () => parts.life.alive && watcher.start())
+    this.world.after(50, () => parts.life.alive && guestIsThere && watcher.start())
   }
 
   #start<T extends Tables>(
@@ -293,14 +332,15 @@ export class Trial {
   #authorityMind(): Mind<AuthorityTables> {
     const capacity = { cpu: 2, memoryMiB: 2048 }
     const vector = { cpu: 1, memoryMiB: 1024 }
+    const { units, graceMs, typed } = this.#config
     return authority(
       {
         broker: 'broker',
         hosts: ['a', 'b', 'c'].map((name) => ({ name, capacity })),
-        types: { 'vm.small': { vector, image: 'plain', units: UNITS } },
+        types: typed ? { 'vm.small': { vector, image: 'plain', units } } : {},
         images: ['plain'],
         probe: [],
-        conditions: { recallable: true, noticeMs: 20_000, graceMs: 120_000 },
+        conditions: { ...this.conditions, graceMs },
         termMsMax: 10 * TERM_MS,
         placement: bestFit,
         namePrefix: 'n',
@@ -328,6 +368,7 @@ export class Trial {
       grow: { wait: '0s' },
       shrink: { idle: '5s' },
       term: `${TERM_MS}ms`,
+      termMin: '30s',
       retry: { first: '1s', most: '10s' },
       settle: '50ms',
       missing: '30s',
@@ -335,7 +376,9 @@ export class Trial {
     })
     return serviceManager(
       {
-        guests: { groc: { controller: groc, config, properties: { image: 'plain' } } as Guest },
+        guests: this.#guestIsThere
+          ? { groc: { controller: groc, config, properties: { image: 'plain' } } as Guest }
+          : {},
         broker: 'broker',
         skewMsMax: 2_000,
         leaveBudgetMs: 5_000,

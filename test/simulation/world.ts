@@ -24,10 +24,10 @@ export class World {
     return this.#now
   }
 
-  /** `skewMs` is how far the wall clock of this place is off. */
-  clock(skewMs: Millis = 0, alive: () => boolean = () => true): Clock {
+  /** `skewMs` is how far the wall clock of this place is off, now. */
+  clock(skewMs: Millis | (() => Millis) = 0, alive: () => boolean = () => true): Clock {
     return {
-      now: () => this.now + skewMs,
+      now: () => this.now + (typeof skewMs === 'number' ? skewMs : skewMs()),
       monotonic: () => this.#now,
       after: (delayMs, callback) => this.after(delayMs, () => alive() && callback()),
     }

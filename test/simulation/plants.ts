@@ -1,0 +1,16 @@
+import type { AuthorityTables } from '../../actors/authority/rows.ts'
+import type { BrokerTables } from '../../actors/broker/rows.ts'
+import type { Mind } from '../../actors/runtime/mind.ts'
+import type { StoredRow } from '../../actors/runtime/rows.ts'
+import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
+import type { Handler } from '../../adapters/handler.ts'
+
+/** Faults put into the parts of a trial, to see that it finds them. Each takes a part and gives a worse one. */
+export interface Plants {
+  readonly broker?: (mind: Mind<BrokerTables>) => Mind<BrokerTables>
+  readonly authority?: (mind: Mind<AuthorityTables>) => Mind<AuthorityTables>
+  readonly serviceManager?: (mind: Mind<ServiceManagerTables>) => Mind<ServiceManagerTables>
+  readonly handler?: (handler: Handler) => Handler
+  /** What an actor reads from its disk when it begins. */
+  readonly restart?: (rows: readonly StoredRow[]) => readonly StoredRow[]
+}
