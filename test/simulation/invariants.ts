@@ -1,5 +1,5 @@
-import type { LeaseRow as SiteLease, UnitRow as SiteUnit } from '../../actors/authority/rows.ts'
-import type { DelegationRow, TicketRow } from '../../actors/broker/rows.ts'
+import type { OfferRow, LeaseRow as SiteLease, UnitRow as SiteUnit } from '../../actors/authority/rows.ts'
+import type { TicketRow } from '../../actors/broker/rows.ts'
 import { verifyLedger } from '../../actors/ledger/verify.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import type { LeaseRow } from '../../actors/service-manager/rows.ts'
@@ -53,20 +53,20 @@ function noUnitTwice({ disks }: Scene): string[] {
   return faults
 }
 
+/** Promised by the broker at any instant, against the most that the site ever meant to lend. */
 function withinInventory({ disks }: Scene): string[] {
   const faults: string[] = []
   const tickets = rows<TicketRow>(disks.broker, 'ticket').flatMap((row) => row.tickets)
-  for (const { site, type, units } of rows<DelegationRow>(disks.broker, 'delegation')) {
-    const mine = tickets.filter((ticket) => ticket.site === site && ticket.type === type)
+  for (const { id: type } of rows<OfferRow>(disks.authority, 'offer')) {
+    const most = largestOffer(disks.authority, type)
+    const mine = tickets.filter((ticket) => ticket.type === type)
     for (const { term } of mine) {
-      const sum = mine
-        .filter((other) => other.term.start <= term.start && term.start < other.term.end)
-        .reduce((total, other) => total + other.units, 0)
+      const then = mine.filter((other) => other.term.start <= term.start && term.start < other.term.end)
+      const sum = then.reduce((total, other) => total + other.units, 0)
       // An offer may shrink under promises (a unit that cannot be torn down), never the other way round.
-      const newest = mine.filter((other) => other.term.start <= term.start && term.start < other.term.end)
-      if (sum > Math.max(units, largestOffer(disks.broker, `${site}/${type}`)))
+      if (sum > most)
         faults.push(
-          `${sum} of ${type} are promised at ${term.start}, ${units} are lent: ${newest.map((other) => other.leaseId).join(' ')}`,
+          `${sum} of ${type} are promised at ${term.start}, ${most} are lent: ${then.map((other) => other.leaseId).join(' ')}`,
         )
     }
   }
@@ -102,14 +102,16 @@ function givenBack({ site, world, operator }: Scene): string[] {
   return running > UNITS - recalled ? [`${running} machines run, ${recalled} of ${UNITS} were recalled`] : []
 }
 
-/** A lease never has more units in service than its ticket says. */
+/** A lease never has more units in service than its ticket says, as the broker issued it. */
 function withinTicket({ disks }: Scene): string[] {
+  const issued = new Map(
+    rows<TicketRow>(disks.broker, 'ticket').flatMap((row) => row.tickets.map(({ id, units }) => [id, units])),
+  )
   const units = new Map(rows<SiteUnit>(disks.authority, 'unit').map((unit) => [unit.id, unit]))
   return rows<SiteLease>(disks.authority, 'lease').flatMap((lease) => {
     const live = lease.units.filter((id) => IN_SERVICE.has(units.get(id)?.state ?? 'ended')).length
-    return live > lease.ticket.units
-      ? [`${lease.id} has ${live} units, its ticket is for ${lease.ticket.units}`]
-      : []
+    const most = Math.min(lease.ticket.units, issued.get(lease.ticket.id) ?? lease.ticket.units)
+    return live > most ? [`${lease.id} has ${live} units, its ticket is for ${most}`] : []
   })
 }
 
@@ -120,7 +122,7 @@ const largest = new WeakMap<Disk, Map<string, number>>()
 function largestOffer(disk: Disk, id: string): number {
   const known = largest.get(disk) ?? new Map<string, number>()
   largest.set(disk, known)
-  const units = rows<DelegationRow>(disk, 'delegation').find((row) => row.id === id)?.units ?? 0
+  const units = rows<OfferRow>(disk, 'offer').find((row) => row.id === id)?.units ?? 0
   const most = Math.max(known.get(id) ?? 0, units)
   known.set(id, most)
   return most
@@ -167,7 +169,7 @@ function ledgersAgree({ disks }: Scene): string[] {
 const parsed = new WeakMap<object, Row>()
 
 /** Rows of a table as they are on disk. */
-function rows<R extends Row>(disk: Disk, table: string): R[] {
+export function rows<R extends Row>(disk: Disk, table: string): R[] {
   const found: R[] = []
   for (const stored of disk.rows.values()) {
     if (stored.table !== table) continue

@@ -10,6 +10,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
+import { steadyClock } from '../../actors/runtime/steady.ts'
 import type { Guest } from '../../actors/service-manager/config.ts'
 import { type MemberEffectArgs, Membership } from '../../actors/service-manager/membership.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
@@ -42,6 +43,8 @@ export interface TrialOptions {
   readonly calm?: boolean
   readonly jobs?: number
   readonly plants?: Plants
+  /** Called after every event, while nothing is violated. */
+  readonly watch?: (trial: Trial) => void
 }
 
 export interface TrialResult {
@@ -65,6 +68,7 @@ const PHASES_MS = {
 export const UNITS = 6
 const SETUP_MS = 15_000
 const TERM_MS = 90_000
+const SKEW_MS_MAX = 2_000
 
 /** One seed: a storm of faults while jobs arrive, then quiet until everything should have ended. */
 export async function trial(options: TrialOptions): Promise<TrialResult> {
@@ -120,6 +124,7 @@ export class Trial {
       if (this.violations.length === 0)
         this.violations.push(...atEveryStep(this), ...this.site.violations, ...this.middleware.violations)
       if (this.violations.length > 0) throw new Error('violated')
+      this.options.watch?.(this)
     }
     try {
       const { storm, quiet } = this.#phases()
@@ -202,10 +207,10 @@ export class Trial {
     const plants = this.options.plants ?? {}
     const sound = <Part>(part: Part): Part => part
     if (role === 'broker')
-      this.broker = this.#start(role, (plants.broker ?? sound)(this.#brokerMind()), parts, unreachable)
+      this.broker = this.#start(role, (plants.broker ?? sound)(this.brokerMind()), parts, unreachable)
     if (role === 'authority') {
       const handler = (plants.handler ?? sound)(this.site.handler(clock))
-      const mind = (plants.authority ?? sound)(this.#authorityMind())
+      const mind = (plants.authority ?? sound)(this.authorityMind())
       this.authority = this.#start(role, mind, parts, performer(handler))
     }
     if (role === 'service-manager') this.#beginServiceManager(parts)
@@ -243,8 +248,10 @@ export class Trial {
   }
 
   #beginServiceManager(parts: LifeParts): void {
-    const batch = this.middleware.batch(parts.clock)
-    const membership = new Membership(batch, this.middleware.join(parts.clock), parts.clock)
+    // What a look is compared with is written in believed time, so looks are, too.
+    const clock = steadyClock(parts.clock, SKEW_MS_MAX, () => undefined)
+    const batch = this.middleware.batch(clock)
+    const membership = new Membership(batch, this.middleware.join(clock), clock)
     const guestIsThere = this.#guestIsThere
     const perform: Perform = (verb, _key, args, signal) => {
       if (!guestIsThere)
@@ -255,7 +262,7 @@ export class Trial {
     }
     const actor: Actor<ServiceManagerTables> = this.#start(
       'service-manager',
-      (this.options.plants?.serviceManager ?? ((mind) => mind))(this.#serviceManagerMind()),
+      (this.options.plants?.serviceManager ?? ((mind) => mind))(this.serviceManagerMind()),
       parts,
       perform,
       () => guestIsThere && watcher.poke(),
@@ -265,7 +272,7 @@ export class Trial {
       config,
       batch,
       (look) => actor.command('look', look) as Promise<{ againMs: number }>,
-      parts.clock,
+      clock,
     )
     this.serviceManager = actor
     this.world.after(50, () => parts.life.alive && guestIsThere && watcher.start())
@@ -290,7 +297,7 @@ export class Trial {
       perform,
       random,
       log: this.#log(role, life),
-      skewMsMax: 2_000,
+      skewMsMax: SKEW_MS_MAX,
       onFailed: (error) => {
         this.violations.push(`${role} failed: ${String(error)}`)
         die()
@@ -322,14 +329,14 @@ export class Trial {
     }
   }
 
-  #brokerMind(): Mind<BrokerTables> {
+  brokerMind(): Mind<BrokerTables> {
     return broker(
-      { policy: firstCome, batchMs: 50, quarantineMs: 5_000, answerMs: 3_600_000 },
+      { policy: firstCome, sites: ['authority'], batchMs: 50, quarantineMs: 5_000, answerMs: 3_600_000 },
       cheapIdentity('broker'),
     )
   }
 
-  #authorityMind(): Mind<AuthorityTables> {
+  authorityMind(): Mind<AuthorityTables> {
     const capacity = { cpu: 2, memoryMiB: 2048 }
     const vector = { cpu: 1, memoryMiB: 1024 }
     const { units, graceMs, typed } = this.#config
@@ -360,7 +367,7 @@ export class Trial {
     )
   }
 
-  #serviceManagerMind(): Mind<ServiceManagerTables> {
+  serviceManagerMind(): Mind<ServiceManagerTables> {
     const config = grocConfig.parse({
       type: 'vm.small',
       unit: { cpus: 1, memoryMiB: 1024 },
@@ -380,7 +387,7 @@ export class Trial {
           ? { groc: { controller: groc, config, properties: { image: 'plain' } } as Guest }
           : {},
         broker: 'broker',
-        skewMsMax: 2_000,
+        skewMsMax: SKEW_MS_MAX,
         leaveBudgetMs: 5_000,
         askMs: 20_000,
         joinMs: 3_000,
