@@ -33,7 +33,7 @@ export function controlClient(socket: string): ControlClient {
     const common = { timeout: { request: options.timeoutMs ?? ASK_MS }, signal: options.signal }
     const { token, folder } = await challenge(http, socket, `${method} ${path}`)
     // Made by us, so it is ours: that is the proof of who is asking.
-    mkdirSync(folder, { mode: 0o700 })
+    prove(folder)
     try {
       const answer = await http(urlOf(socket, path), {
         method,
@@ -93,6 +93,16 @@ function domainError(error: unknown, socket: string): unknown {
   return new SubletError('not-running', `the connection to ${socket} broke: ${error.message}`, {
     cause: error,
   })
+}
+
+function prove(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (cause) {
+    throw new SubletError('not-permitted', `this user cannot show who he is: ${folder} cannot be made`, {
+      cause,
+    })
+  }
 }
 
 /** The server has removed it already, unless it could not be reached. */

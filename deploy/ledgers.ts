@@ -6,6 +6,7 @@ import type { LedgerEntry, LedgerHead } from '../actors/runtime/commit.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
 import { sqliteLedger } from '../adapters/sqlite/store.ts'
 import type { Ledger } from './site-view.ts'
+import { inspected } from './work-folder.ts'
 
 /** A ledger, whose it is, and where it ended when it was opened. */
 export interface NamedLedger {
@@ -136,7 +137,9 @@ async function latestUnitOf(ledgers: readonly NamedLedger[], name: string): Prom
 export async function openLedgers(
   dir: string,
 ): Promise<{ readonly ledgers: readonly NamedLedger[]; close(): Promise<void> }> {
-  const names = existsSync(dir) ? readdirSync(dir).flatMap((file) => /^(.+)\.db$/.exec(file)?.[1] ?? []) : []
+  const names = inspected(dir, () => (existsSync(dir) ? readdirSync(dir) : [])).flatMap(
+    (file) => /^(.+)\.db$/.exec(file)?.[1] ?? [],
+  )
   if (names.length === 0)
     throw new SubletError('not-running', `there is no Sublet in ${dir}, and no database of one`)
   const stores = names.toSorted().map((name) => ({ name, store: sqliteLedger(join(dir, `${name}.db`)) }))

@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, statSync } from 'node:fs'
+import { basename, dirname, relative } from 'node:path'
 import type { Log } from '../actors/runtime/actor.ts'
 import type { Clock, Instant } from '../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
@@ -44,7 +45,9 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   const { viewers, operators } = settings.control
   // Databases, keys and logs are nobody else's business.
   process.umask(0o077)
-  usable(settings.dir, () => mkdirSync(settings.dir, { recursive: true }))
+  const isShared = viewers.length + operators.length > 0
+  const made = usable(settings.dir, () => mkdirSync(settings.dir, { recursive: true }))
+  if (isShared) openParent(settings.dir, made, warn)
   await refuseSecond(files.socket, settings.dir)
   const {
     log,
@@ -52,7 +55,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     hush,
     close: closeLog,
   } = usable(settings.dir, () => {
-    chmodSync(settings.dir, viewers.length + operators.length > 0 ? 0o711 : 0o700)
+    chmodSync(settings.dir, isShared ? 0o711 : 0o700)
     return fileLog({ file: files.log, level: settings.log.level, clock, warn })
   })
   const startedAt = clock.now()
@@ -163,6 +166,20 @@ function usable<T>(dir: string, use: () => T): T {
     if (!(cause instanceof Error && 'syscall' in cause)) throw cause
     throw new SubletError('store-failed', `the work folder ${dir} cannot be used`, { cause })
   }
+}
+
+/**
+ * Viewers must be able to pass through the folder that holds the work folder. Only a `.sublet` that was made
+ * just now (`made` is the topmost new folder) is opened; of any other its owner decides.
+ */
+function openParent(dir: string, made: string | undefined, warn: RunParts['warn']): void {
+  const parent = dirname(dir)
+  const isNew = made !== undefined && relative(made, parent).split('/')[0] !== '..'
+  if (isNew && basename(parent) === '.sublet') usable(parent, () => chmodSync(parent, 0o711))
+  if ((usable(parent, () => statSync(parent)).mode & 0o001) === 0)
+    warn?.(
+      `viewers and operators cannot get to ${dir}: open the folder it lies in to them (chmod o+x ${parent})`,
+    )
 }
 
 /** A better answer than that of a locked database. */

@@ -15,13 +15,13 @@ export interface Whose {
 export async function workFolder({ dir, config }: Whose): Promise<string> {
   if (dir !== undefined && config !== undefined)
     throw new SubletError('usage', 'give --dir or --config, not both')
-  if (dir !== undefined) return resolve(dir)
+  if (dir !== undefined) return existing(resolve(dir))
   if (config !== undefined) {
     const { loadConfig } = await import('./settings-file.ts')
-    return loadConfig(config).settings.dir
+    return existing(loadConfig(config).settings.dir)
   }
   const here = resolve('.sublet')
-  const found = isFolder(here) ? readdirSync(here).filter((name) => isWorkFolder(join(here, name))) : []
+  const found = isFolder(here) ? namesIn(here).filter((name) => isWorkFolder(join(here, name))) : []
   if (found.length === 1) return join(here, found[0]!)
   if (found.length === 0)
     throw new SubletError('not-running', 'there is no work folder in ./.sublet', {
@@ -32,8 +32,37 @@ export async function workFolder({ dir, config }: Whose): Promise<string> {
   })
 }
 
-const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+function existing(dir: string): string {
+  const found = inspected(dir, () => statSync(dir, { throwIfNoEntry: false }))
+  if (found === undefined) throw new SubletError('not-running', `there is no folder ${dir}`)
+  if (!found.isDirectory()) throw new SubletError('not-running', `${dir} is a file, not a work folder`)
+  return dir
+}
+
+/** What the system says of a folder that a person has named is his affair, not a mistake of ours. */
+export function inspected<T>(path: string, look: () => T): T {
+  try {
+    return look()
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && 'syscall' in cause)) throw cause
+    if (cause.code === 'ENOTDIR') throw new SubletError('not-running', `${path} is not a folder`, { cause })
+    if (cause.code !== 'EACCES' && cause.code !== 'EPERM')
+      throw new SubletError('usage', `${path} cannot be looked at`, {
+        cause,
+        cure: 'Name the work folder with --dir FOLDER.',
+      })
+    throw new SubletError('not-permitted', `this user may not look into ${path}`, {
+      cause,
+      cure: 'Name a work folder that may be entered with --dir FOLDER, or ask the user who runs Sublet.',
+    })
+  }
+}
+
+const namesIn = (path: string): readonly string[] => inspected(path, () => readdirSync(path))
+
+const isFolder = (path: string): boolean =>
+  inspected(path, () => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false)
 
 const isWorkFolder = (path: string): boolean =>
   isFolder(path) &&
-  (existsSync(join(path, 'control.sock')) || readdirSync(path).some((name) => name.endsWith('.db')))
+  (existsSync(join(path, 'control.sock')) || namesIn(path).some((name) => name.endsWith('.db')))

@@ -1,5 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -10,6 +19,7 @@ import { type BatchUser, batchUser } from '../../adapters/embedded/batch-client.
 import { endBatchServer, spawnBatchServer } from '../../adapters/embedded/batch-server.ts'
 import { parseMoment } from '../../deploy/moments.ts'
 import { table } from '../../deploy/show.ts'
+import { inspected } from '../../deploy/work-folder.ts'
 
 const BIN = new URL('../../deploy/bin.js', import.meta.url).pathname
 
@@ -68,7 +78,9 @@ describe('the command line', () => {
     ['a missing option', ['start'], 2, /--config/],
     ['two ways to name it', ['status', '--dir', '.', '--config', 'x'], 2, /--dir or --config, not both/],
     ['a Sublet that does not run', ['status'], 3, /code: not-running/],
-    ['a folder without one', ['verify', '--dir', '/nowhere'], 3, /there is no Sublet in \/nowhere/],
+    ['a folder without one', ['verify', '--dir', '.'], 3, /there is no Sublet in \//],
+    ['a folder that is not there', ['status', '--dir', '/nowhere'], 3, /there is no folder \/nowhere/],
+    ['a file for a folder', ['verify', '--dir', BIN], 3, /bin\.js is a file, not a work folder/],
     ['a configuration that is not there', ['start', '--config', 'none.yaml'], 2, /code: config-missing/],
     [
       'a time that is none',
@@ -99,6 +111,35 @@ describe('the command line', () => {
         cure: expect.any(String),
       },
     })
+  })
+
+  const needsRoot =
+    process.getuid?.() === 0 || process.env.SUBLET_REAL === '1'
+      ? false
+      : 'another user can be played by root only'
+  if (needsRoot) console.log(`skipped: ${needsRoot}`)
+  test.skipIf(needsRoot)('tells another user which folders are closed to him', () => {
+    const closed = join(dir, '.sublet')
+    mkdirSync(join(closed, 'lab'), { recursive: true })
+    chmodSync(dir, 0o711)
+    const codeAs = (mode: number, look: () => unknown): unknown => {
+      chmodSync(closed, mode)
+      const user = process.geteuid?.() ?? 0
+      process.seteuid?.(65_534)
+      try {
+        return look()
+      } catch (error) {
+        return error
+      } finally {
+        process.seteuid?.(user)
+      }
+    }
+    for (const mode of [0o700, 0o711])
+      expect(codeAs(mode, () => inspected(closed, () => readdirSync(closed)))).toMatchObject({
+        code: 'not-permitted',
+        message: `this user may not look into ${closed}`,
+        cure: expect.stringContaining('--dir'),
+      })
   })
 
   test('validates a file, and tells every mistake', async () => {
