@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { trial } from './trial.ts'
 
 /** SEEDS=n runs n of them; the first ones are always the same. */
-const SEEDS = Number(process.env.SUBLET_SEEDS ?? 200)
+const SEEDS = Number(process.env.SUBLET_SEEDS ?? 100)
 const PER_TEST = 20
 
 describe('no storm of lost messages and crashes breaks an invariant', () => {
