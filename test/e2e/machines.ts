@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { sleep } from '../../actors/runtime/clock.ts'
 import {
   agree,
@@ -6,22 +6,12 @@ import {
   allRanOnce,
   clock,
   controller,
-  leftovers,
+  givesAllBack,
   openPool,
   type Pool,
   until,
   views,
 } from './pool.ts'
-
-const pools: Pool[] = []
-const open = async (changes: Record<string, unknown> = {}): Promise<Pool> => {
-  const pool = await openPool(changes)
-  pools.push(pool)
-  return pool
-}
-afterAll(async () => {
-  await Promise.all(pools.map((pool) => pool.close()))
-}, 60_000)
 
 const kindsOf = async (
   pool: Pool,
@@ -29,15 +19,9 @@ const kindsOf = async (
 ): Promise<readonly { readonly at: number; readonly reason: string }[]> =>
   (await pool.ledger()).filter((entry) => entry.kind === kind)
 
-const givesAllBack = async (pool: Pool): Promise<void> => {
-  expect(await pool.ask('stop', '--release')).toMatchObject({ code: 0 })
-  expect(await pool.json('verify')).toMatchObject({ verified: true })
-  expect(await leftovers(pool)).toEqual([])
-}
-
-describe.concurrent('a machine that does not come up', { timeout: 60_000 }, () => {
+describe.concurrent('a machine that does not come up', { timeout: 150_000 }, () => {
   test('because its image is broken is tried again ever more slowly, with the image named', async () => {
-    const pool = await open({
+    const pool = await openPool({
       site: { machines: { images: { plain: { bootFails: 1 } }, bootMs: [50, 100] } },
       ...controller({ min: 0, retry: { first: '1s', most: '30s' } }),
     })
@@ -63,12 +47,15 @@ describe.concurrent('a machine that does not come up', { timeout: 60_000 }, () =
 
   test('and one that fails the probe under one name, are replaced by another, and the job runs', async () => {
     const probe = 'test "$SUBLET_NODE" != vm1 || { echo no disk on vm1 >&2; exit 1; }'
-    const pool = await open({ site: { probe: [{ run: ['sh', '-c', probe] }] }, ...controller({ min: 0 }) })
+    const pool = await openPool({
+      site: { probe: [{ run: ['sh', '-c', probe] }] },
+      ...controller({ min: 0 }),
+    })
     await pool.start()
     const id = await pool.submit(0.5)
     await until('the job has run', 20_000, pool.records, allEnded)
     expect(await allRanOnce(pool, [id])).toEqual([])
-    expect((await pool.record(id))?.attempts).toMatchObject([{ nodes: ['vm2'] }])
+    expect((await pool.record(id))?.attempts[0]?.nodes).not.toEqual(['vm1'])
     const [failed] = await kindsOf(pool, 'image failed')
     expect(failed?.reason).toContain('exit 1: no disk on vm1')
     expect((await pool.ask('explain', 'node', 'vm1')).out).toMatch(
@@ -78,7 +65,7 @@ describe.concurrent('a machine that does not come up', { timeout: 60_000 }, () =
   })
 
   test('in the batch system, though it boots, is given back and tried again until it joins', async () => {
-    const pool = await open({
+    const pool = await openPool({
       serviceManager: { join: '1s', joinFailuresMax: 2 },
       guests: [{ join: { kind: 'embedded', socket: 'j/sock' }, controller: { min: 0 } }],
     })
@@ -87,8 +74,10 @@ describe.concurrent('a machine that does not come up', { timeout: 60_000 }, () =
     await until(
       'two have failed',
       20_000,
-      () => kindsOf(pool, 'unit lost'),
-      ({ length }) => length >= 2,
+      () => pool.ledger(),
+      (entries) =>
+        entries.filter(({ kind, reason }) => kind === 'unit leaving' && reason.startsWith('it never joined'))
+          .length >= 2,
     )
     const boots = await kindsOf(pool, 'unit assigned')
     expect(boots.length).toBeLessThanOrEqual(3)
@@ -102,9 +91,9 @@ describe.concurrent('a machine that does not come up', { timeout: 60_000 }, () =
   })
 })
 
-describe.concurrent('a machine under a job', { timeout: 60_000 }, () => {
+describe.concurrent('a machine under a job', { timeout: 150_000 }, () => {
   test('that is killed is cleaned up, its node goes, and its job runs once to its end elsewhere', async () => {
-    const pool = await open(controller({ min: 1, term: '20s' }))
+    const pool = await openPool(controller({ min: 1, term: '20s' }))
     await pool.start()
     const id = await pool.submit(3)
     await until(
@@ -113,8 +102,8 @@ describe.concurrent('a machine under a job', { timeout: 60_000 }, () => {
       () => pool.trail(id),
       ({ length }) => length === 1,
     )
-    const [before] = await pool.machines()
-    process.kill(await pool.supervisorOf(before?.name ?? ''), 'SIGKILL')
+    const [before] = pool.machines()
+    process.kill(pool.supervisorOf(before?.name ?? ''), 'SIGKILL')
     await until('the job has run', 25_000, pool.records, allEnded)
     expect(await allRanOnce(pool, [id])).toEqual([])
     expect(await pool.record(id)).toMatchObject({ attempt: 2, restarts: 1 })
@@ -133,7 +122,7 @@ describe.concurrent('a machine under a job', { timeout: 60_000 }, () => {
   })
 
   test('that hangs for a while and comes back keeps its job', async () => {
-    const pool = await open(controller({ min: 0, term: '20s' }))
+    const pool = await openPool(controller({ min: 0, term: '20s' }))
     await pool.start()
     const id = await pool.submit(8)
     await until(
@@ -142,7 +131,7 @@ describe.concurrent('a machine under a job', { timeout: 60_000 }, () => {
       () => pool.trail(id),
       ({ length }) => length === 1,
     )
-    const pid = await pool.supervisorOf('vm1')
+    const pid = pool.supervisorOf('vm1')
     process.kill(pid, 'SIGSTOP')
     await until('its site doubts it', 10_000, pool.nodes, ([node]) => node?.suspect !== null)
     process.kill(pid, 'SIGCONT')
@@ -153,9 +142,9 @@ describe.concurrent('a machine under a job', { timeout: 60_000 }, () => {
   })
 })
 
-describe.concurrent('a machine that hangs for good', { timeout: 60_000 }, () => {
+describe.concurrent('a machine that hangs for good', { timeout: 150_000 }, () => {
   test('without work is replaced at once and ends with its lease', async () => {
-    const pool = await open({ site: { terms: { grace: '4s' } }, ...controller({ min: 1, term: '6s' }) })
+    const pool = await openPool({ site: { terms: { grace: '4s' } }, ...controller({ min: 1, term: '6s' }) })
     await pool.start()
     await until(
       'all agree',
@@ -163,7 +152,7 @@ describe.concurrent('a machine that hangs for good', { timeout: 60_000 }, () => 
       () => views(pool),
       (seen) => agree(seen) && seen.held.length === 1,
     )
-    process.kill(await pool.supervisorOf('vm1'), 'SIGSTOP')
+    process.kill(pool.supervisorOf('vm1'), 'SIGSTOP')
     await until(
       'another takes jobs',
       10_000,
@@ -181,7 +170,7 @@ describe.concurrent('a machine that hangs for good', { timeout: 60_000 }, () => 
   })
 
   test('under a job is ended with its lease and the grace, and then the job runs elsewhere', async () => {
-    const pool = await open({
+    const pool = await openPool({
       site: { terms: { grace: '3s' } },
       ...controller({ min: 0, term: '6s', missing: '2s' }),
     })
@@ -193,7 +182,7 @@ describe.concurrent('a machine that hangs for good', { timeout: 60_000 }, () => 
       () => pool.record(id),
       (job) => job?.state === 'running',
     )
-    process.kill(await pool.supervisorOf('vm1'), 'SIGSTOP')
+    process.kill(pool.supervisorOf('vm1'), 'SIGSTOP')
     await until('the job has run', 45_000, pool.records, allEnded)
     expect(await allRanOnce(pool, [id])).toEqual([])
     expect(await pool.record(id)).toMatchObject({ attempt: 2, restarts: 1 })
@@ -201,9 +190,9 @@ describe.concurrent('a machine that hangs for good', { timeout: 60_000 }, () => 
   })
 })
 
-describe.concurrent('a node', { timeout: 60_000 }, () => {
+describe.concurrent('a node', { timeout: 150_000 }, () => {
   test('on which job after job fails at once is drained with the reason, and the others do the work', async () => {
-    const pool = await open(
+    const pool = await openPool(
       controller({
         min: 2,
         max: 3,

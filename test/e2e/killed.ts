@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { sleep } from '../../actors/runtime/clock.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import {
@@ -7,29 +7,20 @@ import {
   allRanOnce,
   clock,
   controller,
+  givesAllBack,
   leftovers,
   openPool,
-  type Pool,
   until,
   views,
 } from './pool.ts'
 
 /** Another one: `SUBLET_SEED=7 vitest run test/e2e/killed.test.ts`. */
 const seed = Number(process.env.SUBLET_SEED ?? 1)
-const pools: Pool[] = []
-const open = async (changes: Record<string, unknown> = {}): Promise<Pool> => {
-  const pool = await openPool(changes)
-  pools.push(pool)
-  return pool
-}
-afterAll(async () => {
-  await Promise.all(pools.map((pool) => pool.close()))
-}, 60_000)
 
-describe.concurrent('a Sublet that is killed', { timeout: 90_000 }, () => {
+describe.concurrent('a Sublet that is killed', { timeout: 150_000 }, () => {
   test('at eight random moments loses no job, runs none twice and holds nothing twice', async () => {
     const random = seededRandom(seed)
-    const pool = await open(controller({ term: '6s', termMin: '4s' }))
+    const pool = await openPool(controller({ term: '6s', termMin: '4s' }))
     const ids: string[] = []
     let sublet = await pool.start()
     for (let kill = 0; kill < 8; kill += 1) {
@@ -47,13 +38,11 @@ describe.concurrent('a Sublet that is killed', { timeout: 90_000 }, () => {
       () => views(pool),
       (seen) => agree(seen) && seen.held.length === 1,
     )
-    expect(await pool.ask('stop', '--release')).toMatchObject({ code: 0 })
-    expect(await pool.json('verify')).toMatchObject({ verified: true })
-    expect(await leftovers(pool)).toEqual([])
+    await givesAllBack(pool)
   })
 
   test('for good lets work go on to its end, and each machine ends by itself after its lease and its work', async () => {
-    const pool = await open(controller({ min: 2, max: 2, term: '6s', termMin: '4s' }))
+    const pool = await openPool(controller({ min: 2, max: 2, term: '6s', termMin: '4s' }))
     const sublet = await pool.start()
     await until('two nodes are there', 15_000, pool.picture, ({ nodes }) => nodes.length === 2)
     const long = await pool.submit(12)
@@ -80,14 +69,13 @@ describe.concurrent('a Sublet that is killed', { timeout: 90_000 }, () => {
     expect(await pool.json('verify')).toMatchObject({ verified: true })
 
     await pool.start()
-    expect(await pool.ask('stop', '--release')).toMatchObject({ code: 0 })
-    expect(await leftovers(pool)).toEqual([])
+    await givesAllBack(pool)
   })
 })
 
-describe.concurrent('a Sublet that is told to end', { timeout: 90_000 }, () => {
+describe.concurrent('a Sublet that is told to end', { timeout: 150_000 }, () => {
   test('by Ctrl-C says that leases go on, and the next one takes up the very same machines', async () => {
-    const pool = await open(controller({ min: 1, max: 2, term: '20s' }))
+    const pool = await openPool(controller({ min: 1, max: 2, term: '20s' }))
     const first = await pool.start()
     const long = await pool.submit(60)
     await until(
@@ -96,13 +84,13 @@ describe.concurrent('a Sublet that is told to end', { timeout: 90_000 }, () => {
       () => pool.record(long),
       (job) => job?.state === 'running',
     )
-    const before = await pool.machines()
+    const before = pool.machines()
     process.kill(first.pid, 'SIGINT')
     expect(await first.ended).toMatchObject({
       code: 0,
       err: expect.stringMatching(/SIGINT: stopping; leases and jobs go on .*`sublet stop --release`/),
     })
-    expect(await pool.machines()).toEqual(before)
+    expect(pool.machines()).toEqual(before)
     expect(await pool.record(long)).toMatchObject({ state: 'running', attempt: 1 })
 
     const second = await pool.start()

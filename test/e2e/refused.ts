@@ -1,23 +1,13 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
-import { BIN, controller, openPool, type Pool, processesIn, run, until, views } from './pool.ts'
-
-const pools: Pool[] = []
-const open = async (changes: Record<string, unknown> = {}): Promise<Pool> => {
-  const pool = await openPool(changes)
-  pools.push(pool)
-  return pool
-}
-afterAll(async () => {
-  await Promise.all(pools.map((pool) => pool.close()))
-}, 60_000)
+import { describe, expect, test } from 'vitest'
+import { BIN, controller, openPool, processesIn, run, until, views } from './pool.ts'
 
 const startOf = (config: string) => run(process.execPath, [BIN, 'start', '--config', config])
 
-describe.concurrent('a second Sublet', { timeout: 60_000 }, () => {
+describe.concurrent('a second Sublet', { timeout: 150_000 }, () => {
   test('on the same pool is refused in one sentence, whether it has the same work folder or its own, and harms nothing', async () => {
-    const pool = await open(controller({ min: 1, term: '30s' }))
+    const pool = await openPool(controller({ min: 1, term: '30s' }))
     await pool.start()
     const id = await pool.submit(30)
     await until(
@@ -57,7 +47,7 @@ describe.concurrent('a second Sublet', { timeout: 60_000 }, () => {
   })
 })
 
-describe('a configuration that cannot work', { timeout: 60_000 }, () => {
+describe.concurrent('a configuration that cannot work', { timeout: 150_000 }, () => {
   const mistakes: readonly [string, (text: string) => string, RegExp][] = [
     [
       'an unknown key',
@@ -84,7 +74,7 @@ describe('a configuration that cannot work', { timeout: 60_000 }, () => {
     ],
   ]
   test('is refused by file, line and column before anything is started', async () => {
-    const pool = await open()
+    const pool = await openPool()
     const good = readFileSync(pool.config, 'utf8')
     for (const [what, change, sentence] of mistakes) {
       const file = join(pool.dir, 'bad.yaml')
@@ -102,7 +92,7 @@ describe('a configuration that cannot work', { timeout: 60_000 }, () => {
     expect(poor.err).toMatch(
       /^machines of kind process cannot be made here: The program grep is missing\.\n {2}code: config-invalid\n {2}cure: Provide what is missing/,
     )
-    expect(await pool.machines()).toEqual([])
+    expect(pool.machines()).toEqual([])
     expect((await pool.picture()).nodes).toEqual([])
   })
 })
@@ -111,9 +101,9 @@ const OLD_NODE = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => existsS
 const isReal = process.env.SUBLET_REAL === '1'
 if (OLD_NODE === undefined && !isReal) process.stderr.write('skipped: no other Node is installed here\n')
 
-describe('a Node that is too old', () => {
+describe.concurrent('a Node that is too old', () => {
   test.skipIf(OLD_NODE === undefined && !isReal)('is told so in one sentence', async () => {
-    const pool = await open()
+    const pool = await openPool()
     const deploy = join(pool.dir, 'deploy')
     mkdirSync(deploy)
     copyFileSync(BIN, join(deploy, 'bin.js'))
