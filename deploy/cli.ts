@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
+import type { BatchOptions, SubmitOptions } from './batch.ts'
 import { EXIT, outliveClosedPipes, perform, print, printJson, tell, whenNobodyReads } from './terminal.ts'
 import { type Whose, workFolder } from './work-folder.ts'
 
@@ -20,7 +22,12 @@ const count = (text: string): number => {
   return value
 }
 
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
 const program = new Command('sublet')
+  .version(version, '--version', 'print the version')
   .description('Lends and leases cluster nodes between middleware that each think they own their machines.')
   .showSuggestionAfterError()
   .exitOverride()
@@ -146,22 +153,84 @@ commandFor(
 // ── ordering ───────────────────────────────────────────────────────────────────────────────────────
 
 commandFor('recall', 'ask units back by a time')
-  .requiredOption('--type <type>', 'of this type')
-  .requiredOption('--units <count>', 'so many', count)
-  .requiredOption('--by <time>', '14:00, 30m or 2026-11-21T14:00')
+  .requiredOption('--type <type>', 'of this type (required)')
+  .requiredOption('--units <count>', 'so many (required)', count)
+  .requiredOption('--by <time>', '14:00, 30m or 2026-11-21T14:00 (required)')
   .option('--reason <text>', 'why; goes into the ledgers', 'asked back by the operator')
   .action((options: Common & { type: string; units: number; by: string; reason: string }) =>
     perform(options.json === true, async () => {
       const { parseMoment } = await import('./moments.ts')
+      const { SubletError } = await import('../actors/runtime/errors.ts')
+      const { some } = await import('../controllers/sentence.ts')
       const { type, units, reason } = options
       const by = parseMoment(options.by, clock.now())
+      if (by < clock.now()) throw new SubletError('usage', `${new Date(by).toISOString()} is past`)
       const answer = await (await client(options)).post('/recall', { type, units, by, reason })
       return output(
         options,
         answer,
-        () => `${units} of ${type} are asked back by ${new Date(by).toISOString()}`,
+        () => `${some(units, 'unit')} of ${type} asked back by ${new Date(by).toISOString()}`,
       )
     }),
+  )
+
+commandFor('lend', 'lend again what was recalled')
+  .requiredOption('--type <type>', 'of this type (required)')
+  .requiredOption('--units <count>', 'so many (required)', count)
+  .option('--reason <text>', 'why; goes into the ledgers', 'the operator no longer needs them')
+  .action((options: Common & { type: string; units: number; reason: string }) =>
+    perform(options.json === true, async () => {
+      const { lendAnswer } = await import('./control-protocol.ts')
+      const { some } = await import('../controllers/sentence.ts')
+      const { type, units, reason } = options
+      const answer = await (await client(options)).post('/lend', { type, units, reason })
+      return output(options, answer, () => {
+        const { lent, withheld } = lendAnswer.parse(answer)
+        return `${some(lent, 'unit')} of ${type} lent now${withheld > 0 ? `, ${withheld} withheld` : ''}`
+      })
+    }),
+  )
+
+// ── the embedded batch system ──────────────────────────────────────────────────────────────────────
+
+const batch = program
+  .command('batch')
+  .description('the embedded batch system by hand: start and end it, submit and cancel jobs')
+
+const batchCommand = (usage: string, description: string): Command =>
+  batch
+    .command(usage)
+    .description(description)
+    .requiredOption('--dir <folder>', 'its folder; its socket is `sock` in there (required)')
+    .option('--json', 'print JSON')
+
+batchCommand('start', 'start it in the background, unless it runs').action((options: BatchOptions) =>
+  perform(options.json === true, async () => (await import('./batch.ts')).startBatch(options, clock)),
+)
+batchCommand('stop', 'end it; its jobs go on').action((options: BatchOptions) =>
+  perform(options.json === true, async () => (await import('./batch.ts')).stopBatch(options, clock)),
+)
+batchCommand('submit <command>', 'submit a job: a line of shell')
+  .option('--nodes <count>', 'on so many nodes', count, 1)
+  .option('--cpus <count>', 'so many cpus on each', count, 1)
+  .option('--memory <MiB>', 'so much memory on each', count, 1)
+  .option('--tasks <count>', 'so many times, as an array', count, 1)
+  .option('--time <duration>', 'its time limit, such as 10m')
+  .option('--user <name>', 'whose job it is', 'user')
+  .option('--hold', 'held until it is released')
+  .action((line: string, options: SubmitOptions) =>
+    perform(options.json === true, async () => (await import('./batch.ts')).submit(line, options, clock)),
+  )
+batchCommand('jobs', 'the jobs it has')
+  .option('--all', 'also those that have ended')
+  .action((options: BatchOptions & { all?: true }) =>
+    perform(options.json === true, async () => (await import('./batch.ts')).jobs(options, clock)),
+  )
+for (const order of ['hold', 'release', 'cancel'] as const)
+  batchCommand(`${order} <job>`, `${order} a job`).action((id: string, options: BatchOptions) =>
+    perform(options.json === true, async () =>
+      (await import('./batch.ts')).orderJob(order, id, options, clock),
+    ),
   )
 
 function output(options: { readonly json?: true }, value: unknown, show: (value: unknown) => string): number {

@@ -31,6 +31,13 @@ export const recallBody = z.strictObject({
   reason: z.string().min(1).max(500),
 })
 
+export const lendBody = z.strictObject({
+  type: id,
+  units: z.int().min(1).max(1_000_000),
+  reason: z.string().min(1).max(400),
+})
+export const lendAnswer = z.object({ lent: z.int(), withheld: z.int() })
+
 export const stopBody = z.strictObject({ release: z.boolean() })
 
 export const errorAnswer = z.object({

@@ -11,6 +11,7 @@ import {
   explainParams,
   explainQuery,
   ledgerQuery,
+  lendBody,
   recallBody,
   stopBody,
 } from './control-protocol.ts'
@@ -26,7 +27,7 @@ import { leasesOf, nodesOf, statusOf } from './status.ts'
  *   GET  /status /leases /nodes     viewers
  *        /ledger /verify            viewers
  *        /explain/{job,lease,node}/ID
- *   POST /recall /stop              operators
+ *   POST /recall /lend /stop        operators
  *
  * The owner of the process and root may do everything; others what the configuration gives their uid.
  */
@@ -182,6 +183,14 @@ function routes(
       return site.authority.command('recall', request.body)
     },
   )
+  app.post<{ Body: z.output<typeof lendBody> }>(
+    '/lend',
+    { ...operate, schema: { body: lendBody } },
+    (request) => {
+      log.info({ orderedBy: by(request), ...request.body }, 'lending again ordered')
+      return site.authority.command('lend again', request.body)
+    },
+  )
   app.post<{ Body: z.output<typeof stopBody> }>(
     '/stop',
     { ...operate, schema: { body: stopBody } },
@@ -209,6 +218,11 @@ async function explain(
     const unit = nodesOf(site).findLast(({ name, unitId }) => name === id || unitId === id)
     return explainUnit(ledgers, unit?.unitId ?? id)
   }
+  const known = Object.keys(site.guests)
+  if (guest !== undefined && !known.includes(guest))
+    throw new SubletError('unknown-id', `no guest is named ${guest}; there is: ${known.join(', ')}`, {
+      cure: 'Name one of these with --guest, or leave it out.',
+    })
   const asked = Object.entries(site.guests).filter(([name]) => guest === undefined || name === guest)
   for (const [, { explainJob }] of asked) {
     const sentences = explainJob(id)

@@ -1,7 +1,7 @@
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { hour, some, span } from '../controllers/sentence.ts'
 import type { LedgerVerdict } from './ledgers.ts'
-import { isGone, type LeaseReport, type NodeReport, remaining, type StatusReport } from './status.ts'
+import { isGone, type LeaseReport, type NodeReport, present, remaining, type StatusReport } from './status.ts'
 
 /** Reports as a person reads them. */
 
@@ -35,7 +35,7 @@ export function showStatus(status: StatusReport): string {
       ...(guest.figures === null
         ? []
         : [
-            `  nodes   ${guest.figures.unitsJoined} joined, ${guest.figures.unitsComing} coming, ${guest.figures.unitsWanted} wanted`,
+            `  nodes   ${guest.figures.unitsJoined} joined, ${guest.figures.unitsComing} coming, ${guest.figures.unitsWanted} wanted${guest.unitsMax !== null && guest.figures.unitsWanted > guest.unitsMax ? `, max ${guest.unitsMax}` : ''}`,
           ]),
       `  decided ${guest.reason || 'nothing yet'}`,
     ]),
@@ -62,10 +62,10 @@ export function showLeases(leases: readonly LeaseReport[], all: boolean, now: nu
       lease.id,
       lease.guest,
       `${lease.state}${lease.extending ? ', extending' : ''}${lease.recall === null ? '' : ', recalled'}`,
-      String(lease.units),
+      String(present(lease).units),
       lease.type,
       lease.end === null || lease.state === 'closed' ? '-' : span(remaining(lease.end, now)),
-      lease.members.map(({ name }) => name).join(',') || '-',
+      present(lease).names.join(',') || '-',
       lease.state === 'closed' || lease.state === 'closing' ? lease.closeReason : lease.reason,
     ]),
   )

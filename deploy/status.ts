@@ -52,6 +52,8 @@ export interface GuestReport {
   readonly lookedAt: Instant | null
   readonly blindSince: Instant | null
   readonly figures: GuestFigures | null
+  /** Never more units than this, whatever is wanted. */
+  readonly unitsMax: number | null
   readonly decidedAt: Instant | null
   readonly reason: string
 }
@@ -140,6 +142,7 @@ function guestOf(site: SiteView, name: string): GuestReport {
     lookedAt: picture?.at ?? null,
     blindSince: row?.blindSince ?? null,
     figures: row?.figures ?? null,
+    unitsMax: site.settings.guests.find((guest) => guest.name === name)?.controller.max ?? null,
     decidedAt: row?.decidedAt ?? null,
     reason: row?.reason ?? '',
   }
@@ -230,6 +233,19 @@ export function nodesOf(site: SiteView): readonly NodeReport[] {
 export const isGone = ({ membership, machine }: NodeReport): boolean =>
   (membership === null || membership === 'left' || membership === 'lost') &&
   (machine === null || machine === 'ended')
+
+/** What is there of a lease that is not closed: units that left or were lost are not. */
+export function present({ state, units, members }: LeaseReport): {
+  readonly units: number
+  readonly names: readonly string[]
+} {
+  const there =
+    state === 'closed' ? members : members.filter((unit) => unit.state !== 'left' && unit.state !== 'lost')
+  return {
+    units: there.length === members.length ? units : there.length,
+    names: there.map(({ name }) => name),
+  }
+}
 
 function tally(words: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {}

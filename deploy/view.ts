@@ -9,6 +9,7 @@ import {
   leasesOf,
   type NodeReport,
   nodesOf,
+  present,
   remaining,
   statusOf,
 } from './status.ts'
@@ -214,10 +215,12 @@ function atMost(rows: readonly string[], most: number, none: string): readonly s
   return [...rows.slice(0, Math.max(0, most - 1)), `  ... ${rows.length - Math.max(0, most - 1)} more lines`]
 }
 
-function leaseLine({ id, state, units, end, extending, recall, members }: LeaseReport, now: Instant): string {
+function leaseLine(lease: LeaseReport, now: Instant): string {
+  const { id, state, end, extending, recall } = lease
+  const { units, names } = present(lease)
   const left = end === null ? '' : `${span(remaining(end, now))} left`
   const marks = `${extending ? ', extending' : ''}${recall === null ? '' : ', recalled'}`
-  return `  ${id}  ${`${state}${marks}`.padEnd(9)}  ${some(units, 'unit').padEnd(7)}  ${left.padEnd(11)}  ${members.map(({ name }) => name).join(' ')}`
+  return `  ${id}  ${`${state}${marks}`.padEnd(9)}  ${some(units, 'unit').padEnd(7)}  ${left.padEnd(11)}  ${names.join(' ')}`
 }
 
 const CELL_WIDTH = 26

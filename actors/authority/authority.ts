@@ -12,7 +12,7 @@ import type { Input, Mind } from '../runtime/mind.ts'
 import type { AuthorityConfig } from './config.ts'
 import { isLive, leaseLife, unitsOf } from './leases.ts'
 import { leaseMachine } from './machines.ts'
-import { lentOf, offers, type RecallOrder } from './offers.ts'
+import { type LendOrder, lentOf, offers, type RecallOrder } from './offers.ts'
 import type { AuthorityTables, LeaseRow } from './rows.ts'
 import type { AuthorityDraft, UnitEffectArgs } from './units.ts'
 
@@ -47,6 +47,7 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       case 'command':
         if (input.name === 'machine ended') return sweepNow(draft)
         if (input.name === 'recall') return site.recall(input.args as RecallOrder, draft)
+        if (input.name === 'lend again') return site.lendAgain(input.args as LendOrder, draft)
         throw new SubletError('usage', `a site authority knows no command ${input.name}`)
       case 'undelivered':
         return undelivered(input.envelope, input.code, input.reason, draft)
@@ -234,14 +235,12 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
   }
 
   function vacate(lease: LeaseRow, body: Body<'vacate'>, draft: AuthorityDraft): void {
-    for (const unit of unitsOf(lease, draft))
-      if (body.units.includes(unit.id))
-        units.end(
-          { ...unit, givenUp: true },
-          draft.now,
-          `the holder no longer uses it: ${body.reason}`,
-          draft,
-        )
+    const named = new Set(body.units)
+    const given = unitsOf(lease, draft).filter((unit) => named.has(unit.id) && unit.state !== 'ended')
+    if (given.length === 0)
+      return draft.note('message noted', lease.id, 'it gives units back of which none is there')
+    const reason = `the holder no longer uses it: ${body.reason}`
+    for (const unit of given) units.end({ ...unit, givenUp: true }, draft.now, reason, draft)
   }
 
   function close(lease: LeaseRow, reason: string, draft: AuthorityDraft): void {

@@ -3,7 +3,7 @@ import type { Body } from '../leases/messages.ts'
 import { LATEST } from '../leases/term.ts'
 import type { Conditions } from '../leases/ticket.ts'
 import { canonical } from '../runtime/canonical.ts'
-import type { Instant } from '../runtime/clock.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { AuthorityConfig } from './config.ts'
 import { isLive } from './leases.ts'
@@ -18,15 +18,25 @@ export interface RecallOrder {
   readonly reason: string
 }
 
+/** What was recalled and may be lent again; see `sublet lend`. */
+export interface LendOrder {
+  readonly type: string
+  readonly units: number
+  readonly reason: string
+}
+
+/** An order takes its time to get here, and the clock it was read from may differ from this one. */
+const LATE_MS_MAX: Millis = 60_000
+
 type End = (unit: UnitRow, forceFrom: Instant, reason: string, draft: AuthorityDraft) => void
 
 /**
  * What the site lends. The offer is told to the broker whole, whenever it changes:
  *
- *   lent = configured − stuck − recalled
+ *   lent = configured − stuck − recalled, until it is lent again
  */
 export function offers(config: AuthorityConfig, end: () => End) {
-  return { begin, tellAgain, withhold, recall, recallDue }
+  return { begin, tellAgain, withhold, recall, recallDue, lendAgain }
 
   /** Offers what is configured, less what is withheld since an earlier life; nothing of what was taken out. */
   function begin(draft: AuthorityDraft): void {
@@ -47,7 +57,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
   function tellOffer(row: OfferRow, reason: string, draft: AuthorityDraft): void {
     const body = { ...statementOf(row), reason: reason.slice(0, 500) }
     tell(draft, config.broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
-    draft.note('offered', row.id, `${body.units} units: ${reason}`)
+    draft.note('offered', row.id, `${units(body.units)}: ${reason}`)
   }
 
   function statementOf(row: OfferRow): Omit<Body<'delegation'>, 'reason'> {
@@ -83,10 +93,12 @@ export function offers(config: AuthorityConfig, end: () => End) {
     if (!Number.isInteger(order.units) || order.units < 1 || order.units > offer.units - offer.withheld)
       throw new SubletError(
         'no-capacity',
-        `${offer.units - offer.withheld} units of ${order.type} are lent; ${order.units} cannot be recalled`,
+        `${units(lentOf(order.type, draft))} of ${order.type} can be recalled, not ${order.units}`,
       )
     if (!Number.isInteger(order.by) || order.by < 0 || order.by > LATEST)
       throw new SubletError('usage', `units cannot be recalled by ${order.by}: that is no time`)
+    if (order.by < draft.now - LATE_MS_MAX)
+      throw new SubletError('usage', `units cannot be recalled by ${iso(order.by)}: that is past`)
     const recallId = draft.newId('delegation')
     draft.put('recall', {
       id: recallId,
@@ -143,7 +155,27 @@ export function offers(config: AuthorityConfig, end: () => End) {
       settledRecalls: [...offer.settledRecalls, order.id].slice(-1_000),
     }
     draft.put('offer', shrunk)
-    tellOffer(shrunk, `${order.units} units were recalled`, draft)
+    tellOffer(shrunk, `recalled: ${units(order.units)}`, draft)
+  }
+
+  /** What is stuck stays withheld: it cannot be made again. Recalls that are not yet due are not called off. */
+  function lendAgain(order: LendOrder, draft: AuthorityDraft): { lent: number; withheld: number } {
+    const offer = draft.get('offer', order.type)
+    if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${order.type}`)
+    const stuck = draft
+      .all('unit')
+      .filter(({ type, state }) => type === order.type && state === 'stuck').length
+    const most = Math.max(0, offer.withheld - stuck)
+    if (!Number.isInteger(order.units) || order.units < 1 || order.units > most)
+      throw new SubletError(
+        'no-capacity',
+        `${most} of ${order.type} are withheld since a recall; ${order.units} cannot be lent again`,
+        { cure: 'Look at `sublet status`; a recall takes effect at its time, and can be undone after that.' },
+      )
+    const grown = { ...offer, withheld: offer.withheld - order.units }
+    draft.put('offer', grown)
+    tellOffer(grown, `${units(order.units)} lent again after a recall: ${order.reason}`, draft)
+    return { lent: statementOf(grown).units, withheld: grown.withheld }
   }
 
   /** Units beyond what is lent, the latest first. */
@@ -163,5 +195,7 @@ export function lentOf(type: string, draft: AuthorityDraft): number {
   const offer = draft.get('offer', type)
   return offer === undefined ? 0 : Math.max(0, offer.units - offer.withheld)
 }
+
+const units = (count: number): string => `${count} unit${count === 1 ? '' : 's'}`
 
 const iso = (at: Instant): string => new Date(at).toISOString()

@@ -1,8 +1,9 @@
+import { dirname } from 'node:path'
 import { type Clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { type JobRecord, PROTOCOL } from './batch-records.ts'
 import { asFields, type Fields, text } from './fields.ts'
-import { type Channel, dial } from './wire.ts'
+import { type Channel, dial, isNobodyThere } from './wire.ts'
 
 const DIAL_MS = 3_000
 const ASK_MS = 10_000
@@ -36,6 +37,8 @@ export function batchLine(socket: string, clock: Clock): BatchLine {
       code: 'middleware-unreachable',
       timeoutMs: DIAL_MS,
       onEvent: notify,
+    }).catch((error: unknown) => {
+      throw isNobodyThere(error) ? notStarted(socket, error) : error
     })
     channel.gone.addEventListener('abort', () => {
       connecting = undefined
@@ -130,6 +133,16 @@ export function batchLine(socket: string, clock: Clock): BatchLine {
   }
   return line
 }
+
+const notStarted = (socket: string, error: unknown): SubletError =>
+  new SubletError(
+    'middleware-unreachable',
+    `Nothing answers at ${socket}: the embedded batch system is not started`,
+    {
+      cause: error instanceof Error ? error.cause : error,
+      cure: `Start it with \`sublet batch start --dir ${dirname(socket)}\`.`,
+    },
+  )
 
 /** The promise's outcome, unless the signal is aborted first; the connection being made is kept for others. */
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

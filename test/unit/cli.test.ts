@@ -67,6 +67,8 @@ describe('the command line', () => {
       'explain',
       'verify',
       'recall',
+      'lend',
+      'batch',
     ])
       expect(out).toMatch(new RegExp(`^  ${command} `, 'm'))
   })
@@ -87,6 +89,18 @@ describe('the command line', () => {
       ['recall', '--type', 't', '--units', '1', '--by', 'soon', '--dir', '.'],
       2,
       /“soon” is no time/,
+    ],
+    [
+      'a batch system that is not there',
+      ['batch', 'jobs', '--dir', '/nowhere'],
+      1,
+      /sublet batch start --dir/,
+    ],
+    [
+      'a time that is past',
+      ['recall', '--type', 't', '--units', '1', '--by', '2020-01-01T00:00Z', '--dir', '.'],
+      2,
+      /2020-01-01T00:00:00\.000Z is past/,
     ],
     [
       'something that cannot be explained',
@@ -179,6 +193,22 @@ describe('the launcher', () => {
     expect(text).not.toMatch(/\?\?|\?\.|await |node:|import\.meta\.(dirname|filename)/)
   })
 })
+
+test('the embedded batch system is started, used and ended by hand', async () => {
+  const own = mkdtempSync(join(tmpdir(), 'sublet-'))
+  const batch = (...args: readonly string[]): Promise<Ended> => sublet(['batch', ...args, '--dir', own])
+  try {
+    expect((await batch('start')).out).toContain(join(own, 'sock'))
+    expect(await batch('submit', 'true', '--cpus', '2', '--hold')).toMatchObject({ code: 0, out: 'job 1\n' })
+    expect((await batch('submit', 'true', '--time', 'soon')).err).toContain('“soon” is no length of time')
+    expect((await batch('jobs')).out).toMatch(/^1 +user +held /m)
+    expect((await batch('cancel', '1')).code).toBe(0)
+    expect((await batch('jobs')).out).toBe('no jobs\n')
+  } finally {
+    await endBatchServer(own, clock)
+    rmSync(own, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  }
+}, 30_000)
 
 describe('times', () => {
   const now = new Date(2026, 10, 21, 13, 30).getTime()
@@ -293,9 +323,12 @@ describe('a site that runs', () => {
     )
     expect(recalled).toMatchObject({
       code: 0,
-      out: expect.stringContaining('2 of vm.small are asked back by'),
+      out: expect.stringContaining('2 units of vm.small asked back by'),
     })
     expect((await ask('recall', '--type', 'vm.small', '--units', '99', '--by', '1h')).code).toBe(4)
+    const early = await ask('lend', '--type', 'vm.small', '--units', '1')
+    expect(early.err).toContain('0 of vm.small are withheld since a recall; 1 cannot be lent again')
+    expect(early.code).toBe(4)
     expect((await json('ledger', '--actor', 'rack', '--limit', '1')) as unknown).toMatchObject([
       { kind: 'recalled', reason: expect.stringContaining('tests') },
     ])

@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'vitest'
+import type { AuthorityConfig } from '../../actors/authority/config.ts'
+import { offers } from '../../actors/authority/offers.ts'
+import type { AuthorityTables, UnitRow } from '../../actors/authority/rows.ts'
+import type { AuthorityDraft } from '../../actors/authority/units.ts'
+import { Draft } from '../../actors/runtime/draft.ts'
+import { idSource } from '../../actors/runtime/ids.ts'
+import { seededRandom } from '../../actors/runtime/random.ts'
+import { RowSet } from '../../actors/runtime/rows.ts'
+
+const NOW = 1_700_000_000_000
+const config = {
+  broker: 'broker',
+  types: { 'vm.small': { vector: { cpu: 2 }, image: 'plain', units: 4 } },
+  conditions: { recallable: true, noticeMs: 1_000, graceMs: 10_000 },
+  answerMs: 3_600_000,
+} as const satisfies Partial<AuthorityConfig>
+
+/** Four units are lent, one of which cannot be torn down. */
+function siteWithOneStuck() {
+  const draft: AuthorityDraft = new Draft<AuthorityTables>(
+    new RowSet(),
+    'duke',
+    NOW,
+    idSource(seededRandom(1)),
+  )
+  const site = offers(config as Partial<AuthorityConfig> as AuthorityConfig, () => () => undefined)
+  site.begin(draft)
+  draft.put('unit', { id: 'unit-1', type: 'vm.small', state: 'stuck' } as UnitRow)
+  site.withhold('vm.small', 1, 'vm1 cannot be torn down', draft)
+  const recall = (units: number, by = NOW + 1_000) =>
+    site.recall({ type: 'vm.small', units, by, reason: 'the owner needs them' }, draft)
+  const lend = (units: number, type = 'vm.small') =>
+    site.lendAgain({ type, units, reason: 'no longer' }, draft)
+  return { draft, site, recall, lend }
+}
+
+describe('what a site lends', () => {
+  test('grows again by what was recalled, and never by what is stuck', () => {
+    const { draft, site, recall, lend } = siteWithOneStuck()
+    site.recallDue(recall(2).recallId, draft)
+    expect(draft.get('offer', 'vm.small')).toMatchObject({ units: 4, withheld: 3 })
+    expect(() => lend(3)).toThrow('2 of vm.small are withheld since a recall; 3 cannot be lent again')
+    expect(lend(1)).toEqual({ lent: 2, withheld: 2 })
+    expect(lend(1)).toEqual({ lent: 3, withheld: 1 })
+    expect(() => lend(1)).toThrow('0 of vm.small are withheld')
+    expect(draft.notes.at(-1)).toMatchObject({
+      kind: 'offered',
+      reason: '3 units: 1 unit lent again after a recall: no longer',
+    })
+    expect(draft.outgoing.at(-1)).toMatchObject({ to: 'broker', kind: 'delegation', body: { units: 3 } })
+  })
+
+  test('is not lent again before the recall has taken effect, nor by another type', () => {
+    const { recall, lend } = siteWithOneStuck()
+    recall(2)
+    expect(() => lend(1)).toThrow('0 of vm.small are withheld')
+    expect(() => lend(1, 'vm.large')).toThrow('this site has no type vm.large')
+  })
+
+  test('is not recalled by a time that is long past', () => {
+    const { recall } = siteWithOneStuck()
+    expect(() => recall(1, NOW - 3_600_000)).toThrow(/2023-11-14T21:13:20.000Z: that is past/)
+    // The order was on its way.
+    expect(recall(1, NOW - 1_000)).toMatchObject({ recallId: expect.any(String) })
+  })
+})
