@@ -164,13 +164,14 @@ try {
   await whileStreaming(randomKills)
   say(`random kills: ${JSON.stringify(counts)}`)
   await settle('the random kills')
+  // A cold start forgets it with everything else.
+  if (!(await site.adminsDrainStands())) problems.push('the drain of the admin was changed')
   const jobs = site.jobs.all.length
   await coldStart()
   site.jobs.all.splice(jobs)
   await site.sublet.release()
   const orphans = await site.orphans()
   if (countOrphans(orphans) > 0) problems.push(`orphans: ${JSON.stringify(orphans)}`)
-  if (!(await site.adminsDrainStands())) problems.push('the drain of the admin was changed')
   const report = await site.report(join(site.dir, 'chart.svg'))
   if (!isSound(report)) problems.push('jobs were lost or run twice, or a ledger does not verify')
   for (const hold of site.doubleHolds) problems.push(hold)

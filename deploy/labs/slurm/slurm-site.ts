@@ -265,7 +265,8 @@ export class SlurmSite {
     const byName = new Map<string, string>()
     for (const [mark, pids] of this.machines.running()) {
       const name = hostNameOf(pids[0] ?? 0)
-      if (name === undefined) continue
+      // A machine that is being made still bears the name of this host.
+      if (name === undefined || !/^n\d+$/.test(name)) continue
       const other = byName.get(name)
       if (other !== undefined) this.doubleHolds.add(`${name} is run by ${other} and by ${mark}`)
       byName.set(name, mark)
