@@ -49,11 +49,11 @@ function sentenceOf(
     }
     case 'too_small':
       return value_(
-        `found ${sizeOf(issue.origin, value)}, expected at least ${issue.minimum}${nounOf(issue.origin)}`,
+        `found ${sizeOf(issue.origin, value)}, expected ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${nounOf(issue.origin)}`,
       )
     case 'too_big':
       return value_(
-        `found ${sizeOf(issue.origin, value)}, expected at most ${issue.maximum}${nounOf(issue.origin)}`,
+        `found ${sizeOf(issue.origin, value)}, expected ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${nounOf(issue.origin)}`,
       )
     case 'invalid_key':
       return {

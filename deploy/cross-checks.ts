@@ -314,7 +314,7 @@ function guestChecks(written: Written, i: number): readonly CrossComplaint[] {
   return found
 }
 
-function paths({ name, dir, site }: Written, file: string): readonly CrossComplaint[] {
+function paths({ name, dir, site, guests }: Written, file: string): readonly CrossComplaint[] {
   const base = dirname(resolve(file))
   const work = resolve(base, dir ?? join('.sublet', name))
   const machines = site.machines.dir === undefined ? join(work, 'm') : resolve(base, site.machines.dir)
@@ -335,5 +335,18 @@ function paths({ name, dir, site }: Written, file: string): readonly CrossCompla
       Buffer.byteLength(machines) + MACHINE_SOCKET_BYTES,
       'a machine’s socket',
     )
+  if (site.machines.kind === 'process') {
+    const [least, longest] = site.machines.bootMs
+    if (least > longest)
+      found.push(
+        error(['site', 'machines', 'bootMs'], `found ${least} as the least, and the longest is ${longest}`),
+      )
+  }
+  for (const [i, { batch, join: joining }] of guests.entries()) {
+    if (batch.kind === 'embedded')
+      tooLong(['guests', i, 'batch', 'socket'], Buffer.byteLength(resolve(base, batch.socket)), 'the socket')
+    if (joining.kind === 'embedded' && joining.socket !== undefined)
+      tooLong(['guests', i, 'join', 'socket'], Buffer.byteLength(resolve(base, joining.socket)), 'the socket')
+  }
   return found
 }

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 import type { z } from 'zod'
 import { SubletError } from '../actors/runtime/errors.ts'
 import { duration } from '../actors/runtime/settings.ts'
@@ -9,7 +9,6 @@ import { configSchema, resolved, type Settings } from './config.ts'
 import { crossChecks } from './cross-checks.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
-const ALIASES_MAX = 100
 
 /** A complaint with its place, as an editor understands it: `file:line:column: path: sentence`. */
 export interface Finding {
@@ -30,7 +29,8 @@ export interface ReadConfig {
 /** Reads and checks a configuration; every error there is comes back at once. */
 export function readConfig(file: string): ReadConfig {
   const lines = new LineCounter()
-  const document = parseDocument(readText(file), {
+  const text = readText(file)
+  const document = parseDocument(text, {
     lineCounter: lines,
     stringKeys: true,
     prettyErrors: false,
@@ -47,13 +47,22 @@ export function readConfig(file: string): ReadConfig {
       text: `${file}:${line}:${col}: ${where}${complaint.sentence}`,
     }
   }
-  const syntax = document.errors.map(({ pos, message }): Finding => {
-    const { line, col } = lines.linePos(pos[0])
-    const sentence = `${message.replace(/\.$/, '')}`
+  const atOffset = (offset: number, sentence: string): Finding => {
+    const { line, col } = lines.linePos(offset)
     return { line, column: col, path: '', sentence, text: `${file}:${line}:${col}: ${sentence}` }
-  })
+  }
+  const syntax = document.errors.map(({ pos, code, message }) =>
+    atOffset(pos[0], inOwnWords(code, message, text.slice(pos[0]))),
+  )
   if (syntax.length > 0) return { settings: undefined, errors: syntax, warnings: [] }
-  const { written, complaints } = check(plain(document, file))
+  const alias = firstAlias(document)
+  if (alias !== undefined)
+    return {
+      settings: undefined,
+      errors: [atOffset(alias, 'an alias (*) may not stand here: write out what it stands for')],
+      warnings: [],
+    }
+  const { written, complaints } = check(document.toJS())
   const cross = written === undefined ? [] : crossChecks(written, file)
   const errors = [...complaints, ...cross.filter(({ grave }) => grave)].map(place)
   const warnings = cross.filter(({ grave }) => !grave).map(place)
@@ -83,22 +92,57 @@ function readText(file: string): string {
         'config-invalid',
         `${file} has ${size} bytes; a configuration has at most ${FILE_BYTES_MAX}`,
       )
-    return readFileSync(file, 'utf8')
+    return decoded(file, readFileSync(file))
   } catch (error) {
     if (error instanceof SubletError) throw error
     const why = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    throw new SubletError('config-missing', `the configuration ${file} cannot be read (${why})`)
+    if (why === 'ENOENT')
+      throw new SubletError('config-missing', `there is no file ${file}`, { cure: 'Name an existing file.' })
+    throw new SubletError(
+      'config-missing',
+      why === 'EISDIR'
+        ? `${file} is a folder, not a configuration`
+        : why === 'EACCES'
+          ? `this user may not read ${file}`
+          : `the configuration ${file} cannot be read (${why})`,
+      { cure: 'Name a configuration file that this user may read.' },
+    )
   }
 }
 
-function plain(document: Document, file: string): unknown {
-  try {
-    return document.toJS({ maxAliasCount: ALIASES_MAX })
-  } catch (error) {
-    throw new SubletError('config-invalid', `${file}: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
+function decoded(file: string, bytes: Uint8Array): string {
+  const notText = (): SubletError =>
+    new SubletError('config-invalid', `${file} is not text: expected YAML in UTF-8`, {
+      cure: 'Name a configuration file, or save this one as UTF-8.',
     })
+  if (bytes.includes(0)) throw notText()
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    if (error instanceof TypeError) throw notText()
+    throw error
   }
+}
+
+/** What the parser says is meant for the programmer who calls it; a person needs the key and what to do. */
+function inOwnWords(code: string, message: string, from: string): string {
+  if (code === 'DUPLICATE_KEY')
+    return `“${/^["']?([^:"'\n]{1,60})/.exec(from)?.[1]?.trim()}” is given twice here`
+  if (code === 'MULTIPLE_DOCS') return 'a second document begins here (---), expected one'
+  // Control characters of a broken file are not for the terminal.
+  return message.replace(/\.$/, '').replace(/\p{Cc}+/gu, ' ')
+}
+
+/** Also keeps a few lines from unfolding into millions. */
+function firstAlias(document: Document): number | undefined {
+  let found: number | undefined
+  visit(document, {
+    Alias(_, node) {
+      found = node.range?.[0] ?? 0
+      return visit.BREAK
+    },
+  })
+  return found
 }
 
 /**

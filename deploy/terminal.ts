@@ -71,7 +71,7 @@ export function report(error: unknown, json: boolean): number {
   }
   const { code, cure } = error
   if (json) printJson({ error: { code, sentence: inOneLine(error), cure } })
-  tell(code === 'config-invalid' ? error.message : `error: ${inOneLine(error)}`)
+  tell(`error: ${code === 'config-invalid' ? error.message : inOneLine(error)}`)
   tell(`  code: ${code}`)
   tell(`  cure: ${cure}`)
   return EXIT_OF[code] ?? EXIT.failed

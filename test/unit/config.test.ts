@@ -123,7 +123,17 @@ describe('mistakes', () => {
 
   test.each<[string, readonly (readonly [string, string])[], RegExp]>([
     ['YAML that is none', [['name: lab', 'name: [lab']], /^\d+:\d+: /],
-    ['a key given twice', [['name: lab', 'name: lab\nname: lob']], /^2:1: Map keys must be unique/],
+    [
+      'a socket whose path is too long',
+      [['socket: ', `socket: ${'long/'.repeat(24)}`]],
+      /guests\.0\.batch\.socket: makes the path of the socket \d+ bytes long/,
+    ],
+    [
+      'a least above the longest',
+      [['machines: { kind: process }', 'machines: { kind: process, bootMs: [600, 200] }']],
+      /site\.machines\.bootMs: found 600 as the least, and the longest is 200/,
+    ],
+    ['a key given twice', [['name: lab', 'name: lab\nname: lob']], /^2:1: “name” is given twice here/],
     ['an empty file', [[GOOD, '']], /^1:1: found an empty value, expected an object/],
     [
       'a list where an object belongs',
@@ -229,7 +239,35 @@ describe('mistakes', () => {
   })
 
   test('a file that is not there is named', () => {
-    expect(() => readConfig(join(dir, 'none.yaml'))).toThrow(/none\.yaml cannot be read \(ENOENT\)/)
+    expect(() => readConfig(join(dir, 'none.yaml'))).toThrow(/there is no file .*none\.yaml/)
+    expect(() => readConfig(dir)).toThrow(/is a folder, not a configuration/)
+  })
+
+  test.each<[string, Uint8Array]>([
+    ['binary', Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 0, 1)],
+    ['UTF-16', Buffer.from('name: lab\n', 'utf16le')],
+    ['Latin-1', Buffer.from('name: caf\xe9\n', 'latin1')],
+  ])('a file that is %s is not text, and none of it is shown', (_, bytes) => {
+    const file = join(dir, 'bytes.yaml')
+    writeFileSync(file, bytes)
+    expect(() => readConfig(file)).toThrow(`${file} is not text: expected YAML in UTF-8`)
+  })
+
+  test.each([
+    [
+      'a second document',
+      'name: lab\n---\nname: lob\n',
+      '2:1: a second document begins here (---), expected one',
+    ],
+    [
+      'an alias',
+      'name: &x lab\ndir: *x\n',
+      '2:6: an alias (*) may not stand here: write out what it stands for',
+    ],
+  ])('%s is refused with its place', (_, text, sentence) => {
+    const file = join(dir, 'odd.yaml')
+    writeFileSync(file, text)
+    expect(readConfig(file).errors.map((found) => found.text)).toEqual([`${file}:${sentence}`])
   })
 })
 

@@ -79,7 +79,7 @@ describe('why is there no node for my job', () => {
     expect(say(view)).toContain('There is room for it on node-u1')
     expect(say(view)).toContain('It needs 2 units of its own, all or none.')
     expect(say(view, '1', configOf({ max: 2 }))).toContain(
-      'It needs more nodes at once than there can ever be: max is 2.',
+      'Job 1 of ada cannot be served: it asks for 3 nodes, each with 4 cpus (it names no memory); there can never be that many nodes at once, for max is 2. Ask for fewer nodes, or raise max of this guest’s controller to at least 3.',
     )
     const busy = viewOf([leaseOf('l1', [unitOf('u1')])], {
       nodes: [busyNode('u1', 'r')],

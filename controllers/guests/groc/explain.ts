@@ -64,13 +64,20 @@ function sentences(
 
   const ground = survey(view, picture, firstMemory, config, now)
   const demand = demandOf(picture.jobs, ground.unit, config)
-  const packing = pack(demand.shapes, ground.bins, ground.unit, limitsOf(ground, config))
-  const needs = `${some(Math.max(1, job.nodes), 'node')}, each with ${some(Math.max(1, job.cpusPerNode), 'cpu')} and ${job.memoryMiBPerNode} MiB`
+  const limits = limitsOf(ground, config)
+  const packing = pack(demand.shapes, ground.bins, ground.unit, limits)
+  const memory = job.memoryMiBPerNode > 0 ? ` and ${job.memoryMiBPerNode} MiB` : ' (it names no memory)'
+  const needs = `${some(Math.max(1, job.nodes), 'node')}${job.nodes > 1 ? ', each' : ''} with ${some(Math.max(1, job.cpusPerNode), 'cpu')}${memory}`
   const shape = demand.shapes.find(({ jobs }) => jobs.includes(job))
   if (shape === undefined)
     return [
       `${it} is not counted: it asks for ${needs}, and one unit of ${config.type} has only ${some(ground.unit.cpus, 'cpu')} and ${ground.unit.memoryMiB} MiB.`,
       'It can start only on a node of the cluster’s own that is large enough.',
+    ]
+  if (shape.nodes > limits.reach && placesOf(job, shape, packing.places.get(shape) ?? []).length === 0)
+    return [
+      `${it} cannot be served: it asks for ${needs}; there can never be that many nodes at once, for max is ${config.max}.`,
+      `Ask for fewer nodes, or raise max of this guest’s controller to at least ${shape.nodes - (limits.reach - config.max)}.`,
     ]
   return [
     `${it} is counted: it has waited ${span(now - job.submittedAt)}${word} and asks for ${needs}.`,
@@ -89,12 +96,10 @@ function placeSentences(
 ): readonly string[] {
   const places = placesOf(job, shape, packing.places.get(shape) ?? [])
   if (places.length === 0)
-    return shape.nodes > limitsOf(ground, config).reach
-      ? [`It needs more nodes at once than there can ever be: max is ${config.max}.`]
-      : [
-          `It needs more units at once than may be had now: max is ${config.max}, and ${ground.total} are held or asked for.`,
-          'Units that are free are kept for it until enough of the others are.',
-        ]
+    return [
+      `It needs more units at once than may be had now: max is ${config.max}, and ${ground.total} are held or asked for.`,
+      'Units that are free are kept for it until enough of the others are.',
+    ]
   const names = (kind: Place['bin']['kind']): readonly string[] =>
     places.filter(({ bin }) => bin.kind === kind).map(({ bin }) => nameOf(bin.id, ground))
   const fresh = names('fresh')
