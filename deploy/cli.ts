@@ -118,7 +118,7 @@ commandFor('nodes', 'the machines that are held, and where each stands')
 
 commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
   .option('--actor <name>', 'only this actor')
-  .option('--subject <id>', 'only this lease, unit, guest or type')
+  .option('--subject <id>', 'only this lease, unit, node, guest or type')
   .option('--limit <count>', 'the latest so many lines', count, 200)
   .option('--follow', 'wait for further lines')
   .action((options: Common & { actor?: string; subject?: string; limit: number; follow?: true }) =>

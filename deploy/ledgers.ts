@@ -73,12 +73,17 @@ export async function linesOf(
   ledgers: readonly NamedLedger[],
   query: LedgerQuery,
 ): Promise<readonly LedgerEntry[]> {
-  const { actor, subject, after, limit } = query
+  const { actor, after, limit } = query
   if (actor !== undefined && !ledgers.some(({ name }) => name === actor))
     throw new SubletError(
       'unknown-id',
       `no actor is named ${actor}; there are ${ledgers.map(({ name }) => name).join(', ')}`,
     )
+  // A node goes by many units in turn; its name means the latest.
+  const subject =
+    query.subject === undefined || after !== undefined || (await isSubject(ledgers, query.subject))
+      ? query.subject
+      : ((await latestUnitOf(ledgers, query.subject)) ?? query.subject)
   const found: LedgerEntry[] = []
   for (const named of ledgers.filter(({ name }) => actor === undefined || name === actor)) {
     if (after !== undefined) {
@@ -93,6 +98,12 @@ export async function linesOf(
     (a, b) => a.at - b.at || (a.actor === b.actor ? a.seq - b.seq : a.actor < b.actor ? -1 : 1),
   )
   return after === undefined ? ordered.slice(-limit) : ordered
+}
+
+async function isSubject(ledgers: readonly NamedLedger[], subject: string): Promise<boolean> {
+  for (const { ledger } of ledgers)
+    if ((await ledger.entries({ afterSeq: 0, limit: 1, subject })).length > 0) return true
+  return false
 }
 
 /** The life of a lease and of its units, in sentences. */

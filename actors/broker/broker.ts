@@ -239,7 +239,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     draft.note(
       'extension asked',
       leaseId,
-      `${holder} asks to keep ${units} of ${last.units} units from ${iso(start)} for ${durationMs} ms`,
+      `${holder} asks to keep ${units} of ${last.units} until ${iso(start + durationMs)}, from ${iso(start)} on`,
     )
     scheduleRound(draft, config.batchMs)
   }

@@ -115,6 +115,13 @@ describe('the control socket', () => {
       'service-manager: requested: a job waits',
       'service-manager: ticketed: 1 unit of vm.small at duke',
     ])
+    await expect(client().get('/explain/job/17?guest=nope')).rejects.toMatchObject({
+      code: 'unknown-id',
+      message: 'no guest is named nope; there is: batch',
+    })
+    const ofNode = await client().get('/ledger?subject=vm1')
+    expect(ofNode).toMatchObject([{ kind: 'unit assigned', subject: 'unit-1' }])
+    expect(await client().get('/ledger?subject=nobody')).toEqual([])
     expect(await client().get('/explain/node/vm1')).toMatchObject({
       sentences: [expect.stringContaining('vm1 on host-a')],
     })
@@ -128,6 +135,9 @@ describe('the control socket', () => {
     const order = { type: 'vm.small', units: 2, by: T0 + 60_000, reason: 'the owner wants them' }
     expect(await client().post('/recall', order)).toEqual({ recallId: 'delegation-1' })
     expect(site.commands).toEqual([{ name: 'recall', args: order }])
+    const lend = { type: 'vm.small', units: 2, reason: 'no longer' }
+    await client().post('/lend', lend)
+    expect(site.commands.at(-1)).toEqual({ name: 'lend again', args: lend })
     await expect(client().post('/recall', { ...order, type: 'none' })).rejects.toMatchObject({
       code: 'unknown-type',
     })
