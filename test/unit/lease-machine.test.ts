@@ -1,0 +1,62 @@
+import { describe } from 'vitest'
+import { leaseMachine as sites } from '../../actors/authority/machines.ts'
+import { leaseMachine as holders } from '../../actors/service-manager/machines.ts'
+import { holdsToTable } from './machine-table.ts'
+
+describe('a lease at its holder', () =>
+  holdsToTable(
+    holders,
+    ['redeem', 'active', 'extend', 'refused', 'leave', 'left', 'ended'],
+    [
+      ['none', 'redeem', 'redeeming'],
+      ['none', 'leave', 'closed'],
+      ['redeeming', 'active', 'active'],
+      ['redeeming', 'extend', 'extending'],
+      ['redeeming', 'leave', 'leaving'],
+      ['redeeming', 'ended', 'closed'],
+      ['active', 'active', 'active'],
+      ['active', 'extend', 'extending'],
+      ['active', 'leave', 'leaving'],
+      ['active', 'ended', 'closed'],
+      ['extending', 'active', 'active'],
+      ['extending', 'refused', 'active'],
+      ['extending', 'leave', 'leaving'],
+      ['extending', 'ended', 'closed'],
+      ['leaving', 'active', 'leaving'],
+      ['leaving', 'refused', 'leaving'],
+      ['leaving', 'leave', 'leaving'],
+      ['leaving', 'left', 'closing'],
+      ['leaving', 'ended', 'closed'],
+      ['closing', 'active', 'closing'],
+      ['closing', 'refused', 'closing'],
+      ['closing', 'leave', 'closing'],
+      ['closing', 'ended', 'closed'],
+      ['closed', 'leave', 'closed'],
+      ['closed', 'ended', 'closed'],
+    ],
+  ))
+
+describe('a lease at its site', () =>
+  holdsToTable(
+    sites,
+    ['settled', 'extend', 'vacate', 'close', 'failed', 'emptied'],
+    [
+      ['pending', 'settled', 'active'],
+      ['pending', 'extend', 'pending'],
+      ['pending', 'vacate', 'pending'],
+      ['pending', 'close', 'closing'],
+      ['pending', 'failed', 'closing'],
+      ['active', 'settled', 'active'],
+      ['active', 'extend', 'active'],
+      ['active', 'vacate', 'active'],
+      ['active', 'close', 'closing'],
+      ['active', 'failed', 'closing'],
+      ['closing', 'close', 'closing'],
+      ['closing', 'vacate', 'closing'],
+      ['closing', 'emptied', 'closed'],
+      ['closing', 'failed', 'closing'],
+      ['closing', 'settled', 'closing'],
+      ['closed', 'close', 'closed'],
+      ['closed', 'vacate', 'closed'],
+    ],
+  ))
