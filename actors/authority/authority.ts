@@ -4,6 +4,7 @@ import { nextState } from '../leases/machine.ts'
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
 import { readRequest } from '../leases/properties.ts'
 import { doubtTicket, type Ticket } from '../leases/ticket.ts'
+import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
@@ -193,7 +194,7 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       term: { start: lease.term.start, end: ticket.term.end },
     }
     draft.put('lease', extended)
-    const less = victims.length > 0 ? `, without ${victims.length} units` : ''
+    const less = victims.length > 0 ? `, without ${someUnits(victims.length)}` : ''
     draft.note('extended', lease.id, `until ${iso(ticket.term.end)}${less}`, {
       ticketId: ticket.id,
       predecessor: ticket.predecessor,
@@ -230,7 +231,8 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     if (ticket.units > lease.ticket.units) return 'an extension grows no lease'
     if (victims.some((id) => !lease.units.includes(id))) return 'a victim is not a unit of the lease'
     const staying = unitsOf(lease, draft).filter((unit) => isLive(unit) && !victims.includes(unit.id)).length
-    if (staying > ticket.units) return `${staying} units would stay, but the ticket is for ${ticket.units}`
+    if (staying > ticket.units)
+      return `${someUnits(staying)} would stay, but the ticket is for ${ticket.units}`
     return undefined
   }
 

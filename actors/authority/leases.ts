@@ -1,6 +1,7 @@
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import type { Body } from '../leases/messages.ts'
+import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { AuthorityConfig } from './config.ts'
@@ -107,7 +108,7 @@ export function leaseLife(config: AuthorityConfig, lent: Lent, withhold: Withhol
     }
     const settled: LeaseRow = { ...lease, state: 'active' }
     draft.put('lease', settled)
-    draft.note('lease active', lease.id, `${served} of ${lease.ticket.units} units`)
+    draft.note('lease active', lease.id, `${served} of ${someUnits(lease.ticket.units)}`)
     report(settled, draft)
   }
 
@@ -239,7 +240,7 @@ function whyShort(lease: LeaseRow, short: number, notBefore: Instant, now: Insta
     notBefore > now
       ? `machines of image ${lease.image} failed, and the next attempt waits until ${new Date(notBefore).toISOString()}`
       : 'no slot, host or unit of the offer is free'
-  return `${short} of ${lease.ticket.units} units are still to come: ${why}`
+  return `still to come: ${short} of ${someUnits(lease.ticket.units)}: ${why}`
 }
 
 export const isLive = (unit: UnitRow): boolean => !['teardown', 'stuck', 'ended'].includes(unit.state)

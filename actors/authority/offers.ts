@@ -2,6 +2,7 @@ import { tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { LATEST } from '../leases/term.ts'
 import type { Conditions } from '../leases/ticket.ts'
+import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
@@ -57,7 +58,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
   function tellOffer(row: OfferRow, reason: string, draft: AuthorityDraft): void {
     const body = { ...statementOf(row), reason: reason.slice(0, 500) }
     tell(draft, config.broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
-    draft.note('offered', row.id, `${units(body.units)}: ${reason}`)
+    draft.note('offered', row.id, `${someUnits(body.units)}: ${reason}`)
   }
 
   function statementOf(row: OfferRow): Omit<Body<'delegation'>, 'reason'> {
@@ -93,7 +94,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
     if (!Number.isInteger(order.units) || order.units < 1 || order.units > offer.units - offer.withheld)
       throw new SubletError(
         'no-capacity',
-        `${units(lentOf(order.type, draft))} of ${order.type} can be recalled, not ${order.units}`,
+        `${someUnits(lentOf(order.type, draft))} of ${order.type} can be recalled, not ${order.units}`,
       )
     if (!Number.isInteger(order.by) || order.by < 0 || order.by > LATEST)
       throw new SubletError('usage', `units cannot be recalled by ${order.by}: that is no time`)
@@ -155,7 +156,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
       settledRecalls: [...offer.settledRecalls, order.id].slice(-1_000),
     }
     draft.put('offer', shrunk)
-    tellOffer(shrunk, `recalled: ${units(order.units)}`, draft)
+    tellOffer(shrunk, `recalled: ${someUnits(order.units)}`, draft)
   }
 
   /** What is stuck stays withheld: it cannot be made again. Recalls that are not yet due are not called off. */
@@ -174,7 +175,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
       )
     const grown = { ...offer, withheld: offer.withheld - order.units }
     draft.put('offer', grown)
-    tellOffer(grown, `${units(order.units)} lent again after a recall: ${order.reason}`, draft)
+    tellOffer(grown, `${someUnits(order.units)} lent again after a recall: ${order.reason}`, draft)
     return { lent: statementOf(grown).units, withheld: grown.withheld }
   }
 
@@ -195,7 +196,5 @@ export function lentOf(type: string, draft: AuthorityDraft): number {
   const offer = draft.get('offer', type)
   return offer === undefined ? 0 : Math.max(0, offer.units - offer.withheld)
 }
-
-const units = (count: number): string => `${count} unit${count === 1 ? '' : 's'}`
 
 const iso = (at: Instant): string => new Date(at).toISOString()

@@ -6,6 +6,7 @@ import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
 import { readRequest } from '../leases/properties.ts'
 import { LENGTH_MS_MAX } from '../leases/term.ts'
 import { issueTicket, type Ticket, termSchema } from '../leases/ticket.ts'
+import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Draft } from '../runtime/draft.ts'
 import type { Envelope } from '../runtime/envelope.ts'
@@ -150,7 +151,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     draft.note(
       'recall planned',
       leaseId,
-      `${from} gives ${body.units} units back by ${iso(body.by)}: ${body.reason}`,
+      `${from} gives ${someUnits(body.units)} back by ${iso(body.by)}: ${body.reason}`,
     )
     scheduleRound(draft, 0)
   }
@@ -226,7 +227,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const back = stillReduced(row, last)
     if (body.units > last.units - back) {
       const promised = back > 0 ? `, of which ${back} were promised back` : ''
-      const reason = `an extension grows no lease: it holds ${last.units} units${promised}`
+      const reason = `an extension grows no lease: it holds ${someUnits(last.units)}${promised}`
       return refuseExtension(draft, holder, leaseId, reason)
     }
     const { units, durationMs } = body
@@ -319,7 +320,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const { site, units, term } = allocation
     const { asked, type } = row
     if (!Number.isInteger(units) || units < 1 || units > asked.units)
-      return `${units} units are not what was asked for, which is ${asked.units}`
+      return `${someUnits(units)}: not what was asked for, which is ${asked.units}`
     if (!termSchema.safeParse(term).success || term.start < asked.start)
       return 'its term is none, or starts before the start asked for'
     const held = row.tickets.at(-1)

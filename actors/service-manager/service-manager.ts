@@ -2,6 +2,7 @@ import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
 import { doubtTicket, type Ticket } from '../leases/ticket.ts'
+import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
@@ -120,7 +121,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     if (ticket.leaseId !== lease.id) return 'it is for another lease'
     if (ticket.type !== lease.type) return `it is for ${ticket.type}, not for ${lease.type}`
     if (ticket.units > lease.unitsAsked)
-      return `it is for ${ticket.units} units, ${lease.unitsAsked} were asked for`
+      return `it is for ${someUnits(ticket.units)}, and ${lease.unitsAsked} asked for`
     if (lease.ticketState === 'asked' && ticket.predecessor !== null)
       return 'it extends another one, and there is none'
     return undefined
@@ -224,7 +225,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     draft.note(
       'recalled',
       lease.id,
-      `the site wants ${body.units} units back by ${iso(body.by)}: ${body.reason}; ${units} will leave by then, ${reason}`,
+      `the site wants ${someUnits(body.units)} back by ${iso(body.by)}: ${body.reason}; ${units} will leave by then, ${reason}`,
     )
     tell(
       draft,
@@ -274,7 +275,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       draft.note(
         'active',
         lease.id,
-        `${body.units.filter((unit) => unit.report === 'active').length} units are ready`,
+        `ready: ${someUnits(body.units.filter((unit) => unit.report === 'active').length)}`,
       )
     }
     put(current, draft)

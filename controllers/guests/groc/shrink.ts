@@ -231,7 +231,7 @@ export function releases(survey: Survey): readonly GuestIntent[] {
       {
         kind: 'release',
         leaseId,
-        reason: `all ${some(machines.length, 'unit')} of the lease are out of the batch system${lost === 0 ? '' : `, ${lost} of them lost`}`,
+        reason: `${machines.length === 1 ? 'the only unit of the lease is' : `all ${some(machines.length, 'unit')} of the lease are`} out of the batch system${lost === 0 ? '' : `, ${lost} of them lost`}`,
       },
     ]
   })
