@@ -366,12 +366,12 @@ export class Units {
   }
 
   #rooms(held: readonly UnitRow[]): { name: string; capacity: Vector; free: Vector }[] {
-    return this.#config.hosts.map(({ name, capacity }) => {
-      const free = held
-        .filter((unit) => unit.host === name)
-        .reduce((left, unit) => minus(left, unit.vector), capacity)
-      return { name, capacity, free }
-    })
+    const free = new Map(this.#config.hosts.map(({ name, capacity }) => [name, capacity]))
+    for (const { host, vector } of held) {
+      const left = free.get(host)
+      if (left !== undefined) free.set(host, minus(left, vector))
+    }
+    return this.#config.hosts.map(({ name, capacity }) => ({ name, capacity, free: free.get(name)! }))
   }
 
   /** Nobody remembers it, but its guest may still work there: that is let end within the site's grace. */

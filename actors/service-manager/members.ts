@@ -19,6 +19,8 @@ const JOIN_RETRY_FACTOR_MAX = 8
  *
  *   awaited ──active──▶ joining ──▶ joined ◀─resume─ ─drain─▶ draining ──▶ leaving ──▶ left
  *      └──── ended ────────┴──────────┴─────────────────────────┴──────────▶ lost
+ *
+ * A unit that does not join leaves as well; if it does not even do that, it is given up as lost, alive.
  */
 export class Members {
   readonly #config: ServiceManagerConfig
