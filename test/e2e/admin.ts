@@ -89,7 +89,12 @@ describe.concurrent('what the administrator does', { timeout: 150_000 }, () => {
       () => views(pool),
       (seen) => agree(seen) && seen.held.length === 0,
     )
-    expect((await pool.status()).leases).toMatchObject({ requested: 0, ticketed: 0, active: 0, closing: 0 })
+    await until(
+      'every lease is closed',
+      10_000,
+      async () => (await pool.status()).leases,
+      ({ requested, ticketed, active, closing }) => requested + ticketed + active + closing === 0,
+    )
     expect(await leftovers(pool)).toEqual([expect.stringContaining('start --config')])
     expect(await pool.json('verify')).toMatchObject({ verified: true })
   })

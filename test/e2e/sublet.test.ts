@@ -1,5 +1,6 @@
-/** Bad luck of Sublet itself: killed, told to end, refused, its disk full; and its commands. */
+/** Bad luck of Sublet itself: killed, told to end, refused, its disk full; its commands, and its users and administrator. */
 import './killed.ts'
 import './store.ts'
 import './refused.ts'
+import './admin.ts'
 import './commands.ts'

@@ -1,4 +1,3 @@
-/** Bad luck around Sublet: of machines, of the batch system, and by the hands of its administrator. */
+/** Bad luck around Sublet: of machines and of the batch system. */
 import './machines.ts'
 import './batch.ts'
-import './admin.ts'
