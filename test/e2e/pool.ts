@@ -109,11 +109,12 @@ export interface Pool {
 type Changes = Record<string, unknown>
 
 /** What Node compiled of Sublet is shared by all processes of a test file: they start in half the time. */
-const compiled = mkdtempSync(join(tmpdir(), 'sublet-'))
-const environment = { ...process.env, NODE_COMPILE_CACHE: compiled }
+let compiled = ''
+const environment = (): NodeJS.ProcessEnv => ({ ...process.env, NODE_COMPILE_CACHE: compiled })
 const opened: Pool[] = []
 
 beforeAll(async () => {
+  compiled = mkdtempSync(join(tmpdir(), 'sublet-'))
   const modules = ['start', 'control-client', 'read-ledger', 'show', 'stop'].map(
     (name) => new URL(`../../deploy/${name}.ts`, import.meta.url).href,
   )
@@ -166,7 +167,7 @@ async function newPool(changes: Changes): Promise<Pool> {
   async function start(): Promise<Sublet> {
     const child = spawn(process.execPath, [BIN, 'start', '--config', config, '--json'], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: environment,
+      env: environment(),
     })
     started.push(child)
     const said = hear(child)
@@ -186,7 +187,7 @@ async function newPool(changes: Changes): Promise<Pool> {
   const ask = (...args: readonly string[]): Promise<Ended> => {
     const child = spawn(process.execPath, [BIN, ...args, '--dir', files.work], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: environment,
+      env: environment(),
     })
     started.push(child)
     return hear(child).ended
@@ -308,7 +309,8 @@ export function run(
   args: readonly string[],
   options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<Ended> {
-  return hear(spawn(program, args, { env: environment, ...options, stdio: ['ignore', 'pipe', 'pipe'] })).ended
+  return hear(spawn(program, args, { env: environment(), ...options, stdio: ['ignore', 'pipe', 'pipe'] }))
+    .ended
 }
 
 function hear(child: ChildProcess): { out: string; err: string; readonly ended: Promise<Ended> } {
