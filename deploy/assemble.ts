@@ -12,6 +12,7 @@ import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import type { Mind } from '../actors/runtime/mind.ts'
 import type { Random } from '../actors/runtime/random.ts'
 import type { Tables } from '../actors/runtime/rows.ts'
+import { steadyClock } from '../actors/runtime/steady.ts'
 import { InProcessNetwork } from '../actors/runtime/transport.ts'
 import type { Guest } from '../actors/service-manager/config.ts'
 import { type MemberEffectArgs, Membership } from '../actors/service-manager/membership.ts'
@@ -75,8 +76,11 @@ const CHECK_MS: Millis = 20_000
 const RELEASE_MS: Millis = 120_000
 const RELEASE_LOOK_MS: Millis = 50
 
-export function assemble(settings: Settings, parts: SiteParts): Site {
-  const { clock, random, log } = parts
+export function assemble(settings: Settings, given: SiteParts): Site {
+  const { random, log } = given
+  // The actors see to their own clock, and tell of a jump; everything beside them must not believe it either.
+  const clock = steadyClock(given.clock, settings.skewMax, () => undefined)
+  const parts: SiteParts = { ...given, clock }
   mkdirSync(settings.dir, { recursive: true, mode: 0o700 })
   const files = inDir(settings.dir)
   const names = {
@@ -103,7 +107,8 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
   ): { actor: Actor<T>; store: Store } {
     const store = bounded(sqliteStore(files.database(name)), name)
     const actor = new Actor<T>({
-      ...{ mind, store, clock, trust, log, transport: network },
+      ...{ mind, store, trust, log, transport: network },
+      clock: given.clock,
       perform: boundedPerform(perform),
       identity: identity(name),
       random: random.child(name),
@@ -142,7 +147,10 @@ export function assemble(settings: Settings, parts: SiteParts): Site {
 
   const nothing: Perform = () => Promise.reject(new Error('a broker has no effects'))
   const { batch: batchMs, quarantine: quarantineMs, answer: answerMs } = settings.broker
-  const brokerMind = broker({ policy: firstCome, batchMs, quarantineMs, answerMs }, identity(names.broker))
+  const brokerMind = broker(
+    { policy: firstCome, sites: [names.authority], batchMs, quarantineMs, answerMs },
+    identity(names.broker),
+  )
   const { actor: brokerActor, store: brokerStore } = actorOf(names.broker, brokerMind, nothing)
   const siteMind = authority(authorityConfig(settings), trust)
   const { actor: siteActor, store: siteStore } = actorOf(names.authority, siteMind, handlerVerbs(handler))

@@ -71,7 +71,8 @@ describe('bad luck with the embedded batch system and process machines', { timeo
     const pids = await until(
       'the job has told its pids',
       8_000,
-      async () => (existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n').map(Number) : []),
+      async () =>
+        existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean).map(Number) : [],
       (seen) => seen.length === count,
     )
     return { id, pids }

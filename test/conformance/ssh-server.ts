@@ -1,5 +1,4 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
@@ -9,9 +8,9 @@ import { eventually } from './eventually.ts'
 
 const SSHD = '/usr/sbin/sshd'
 
-/** Undefined if it can be started here. With SUBLET_REAL=1 nothing is skipped. */
+/** Undefined if a real one is to be started, which needs the package and an account that may log in. */
 export const noSshd: string | undefined =
-  existsSync(SSHD) || process.env.SUBLET_REAL === '1' ? undefined : `${SSHD} is not installed`
+  process.env.SUBLET_REAL === '1' ? undefined : 'a real sshd only with SUBLET_REAL=1'
 
 export interface SshServer {
   readonly config: SshConfig

@@ -1,7 +1,26 @@
+import type { AuthorityTables } from '../../actors/authority/rows.ts'
+import type { Actor } from '../../actors/runtime/actor.ts'
 import type { Millis } from '../../actors/runtime/clock.ts'
 import type { Random } from '../../actors/runtime/random.ts'
-import type { Trial } from './trial.ts'
-import { UNITS } from './trial.ts'
+import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
+import type { Site } from './machines.ts'
+import type { Middleware } from './middleware.ts'
+import type { World } from './world.ts'
+
+/** What the site has. */
+export const UNITS = 6
+
+/** What the operator has a hand on. */
+export interface Grip {
+  readonly world: World
+  readonly site: Site
+  readonly middleware: Middleware
+  readonly authority: Actor<AuthorityTables> | undefined
+  readonly serviceManager: Actor<ServiceManagerTables> | undefined
+  readonly conditions: { readonly noticeMs: Millis }
+  /** Commands that nobody did, because the actor died under them. */
+  readonly lost: string[]
+}
 
 /** What the owner of the site wants back, and from when on. */
 export interface Recalled {
@@ -20,10 +39,10 @@ const KEPT = 3
  */
 export class Operator {
   readonly recalls: Recalled[] = []
-  readonly #trial: Trial
+  readonly #trial: Grip
   readonly #random: Random
 
-  constructor(trial: Trial, random: Random) {
+  constructor(trial: Grip, random: Random) {
     this.#trial = trial
     this.#random = random
   }

@@ -27,7 +27,7 @@ import { cheapIdentity, cheapTrust } from './identities.ts'
 import { afterQuiet, atEveryStep } from './invariants.ts'
 import { Site } from './machines.ts'
 import { Middleware } from './middleware.ts'
-import { Operator } from './operator.ts'
+import { Operator, UNITS } from './operator.ts'
 import type { Plants } from './plants.ts'
 import { Weather } from './weather.ts'
 import { World } from './world.ts'
@@ -65,7 +65,6 @@ const PHASES_MS = {
   stormy: { storm: 10 * 60_000, quiet: 20 * 60_000 },
   calm: { storm: 3 * 60_000, quiet: 7 * 60_000 },
 }
-export const UNITS = 6
 const SETUP_MS = 15_000
 const TERM_MS = 90_000
 const SKEW_MS_MAX = 2_000
