@@ -45,15 +45,23 @@ for name in $(SLURM_CONF=${dir}/slurm.conf scontrol show hostnames "$1"); do ech
 `
 
 /**
- * Runs in the machine. `-b` reports a boot, without which Slurm takes no resume for done. The pipe is
- * open for both, so that it has no end while nobody writes.
+ * Runs in the machine. The pipe is open for both, so that it has no end while nobody writes. `-b` reports a
+ * boot, without which Slurm takes no resume for done. It reports whole seconds of uptime: one second, when
+ * the clock ticks between start and registration, lies before the request, and Slurm would then wait for
+ * a boot that has been; so it is started anew, at once, until it reports none.
  */
 const buttonText = (pipe: string): string => `#!/bin/sh
 exec 3<>${pipe}
+on() {
+  : >/run/slurmd.log
+  slurmd -b -N ${NODE} -L /run/slurmd.log 3>&- </dev/null >>/run/slurmd.out 2>&1
+  for i in $(seq 250); do grep -q Uptime= /run/slurmd.log && return; sleep 0.02; done
+}
+off() { [ -s /run/slurmd.pid ] && kill -KILL "$(cat /run/slurmd.pid)"; rm -f /run/slurmd.pid; }
 while read -r word <&3; do
   case $word in
-    on) slurmd -b -N ${NODE} 3>&- </dev/null >>/run/slurmd.out 2>&1 ;;
-    off) [ -s /run/slurmd.pid ] && kill -KILL "$(cat /run/slurmd.pid)"; rm -f /run/slurmd.pid ;;
+    on) for try in 1 2 3 4 5; do on; grep -q 'Uptime=0 ' /run/slurmd.log && break; off; done ;;
+    off) off ;;
   esac
 done
 `
