@@ -5,7 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts', 'controllers/**/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 20_000,
-    // Two cores: more workers than that only make the timings of real processes worse.
-    maxWorkers: 2,
+    // Most tests wait for real processes: three share two cores well, more make their timings worse.
+    maxWorkers: 3,
   },
 })
