@@ -12,8 +12,10 @@ export function canonical(value: unknown): string {
  * What a signature is over: the canonical form under the word for what it is, so that a signature on one
  * kind of thing is never good for another.
  */
-export const signable = (what: 'message' | 'acknowledgement' | 'ticket', value: unknown): string =>
-  `sublet ${what}\n${canonical(value)}`
+export const signable = (what: Signed, value: unknown): string => `sublet ${what}\n${canonical(value)}`
+
+/** What there are signatures on. */
+export type Signed = 'message' | 'acknowledgement' | 'ticket' | 'claim' | 'checkpoint'
 
 /** SHA-256 of a text, base64url. */
 export const digest = (text: string): string => hash('sha256', text, 'base64url')

@@ -94,11 +94,24 @@ export const ERRORS = {
     'The sender used one number for two different messages; its store may have been restored.',
   ],
   'message-unknown-peer': ['ask-operator', 'Add the peer’s key to the configuration if it is to be trusted.'],
+  'message-unknown-key': [
+    'ask-operator',
+    'The sender shows a key that is not the one agreed; ask its operator, and approve it if it is right.',
+  ],
+  'message-key-expired': [
+    'ask-operator',
+    'The sender signs with a key outside of its time; its operator has to use the new one, or you to extend it.',
+  ],
   'message-set-aside': [
     'ask-operator',
     'The message made the actor fail twice; report it with the ledger entry.',
   ],
   'peer-silent': ['retry', 'Check that the peer runs and is reachable.'],
+  'peer-too-old': ['give-up', 'The peer speaks an older protocol that does not know this; upgrade it.'],
+  'key-invalid': [
+    'ask-operator',
+    'A key is 43 characters of base64url, or the PEM of an Ed25519 key; copy it whole.',
+  ],
   // leases
   'no-capacity': ['retry', 'Ask for fewer units, a later start, or make the request elastic or deferrable.'],
   'unknown-type': ['give-up', 'Ask for a type that a site offers.'],

@@ -1,13 +1,21 @@
 import { digest } from '../../actors/runtime/canonical.ts'
-import type { Identity, Trust } from '../../actors/runtime/identity.ts'
+import { type Identity, type KeyRing, keyRing, type TrustedKey } from '../../actors/runtime/identity.ts'
 
-/** Signatures that cost nothing and still fail for a changed text or another name. */
-export const cheapIdentity = (name: string): Identity => ({
-  name,
-  sign: (text) => digest(`${name}\n${text}`),
+/** What a name signs with unless another word is given: as long as a real key, and its own secret. */
+export const cheapKey = (name: string, word = ''): string => digest(`key of ${name} ${word}`)
+
+/** Signatures that cost nothing and still fail for a changed text or another key. */
+export const cheapIdentity = (name: string, key = cheapKey(name)): Identity => ({
+  ...{ name, key },
+  sign: (text) => digest(`${key}\n${text}`),
 })
 
-export const cheapTrust = (names: readonly string[]): Trust => ({
-  knows: (name) => names.includes(name),
-  verify: (name, text, signature) => names.includes(name) && digest(`${name}\n${text}`) === signature,
-})
+/** Each name has the key of its identity, unless others are given. */
+export const cheapTrust = (
+  names: readonly string[],
+  keys: Readonly<Record<string, readonly TrustedKey[]>> = {},
+): KeyRing =>
+  keyRing(
+    names.map((name) => [name, keys[name] ?? [{ key: cheapKey(name) }]]),
+    (key, text, signature) => digest(`${key}\n${text}`) === signature,
+  )
