@@ -150,6 +150,9 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       ticketId: ticket.id,
       term: ticket.term,
       units: ticket.units,
+      ticket,
+      unitsMin,
+      image: lease.image,
     })
     tend(lease, draft)
   }
@@ -200,6 +203,8 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
       predecessor: ticket.predecessor,
       term: ticket.term,
       units: ticket.units,
+      ticket,
+      victims,
     })
     for (const unit of unitsOf(extended, draft)) units.tend(unit, draft)
     report(extended, draft)

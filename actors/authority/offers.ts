@@ -58,7 +58,8 @@ export function offers(config: AuthorityConfig, end: () => End) {
   function tellOffer(row: OfferRow, reason: string, draft: AuthorityDraft): void {
     const body = { ...statementOf(row), reason: reason.slice(0, 500) }
     tell(draft, config.broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
-    draft.note('offered', row.id, `${someUnits(body.units)}: ${reason}`)
+    const { units, withheld } = row
+    draft.note('offered', row.id, `${someUnits(body.units)}: ${reason}`, { units, withheld })
   }
 
   function statementOf(row: OfferRow): Omit<Body<'delegation'>, 'reason'> {
@@ -112,7 +113,11 @@ export function offers(config: AuthorityConfig, end: () => End) {
     })
     const { type, units: count, by } = order
     const reason = order.reason.slice(0, 500)
-    draft.note('recalled', recallId, `${count} of ${type} by ${iso(by)}: ${reason}`)
+    draft.note('recalled', recallId, `${count} of ${type} by ${iso(by)}: ${reason}`, {
+      type,
+      units: count,
+      by,
+    })
     tell(
       draft,
       config.broker,

@@ -69,6 +69,9 @@ export class Units {
       const reason = `${unit.name} on ${host}, slot ${unit.slot}, for ${lease.holder}`
       draft.note('unit assigned', unit.id, reason, {
         leaseId: lease.id,
+        holder: lease.holder,
+        type: unit.type,
+        image: unit.image,
         name: unit.name,
         host,
         slot: unit.slot,

@@ -122,6 +122,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
       'recalled',
       recallId,
       `${site} wants ${units} of ${type} back by ${iso(by)}, ${Math.max(0, free)} are free: ${reason}`,
+      { site, type, units, by },
     )
     for (const row of held.sort((a, b) => b.arrivedAt - a.arrivedAt || (a.id < b.id ? 1 : -1))) {
       if (missing <= 0) return
@@ -387,6 +388,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
       type: row.type,
       units,
       term,
+      ticket,
     })
     answer(draft, row.holder, row.id, 'granted', ticket, reason)
   }
