@@ -1,4 +1,5 @@
 import type { Supply } from '../actors/leases/calendar.ts'
+import type { Properties, RequestGroup } from '../actors/leases/properties.ts'
 import type { Vector } from '../actors/leases/resources.ts'
 import type { Term } from '../actors/leases/term.ts'
 import type { Instant, Millis } from '../actors/runtime/clock.ts'
@@ -84,6 +85,20 @@ export type GuestIntent =
       /** A later start will do, until `startBy`; undefined: now or never. */
       readonly startBy: Instant | undefined
       readonly reason: string
+      /** An advance reservation: not before. Undefined: now. */
+      readonly startAt?: Instant | undefined
+      /** What other requests of this guest call the lease in `after`. */
+      readonly label?: string | undefined
+      readonly group?: RequestGroup | undefined
+      /**
+       * `redeem`: the lease is redeemed when that one's units have joined; their facts flow to it as properties
+       * `predecessor.LABEL.FACT`. `join`: its units join when that one's have.
+       */
+      readonly after?:
+        | { readonly redeem?: string | undefined; readonly join?: string | undefined }
+        | undefined
+      /** Sent besides the guest's own. */
+      readonly properties?: Properties | undefined
     }
   /** From the old end on, for `durationMs`, without the victims. */
   | {
@@ -91,6 +106,17 @@ export type GuestIntent =
       readonly leaseId: string
       readonly durationMs: Millis
       readonly victims: readonly string[]
+      readonly reason: string
+      /** Units from the old end on; more than would stay without: the lease grows. Undefined: those that stay. */
+      readonly units?: number | undefined
+      /** Fewer will do, but none of those that stay is given up. */
+      readonly unitsMin?: number | undefined
+    }
+  /** Other properties for the live units of the lease; the empty string takes one away. */
+  | {
+      readonly kind: 'modify'
+      readonly leaseId: string
+      readonly properties: Properties
       readonly reason: string
     }
   | { readonly kind: 'drain'; readonly unitId: string; readonly reason: string }
@@ -152,6 +178,16 @@ export interface GuestController<Observation, Memory, Config> {
 
 // ── brokers: whom to grant ─────────────────────────────────────────────────────────────────────────
 
+/** What is granted and not over, also what begins later. */
+export interface Holding {
+  readonly leaseId: string
+  readonly holder: string
+  readonly site: string
+  readonly type: string
+  readonly units: number
+  readonly term: Term
+}
+
 export interface TicketRequest {
   readonly leaseId: string
   readonly holder: string
@@ -167,6 +203,10 @@ export interface TicketRequest {
   readonly arrivedAt: Instant
   /** An extension names the site it must stay at, and how many units it holds until `start`. */
   readonly extends: { readonly site: string; readonly units: number } | undefined
+  /** All members are in the batch: all at one common start, or none. */
+  readonly group?: RequestGroup | undefined
+  /** As the holder sent them. */
+  readonly properties?: Properties | undefined
 }
 
 export type Allocation =
@@ -189,11 +229,15 @@ export type Allocation =
       readonly unitsNow: number
     }
 
-/** Decides over the whole batch. Requests come with extensions first, then in order of arrival. */
+/**
+ * Decides over the whole batch. Requests come with extensions first, then in order of arrival. `supply` is what is
+ * free, with all holdings taken off; `holdings` says whose they are.
+ */
 export type BrokerPolicy = (
   requests: readonly TicketRequest[],
   supply: Supply,
   now: Instant,
+  holdings: readonly Holding[],
 ) => readonly Allocation[]
 
 // ── authorities: where to place ────────────────────────────────────────────────────────────────────

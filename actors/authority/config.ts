@@ -1,7 +1,7 @@
 import type { ProbeCommand } from '../../adapters/handler.ts'
 import type { PlacementPolicy } from '../../controllers/controller.ts'
+import type { Conditions } from '../leases/conditions.ts'
 import type { Vector } from '../leases/resources.ts'
-import type { Conditions } from '../leases/ticket.ts'
 import type { Millis } from '../runtime/clock.ts'
 
 /** What the site lends of one type. */

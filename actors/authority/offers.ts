@@ -1,7 +1,7 @@
+import type { Conditions } from '../leases/conditions.ts'
 import { tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { LATEST } from '../leases/term.ts'
-import type { Conditions } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'

@@ -4,8 +4,8 @@ import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
 import { readRequest } from '../leases/properties.ts'
-import { LENGTH_MS_MAX } from '../leases/term.ts'
-import { issueTicket, type Ticket, termSchema } from '../leases/ticket.ts'
+import { LENGTH_MS_MAX, termSchema } from '../leases/term.ts'
+import { issueTicket, type Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Draft } from '../runtime/draft.ts'
@@ -14,7 +14,7 @@ import { inOneLine } from '../runtime/errors.ts'
 import type { Identity } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import { ticketMachine } from './machine.ts'
-import { byTurn, heldAt, offersOf, promisesOf, requestOf, stillReduced } from './promises.ts'
+import { byTurn, heldAt, holdingsOf, offersOf, promisesOf, requestOf, stillReduced } from './promises.ts'
 import type { BrokerTables, TicketRow } from './rows.ts'
 
 export interface BrokerConfig {
@@ -299,7 +299,7 @@ export function broker(config: BrokerConfig, identity: Identity): Mind<BrokerTab
     const requests = open.map((row) => requestOf(row)).sort(byTurn)
     const supply = supplyOf(offersOf(draft), promisesOf(draft, rows))
     let left = supply
-    for (const allocation of config.policy(requests, supply, draft.now)) {
+    for (const allocation of config.policy(requests, supply, draft.now, holdingsOf(rows, draft.now))) {
       const fault = faultOf(allocation, left, draft)
       if (fault !== undefined) draft.note('decision dropped', allocation.leaseId, `by the policy: ${fault}`)
       else {

@@ -1,4 +1,4 @@
-import type { TicketRequest } from '../../controllers/controller.ts'
+import type { Holding, TicketRequest } from '../../controllers/controller.ts'
 import type { Offer, Promised } from '../leases/calendar.ts'
 import { LENGTH_MS_MAX } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
@@ -19,6 +19,14 @@ export function requestOf(row: TicketRow): TicketRequest {
   const extension = last === undefined ? undefined : { site: last.site, units: last.units }
   return { leaseId, holder, type, units, unitsMin, durationMs, start, startBy, arrivedAt, extends: extension }
 }
+
+/** Whose the promises are. */
+export const holdingsOf = (rows: readonly TicketRow[], now: Instant): Holding[] =>
+  rows.flatMap(({ id: leaseId, holder, tickets }) =>
+    tickets
+      .filter(({ term }) => term.end > now)
+      .map(({ site, type, units, term }) => ({ leaseId, holder, site, type, units, term })),
+  )
 
 export const offersOf = (draft: Draft<BrokerTables>): Offer[] =>
   draft

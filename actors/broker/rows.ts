@@ -1,5 +1,6 @@
+import type { Conditions } from '../leases/conditions.ts'
 import type { Vector } from '../leases/resources.ts'
-import type { Conditions, Ticket } from '../leases/ticket.ts'
+import type { Ticket } from '../leases/ticket.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Row } from '../runtime/rows.ts'
 import type { TicketState } from './machine.ts'

@@ -1,5 +1,9 @@
 import { z } from 'zod'
-import { conditionsSchema, instantSchema, lengthSchema, termSchema, ticketSchema } from './ticket.ts'
+import { claimSchema } from './claim.ts'
+import { conditionsSchema } from './conditions.ts'
+import { vectorSchema } from './resources.ts'
+import { instantSchema, lengthSchema, termSchema } from './term.ts'
+import { ticketSchema } from './ticket.ts'
 
 /**
  * The conversation. Requests are numbered per lease and peer; updates tell the whole state of their
@@ -17,11 +21,16 @@ import { conditionsSchema, instantSchema, lengthSchema, termSchema, ticketSchema
  *        │ ◀────────────────── lease-update ───────────────────┤
  *        │ ◀───── recall ──────┤ ◀───────── recall ────────────┤   give units back by a time
  *        ├──── recall-plan ───▶│                               │
+ *        ├───────────────────── modify-lease ─────────────────▶│   other properties, in place
+ *        │ ◀────────────────── lease-update ───────────────────┤
  *        ├───────────────────── vacate ───────────────────────▶│   these units are no longer used
  *        ├───────────────────── close ────────────────────────▶│
  *        │ ◀────────────────── lease-update (closed) ──────────┤   the site's final word
  *        ├───── relinquish ───▶│                               │
  *        │ ◀── ticket-update ──┤ (closed)                      │
+ *
+ * Besides, anybody may ask what there is (query, query-answer), and who was restored from an older store asks all
+ * others what they hold that concerns it (holdings-query, holdings).
  */
 const properties = z.record(z.string().max(100), z.string().max(4_000))
 const id = z.string().min(1).max(80)
@@ -33,16 +42,21 @@ const count = z.int().min(0).max(1_000_000)
 /** What the site says of one unit. */
 export const UNIT_REPORTS = ['coming', 'active', 'suspect', 'ended'] as const
 
+/** Leases on one page of holdings. */
+export const HOLDINGS_MAX = 100
+
 export const bodies = {
   // site authority → broker
   delegation: z.strictObject({
     type: id,
     units: count,
-    vector: z.record(z.string().max(60), z.int()),
+    vector: vectorSchema,
     conditions: conditionsSchema,
     /** Recalls that this offer has taken into account. */
     settledRecalls: z.array(id).max(1_000),
     reason: sentence,
+    /** What tickets are drawn from (protocol 2); absent when nothing is lent. */
+    claim: claimSchema.optional(),
   }),
   'recall-units': z.strictObject({
     recallId: id,
@@ -60,7 +74,14 @@ export const bodies = {
     start: instant,
     properties,
   }),
-  'extend-ticket': z.strictObject({ predecessor: id, units: count.min(1), durationMs: length }),
+  'extend-ticket': z.strictObject({
+    predecessor: id,
+    /** From the boundary on; more than are held, and the lease grows. */
+    units: count.min(1),
+    durationMs: length,
+    /** Fewer will do, down to this many; absent: they will not. */
+    unitsMin: count.min(1).optional(),
+  }),
   'recall-plan': z.strictObject({ recallId: id, units: count, by: instant, reason: sentence }),
   relinquish: z.strictObject({ reason: sentence }),
 
@@ -85,6 +106,8 @@ export const bodies = {
   // service manager → site authority
   redeem: z.strictObject({ ticket: ticketSchema, properties }),
   'extend-lease': z.strictObject({ ticket: ticketSchema, victims: z.array(id).max(100_000) }),
+  /** In place, without an end or a start of anything. The empty string takes a property away. */
+  'modify-lease': z.strictObject({ modificationId: id, properties }),
   vacate: z.strictObject({ units: z.array(id).max(100_000), reason: sentence }),
   close: z.strictObject({ reason: sentence }),
 
@@ -99,15 +122,83 @@ export const bodies = {
         id,
         name: z.string().max(255),
         report: z.enum(UNIT_REPORTS),
-        vector: z.record(z.string().max(60), z.int()),
+        vector: vectorSchema,
         facts: properties,
         reason: sentence,
+        /** The site wants it empty by then, for its host is to be worked on. */
+        leaveBy: instant.nullish(),
       }),
     ),
     image: z.string().max(80),
     reason: sentence,
     /** Set when an extension was not accepted; the lease goes on to its old end. */
     extensionRefused: sentence.nullable(),
+    /** How the latest modification went; `failed` are units that kept what they had. */
+    modified: z
+      .strictObject({ modificationId: id, refused: sentence.nullable(), failed: z.array(id).max(100_000) })
+      .nullish(),
+  }),
+
+  // anybody → broker or site authority, and back
+  query: z.strictObject({
+    about: z.enum(['types', 'availability']),
+    type: id.optional(),
+    units: count.min(1).optional(),
+    durationMs: length.optional(),
+    after: instant.optional(),
+    latest: instant.optional(),
+  }),
+  'query-answer': z.strictObject({
+    types: z
+      .array(
+        z.strictObject({
+          site: id,
+          type: id,
+          vector: vectorSchema,
+          units: count,
+          free: count,
+          conditions: conditionsSchema,
+          /** Nothing is lent beyond; null: until further notice. */
+          until: instant.nullable(),
+        }),
+      )
+      .max(1_000),
+    /** The first start that would work; null if none was asked for, or none would. */
+    earliest: instant.nullable(),
+    unitsNow: count,
+    /** Units that are free, from each instant on. */
+    profile: z.array(z.strictObject({ from: instant, free: count })).max(500),
+    refused: sentence.nullable(),
+  }),
+
+  // whoever was restored from an older store → each peer, and back
+  'holdings-query': z.strictObject({ page: count }),
+  holdings: z.strictObject({
+    page: count,
+    pages: count.min(1),
+    holdings: z
+      .array(
+        z.strictObject({
+          leaseId: id,
+          /** In the words of the one who answers. */
+          state: z.string().max(60),
+          closed: z.boolean(),
+          ticket: ticketSchema.nullable(),
+          next: ticketSchema.nullable(),
+          properties,
+          units: z
+            .array(
+              z.strictObject({
+                id,
+                name: z.string().max(255),
+                report: z.enum(UNIT_REPORTS),
+                facts: properties,
+              }),
+            )
+            .max(1_000),
+        }),
+      )
+      .max(HOLDINGS_MAX),
   }),
 } as const
 

@@ -15,7 +15,17 @@ export interface RequestTerms {
   /** The latest start. */
   readonly deadline: Instant | undefined
   readonly image: string | undefined
+  /** All members of the group at one common start, or none. */
+  readonly group: RequestGroup | undefined
 }
+
+export interface RequestGroup {
+  readonly id: string
+  /** Members, of which this request is one. */
+  readonly size: number
+}
+
+const GROUP_SIZE_MAX = 1_000
 
 /** ORCA's names for the same thing. */
 const SYNONYMS: ReadonlyMap<string, string> = new Map([
@@ -31,13 +41,29 @@ export function readRequest(properties: Properties, units: number): RequestTerms
   const unitsMin = known.has('units.min') ? readCount(known, 'units.min') : elastic ? 1 : units
   if (unitsMin > units)
     throw bad('units.min', known.get('units.min')!, `at most the ${units} units asked for`)
+  const group = readGroup(known)
+  if (group !== undefined && elastic)
+    throw bad('elastic', 'true', 'false, for the members of a group are not elastic')
   return {
     elastic,
     unitsMin: elastic ? unitsMin : units,
     deferrable: readBoolean(known, 'deferrable'),
     deadline: known.has('deadline') ? readInstant(known, 'deadline') : undefined,
     image: known.get('image'),
+    group,
   }
+}
+
+/** Both keys, or none. */
+function readGroup(known: ReadonlyMap<string, string>): RequestGroup | undefined {
+  const id = known.get('group.id')
+  if (id === undefined && !known.has('group.size')) return undefined
+  if (id === undefined || !/^[!-~]{1,80}$/.test(id))
+    throw bad('group.id', id ?? '', 'a word of at most 80 characters, beside group.size')
+  if (!known.has('group.size')) throw bad('group.size', '', 'the number of members, beside group.id')
+  const size = readCount(known, 'group.size')
+  if (size > GROUP_SIZE_MAX) throw bad('group.size', known.get('group.size')!, `at most ${GROUP_SIZE_MAX}`)
+  return { id, size }
 }
 
 function readBoolean(known: ReadonlyMap<string, string>, key: string): boolean {

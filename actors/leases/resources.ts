@@ -1,3 +1,5 @@
+import { z } from 'zod'
+
 /** Named integer dimensions of one unit or host: `cpu`, `memoryMiB`, `gpu:a100`, ... */
 export type Vector = Readonly<Record<string, number>>
 
@@ -9,3 +11,5 @@ export function minus(from: Vector, taken: Vector): Vector {
   for (const [dimension, amount] of Object.entries(taken)) left[dimension] = (left[dimension] ?? 0) - amount
   return left
 }
+
+export const vectorSchema = z.record(z.string().max(60), z.int())

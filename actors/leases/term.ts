@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import type { Instant, Millis } from '../runtime/clock.ts'
 
 /** No instant that travels is later: what is reckoned from it is still a date that can be written. */
@@ -16,3 +17,16 @@ export const lengthMs = (term: Term): Millis => term.end - term.start
 export const holds = (term: Term, at: Instant): boolean => term.start <= at && at < term.end
 
 export const overlap = (a: Term, b: Term): boolean => a.start < b.end && b.start < a.end
+
+export const instantSchema = z.int().min(0).max(LATEST)
+export const lengthSchema = z.int().min(0).max(LENGTH_MS_MAX)
+
+export const termSchema = z
+  .strictObject({ start: instantSchema, end: instantSchema })
+  .refine((term) => term.start < term.end, {
+    message: 'a term ends after it starts',
+  })
+
+/** Nothing of the inner term lies outside of the outer. */
+export const within = (inner: Term, outer: Term): boolean =>
+  outer.start <= inner.start && inner.end <= outer.end

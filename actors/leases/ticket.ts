@@ -2,26 +2,27 @@ import { z } from 'zod'
 import { signable } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
-import { LATEST, LENGTH_MS_MAX } from './term.ts'
+import { CHAIN_MAX, claimSchema, keySchema } from './claim.ts'
+import { conditionsSchema } from './conditions.ts'
+import { vectorSchema } from './resources.ts'
+import { instantSchema, termSchema } from './term.ts'
 
-export const instantSchema = z.int().min(0).max(LATEST)
-export const lengthSchema = z.int().min(0).max(LENGTH_MS_MAX)
-
-export const termSchema = z
-  .strictObject({ start: instantSchema, end: instantSchema })
-  .refine((term) => term.start < term.end, {
-    message: 'a term ends after it starts',
-  })
-
-/** What a site lends under: part of its offer, signed into each ticket. */
-export const conditionsSchema = z.strictObject({
-  /** A recall with this notice is binding; otherwise it is advice until the term ends. */
-  recallable: z.boolean(),
-  noticeMs: lengthSchema,
-  /** How long after the end the site lets running work go on before it ends the machine anyway. */
-  graceMs: lengthSchema,
+/**
+ * What makes a ticket the last link of a chain of claims (protocol 2). A ticket without it rests on the word of
+ * its broker alone.
+ */
+export const proofSchema = z.strictObject({
+  /** The hash of the claim that the ticket is drawn from. */
+  parent: z.string().max(80),
+  brokerKey: keySchema,
+  /** Whoever redeems shows that it has this key. */
+  holderKey: keySchema,
+  /** The most that one unit may be. */
+  vector: vectorSchema,
+  /** The request that is granted, as its holder signed it: head and signature of the message, without its body. */
+  request: z.record(z.string().max(20), z.union([z.string().max(200), z.int()])),
 })
-export type Conditions = Readonly<z.infer<typeof conditionsSchema>>
+export type Proof = Readonly<z.infer<typeof proofSchema>>
 
 /** The broker's soft claim on units of a type at a site over a term; the site makes it hard. */
 export const ticketSchema = z.strictObject({
@@ -37,16 +38,28 @@ export const ticketSchema = z.strictObject({
   predecessor: z.string().max(80).nullable(),
   conditions: conditionsSchema,
   issuedAt: instantSchema,
+  proof: proofSchema.optional(),
+  /** The claims it is drawn from, root first. Only while it travels; the signature covers `proof.parent` instead. */
+  chain: z.array(claimSchema).min(1).max(CHAIN_MAX).optional(),
   signature: z.string().max(200),
 })
 export type Ticket = Readonly<z.infer<typeof ticketSchema>>
 
+const ticketText = ({ signature: _, chain: __, ...unsigned }: Ticket): string => signable('ticket', unsigned)
+
+/** With a proof, the key that it names has to be the broker's. */
 export function issueTicket(record: Omit<Ticket, 'signature' | 'broker'>, broker: Identity): Ticket {
-  const unsigned = { ...record, broker: broker.name }
-  return { ...unsigned, signature: broker.sign(signable('ticket', unsigned)) }
+  const unsigned = { ...record, broker: broker.name, signature: '' }
+  return { ...unsigned, signature: broker.sign(ticketText(unsigned)) }
 }
 
-/** Why a ticket is not to be relied on; undefined if it may be. */
+/** As stores keep it: the claims were checked, and are found again by `proof.parent`. */
+export function withoutChain(ticket: Ticket): Ticket {
+  const { chain: _, ...kept } = ticket
+  return kept
+}
+
+/** Why a ticket is not to be relied on; undefined if it may be. What it is drawn from, `doubtChain` looks at. */
 export function doubtTicket(
   ticket: Ticket,
   expected: {
@@ -57,12 +70,15 @@ export function doubtTicket(
   },
   trust: Trust,
 ): string | undefined {
-  const { signature, ...unsigned } = ticket
-  if (ticket.broker !== expected.broker) return `it is from ${ticket.broker}, not from ${expected.broker}`
-  if (ticket.holder !== expected.holder) return `it was issued to ${ticket.holder}, not to ${expected.holder}`
-  if (expected.site !== undefined && ticket.site !== expected.site) return `it is for the site ${ticket.site}`
+  const { broker, holder, site, proof } = ticket
+  if (broker !== expected.broker) return `it is from ${broker}, not from ${expected.broker}`
+  if (holder !== expected.holder) return `it was issued to ${holder}, not to ${expected.holder}`
+  if (expected.site !== undefined && site !== expected.site) return `it is for the site ${site}`
   if (ticket.term.end <= expected.now) return 'its term has ended'
-  if (!trust.verify(ticket.broker, signable('ticket', unsigned), signature))
-    return `it is not signed by ${ticket.broker}`
-  return undefined
+  const signed =
+    proof === undefined
+      ? trust.verify(broker, ticketText(ticket), ticket.signature)
+      : trust.hasKey(broker, proof.brokerKey, expected.now) &&
+        trust.verifyBy(proof.brokerKey, ticketText(ticket), ticket.signature)
+  return signed ? undefined : `it is not signed by ${broker}`
 }

@@ -20,7 +20,7 @@ import { hour, some } from '../sentence.ts'
  * A waiting request is decided anew with every batch; since it is planned in its old place, its planned start
  * moves only forward, unless a site takes units back or an extension is granted.
  */
-export const firstCome: BrokerPolicy = (requests, supply, now) => {
+export const firstCome = ((requests, supply, now) => {
   const decided = new Map<string, Allocation>()
   const arrived = inOrder(requests)
   let left = supply
@@ -38,7 +38,7 @@ export const firstCome: BrokerPolicy = (requests, supply, now) => {
   }
   for (const request of arrived) if (!isExtension(request)) decide(request, answerNew(request, left, now))
   return requests.flatMap(({ leaseId }) => decided.get(leaseId) ?? [])
-}
+}) satisfies BrokerPolicy
 
 type Grant = Extract<Allocation, { kind: 'grant' }>
 

@@ -205,7 +205,7 @@ describe('first come, first served', () => {
         supply,
         now,
       )
-    expect(inShort(twoEach([ask('l1', 5)], supplyOf([offer('a', 6)], []), NOW))).toEqual([
+    expect(inShort(twoEach([ask('l1', 5)], supplyOf([offer('a', 6)], []), NOW, []))).toEqual([
       'l1: 2 at a from 0 to 60',
     ])
   })

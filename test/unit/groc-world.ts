@@ -158,6 +158,8 @@ export const inShort = (intents: readonly GuestIntent[]): readonly string[] =>
         return `release ${intent.leaseId}`
       case 'requeue':
         return `requeue ${intent.jobIds.join(', ')}`
+      case 'modify':
+        return `modify ${intent.leaseId}`
       default:
         return `${intent.kind} ${intent.unitId}`
     }

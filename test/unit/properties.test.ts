@@ -9,6 +9,7 @@ describe('the properties of a request', () => {
       deferrable: false,
       deadline: undefined,
       image: undefined,
+      group: undefined,
     }))
 
   test('elastic without a number means at least one unit', () =>
@@ -51,6 +52,19 @@ describe('the properties of a request', () => {
   ])('%s of “%s” is refused with its name', (key, value) => {
     const name = key.startsWith('request.') ? 'elastic' : key
     expect(() => readRequest({ [key]: value }, 4)).toThrow(name)
+  })
+
+  test('a group has an id and a size, and none of its members is elastic', () => {
+    expect(readRequest({ 'group.id': 'mpi-7', 'group.size': '3' }, 2).group).toEqual({ id: 'mpi-7', size: 3 })
+    const bad: Record<string, string>[] = [
+      { 'group.id': 'mpi-7' },
+      { 'group.size': '3' },
+      { 'group.id': 'mpi 7', 'group.size': '3' },
+      { 'group.id': 'mpi-7', 'group.size': '0' },
+      { 'group.id': 'mpi-7', 'group.size': '1001' },
+      { 'group.id': 'mpi-7', 'group.size': '3', elastic: 'true' },
+    ]
+    for (const properties of bad) expect(() => readRequest(properties, 2)).toThrow(/group\.|elastic/)
   })
 
   test('a value that is refused is not repeated at any length', () =>

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest'
+import { readBody } from '../../actors/leases/messages.ts'
+import { downgrade } from '../../actors/leases/versions.ts'
+
+const unit = { id: 'unit-1', name: 'vm1', report: 'active', vector: { cpu: 1 }, facts: {}, reason: '' }
+const update = {
+  ...{ state: 'active', term: { start: 1, end: 2 }, ticketId: 'ticket-1', image: '', reason: '' },
+  ...{ units: [unit], extensionRefused: null },
+}
+
+test('what protocol 1 does not know is left out for a peer that speaks it', () => {
+  const told = { ...update, modified: null, units: [{ ...unit, leaveBy: 5 }] }
+  expect(downgrade('lease-update', told, 1)).toEqual(update)
+  expect(downgrade('lease-update', told, 2)).toBe(told)
+  expect(downgrade('extend-ticket', { predecessor: 't', units: 1, durationMs: 1, unitsMin: 1 }, 1)).toEqual({
+    ...{ predecessor: 't', units: 1, durationMs: 1 },
+  })
+})
+
+test('a body of protocol 1 is read as it is', () =>
+  expect(readBody('lease-update', update)).toEqual({ ok: true, body: update }))
+
+test('what cannot be said in protocol 1 is not said', () => {
+  const kinds = ['query', 'query-answer', 'holdings-query', 'holdings', 'modify-lease', 'gossip']
+  for (const kind of kinds) expect(downgrade(kind, {}, 1), kind).toBeUndefined()
+  expect(downgrade('redeem', { ticket: { proof: {} }, properties: {} }, 1)).toBeUndefined()
+  expect(downgrade('ticket-update', { outcome: 'refused', ticket: null }, 1)).toEqual({
+    ...{ outcome: 'refused', ticket: null },
+  })
+})
