@@ -1,0 +1,78 @@
+import { describe, expect } from 'vitest'
+import { extend, release, request, scene } from './scene.ts'
+import type { Stage } from './stage.ts'
+
+const first = (stage: Stage) => stage.leases()[0]!
+
+describe('the life of a lease', () => {
+  scene('A lease from the request to the last word', async (stage) => {
+    stage.says('The manager wants two machines for a minute.')
+    await stage.wishes([request()])
+    await stage.runs(5)
+    expect(first(stage).held.map((unit) => unit.state)).toEqual(['joined', 'joined'])
+    stage.says('Its time is over, and nobody asks for more.')
+    await stage.runs(70)
+    expect(stage.leases()).toEqual([])
+    expect(stage.machines.site!.running.size).toBe(0)
+  })
+
+  scene('A lease is extended, and goes on without a gap', async (stage) => {
+    await stage.wishes([request()])
+    await stage.runs(20)
+    stage.says('After twenty seconds the manager asks for another minute, from the old end on.')
+    await stage.wishes([extend(first(stage).id)])
+    await stage.runs(55)
+    expect(first(stage).term!.end).toBe(first(stage).term!.start + 120_000)
+    expect(first(stage).held.map((unit) => unit.state)).toEqual(['joined', 'joined'])
+  })
+
+  scene('A lease shrinks at the boundary, and its holder chooses who goes', async (stage) => {
+    await stage.wishes([request()])
+    await stage.runs(20)
+    const [victim] = first(stage).held
+    stage.says('One of two is enough for the next minute.')
+    await stage.wishes([extend(first(stage).id, { victims: [victim!.id] })])
+    await stage.runs(60)
+    expect(first(stage).held.map((unit) => unit.state)).toEqual(['left', 'joined'])
+    expect(stage.machines.site!.running.size).toBe(1)
+  })
+
+  scene('A lease is given back before its end', async (stage) => {
+    await stage.wishes([request()])
+    await stage.runs(5)
+    await stage.wishes([release(first(stage).id)])
+    await stage.runs(10)
+    expect(stage.leases()).toEqual([])
+  })
+
+  scene('An elastic request takes what there is', async (stage) => {
+    await stage.wishes([request({ units: 6, unitsMin: 2 })])
+    await stage.runs(5)
+    expect(first(stage).units).toBe(4)
+  })
+
+  scene('A refusal says what would work instead', async (stage) => {
+    await stage.wishes([request({ units: 3 })])
+    await stage.runs(5)
+    await stage.wishes([request({ units: 2 })])
+    await stage.runs(1)
+    expect(stage.leases()).toHaveLength(1)
+  })
+
+  scene('A deferrable request waits for its turn', async (stage) => {
+    await stage.wishes([request({ units: 4, durationMs: 30_000 })])
+    await stage.runs(5)
+    await stage.wishes([request({ units: 4, startBy: stage.at(120) })])
+    await stage.runs(45)
+    expect(first(stage).state).toBe('active')
+  })
+
+  scene('The owner wants machines back by a time, and the holder says what will leave', async (stage) => {
+    await stage.wishes([request({ units: 4 })])
+    await stage.runs(10)
+    const order = { type: 'small', units: 2, by: stage.at(30), reason: 'a course begins' }
+    await stage.command('site', 'recall', order)
+    await stage.runs(30)
+    expect(stage.machines.site!.running.size).toBe(2)
+  })
+})
