@@ -15,7 +15,14 @@ export function canonical(value: unknown): string {
 export const signable = (what: Signed, value: unknown): string => `sublet ${what}\n${canonical(value)}`
 
 /** What there are signatures on. */
-export type Signed = 'message' | 'acknowledgement' | 'ticket' | 'claim' | 'signed claim' | 'checkpoint'
+export type Signed =
+  | 'message'
+  | 'acknowledgement'
+  | 'ticket'
+  | 'claim'
+  | 'signed claim'
+  | 'checkpoint'
+  | 'call'
 
 /** SHA-256 of a text, base64url. */
 export const digest = (text: string): string => hash('sha256', text, 'base64url')

@@ -1,7 +1,10 @@
 import type { Ack, Envelope } from './envelope.ts'
 import type { ActorName } from './identity.ts'
 
-/** Carries a message to its receiver and brings back the acknowledgement; rejects if it cannot. */
+/**
+ * Carries a message to its receiver and brings back the acknowledgement; rejects if it cannot, and at once
+ * when the signal is aborted.
+ */
 export interface Transport {
   send(envelope: Envelope, signal: AbortSignal): Promise<Ack>
 }
@@ -18,9 +21,19 @@ export class InProcessNetwork implements Transport {
     this.#receivers.set(name, receiver)
   }
 
-  async send(envelope: Envelope): Promise<Ack> {
+  async send(envelope: Envelope, signal: AbortSignal): Promise<Ack> {
+    signal.throwIfAborted()
     const receiver = this.#receivers.get(envelope.to)
     if (receiver === undefined) throw new Error(`no actor named ${envelope.to} in this process`)
-    return receiver.receive(structuredClone(envelope))
+    return untilAborted(receiver.receive(structuredClone(envelope)), signal)
   }
+}
+
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason)
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
 }

@@ -1,0 +1,288 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import swagger from '@fastify/swagger'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type RawServerDefault,
+} from 'fastify'
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod'
+import { ackSchema, type Envelope, envelopeSchema } from '../../actors/runtime/envelope.ts'
+import { ERRORS, type ErrorCode, inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import type { Log } from '../../actors/runtime/log.ts'
+import type { Receiver } from '../../actors/runtime/transport.ts'
+import {
+  type Acks,
+  acceptedSchema,
+  acksSchema,
+  ENVELOPE_BYTES_MAX,
+  errorSchema,
+  fetchedSchema,
+  type Hello,
+  type HelloAnswer,
+  helloAnswerSchema,
+  helloSchema,
+  type Poll,
+  pollSchema,
+} from './calls.ts'
+import { documentOf } from './openapi.ts'
+import type { ServerTls } from './tls.ts'
+
+/** Where a process listens for its peers. */
+export interface Listen {
+  /** 127.0.0.1 unless told otherwise. */
+  readonly host: string
+  /** 0: any that is free. */
+  readonly port: number
+  readonly tls?: ServerTls | undefined
+}
+
+/** What the routes are answered with. Each may throw a `SubletError`, which is told to the caller. */
+export interface Desk {
+  receiverOf(name: string): Receiver | undefined
+  /** Messages as JSON; soon after `gone` is aborted, none. */
+  poll(call: Poll, gone: AbortSignal): Promise<readonly string[]>
+  acks(call: Acks): number
+  hello(call: Hello): HelloAnswer
+}
+
+export interface HttpServer {
+  /** `https://127.0.0.1:7711` */
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** Connections that are open, the waiting polls among them. */
+export const CONNECTIONS_MAX = 512
+/** Requests under way that are no polls: each may hold a body of some megabytes. */
+export const REQUESTS_MAX = 128
+/** For the whole of a request to come in. */
+export const REQUEST_MS_MAX = 10_000
+/** For a connection on which nothing happens; a poll waits 25 s. */
+const QUIET_MS_MAX = 60_000
+const SMALL_BYTES_MAX = 16 * 1024
+const ACKS_BYTES_MAX = 256 * 1024
+
+/** What the caller is told of an error: nothing of files, stacks or other peers. */
+const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
+  'message-malformed': 400,
+  'message-unknown-peer': 403,
+  'message-unknown-key': 403,
+  'message-key-expired': 403,
+  'message-forged': 403,
+  'message-expired': 403,
+  'message-misaddressed': 404,
+  overloaded: 503,
+  'not-running': 503,
+}
+
+type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+export async function httpServer(listen: Listen, desk: Desk, log: Log): Promise<HttpServer> {
+  const { host, port, tls } = listen
+  const app = build(desk, log, tls)
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
+    throw new SubletError('config-invalid', `${host}:${port} cannot be listened on (${why})`, {
+      cause,
+      cure: 'Choose another listen.port or listen.host, or end what uses it.',
+    })
+  }
+  const { address, family, port: bound } = app.server.address() as AddressInfo
+  return {
+    url: `${tls === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${bound}`,
+    close: () => app.close(),
+  }
+}
+
+/** The description of the endpoint, made of the schemas that its requests are read with. */
+export async function openApi(): Promise<object> {
+  const nobody: Desk = {
+    receiverOf: () => undefined,
+    poll: () => Promise.resolve([]),
+    acks: () => 0,
+    hello: () => {
+      throw new SubletError('not-running', 'nobody is here')
+    },
+  }
+  const silent = (): void => undefined
+  const app = build(nobody, { debug: silent, info: silent, warn: silent, error: silent }, undefined)
+  await app.ready()
+  const document = app.swagger()
+  await app.close()
+  return document
+}
+
+function build(desk: Desk, log: Log, tls: ServerTls | undefined): App {
+  const app = fastify({
+    ...(tls === undefined ? {} : { https: tls }),
+    bodyLimit: SMALL_BYTES_MAX,
+    requestTimeout: REQUEST_MS_MAX,
+    connectionTimeout: QUIET_MS_MAX,
+    keepAliveTimeout: QUIET_MS_MAX,
+    forceCloseConnections: true,
+    logger: false,
+  }).withTypeProvider<ZodTypeProvider>() as unknown as App
+  app.server.maxConnections = CONNECTIONS_MAX
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log))
+  app.setNotFoundHandler((_, reply) =>
+    refuse(reply, 404, new SubletError('message-misaddressed', 'there is nothing at this address')),
+  )
+  boundRequests(app)
+  app.register(swagger, { openapi: documentOf(), transform: jsonSchemaTransform })
+  app.register((inner, _, done) => {
+    routes(inner as unknown as App, desk)
+    done()
+  })
+  return app
+}
+
+const refusals = { 400: errorSchema, 403: errorSchema, 404: errorSchema, 413: errorSchema, 503: errorSchema }
+
+function routes(app: App, desk: Desk): void {
+  app.post(
+    '/v2/messages',
+    {
+      schema: { summary: 'Takes a message', body: envelopeSchema, response: { 200: ackSchema, ...refusals } },
+      bodyLimit: ENVELOPE_BYTES_MAX,
+      // What is not quite an envelope is answered for by the actor it is for: signed, and with what is spoken here.
+      attachValidation: true,
+    },
+    async (request, reply) => {
+      const to: unknown = (request.body as { to?: unknown } | null)?.to
+      const receiver = typeof to === 'string' ? desk.receiverOf(to) : undefined
+      if (receiver !== undefined) return reply.send(await receiver.receive(request.body as Envelope))
+      if (request.validationError !== undefined)
+        throw new SubletError('message-malformed', 'the body has not the form of a message')
+      throw new SubletError('message-misaddressed', 'no actor of that name is here')
+    },
+  )
+  app.post(
+    '/v2/poll',
+    {
+      schema: {
+        summary: 'Fetches messages',
+        body: pollSchema,
+        response: { 200: fetchedSchema, ...refusals },
+      },
+    },
+    async (request, reply) => {
+      const gone = new AbortController()
+      const onClose = (): void => gone.abort(new Error('the caller is gone'))
+      reply.raw.once('close', onClose)
+      const texts = await desk.poll(request.body, gone.signal)
+      reply.raw.removeListener('close', onClose)
+      // As they were written once: they may be long.
+      reply.serializer((text: unknown) => text as string)
+      return reply.type('application/json; charset=utf-8').send(`{"envelopes":[${texts.join(',')}]}` as never)
+    },
+  )
+  app.post(
+    '/v2/acks',
+    {
+      schema: {
+        summary: 'Takes acknowledgements of messages that were fetched',
+        body: acksSchema,
+        response: { 200: acceptedSchema, ...refusals },
+      },
+      bodyLimit: ACKS_BYTES_MAX,
+    },
+    async (request) => ({ accepted: desk.acks(request.body) }),
+  )
+  app.post(
+    '/v2/hello',
+    {
+      schema: {
+        summary: 'Says who is here, and whether the caller is known',
+        body: helloSchema,
+        response: { 200: helloAnswerSchema, ...refusals },
+      },
+    },
+    async (request) => desk.hello(request.body),
+  )
+  app.get('/openapi.json', { schema: { hide: true } }, (_, reply) => {
+    reply.serializer(JSON.stringify)
+    return reply.type('application/json; charset=utf-8').send(app.swagger() as never)
+  })
+}
+
+/** Counted before a body is read. Polls wait long and carry little: their number is that of the peers. */
+function boundRequests(app: App): void {
+  let underWay = 0
+  const counted = new WeakSet<FastifyRequest>()
+  app.addHook('onRequest', async (request) => {
+    if (request.url === '/v2/poll') return
+    if (underWay >= REQUESTS_MAX)
+      throw new SubletError('overloaded', 'too many requests are under way here', {
+        cure: 'Come again in a moment.',
+      })
+    underWay++
+    counted.add(request)
+    request.raw.once('close', () => {
+      if (counted.delete(request)) underWay--
+    })
+  })
+  app.addHook('onResponse', async (request) => {
+    if (counted.delete(request)) underWay--
+  })
+}
+
+const isCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code)
+
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
+  const from = request.ip
+  if (error instanceof SubletError && isCode(error.code)) {
+    log.warn({ from, path: request.routeOptions.url, code: error.code }, 'request of a peer refused')
+    return refuse(reply, STATUS[error.code] ?? 500, error)
+  }
+  const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
+  if (status >= 400 && status < 500) {
+    log.warn({ from, path: request.routeOptions.url, status }, 'request of a peer refused')
+    return refuse(
+      reply,
+      status,
+      new SubletError(
+        'message-malformed',
+        WORDS[status] ?? 'the request has not the form that is expected here',
+      ),
+    )
+  }
+  log.error({ from, path: request.routeOptions.url, reason: inOneLine(error) }, 'request of a peer failed')
+  return reply
+    .code(500)
+    .type('application/json')
+    .serializer(JSON.stringify)
+    .send({
+      error: { code: 'unexpected', sentence: 'the request could not be answered', cure: 'Come again later.' },
+    })
+}
+
+const WORDS: Readonly<Record<number, string>> = {
+  408: 'the request took too long to come in',
+  413: 'the request is too long',
+  415: 'the request is not JSON: expected content-type application/json',
+}
+
+const refuse = (reply: FastifyReply, status: number, { code, message, cure }: SubletError): FastifyReply =>
+  reply
+    .code(status)
+    .type('application/json; charset=utf-8')
+    .serializer(JSON.stringify)
+    .send({ error: { code, sentence: message, cure } })
