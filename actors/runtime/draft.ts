@@ -76,6 +76,17 @@ export class Draft<T extends Tables> {
     return rows
   }
 
+  /** The rows whose field says so, in no particular order, and without a look at the others. */
+  where<K extends keyof T & string>(table: K, field: keyof T[K] & string, value: string): T[K][] {
+    const found = this.#base.where(table, field, value) as T[K][]
+    const changes = this.changed.get(table)
+    if (changes === undefined || changes.size === 0) return found
+    const rows = found.filter((row) => !changes.has(row.id))
+    for (const row of changes.values() as Iterable<T[K] | undefined>)
+      if (row !== undefined && row[field] === value) rows.push(row)
+    return rows
+  }
+
   put<K extends keyof T & string>(table: K, row: T[K]): void {
     this.#set(table, row.id, row)
   }

@@ -48,6 +48,7 @@ export function decodeRow(stored: StoredRow, owner?: string): Row {
 /** All rows of an actor in memory: the truth as of the last commit. */
 export class RowSet {
   readonly #tables = new Map<string, Map<string, Row>>()
+  readonly #indexes = new Map<string, Map<string, FieldIndex>>()
 
   get(table: string, id: string): Row | undefined {
     return this.#tables.get(table)?.get(id)
@@ -60,11 +61,56 @@ export class RowSet {
   set(table: string, id: string, row: Row | undefined): void {
     const rows = this.#tables.get(table) ?? new Map<string, Row>()
     this.#tables.set(table, rows)
+    for (const index of this.#indexes.get(table)?.values() ?? []) index.move(rows.get(id), row)
     if (row === undefined) rows.delete(id)
     else rows.set(id, row)
   }
 
+  /** The rows whose field says so, without a look at the others. */
+  where(table: string, field: string, value: string): Row[] {
+    const indexes = this.#indexes.get(table) ?? new Map<string, FieldIndex>()
+    this.#indexes.set(table, indexes)
+    const index = indexes.get(field) ?? new FieldIndex(field, this.all(table))
+    indexes.set(field, index)
+    return index.ids(value).map((id) => this.get(table, id)!)
+  }
+
   count(table: string): number {
     return this.#tables.get(table)?.size ?? 0
+  }
+}
+
+/** Which rows of a table say what in one field; rows without it, or with something else than a text, are not in it. */
+class FieldIndex {
+  readonly #field: string
+  readonly #ids = new Map<string, Set<string>>()
+
+  constructor(field: string, rows: Iterable<Row>) {
+    this.#field = field
+    for (const row of rows) this.move(undefined, row)
+  }
+
+  ids(value: string): readonly string[] {
+    return [...(this.#ids.get(value) ?? [])]
+  }
+
+  move(before: Row | undefined, after: Row | undefined): void {
+    const from = this.#valueOf(before)
+    const to = this.#valueOf(after)
+    if (from === to) return
+    if (from !== undefined) {
+      const ids = this.#ids.get(from)!
+      ids.delete(before!.id)
+      if (ids.size === 0) this.#ids.delete(from)
+    }
+    if (to !== undefined) {
+      const ids = this.#ids.get(to) ?? new Set<string>()
+      this.#ids.set(to, ids.add(after!.id))
+    }
+  }
+
+  #valueOf(row: Row | undefined): string | undefined {
+    const value = (row as Readonly<Record<string, unknown>> | undefined)?.[this.#field]
+    return typeof value === 'string' ? value : undefined
   }
 }

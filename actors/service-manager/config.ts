@@ -8,10 +8,13 @@ export interface Guest {
   readonly config: unknown
   /** Sent with each request, such as `image` or `ssh.authorizedKey`. */
   readonly properties: Properties
+  /** Whom tickets are asked of; absent: the one of all guests. */
+  readonly broker?: string | undefined
 }
 
 export interface ServiceManagerConfig {
   readonly guests: Readonly<Record<string, Guest>>
+  /** Whom tickets are asked of for guests that have no other. */
   readonly broker: string
   readonly skewMsMax: Millis
   /** How long before the end (less the guard) units begin to leave. */

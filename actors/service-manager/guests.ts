@@ -1,15 +1,13 @@
-import type { GuestDecision, GuestIntent, GuestView } from '../../controllers/controller.ts'
-import { tell } from '../leases/correspondence.ts'
-import { nextState } from '../leases/machine.ts'
+import type { GuestDecision, GuestView } from '../../controllers/controller.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
 import type { Input } from '../runtime/mind.ts'
 import type { Guest, ServiceManagerConfig } from './config.ts'
-import { type LeaseLife, unitsOf } from './leases.ts'
-import { leaseMachine, ticketMachine } from './machines.ts'
-import { isOut, type ServiceManagerDraft } from './members.ts'
-import type { GuestRow, LeaseRow } from './rows.ts'
+import type { LeaseLife } from './leases.ts'
+import type { GuestRow, ServiceManagerDraft } from './rows.ts'
+import { isFinished } from './steps.ts'
 import { strays, type Traces } from './strays.ts'
-import { guestView, isFinished } from './view.ts'
+import { guestView } from './view.ts'
+import { wishes } from './wishes.ts'
 
 /** A controller's look, or why there is none. */
 export interface Look {
@@ -26,8 +24,10 @@ export interface Look {
  *
  *   look ──▶ view (picture, leases, refusals) ──▶ decide ──▶ request, extend, drain, resume, leave, release
  */
-export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, isBegun, leaveAll }: LeaseLife) {
+export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
+  const { members, leaveAt, isBegun, leaveAll } = life
   const { putRight } = strays(config, members)
+  const { carryOut } = wishes(config, life)
   return { look, releaseAll, requeued }
 
   function look(
@@ -36,7 +36,7 @@ export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, isBe
   ): { againMs: number } {
     const guest = guestOf(name)
     const before = draft.get('guest', name)
-    const leases = draft.all('lease').filter((lease) => lease.guest === name)
+    const leases = draft.where('lease', 'openFor', name)
     const view = guestView(
       leases,
       (id) => draft.get('unit', id),
@@ -97,114 +97,6 @@ export function guestDesk(config: ServiceManagerConfig, { members, leaveAt, isBe
       )
       return decision
     }
-  }
-
-  function carryOut(name: string, guest: Guest, intent: GuestIntent, draft: ServiceManagerDraft): void {
-    switch (intent.kind) {
-      case 'request':
-        return request(name, guest, intent, draft)
-      case 'extend':
-        return extend(draft.get('lease', intent.leaseId), intent, draft)
-      case 'release':
-        return release(draft.get('lease', intent.leaseId), intent.reason, draft)
-      case 'requeue':
-        return draft.effect({
-          key: `requeue-${name}`,
-          verb: 'requeue',
-          args: { guest: name, jobIds: intent.jobIds, reason: intent.reason },
-          timeoutMs: config.leaveMs,
-        })
-      case 'drain':
-      case 'resume':
-      case 'leave': {
-        const unit = draft.get('unit', intent.unitId)
-        if (unit === undefined)
-          throw new Error(
-            `the controller of ${name} wants to ${intent.kind} ${intent.unitId}, which it does not hold`,
-          )
-        if (intent.kind === 'drain') return members.drain(unit, intent.reason, draft)
-        if (intent.kind === 'resume') return members.resume(unit, intent.reason, draft)
-        return members.leave(unit, undefined, false, intent.reason, draft)
-      }
-    }
-  }
-
-  function request(
-    name: string,
-    guest: Guest,
-    intent: GuestIntent & { kind: 'request' },
-    draft: ServiceManagerDraft,
-  ): void {
-    const { type, units, unitsMin, durationMs, startBy, reason } = intent
-    const properties = {
-      ...guest.properties,
-      elastic: String(unitsMin < units),
-      'units.min': String(unitsMin),
-      deferrable: String(startBy !== undefined),
-      ...(startBy === undefined ? {} : { deadline: String(startBy) }),
-    }
-    const until = (startBy ?? draft.now) + config.askMs
-    const lease: LeaseRow = {
-      id: draft.newId('lease'),
-      guest: name,
-      ticketState: 'asked',
-      leaseState: 'none',
-      type,
-      unitsAsked: units,
-      durationMs,
-      properties,
-      image: guest.properties.image ?? '',
-      requestedAt: draft.now,
-      reason,
-      ...{ ticket: undefined, next: undefined, term: undefined, units: [], victims: [], boundary: undefined },
-      ...{ extendRefused: undefined, recall: undefined, closeReason: '', graceMs: 0 },
-      due: until,
-    }
-    draft.put('lease', lease)
-    draft.note('requested', lease.id, reason, { type, units, unitsMin, durationMs })
-    tell(
-      draft,
-      config.broker,
-      'ticket',
-      lease.id,
-      { type, units, durationMs, start: draft.now, properties },
-      until,
-    )
-  }
-
-  /** Asks to keep what is still alive, less the victims, for another term. */
-  function extend(
-    lease: LeaseRow | undefined,
-    intent: GuestIntent & { kind: 'extend' },
-    draft: ServiceManagerDraft,
-  ): void {
-    if (lease?.ticket === undefined || lease.next !== undefined || draft.now >= leaveAt(lease, draft)!) return
-    if (!isBegun(lease, draft)) return
-    const gone = unitsOf(lease, draft)
-      .filter(isOut)
-      .map((unit) => unit.id)
-    const victims = [...new Set([...intent.victims.filter((id) => lease.units.includes(id)), ...gone])]
-    const keep = lease.units.length - victims.length
-    if (keep < 1) return release(lease, `${intent.reason}; nothing of it would be kept`, draft)
-    const ticketState = nextState(ticketMachine, lease.ticketState, 'extend')
-    const leaseState = nextState(leaseMachine, lease.leaseState, 'extend')
-    if (ticketState === undefined || leaseState === undefined) return
-    draft.put('lease', {
-      ...lease,
-      ticketState,
-      leaseState,
-      victims,
-      durationMs: intent.durationMs,
-      extendRefused: undefined,
-    })
-    draft.note('extension asked', lease.id, intent.reason, { keep, victims })
-    const body = { predecessor: lease.ticket.id, units: keep, durationMs: intent.durationMs }
-    tell(draft, config.broker, 'extend-ticket', lease.id, body, lease.ticket.term.end)
-  }
-
-  function release(lease: LeaseRow | undefined, reason: string, draft: ServiceManagerDraft): void {
-    if (lease === undefined || isFinished(lease)) return
-    leaveAll(lease, undefined, reason, draft)
   }
 
   function releaseAll(reason: string, draft: ServiceManagerDraft): { leases: number } {

@@ -3,12 +3,16 @@ import { guardMs, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { ServiceManagerConfig } from './config.ts'
-import { type LeaseEvent, leaseMachine, type TicketEvent, ticketMachine } from './machines.ts'
-import { isDone, isOut, Members, type ServiceManagerDraft, tellVacated } from './members.ts'
-import type { LeaseRow, UnitRow } from './rows.ts'
-import { isFinished } from './view.ts'
+import { leaseMachine } from './machines.ts'
+import { isDone, isOut, Members, tellVacated } from './members.ts'
+import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
+import { isFinished, stepLease, stepTicket, unitsOf } from './steps.ts'
 
 const REFUSALS_MAX = 50
+
+/** Whom the ticket is from. */
+export const brokerOf = (lease: LeaseRow, config: ServiceManagerConfig): string =>
+  lease.broker ?? config.broker
 
 export type LeaseLife = ReturnType<typeof leaseLife>
 
@@ -152,7 +156,7 @@ export function leaseLife(config: ServiceManagerConfig) {
     put({ ...stepTicket(lease, 'give up'), closeReason: lease.closeReason || reason, due: undefined }, draft)
     tell(
       draft,
-      config.broker,
+      brokerOf(lease, config),
       'relinquish',
       lease.id,
       { reason: reason.slice(0, 500) },
@@ -206,11 +210,14 @@ export function leaseLife(config: ServiceManagerConfig) {
 
   /** A lease of an earlier life that waits for something has to have an end to its waiting. */
   function resume(lease: LeaseRow, draft: ServiceManagerDraft): void {
-    if (!isFinished(lease) && lease.due === undefined) put(lease, draft)
+    if (isFinished(lease)) return
+    if (lease.openFor === undefined) draft.put('lease', { ...lease, openFor: lease.guest })
+    if (lease.due === undefined) put(draft.get('lease', lease.id)!, draft)
   }
 
   function finish(lease: LeaseRow, draft: ServiceManagerDraft): void {
-    draft.put('lease', { ...lease, due: draft.now + RETIRE_MS })
+    draft.put('lease', { ...lease, openFor: undefined, due: draft.now + RETIRE_MS })
+    draft.remove('chain', lease.id)
     draft.note('finished', lease.id, lease.closeReason || 'closed')
     draft.retire(lease.id, draft.now + RETIRE_MS)
   }
@@ -261,22 +268,4 @@ export function leaseLife(config: ServiceManagerConfig) {
     }
     draft.put('guest', { ...guest, refusals: [refusal, ...guest.refusals].slice(0, REFUSALS_MAX) })
   }
-}
-
-export const unitsOf = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] =>
-  (draft.get('lease', lease.id)?.units ?? lease.units)
-    .map((id) => draft.get('unit', id))
-    .filter((unit) => unit !== undefined)
-
-export function stepTicket(lease: LeaseRow, event: TicketEvent): LeaseRow {
-  const ticketState = nextState(ticketMachine, lease.ticketState, event)
-  if (ticketState === undefined)
-    throw new Error(`a ticket that is ${lease.ticketState} knows no event ${event}`)
-  return { ...lease, ticketState }
-}
-
-export function stepLease(lease: LeaseRow, event: LeaseEvent): LeaseRow {
-  const leaseState = nextState(leaseMachine, lease.leaseState, event)
-  if (leaseState === undefined) throw new Error(`a lease that is ${lease.leaseState} knows no event ${event}`)
-  return { ...lease, leaseState }
 }

@@ -2,13 +2,11 @@ import type { MemberState } from '../../controllers/controller.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import type { Instant } from '../runtime/clock.ts'
-import type { Draft } from '../runtime/draft.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import type { LeaveOutcome, MemberEffectArgs } from './membership.ts'
-import type { LeaseRow, ServiceManagerTables, UnitRow } from './rows.ts'
-
-export type ServiceManagerDraft = Draft<ServiceManagerTables>
+import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
+import { isGivenBack } from './steps.ts'
 
 type Report = Body<'lease-update'>['units'][number]
 
@@ -276,9 +274,6 @@ export class Members {
     }
   }
 }
-
-const isGivenBack = ({ leaseState }: LeaseRow): boolean =>
-  leaseState === 'leaving' || leaseState === 'closing'
 
 /** The first, second, fourth, eighth ... of a long row. */
 const isWorthSaying = (count: number): boolean => (count & (count - 1)) === 0

@@ -1,14 +1,21 @@
 import type { GuestFigures, MemberState, Refusal } from '../../controllers/controller.ts'
+import type { Claim } from '../leases/claim.ts'
 import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Term } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import type { Draft } from '../runtime/draft.ts'
 import type { Row } from '../runtime/rows.ts'
 import type { LeaseState, TicketState } from './machines.ts'
 
+/** What may be absent came with later versions, or is of few leases. */
 export interface LeaseRow extends Row {
   readonly guest: string
+  /** The guest again, until the lease is finished: so those are found that a controller is shown. */
+  readonly openFor?: string | undefined
+  /** Whom the ticket is from; absent: the one configured. */
+  readonly broker?: string | undefined
   readonly ticketState: TicketState
   readonly leaseState: LeaseState
   readonly type: string
@@ -20,13 +27,17 @@ export interface LeaseRow extends Row {
   readonly requestedAt: Instant
   /** Why it was asked for. */
   readonly reason: string
-  /** The last ticket that counts; an extension that is granted but not confirmed by the site is `next`. */
+  /** An advance reservation: not before. */
+  readonly startAt?: Instant | undefined
+  /** The last ticket that counts; an extension that is granted but not confirmed by the site is `next`. Without claims. */
   readonly ticket: Ticket | undefined
   readonly next: Ticket | undefined
   /** What site and broker agree on; undefined until ticketed. */
   readonly term: Term | undefined
   readonly units: readonly string[]
   readonly victims: readonly string[]
+  /** What the extension that is asked for may be. */
+  readonly asking?: { readonly units: number; readonly unitsMin: number } | undefined
   /** Where the victims' time ends while the others' goes on; undefined when nothing shrinks. */
   readonly boundary: Instant | undefined
   readonly extendRefused: { readonly at: Instant; readonly reason: string } | undefined
@@ -34,6 +45,11 @@ export interface LeaseRow extends Row {
   readonly closeReason: string
   /** The site's grace after the end, as signed in the ticket. */
   readonly graceMs: Millis
+}
+
+/** The claims that a ticket is drawn from, while it has still to be sent. Under the id of the lease. */
+export interface ChainRow extends Row {
+  readonly chain: readonly Claim[]
 }
 
 export interface UnitRow extends Row {
@@ -73,6 +89,9 @@ export interface GuestRow extends Row {
 
 export type ServiceManagerTables = {
   lease: LeaseRow
+  chain: ChainRow
   unit: UnitRow
   guest: GuestRow
 }
+
+export type ServiceManagerDraft = Draft<ServiceManagerTables>

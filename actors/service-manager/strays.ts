@@ -1,7 +1,8 @@
 import type { NodeMark } from '../../adapters/batch-system.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { ServiceManagerConfig } from './config.ts'
-import type { Members, ServiceManagerDraft } from './members.ts'
+import type { Members } from './members.ts'
+import type { ServiceManagerDraft } from './rows.ts'
 
 /** What one look at the middleware shows of ours. */
 export interface Traces {
@@ -66,12 +67,7 @@ export function strays(config: ServiceManagerConfig, members: Members) {
   /** A machine was lost, or a node that had left was removed once more. */
   function wasOurFault(guest: string, draft: ServiceManagerDraft): boolean {
     return draft
-      .all('unit')
-      .some(
-        (unit) =>
-          unit.guest === guest &&
-          (unit.state === 'lost' || unit.settled) &&
-          draft.now - unit.since < OUR_FAULT_MS,
-      )
+      .where('unit', 'guest', guest)
+      .some((unit) => (unit.state === 'lost' || unit.settled) && draft.now - unit.since < OUR_FAULT_MS)
   }
 }

@@ -1,6 +1,7 @@
 import type { GuestView, HeldLease, HeldUnit } from '../../controllers/controller.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { GuestRow, LeaseRow, UnitRow } from './rows.ts'
+import { isFinished } from './steps.ts'
 
 /** What a controller is shown of its leases: plain, complete, without what is not its business. */
 export function guestView<Observation>(
@@ -24,9 +25,6 @@ export function guestView<Observation>(
     hold: undefined,
   }
 }
-
-export const isFinished = (lease: LeaseRow): boolean =>
-  lease.leaseState === 'closed' && lease.ticketState === 'closed'
 
 function held(
   lease: LeaseRow,

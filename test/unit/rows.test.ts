@@ -137,3 +137,42 @@ describe('the queue of due rows', () => {
     expect(queue.size).toBe(1)
   })
 })
+
+describe('rows that are found by a field', () => {
+  const draftOf = (rows: RowSet): Draft<{ unit: NameRow }> =>
+    new Draft<{ unit: NameRow }>(rows, 'me', 0, idSource(seededRandom(1)))
+
+  test('are those that a look at all rows finds, whatever was put, changed and removed', () => {
+    const change = fc.record({
+      id: fc.constantFrom('a', 'b', 'c', 'd'),
+      name: fc.constantFrom('x', 'y', undefined),
+      drafted: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 30 }), (changes) => {
+        const rows = new RowSet()
+        const draft = draftOf(rows)
+        for (const { id, name, drafted } of changes) {
+          draft.where('unit', 'name', 'x')
+          const row = name === undefined ? undefined : { id, name }
+          if (!drafted) rows.set('unit', id, row)
+          else if (row === undefined) draft.remove('unit', id)
+          else draft.put('unit', row)
+        }
+        for (const name of ['x', 'y', 'z'])
+          expect(
+            draft
+              .where('unit', 'name', name)
+              .map(({ id }) => id)
+              .sort(),
+          ).toEqual(
+            draft
+              .all('unit')
+              .filter((row) => row.name === name)
+              .map(({ id }) => id)
+              .sort(),
+          )
+      }),
+    )
+  })
+})

@@ -1,0 +1,59 @@
+import type { Body } from '../leases/messages.ts'
+import { someUnits } from '../leases/words.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { LeaseLife } from './leases.ts'
+import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
+import { stepLease } from './steps.ts'
+
+type Update = Body<'lease-update'>
+
+/** What sites say of leases. Each update is the whole state of its lease; repeated and late ones change nothing. */
+export function reportDesk({ members, put, leaveAll, ended }: LeaseLife) {
+  return { updated }
+
+  function updated(lease: LeaseRow, body: Update, draft: ServiceManagerDraft): void {
+    if (lease.leaseState === 'closed')
+      return draft.note('message noted', lease.id, 'an update of a lease that is closed')
+    if (body.image !== '' && body.image !== lease.image) draft.put('lease', { ...lease, image: body.image })
+    for (const report of body.units) members.reported(lease, report, draft)
+    let current = draft.get('lease', lease.id)!
+    if (body.state === 'closed') return ended(current, body.reason, draft)
+    if (body.extensionRefused !== null && current.leaseState === 'extending')
+      current = extensionRefused(current, body.extensionRefused, draft)
+    else if (current.next !== undefined && body.ticketId === current.next.id)
+      current = extended(current, body, draft)
+    if (body.state === 'active' && current.leaseState === 'redeeming') {
+      current = stepLease(current, 'active')
+      const ready = body.units.filter((unit) => unit.report === 'active').length
+      draft.note('active', lease.id, `ready: ${someUnits(ready)}`)
+    }
+    put(current, draft)
+    if (body.state === 'closing')
+      leaveAll(current, undefined, `the site ends the lease: ${body.reason}`, draft)
+  }
+
+  function extensionRefused(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): LeaseRow {
+    draft.note('extension refused', lease.id, `by the site: ${reason}; the lease goes on to its end`)
+    const extendRefused = { at: draft.now, reason }
+    return { ...stepLease(lease, 'refused'), next: undefined, victims: [], asking: undefined, extendRefused }
+  }
+
+  function extended(lease: LeaseRow, body: Update, draft: ServiceManagerDraft): LeaseRow {
+    const { victims, ticket, next } = lease
+    const current: LeaseRow = {
+      ...lease,
+      ticket: next,
+      next: undefined,
+      asking: undefined,
+      boundary: victims.length > 0 ? ticket!.term.end : undefined,
+      // What leaves at the boundary leaves by the old grace, what stays by the new: the shorter serves both.
+      graceMs: Math.min(lease.graceMs, next!.conditions.graceMs),
+      term: { ...body.term },
+    }
+    const grows = next!.units > ticket!.units ? `, with ${someUnits(next!.units)} from then on` : ''
+    draft.note('extended', lease.id, `the site confirms: until ${iso(body.term.end)}${grows}`)
+    return current.leaseState === 'extending' ? stepLease(current, 'active') : current
+  }
+}
+
+const iso = (at: Instant): string => new Date(at).toISOString()

@@ -1,0 +1,197 @@
+import { doubtChain } from '../leases/chain.ts'
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import type { Body } from '../leases/messages.ts'
+import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import { someUnits } from '../leases/words.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { Trust } from '../runtime/identity.ts'
+import type { ServiceManagerConfig } from './config.ts'
+import { brokerOf, type LeaseLife } from './leases.ts'
+import { isOut } from './members.ts'
+import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
+import { stepLease, stepTicket, unitsOf } from './steps.ts'
+
+/**
+ * What brokers say. A ticket is relied on when it is what was asked for, signed by its broker, and drawn from
+ * claims that begin at the site; then it is redeemed.
+ */
+export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: LeaseLife) {
+  const { put, giveBack, finish, remember } = life
+  return { updated, recalled, extensionRefused, ticketClosed, unasked }
+
+  function updated(lease: LeaseRow, body: Body<'ticket-update'>, draft: ServiceManagerDraft): void {
+    switch (body.outcome) {
+      case 'granted':
+        return granted(lease, body.ticket, body.reason, draft)
+      case 'refused':
+        return refused(lease, body, draft)
+      case 'extension-refused':
+        return extensionRefused(lease, body.reason, draft)
+      case 'closed':
+        return ticketClosed(lease, body.reason, draft)
+    }
+  }
+
+  function granted(lease: LeaseRow, ticket: Ticket | null, reason: string, draft: ServiceManagerDraft): void {
+    const doubt = ticket === null ? 'there is none' : doubtOf(lease, ticket, draft)
+    if (ticket === null || doubt !== undefined) {
+      const why = `the ticket cannot be relied on: ${doubt}`
+      if (lease.leaseState !== 'none') return extensionRefused(lease, why, draft)
+      if (lease.ticketState === 'asked') return giveBack(lease, why, draft)
+    } else if (lease.ticketState === 'asked') return redeem(lease, ticket, reason, draft)
+    else if (lease.ticketState === 'extending' && ticket.predecessor === lease.ticket?.id)
+      return redeemExtension(lease, ticket, reason, draft)
+    draft.note(
+      'message noted',
+      lease.id,
+      `a ticket that is not asked for (any more): ${ticket?.id ?? 'none'}`,
+    )
+  }
+
+  /** Cheap doubts first: signatures cost most. */
+  function doubtOf(lease: LeaseRow, ticket: Ticket, draft: ServiceManagerDraft): string | undefined {
+    const expected = { holder: draft.self, broker: brokerOf(lease, config), now: draft.now }
+    const misfit = misfitOf(lease, ticket) ?? doubtTicket(ticket, expected, trust)
+    if (misfit !== undefined || ticket.proof === undefined) return misfit
+    if (!trust.hasKey(draft.self, ticket.proof.holderKey, draft.now))
+      return 'whoever redeems it has to have a key that is not ours'
+    return doubtChain(ticket, draft.now, trust)
+  }
+
+  function redeem(lease: LeaseRow, ticket: Ticket, reason: string, draft: ServiceManagerDraft): void {
+    const ticketed: LeaseRow = {
+      ...stepLease(stepTicket(lease, 'granted'), 'redeem'),
+      ticket: withoutChain(ticket),
+      term: ticket.term,
+      graceMs: ticket.conditions.graceMs,
+    }
+    put(ticketed, draft)
+    draft.note('ticketed', lease.id, reason, {
+      ticketId: ticket.id,
+      site: ticket.site,
+      units: ticket.units,
+      term: ticket.term,
+    })
+    tell(
+      draft,
+      ticket.site,
+      'redeem',
+      lease.id,
+      { ticket, properties: { ...lease.properties } },
+      ticket.term.end,
+    )
+  }
+
+  function redeemExtension(
+    lease: LeaseRow,
+    ticket: Ticket,
+    reason: string,
+    draft: ServiceManagerDraft,
+  ): void {
+    // There is no way back into the middleware: it goes back with the lease, and the site never hears of it.
+    if (lease.leaseState !== 'extending') {
+      put(stepTicket(lease, 'granted'), draft)
+      return draft.note('message noted', lease.id, `an extension of a lease that is ${lease.leaseState}`)
+    }
+    put({ ...stepTicket(lease, 'granted'), next: withoutChain(ticket) }, draft)
+    draft.note('extension ticketed', lease.id, reason, {
+      ticketId: ticket.id,
+      term: ticket.term,
+      units: ticket.units,
+    })
+    const body = { ticket, victims: [...lease.victims] }
+    tell(draft, ticket.site, 'extend-lease', lease.id, body, ticket.term.start)
+  }
+
+  function refused(lease: LeaseRow, body: Body<'ticket-update'>, draft: ServiceManagerDraft): void {
+    if (lease.ticketState !== 'asked')
+      return draft.note('message noted', lease.id, `a refusal that comes late: ${body.reason}`)
+    const alternative =
+      body.earliest === null ? '' : ` (earliest start that would work: ${iso(body.earliest)})`
+    remember(lease, 'broker', `${body.reason}${alternative}`, draft)
+    draft.note('refused', lease.id, `${body.reason}${alternative}; units free now: ${body.unitsNow}`)
+    finish({ ...stepTicket(lease, 'refused'), leaseState: 'closed', closeReason: body.reason }, draft)
+  }
+
+  function extensionRefused(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
+    if (lease.ticketState !== 'extending')
+      return draft.note('message noted', lease.id, `a refusal that comes late: ${reason}`)
+    const kept: LeaseRow = {
+      ...stepLease(stepTicket(lease, 'refused'), 'refused'),
+      victims: [],
+      asking: undefined,
+      extendRefused: { at: draft.now, reason },
+    }
+    put(kept, draft)
+    draft.note('extension refused', lease.id, `the lease goes on to its end: ${reason}`)
+  }
+
+  function ticketClosed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
+    const closed = stepTicket(lease, 'closed')
+    if (closed.leaseState === 'none')
+      return finish({ ...closed, leaseState: 'closed', closeReason: lease.closeReason || reason }, draft)
+    if (closed.leaseState === 'closed') return finish(closed, draft)
+    put(closed, draft)
+    draft.note('ticket closed', lease.id, `by the broker, while the lease is ${lease.leaseState}: ${reason}`)
+  }
+
+  /** A ticket for a lease that is not held (any more): nobody would ever give it back. */
+  function unasked(leaseId: string, from: string, draft: ServiceManagerDraft): void {
+    draft.note(
+      'message noted',
+      leaseId,
+      `a ticket of ${from} for a lease that is not held; it goes back at once`,
+    )
+    const body = { reason: 'the lease is not held any more' }
+    tell(draft, from, 'relinquish', leaseId, body, draft.now + config.answerMs)
+    draft.retire(leaseId, draft.now + config.answerMs)
+  }
+
+  /** Answers with a plan; the controller chooses who leaves, and what it has not chosen in time leaves anyway. */
+  function recalled(lease: LeaseRow, body: Body<'recall'>, draft: ServiceManagerDraft): void {
+    const live = unitsOf(lease, draft).filter((unit) => !isOut(unit)).length
+    const before = lease.recall
+    const by = Math.min(body.by, before?.by ?? body.by)
+    const promised = Math.min(live, before?.units ?? 0)
+    const units = body.binding ? Math.min(body.units, live - promised) : 0
+    const reason = body.binding
+      ? 'as the terms of the lease say'
+      : 'the recall is advice; nothing leaves before the end of the term'
+    // An earlier recall still stands: both are served by the earlier of the two.
+    if (units > 0) put({ ...lease, recall: { recallId: body.recallId, units: promised + units, by } }, draft)
+    draft.note(
+      'recalled',
+      lease.id,
+      `the site wants ${someUnits(body.units)} back by ${iso(body.by)}: ${body.reason}; ${units} will leave by then, ${reason}`,
+    )
+    tell(
+      draft,
+      brokerOf(lease, config),
+      'recall-plan',
+      lease.id,
+      { recallId: body.recallId, units, by: body.by, reason },
+      draft.now + RETIRE_MS,
+    )
+  }
+}
+
+/** Where a ticket is not what was asked for. */
+function misfitOf(lease: LeaseRow, ticket: Ticket): string | undefined {
+  if (ticket.leaseId !== lease.id) return 'it is for another lease'
+  if (ticket.type !== lease.type) return `it is for ${ticket.type}, not for ${lease.type}`
+  const { units: most, unitsMin } = lease.asking ?? { units: lease.unitsAsked, unitsMin: 1 }
+  if (ticket.units > most) return `it is for ${someUnits(ticket.units)}, and ${most} asked for`
+  if (lease.ticketState === 'asked') {
+    if (ticket.predecessor !== null) return 'it extends another one, and there is none'
+    if (lease.startAt !== undefined && ticket.term.start < lease.startAt)
+      return `it begins at ${iso(ticket.term.start)}, before the ${iso(lease.startAt)} asked for`
+    return undefined
+  }
+  if (ticket.units < unitsMin) return `it is for ${someUnits(ticket.units)}, and ${unitsMin} stay`
+  if (ticket.term.start !== lease.ticket?.term.end) return 'it does not begin where the one before ends'
+  if (ticket.site !== lease.ticket.site)
+    return `it is for ${ticket.site}, and the units are at ${lease.ticket.site}`
+  return undefined
+}
+
+const iso = (at: Instant): string => new Date(at).toISOString()

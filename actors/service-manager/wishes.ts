@@ -1,0 +1,152 @@
+import type { GuestIntent } from '../../controllers/controller.ts'
+import { tell } from '../leases/correspondence.ts'
+import { nextState } from '../leases/machine.ts'
+import type { Properties } from '../leases/properties.ts'
+import { someUnits } from '../leases/words.ts'
+import type { Guest, ServiceManagerConfig } from './config.ts'
+import { brokerOf, type LeaseLife } from './leases.ts'
+import { leaseMachine, ticketMachine } from './machines.ts'
+import { isOut } from './members.ts'
+import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
+import { isFinished, unitsOf } from './steps.ts'
+
+/** What controllers wish, as requests and as work in the middleware. A wish that cannot be is refused with a reason. */
+export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
+  const { members, leaveAt, isBegun, leaveAll } = life
+  return { carryOut }
+
+  function carryOut(name: string, guest: Guest, intent: GuestIntent, draft: ServiceManagerDraft): void {
+    switch (intent.kind) {
+      case 'request':
+        return request(name, guest, intent, draft)
+      case 'extend':
+        return extend(draft.get('lease', intent.leaseId), intent, draft)
+      case 'modify':
+        return
+      case 'release':
+        return release(draft.get('lease', intent.leaseId), intent.reason, draft)
+      case 'requeue':
+        return draft.effect({
+          key: `requeue-${name}`,
+          verb: 'requeue',
+          args: { guest: name, jobIds: intent.jobIds, reason: intent.reason },
+          timeoutMs: config.leaveMs,
+        })
+      case 'drain':
+      case 'resume':
+      case 'leave': {
+        const unit = draft.get('unit', intent.unitId)
+        if (unit === undefined)
+          throw new Error(
+            `the controller of ${name} wants to ${intent.kind} ${intent.unitId}, which it does not hold`,
+          )
+        if (intent.kind === 'drain') return members.drain(unit, intent.reason, draft)
+        if (intent.kind === 'resume') return members.resume(unit, intent.reason, draft)
+        return members.leave(unit, undefined, false, intent.reason, draft)
+      }
+    }
+  }
+
+  function request(
+    name: string,
+    guest: Guest,
+    intent: GuestIntent & { kind: 'request' },
+    draft: ServiceManagerDraft,
+  ): void {
+    const { type, units, unitsMin, durationMs, startAt, startBy, reason } = intent
+    const properties: Properties = {
+      ...guest.properties,
+      ...intent.properties,
+      elastic: String(unitsMin < units),
+      'units.min': String(unitsMin),
+      deferrable: String(startBy !== undefined),
+      ...(startBy === undefined ? {} : { deadline: String(startBy) }),
+    }
+    const start = Math.max(draft.now, startAt ?? draft.now)
+    const until = Math.max(start, startBy ?? start) + config.askMs
+    const lease: LeaseRow = {
+      id: draft.newId('lease'),
+      guest: name,
+      openFor: name,
+      broker: guest.broker ?? config.broker,
+      ticketState: 'asked',
+      leaseState: 'none',
+      type,
+      unitsAsked: units,
+      durationMs,
+      properties,
+      image: properties.image ?? '',
+      requestedAt: draft.now,
+      reason,
+      startAt,
+      ...{ ticket: undefined, next: undefined, term: undefined, units: [], victims: [], boundary: undefined },
+      ...{ extendRefused: undefined, recall: undefined, closeReason: '', graceMs: 0 },
+      due: until,
+    }
+    draft.put('lease', lease)
+    draft.note('requested', lease.id, reason, { type, units, unitsMin, durationMs, startAt })
+    const body = { type, units, durationMs, start, properties }
+    tell(draft, brokerOf(lease, config), 'ticket', lease.id, body, until)
+  }
+
+  /** Asks to keep what is still alive, less the victims, for another term; or that and more. */
+  function extend(
+    lease: LeaseRow | undefined,
+    intent: GuestIntent & { kind: 'extend' },
+    draft: ServiceManagerDraft,
+  ): void {
+    if (lease?.ticket === undefined || lease.next !== undefined || draft.now >= leaveAt(lease, draft)!) return
+    if (!isBegun(lease, draft)) return
+    const gone = unitsOf(lease, draft)
+      .filter(isOut)
+      .map((unit) => unit.id)
+    const chosen = [...new Set(intent.victims)].filter((id) => lease.units.includes(id) && !gone.includes(id))
+    const keep = lease.units.length - gone.length - chosen.length
+    if (keep < 1) return release(lease, `${intent.reason}; nothing of it would be kept`, draft)
+    const units = intent.units ?? keep
+    const fault = faultOfSize(keep, units, chosen.length)
+    if (fault !== undefined) return refuseExtension(lease, fault, draft)
+    const ticketState = nextState(ticketMachine, lease.ticketState, 'extend')
+    const leaseState = nextState(leaseMachine, lease.leaseState, 'extend')
+    if (ticketState === undefined || leaseState === undefined) return
+    const unitsMin = Math.min(units, Math.max(keep, intent.unitsMin ?? units))
+    // Whoever grows names nobody: what is out is known at the site to be over.
+    const victims = units > keep ? [] : [...chosen, ...gone]
+    draft.put('lease', {
+      ...lease,
+      ticketState,
+      leaseState,
+      victims,
+      asking: { units, unitsMin },
+      durationMs: intent.durationMs,
+      extendRefused: undefined,
+    })
+    draft.note('extension asked', lease.id, intent.reason, { keep, victims, units })
+    const body = {
+      predecessor: lease.ticket.id,
+      units,
+      durationMs: intent.durationMs,
+      ...(unitsMin < units ? { unitsMin } : {}),
+    }
+    tell(draft, brokerOf(lease, config), 'extend-ticket', lease.id, body, lease.ticket.term.end)
+  }
+
+  function refuseExtension(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
+    draft.put('lease', { ...lease, extendRefused: { at: draft.now, reason } })
+    draft.note('extension refused', lease.id, `it is not even asked for: ${reason}`)
+  }
+
+  function release(lease: LeaseRow | undefined, reason: string, draft: ServiceManagerDraft): void {
+    if (lease === undefined || isFinished(lease)) return
+    leaveAll(lease, undefined, reason, draft)
+  }
+}
+
+/** The guest chooses who goes; and a lease does not give units up and take others at the same boundary. */
+function faultOfSize(keep: number, units: number, victims: number): string | undefined {
+  if (units < keep)
+    return `${someUnits(keep)} would stay and ${units} are asked for: those that go have to be named`
+  if (units > keep && victims > 0)
+    return `it cannot grow to ${someUnits(units)} and give up ${victims} at the same boundary`
+  return undefined
+}
