@@ -1,7 +1,6 @@
 import type { LeaseRow as SiteLease } from '../../actors/authority/rows.ts'
 import type { TicketRow } from '../../actors/broker/rows.ts'
 import type { LeaseRow } from '../../actors/service-manager/rows.ts'
-import { rows } from './invariants.ts'
 import type { Trial } from './trial.ts'
 
 /** The state of one lease at all three actors, as on their disks; `-` where it is not (or no longer) known. */
@@ -26,9 +25,9 @@ export class Combinations {
     const commits = Object.values(disks).reduce((sum, disk) => sum + disk.commits, 0)
     if (commits === this.#commits) return
     this.#commits = commits
-    const held = byId(rows<LeaseRow>(disks['service-manager'], 'lease'))
-    const tickets = byId(rows<TicketRow>(disks.broker, 'ticket'))
-    const leases = byId(rows<SiteLease>(disks.authority, 'lease'))
+    const held = disks['service-manager']!.table<LeaseRow>('lease')
+    const tickets = disks.broker!.table<TicketRow>('ticket')
+    const leases = disks.authority!.table<SiteLease>('lease')
     for (const id of new Set([...held.keys(), ...tickets.keys(), ...leases.keys()])) {
       const mine = held.get(id)
       const end = Math.max(leases.get(id)?.term.end ?? 0, mine?.term?.end ?? 0)
@@ -43,9 +42,6 @@ export class Combinations {
     }
   }
 }
-
-const byId = <R extends { readonly id: string }>(found: readonly R[]): Map<string, R> =>
-  new Map(found.map((row) => [row.id, row]))
 
 /** Why a combination must never be; undefined if it may. */
 export function absurdity({ ticket, lease, broker, site, within }: Combination): string | undefined {

@@ -10,8 +10,8 @@ describe('a crash before or after any one commit changes nothing in the end', as
   for (const role of ROLES)
     for (const when of ['before', 'after'] as const)
       test(`${role}: ${when} each of its commits`, { timeout: 60_000 }, async () => {
-        expect(commits[role]).toBeGreaterThan(5)
-        for (let commit = 1; commit <= commits[role]; commit++) {
+        expect(commits[role]!).toBeGreaterThan(5)
+        for (let commit = 1; commit <= commits[role]!; commit++) {
           const result = await trial({ ...QUIET, crashAt: { role, commit, when } })
           expect(result.violations, `${when} commit ${commit} of the ${role}`).toEqual([])
           expect(result.crashes).toBe(1)

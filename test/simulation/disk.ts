@@ -1,18 +1,42 @@
 import type { Commit, LedgerEntry } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import type { StoredRow } from '../../actors/runtime/rows.ts'
+import type { Row, StoredRow } from '../../actors/runtime/rows.ts'
 import type { Store } from '../../adapters/store.ts'
 import type { World } from './world.ts'
 
 /** What happens to one commit: nothing, or the power goes before or after it is on disk. */
 export type CommitFate = 'done' | 'crash before' | 'crash after'
 
-/** The disk of one actor; it outlives the actor's lives. */
+/** One row of the mind that a commit changed. */
+export interface Change {
+  readonly table: string
+  readonly id: string
+  readonly before: Row | undefined
+  readonly after: Row | undefined
+}
+
+/** What is done to a disk to see that it is found out; see plants.ts. */
+export interface Spoils {
+  /** What becomes of a commit on its way to the disk. */
+  readonly commit?: ((commit: Commit) => Commit) | undefined
+  /** Says that a commit is durable before it is. */
+  readonly hasty?: boolean | undefined
+}
+
+/** The disk of one actor; it outlives the actor's lives. A commit is there whole, or lost with the power. */
 export class Disk {
   readonly rows = new Map<string, StoredRow>()
   readonly ledger: LedgerEntry[] = []
   commits = 0
+  /** Told what each commit changed, as soon as it is on disk. */
+  onCommit: (changes: readonly Change[], entries: readonly LedgerEntry[]) => void = () => undefined
+  readonly #tables = new Map<string, Map<string, Row>>()
   #open = false
+
+  /** The rows of one of the mind's tables. */
+  table<R extends Row>(name: string): ReadonlyMap<string, R> {
+    return (this.#tables.get(name) ?? NO_ROWS) as ReadonlyMap<string, R>
+  }
 
   /** The store of one life. `fate` decides on each commit; `crash` ends the life. */
   store(
@@ -22,6 +46,7 @@ export class Disk {
     crash: () => void,
     syncMs: () => number,
     restart: (rows: readonly StoredRow[]) => readonly StoredRow[] = (rows) => rows,
+    spoils: Spoils = {},
   ): Store {
     return {
       open: async () => {
@@ -33,8 +58,10 @@ export class Disk {
           head: { seq: last?.seq ?? 0, hash: last?.hash ?? '' },
         }
       },
-      commit: (commit) =>
+      commit: (given) =>
         new Promise((resolve) => {
+          const commit = spoils.commit?.(given) ?? given
+          if (spoils.hasty === true) resolve()
           world.after(syncMs(), () => {
             if (!alive()) return
             const what = fate()
@@ -58,11 +85,28 @@ export class Disk {
   }
 
   #apply({ rows, ledger }: Commit): void {
+    const changes: Change[] = []
     for (const row of rows) {
-      const key = `${row.table}\n${row.id}`
-      if (row.json === undefined) this.rows.delete(key)
+      const { table, id, json } = row
+      const key = `${table}\n${id}`
+      if (json === undefined) this.rows.delete(key)
       else this.rows.set(key, row)
+      // The runtime's own rows are looked at only by those who ask for one.
+      if (!table.startsWith('$')) changes.push(this.#change(table, id, json))
     }
-    this.ledger.push(...ledger)
+    for (const entry of ledger) this.ledger.push(entry)
+    this.onCommit(changes, ledger)
+  }
+
+  #change(table: string, id: string, json: string | undefined): Change {
+    const known = this.#tables.get(table) ?? new Map<string, Row>()
+    this.#tables.set(table, known)
+    const before = known.get(id)
+    const after = json === undefined ? undefined : (JSON.parse(json) as Row)
+    if (after === undefined) known.delete(id)
+    else known.set(id, after)
+    return { table, id, before, after }
   }
 }
+
+const NO_ROWS: ReadonlyMap<string, Row> = new Map()

@@ -55,3 +55,14 @@ export function faultsOf(random: Random): Faults {
     clockSteps: some(0.5),
   }
 }
+
+/** The same weather without some of it. A name that is no fault is an error. */
+export function without(faults: Faults, names: readonly string[]): Faults {
+  const better: Record<string, number> = { ...faults }
+  for (const name of names) {
+    if (!(name in CALM))
+      throw new Error(`no fault is named ${name}; there are ${Object.keys(CALM).join(', ')}`)
+    better[name] = CALM[name as keyof Faults]
+  }
+  return better as unknown as Faults
+}

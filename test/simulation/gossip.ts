@@ -29,14 +29,14 @@ export class Gossip {
     if (commits === this.#commits) return
     this.#commits = commits
     for (const role of ['service-manager', 'broker', 'authority'] as const)
-      for (const { table, id, json } of disks[role].rows.values()) {
+      for (const { table, id, json } of disks[role]!.rows.values()) {
         if (table === '$out') this.#hear(JSON.parse(json!) as { envelope: Envelope })
         if (table !== (role === 'broker' ? 'ticket' : 'lease')) continue
         const state = stateOf(JSON.parse(json!) as Lease)
         if (!this.moments.has(`${role} ${state}`))
           this.moments.set(`${role} ${state}`, {
             ...{ role, state, subject: id, now: world.now },
-            rows: rowsOf(disks[role].rows.values()),
+            rows: rowsOf(disks[role]!.rows.values()),
           })
       }
   }

@@ -1,181 +1,298 @@
 import type { OfferRow, LeaseRow as SiteLease, UnitRow as SiteUnit } from '../../actors/authority/rows.ts'
 import type { TicketRow } from '../../actors/broker/rows.ts'
+import type { Ticket } from '../../actors/leases/ticket.ts'
 import { verifyLedger } from '../../actors/ledger/verify.ts'
-import type { Row } from '../../actors/runtime/rows.ts'
-import type { LeaseRow } from '../../actors/service-manager/rows.ts'
-import type { Disk } from './disk.ts'
-import type { Site } from './machines.ts'
-import type { Middleware } from './middleware.ts'
-import type { Operator } from './operator.ts'
-import type { World } from './world.ts'
+import type { LedgerEntry } from '../../actors/runtime/commit.ts'
+import type { LeaseRow, UnitRow } from '../../actors/service-manager/rows.ts'
+import type { Change } from './disk.ts'
+import type { ActorScene, ManagerScene, Scene, SiteScene } from './scene.ts'
 
-/** What is looked at: the disks of the three actors, and the world. */
-export interface Scene {
-  readonly disks: Readonly<Record<'service-manager' | 'broker' | 'authority', Disk>>
-  readonly site: Site
-  readonly middleware: Middleware
-  readonly world: World
-  readonly operator: Operator
-}
+/**
+ * What must hold, on what is on disk and on what is plugged in. A commit can break only what it touches, so
+ * each is looked at as it becomes durable, and only that part is looked at:
+ *
+ *   commit of a site ──▶ its slots, its units, the leases it changed ──┐
+ *   commit of a broker ──▶ the pools and leases it changed ────────────┼──▶ sentences; none is good
+ *   time ──▶ what was recalled ────────────────────────────────────────┘
+ */
+export class Invariants {
+  readonly violations: string[] = []
+  readonly #scene: Scene
+  readonly #sites: ReadonlyMap<string, SiteBook>
+  readonly #brokers: readonly BrokerBook[]
 
-/** What must hold at every instant, on what is on disk and on what is plugged in. Sentences; empty is good. */
-export function atEveryStep(scene: Scene): string[] {
-  return [
-    ...noUnitTwice(scene),
-    ...withinInventory(scene),
-    ...promisedWhileHeld(scene),
-    ...givenBack(scene),
-    ...withinTicket(scene),
-  ]
-}
-
-/** What must hold when faults have stopped and time has passed. */
-export function afterQuiet(scene: Scene): string[] {
-  return [...jobsDone(scene), ...everythingEnded(scene), ...ledgersAgree(scene)]
-}
-
-function noUnitTwice({ disks }: Scene): string[] {
-  const faults: string[] = []
-  const slots = new Map<number, string>()
-  const leases = new Map<string, string>()
-  for (const lease of rows<SiteLease>(disks.authority, 'lease'))
-    for (const unitId of lease.units) {
-      const other = leases.get(unitId)
-      if (other !== undefined) faults.push(`${unitId} is in ${other} and in ${lease.id}`)
-      leases.set(unitId, lease.id)
-    }
-  for (const unit of rows<SiteUnit>(disks.authority, 'unit')) {
-    if (unit.state === 'ended' || unit.slot === 0) continue
-    const other = slots.get(unit.slot)
-    if (other !== undefined) faults.push(`slot ${unit.slot} is held by ${other} and by ${unit.id}`)
-    slots.set(unit.slot, unit.id)
+  constructor(scene: Scene) {
+    this.#scene = scene
+    this.#sites = new Map(scene.sites.map((site) => [site.name, new SiteBook(site)]))
+    this.#brokers = scene.brokers.map((broker) => new BrokerBook(broker, this.#sites))
+    const found = (faults: readonly string[]): void => void this.violations.push(...faults)
+    const bookOf = (leaseId: string): BrokerBook | undefined =>
+      this.#brokers.find(({ disk }) => disk.table('ticket').has(leaseId))
+    for (const book of this.#sites.values())
+      book.disk.onCommit = (changes, entries) => {
+        found(book.changed(changes, entries))
+        for (const lease of book.touched) {
+          const broker = bookOf(lease.id)
+          found(promisedWhileHeld(lease, broker, scene))
+          found(book.withinTicket(lease, broker))
+        }
+      }
+    for (const book of this.#brokers)
+      book.disk.onCommit = (changes, entries) => {
+        found(book.changed(changes, entries))
+        for (const ticket of book.touched)
+          for (const site of this.#sites.values()) {
+            const lease = site.disk.table<SiteLease>('lease').get(ticket)
+            if (lease !== undefined) found(promisedWhileHeld(lease, book, scene))
+          }
+      }
   }
-  return faults
+
+  /** After every event: what breaks as time passes. */
+  asTimePasses(): void {
+    for (const site of this.#scene.sites) {
+      this.violations.push(...givenBack(site, this.#scene))
+      if (site.machines.violations.length > 0) this.violations.push(...site.machines.violations)
+    }
+    for (const { middleware } of this.#scene.managers)
+      if (middleware !== undefined && middleware.violations.length > 0)
+        this.violations.push(...middleware.violations)
+  }
+
+  /** When faults have stopped and time has passed. */
+  afterQuiet(): void {
+    const { sites, brokers, managers } = this.#scene
+    for (const manager of managers) this.violations.push(...jobsDone(manager), ...managerEnded(manager))
+    for (const broker of brokers) this.violations.push(...brokerEnded(broker))
+    for (const site of sites) this.violations.push(...siteEnded(site))
+    for (const actor of [...sites, ...brokers, ...managers]) this.violations.push(...ledgerAgrees(actor))
+    for (const book of this.#sites.values()) this.violations.push(...book.replayAgrees())
+  }
 }
 
-/** Promised by the broker at any instant, against the most that the site ever meant to lend. */
-function withinInventory({ disks }: Scene): string[] {
-  const faults: string[] = []
-  const tickets = rows<TicketRow>(disks.broker, 'ticket').flatMap((row) => row.tickets)
-  for (const { id: type } of rows<OfferRow>(disks.authority, 'offer')) {
-    const most = largestOffer(disks.authority, type)
-    const mine = tickets.filter((ticket) => ticket.type === type)
-    for (const { term } of mine) {
-      const then = mine.filter((other) => other.term.start <= term.start && term.start < other.term.end)
+/** What a site holds: who has which unit, who has which slot. */
+class SiteBook {
+  readonly name: string
+  readonly disk: SiteScene['disk']
+  /** The leases that the last commit touched. */
+  touched: readonly SiteLease[] = []
+  readonly #largestOffer = new Map<string, number>()
+  readonly #leaseOf = new Map<string, string>()
+  readonly #unitIn = new Map<number, string>()
+  readonly #inService = new Map<string, Set<string>>()
+  /** As the ledger tells it, replayed line by line. */
+  readonly #assigned = new Set<string>()
+
+  constructor({ name, disk }: SiteScene) {
+    this.name = name
+    this.disk = disk
+  }
+
+  changed(changes: readonly Change[], entries: readonly LedgerEntry[]): string[] {
+    const faults: string[] = []
+    const leases = new Set<string>()
+    for (const { table, id, before } of changes)
+      if (before !== undefined && table === 'lease') {
+        for (const unitId of (before as SiteLease).units)
+          if (this.#leaseOf.get(unitId) === id) this.#leaseOf.delete(unitId)
+      } else if (before !== undefined && table === 'unit') this.#unplace(before as SiteUnit)
+    for (const { table, id, after } of changes) {
+      if (table === 'lease') leases.add(id)
+      if (after === undefined) continue
+      if (table === 'lease') faults.push(...this.#hold(after as SiteLease))
+      if (table === 'unit') faults.push(...this.#place(after as SiteUnit))
+      if (table === 'unit') leases.add((after as SiteUnit).leaseId)
+      if (table === 'offer')
+        this.#largestOffer.set(id, Math.max(this.largestOffer(id), (after as OfferRow).units))
+    }
+    for (const { kind, subject } of entries)
+      if (kind === 'unit assigned') this.#assigned.add(subject)
+      else if (kind === 'unit ended') this.#assigned.delete(subject)
+    const table = this.disk.table<SiteLease>('lease')
+    this.touched = [...leases].flatMap((id) => table.get(id) ?? [])
+    return faults
+  }
+
+  largestOffer(type: string): number {
+    return this.#largestOffer.get(type) ?? 0
+  }
+
+  /** A lease never has more units in service than its ticket says, as the broker issued it. */
+  withinTicket(lease: SiteLease, broker: BrokerBook | undefined): string[] {
+    const live = this.#inService.get(lease.id)?.size ?? 0
+    const issued = broker?.ticketsOf(lease.id).find(({ id }) => id === lease.ticket.id)?.units
+    const most = Math.min(lease.ticket.units, issued ?? lease.ticket.units)
+    return live > most ? [`${lease.id} has ${live} units, its ticket is for ${most}`] : []
+  }
+
+  /** What the ledger alone says is held is what the rows say. */
+  replayAgrees(): string[] {
+    const held = [...this.disk.table<SiteUnit>('unit').values()].filter(
+      ({ state, type }) => state !== 'ended' && type !== '',
+    )
+    const missing = held.filter(({ id }) => !this.#assigned.has(id)).map(({ id }) => id)
+    const rows = new Set(held.map(({ id }) => id))
+    const more = [...this.#assigned].filter((id) => !rows.has(id))
+    if (missing.length + more.length === 0) return []
+    return [
+      `${this.name}: its ledger does not tell of ${missing.join(' ') || 'none'}, and still holds ${more.join(' ') || 'none'}`,
+    ]
+  }
+
+  #hold(lease: SiteLease): string[] {
+    const faults: string[] = []
+    for (const unitId of lease.units) {
+      const other = this.#leaseOf.get(unitId)
+      if (other !== undefined && other !== lease.id)
+        faults.push(`${unitId} is in ${other} and in ${lease.id}`)
+      this.#leaseOf.set(unitId, lease.id)
+    }
+    return faults
+  }
+
+  #unplace({ id, slot, leaseId }: SiteUnit): void {
+    if (this.#unitIn.get(slot) === id) this.#unitIn.delete(slot)
+    this.#inService.get(leaseId)?.delete(id)
+  }
+
+  #place({ id, slot, state, leaseId }: SiteUnit): string[] {
+    if (IN_SERVICE.has(state)) {
+      const units = this.#inService.get(leaseId) ?? new Set()
+      this.#inService.set(leaseId, units.add(id))
+    }
+    if (state === 'ended' || slot === 0) return []
+    const other = this.#unitIn.get(slot)
+    this.#unitIn.set(slot, id)
+    return other === undefined || other === id
+      ? []
+      : [`slot ${slot} of ${this.name} is held by ${other} and by ${id}`]
+  }
+}
+
+const IN_SERVICE: ReadonlySet<SiteUnit['state']> = new Set(['setup', 'probing', 'active', 'suspect'])
+
+/** What a broker has promised: the tickets of each pool, that is of one type at one site. */
+class BrokerBook {
+  readonly disk: ActorScene['disk']
+  /** The leases that the last commit touched. */
+  touched: readonly string[] = []
+  readonly #sites: ReadonlyMap<string, SiteBook>
+  readonly #pools = new Map<string, Map<string, readonly Ticket[]>>()
+
+  constructor({ disk }: ActorScene, sites: ReadonlyMap<string, SiteBook>) {
+    this.disk = disk
+    this.#sites = sites
+  }
+
+  ticketsOf(leaseId: string): readonly Ticket[] {
+    return this.disk.table<TicketRow>('ticket').get(leaseId)?.tickets ?? []
+  }
+
+  changed(changes: readonly Change[], _entries: readonly LedgerEntry[]): string[] {
+    const pools = new Set<string>()
+    const touched: string[] = []
+    for (const { table, id, before, after } of changes) {
+      if (table !== 'ticket') continue
+      touched.push(id)
+      for (const { site, type } of (before as TicketRow | undefined)?.tickets ?? [])
+        this.#pools.get(`${site} ${type}`)?.delete(id)
+      for (const ticket of (after as TicketRow | undefined)?.tickets ?? []) {
+        const key = `${ticket.site} ${ticket.type}`
+        const pool = this.#pools.get(key) ?? new Map<string, readonly Ticket[]>()
+        this.#pools.set(key, pool.set(id, [...(pool.get(id) ?? []), ticket]))
+        pools.add(key)
+      }
+    }
+    this.touched = touched
+    return [...pools].flatMap((key) => this.#withinInventory(key))
+  }
+
+  /** Promised at any instant, against the most that the site ever meant to lend. */
+  #withinInventory(key: string): string[] {
+    const [site = '', type = ''] = key.split(' ')
+    const most = this.#sites.get(site)?.largestOffer(type) ?? 0
+    const tickets = [...(this.#pools.get(key)?.values() ?? [])].flat()
+    if (tickets.reduce((sum, { units }) => sum + units, 0) <= most) return []
+    const faults: string[] = []
+    for (const { term } of tickets) {
+      const then = tickets.filter((other) => other.term.start <= term.start && term.start < other.term.end)
       const sum = then.reduce((total, other) => total + other.units, 0)
       // An offer may shrink under promises (a unit that cannot be torn down), never the other way round.
       if (sum > most)
         faults.push(
-          `${sum} of ${type} are promised at ${term.start}, ${most} are lent: ${then.map((other) => other.leaseId).join(' ')}`,
+          `${sum} of ${key} are promised at ${term.start}, ${most} are lent: ${then.map(({ leaseId }) => leaseId).join(' ')}`,
         )
     }
+    return faults
   }
-  return faults
 }
 
 /** The broker never takes for free what the site still holds within its term. */
-function promisedWhileHeld({ disks, world }: Scene): string[] {
-  const tickets = new Map(rows<TicketRow>(disks.broker, 'ticket').map((row) => [row.id, row]))
-  const faults: string[] = []
-  for (const lease of rows<SiteLease>(disks.authority, 'lease')) {
-    if (lease.state === 'closed' || lease.term.end <= world.now) continue
-    const ticket = tickets.get(lease.id)
-    if (ticket === undefined || ticket.state === 'closed')
-      faults.push(`the site holds ${lease.id} (${lease.state}), the broker has given it away`)
-  }
-  return faults
+function promisedWhileHeld(lease: SiteLease, broker: BrokerBook | undefined, { world }: Scene): string[] {
+  if (lease.state === 'closed' || lease.term.end <= world.now) return []
+  const ticket = broker?.disk.table<TicketRow>('ticket').get(lease.id)
+  if (ticket !== undefined && ticket.state !== 'closed') return []
+  return [`the site holds ${lease.id} (${lease.state}), the broker has given it away`]
 }
 
 /** From when a recall, the grace and the time to tear down are over, the owner has its units. */
 const RECALL_SLACK_MS = 150_000
 /** A recall that is only advice waits for the ends of the terms besides. */
 const ADVICE_SLACK_MS = RECALL_SLACK_MS + 300_000
-const UNITS = 6
 
-function givenBack({ site, world, operator }: Scene): string[] {
-  const due = operator.recalls.filter(
-    ({ by, binding }) => world.now >= by + (binding ? RECALL_SLACK_MS : ADVICE_SLACK_MS),
-  )
-  if (due.length === 0) return []
-  const recalled = due.reduce((sum, { units }) => sum + units, 0)
-  const running = site.running().length
-  return running > UNITS - recalled ? [`${running} machines run, ${recalled} of ${UNITS} were recalled`] : []
+function givenBack({ name, machines, operator, units }: SiteScene, { world }: Scene): string[] {
+  let recalled = 0
+  for (const { by, binding, units: count } of operator.recalls)
+    if (world.now >= by + (binding ? RECALL_SLACK_MS : ADVICE_SLACK_MS)) recalled += count
+  if (recalled === 0) return []
+  const running = machines.running().length
+  return running > units - recalled
+    ? [`${running} machines run at ${name}, ${recalled} of ${units} were recalled`]
+    : []
 }
 
-/** A lease never has more units in service than its ticket says, as the broker issued it. */
-function withinTicket({ disks }: Scene): string[] {
-  const issued = new Map(
-    rows<TicketRow>(disks.broker, 'ticket').flatMap((row) => row.tickets.map(({ id, units }) => [id, units])),
-  )
-  const units = new Map(rows<SiteUnit>(disks.authority, 'unit').map((unit) => [unit.id, unit]))
-  return rows<SiteLease>(disks.authority, 'lease').flatMap((lease) => {
-    const live = lease.units.filter((id) => IN_SERVICE.has(units.get(id)?.state ?? 'ended')).length
-    const most = Math.min(lease.ticket.units, issued.get(lease.ticket.id) ?? lease.ticket.units)
-    return live > most ? [`${lease.id} has ${live} units, its ticket is for ${most}`] : []
-  })
-}
-
-const IN_SERVICE: ReadonlySet<SiteUnit['state']> = new Set(['setup', 'probing', 'active', 'suspect'])
-
-const largest = new WeakMap<Disk, Map<string, number>>()
-
-function largestOffer(disk: Disk, id: string): number {
-  const known = largest.get(disk) ?? new Map<string, number>()
-  largest.set(disk, known)
-  const units = rows<OfferRow>(disk, 'offer').find((row) => row.id === id)?.units ?? 0
-  const most = Math.max(known.get(id) ?? 0, units)
-  known.set(id, most)
-  return most
-}
-
-function jobsDone({ middleware }: Scene): string[] {
+function jobsDone({ middleware }: ManagerScene): string[] {
   const faults: string[] = []
-  for (const task of middleware.tasks) {
+  for (const task of middleware?.tasks ?? []) {
     if (task.completions === 0 && !task.failed)
       faults.push(
         `job ${task.id} (${task.nodes} nodes, ${task.runMs} ms) is lost: ${task.state}, attempt ${task.attempt}`,
       )
     if (task.completions > 1) faults.push(`job ${task.id} ran ${task.completions} times to its end`)
   }
+  for (const node of middleware?.nodes.keys() ?? [])
+    faults.push(`the node ${node} is still in the middleware`)
   return faults
 }
 
-function everythingEnded({ disks, site, middleware }: Scene): string[] {
-  const faults: string[] = []
-  for (const lease of rows<LeaseRow>(disks['service-manager'], 'lease'))
-    if (lease.leaseState !== 'closed' || lease.ticketState !== 'closed')
-      faults.push(
-        `the service manager holds ${lease.id}: ticket ${lease.ticketState}, lease ${lease.leaseState}`,
-      )
-  for (const ticket of rows<TicketRow>(disks.broker, 'ticket'))
-    if (ticket.state !== 'closed') faults.push(`the broker holds ${ticket.id}: ${ticket.state}`)
-  for (const lease of rows<SiteLease>(disks.authority, 'lease'))
-    if (lease.state !== 'closed') faults.push(`the site holds ${lease.id}: ${lease.state}`)
-  for (const machine of site.running())
-    faults.push(`the machine ${machine.spec.name} of ${machine.spec.leaseId} runs, and nobody remembers it`)
-  for (const name of middleware.nodes.keys()) faults.push(`the node ${name} is still in the middleware`)
-  return faults
+function managerEnded({ name, disk }: ManagerScene): string[] {
+  const leases = [...disk.table<LeaseRow>('lease').values()]
+    .filter((lease) => lease.leaseState !== 'closed' || lease.ticketState !== 'closed')
+    .map((lease) => `${name} holds ${lease.id}: ticket ${lease.ticketState}, lease ${lease.leaseState}`)
+  const units = [...disk.table<UnitRow>('unit').values()]
+    .filter((unit) => unit.state !== 'left' && !(unit.state === 'lost' && unit.settled))
+    .map((unit) => `${name} still has the unit ${unit.id}: ${unit.state}`)
+  return [...leases, ...units]
 }
 
-function ledgersAgree({ disks }: Scene): string[] {
-  return Object.entries(disks).flatMap(([role, { ledger }]) => {
-    const last = ledger.at(-1)
-    return verifyLedger(ledger, { seq: last?.seq ?? 0, hash: last?.hash ?? '' }).map(
-      (fault) => `${role}: ${fault.sentence}`,
-    )
-  })
+const brokerEnded = ({ name, disk }: ActorScene): string[] =>
+  [...disk.table<TicketRow>('ticket').values()]
+    .filter((ticket) => ticket.state !== 'closed')
+    .map((ticket) => `${name} holds ${ticket.id}: ${ticket.state}`)
+
+function siteEnded({ name, disk, machines }: SiteScene): string[] {
+  const leases = [...disk.table<SiteLease>('lease').values()]
+    .filter((lease) => lease.state !== 'closed')
+    .map((lease) => `${name} holds ${lease.id}: ${lease.state}`)
+  const running = machines
+    .running()
+    .map(({ spec }) => `the machine ${spec.name} of ${spec.leaseId} runs, and nobody remembers it`)
+  return [...leases, ...running]
 }
 
-const parsed = new WeakMap<object, Row>()
-
-/** Rows of a table as they are on disk. */
-export function rows<R extends Row>(disk: Disk, table: string): R[] {
-  const found: R[] = []
-  for (const stored of disk.rows.values()) {
-    if (stored.table !== table) continue
-    const row = parsed.get(stored) ?? (JSON.parse(stored.json!) as Row)
-    parsed.set(stored, row)
-    found.push(row as R)
-  }
-  return found
+function ledgerAgrees({ name, disk: { ledger } }: ActorScene): string[] {
+  const last = ledger.at(-1)
+  return verifyLedger(ledger, { seq: last?.seq ?? 0, hash: last?.hash ?? '' }).map(
+    (fault) => `${name}: ${fault.sentence}`,
+  )
 }

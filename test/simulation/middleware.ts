@@ -11,7 +11,7 @@ import type {
 } from '../../adapters/batch-system.ts'
 import type { JoinHandler } from '../../adapters/join.ts'
 import type { Faults } from './faults.ts'
-import type { Machine, Site } from './machines.ts'
+import type { Machine } from './machines.ts'
 import type { World } from './world.ts'
 
 interface Task {
@@ -50,14 +50,19 @@ export class Middleware {
   /** Sentences about what must never happen. */
   readonly violations: string[] = []
   readonly #world: World
-  readonly #site: Site
+  readonly #machineOf: (unitId: string) => Machine | undefined
   readonly #random: Random
   readonly #faults: () => Faults
   #changed: (() => void) | undefined
 
-  constructor(world: World, site: Site, random: Random, faults: () => Faults) {
+  constructor(
+    world: World,
+    machineOf: (unitId: string) => Machine | undefined,
+    random: Random,
+    faults: () => Faults,
+  ) {
     this.#world = world
-    this.#site = site
+    this.#machineOf = machineOf
     this.#random = random
     this.#faults = faults
   }
@@ -164,7 +169,7 @@ export class Middleware {
     return {
       join: async (unit, signal) => {
         await sleep(clock, 20 + this.#random.int(200), signal)
-        const machine = this.#site.machines.get(unit.unitId)
+        const machine = this.#machineOf(unit.unitId)
         if (!machine?.running) throw new SubletError('machine-unreachable', `${unit.name} does not answer`)
         while (machine.frozenUntil > this.#world.now) await sleep(clock, 100, signal)
         const node = this.nodes.get(unit.name)

@@ -4,6 +4,7 @@ import type { Mind } from '../../actors/runtime/mind.ts'
 import type { StoredRow } from '../../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
 import type { Handler } from '../../adapters/handler.ts'
+import type { Spoils } from './disk.ts'
 
 /** Faults put into the parts of a trial, to see that it finds them. Each takes a part and gives a worse one. */
 export interface Plants {
@@ -13,4 +14,6 @@ export interface Plants {
   readonly handler?: (handler: Handler) => Handler
   /** What an actor reads from its disk when it begins. */
   readonly restart?: (rows: readonly StoredRow[]) => readonly StoredRow[]
+  /** What a disk makes of commits. */
+  readonly spoils?: Spoils
 }

@@ -1,48 +1,33 @@
-import { authority } from '../../actors/authority/authority.ts'
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
-import type { UnitEffectArgs } from '../../actors/authority/units.ts'
-import { broker } from '../../actors/broker/broker.ts'
 import type { BrokerTables } from '../../actors/broker/rows.ts'
-import { Actor, type Log } from '../../actors/runtime/actor.ts'
-import type { Clock, Millis } from '../../actors/runtime/clock.ts'
-import type { Perform } from '../../actors/runtime/effects.ts'
-import { SubletError } from '../../actors/runtime/errors.ts'
+import type { Actor, Log } from '../../actors/runtime/actor.ts'
+import type { Millis } from '../../actors/runtime/clock.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
-import { steadyClock } from '../../actors/runtime/steady.ts'
-import type { Guest } from '../../actors/service-manager/config.ts'
-import { type MemberEffectArgs, Membership } from '../../actors/service-manager/membership.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
-import { serviceManager } from '../../actors/service-manager/service-manager.ts'
-import { Watcher } from '../../actors/service-manager/watcher.ts'
-import type { Handler } from '../../adapters/handler.ts'
-import { bestFit } from '../../controllers/authorities/best-fit.ts'
-import { firstCome } from '../../controllers/brokers/first-come.ts'
-import { grocConfig } from '../../controllers/guests/groc/config.ts'
-import { groc } from '../../controllers/guests/groc/groc.ts'
 import { type CommitFate, Disk } from './disk.ts'
-import { CALM, type Faults, faultsOf } from './faults.ts'
+import { CALM, type Faults } from './faults.ts'
 import { cheapIdentity, cheapTrust } from './identities.ts'
-import { afterQuiet, atEveryStep } from './invariants.ts'
-import { Site } from './machines.ts'
+import { Invariants } from './invariants.ts'
+import { handling, type Life, startActor, startWithMiddleware, startWithYard, unreachable } from './life.ts'
+import { type Machine, Site } from './machines.ts'
 import { Middleware } from './middleware.ts'
-import { Operator, UNITS } from './operator.ts'
+import { Administrator, Operator } from './operator.ts'
+import { type ManagerPlan, type Plan, type PlanOptions, planOf, type Role, type SitePlan } from './plan.ts'
 import type { Plants } from './plants.ts'
+import { authorityMind, brokerMind, type SiteConfig, serviceManagerMind } from './roles.ts'
+import type { Scene } from './scene.ts'
 import { Weather } from './weather.ts'
 import { World } from './world.ts'
+import { Yard } from './yard.ts'
 
-export const ROLES = ['service-manager', 'broker', 'authority'] as const
-export type Role = (typeof ROLES)[number]
+export { ROLES, type Role } from './plan.ts'
 
-export interface TrialOptions {
-  readonly seed: number
-  /** A crash at exactly this commit (1, 2, ...) of this role, besides what the faults bring. */
-  readonly crashAt?: { readonly role: Role; readonly commit: number; readonly when: 'before' | 'after' }
-  /** No faults but `crashAt`. */
-  readonly calm?: boolean
-  readonly jobs?: number
-  readonly plants?: Plants
+export interface TrialOptions extends PlanOptions {
+  /** A crash at exactly this commit (1, 2, ...) of this actor, besides what the faults bring. */
+  readonly crashAt?: { readonly role: string; readonly commit: number; readonly when: 'before' | 'after' }
+  readonly plants?: Plants | undefined
   /** Called after every event, while nothing is violated. */
   readonly watch?: (trial: Trial) => void
 }
@@ -51,7 +36,7 @@ export interface TrialResult {
   readonly seed: number
   /** Sentences; empty when everything held. */
   readonly violations: readonly string[]
-  readonly commits: Readonly<Record<Role, number>>
+  readonly commits: Readonly<Record<string, number>>
   readonly crashes: number
   readonly events: number
   readonly leases: number
@@ -60,165 +45,241 @@ export interface TrialResult {
   readonly stumbles: readonly string[]
 }
 
-/** Jobs arrive and faults happen; then faults stop and everything has to end. Both shorter when it is calm. */
-const PHASES_MS = {
-  stormy: { storm: 10 * 60_000, quiet: 20 * 60_000 },
-  calm: { storm: 3 * 60_000, quiet: 7 * 60_000 },
+const STORM_STEP_MS: Millis = 20_000
+
+/** One actor: its disk outlives its lives. */
+interface Stage<T extends Tables> {
+  readonly name: string
+  readonly role: Role
+  readonly disk: Disk
+  actor: Actor<T> | undefined
+  die: () => void
 }
-const SETUP_MS = 15_000
-const TERM_MS = 90_000
-const SKEW_MS_MAX = 2_000
+
+interface SiteStage extends Stage<AuthorityTables> {
+  readonly plan: SitePlan
+  readonly machines: Site
+  readonly operator: Operator
+  readonly units: number
+  config: SiteConfig
+}
+
+interface ManagerStage extends Stage<ServiceManagerTables> {
+  readonly plan: ManagerPlan
+  readonly middleware: Middleware | undefined
+  readonly yard: Yard
+  readonly administrator: Administrator
+  guestIsThere: boolean
+}
 
 /** One seed: a storm of faults while jobs arrive, then quiet until everything should have ended. */
-export async function trial(options: TrialOptions): Promise<TrialResult> {
-  const t = new Trial(options)
-  return t.run()
-}
+export const trial = (options: TrialOptions): Promise<TrialResult> => new Trial(options).run()
 
-export class Trial {
+export class Trial implements Scene {
   readonly options: TrialOptions
+  readonly plan: Plan
   readonly world = new World()
   readonly random: Random
-  readonly faults: Faults
-  readonly site: Site
-  readonly middleware: Middleware
   readonly weather: Weather
-  readonly disks: Record<Role, Disk> = {
-    'service-manager': new Disk(),
-    broker: new Disk(),
-    authority: new Disk(),
-  }
+  readonly sites: readonly SiteStage[]
+  readonly brokers: readonly Stage<BrokerTables>[]
+  readonly managers: readonly ManagerStage[]
+  readonly disks: Readonly<Record<string, Disk>>
   readonly stumbles: string[] = []
-  readonly violations: string[] = []
+  readonly #invariants: Invariants
+  readonly #names: readonly string[]
   crashes = 0
-  readonly operator: Operator
-  readonly conditions = { recallable: true, noticeMs: 20_000, graceMs: 120_000 }
-  /** Commands that nobody did, because the actor died under them. */
-  readonly lost: string[] = []
-  serviceManager: Actor<ServiceManagerTables> | undefined
-  broker: Actor<BrokerTables> | undefined
-  authority: Actor<AuthorityTables> | undefined
   #stormy = true
   #lives = 0
-  #guestIsThere = true
-  #config = { units: UNITS, graceMs: this.conditions.graceMs, typed: true }
-  readonly #die: Partial<Record<Role, () => void>> = {}
 
   constructor(options: TrialOptions) {
     this.options = options
     this.random = seededRandom(options.seed)
-    this.faults = options.calm ? CALM : faultsOf(this.random.child('faults'))
-    const faults = (): Faults => (this.#stormy ? this.faults : CALM)
-    this.site = new Site(this.world, this.random.child('site'), faults)
-    this.middleware = new Middleware(this.world, this.site, this.random.child('middleware'), faults)
+    this.plan = planOf(options, this.random)
+    const faults = (): Faults => (this.#stormy ? this.plan.faults : CALM)
     this.weather = new Weather(this.world, this.random.child('weather'), faults)
-    this.operator = new Operator(this, this.random.child('operator'))
+    this.sites = this.plan.sites.map((plan) => this.#siteStage(plan, faults))
+    this.brokers = this.plan.brokers.map((name) => stage<BrokerTables>(name, 'broker'))
+    this.managers = this.plan.managers.map((plan) => this.#managerStage(plan, faults))
+    const all = [...this.managers, ...this.brokers, ...this.sites]
+    this.#names = all.map(({ name }) => name)
+    this.disks = Object.fromEntries(all.map(({ name, disk }) => [name, disk]))
+    this.#invariants = new Invariants(this)
+  }
+
+  get violations(): string[] {
+    return this.#invariants.violations
   }
 
   async run(): Promise<TrialResult> {
-    for (const role of ROLES) this.#begin(role)
-    this.#submitJobs()
-    this.operator.begin(this.faults.orders, this.#phases().storm)
+    const { stormMs, quietMs, leases, stormsMax } = this.plan
+    for (const manager of this.managers) this.#begin(manager)
+    for (const broker of this.brokers) this.#begin(broker)
+    for (const site of this.sites) this.#begin(site)
+    for (const { operator } of this.sites) operator.begin(this.plan.faults.orders, stormMs)
+    for (const { administrator } of this.managers) administrator.begin(this.plan.faults.orders, stormMs)
+    for (const manager of this.managers) this.#submitJobs(manager)
     const check = (): void => {
-      if (this.violations.length === 0)
-        this.violations.push(...atEveryStep(this), ...this.site.violations, ...this.middleware.violations)
+      this.#invariants.asTimePasses()
       if (this.violations.length > 0) throw new Error('violated')
       this.options.watch?.(this)
     }
     try {
-      const { storm, quiet } = this.#phases()
-      await this.world.run(storm, check)
+      await this.world.run(stormMs, check)
+      while (this.#leases().size < leases && this.world.elapsed < stormMs * stormsMax)
+        await this.world.run(this.world.elapsed + STORM_STEP_MS, check)
       this.#stormy = false
       this.#restoreConfiguration()
-      await this.world.run(storm + quiet, check)
-      this.violations.push(...afterQuiet(this))
+      await this.world.run(this.world.elapsed + quietMs, check)
+      this.#invariants.afterQuiet()
     } catch (error) {
       if (this.violations.length === 0) throw error
     }
-    const commits = { ...CALM_COMMITS }
-    for (const role of ROLES) commits[role] = this.disks[role].commits
-    const leases = new Set(
-      this.disks.broker.ledger
-        .filter((entry) => entry.kind === 'ticket granted')
-        .map((entry) => entry.subject),
+    return this.#result()
+  }
+
+  /** That were ever granted. */
+  #leases(): ReadonlySet<string> {
+    const granted = this.brokers.flatMap(({ disk }) =>
+      disk.ledger.filter(({ kind }) => kind === 'ticket granted').map(({ subject }) => subject),
     )
-    const { seed } = this.options
-    const { violations, crashes, stumbles } = this
+    return new Set(granted)
+  }
+
+  #result(): TrialResult {
     return {
-      seed,
-      violations: [...violations, ...stumbles],
-      commits,
-      crashes,
+      seed: this.options.seed,
+      violations: [...new Set([...this.violations, ...this.stumbles])],
+      commits: Object.fromEntries(Object.entries(this.disks).map(([name, { commits }]) => [name, commits])),
+      crashes: this.crashes,
       events: this.world.events,
-      leases: leases.size,
-      trail: this.weather.trail.slice(-60),
-      stumbles,
+      leases: this.#leases().size,
+      trail: this.weather.trail(60),
+      stumbles: this.stumbles,
     }
   }
 
-  #phases(): { storm: Millis; quiet: Millis } {
-    return this.options.calm ? PHASES_MS.calm : PHASES_MS.stormy
+  // ── who takes part ───────────────────────────────────────────────────────────────────────────────
+
+  #siteStage(plan: SitePlan, faults: () => Faults): SiteStage {
+    const random = this.random.child(plan.name)
+    const machines = new Site(this.world, random.child('machines'), faults)
+    const site: SiteStage = {
+      ...stage<AuthorityTables>(plan.name, 'authority'),
+      ...{ plan, machines, config: configOf(plan) },
+      units: Object.values(plan.types).reduce((sum, { units }) => sum + units, 0),
+      operator: new Operator(this.world, plan, machines, () => site.actor, random.child('operator')),
+    }
+    return site
   }
 
-  #submitJobs(): void {
-    const random = this.random.child('jobs')
-    const count = this.options.jobs ?? 25
-    for (let i = 0; i < count; i++) {
-      const atMs = random.int(this.#phases().storm * 0.7)
+  #managerStage(plan: ManagerPlan, faults: () => Faults): ManagerStage {
+    const random = this.random.child(plan.name)
+    const machineOf = (unitId: string): Machine | undefined => this.#machineOf(unitId)
+    const middleware =
+      plan.guest === 'groc'
+        ? new Middleware(this.world, machineOf, random.child('middleware'), faults)
+        : undefined
+    const grip = { world: this.world, middleware, serviceManager: () => manager.actor }
+    const manager: ManagerStage = {
+      ...stage<ServiceManagerTables>(plan.name, 'service-manager'),
+      ...{ plan, middleware, guestIsThere: true },
+      yard: new Yard(this.world, random.child('yard'), faults, machineOf),
+      administrator: new Administrator(grip, random.child('administrator')),
+    }
+    return manager
+  }
+
+  #machineOf(unitId: string): Machine | undefined {
+    for (const { machines } of this.sites) {
+      const machine = machines.machines.get(unitId)
+      if (machine !== undefined) return machine
+    }
+    return undefined
+  }
+
+  #submitJobs({ name, plan, middleware }: ManagerStage): void {
+    if (middleware === undefined) return
+    const random = this.random.child(`jobs of ${name}`)
+    for (let i = 0; i < plan.jobs; i++) {
+      const atMs = random.int(this.plan.stormMs * 0.7)
       const nodes = random.next() < 0.15 ? 2 + random.int(2) : 1
       const long = this.options.calm ? 90_000 : 240_000
       const runMs = random.next() < 0.2 ? 60_000 + random.int(long) : 500 + random.int(20_000)
       const walltimeMs = random.next() < 0.5 ? Math.round(runMs * 1.2) : undefined
       const requeueable = random.next() < 0.9
-      this.world.after(atMs, () => this.middleware.submit(nodes, runMs, { walltimeMs, requeueable }))
+      this.world.after(atMs, () => middleware.submit(nodes, runMs, { walltimeMs, requeueable }))
     }
   }
 
-  /** A life: from a start to the next crash. */
-  #begin(role: Role): void {
-    const life = { alive: true }
-    const number = ++this.#lives
-    const random = this.random.child(`${role} life ${number}`)
-    const skewMs = Math.round((this.random.child(`${role} skew`).next() * 2 - 1) * this.faults.skewMsMax)
-    const clock = this.world.clock(this.#stepping(skewMs, random.child('steps')), () => life.alive)
-    this.#configure(role, random.child('configuration'))
+  // ── their lives ──────────────────────────────────────────────────────────────────────────────────
+
+  #begin(self: SiteStage | Stage<BrokerTables> | ManagerStage): void {
+    const { name, disk } = self
+    const state = { alive: true }
+    const isAlive = (): boolean => state.alive
+    const random = this.random.child(`${name} life ${++this.#lives}`)
+    const skewMs = Math.round((this.random.child(`${name} skew`).next() * 2 - 1) * this.plan.faults.skewMsMax)
+    const clock = this.world.clock(this.#stepping(skewMs, random.child('steps')), isAlive)
     const die = (): void => {
-      if (!life.alive) return
-      life.alive = false
+      if (!state.alive) return
+      state.alive = false
       this.crashes++
-      this.disks[role].release()
-      this.weather.attach(role, undefined)
-      if (role === 'service-manager') this.serviceManager = undefined
-      if (role === 'broker') this.broker = undefined
-      if (role === 'authority') this.authority = undefined
-      this.world.after(100 + random.int(20_000), () => this.#begin(role))
+      disk.release()
+      this.weather.attach(name, undefined)
+      self.actor = undefined
+      this.world.after(100 + random.int(20_000), () => this.#begin(self))
     }
-    const store = this.disks[role].store(
-      this.world,
-      () => life.alive,
-      () => this.#fate(role, random),
-      die,
-      () => 1 + random.int(4),
-      this.options.plants?.restart,
-    )
-    this.#die[role] = die
-    const parts = { store, clock, random, life, die }
+    self.die = die
+    const onFailed = (error: unknown): void => {
+      this.violations.push(`${name} failed: ${String(error)}`)
+      die()
+    }
+    const { restart, spoils } = this.options.plants ?? {}
+    const fate = (): CommitFate => this.#fate(name, random)
+    const store = disk.store(this.world, isAlive, fate, die, () => 1 + random.int(4), restart, spoils)
+    const { world, weather } = this
+    const log = this.#log(name, isAlive)
+    this.#start(self, {
+      ...{ name, world, weather, clock, random, store, log, isAlive, onFailed },
+      names: this.#names,
+    })
+  }
+
+  #start(self: SiteStage | Stage<BrokerTables> | ManagerStage, life: Life): void {
     const plants = this.options.plants ?? {}
-    const sound = <Part>(part: Part): Part => part
-    if (role === 'broker')
-      this.broker = this.#start(role, (plants.broker ?? sound)(this.brokerMind()), parts, unreachable)
-    if (role === 'authority') {
-      const handler = (plants.handler ?? sound)(this.site.handler(clock))
-      const mind = (plants.authority ?? sound)(this.authorityMind())
-      this.authority = this.#start(role, mind, parts, performer(handler))
+    const random = life.random.child('configuration')
+    if (isSite(self)) {
+      self.config = this.#stormy ? this.#reconfigured(self.plan, random) : configOf(self.plan)
+      const handler = sound(plants.handler)(self.machines.handler(life.clock))
+      const mind = sound(plants.authority)(this.#siteMind(self))
+      self.actor = startActor(life, mind, handling(handler))
+    } else if (isManager(self)) {
+      self.guestIsThere = !this.#isOther(random) || random.next() < 0.5
+      const mind = sound(plants.serviceManager)(this.#managerMind(self))
+      self.actor =
+        self.middleware === undefined
+          ? startWithYard(life, mind, self.yard, self.guestIsThere, () => this.#stormy)
+          : startWithMiddleware(life, mind, self.middleware, self.guestIsThere)
+    } else {
+      const mind = sound(plants.broker)(brokerMind(self.name, this.plan, cheapIdentity(self.name)))
+      self.actor = startActor(life, mind, unreachable)
     }
-    if (role === 'service-manager') this.#beginServiceManager(parts)
+  }
+
+  #siteMind({ plan, config }: SiteStage): Mind<AuthorityTables> {
+    return authorityMind(plan, config, this.plan.pace, cheapTrust(this.#names))
+  }
+
+  #managerMind({ plan, guestIsThere }: ManagerStage): Mind<ServiceManagerTables> {
+    const { pace } = this.plan
+    return serviceManagerMind(plan, this.options.seed, guestIsThere, pace, cheapTrust(this.#names))
   }
 
   /** A clock that jumps now and then: a little, or by an hour, which is not to be believed. */
   #stepping(skewMs: Millis, random: Random): () => Millis {
     let steppedMs = 0
-    if (this.#stormy && random.next() < this.faults.clockSteps)
+    if (this.#stormy && random.next() < this.plan.faults.clockSteps)
       this.world.after(random.int(120_000), () => {
         const sign = random.next() < 0.5 ? -1 : 1
         steppedMs = sign * (random.next() < 0.5 ? random.int(1_000) : 3_600_000)
@@ -226,204 +287,79 @@ export class Trial {
     return () => skewMs + steppedMs
   }
 
+  #isOther(random: Random): boolean {
+    return this.#stormy && random.next() < this.plan.faults.reconfigured
+  }
+
   /** A life may begin with another configuration: fewer units, a shorter grace, no type, no guest. */
-  #configure(role: Role, random: Random): void {
-    const other = this.#stormy && random.next() < this.faults.reconfigured
-    if (role === 'service-manager') this.#guestIsThere = !other || random.next() < 0.5
-    if (role !== 'authority') return
-    const kind = other ? random.int(3) : -1
-    this.#config = {
-      units: kind === 0 ? UNITS - 2 : UNITS,
-      graceMs: kind === 1 ? this.conditions.graceMs / 4 : this.conditions.graceMs,
-      typed: kind !== 2,
-    }
+  #reconfigured(plan: SitePlan, random: Random): SiteConfig {
+    const as = configOf(plan)
+    if (!this.#isOther(random)) return as
+    const kind = random.int(3)
+    if (kind === 0) return { ...as, fewer: 2 }
+    return kind === 1 ? { ...as, graceMs: as.graceMs / 4 } : { ...as, typed: false }
   }
 
   /** What was configured otherwise is put right: those actors begin anew. */
   #restoreConfiguration(): void {
-    const { units, graceMs, typed } = this.#config
-    if (units !== UNITS || graceMs !== this.conditions.graceMs || !typed) this.#die.authority?.()
-    if (!this.#guestIsThere) this.#die['service-manager']?.()
-  }
-
-  #beginServiceManager(parts: LifeParts): void {
-    // What a look is compared with is written in believed time, so looks are, too.
-    const clock = steadyClock(parts.clock, SKEW_MS_MAX, () => undefined)
-    const batch = this.middleware.batch(clock)
-    const membership = new Membership(batch, this.middleware.join(clock), clock)
-    const guestIsThere = this.#guestIsThere
-    const perform: Perform = (verb, _key, args, signal) => {
-      if (!guestIsThere)
-        return Promise.reject(new SubletError('unknown-id', 'the guest is not configured any more'))
-      if (verb !== 'requeue') return membership.perform(verb, args as MemberEffectArgs, signal)
-      const { jobIds, reason } = args as { jobIds: readonly string[]; reason: string }
-      return batch.requeue(jobIds, reason, signal)
+    for (const { config, plan, die } of this.sites) {
+      const { fewer, graceMs, typed } = config
+      if (fewer > 0 || graceMs !== plan.conditions.graceMs || !typed) die()
     }
-    const actor: Actor<ServiceManagerTables> = this.#start(
-      'service-manager',
-      (this.options.plants?.serviceManager ?? ((mind) => mind))(this.serviceManagerMind()),
-      parts,
-      perform,
-      () => guestIsThere && watcher.poke(),
-    )
-    const config = { guest: 'groc', pollMs: 5_000, lookMs: 2_000, quietMs: 20 }
-    const watcher: Watcher = new Watcher(
-      config,
-      batch,
-      (look) => actor.command('look', look) as Promise<{ againMs: number }>,
-      clock,
-    )
-    this.serviceManager = actor
-    this.world.after(50, () => parts.life.alive && guestIsThere && watcher.start())
+    for (const { guestIsThere, die } of this.managers) if (!guestIsThere) die()
   }
 
-  #start<T extends Tables>(
-    role: Role,
-    mind: Mind<T>,
-    { store, clock, random, life, die }: LifeParts,
-    perform: Perform,
-    onCommitted?: () => void,
-  ): Actor<T> {
-    const actor = new Actor<T>({
-      mind,
-      store,
-      clock,
-      identity: cheapIdentity(role),
-      trust: cheapTrust(ROLES),
-      transport: {
-        send: (envelope) => (life.alive ? this.weather.send(envelope) : new Promise(() => undefined)),
-      },
-      perform,
-      random,
-      log: this.#log(role, life),
-      skewMsMax: SKEW_MS_MAX,
-      onFailed: (error) => {
-        this.violations.push(`${role} failed: ${String(error)}`)
-        die()
-      },
-      ...(onCommitted === undefined ? {} : { onCommitted }),
-    })
-    void actor.start().then(() => life.alive && this.weather.attach(role, actor))
-    return actor
-  }
-
-  #fate(role: Role, random: Random): CommitFate {
+  #fate(name: string, random: Random): CommitFate {
     const { crashAt } = this.options
-    const number = this.disks[role].commits + 1
-    if (crashAt?.role === role && crashAt.commit === number) return `crash ${crashAt.when}`
-    if (!this.#stormy || random.next() >= this.faults.crash) return 'done'
+    const number = this.disks[name]!.commits + 1
+    if (crashAt?.role === name && crashAt.commit === number) return `crash ${crashAt.when}`
+    if (!this.#stormy || random.next() >= this.plan.faults.crash) return 'done'
     return random.next() < 0.5 ? 'crash before' : 'crash after'
   }
 
-  #log(role: Role, life: { alive: boolean }): Log {
+  #log(name: string, isAlive: () => boolean): Log {
     const silent = (): void => undefined
     return {
       debug: silent,
       info: silent,
       warn: (fields, message) =>
         message.includes('failed') &&
-        life.alive &&
-        this.stumbles.push(`${role}: ${message}: ${JSON.stringify(fields)}`),
-      error: (fields, message) => this.stumbles.push(`${role}: ${message}: ${errorText(fields)}`),
+        isAlive() &&
+        this.stumbles.push(`${name}: ${message}: ${JSON.stringify(fields)}`),
+      error: (fields, message) => this.stumbles.push(`${name}: ${message}: ${errorText(fields)}`),
     }
   }
 
+  // ── for tests that look at one mind ──────────────────────────────────────────────────────────────
+
   brokerMind(): Mind<BrokerTables> {
-    return broker(
-      { policy: firstCome, sites: ['authority'], batchMs: 50, quarantineMs: 5_000, answerMs: 3_600_000 },
-      cheapIdentity('broker'),
-    )
+    const { name } = this.brokers[0]!
+    return brokerMind(name, this.plan, cheapIdentity(name))
   }
 
   authorityMind(): Mind<AuthorityTables> {
-    const capacity = { cpu: 2, memoryMiB: 2048 }
-    const vector = { cpu: 1, memoryMiB: 1024 }
-    const { units, graceMs, typed } = this.#config
-    return authority(
-      {
-        broker: 'broker',
-        hosts: ['a', 'b', 'c'].map((name) => ({ name, capacity })),
-        types: typed ? { 'vm.small': { vector, image: 'plain', units } } : {},
-        images: ['plain'],
-        probe: [],
-        conditions: { ...this.conditions, graceMs },
-        termMsMax: 10 * TERM_MS,
-        placement: bestFit,
-        namePrefix: 'n',
-        slots: 20,
-        setupMs: SETUP_MS,
-        probeMs: 2_000,
-        modifyMs: 2_000,
-        teardownMs: 5_000,
-        probeEveryMs: 10_000,
-        sweepEveryMs: 15_000,
-        failuresMax: 4,
-        backoffMs: 500,
-        retryMs: 500,
-        answerMs: 3_600_000,
-      },
-      cheapTrust(ROLES),
-    )
+    return this.#siteMind(this.sites[0]!)
   }
 
   serviceManagerMind(): Mind<ServiceManagerTables> {
-    const config = grocConfig.parse({
-      type: 'vm.small',
-      unit: { cpus: 1, memoryMiB: 1024 },
-      max: UNITS,
-      grow: { wait: '0s' },
-      shrink: { idle: '5s' },
-      term: `${TERM_MS}ms`,
-      termMin: '30s',
-      retry: { first: '1s', most: '10s' },
-      settle: '50ms',
-      missing: '30s',
-      every: '5s',
-    })
-    return serviceManager(
-      {
-        guests: this.#guestIsThere
-          ? { groc: { controller: groc, config, properties: { image: 'plain' } } as Guest }
-          : {},
-        broker: 'broker',
-        skewMsMax: SKEW_MS_MAX,
-        leaveBudgetMs: 5_000,
-        askMs: 20_000,
-        joinMs: 3_000,
-        leaveMs: 5_000,
-        retryMs: 500,
-        joinFailuresMax: 3,
-        quarantineMs: 60_000,
-        answerMs: 3_600_000,
-      },
-      cheapTrust(ROLES),
-    )
+    return this.#managerMind(this.managers[0]!)
   }
 }
 
-interface LifeParts {
-  readonly store: ReturnType<Disk['store']>
-  readonly clock: Clock
-  readonly random: Random
-  readonly life: { alive: boolean }
-  readonly die: () => void
-}
+const stage = <T extends Tables>(name: string, role: Role): Stage<T> => ({
+  ...{ name, role, disk: new Disk(), actor: undefined, die: () => undefined },
+})
 
-const CALM_COMMITS: Record<Role, number> = { 'service-manager': 0, broker: 0, authority: 0 }
+const configOf = ({ conditions: { graceMs } }: SitePlan): SiteConfig => ({ fewer: 0, graceMs, typed: true })
 
-const unreachable: Perform = () => Promise.reject(new Error('a broker has no effects'))
+const isSite = (self: { role: Role }): self is SiteStage => self.role === 'authority'
+const isManager = (self: { role: Role }): self is ManagerStage => self.role === 'service-manager'
 
-/** The authority's effects, as in production. */
-function performer(handler: Handler): Perform {
-  return (verb, _key, args, signal) => {
-    if (verb === 'list') return handler.list(signal)
-    const { spec, onlyIdle, force } = args as UnitEffectArgs
-    if (verb === 'setup') return handler.setup(spec, signal)
-    if (verb === 'probe') return handler.probe(spec, { onlyIdle }, signal)
-    if (verb === 'modify') return handler.modify(spec, signal)
-    return handler.teardown(spec, { force }, signal)
-  }
-}
+/** The part, or what a planted fault makes of it. */
+const sound =
+  <Part>(plant: ((part: Part) => Part) | undefined) =>
+  (part: Part): Part =>
+    plant === undefined ? part : plant(part)
 
 const errorText = (fields: object): string => {
   const { err } = fields as { err?: unknown }

@@ -10,7 +10,7 @@ export class Weather implements Transport {
   readonly #random: Random
   readonly #faults: () => Faults
   readonly #receivers = new Map<string, Receiver | undefined>()
-  readonly trail: string[] = []
+  readonly #trail: Step[] = []
 
   constructor(world: World, random: Random, faults: () => Faults) {
     this.#world = world
@@ -22,21 +22,27 @@ export class Weather implements Transport {
     this.#receivers.set(name, receiver)
   }
 
+  /** The last messages that arrived, in words. */
+  trail(count: number): string[] {
+    return this.#trail
+      .slice(-count)
+      .map(
+        ({ at, envelope: { from, to, kind, subject, number }, there }) =>
+          `${at} ${from} → ${to} ${kind} ${subject} #${number}${there ? '' : ' (nobody there)'}`,
+      )
+  }
+
   send(envelope: Envelope): Promise<Ack> {
-    const text = JSON.stringify(envelope)
     return new Promise((resolve) => {
       const copies = this.#random.next() < this.#faults().double ? 2 : 1
-      for (let i = 0; i < copies; i++) this.#carry(() => this.#deliver(text, resolve))
+      for (let i = 0; i < copies; i++) this.#carry(() => this.#deliver(envelope, resolve))
     })
   }
 
-  #deliver(text: string, resolve: (ack: Ack) => void): void {
-    const envelope = JSON.parse(text) as Envelope
+  #deliver(envelope: Envelope, resolve: (ack: Ack) => void): void {
     const receiver = this.#receivers.get(envelope.to)
-    this.trail.push(
-      `${this.#world.elapsed} ${envelope.from} → ${envelope.to} ${envelope.kind} ${envelope.subject} #${envelope.number}${receiver ? '' : ' (nobody there)'}`,
-    )
-    if (this.trail.length > 400) this.trail.splice(0, 200)
+    this.#trail.push({ at: this.#world.elapsed, envelope, there: receiver !== undefined })
+    if (this.#trail.length > 2 * TRAIL_MAX) this.#trail.splice(0, TRAIL_MAX)
     if (receiver === undefined) return
     void receiver.receive(envelope).then((ack) => this.#carry(() => resolve(ack)))
   }
@@ -47,3 +53,11 @@ export class Weather implements Transport {
     this.#world.after(1 + this.#random.int(delayMsMax + 1), arrive)
   }
 }
+
+interface Step {
+  readonly at: number
+  readonly envelope: Envelope
+  readonly there: boolean
+}
+
+const TRAIL_MAX = 200

@@ -14,10 +14,17 @@ export class World {
   #now: Millis = 0
   #order = 0
   #heap: Event[] = []
+  /** Of those in the heap: most timers are deadlines that are called off. */
+  #cancelled = 0
   events = 0
 
   get now(): Instant {
     return EPOCH + this.#now
+  }
+
+  /** When it began. */
+  get start(): Instant {
+    return EPOCH
   }
 
   get elapsed(): Millis {
@@ -41,7 +48,9 @@ export class World {
     }
     this.#push(event)
     return () => {
+      if (event.run === undefined) return
       event.run = undefined
+      if (++this.#cancelled > 200 && this.#cancelled > this.#heap.length / 2) this.#sweep()
     }
   }
 
@@ -49,14 +58,27 @@ export class World {
   async run(untilMs: Millis, check: () => void): Promise<void> {
     for (let event = this.#pop(untilMs); event !== undefined; event = this.#pop(untilMs)) {
       this.#now = event.at
-      if (event.run === undefined) continue
+      const { run } = event
+      if (run === undefined) {
+        this.#cancelled--
+        continue
+      }
       this.events++
-      event.run()
-      // All promises that this event settled run to their end before the next one.
-      await new Promise(setImmediate)
+      // It has happened: calling it off changes nothing any more.
+      event.run = undefined
+      run()
+      await settled()
+      // Whoever runs this in a worker is heard now and then.
+      if (this.events % EVENTS_PER_TURN === 0) await new Promise(setImmediate)
       check()
     }
     this.#now = Math.max(this.#now, untilMs)
+  }
+
+  /** In order of time is a heap as well. */
+  #sweep(): void {
+    this.#heap = this.#heap.filter(({ run }) => run !== undefined).sort((a, b) => (before(a, b) ? -1 : 1))
+    this.#cancelled = 0
   }
 
   #push(event: Event): void {
@@ -87,5 +109,14 @@ export class World {
     }
   }
 }
+
+/** Of the event loop of Node, on which nothing here waits. */
+const EVENTS_PER_TURN = 2_000
+
+/**
+ * All promises that an event settled run to their end before the next one: a tick of Node comes when no microtask
+ * is left, and costs far less than a turn of its event loop.
+ */
+const settled = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve))
 
 const before = (a: Event, b: Event): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)

@@ -1,0 +1,150 @@
+import type { Conditions } from '../../actors/leases/conditions.ts'
+import type { Vector } from '../../actors/leases/resources.ts'
+import type { Millis } from '../../actors/runtime/clock.ts'
+import type { Random } from '../../actors/runtime/random.ts'
+import { CALM, type Faults, faultsOf, without } from './faults.ts'
+
+export const ROLES = ['service-manager', 'broker', 'authority'] as const
+export type Role = (typeof ROLES)[number]
+
+export interface TypePlan {
+  readonly units: number
+  readonly vector: Vector
+}
+
+export interface SitePlan {
+  readonly name: string
+  readonly broker: string
+  readonly namePrefix: string
+  readonly hosts: number
+  readonly types: Readonly<Record<string, TypePlan>>
+  readonly conditions: Conditions
+  /** Units that no recall takes, so that whatever waits can run at last. */
+  readonly kept: number
+}
+
+export interface ManagerPlan {
+  readonly name: string
+  readonly broker: string
+  /** A batch system with its GROC, or a guest that asks for this and that. */
+  readonly guest: 'groc' | 'rover'
+  readonly types: readonly string[]
+  readonly jobs: number
+}
+
+/** Who takes part, and how long what happens. The same seed and size give the same plan. */
+export interface Plan {
+  readonly sites: readonly SitePlan[]
+  readonly brokers: readonly string[]
+  readonly managers: readonly ManagerPlan[]
+  readonly faults: Faults
+  /** Jobs arrive and faults happen; then faults stop and everything has to end. */
+  readonly stormMs: Millis
+  /** It goes on until so many leases were granted, at most this many times as long. */
+  readonly leases: number
+  readonly stormsMax: number
+  readonly quietMs: Millis
+  readonly pace: Pace
+}
+
+/** How often what is done again and again is done: slower, more happens for the same work. */
+export interface Pace {
+  readonly retryMs: Millis
+  readonly probeEveryMs: Millis
+  readonly sweepEveryMs: Millis
+}
+
+const CLOSE_PACE: Pace = { retryMs: 500, probeEveryMs: 10_000, sweepEveryMs: 15_000 }
+const WIDE_PACE: Pace = { retryMs: 2_000, probeEveryMs: 30_000, sweepEveryMs: 40_000 }
+
+/** What makes a plan smaller than its seed says, so that a failure is easier to read. */
+export interface PlanOptions {
+  readonly seed: number
+  /** One of each role, or a federation. */
+  readonly size?: 'small' | 'federation' | undefined
+  readonly sites?: number | undefined
+  readonly brokers?: number | undefined
+  readonly managers?: number | undefined
+  readonly jobs?: number | undefined
+  readonly stormMs?: Millis | undefined
+  /** The storm goes on until there were so many. */
+  readonly leases?: number | undefined
+  /** No faults at all. */
+  readonly calm?: boolean | undefined
+  /** Names of faults that do not happen. */
+  readonly without?: readonly string[] | undefined
+}
+
+export const FEDERATION = { sites: 8, brokers: 3, managers: 20 }
+/** One manager in so many has a batch system. */
+const GROC_EVERY = 7
+
+const SMALL_VECTOR: Vector = { cpu: 1, memoryMiB: 1024 }
+const LARGE_VECTOR: Vector = { cpu: 2, memoryMiB: 2048 }
+
+export function planOf(options: PlanOptions, random: Random): Plan {
+  const bad = options.calm === true ? CALM : faultsOf(random.child('faults'))
+  return options.size === 'federation'
+    ? federation(options, without(bad, options.without ?? []), random.child('plan'))
+    : small(options, without(bad, options.without ?? []))
+}
+
+/** One of each, for tests that look closely. */
+function small({ calm, jobs = 25, stormMs }: PlanOptions, faults: Faults): Plan {
+  return {
+    sites: [
+      {
+        ...{ name: 'authority', broker: 'broker', namePrefix: 'n', hosts: 3, kept: 3 },
+        types: { 'vm.small': { units: 6, vector: SMALL_VECTOR } },
+        conditions: { recallable: true, noticeMs: 20_000, graceMs: 120_000 },
+      },
+    ],
+    brokers: ['broker'],
+    managers: [{ name: 'service-manager', broker: 'broker', guest: 'groc', types: ['vm.small'], jobs }],
+    faults,
+    ...{ pace: CLOSE_PACE, leases: 0, stormsMax: 1 },
+    ...(calm === true
+      ? { stormMs: stormMs ?? 3 * 60_000, quietMs: 7 * 60_000 }
+      : { stormMs: stormMs ?? 10 * 60_000, quietMs: 20 * 60_000 }),
+  }
+}
+
+/** Each broker has its own sites and its own managers. */
+function federation(options: PlanOptions, faults: Faults, random: Random): Plan {
+  const count = { ...FEDERATION }
+  for (const key of ['sites', 'brokers', 'managers'] as const) count[key] = options[key] ?? count[key]
+  const brokers = Array.from({ length: Math.min(count.brokers, count.sites) }, (_, i) => `broker-${i + 1}`)
+  const brokerOf = (i: number): string => brokers[i % brokers.length]!
+  const sites = Array.from({ length: count.sites }, (_, i): SitePlan => {
+    const own = random.child(`site ${i + 1}`)
+    const smalls = 8 + own.int(6)
+    return {
+      ...{ name: `site-${i + 1}`, broker: brokerOf(i), namePrefix: `s${i + 1}n` },
+      ...{ hosts: Math.ceil(smalls / 2) + 2, kept: 4 },
+      types: {
+        'vm.small': { units: smalls, vector: SMALL_VECTOR },
+        ...(own.next() < 0.5 ? { 'vm.large': { units: 2, vector: LARGE_VECTOR } } : {}),
+      },
+      conditions: {
+        recallable: own.next() < 0.7,
+        noticeMs: 20_000,
+        graceMs: own.next() < 0.5 ? 60_000 : 120_000,
+      },
+    }
+  })
+  const managers = Array.from({ length: count.managers }, (_, i): ManagerPlan => {
+    const own = random.child(`manager ${i + 1}`)
+    const mine = sites.filter(({ broker }) => broker === brokerOf(i))
+    return {
+      ...{ name: `manager-${i + 1}`, broker: brokerOf(i) },
+      guest: i % GROC_EVERY === GROC_EVERY - 1 ? 'groc' : 'rover',
+      types: [...new Set(mine.flatMap(({ types }) => Object.keys(types)))],
+      jobs: options.jobs ?? 5 + own.int(15),
+    }
+  })
+  return {
+    ...{ sites, brokers, managers, faults, pace: WIDE_PACE },
+    ...{ stormMs: options.stormMs ?? 4 * 60_000, leases: options.leases ?? 200, stormsMax: 5 },
+    quietMs: 15 * 60_000,
+  }
+}

@@ -1,0 +1,30 @@
+import type { Disk } from './disk.ts'
+import type { Site } from './machines.ts'
+import type { Middleware } from './middleware.ts'
+import type { Operator } from './operator.ts'
+import type { World } from './world.ts'
+
+/** What is looked at by those who check: the disks of the actors, and the world. */
+export interface Scene {
+  readonly world: World
+  readonly sites: readonly SiteScene[]
+  readonly brokers: readonly ActorScene[]
+  readonly managers: readonly ManagerScene[]
+}
+
+export interface ActorScene {
+  readonly name: string
+  readonly disk: Disk
+}
+
+export interface SiteScene extends ActorScene {
+  readonly machines: Site
+  readonly operator: Operator
+  /** All that it ever lends. */
+  readonly units: number
+}
+
+export interface ManagerScene extends ActorScene {
+  /** Of a guest that has one. */
+  readonly middleware: Middleware | undefined
+}
