@@ -1,4 +1,4 @@
-import type { CommitLog, LedgerEntry } from '../actors/runtime/commit.ts'
+import type { CommitLog, LedgerEntry, LedgerHead } from '../actors/runtime/commit.ts'
 
 /**
  * One actor's database: its rows and its ledger.
@@ -15,4 +15,12 @@ export interface Store extends CommitLog {
     readonly limit: number
     readonly subject?: string
   }): Promise<readonly LedgerEntry[]>
+}
+
+/** A store whose old lines may leave once they are archived. The last line never does. */
+export interface KeptStore extends Store {
+  /** The last line that has left. */
+  base(): LedgerHead
+  /** Lines up to this one leave. Whoever asks has archived them. */
+  prune(upTo: number): Promise<void>
 }

@@ -159,7 +159,10 @@ export async function openLedgers(
     for (const { store } of stores) await store.close()
   }
   try {
-    for (const { name, store } of stores) opened.push({ name, ledger: store, head: await store.open() })
+    for (const { name, store } of stores) {
+      const { base, head } = await store.open()
+      opened.push({ name, ledger: { entries: store.entries, base: () => base }, head })
+    }
   } catch (error) {
     await close()
     throw error

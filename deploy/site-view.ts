@@ -1,5 +1,6 @@
 import type { AuthorityTables } from '../actors/authority/rows.ts'
 import type { BrokerTables } from '../actors/broker/rows.ts'
+import type { LedgerHead } from '../actors/runtime/commit.ts'
 import type { Tables } from '../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
 import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
@@ -23,7 +24,10 @@ export interface GuestView {
 }
 
 /** A ledger that can be read: of a running actor, or of its database alone. */
-export type Ledger = Pick<Store, 'entries'>
+export interface Ledger extends Pick<Store, 'entries'> {
+  /** The last line that is only in archives any more; absent: all lines are here. */
+  base?(): LedgerHead
+}
 
 /** What commands, views and reports look at: three actors, their ledgers and their guests. */
 export interface SiteView {

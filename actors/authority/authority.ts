@@ -68,8 +68,10 @@ export function authority(config: AuthorityConfig, trust: Trust): Mind<Authority
     const row = draft.get('site', SITE_KEY) ?? { id: SITE_KEY, lastSlot: 0, sweeping: false }
     draft.put('site', { ...row, sweeping: false, due: draft.now })
     site.begin(draft)
+    // A lease that is active and says when it is due is looked at then: there may be very many.
     for (const lease of draft.all('lease'))
-      if (lease.state !== 'closed') draft.put('lease', { ...lease, due: draft.now })
+      if (lease.state !== 'closed' && (lease.state !== 'active' || lease.due === undefined))
+        draft.put('lease', { ...lease, due: draft.now })
   }
 
   /** A sweep that is under way is not cut off: many hints in a row would keep it from ever ending. */

@@ -1,7 +1,7 @@
 import { canonical, digest } from './canonical.ts'
 import type { Instant } from './clock.ts'
 import type { ActorName } from './identity.ts'
-import type { StoredRow } from './rows.ts'
+import type { CheckedRow, StoredRow } from './rows.ts'
 
 /** What happened and why, in the words of the domain. */
 export interface LedgerNote {
@@ -43,7 +43,7 @@ export interface Commit {
 /** What an actor needs of its store; the contract in adapters/store.ts adds what others ask of it. */
 export interface CommitLog {
   /** Takes the database for this actor alone and reads all of it. */
-  open(): Promise<{ readonly rows: readonly StoredRow[]; readonly head: LedgerHead }>
+  open(): Promise<{ readonly rows: readonly (StoredRow | CheckedRow)[]; readonly head: LedgerHead }>
   /** Resolves when the commit is on disk; rejects if it is not, and then the actor stops. */
   commit(commit: Commit): Promise<void>
   close(): Promise<void>

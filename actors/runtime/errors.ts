@@ -73,10 +73,14 @@ export const ERRORS = {
   // the store
   'store-corrupt': [
     'ask-operator',
-    'Restore the last backup of the named database, or repair the row from the ledger.',
+    'See what `sublet repair --from-ledger` can rebuild, or go back to a backup with `sublet restore`.',
   ],
   'store-locked': ['ask-operator', 'Another process uses the database; stop it first.'],
   'store-failed': ['ask-operator', 'Check the disk: is it full, read-only or broken? Then start again.'],
+  'store-remote': [
+    'ask-operator',
+    'Put the work folder on a disk of this machine: `dir` in the configuration names it.',
+  ],
   'store-newer': [
     'ask-operator',
     'The database was written by a newer Sublet; run that version or restore an older backup.',

@@ -38,7 +38,7 @@ describe.concurrent('a database of which one byte has changed', { timeout: 150_0
     const good = readFileSync(file)
     writeFileSync(file, withOneByteChanged(good, rowOf(file, 'unit')))
     await expect(pool.start()).rejects.toThrow(
-      /^Sublet did not start: error: row unit-[^\n]* in the database of rack does not fit its checksum\n {2}code: store-corrupt\n {2}cure: Restore the last backup [^\n]*\n$/,
+      /^Sublet did not start: error: the database [^\n]*rack\.db is damaged: row unit-[^\n]* does not fit its checksum\n {2}code: store-corrupt\n {2}cure: See what [^\n]*\n$/,
     )
     expect(pool.machines()).toHaveLength(1)
     writeFileSync(file, good)
