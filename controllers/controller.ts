@@ -186,6 +186,8 @@ export interface Holding {
   readonly type: string
   readonly units: number
   readonly term: Term
+  /** Of the request that was granted, as the holder sent them. */
+  readonly properties?: Properties | undefined
 }
 
 export interface TicketRequest {
@@ -207,6 +209,8 @@ export interface TicketRequest {
   readonly group?: RequestGroup | undefined
   /** As the holder sent them. */
   readonly properties?: Properties | undefined
+  /** What it was told in the batch before, if it was told to wait for a planned start. */
+  readonly planned?: { readonly site: string; readonly start: Instant } | undefined
 }
 
 export type Allocation =
@@ -219,7 +223,13 @@ export type Allocation =
       readonly reason: string
     }
   /** Asked again when something changes, at the latest at `startBy`. */
-  | { readonly kind: 'wait'; readonly leaseId: string; readonly reason: string }
+  | {
+      readonly kind: 'wait'
+      readonly leaseId: string
+      readonly reason: string
+      /** Where and when it is to start as things are; told again with the request in the next batch. */
+      readonly planned?: { readonly site: string; readonly start: Instant }
+    }
   /** Says what would work instead. */
   | {
       readonly kind: 'refuse'

@@ -2,57 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Offer, Promised } from '../../actors/leases/calendar.ts'
 import { supplyOf } from '../../actors/leases/calendar.ts'
-import type { Term } from '../../actors/leases/term.ts'
 import { firstCome } from '../../controllers/brokers/first-come.ts'
-import type { Allocation, BrokerPolicy, TicketRequest } from '../../controllers/controller.ts'
-
-const NOW = Date.parse('2026-03-02T08:00:00Z')
-const MINUTE = 60_000
-
-const offer = (site: string, units: number, over: Partial<Offer> = {}): Offer => ({
-  site,
-  type: 'vm',
-  units,
-  term: undefined,
-  ...over,
-})
-const term = (fromMinute: number, toMinute: number): Term => ({
-  start: NOW + fromMinute * MINUTE,
-  end: NOW + toMinute * MINUTE,
-})
-const promised = (site: string, units: number, from: number, to: number): Promised => ({
-  site,
-  type: 'vm',
-  units,
-  term: term(from, to),
-})
-
-const ask = (leaseId: string, units: number, over: Partial<TicketRequest> = {}): TicketRequest => ({
-  leaseId,
-  holder: 'grid',
-  type: 'vm',
-  units,
-  unitsMin: units,
-  durationMs: 60 * MINUTE,
-  start: NOW,
-  startBy: over.start ?? NOW,
-  arrivedAt: NOW,
-  extends: undefined,
-  ...over,
-})
-
-const told = (one: Allocation): string => {
-  switch (one.kind) {
-    case 'grant':
-      return `${one.leaseId}: ${one.units} at ${one.site} from ${(one.term.start - NOW) / MINUTE} to ${(one.term.end - NOW) / MINUTE}`
-    case 'wait':
-      return `${one.leaseId}: waits`
-    case 'refuse':
-      return `${one.leaseId}: refused, ${one.earliest === undefined ? 'never' : `from ${(one.earliest - NOW) / MINUTE}`}, now ${one.unitsNow}`
-  }
-}
-
-const inShort = (allocations: readonly Allocation[]): readonly string[] => allocations.map(told)
+import type { BrokerPolicy, TicketRequest } from '../../controllers/controller.ts'
+import { ask, inShort, MINUTE, NOW, offer, promised, term, worldArbitrary } from './policy-world.ts'
 
 const decide = (
   requests: readonly TicketRequest[],
@@ -155,7 +107,7 @@ describe('first come, first served', () => {
       ask('short', 2, { arrivedAt: NOW + 2, durationMs: 30 * MINUTE }),
     ]
     expect(inShort(decide(requests, [offer('a', 6)], [promised('a', 4, 0, 30)]))).toEqual([
-      'wide: waits',
+      'wide: waits for 30',
       'long: refused, from 90, now 0',
       'short: 2 at a from 0 to 30',
     ])
@@ -210,152 +162,12 @@ describe('first come, first served', () => {
     ])
   })
 
-  // ── properties ─────────────────────────────────────────────────────────────────────────────────
-
-  const minutes = (max: number) => fc.integer({ min: 0, max })
-  const offersArbitrary = fc
-    .array(fc.integer({ min: 1, max: 8 }), { minLength: 1, maxLength: 3 })
-    .map((sizes) => sizes.map((units, i) => offer(`s${i}`, units)))
-  const heldArbitrary = fc.array(
-    fc.record({
-      site: fc.nat(2),
-      units: fc.integer({ min: 1, max: 3 }),
-      from: minutes(40),
-      lasts: fc.integer({ min: 1, max: 60 }),
-    }),
-    { maxLength: 6 },
-  )
-  const newArbitrary = fc
-    .record({
-      units: fc.integer({ min: 1, max: 6 }),
-      least: fc.integer({ min: 1, max: 6 }),
-      lasts: fc.integer({ min: 1, max: 90 }),
-      start: minutes(20),
-      defer: fc.option(minutes(60), { nil: undefined }),
-      arrived: minutes(10),
-    })
-    .map(({ units, least, lasts, start, defer, arrived }) => ({
-      units,
-      unitsMin: Math.min(units, least),
-      durationMs: lasts * MINUTE,
-      start: NOW + start * MINUTE,
-      startBy: NOW + (start + (defer ?? 0)) * MINUTE,
-      arrivedAt: NOW - arrived * MINUTE,
-    }))
-  const worldArbitrary = fc
-    .tuple(
-      offersArbitrary,
-      heldArbitrary,
-      fc.array(newArbitrary, { maxLength: 8 }),
-      fc.array(fc.nat(100), { maxLength: 3 }),
-    )
-    .map(([offers, held, news, extending]) => {
-      // Held leases that would not fit their site are left out: the promises themselves are consistent.
-      let supply = supplyOf(offers, [])
-      const promises: Promised[] = []
-      for (const { site, units, from, lasts } of held) {
-        const one = promised(`s${site % offers.length}`, units, from - 20, from - 20 + lasts)
-        if (supply.free(one.site, 'vm', one.term) < units) continue
-        supply = supply.take(one.site, 'vm', units, one.term)
-        promises.push(one)
-      }
-      const live = promises.filter((one) => one.term.start <= NOW && one.term.end > NOW)
-      const extensions = extending.flatMap((pick, i) => {
-        const one = live[i]
-        if (one === undefined) return []
-        const units = 1 + (pick % 4)
-        return [
-          ask(`x${i}`, units, {
-            unitsMin: Math.min(units, one.units),
-            start: one.term.end,
-            durationMs: 30 * MINUTE,
-            extends: one,
-          }),
-        ]
-      })
-      const requests = [
-        ...extensions,
-        ...news.map((over, i) => ask(`n${i}`, over.units, over)).sort((a, b) => a.arrivedAt - b.arrivedAt),
-      ]
-      return { offers, promises, supply, requests }
-    })
-  const grantsOf = (allocations: readonly Allocation[]) => allocations.filter((one) => one.kind === 'grant')
-
-  test('every request gets exactly one answer', () => {
-    fc.assert(
-      fc.property(worldArbitrary, ({ requests, supply }) => {
-        expect(firstCome(requests, supply, NOW).map(({ leaseId }) => leaseId)).toEqual(
-          requests.map(({ leaseId }) => leaseId),
-        )
-      }),
-    )
-  })
-
-  test('at no instant is more promised than a site offers', () => {
-    fc.assert(
-      fc.property(worldArbitrary, ({ offers, promises, requests, supply }) => {
-        const all = [...promises, ...grantsOf(firstCome(requests, supply, NOW))]
-        for (const { site, units } of offers)
-          for (const at of all.flatMap(({ term }) => [term.start, term.end])) {
-            const used = all.filter((one) => one.site === site && one.term.start <= at && at < one.term.end)
-            expect(used.reduce((sum, one) => sum + one.units, 0)).toBeLessThanOrEqual(units)
-          }
-      }),
-      { numRuns: 400 },
-    )
-  })
-
-  test('nobody gets fewer than its minimum, more than it asked for, another length, or a start it did not ask for', () => {
-    fc.assert(
-      fc.property(worldArbitrary, ({ requests, supply }) => {
-        for (const { leaseId, units, term } of grantsOf(firstCome(requests, supply, NOW))) {
-          const request = requests.find((one) => one.leaseId === leaseId)
-          expect(units).toBeGreaterThanOrEqual(request?.unitsMin ?? 0)
-          expect(units).toBeLessThanOrEqual(request?.units ?? 0)
-          expect(term.end - term.start).toBe(request?.durationMs)
-          expect(term.start).toBe(Math.max(NOW, request?.start ?? 0))
-        }
-      }),
-    )
-  })
-
-  test('no unit idles while a request that could start waits', () => {
-    fc.assert(
-      fc.property(worldArbitrary, ({ requests, supply }) => {
-        const answers = new Map(firstCome(requests, supply, NOW).map((one) => [one.leaseId, one]))
-        let left = supply
-        const take = (one: Allocation | undefined): void => {
-          if (one?.kind === 'grant') left = left.take(one.site, 'vm', one.units, one.term)
-        }
-        const tooLittle = (
-          { durationMs, unitsMin }: TicketRequest,
-          sites: readonly string[],
-          start: number,
-        ): void => {
-          for (const site of sites)
-            expect(left.free(site, 'vm', { start, end: start + durationMs })).toBeLessThan(unitsMin)
-        }
-        const extensions = requests.filter((one) => one.extends !== undefined)
-        for (const { leaseId } of extensions) take(answers.get(leaseId))
-        for (const request of extensions)
-          if (answers.get(request.leaseId)?.kind !== 'grant')
-            tooLittle(request, [request.extends?.site ?? ''], request.start)
-        for (const request of requests.filter((one) => one.extends === undefined)) {
-          const answer = answers.get(request.leaseId)
-          take(answer)
-          if (answer?.kind !== 'grant') tooLittle(request, left.sites, Math.max(NOW, request.start))
-          // From here on units may be set aside for it.
-          if (answer?.kind === 'wait') return
-        }
-      }),
-      { numRuns: 400 },
-    )
-  })
+  // ── properties; those of every policy are in policy-laws.test.ts ───────────────────────────────────
 
   test('who extends keeps at least what it holds, unless that is promised to somebody from then on', () => {
     fc.assert(
-      fc.property(worldArbitrary, ({ offers, promises, requests }) => {
-        const live = promises.filter(({ term }) => term.start <= NOW)
+      fc.property(worldArbitrary, ({ offers, holdings, requests }) => {
+        const live = holdings.filter(({ term }) => term.start <= NOW)
         for (const allocation of firstCome(requests, supplyOf(offers, live), NOW)) {
           const request = requests.find(({ leaseId }) => leaseId === allocation.leaseId)
           if (request?.extends === undefined) continue
@@ -365,44 +177,6 @@ describe('first come, first served', () => {
         }
       }),
       { numRuns: 400 },
-    )
-  })
-
-  test('extensions never starve: new requests change no answer to them', () => {
-    fc.assert(
-      fc.property(worldArbitrary, ({ requests, supply }) => {
-        const extensions = requests.filter((one) => one.extends !== undefined)
-        const together = firstCome(requests, supply, NOW).filter(({ leaseId }) => leaseId.startsWith('x'))
-        expect(together).toEqual(firstCome(extensions, supply, NOW))
-      }),
-    )
-  })
-
-  test('a waiting request is not overtaken for ever: its planned start never moves back, whoever comes later', () => {
-    fc.assert(
-      fc.property(worldArbitrary, fc.array(newArbitrary, { maxLength: 5 }), ({ requests, supply }, later) => {
-        const plans = (allocations: readonly Allocation[]) =>
-          allocations.flatMap((one) =>
-            one.kind === 'wait' ? [`${one.leaseId} ${/at (\S+Z)$/.exec(one.reason)?.[1]}`] : [],
-          )
-        const before = plans(firstCome(requests, supply, NOW))
-        const crowd = later.map((over, i) => ask(`later${i}`, over.units, { ...over, arrivedAt: NOW + 1 }))
-        const after = plans(firstCome([...requests, ...crowd], supply, NOW)).filter(
-          (plan) => !plan.startsWith('later'),
-        )
-        expect(after).toEqual(before)
-      }),
-    )
-  })
-
-  test('names decide nothing: other ids, the same answers', () => {
-    fc.assert(
-      fc.property(worldArbitrary, ({ requests, supply }) => {
-        const renamed = requests.map((one, i) => ({ ...one, leaseId: `renamed-${requests.length - i}` }))
-        const plain = (allocations: readonly Allocation[]) =>
-          allocations.map(({ leaseId: _, ...rest }) => rest)
-        expect(plain(firstCome(renamed, supply, NOW))).toEqual(plain(firstCome(requests, supply, NOW)))
-      }),
     )
   })
 })

@@ -1,0 +1,183 @@
+import type { Supply } from '../../actors/leases/calendar.ts'
+import type { Instant } from '../../actors/runtime/clock.ts'
+import type { BrokerPolicy } from '../controller.ts'
+import { hour } from '../sentence.ts'
+import { Book } from './book.ts'
+import { extendAll } from './extending.ts'
+import { waitForTheRest } from './first-come.ts'
+import { impossible, lacks } from './line.ts'
+import { earliestItem, leastAt, type Place, toldPlaces, without } from './placing.ts'
+import { type Item, inOrder, isExtension, itemsOf, termFrom } from './requests.ts'
+
+/**
+ * The earliest deadline first, and no promise that cannot be kept:
+ *
+ *   1. extensions, up to what they hold, then those that grow
+ *   2. admission, in order of arrival: a request is accepted if all that were accepted before it and itself
+ *      start in time in a plan made in order of their deadlines; otherwise it is refused at once
+ *   3. who is planned for now starts, with its minimum and as much more as nobody is planned on; others wait
+ *
+ * The deadline is the latest start. What was accepted is planned before anything that came later is looked at, and
+ * keeps the places it was told if no plan in order of deadlines serves all: a later one never makes it late. Only
+ * an extension or a smaller supply can, and then it is told at once. Tickets never move.
+ */
+export const earliestDeadline = ((requests, supply, now) => {
+  const book = new Book(supply, now)
+  extendAll(inOrder(requests.filter(isExtension)), book)
+  const { items, unready } = itemsOf(requests.filter((one) => !isExtension(one)))
+  const possible = items.filter((item) => {
+    const never = impossible(item, book.left, now)
+    if (never !== undefined) book.refuse(item, never)
+    return never === undefined
+  })
+  const { accepted, refused } = admit(possible, book.left, now)
+  // In order of their plan, so that each reason tells what those before it have left.
+  const starting: (readonly Place[])[] = []
+  for (const { item, places } of accepted)
+    if (places[0]!.start === startOf(item, now)) {
+      starting.push(places)
+      book.left = without(book.left, places)
+    } else wait(item, places, book)
+  for (const places of starting) begin(places, book)
+  for (const item of refused) {
+    // The plan may have left it a gap after all.
+    const gap = earliestItem(item, book.left, startOf(item, now), deadlineOf(item, now))
+    if (gap !== undefined) {
+      if (gap[0]!.start > startOf(item, now)) wait(item, gap, book)
+      else {
+        book.left = without(book.left, gap)
+        begin(gap, book)
+      }
+      continue
+    }
+    const has = lacks(item, book.left, now)
+    book.refuse(item, (earliest) => {
+      const works = earliest === undefined ? 'no start is in sight' : `the earliest is ${hour(earliest)}`
+      return `cannot meet the deadline ${hour(deadlineOf(item, now))}; ${works}: ${has}`
+    })
+  }
+  waitForTheRest(unready, book)
+  return book.close(requests)
+}) satisfies BrokerPolicy
+
+interface Planned {
+  readonly item: Item
+  readonly places: readonly Place[]
+}
+
+const startOf = (item: Item, now: Instant): Instant => Math.max(item.start, now)
+
+const deadlineOf = (item: Item, now: Instant): Instant => Math.max(item.startBy, startOf(item, now))
+
+const byDeadline = (a: Item, b: Item): number => a.startBy - b.startBy || a.arrivedAt - b.arrivedAt
+
+const wasAccepted = ({ members }: Item): boolean => members.every(({ planned }) => planned !== undefined)
+
+/** How often a plan is tried anew with the one that came too late moved to the front. */
+const MOVES_MAX = 3
+
+/** Those that all start in time, in order of their plan. */
+function admit(
+  items: readonly Item[],
+  supply: Supply,
+  now: Instant,
+): { readonly accepted: readonly Planned[]; readonly refused: readonly Item[] } {
+  let accepted: readonly Planned[] = []
+  // The same requests at the places they were told: wide ones can be in each other's way in order of deadlines.
+  let fixed: readonly Planned[] = []
+  const refused: Item[] = []
+  // Many are tried at once, and only where that fails in halves: a batch that fits costs one plan.
+  const tryAll = (some: readonly Item[]): void => {
+    const [one] = some
+    if (one === undefined) return
+    // Whoever is too late even alone needs no plan of all.
+    const alone = some.length > 1 || earliestItem(one, supply, startOf(one, now), deadlineOf(one, now))
+    const inOrder = alone && byDeadlines([...accepted.map(({ item }) => item), ...some], supply, now)
+    const plan =
+      inOrder || (alone && (beside(accepted, some, supply, now) ?? beside(fixed, some, supply, now)))
+    if (plan) {
+      fixed = beside(fixed, some, supply, now) ?? plan
+      accepted = plan
+    } else if (some.length === 1) refused.push(one)
+    else {
+      const half = some.length >> 1
+      tryAll(some.slice(0, half))
+      tryAll(some.slice(half))
+    }
+  }
+  tryAll(items.filter(wasAccepted))
+  tryAll(items.filter((item) => !wasAccepted(item)))
+  return { accepted, refused }
+}
+
+/** A plan in order of deadlines; undefined if somebody would be late. */
+function byDeadlines(items: readonly Item[], supply: Supply, now: Instant): readonly Planned[] | undefined {
+  let order = items.toSorted(byDeadline)
+  for (let moves = 0; moves <= MOVES_MAX; moves++) {
+    const { plan, late } = inTurn(order, supply, now)
+    if (late === undefined) return plan
+    if (late === order[0]) return undefined
+    order = [late, ...order.filter((one) => one !== late)]
+  }
+  return undefined
+}
+
+/** More where it was told to be, or else in the gaps, and nothing of what is planned moves. */
+function beside(
+  planned: readonly Planned[],
+  more: readonly Item[],
+  supply: Supply,
+  now: Instant,
+): readonly Planned[] | undefined {
+  const kept = [...planned]
+  let left = without(
+    supply,
+    planned.flatMap(({ places }) => places),
+  )
+  const others: Item[] = []
+  for (const item of more) {
+    const places = toldPlaces(item, left, startOf(item, now), deadlineOf(item, now))
+    if (places === undefined) others.push(item)
+    else {
+      left = without(left, places)
+      kept.push({ item, places })
+    }
+  }
+  const { plan, late } = inTurn(others.toSorted(byDeadline), left, now)
+  return late === undefined ? [...kept, ...plan] : undefined
+}
+
+/** With its minimum, in time; at once where the fewest units are left over, if there is room at once. */
+const placesInTime = (item: Item, supply: Supply, now: Instant): readonly Place[] | undefined =>
+  leastAt(item, supply, startOf(item, now)) ??
+  earliestItem(item, supply, startOf(item, now), deadlineOf(item, now))
+
+function inTurn(
+  order: readonly Item[],
+  supply: Supply,
+  now: Instant,
+): { readonly plan: readonly Planned[]; readonly late: Item | undefined } {
+  const plan: Planned[] = []
+  let left = supply
+  for (const item of order) {
+    const places = placesInTime(item, left, now)
+    if (places === undefined) return { plan, late: item }
+    left = without(left, places)
+    plan.push({ item, places })
+  }
+  return { plan, late: undefined }
+}
+
+function wait(item: Item, places: readonly Place[], book: Book): void {
+  book.plan(places, `${lacks(item, book.left, book.now)}; the latest start is ${hour(item.startBy)}`)
+}
+
+/** Everybody's minimum is set aside by now, so nobody's surplus costs another its start. */
+function begin(places: readonly Place[], book: Book): void {
+  for (const { request, site, units, start } of places) {
+    const term = termFrom(request, start)
+    const surplus = Math.min(request.units - units, book.left.free(site, request.type, term))
+    book.left = book.left.take(site, request.type, -units, term)
+    book.grant({ request, site, units: units + Math.max(0, surplus), start })
+  }
+}

@@ -1,0 +1,67 @@
+import type { Supply } from '../../actors/leases/calendar.ts'
+import { hour, some } from '../sentence.ts'
+import type { Book } from './book.ts'
+import { earliestItem, itemAt } from './placing.ts'
+import { type Item, isDeferrable, least, termFrom, whatOf } from './requests.ts'
+
+/**
+ * One new request, or one group, at its turn:
+ *
+ *   fits now                      grant
+ *   deferrable, fits before       wait; its planned start is set aside, so that later ones pass it only where
+ *     `startBy`                     they do not delay it
+ *   deferrable, does not          wait all the same (units may come back early), with nothing set aside
+ *   otherwise                     refuse, and say when it would fit and how many units are free now
+ *
+ * `view` is what the item may have of the supply, if that is not all of it.
+ */
+export function serve(
+  item: Item,
+  book: Book,
+  view: (left: Supply) => Supply = (left) => left,
+  because = '',
+): void {
+  const never = impossible(item, view(book.left), book.now)
+  if (never !== undefined) return book.refuse(item, never, view)
+  const start = Math.max(item.start, book.now)
+  const places = itemAt(item, view(book.left), start)
+  if (places !== undefined) {
+    for (const place of places) book.grant(place, because)
+    return
+  }
+  const has = lacks(item, view(book.left), book.now)
+  if (!isDeferrable(item)) return book.refuse(item, has, view)
+  const planned = earliestItem(item, view(book.left), start, item.startBy)
+  if (planned !== undefined) return book.plan(planned, `${has}${because}`)
+  const hopes = `${has}${because}; waits until ${hour(item.startBy)} in case some come back early`
+  book.wait(item.members, hopes)
+}
+
+/** Why there is no use in waiting; undefined if there is. */
+export function impossible(item: Item, supply: Supply, now: number): string | undefined {
+  const start = Math.max(item.start, now)
+  for (const { type } of item.members)
+    if (!supply.sites.some((site) => supply.offered(site, type) > 0))
+      return `no site offers units of type ${type}`
+  if (item.startBy < item.start)
+    return `no start suits all members of group ${item.group}: one cannot start before ${hour(item.start)}, another not after ${hour(item.startBy)}`
+  if (isDeferrable(item) && now > item.startBy)
+    return `nothing came free before ${hour(item.startBy)}, the latest start asked for`
+  for (const member of item.members) {
+    const most = supply.sites.reduce((sum, site) => Math.max(sum, supply.offered(site, member.type)), 0)
+    if (least(member) > most && itemAt(item, supply, start) === undefined)
+      return `${whatOf(item)} are asked for, and no site offers more than ${most}`
+  }
+  return undefined
+}
+
+/** What is asked for, and what is there. */
+export function lacks(item: Item, supply: Supply, now: number): string {
+  const start = Math.max(item.start, now)
+  if (item.group !== undefined)
+    return `${whatOf(item)} is asked for, and not all members find their units from ${hour(start)} on`
+  const [request] = item.members
+  const rooms = supply.sites.map((site) => supply.free(site, request!.type, termFrom(request!, start)))
+  const most = Math.max(0, ...rooms)
+  return `${whatOf(item)} are asked for, and at most ${some(most, 'unit')} of one site ${most === 1 ? 'is' : 'are'} free from ${hour(start)} on`
+}
