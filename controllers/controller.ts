@@ -35,11 +35,23 @@ export interface HeldUnit {
   readonly joinedAt: Instant | undefined
   /** The site's doubts about it (a failed repeated probe); take no new work there. */
   readonly suspect: string | undefined
+  /** Its host is to be worked on: the site wants it empty by then. */
+  readonly leaveBy?: Instant | undefined
+}
+
+/** Other properties for a live lease, and what came of them. */
+export interface Modification {
+  readonly askedAt: Instant
+  readonly properties: Properties
+  /** failed: the units in `failed` kept what they had · unanswered: it may be done, nobody has said so. */
+  readonly state: 'asked' | 'done' | 'failed' | 'refused' | 'unanswered'
+  readonly reason: string
+  readonly failed: readonly string[]
 }
 
 export interface HeldLease {
   readonly id: string
-  /** requested: no ticket yet · ticketed: ticket held, site setting up · active · closing: no way back. */
+  /** requested: no ticket yet · ticketed: ticket held, site setting up (or waits, see `blockedOn`) · active · closing: no way back. */
   readonly state: 'requested' | 'ticketed' | 'active' | 'closing'
   readonly type: string
   /** Units asked for; once ticketed, units granted. */
@@ -55,6 +67,12 @@ export interface HeldLease {
   readonly extendRefused: { readonly at: Instant; readonly reason: string } | undefined
   /** A recall that the holder has to answer by letting so many units go before `by`. */
   readonly recall: { readonly units: number; readonly by: Instant } | undefined
+  /** What other requests call it. */
+  readonly label?: string | undefined
+  /** What it waits for, of leases of the same guest, before it is redeemed or its units join. */
+  readonly blockedOn?: string | undefined
+  /** The latest one. */
+  readonly modification?: Modification | undefined
   readonly held: readonly HeldUnit[]
 }
 

@@ -10,6 +10,8 @@ export const ID_KINDS = [
   'epoch',
   'nonce',
   'decision',
+  'modification',
+  'query',
 ] as const
 export type IdKind = (typeof ID_KINDS)[number]
 

@@ -3,8 +3,10 @@ import { guardMs, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { ServiceManagerConfig } from './config.ts'
+import { line } from './line.ts'
 import { leaseMachine } from './machines.ts'
 import { isDone, isOut, Members, tellVacated } from './members.ts'
+import { modifications } from './modifications.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isFinished, stepLease, stepTicket, unitsOf } from './steps.ts'
 
@@ -23,9 +25,14 @@ export type LeaseLife = ReturnType<typeof leaseLife>
  *   units leave the middleware ──▶ close to the site ──▶ its final word ──▶ relinquish to the broker ──▶ finished
  */
 export function leaseLife(config: ServiceManagerConfig) {
-  const members = new Members(config, unitOut, unitWasted)
+  const members = new Members(config, unitOut, unitWasted, unitJoined)
+  const modified = modifications(config)
+  const { ticketed, joined, over } = line({ members, put, leaveAll })
   return {
     members,
+    modified,
+    ticketed,
+    joined,
     put,
     resume,
     leaveAt,
@@ -60,7 +67,7 @@ export function leaseLife(config: ServiceManagerConfig) {
     if (lease.ticketState === 'asked') return askFailed(lease, 'no answer came in time', draft)
     if (lease.leaseState === 'closing' || lease.leaseState === 'leaving') return overdue(lease, draft)
     if (lease.leaseState === 'closed' || lease.leaseState === 'none') return unanswered(lease, draft)
-    let current = lease
+    let current = modified.overdue(lease, draft)
     if (current.boundary !== undefined && draft.now >= leaveAtFor(current, current.boundary, draft)) {
       for (const id of current.victims)
         letGo(draft.get('unit', id), current, current.boundary, 'the lease is extended without it', draft)
@@ -75,6 +82,12 @@ export function leaseLife(config: ServiceManagerConfig) {
         .slice(0, recall.units))
         letGo(unit, current, recall.by, 'the site recalls it', draft)
       current = { ...draft.get('lease', lease.id)!, recall: undefined }
+    }
+    if (current.leaveBy !== undefined && draft.now >= leaveAtFor(current, current.leaveBy, draft)) {
+      for (const unit of wantedBack(current, draft))
+        if (draft.now >= leaveAtFor(current, unit.leaveBy!.by, draft))
+          letGo(unit, current, unit.leaveBy!.by, 'its host is to be worked on', draft)
+      current = wantedBy(draft.get('lease', lease.id)!, draft)
     }
     put(current, draft)
     if (draft.now >= leaveAt(current, draft)!) {
@@ -108,7 +121,15 @@ export function leaseLife(config: ServiceManagerConfig) {
     const leaseState = nextState(leaseMachine, lease.leaseState, 'leave')
     if (leaseState === undefined) throw new Error(`a lease that is ${lease.leaseState} cannot leave`)
     const first = lease.leaseState !== leaseState
-    const leaving: LeaseRow = { ...lease, leaseState, closeReason: lease.closeReason || reason }
+    // Whatever an extension that was asked for would have been, the lease ends.
+    const isExtending = lease.ticketState === 'extending' || lease.leaseState === 'extending'
+    const extendRefused = isExtending ? { at: draft.now, reason: 'closed' } : lease.extendRefused
+    const leaving: LeaseRow = {
+      ...lease,
+      leaseState,
+      extendRefused,
+      closeReason: lease.closeReason || reason,
+    }
     put(leaving, draft)
     if (first) draft.note('leaving', lease.id, reason)
     if (leaseState === 'closed') return giveBack(leaving, reason, draft)
@@ -117,6 +138,7 @@ export function leaseLife(config: ServiceManagerConfig) {
       if (requeueFrom === undefined) letGo(unit, leaving, leaving.term!.end, reason, draft)
       else members.leave(unit, requeueFrom, true, reason, draft)
     closeIfLeft(draft.get('lease', lease.id)!, draft)
+    if (first) over(draft.get('lease', lease.id)!, reason, draft)
   }
 
   function unitOut(leaseId: string, draft: ServiceManagerDraft): void {
@@ -139,6 +161,7 @@ export function leaseLife(config: ServiceManagerConfig) {
         last.reason,
         draft,
       )
+    joined(leaseId, draft)
   }
 
   function closeIfLeft(lease: LeaseRow, draft: ServiceManagerDraft): void {
@@ -153,6 +176,7 @@ export function leaseLife(config: ServiceManagerConfig) {
   function giveBack(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     if (lease.ticketState === 'closed') return finish(lease, draft)
     if (lease.ticketState === 'returning') return put(lease, draft)
+    draft.remove('chain', lease.id)
     put({ ...stepTicket(lease, 'give up'), closeReason: lease.closeReason || reason, due: undefined }, draft)
     tell(
       draft,
@@ -162,6 +186,7 @@ export function leaseLife(config: ServiceManagerConfig) {
       { reason: reason.slice(0, 500) },
       draft.now + config.answerMs,
     )
+    over(draft.get('lease', lease.id)!, reason, draft)
   }
 
   /** The site's final word. */
@@ -220,6 +245,7 @@ export function leaseLife(config: ServiceManagerConfig) {
     draft.remove('chain', lease.id)
     draft.note('finished', lease.id, lease.closeReason || 'closed')
     draft.retire(lease.id, draft.now + RETIRE_MS)
+    over(draft.get('lease', lease.id)!, lease.closeReason || 'closed', draft)
   }
 
   function forget(lease: LeaseRow, draft: ServiceManagerDraft): void {
@@ -244,7 +270,13 @@ export function leaseLife(config: ServiceManagerConfig) {
     const moments = [lease.term!.end]
     if (lease.boundary !== undefined) moments.push(lease.boundary)
     if (lease.recall !== undefined) moments.push(lease.recall.by)
-    return Math.max(draft.now + 1, leaveAtFor(lease, Math.min(...moments), draft))
+    if (lease.leaveBy !== undefined) moments.push(lease.leaveBy)
+    const answerBy = lease.modification?.state === 'asked' ? lease.modification.by : Number.POSITIVE_INFINITY
+    return Math.max(draft.now + 1, Math.min(answerBy, leaveAtFor(lease, Math.min(...moments), draft)))
+  }
+
+  function unitJoined(leaseId: string, draft: ServiceManagerDraft): void {
+    joined(leaseId, draft)
   }
 
   function unitWasted(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
@@ -268,4 +300,14 @@ export function leaseLife(config: ServiceManagerConfig) {
     }
     draft.put('guest', { ...guest, refusals: [refusal, ...guest.refusals].slice(0, REFUSALS_MAX) })
   }
+}
+
+/** Units whose leaving by a time is binding, and not yet under way. */
+const wantedBack = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] =>
+  unitsOf(lease, draft).filter((unit) => unit.leaveBy?.binding === true && !isOut(unit) && !unit.mustLeave)
+
+/** With the earliest time by which one of its units has to leave for its host's sake. */
+export function wantedBy(lease: LeaseRow, draft: ServiceManagerDraft): LeaseRow {
+  const times = wantedBack(lease, draft).map(({ leaveBy }) => leaveBy!.by)
+  return { ...lease, leaveBy: times.length === 0 ? undefined : Math.min(...times) }
 }

@@ -24,22 +24,35 @@ export const ticketMachine: Machine<TicketState, TicketEvent> = {
 }
 
 /**
- *   none ──redeem──▶ redeeming ──active──▶ active ◀──active, refused──┐
- *    │                   │ │                │ └────extend──▶ extending
- *    │ leave        ended│ │leave (extend:  │leave, ended       │leave, ended
- *    │                   │ │ extending)     │                   │
- *    ▼                   │ ▼                ▼                   │
- *   closed               │ leaving ◀────────┴───────────────────┤
- *                        │    │left                             │
- *                        │    ▼                                 ▼
- *                        │ closing ──ended──▶ closed ◀──────────┘
- *                        └───────────────────▶ closed
+ *          ┌──block──▶ blocked ──leave──▶ closed
+ *          │              │ redeem
+ *   none ──┴──redeem──────┴─▶ redeeming ──active──▶ active ◀──active, refused──┐
+ *    │                          │ │                │ └────extend──▶ extending
+ *    │ leave               ended│ │leave (extend:  │leave, ended       │leave, ended
+ *    │                          │ │ extending)     │                   │
+ *    ▼                          │ ▼                ▼                   │
+ *   closed                      │ leaving ◀────────┴───────────────────┤
+ *                               │    │left                             │
+ *                               │    ▼                                 ▼
+ *                               │ closing ──ended──▶ closed ◀──────────┘
+ *                               └───────────────────▶ closed
+ *
+ * blocked: ticketed, and waits for another lease or for the rest of its group; the site has not heard of it.
  */
-export type LeaseState = 'none' | 'redeeming' | 'active' | 'extending' | 'leaving' | 'closing' | 'closed'
-export type LeaseEvent = 'redeem' | 'active' | 'extend' | 'refused' | 'leave' | 'left' | 'ended'
+export type LeaseState =
+  | 'none'
+  | 'blocked'
+  | 'redeeming'
+  | 'active'
+  | 'extending'
+  | 'leaving'
+  | 'closing'
+  | 'closed'
+export type LeaseEvent = 'block' | 'redeem' | 'active' | 'extend' | 'refused' | 'leave' | 'left' | 'ended'
 
 export const leaseMachine: Machine<LeaseState, LeaseEvent> = {
-  none: { redeem: 'redeeming', leave: 'closed' },
+  none: { block: 'blocked', redeem: 'redeeming', leave: 'closed' },
+  blocked: { redeem: 'redeeming', leave: 'closed' },
   redeeming: { active: 'active', extend: 'extending', leave: 'leaving', ended: 'closed' },
   active: { active: 'active', extend: 'extending', leave: 'leaving', ended: 'closed' },
   extending: { active: 'active', refused: 'active', leave: 'leaving', ended: 'closed' },

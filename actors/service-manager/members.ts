@@ -26,24 +26,28 @@ export class Members {
   readonly #out: (leaseId: string, draft: ServiceManagerDraft) => void
   /** A machine came to nothing. */
   readonly #wasted: (unit: UnitRow, reason: string, draft: ServiceManagerDraft) => void
+  readonly #joined: (leaseId: string, draft: ServiceManagerDraft) => void
 
   constructor(
     config: ServiceManagerConfig,
     out: (leaseId: string, draft: ServiceManagerDraft) => void,
     wasted: (unit: UnitRow, reason: string, draft: ServiceManagerDraft) => void,
+    joined: (leaseId: string, draft: ServiceManagerDraft) => void,
   ) {
     this.#config = config
     this.#out = out
     this.#wasted = wasted
+    this.#joined = joined
   }
 
   /** Takes in what the site says of a unit. Repeated and late reports change nothing. */
-  reported(lease: LeaseRow, report: Report, draft: ServiceManagerDraft): void {
+  reported(lease: LeaseRow, report: Report, sentAt: Instant, draft: ServiceManagerDraft): void {
     const known = draft.get('unit', report.id)
     if (known !== undefined && known.leaseId !== lease.id)
       return draft.note('message refused', lease.id, `${report.id} is a unit of ${known.leaseId}`)
-    const unit = known ?? this.#newUnit(lease, report, draft)
-    if (known === undefined) draft.put('unit', unit)
+    const before = known ?? this.#newUnit(lease, report, draft)
+    const unit = withLeaveBy(before, lease, report.leaveBy ?? undefined, sentAt, draft)
+    if (unit !== known) draft.put('unit', unit)
     switch (report.report) {
       case 'coming':
         if (unit.state === 'awaited' && isGivenBack(lease)) this.#tooLate(unit, draft)
@@ -116,6 +120,15 @@ export class Members {
     this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
   }
 
+  /** The lease need not wait for another one any more. */
+  mayJoin(leaseId: string, draft: ServiceManagerDraft): void {
+    const lease = draft.get('lease', leaseId)!
+    for (const id of lease.units) {
+      const unit = draft.get('unit', id)
+      if (unit?.ready === true) this.#active({ ...unit, ready: undefined }, lease, draft)
+    }
+  }
+
   due(unit: UnitRow, draft: ServiceManagerDraft): void {
     const rested: UnitRow = { ...unit, due: undefined }
     draft.put('unit', rested)
@@ -137,12 +150,8 @@ export class Members {
     switch (verb) {
       case 'join':
         draft.put('unit', { ...unit, joinedAt: draft.now, failures: 0 })
-        return this.#enter(
-          { ...unit, joinedAt: draft.now, failures: 0 },
-          'joined',
-          `${unit.name} takes jobs`,
-          draft,
-        )
+        this.#enter({ ...unit, joinedAt: draft.now, failures: 0 }, 'joined', `${unit.name} takes jobs`, draft)
+        return this.#joined(unit.leaseId, draft)
       case 'drain':
         // The look that shows it drained has to begin after this.
         return draft.put('unit', { ...unit, since: draft.now })
@@ -165,6 +174,7 @@ export class Members {
     draft.put('unit', unit)
     if (unit.state !== 'awaited') return
     if (isGivenBack(lease) || unit.mustLeave) return this.#tooLate(unit, draft)
+    if (lease.afterJoin !== undefined) return draft.put('unit', { ...unit, ready: true })
     this.#enter(unit, 'joining', `the site says that ${unit.name} is ready`, draft)
     this.#do(unit.id, 'join', this.#config.joinMs, draft)
   }
@@ -274,6 +284,32 @@ export class Members {
     }
   }
 }
+
+/** What its site wants of a unit for the sake of its host; by the ticket, and by the site's own clock. */
+function withLeaveBy(
+  unit: UnitRow,
+  lease: LeaseRow,
+  by: Instant | undefined,
+  sentAt: Instant,
+  draft: ServiceManagerDraft,
+): UnitRow {
+  if (unit.leaveBy?.by === by) return unit
+  if (by === undefined) {
+    draft.note('unit may stay', unit.id, `the site does not want ${unit.name} back any more`)
+    return { ...unit, leaveBy: undefined }
+  }
+  const { recallable, noticeMs } = lease.ticket!.conditions
+  const binding = recallable && by - sentAt >= noticeMs
+  const manner = binding ? 'as the terms of the lease say' : 'if it can be; it stays until the term ends'
+  draft.note(
+    'unit wanted back',
+    unit.id,
+    `the host of ${unit.name} is to be worked on: empty by ${iso(by)}, ${manner}`,
+  )
+  return { ...unit, leaveBy: { by, binding } }
+}
+
+const iso = (at: Instant): string => new Date(at).toISOString()
 
 /** The first, second, fourth, eighth ... of a long row. */
 const isWorthSaying = (count: number): boolean => (count & (count - 1)) === 0

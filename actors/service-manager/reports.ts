@@ -1,21 +1,22 @@
 import type { Body } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
-import type { LeaseLife } from './leases.ts'
+import { type LeaseLife, wantedBy } from './leases.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { stepLease } from './steps.ts'
 
 type Update = Body<'lease-update'>
 
 /** What sites say of leases. Each update is the whole state of its lease; repeated and late ones change nothing. */
-export function reportDesk({ members, put, leaveAll, ended }: LeaseLife) {
+export function reportDesk({ members, modified, joined, put, leaveAll, ended }: LeaseLife) {
   return { updated }
 
-  function updated(lease: LeaseRow, body: Update, draft: ServiceManagerDraft): void {
+  function updated(lease: LeaseRow, body: Update, sentAt: Instant, draft: ServiceManagerDraft): void {
     if (lease.leaseState === 'closed')
       return draft.note('message noted', lease.id, 'an update of a lease that is closed')
     if (body.image !== '' && body.image !== lease.image) draft.put('lease', { ...lease, image: body.image })
-    for (const report of body.units) members.reported(lease, report, draft)
+    for (const report of body.units) members.reported(lease, report, sentAt, draft)
+    if (body.modified != null) modified.answered(draft.get('lease', lease.id)!, body.modified, draft)
     let current = draft.get('lease', lease.id)!
     if (body.state === 'closed') return ended(current, body.reason, draft)
     if (body.extensionRefused !== null && current.leaseState === 'extending')
@@ -27,9 +28,11 @@ export function reportDesk({ members, put, leaveAll, ended }: LeaseLife) {
       const ready = body.units.filter((unit) => unit.report === 'active').length
       draft.note('active', lease.id, `ready: ${someUnits(ready)}`)
     }
-    put(current, draft)
+    const isWanted = body.units.some(({ leaveBy }) => leaveBy != null) || current.leaveBy !== undefined
+    put(isWanted ? wantedBy(current, draft) : current, draft)
+    joined(lease.id, draft)
     if (body.state === 'closing')
-      leaveAll(current, undefined, `the site ends the lease: ${body.reason}`, draft)
+      leaveAll(draft.get('lease', lease.id)!, undefined, `the site ends the lease: ${body.reason}`, draft)
   }
 
   function extensionRefused(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): LeaseRow {

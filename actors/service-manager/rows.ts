@@ -1,4 +1,4 @@
-import type { GuestFigures, MemberState, Refusal } from '../../controllers/controller.ts'
+import type { GuestFigures, MemberState, Modification, Refusal } from '../../controllers/controller.ts'
 import type { Claim } from '../leases/claim.ts'
 import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
@@ -29,6 +29,15 @@ export interface LeaseRow extends Row {
   readonly reason: string
   /** An advance reservation: not before. */
   readonly startAt?: Instant | undefined
+  /** What other requests of the guest call it, and since when all its units have joined. */
+  readonly label?: string | undefined
+  readonly joinedAt?: Instant | undefined
+  /** The lease whose units have to have joined before this one is redeemed, or before its units join. */
+  readonly afterRedeem?: string | undefined
+  readonly afterJoin?: string | undefined
+  /** GUEST/ID, until all members are ticketed. */
+  readonly group?: string | undefined
+  readonly groupSize?: number | undefined
   /** The last ticket that counts; an extension that is granted but not confirmed by the site is `next`. Without claims. */
   readonly ticket: Ticket | undefined
   readonly next: Ticket | undefined
@@ -42,9 +51,18 @@ export interface LeaseRow extends Row {
   readonly boundary: Instant | undefined
   readonly extendRefused: { readonly at: Instant; readonly reason: string } | undefined
   readonly recall: { readonly recallId: string; readonly units: number; readonly by: Instant } | undefined
+  /** The earliest time by which a unit has to leave for its host's sake. */
+  readonly leaveBy?: Instant | undefined
+  readonly modification?: ModificationRow | undefined
   readonly closeReason: string
   /** The site's grace after the end, as signed in the ticket. */
   readonly graceMs: Millis
+}
+
+export interface ModificationRow extends Modification {
+  readonly id: string
+  /** An answer is waited for until then. */
+  readonly by: Instant
 }
 
 /** The claims that a ticket is drawn from, while it has still to be sent. Under the id of the lease. */
@@ -62,6 +80,10 @@ export interface UnitRow extends Row {
   readonly since: Instant
   readonly joinedAt: Instant | undefined
   readonly suspect: string | undefined
+  /** The site says that it is there, and it waits for another lease. */
+  readonly ready?: boolean | undefined
+  /** The site wants it empty by then; binding as a recall is. */
+  readonly leaveBy?: { readonly by: Instant; readonly binding: boolean } | undefined
   readonly reason: string
   /** The verb under way in the middleware, if any. */
   readonly doing: 'join' | 'drain' | 'resume' | 'leave' | 'lost' | undefined

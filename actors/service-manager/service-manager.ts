@@ -17,7 +17,7 @@ import { ticketDesk } from './tickets.ts'
  */
 export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind<ServiceManagerTables> {
   const life = leaseLife(config)
-  const { members, put, resume, leaseDue, ended, askFailed } = life
+  const { members, modified, put, resume, leaseDue, ended, askFailed } = life
   const desk = guestDesk(config, life)
   const tickets = ticketDesk(config, trust, life)
   const reports = reportDesk(life)
@@ -70,7 +70,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     }
     if (kind === 'lease-update') {
       if (lease.ticket?.site !== from) return note('message refused', `${from} is not the site of this lease`)
-      return reports.updated(lease, read.body as Body<'lease-update'>, draft)
+      return reports.updated(lease, read.body as Body<'lease-update'>, envelope.sentAt, draft)
     }
     if (from !== brokerOf(lease, config))
       return note('message refused', `${from} is not the broker of this lease`)
@@ -106,6 +106,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
         },
         draft,
       )
+    if (kind === 'modify-lease') return modified.undelivered(lease, reason, draft)
     if ((kind === 'redeem' || kind === 'close') && refusedBySite)
       return ended(lease, `the site does not take it: ${reason}`, draft)
     if (kind === 'relinquish')

@@ -8,6 +8,7 @@ import type { Trust } from '../runtime/identity.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
 import { isOut } from './members.ts'
+import { NO_GROUPS, speaksOnly1 } from './places.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { stepLease, stepTicket, unitsOf } from './steps.ts'
 
@@ -38,7 +39,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
       const why = `the ticket cannot be relied on: ${doubt}`
       if (lease.leaseState !== 'none') return extensionRefused(lease, why, draft)
       if (lease.ticketState === 'asked') return giveBack(lease, why, draft)
-    } else if (lease.ticketState === 'asked') return redeem(lease, ticket, reason, draft)
+    } else if (lease.ticketState === 'asked') return ticketed(lease, ticket, reason, draft)
     else if (lease.ticketState === 'extending' && ticket.predecessor === lease.ticket?.id)
       return redeemExtension(lease, ticket, reason, draft)
     draft.note(
@@ -51,6 +52,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   /** Cheap doubts first: signatures cost most. */
   function doubtOf(lease: LeaseRow, ticket: Ticket, draft: ServiceManagerDraft): string | undefined {
     const expected = { holder: draft.self, broker: brokerOf(lease, config), now: draft.now }
+    if (lease.group !== undefined && speaksOnly1(expected.broker, draft)) return NO_GROUPS
     const misfit = misfitOf(lease, ticket) ?? doubtTicket(ticket, expected, trust)
     if (misfit !== undefined || ticket.proof === undefined) return misfit
     if (!trust.hasKey(draft.self, ticket.proof.holderKey, draft.now))
@@ -58,28 +60,16 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     return doubtChain(ticket, draft.now, trust)
   }
 
-  function redeem(lease: LeaseRow, ticket: Ticket, reason: string, draft: ServiceManagerDraft): void {
-    const ticketed: LeaseRow = {
-      ...stepLease(stepTicket(lease, 'granted'), 'redeem'),
-      ticket: withoutChain(ticket),
-      term: ticket.term,
-      graceMs: ticket.conditions.graceMs,
-    }
-    put(ticketed, draft)
+  function ticketed(lease: LeaseRow, ticket: Ticket, reason: string, draft: ServiceManagerDraft): void {
     draft.note('ticketed', lease.id, reason, {
       ticketId: ticket.id,
       site: ticket.site,
       units: ticket.units,
       term: ticket.term,
     })
-    tell(
-      draft,
-      ticket.site,
-      'redeem',
-      lease.id,
-      { ticket, properties: { ...lease.properties } },
-      ticket.term.end,
-    )
+    const { term, conditions, chain } = ticket
+    const held = { ...stepTicket(lease, 'granted'), ticket: withoutChain(ticket), term }
+    life.ticketed({ ...held, graceMs: conditions.graceMs }, chain, draft)
   }
 
   function redeemExtension(
@@ -128,7 +118,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
 
   function ticketClosed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     const closed = stepTicket(lease, 'closed')
-    if (closed.leaseState === 'none')
+    if (closed.leaseState === 'none' || closed.leaseState === 'blocked')
       return finish({ ...closed, leaseState: 'closed', closeReason: lease.closeReason || reason }, draft)
     if (closed.leaseState === 'closed') return finish(closed, draft)
     put(closed, draft)

@@ -1,5 +1,6 @@
-import type { GuestView, HeldLease, HeldUnit } from '../../controllers/controller.ts'
+import type { GuestView, HeldLease, HeldUnit, Modification } from '../../controllers/controller.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import { waitsFor } from './line.ts'
 import type { GuestRow, LeaseRow, UnitRow } from './rows.ts'
 import { isFinished } from './steps.ts'
 
@@ -44,6 +45,9 @@ function held(
     extendBy: leaveAt,
     extendRefused: lease.extendRefused,
     recall: lease.recall && { units: lease.recall.units, by: lease.recall.by },
+    label: lease.label,
+    blockedOn: waitsFor(lease),
+    modification: lease.modification && shown(lease.modification),
     held: units.map(heldUnit),
   }
 }
@@ -51,17 +55,27 @@ function held(
 function stateOf(lease: LeaseRow, units: readonly UnitRow[]): HeldLease['state'] {
   if (lease.ticketState === 'asked') return 'requested'
   if (lease.leaseState === 'active' || lease.leaseState === 'extending') return 'active'
+  if (lease.leaseState === 'blocked') return 'ticketed'
   if (lease.leaseState !== 'redeeming') return 'closing'
   return units.some((unit) => unit.joinedAt !== undefined) ? 'active' : 'ticketed'
 }
 
-const heldUnit = ({ id, name, state, since, joinedAt, suspect }: UnitRow): HeldUnit => ({
+const shown = ({ askedAt, properties, state, reason, failed }: Modification): Modification => ({
+  askedAt,
+  properties,
+  state,
+  reason,
+  failed,
+})
+
+const heldUnit = ({ id, name, state, since, joinedAt, suspect, leaveBy }: UnitRow): HeldUnit => ({
   id,
   name,
   state,
   since,
   joinedAt,
   suspect,
+  leaveBy: leaveBy?.by,
 })
 
 /** How long a controller may be blind before it is told nothing at all, not even the last picture. */

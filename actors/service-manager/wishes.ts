@@ -7,12 +7,13 @@ import type { Guest, ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
 import { leaseMachine, ticketMachine } from './machines.ts'
 import { isOut } from './members.ts'
+import { takePlace } from './places.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { isFinished, unitsOf } from './steps.ts'
 
 /** What controllers wish, as requests and as work in the middleware. A wish that cannot be is refused with a reason. */
 export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
-  const { members, leaveAt, isBegun, leaveAll } = life
+  const { members, modified, leaveAt, isBegun, leaveAll, remember } = life
   return { carryOut }
 
   function carryOut(name: string, guest: Guest, intent: GuestIntent, draft: ServiceManagerDraft): void {
@@ -22,7 +23,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
       case 'extend':
         return extend(draft.get('lease', intent.leaseId), intent, draft)
       case 'modify':
-        return
+        return modified.ask(draft.get('lease', intent.leaseId), intent.properties, intent.reason, draft)
       case 'release':
         return release(draft.get('lease', intent.leaseId), intent.reason, draft)
       case 'requeue':
@@ -79,13 +80,21 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
       requestedAt: draft.now,
       reason,
       startAt,
+      label: intent.label,
       ...{ ticket: undefined, next: undefined, term: undefined, units: [], victims: [], boundary: undefined },
       ...{ extendRefused: undefined, recall: undefined, closeReason: '', graceMs: 0 },
       due: until,
     }
-    draft.put('lease', lease)
-    draft.note('requested', lease.id, reason, { type, units, unitsMin, durationMs, startAt })
-    const body = { type, units, durationMs, start, properties }
+    const placed = takePlace(lease, intent, draft)
+    if (typeof placed === 'string') {
+      remember(lease, 'broker', placed, draft)
+      return draft.note('refused', lease.id, `it is not even asked for: ${placed}`)
+    }
+    draft.put('lease', placed)
+    const { label, group, after } = intent
+    const data = { type, units, unitsMin, durationMs, startAt, label, group, after }
+    draft.note('requested', lease.id, reason, data)
+    const body = { type, units, durationMs, start, properties: { ...placed.properties } }
     tell(draft, brokerOf(lease, config), 'ticket', lease.id, body, until)
   }
 

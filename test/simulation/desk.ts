@@ -14,6 +14,7 @@ export class Desk<T extends Tables> {
   now = NOW
   readonly #mind: Mind<T>
   readonly #self: string
+  #inputs = 0
 
   constructor(mind: Mind<T>, self: string) {
     this.#mind = mind
@@ -21,7 +22,12 @@ export class Desk<T extends Tables> {
   }
 
   give(input: Input): Draft<T> {
-    const draft = new Draft<T>(this.rows, this.#self, this.now, idSource(seededRandom(this.now)))
+    const draft = new Draft<T>(
+      this.rows,
+      this.#self,
+      this.now,
+      idSource(seededRandom(this.now + this.#inputs++)),
+    )
     this.#mind.handle(input, draft)
     for (const [table, drafted] of draft.changed)
       for (const [id, row] of drafted) this.rows.set(table, id, row)

@@ -6,10 +6,13 @@ import { holdsToTable } from './machine-table.ts'
 describe('a lease at its holder', () =>
   holdsToTable(
     holders,
-    ['redeem', 'active', 'extend', 'refused', 'leave', 'left', 'ended'],
+    ['block', 'redeem', 'active', 'extend', 'refused', 'leave', 'left', 'ended'],
     [
       ['none', 'redeem', 'redeeming'],
+      ['none', 'block', 'blocked'],
       ['none', 'leave', 'closed'],
+      ['blocked', 'redeem', 'redeeming'],
+      ['blocked', 'leave', 'closed'],
       ['redeeming', 'active', 'active'],
       ['redeeming', 'extend', 'extending'],
       ['redeeming', 'leave', 'leaving'],

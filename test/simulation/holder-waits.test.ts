@@ -1,0 +1,327 @@
+import { describe, expect, test } from 'vitest'
+import type { PeerRow } from '../../actors/runtime/draft.ts'
+import type { Row } from '../../actors/runtime/rows.ts'
+import { MINUTE, NOW } from './desk.ts'
+import { Holder, kindsOf, proved } from './holder.ts'
+
+const release = (leaseId: string) => ({ kind: 'release', leaseId, reason: 'not needed' }) as const
+
+describe('a lease that is redeemed after another', () => {
+  test('keeps its ticket and claims until that one’s units have joined, and gets their facts', () => {
+    const holder = new Holder()
+    const first = holder.ask({ label: 'db' })
+    const second = holder.ask({ after: { redeem: 'db' }, properties: { role: 'web' } })
+    const ticket = proved(holder.ticketFor(second))
+    expect(kindsOf(holder.answer(second, 'granted', { ticket }))).toEqual([])
+    expect(holder.shown(second)).toMatchObject({
+      state: 'ticketed',
+      blockedOn: expect.stringContaining(first),
+    })
+    expect([...holder.desk.rows.all('chain')]).toEqual([{ id: second, chain: ticket.chain }])
+    holder.grant(first)
+    holder.update(first)
+    const [a, b] = holder.lease(first).units
+    expect(kindsOf(holder.done(a!, 'join'))).toEqual([])
+    const draft = holder.done(b!, 'join')
+    expect(draft.outgoing.map(({ kind, subject, body }) => [kind, subject, body])).toEqual([
+      [
+        'redeem',
+        second,
+        {
+          ticket,
+          properties: expect.objectContaining({
+            role: 'web',
+            'predecessor.db.address': `at ${a},at ${b}`,
+          }),
+        },
+      ],
+    ])
+    expect([...holder.desk.rows.all('chain')]).toEqual([])
+    expect(holder.shown(second)?.blockedOn).toBeUndefined()
+  })
+
+  test('is redeemed at once if that one joined before', () => {
+    const holder = new Holder()
+    holder.active({ label: 'db' })
+    const second = holder.ask({ after: { redeem: 'db' } })
+    expect(kindsOf(holder.grant(second))).toEqual(['redeem'])
+    expect(holder.lease(second).properties).toHaveProperty(['predecessor.db.address'])
+  })
+
+  test('is ticketed later than that one joins, and is redeemed then', () => {
+    const holder = new Holder()
+    const first = holder.ask({ label: 'db' })
+    const second = holder.ask({ after: { redeem: 'db' } })
+    holder.grant(first)
+    holder.update(first)
+    for (const id of holder.lease(first).units) holder.done(id, 'join')
+    expect(kindsOf(holder.grant(second))).toEqual(['redeem'])
+  })
+
+  test('ends with one that ended before it joined, and its ticket goes back at once', () => {
+    const holder = new Holder()
+    const first = holder.ask({ label: 'db' })
+    const second = holder.ask({ label: 'web', after: { redeem: 'db' } })
+    const third = holder.ask({ after: { join: 'web' } })
+    holder.grant(second)
+    const draft = holder.answer(first, 'refused', { reason: 'nothing is free' })
+    expect(draft.outgoing.map(({ kind, subject }) => [kind, subject])).toEqual([
+      ['relinquish', second],
+      ['relinquish', third],
+    ])
+    expect(holder.lease(second).closeReason).toContain('nothing is free')
+    expect(holder.lease(third).closeReason).toContain('web')
+  })
+
+  test('goes on when that one ends after it joined', () => {
+    const holder = new Holder()
+    const first = holder.active({ label: 'db' })
+    const second = holder.ask({ after: { redeem: 'db' } })
+    holder.grant(second)
+    holder.wish([release(first)])
+    expect(holder.lease(second).leaseState).toBe('redeeming')
+  })
+
+  test('does not wait beyond its term', () => {
+    const holder = new Holder()
+    holder.ask({ label: 'db', startBy: NOW + 100 * MINUTE })
+    const second = holder.ask({ after: { redeem: 'db' } })
+    holder.grant(second)
+    holder.desk.now = holder.lease(second).due!
+    expect(kindsOf(holder.desk.due('lease', second))).toEqual(['relinquish'])
+  })
+
+  test.each([
+    ['a label that nobody has', { after: { redeem: 'nobody' } }],
+    ['one that is taken', { label: 'db' }],
+  ])('is refused with %s', (_, change) => {
+    const holder = new Holder()
+    holder.active({ label: 'db' })
+    expect(holder.ask(change)).toBe('none')
+    holder.wish([])
+    expect(holder.view?.refusals[0]?.reason).toMatch(/db|nobody/)
+  })
+})
+
+describe('a lease whose units join after another’s', () => {
+  test('is redeemed at once, and its units wait', () => {
+    const holder = new Holder()
+    const first = holder.ask({ label: 'db' })
+    const second = holder.ask({ after: { join: 'db' } })
+    expect(kindsOf(holder.grant(second))).toEqual(['redeem'])
+    holder.update(second)
+    const states = () => holder.lease(second).units.map((id) => holder.unit(id).state)
+    expect(states()).toEqual(['awaited', 'awaited'])
+    holder.grant(first)
+    holder.update(first)
+    for (const id of holder.lease(first).units) holder.done(id, 'join')
+    expect(states()).toEqual(['joining', 'joining'])
+  })
+
+  test('leaves with one that ended before it joined', () => {
+    const holder = new Holder()
+    const first = holder.ask({ label: 'db' })
+    const second = holder.ask({ after: { join: 'db' } })
+    holder.grant(second)
+    holder.update(second)
+    const draft = holder.wish([release(first)])
+    expect(draft.outgoing.map(({ kind, subject }) => [kind, subject])).toEqual([
+      ['relinquish', first],
+      ['close', second],
+    ])
+  })
+})
+
+describe('a group', () => {
+  const members = (holder: Holder, count = 2): string[] =>
+    Array.from({ length: count }, () => holder.ask({ group: { id: 'pair', size: 2 } }))
+
+  test('is redeemed when all its members are ticketed', () => {
+    const holder = new Holder()
+    const [a, b] = members(holder)
+    expect(holder.lease(a!).properties).toMatchObject({ 'group.id': 'g/pair', 'group.size': '2' })
+    expect(kindsOf(holder.grant(a!))).toEqual([])
+    expect(holder.shown(a!)).toMatchObject({ state: 'ticketed', blockedOn: expect.stringContaining('pair') })
+    const draft = holder.grant(b!)
+    expect(draft.outgoing.map(({ kind, subject }) => [kind, subject]).sort()).toEqual(
+      [
+        ['redeem', a],
+        ['redeem', b],
+      ].sort(),
+    )
+    holder.wish([release(a!)])
+    expect(holder.lease(b!).leaseState).toBe('redeeming')
+  })
+
+  test('goes back whole when one member comes to nothing', () => {
+    const holder = new Holder()
+    const [a, b] = members(holder)
+    holder.grant(a!)
+    const draft = holder.answer(b!, 'refused', { reason: 'nothing is free' })
+    expect(draft.outgoing.map(({ kind, subject }) => [kind, subject])).toEqual([['relinquish', a]])
+    expect(holder.lease(a!).closeReason).toContain('nothing is free')
+  })
+
+  test('goes back whole when its broker gave it different starts', () => {
+    const holder = new Holder()
+    const [a, b] = members(holder)
+    holder.grant(a!)
+    const draft = holder.grant(b!, { term: { start: NOW + 1, end: NOW + MINUTE } })
+    expect(kindsOf(draft)).toEqual(['relinquish', 'relinquish'])
+  })
+
+  test('has no more members than it says, none of another size, and none that would do with fewer', () => {
+    const holder = new Holder()
+    members(holder)
+    expect(members(holder, 1)).toEqual(['none'])
+    expect(holder.ask({ group: { id: 'trio', size: 3 } })).not.toBe('none')
+    expect(holder.ask({ group: { id: 'trio', size: 4 } })).toBe('none')
+    expect(holder.ask({ group: { id: 'other', size: 2 }, unitsMin: 1 })).toBe('none')
+  })
+
+  test('is not asked of a broker that knows no groups', () => {
+    const holder = new Holder()
+    const peer: PeerRow & { protocol: number } = {
+      id: 'broker',
+      offsetMs: 0,
+      errorMs: 0,
+      measuredAt: NOW,
+      protocol: 1,
+    }
+    holder.desk.rows.set('$peer', 'broker', peer as Row)
+    expect(members(holder, 1)).toEqual(['none'])
+  })
+})
+
+describe('an advance reservation', () => {
+  const startAt = NOW + 30 * MINUTE
+
+  test('is redeemed at once, and may be given back before it starts', () => {
+    const holder = new Holder()
+    const id = holder.ask({ startAt })
+    expect(kindsOf(holder.grant(id))).toEqual(['redeem'])
+    expect(holder.lease(id).term).toEqual({ start: startAt, end: startAt + 10 * MINUTE })
+    holder.update(id, { state: 'pending' }, [])
+    expect(holder.shown(id)?.state).toBe('ticketed')
+    expect(kindsOf(holder.wish([release(id)]))).toEqual(['close'])
+    expect(kindsOf(holder.update(id, { state: 'closed' }, []))).toEqual(['relinquish'])
+  })
+
+  test('is asked for from its start on, and does not begin before', () => {
+    const holder = new Holder()
+    const id = holder.ask({ startAt })
+    expect(kindsOf(holder.grant(id, { term: { start: startAt - 1, end: startAt + MINUTE } }))).toEqual([
+      'relinquish',
+    ])
+  })
+})
+
+describe('a modification', () => {
+  const modify = (leaseId: string, properties: Record<string, string>) =>
+    ({ kind: 'modify', leaseId, properties, reason: 'other limits' }) as const
+
+  test('is told to the site, and is true when the site has said so', () => {
+    const holder = new Holder()
+    const id = holder.active({ properties: { shares: '1', colour: 'blue' } })
+    const draft = holder.wish([modify(id, { shares: '2', colour: '' })])
+    expect(draft.outgoing.map(({ kind, to }) => [kind, to])).toEqual([['modify-lease', 'site']])
+    expect(holder.shown(id)?.modification?.state).toBe('asked')
+    const { id: modificationId } = holder.lease(id).modification!
+    holder.update(id, { modified: { modificationId, refused: null, failed: [] } })
+    expect(holder.shown(id)?.modification?.state).toBe('done')
+    expect(holder.lease(id).properties).toMatchObject({ shares: '2' })
+    expect(holder.lease(id).properties).not.toHaveProperty('colour')
+  })
+
+  test.each([
+    ['refused', { refused: 'not here', failed: [] }, 'refused', '1'],
+    ['failed on some', { refused: null, failed: ['x'] }, 'failed', '2'],
+  ])('that is %s ends nothing', (_, outcome, state, shares) => {
+    const holder = new Holder()
+    const id = holder.active({ properties: { shares: '1' } })
+    holder.wish([modify(id, { shares: '2' })])
+    const { id: modificationId } = holder.lease(id).modification!
+    holder.update(id, { modified: { modificationId, ...outcome } })
+    expect(holder.shown(id)).toMatchObject({ state: 'active', modification: { state } })
+    expect(holder.lease(id).properties.shares).toBe(shares)
+  })
+
+  test('that nobody answers, or that the site cannot understand, ends nothing', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const other = holder.active()
+    const draft = holder.wish([modify(id, { shares: '2' }), modify(other, { shares: '2' })])
+    const sent = draft.outgoing[1]!
+    const envelope = {
+      ...{ protocol: 1, id: 'm', number: 1, bodyHash: '', signature: '', from: 'manager', sentAt: NOW },
+      ...sent,
+    }
+    holder.desk.give({ kind: 'undelivered', envelope, code: 'peer-too-old', reason: 'it knows no such kind' })
+    expect(holder.shown(other)).toMatchObject({ state: 'active', modification: { state: 'refused' } })
+    holder.desk.now = holder.lease(id).modification!.by
+    holder.desk.rows.set('lease', id, {
+      ...holder.lease(id),
+      term: { start: NOW, end: NOW + 100 * MINUTE },
+    } as never)
+    holder.desk.due('lease', id)
+    expect(holder.lease(id)).toMatchObject({ leaseState: 'active', modification: { state: 'unanswered' } })
+  })
+
+  test('waits for the one before', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    expect(kindsOf(holder.wish([modify(id, { a: '1' }), modify(id, { a: '2' })]))).toEqual(['modify-lease'])
+  })
+})
+
+describe('a unit whose host is to be worked on', () => {
+  const by = NOW + 5 * MINUTE
+  const wanted = (holder: Holder, id: string, leaveBy: number | null): object[] =>
+    holder.lease(id).units.map((unitId, i) => holder.report(unitId, 'active', i === 0 ? { leaveBy } : {}))
+
+  test('is shown to the controller, and leaves in time by itself', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [first, second] = holder.lease(id).units
+    holder.update(id, {}, wanted(holder, id, by))
+    expect(holder.shown(id)?.held.map(({ leaveBy }) => leaveBy)).toEqual([by, undefined])
+    expect(holder.lease(id).due).toBe(by - 2_000 - 5_000)
+    holder.desk.now = holder.lease(id).due!
+    holder.desk.due('lease', id)
+    expect([holder.unit(first!).state, holder.unit(second!).state]).toEqual(['leaving', 'joined'])
+    expect(holder.lease(id).due).toBe(holder.lease(id).term!.end - 2_000 - 5_000)
+  })
+
+  test('stays until the term ends where the notice was too short to bind', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    holder.update(id, {}, wanted(holder, id, NOW + 500))
+    expect(holder.shown(id)?.held[0]?.leaveBy).toBe(NOW + 500)
+    expect(holder.lease(id).leaveBy).toBeUndefined()
+  })
+
+  test('stays when the site takes it back', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    holder.update(id, {}, wanted(holder, id, by))
+    holder.update(id, {}, wanted(holder, id, null))
+    expect(holder.lease(id).leaveBy).toBeUndefined()
+    expect(holder.shown(id)?.held[0]?.leaveBy).toBeUndefined()
+  })
+})
+
+describe('a unit that the site repairs', () => {
+  test('joins the lease in the place of the one that died', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [first, second] = holder.lease(id).units
+    holder.update(id, {}, [
+      holder.report(first!, 'ended'),
+      holder.report(second!, 'active'),
+      holder.report('spare', 'active'),
+    ])
+    expect(holder.unit('spare').state).toBe('joining')
+    holder.done('spare', 'join')
+    expect(holder.shown(id)?.held.map(({ state }) => state)).toEqual(['lost', 'joined', 'joined'])
+  })
+})
