@@ -3,7 +3,13 @@ import { authority } from '../actors/authority/authority.ts'
 import { broker } from '../actors/broker/broker.ts'
 import { Actor } from '../actors/runtime/actor.ts'
 import { systemClock } from '../actors/runtime/clock.ts'
-import { ed25519Identity, ed25519Trust, generateKeys } from '../actors/runtime/identity.ts'
+import {
+  ed25519Identity,
+  ed25519Trust,
+  generateKeys,
+  type Identity,
+  type Trust,
+} from '../actors/runtime/identity.ts'
 import type { Mind } from '../actors/runtime/mind.ts'
 import { systemRandom } from '../actors/runtime/random.ts'
 import type { StoredRow } from '../actors/runtime/rows.ts'
@@ -92,7 +98,7 @@ async function recover(): Promise<void> {
   const store = sqliteStore(path)
   let openMs = 0
   const actor = new Actor({
-    mind: (role === 'broker' ? brokerMind(identity) : siteMind(trust)) as Mind<never>,
+    mind: (role === 'broker' ? brokerMind(identity, trust) : siteMind(trust)) as Mind<never>,
     store: {
       ...store,
       open: async () => {
@@ -134,8 +140,9 @@ async function recover(): Promise<void> {
   process.exit(0)
 }
 
-function brokerMind(identity: Parameters<typeof broker>[1]) {
-  return broker({ policy: firstCome, batchMs: 50, quarantineMs: HOUR_MS, answerMs: HOUR_MS }, identity)
+function brokerMind(identity: Identity, trust: Trust) {
+  const times = { batchMs: 50, quarantineMs: HOUR_MS, answerMs: HOUR_MS }
+  return broker({ policy: firstCome, ...times }, identity, trust)
 }
 
 function siteMind(trust: Parameters<typeof authority>[1]) {

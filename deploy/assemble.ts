@@ -151,6 +151,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   const brokerMind = broker(
     { policy: firstCome, sites: [names.authority], batchMs, quarantineMs, answerMs },
     identity(names.broker),
+    trust,
   )
   const { actor: brokerActor, store: brokerStore } = actorOf(names.broker, brokerMind, nothing)
   const siteMind = authority(authorityConfig(settings), trust)

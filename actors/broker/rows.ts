@@ -1,7 +1,10 @@
+import type { Claim } from '../leases/claim.ts'
 import type { Conditions } from '../leases/conditions.ts'
+import type { Properties, RequestGroup } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
-import type { Ticket } from '../leases/ticket.ts'
+import type { Proof, Ticket } from '../leases/ticket.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import type { Draft } from '../runtime/draft.ts'
 import type { Row } from '../runtime/rows.ts'
 import type { TicketState } from './machine.ts'
 
@@ -12,6 +15,22 @@ export interface DelegationRow extends Row {
   readonly units: number
   readonly vector: Vector
   readonly conditions: Conditions
+  /** What tickets are drawn from; absent while nothing is lent, and of a site that speaks protocol 1. */
+  readonly claim?: Delegated | undefined
+  /** The one before, until `claim` begins. */
+  readonly before?: Delegated | undefined
+}
+
+export interface Delegated {
+  readonly hash: string
+  readonly claim: Claim
+  /** A ticket was drawn from it: it is kept as long as that may be asked for. */
+  readonly drawn: boolean
+}
+
+/** A claim that is no longer drawn from, and from which there are tickets. `id` is its hash. */
+export interface ClaimRow extends Row {
+  readonly claim: Claim
 }
 
 /** One lease as the broker sees it: a request, then a ticket, then its extensions. `id` is the lease's. */
@@ -30,6 +49,7 @@ export interface TicketRow extends Row {
   readonly reduced:
     | { readonly units: number; readonly from: Instant; readonly plannedAt: Instant }
     | undefined
+  readonly group?: RequestGroup | undefined
 }
 
 export interface Asked {
@@ -38,6 +58,9 @@ export interface Asked {
   readonly durationMs: Millis
   readonly start: Instant
   readonly startBy: Instant
+  readonly properties?: Properties | undefined
+  /** Who asked, as he signed it; absent where he speaks protocol 1. */
+  readonly proof?: Pick<Proof, 'holderKey' | 'request'> | undefined
 }
 
 /** A site wants units back from `by` on; counted as taken until its offer is smaller. */
@@ -46,6 +69,8 @@ export interface RecallRow extends Row {
   readonly type: string
   readonly units: number
   readonly by: Instant
+  /** Units that holders were asked for and have not answered on, by lease. */
+  readonly asked?: Readonly<Record<string, number>> | undefined
 }
 
 /** There is one, `round`: when it is due the policy decides over everything that is open. */
@@ -55,7 +80,10 @@ export interface RoundRow extends Row {
 
 export type BrokerTables = {
   delegation: DelegationRow
+  claim: ClaimRow
   ticket: TicketRow
   recall: RecallRow
   round: RoundRow
 }
+
+export type BrokerDraft = Draft<BrokerTables>

@@ -87,6 +87,11 @@ export class Draft<T extends Tables> {
     return rows
   }
 
+  /** The rows as of the last commit, for caches that follow them; what this draft changes is in `changed`. */
+  get committed(): RowSet {
+    return this.#base
+  }
+
   put<K extends keyof T & string>(table: K, row: T[K]): void {
     this.#set(table, row.id, row)
   }

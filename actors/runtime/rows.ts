@@ -56,10 +56,20 @@ export function decodeRow(stored: StoredRow | CheckedRow, owner?: string): Row {
   return row
 }
 
+/** Rows that changed are remembered so far back; who asks more rarely looks at all of them. */
+const CHANGES_MAX = 20_000
+
+/** What changed in a table since somebody first asked: `ids` begins with change number `first`. */
+interface Journal {
+  first: number
+  ids: string[]
+}
+
 /** All rows of an actor in memory: the truth as of the last commit. */
 export class RowSet {
   readonly #tables = new Map<string, Map<string, Row>>()
   readonly #indexes = new Map<string, Map<string, FieldIndex>>()
+  readonly #journals = new Map<string, Journal>()
 
   get(table: string, id: string): Row | undefined {
     return this.#tables.get(table)?.get(id)
@@ -75,6 +85,12 @@ export class RowSet {
     for (const index of this.#indexes.get(table)?.values() ?? []) index.move(rows.get(id), row)
     if (row === undefined) rows.delete(id)
     else rows.set(id, row)
+    const journal = this.#journals.get(table)
+    if (journal === undefined) return
+    journal.ids.push(id)
+    if (journal.ids.length < 2 * CHANGES_MAX) return
+    journal.ids.splice(0, CHANGES_MAX)
+    journal.first += CHANGES_MAX
   }
 
   /** The rows whose field says so, without a look at the others. */
@@ -88,6 +104,20 @@ export class RowSet {
 
   count(table: string): number {
     return this.#tables.get(table)?.size ?? 0
+  }
+
+  /**
+   * Which rows changed after change number `since`, for caches that follow a table; undefined if that is not
+   * known, and all have to be looked at. `number` is to be given the next time.
+   */
+  changes(table: string, since: number): { readonly number: number; readonly ids: Set<string> | undefined } {
+    const known = this.#journals.get(table)
+    const journal = known ?? { first: 0, ids: [] }
+    this.#journals.set(table, journal)
+    const number = journal.first + journal.ids.length
+    const ids =
+      known === undefined || since < journal.first ? undefined : journal.ids.slice(since - journal.first)
+    return { number, ids: ids === undefined ? undefined : new Set(ids) }
   }
 }
 

@@ -2,7 +2,8 @@ import { authority } from '../../actors/authority/authority.ts'
 import type { AuthorityConfig } from '../../actors/authority/config.ts'
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { UnitEffectArgs } from '../../actors/authority/units.ts'
-import { type BrokerConfig, broker } from '../../actors/broker/broker.ts'
+import { broker } from '../../actors/broker/broker.ts'
+import type { BrokerConfig } from '../../actors/broker/config.ts'
 import type { BrokerTables } from '../../actors/broker/rows.ts'
 import { downgrade } from '../../actors/leases/versions.ts'
 import { Actor, type ActorParts } from '../../actors/runtime/actor.ts'
@@ -287,7 +288,7 @@ export class Stage {
       },
       ...this.#setting.broker,
     }
-    return broker(config, cheapIdentity('broker'))
+    return broker(config, cheapIdentity('broker'), cheapTrust(this.names))
   }
 
   #authority(): Mind<AuthorityTables> {

@@ -5,13 +5,15 @@ import type { Draft } from '../../actors/runtime/draft.ts'
 import { firstCome } from '../../controllers/brokers/first-come.ts'
 import type { Allocation, BrokerPolicy } from '../../controllers/controller.ts'
 import { Desk, MINUTE, NOW } from './desk.ts'
-import { cheapIdentity } from './identities.ts'
+import { cheapIdentity, cheapTrust } from './identities.ts'
 
 const conditions = { recallable: true, noticeMs: 1_000, graceMs: 0 }
 
 function brokerDesk(policy: BrokerPolicy = firstCome): Desk<BrokerTables> {
   const times = { batchMs: 50, quarantineMs: 1_000, answerMs: MINUTE }
-  const desk = new Desk<BrokerTables>(broker({ policy, ...times }, cheapIdentity('broker')), 'broker')
+  const trust = cheapTrust(['broker', 'site', 'manager'])
+  const mind = broker({ policy, ...times }, cheapIdentity('broker'), trust)
+  const desk = new Desk<BrokerTables>(mind, 'broker')
   const offer = { type: 't', units: 4, vector: {}, conditions, settledRecalls: [], reason: 'begun' }
   desk.tell('site', 'delegation', 'offer-t', offer)
   return desk

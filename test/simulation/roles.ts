@@ -22,7 +22,12 @@ const SETUP_MS: Millis = 15_000
 const TERM_MS: Millis = 90_000
 const ANSWER_MS: Millis = 3_600_000
 
-export function brokerMind(name: string, { sites }: Plan, identity: Identity): Mind<BrokerTables> {
+export function brokerMind(
+  name: string,
+  { sites }: Plan,
+  identity: Identity,
+  trust: Trust,
+): Mind<BrokerTables> {
   return broker(
     {
       policy: firstCome,
@@ -30,6 +35,7 @@ export function brokerMind(name: string, { sites }: Plan, identity: Identity): M
       ...{ batchMs: 50, quarantineMs: 5_000, answerMs: ANSWER_MS },
     },
     identity,
+    trust,
   )
 }
 

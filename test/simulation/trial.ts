@@ -262,7 +262,9 @@ export class Trial implements Scene {
           ? startWithYard(life, mind, self.yard, self.guestIsThere, () => this.#stormy)
           : startWithMiddleware(life, mind, self.middleware, self.guestIsThere)
     } else {
-      const mind = sound(plants.broker)(brokerMind(self.name, this.plan, cheapIdentity(self.name)))
+      const mind = sound(plants.broker)(
+        brokerMind(self.name, this.plan, cheapIdentity(self.name), cheapTrust(this.#names)),
+      )
       self.actor = startActor(life, mind, unreachable)
     }
   }
@@ -334,7 +336,7 @@ export class Trial implements Scene {
 
   brokerMind(): Mind<BrokerTables> {
     const { name } = this.brokers[0]!
-    return brokerMind(name, this.plan, cheapIdentity(name))
+    return brokerMind(name, this.plan, cheapIdentity(name), cheapTrust(this.#names))
   }
 
   authorityMind(): Mind<AuthorityTables> {

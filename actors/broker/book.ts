@@ -1,0 +1,114 @@
+import type { Holding } from '../../controllers/controller.ts'
+import { lend, type Pool, type Promised, poolKey, type Supply, supply, take } from '../leases/calendar.ts'
+import { levelAlways, nextRise, type Profile } from '../leases/profile.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { RowSet } from '../runtime/rows.ts'
+import { offersOf, promisesOf, recallOf } from './promises.ts'
+import type { BrokerDraft, BrokerTables, TicketRow } from './rows.ts'
+
+/**
+ * All that is asked for and promised, as the draft has it. It is kept from round to round and follows what the
+ * commits change, so that a round costs what changed and what is open, not what is promised.
+ *
+ *   rows of the last commit ──what changed since──▶ kept ──with what the draft changes──▶ Book
+ */
+export interface Book {
+  /** Rows with an open question. */
+  readonly open: readonly TicketRow[]
+  readonly supply: Supply
+  /** What is free of one type at a site, below nothing where more is promised than lent. */
+  profile(site: string, type: string): Profile
+  holdings(now: Instant): Holding[]
+  /** When more of a type comes free anywhere. */
+  nextRise(type: string, after: Instant): Instant | undefined
+}
+
+/** As of a commit. */
+interface Kept {
+  readonly number: number
+  /** Promises of each row, by the row's id. */
+  readonly rows: Map<string, { readonly row: TicketRow; readonly promises: readonly Promised[] }>
+  readonly open: Map<string, TicketRow>
+  /** What is promised, off nothing. */
+  readonly pools: Map<string, Pool>
+}
+
+const kept = new WeakMap<RowSet, Kept>()
+
+export function bookOf(draft: BrokerDraft): Book {
+  const { rows, open, pools } = follow(draft.committed)
+  const drafted = draft.changed.get('ticket') ?? new Map<string, undefined>()
+  const openNow = new Map(open)
+  const poolsNow = new Map(pools)
+  for (const [id, row] of drafted)
+    replace(poolsNow, openNow, rows.get(id)?.promises ?? [], id, row as TicketRow)
+  for (const offer of offersOf(draft)) lend(poolsNow, offer)
+  for (const recall of draft.all('recall')) take(poolsNow, recallOf(recall))
+  return {
+    open: [...openNow.values()],
+    supply: supply(poolsNow),
+    profile: (site, type) => poolsNow.get(poolKey(site, type))?.free ?? levelAlways(0),
+    holdings: (now) => [
+      ...holdingsOf(rows, now, drafted),
+      ...[...drafted.values()].flatMap((row) => (row === undefined ? [] : holdingsIn(row as TicketRow, now))),
+    ],
+    nextRise(type, after) {
+      let next: Instant | undefined
+      for (const { site } of poolsNow.values()) {
+        const free = poolsNow.get(poolKey(site, type))?.free
+        const rise = free === undefined ? undefined : nextRise(free, after)
+        if (rise !== undefined && (next === undefined || rise < next)) next = rise
+      }
+      return next
+    },
+  }
+}
+
+function follow(committed: RowSet): Kept {
+  const before = kept.get(committed)
+  const { number, ids } = committed.changes('ticket' satisfies keyof BrokerTables, before?.number ?? -1)
+  const current: Kept =
+    before === undefined || ids === undefined
+      ? { number, rows: new Map(), open: new Map(), pools: new Map() }
+      : { ...before, number }
+  const changed =
+    before === undefined || ids === undefined ? [...committed.all('ticket')].map(({ id }) => id) : ids
+  for (const id of changed) {
+    const row = committed.get('ticket', id) as TicketRow | undefined
+    const known = current.rows.get(id)
+    if (known?.row === row) continue
+    const promises = replace(current.pools, current.open, known?.promises ?? [], id, row)
+    if (row === undefined) current.rows.delete(id)
+    else current.rows.set(id, { row, promises })
+  }
+  kept.set(committed, current)
+  return current
+}
+
+/** Takes what one row promised out of the pools, and puts in what it promises now. */
+function replace(
+  pools: Map<string, Pool>,
+  open: Map<string, TicketRow>,
+  before: readonly Promised[],
+  id: string,
+  row: TicketRow | undefined,
+): readonly Promised[] {
+  const promises = row === undefined ? [] : promisesOf(row)
+  for (const promise of before) take(pools, { ...promise, units: -promise.units })
+  for (const promise of promises) take(pools, promise)
+  if (row?.asked === undefined) open.delete(id)
+  else open.set(id, row)
+  return promises
+}
+
+function holdingsOf(rows: Kept['rows'], now: Instant, except: ReadonlyMap<string, unknown>): Holding[] {
+  const holdings: Holding[] = []
+  for (const [id, { row }] of rows)
+    if (row.tickets.length > 0 && !except.has(id)) holdings.push(...holdingsIn(row, now))
+  return holdings
+}
+
+const holdingsIn = ({ id: leaseId, holder, tickets }: TicketRow, now: Instant): Holding[] =>
+  tickets
+    .filter(({ term }) => term.end > now)
+    .map(({ site, type, units, term }) => ({ leaseId, holder, site, type, units, term }))

@@ -1,0 +1,24 @@
+import type { BrokerPolicy } from '../../controllers/controller.ts'
+import type { Millis } from '../runtime/clock.ts'
+import type { Identity, Trust } from '../runtime/identity.ts'
+
+export interface BrokerConfig {
+  readonly policy: BrokerPolicy
+  /** False for a policy that does not look at who holds what: collecting it takes time. */
+  readonly holdings?: boolean
+  /** Who may lend; absent: every peer. */
+  readonly sites?: readonly string[]
+  /** Requests that arrive within this long are decided together. */
+  readonly batchMs: Millis
+  /** How long after a ticket's end it is kept, for a relinquish that is late. */
+  readonly quarantineMs: Millis
+  /** How long an answer is worth repeating. */
+  readonly answerMs: Millis
+}
+
+/** What each part of the broker has at hand. */
+export interface BrokerParts {
+  readonly config: BrokerConfig
+  readonly identity: Identity
+  readonly trust: Trust
+}

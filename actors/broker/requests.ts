@@ -1,0 +1,155 @@
+import { nextState } from '../leases/machine.ts'
+import type { Body } from '../leases/messages.ts'
+import { readRequest } from '../leases/properties.ts'
+import { LATEST, LENGTH_MS_MAX } from '../leases/term.ts'
+import { someUnits } from '../leases/words.ts'
+import type { Millis } from '../runtime/clock.ts'
+import type { Envelope } from '../runtime/envelope.ts'
+import { inOneLine } from '../runtime/errors.ts'
+import { answer, closeRow, forgetUnknown, iso, scheduleRound } from './answers.ts'
+import type { BrokerParts } from './config.ts'
+import { ticketMachine } from './machine.ts'
+import { stillReduced } from './promises.ts'
+import type { Asked, BrokerDraft, TicketRow } from './rows.ts'
+
+/** A request that no policy has answered by then, past its latest start, is refused. */
+export const UNDECIDED_MS: Millis = 60_000
+
+/** What holders ask, and what they give back. */
+export function requests({ config }: BrokerParts) {
+  return { asked, extensionAsked, relinquished }
+
+  function asked(envelope: Envelope, body: Body<'ticket'>, draft: BrokerDraft): void {
+    const { from: holder, subject: leaseId } = envelope
+    const refused = (reason: string): void => {
+      draft.note('refused', leaseId, `${holder}: ${reason}`)
+      answer(draft, holder, leaseId, { outcome: 'refused', reason }, config.answerMs)
+      forgetUnknown(leaseId, draft)
+    }
+    if (draft.get('ticket', leaseId) !== undefined) return refused(`the lease id ${leaseId} is in use`)
+    let terms: ReturnType<typeof readRequest>
+    try {
+      terms = readRequest(body.properties, body.units)
+    } catch (error) {
+      return refused(inOneLine(error))
+    }
+    const { units, durationMs, type, properties } = body
+    const start = Math.max(body.start, draft.now)
+    if (terms.deadline !== undefined && terms.deadline < start)
+      return refused(
+        `the latest start asked for, ${iso(terms.deadline)}, is before the earliest, ${iso(start)}`,
+      )
+    if (start + durationMs > LATEST) return refused(`its end would be after ${iso(LATEST)}`)
+    const latest = terms.deadline ?? (terms.deferrable ? start + LENGTH_MS_MAX : start)
+    const startBy = terms.deferrable ? latest : start
+    const row: TicketRow = {
+      id: leaseId,
+      holder,
+      state: 'asked',
+      type,
+      arrivedAt: draft.now,
+      asked: {
+        ...{ units, unitsMin: terms.unitsMin, durationMs, start, startBy, properties },
+        proof: proofOf(envelope),
+      },
+      waitReason: '',
+      tickets: [],
+      reduced: undefined,
+      due: startBy + UNDECIDED_MS,
+    }
+    draft.put('ticket', row)
+    const manner = [
+      start > draft.now ? `from ${iso(start)} on` : '',
+      terms.elastic ? `elastic down to ${terms.unitsMin}` : '',
+      terms.deferrable ? `deferrable until ${iso(startBy)}` : '',
+    ]
+    draft.note(
+      'asked',
+      leaseId,
+      `${holder} asks for ${units} of ${type} for ${durationMs} ms ${manner.filter(Boolean).join(', ')}`.trim(),
+    )
+    scheduleRound(draft, config.batchMs)
+  }
+
+  function extensionAsked(envelope: Envelope, body: Body<'extend-ticket'>, draft: BrokerDraft): void {
+    const { from: holder, subject: leaseId } = envelope
+    const refused = (reason: string): void => {
+      draft.note('extension refused', leaseId, reason)
+      answer(draft, holder, leaseId, { outcome: 'extension-refused', reason }, config.answerMs)
+      forgetUnknown(leaseId, draft)
+    }
+    const row = withoutUnused(draft.get('ticket', leaseId), body.predecessor, draft)
+    const last = row?.tickets.at(-1)
+    if (row === undefined || last === undefined || row.holder !== holder)
+      return refused(`no ticket of ${holder} is known under ${leaseId}`)
+    if (last.term.end <= draft.now) return refused(ENDED)
+    const state = nextState(ticketMachine, row.state, 'extend')
+    if (state === undefined) return refused(`the ticket is ${row.state}`)
+    if (last.id !== body.predecessor)
+      return refused(`${body.predecessor} is not the last ticket of the lease`)
+    const { units, durationMs, unitsMin = units } = body
+    const start = last.term.end
+    if (unitsMin > units) return refused(`at least ${unitsMin} of ${units} is more than all`)
+    if (start + durationMs > LATEST) return refused(`its end would be after ${iso(LATEST)}`)
+    const open: Asked = { units, unitsMin, durationMs, start, startBy: start, proof: proofOf(envelope) }
+    draft.put('ticket', { ...row, state, asked: open })
+    const held = last.units - stillReduced(row, last)
+    const wish =
+      units > held ? `grow from ${held} to ${someUnits(units)}` : `keep ${units} of ${someUnits(last.units)}`
+    const least = unitsMin < units ? `, at least ${unitsMin},` : ''
+    draft.note(
+      'extension asked',
+      leaseId,
+      `${holder} asks to ${wish}${least} until ${iso(start + durationMs)}, from ${iso(start)} on`,
+    )
+    scheduleRound(draft, config.batchMs)
+  }
+
+  /** Frees current and granted extension together; what is still asked is closed with it. */
+  function relinquished(
+    { from: holder, subject: leaseId }: Envelope,
+    { reason }: Body<'relinquish'>,
+    draft: BrokerDraft,
+  ): void {
+    const row = draft.get('ticket', leaseId)
+    if (row !== undefined && row.holder !== holder) {
+      const refusal = `the ticket ${leaseId} is not held by ${holder}`
+      return answer(draft, holder, leaseId, { outcome: 'refused', reason: refusal }, config.answerMs)
+    }
+    // The request itself may have been lost or overtaken; it will be refused when it comes, for its number is old.
+    if (row !== undefined && row.state !== 'closed') {
+      closeRow(row, draft, `${holder} gives it back: ${reason}`)
+      scheduleRound(draft, 0)
+    }
+    answer(draft, holder, leaseId, { outcome: 'closed', reason }, config.answerMs)
+    forgetUnknown(leaseId, draft)
+  }
+}
+
+/** What is over is never taken up again. */
+export const ENDED = 'ended: the term of the ticket is over'
+
+/**
+ * Whoever extends the ticket before the last did not get to use the last: its site refused it, and said so
+ * to the holder. It is given back with the question.
+ */
+function withoutUnused(
+  row: TicketRow | undefined,
+  predecessor: string,
+  draft: BrokerDraft,
+): TicketRow | undefined {
+  const [before, last] = row?.tickets.slice(-2) ?? []
+  if (row?.state !== 'granted' || before?.id !== predecessor || last?.predecessor !== predecessor) return row
+  const current = { ...row, tickets: row.tickets.slice(0, -1) }
+  draft.put('ticket', current)
+  draft.note('extension unused', row.id, `${row.holder} asks anew from ${predecessor}: ${last.id} is free`)
+  return current
+}
+
+/** Who asked, as he signed it: nothing of protocol 1, where no message names its key. */
+function proofOf(envelope: Envelope): Asked['proof'] {
+  const { body: _, ...request } = envelope
+  const { key } = request as { key?: string }
+  if (key === undefined) return undefined
+  return { holderKey: key, request }
+}
