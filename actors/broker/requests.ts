@@ -94,8 +94,7 @@ export function requests({ config }: BrokerParts) {
     const open: Asked = { units, unitsMin, durationMs, start, startBy: start, proof: proofOf(envelope) }
     draft.put('ticket', { ...row, state, asked: open })
     const held = last.units - stillReduced(row, last)
-    const wish =
-      units > held ? `grow from ${held} to ${someUnits(units)}` : `keep ${units} of ${someUnits(last.units)}`
+    const wish = units > held ? `grow from ${held} to ${someUnits(units)}` : `keep ${units} of ${last.units}`
     const least = unitsMin < units ? `, at least ${unitsMin},` : ''
     draft.note(
       'extension asked',
