@@ -27,7 +27,7 @@ import type { JoinHandler } from '../adapters/join.ts'
 import { sqliteStore } from '../adapters/sqlite/store.ts'
 import type { Store } from '../adapters/store.ts'
 import { bestFit } from '../controllers/authorities/best-fit.ts'
-import { firstCome } from '../controllers/brokers/first-come.ts'
+import { policyOf } from '../controllers/brokers/policies.ts'
 import { groc } from '../controllers/guests/groc/groc.ts'
 import { batchOf, joinOf, machinesOf } from './adapters.ts'
 import { type GuestSettings, inDir, type Settings } from './config.ts'
@@ -149,7 +149,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   const nothing: Perform = () => Promise.reject(new Error('a broker has no effects'))
   const { batch: batchMs, quarantine: quarantineMs, answer: answerMs } = settings.broker
   const brokerMind = broker(
-    { policy: firstCome, sites: [names.authority], batchMs, quarantineMs, answerMs },
+    { policy: policyOf(settings.broker.policy), sites: [names.authority], batchMs, quarantineMs, answerMs },
     identity(names.broker),
     trust,
   )

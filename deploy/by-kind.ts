@@ -11,10 +11,15 @@ const kindsOf = new WeakMap<object, Kinds>()
 
 /**
  * An object whose `kind` says which module reads the rest of it. Each module declares its options without
- * knowing of `kind`, and may check and transform them as it likes.
+ * knowing of `kind`, and may check and transform them as it likes. With `nameAlone` the kind may be written alone,
+ * without options.
  */
-export function byKind<K extends Kinds>(kinds: K): z.ZodType<OfKind<K>> {
-  const schema = z.unknown().transform((value, context): OfKind<K> => {
+export function byKind<K extends Kinds>(
+  kinds: K,
+  { nameAlone = false }: { readonly nameAlone?: boolean } = {},
+): z.ZodType<OfKind<K>> {
+  const schema = z.unknown().transform((written, context): OfKind<K> => {
+    const value = nameAlone && typeof written === 'string' ? { kind: written } : written
     const refuse = (issue: object): never => {
       context.issues.push({ input: value, ...issue } as z.core.$ZodRawIssue)
       return z.NEVER

@@ -9,6 +9,8 @@ import type { ProbeCommand } from '../adapters/handler.ts'
 import { type NamespaceMachinesConfig, namespaceMachinesConfig } from '../adapters/namespace/config.ts'
 import { slurmConfig } from '../adapters/slurm/config.ts'
 import { type SlurmJoinConfig, slurmJoinConfig } from '../adapters/slurm/join.ts'
+import { GUEST_PROPERTY } from '../controllers/brokers/guests.ts'
+import { policyOptions } from '../controllers/brokers/policies.ts'
 import { grocConfig } from '../controllers/guests/groc/config.ts'
 import { byKind } from './by-kind.ts'
 
@@ -103,7 +105,7 @@ const site = z.strictObject({
 
 const broker = z.strictObject({
   name: name.default('broker'),
-  policy: z.enum(['first-come']).default('first-come'),
+  policy: byKind(policyOptions, { nameAlone: true }).prefault('first-come'),
   batch: duration.default(50),
   quarantine: duration.default(10 * MINUTE),
   answer: duration.default(HOUR),
@@ -226,13 +228,21 @@ export function resolved(written: Written, file: string): Settings {
       machines: { ...machines, dir: resolve(machines.dir === undefined ? dir : base, machines.dir ?? 'm') },
       images: [...new Set([...Object.keys(machines.images), ...imagesOf(written)])],
     },
-    guests: written.guests.map((guest) => resolvedGuest(guest, base, written.site.machines)),
+    guests: written.guests.map((guest) =>
+      resolvedGuest(named(guest, written.broker), base, written.site.machines),
+    ),
   })
 }
 
 /** Processes have no root file system: an image is only a name, and any name will do. */
 const imagesOf = ({ site }: Written): readonly string[] =>
   site.machines.kind === 'process' ? Object.values(site.types).map(({ image }) => image) : []
+
+/** A broker that keeps something by guest is told which one asks. */
+const named = (guest: WrittenGuest, { policy }: Written['broker']): WrittenGuest =>
+  policy.kind === 'priority' || policy.kind === 'weighted-share'
+    ? { ...guest, properties: { [GUEST_PROPERTY]: guest.name, ...guest.properties } }
+    : guest
 
 function resolvedGuest(
   { batch, join, ...guest }: WrittenGuest,

@@ -2,29 +2,16 @@ import { dirname, join, resolve } from 'node:path'
 import { validate as isCron } from 'node-cron'
 import { fitsIn, minus, type Vector } from '../actors/leases/resources.ts'
 import { span } from '../controllers/sentence.ts'
-import type { Complaint } from './complaints.ts'
+
 import type { Written } from './config.ts'
+import { type CrossComplaint, error, type Path, warning } from './cross-complaint.ts'
 import { nearest } from './near.ts'
-
-/** Errors keep Sublet from starting; warnings are for the admin to weigh. */
-export interface CrossComplaint extends Complaint {
-  readonly grave: boolean
-}
-
-type Path = readonly PropertyKey[]
+import { policyChecks } from './policy-checks.ts'
 
 /** Linux keeps 108 bytes for the path of a unix socket, one of them for the final zero. */
 const SOCKET_BYTES_MAX = 107
 /** What a machine of kind `process` adds to its folder: `/`, a unit id, `/s`. */
 const MACHINE_SOCKET_BYTES = 32
-
-const error = (path: Path, sentence: string): CrossComplaint => ({ path, sentence, at: 'value', grave: true })
-const warning = (path: Path, sentence: string): CrossComplaint => ({
-  path,
-  sentence,
-  at: 'value',
-  grave: false,
-})
 
 /** What no part of the configuration can see alone. */
 export const crossChecks = (written: Written, file: string): readonly CrossComplaint[] => [
@@ -32,6 +19,7 @@ export const crossChecks = (written: Written, file: string): readonly CrossCompl
   ...capacity(written),
   ...images(written),
   ...times(written),
+  ...policyChecks(written),
   ...written.guests.flatMap((_, i) => guestChecks(written, i)),
   ...paths(written, file),
   ...(isCron(written.housekeeping.at)

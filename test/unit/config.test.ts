@@ -305,6 +305,45 @@ describe('what was meant', () => {
   test('swapped neighbours are one mistake', () => expect(editDistance('tpye', 'type')).toBe(1))
 })
 
+describe('the policy of the broker', () => {
+  const policy = (...lines: readonly string[]): readonly [string, string] => [
+    'guests:\n  - name: batch',
+    `broker:\n  policy:${lines.join('\n    ')}\nguests:\n  - name: batch`,
+  ]
+  const settings = (...lines: readonly string[]) => {
+    const [from, to] = policy(...lines)
+    return loadConfig(write(GOOD.replace(from, to))).settings
+  }
+
+  test('is a name alone, or a kind with options', () => {
+    expect(settings(' priority').broker.policy).toMatchObject({ kind: 'priority', otherwise: { class: 0 } })
+    const { broker } = settings('', 'kind: weighted-share', 'guests: { a/b: { weight: 2.5, min: 1 } }')
+    expect(broker.policy).toMatchObject({
+      guests: { 'a/b': { weight: 2.5, min: 1 } },
+      otherwise: { weight: 1 },
+    })
+  })
+
+  test('is told which guest asks, if it keeps something by guest', () => {
+    expect(settings(' first-come').guests[0]?.properties).toEqual({})
+    expect(settings(' weighted-share').guests[0]?.properties).toEqual({ guest: 'batch' })
+  })
+
+  test('is one that there is, and its promises can be kept', () => {
+    expect(findings(policy(' lottery'))[0]).toContain('expected one of')
+    expect(findings(policy('', 'kind: priority', 'otherwise: { class: 3, most: 1 }'))[0]).toContain(
+      'broker.policy.otherwise.most: found 1, which is below the class 3',
+    )
+    const share = (text: string) => findings(policy('', 'kind: weighted-share', `guests: { ${text} }`))[0]
+    expect(share('x: { weight: 0 }')).toContain('broker.policy.guests.x.weight')
+    expect(share('x: { min: 3, max: 2 }')).toContain('found 2, which is below the minimum 3')
+    expect(share('x: { min: 3 }, y: { min: 2 }')).toContain('warning')
+    expect(share('x: { min: 3 }, y: { min: 2 }')).toContain('guarantee 5 units together')
+    expect(share('service-manager/bach: {}')).toContain('“bach” is no guest of service-manager')
+    expect(share('service-manager/batch: {}')).toBeUndefined()
+  })
+})
+
 describe('docs/configure.md', () => {
   const document = readFileSync(new URL('../../docs/configure.md', import.meta.url), 'utf8')
   const documented = new Map(
@@ -352,8 +391,7 @@ function optionsOf(shape: Shape, path = '', required = true): [string, Option][]
       ? optionsOf(shape.items, `${path}[]`, true)
       : []),
   ]
-  if (inner.length > 0)
-    return shape.kinds.size > 0 ? [[`${path}.kind`, { preset: 'required' }], ...inner] : inner
+  if (inner.length > 0) return shape.kinds.size > 0 ? [kindOf(shape, path), ...inner] : inner
   const preset =
     shape.default !== undefined
       ? `\`${typeof shape.default === 'string' ? shape.default : JSON.stringify(shape.default)}\``
@@ -362,3 +400,9 @@ function optionsOf(shape: Shape, path = '', required = true): [string, Option][]
         : 'none'
   return [[path, { preset }]]
 }
+
+/** A kind that has a default can be written alone. */
+const kindOf = (shape: Shape, path: string): [string, Option] =>
+  shape.default === undefined
+    ? [`${path}.kind`, { preset: 'required' }]
+    : [path, { preset: `\`${String(shape.default)}\`` }]
