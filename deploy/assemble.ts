@@ -74,6 +74,7 @@ interface AssembledGuest extends SiteGuest {
 }
 
 const CHECK_MS: Millis = 20_000
+const DELEGATION_MS_MIN: Millis = 7 * 86_400_000
 const RELEASE_MS: Millis = 120_000
 const RELEASE_LOOK_MS: Millis = 50
 
@@ -154,7 +155,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     trust,
   )
   const { actor: brokerActor, store: brokerStore } = actorOf(names.broker, brokerMind, nothing)
-  const siteMind = authority(authorityConfig(settings), trust)
+  const siteMind = authority(authorityConfig(settings), identity(names.authority), trust)
   const { actor: siteActor, store: siteStore } = actorOf(names.authority, siteMind, handlerVerbs(handler))
   const managerMind = serviceManager(
     {
@@ -380,6 +381,7 @@ function authorityConfig({ site, broker: { name } }: Settings): AuthorityConfig 
     probe: site.probe,
     conditions: { recallable: terms.recallable, noticeMs: terms.notice, graceMs: terms.grace },
     termMsMax: terms.max,
+    delegationMs: terms.delegation ?? Math.max(2 * terms.max, DELEGATION_MS_MIN),
     placement: bestFit,
     namePrefix: site.names.prefix,
     slots: site.names.slots,

@@ -40,13 +40,20 @@ const host = z
   .transform(({ name, ...capacity }): { name: string; capacity: Vector } => ({ name, capacity }))
 
 const type = z
-  .object({ cpu: z.int().min(1), memoryMiB: z.int().min(1), image: name, units: amount })
+  .object({
+    ...{ cpu: z.int().min(1), memoryMiB: z.int().min(1), image: name, units: amount },
+    /** Who gives them away, if not the configured broker. */
+    broker: name.optional(),
+  })
   .catchall(amount)
-  .transform(({ image, units, ...vector }): { image: string; units: number; vector: Vector } => ({
-    image,
-    units,
-    vector,
-  }))
+  .transform(({ image, units, broker, ...vector }): LentType => ({ image, units, broker, vector }))
+
+interface LentType {
+  readonly image: string
+  readonly units: number
+  readonly broker: string | undefined
+  readonly vector: Vector
+}
 
 const probe = z
   .strictObject({
@@ -63,6 +70,8 @@ const machines = byKind({
 const terms = z.strictObject({
   /** No ticket may be for longer. */
   max: duration.default(24 * HOUR),
+  /** How long what is delegated to the broker is good; told anew at half time. Absent: twice `max`, at least 7 days. */
+  delegation: duration.optional(),
   /** How long after the end running work is let go on. */
   grace: duration.default(72 * HOUR),
   /** Whether a recall binds the holder before the term ends, given this notice. */

@@ -163,6 +163,14 @@ function times({ site, serviceManager }: Written): readonly CrossComplaint[] {
         `found ${span(site.timing.probe)}, and the probe’s commands may take ${span(probes)} together`,
       ),
     )
+  const { delegation } = site.terms
+  if (delegation !== undefined && delegation < 2 * site.terms.max)
+    found.push(
+      error(
+        ['site', 'terms', 'delegation'],
+        `found ${span(delegation)}, expected at least twice site.terms.max: it is told anew at half time`,
+      ),
+    )
   if (site.terms.grace < serviceManager.leaveBudget)
     found.push(
       warning(

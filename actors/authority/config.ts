@@ -10,10 +10,12 @@ export interface TypeOffer {
   /** Used when the request names none. */
   readonly image: string
   readonly units: number
+  /** Who gives them away; undefined: the site's broker. One broker for each type. */
+  readonly broker?: string | undefined
 }
 
 export interface AuthorityConfig {
-  /** The broker whose tickets are honoured. */
+  /** Whose tickets are honoured, for types that name no other. */
   readonly broker: string
   readonly hosts: readonly { readonly name: string; readonly capacity: Vector }[]
   readonly types: Readonly<Record<string, TypeOffer>>
@@ -21,6 +23,8 @@ export interface AuthorityConfig {
   readonly probe: readonly ProbeCommand[]
   readonly conditions: Conditions
   readonly termMsMax: Millis
+  /** How long a root claim is good; a new one is issued when half of that is over. */
+  readonly delegationMs: Millis
   readonly placement: PlacementPolicy
   /** Machines are named prefix + slot, slots 1 to `slots`. */
   readonly namePrefix: string
@@ -42,3 +46,7 @@ export interface AuthorityConfig {
   /** How long an update is worth repeating. */
   readonly answerMs: Millis
 }
+
+/** Who gives away the units of a type. */
+export const brokerOf = ({ types, broker }: AuthorityConfig, type: string): string =>
+  types[type]?.broker ?? broker

@@ -4,6 +4,7 @@ import type { Body } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
+import type { RootClaims } from './claims.ts'
 import type { AuthorityConfig } from './config.ts'
 import { leaseMachine } from './machines.ts'
 import type { LeaseRow, UnitRow } from './rows.ts'
@@ -19,9 +20,9 @@ type Withhold = ConstructorParameters<typeof Units>[3]
  *
  * Its holder is told of every change of a unit, with the state of the whole lease.
  */
-export function leaseLife(config: AuthorityConfig, lent: Lent, withhold: Withhold) {
+export function leaseLife(config: AuthorityConfig, claims: RootClaims, lent: Lent, withhold: Withhold) {
   const units = new Units(config, unitChanged, lent, withhold)
-  return { units, leaseDue, unitDue, tend, shut, report, tellAgain }
+  return { units, leaseDue, unitDue, tend, shut, report, tellAgain, lastWord }
 
   function leaseDue(id: string, draft: AuthorityDraft): void {
     const lease = draft.get('lease', id)
@@ -147,6 +148,7 @@ export function leaseLife(config: AuthorityConfig, lent: Lent, withhold: Withhol
       due: draft.now + RETIRE_MS,
     }
     draft.put('lease', closed)
+    claims.release(lease.id, draft)
     draft.note('lease closed', lease.id, lease.closeReason, { ticketId: lease.ticket.id })
     report(closed, draft)
     draft.retire(lease.id, draft.now + RETIRE_MS)
@@ -190,6 +192,12 @@ export function leaseLife(config: AuthorityConfig, lent: Lent, withhold: Withhol
     tell(draft, lease.holder, 'lease-update', lease.id, body, draft.now + config.answerMs)
   }
 
+  /** Of a lease that is not kept: nothing else would ever end the numbers of its conversation. */
+  function lastWord(to: string, leaseId: string, body: Body<'lease-update'>, draft: AuthorityDraft): void {
+    tell(draft, to, 'lease-update', leaseId, body, draft.now + config.answerMs)
+    if (draft.get('lease', leaseId) === undefined) draft.retire(leaseId, draft.now + RETIRE_MS)
+  }
+
   /** The holder was silent for as long as an answer is worth repeating: what it has not heard still holds. */
   function tellAgain(leaseId: string, undelivered: unknown, draft: AuthorityDraft): void {
     const lease = draft.get('lease', leaseId)
@@ -219,6 +227,8 @@ export function leaseLife(config: AuthorityConfig, lent: Lent, withhold: Withhol
     }
   }
 }
+
+export type LeaseLife = ReturnType<typeof leaseLife>
 
 /** How long after the end work is let go on: as signed, whatever is configured since. */
 const graceOf = (lease: LeaseRow): number => lease.ticket.conditions.graceMs

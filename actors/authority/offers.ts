@@ -6,7 +6,8 @@ import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
-import type { AuthorityConfig } from './config.ts'
+import { halfTimeOf, type RootClaims } from './claims.ts'
+import { type AuthorityConfig, brokerOf } from './config.ts'
 import { isLive } from './leases.ts'
 import type { OfferRow, RecallRow, UnitRow } from './rows.ts'
 import type { AuthorityDraft } from './units.ts'
@@ -36,8 +37,8 @@ type End = (unit: UnitRow, forceFrom: Instant, reason: string, draft: AuthorityD
  *
  *   lent = configured − stuck − recalled, until it is lent again
  */
-export function offers(config: AuthorityConfig, end: () => End) {
-  return { begin, tellAgain, withhold, recall, recallDue, lendAgain }
+export function offers(config: AuthorityConfig, claims: RootClaims, end: () => End) {
+  return { begin, offerDue, tellAgain, withhold, recall, recallDue, lendAgain }
 
   /** Offers what is configured, less what is withheld since an earlier life; nothing of what was taken out. */
   function begin(draft: AuthorityDraft): void {
@@ -46,23 +47,48 @@ export function offers(config: AuthorityConfig, end: () => End) {
       const before = draft.get('offer', type)
       const row: OfferRow = {
         id: type,
+        broker: brokerOf(config, type),
+        claimId: before?.claimId,
         units: config.types[type]?.units ?? 0,
         withheld: before?.withheld ?? 0,
         settledRecalls: before?.settledRecalls ?? [],
       }
-      draft.put('offer', row)
+      const former = before?.broker ?? config.broker
+      if (before !== undefined && former !== row.broker) withdrawFrom(former, row, draft)
       tellOffer(row, 'the site has started', draft)
     }
   }
 
-  function tellOffer(row: OfferRow, reason: string, draft: AuthorityDraft): void {
-    const body = { ...statementOf(row), reason: reason.slice(0, 500) }
-    tell(draft, config.broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
-    const { units, withheld } = row
-    draft.note('offered', row.id, `${someUnits(body.units)}: ${reason}`, { units, withheld })
+  /** The type is given away by another broker now. */
+  function withdrawFrom(broker: string, row: OfferRow, draft: AuthorityDraft): void {
+    const reason = `${row.broker} gives them away from now on`
+    const body = { ...statementOf({ ...row, units: 0, claimId: undefined }, draft), reason }
+    tell(draft, broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
+    draft.note('offer withdrawn', row.id, `${broker} is lent none any more: ${reason}`)
   }
 
-  function statementOf(row: OfferRow): Omit<Body<'delegation'>, 'reason'> {
+  /** Half the term of its claim is over: it is told anew, with another one. */
+  function offerDue(type: string, draft: AuthorityDraft): void {
+    const row = draft.get('offer', type)
+    if (row !== undefined) tellOffer(row, 'half the term of its claim is over', draft)
+  }
+
+  /** Keeps the row, with the claim that belongs to it. */
+  function tellOffer(given: OfferRow, reason: string, draft: AuthorityDraft): void {
+    const { type, units, vector, conditions } = statementOf(given, draft)
+    const broker = brokerOf(config, type)
+    const claim = claims.current(given, { holder: broker, type, units, vector, conditions }, draft)
+    const row = { ...given, claimId: claim?.id, due: claim === undefined ? undefined : halfTimeOf(claim) }
+    draft.put('offer', row)
+    const body = { ...statementOf(row, draft), reason: reason.slice(0, 500) }
+    tell(draft, broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
+    const { withheld } = row
+    const lent = { units: row.units, withheld, ...(claim === undefined ? {} : { claim }) }
+    draft.note('offered', row.id, `${someUnits(units)}: ${reason}`, lent)
+  }
+
+  function statementOf(row: OfferRow, draft: AuthorityDraft): Omit<Body<'delegation'>, 'reason'> {
+    const claim = row.claimId === undefined ? undefined : draft.get('claim', row.claimId)?.claim
     return {
       type: row.id,
       units: Math.max(0, row.units - row.withheld),
@@ -70,6 +96,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
       vector: { ...config.types[row.id]?.vector },
       conditions: config.conditions,
       settledRecalls: [...row.settledRecalls],
+      ...(claim === undefined ? {} : { claim }),
     }
   }
 
@@ -77,7 +104,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
   function tellAgain(undelivered: unknown, draft: AuthorityDraft): void {
     const { reason: _, ...told } = undelivered as Body<'delegation'>
     const row = draft.get('offer', told.type)
-    if (row !== undefined && canonical(told) === canonical(statementOf(row)))
+    if (row !== undefined && canonical(told) === canonical(statementOf(row, draft)))
       tellOffer(row, 'told again, the broker was silent', draft)
   }
 
@@ -85,7 +112,6 @@ export function offers(config: AuthorityConfig, end: () => End) {
     const row = draft.get('offer', type)
     if (row === undefined) return
     const changed = { ...row, withheld: Math.max(0, row.withheld + by) }
-    draft.put('offer', changed)
     tellOffer(changed, reason, draft)
   }
 
@@ -120,7 +146,7 @@ export function offers(config: AuthorityConfig, end: () => End) {
     })
     tell(
       draft,
-      config.broker,
+      brokerOf(config, type),
       'recall-units',
       `offer-${type}`,
       { recallId, type, units: count, by, reason },
@@ -160,7 +186,6 @@ export function offers(config: AuthorityConfig, end: () => End) {
       withheld: offer.withheld + order.units,
       settledRecalls: [...offer.settledRecalls, order.id].slice(-1_000),
     }
-    draft.put('offer', shrunk)
     tellOffer(shrunk, `recalled: ${someUnits(order.units)}`, draft)
   }
 
@@ -179,9 +204,8 @@ export function offers(config: AuthorityConfig, end: () => End) {
         { cure: 'Look at `sublet status`; a recall takes effect at its time, and can be undone after that.' },
       )
     const grown = { ...offer, withheld: offer.withheld - order.units }
-    draft.put('offer', grown)
     tellOffer(grown, `${someUnits(order.units)} lent again after a recall: ${order.reason}`, draft)
-    return { lent: statementOf(grown).units, withheld: grown.withheld }
+    return { lent: statementOf(grown, draft).units, withheld: grown.withheld }
   }
 
   /** Units beyond what is lent, the latest first. */

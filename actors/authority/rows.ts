@@ -1,3 +1,4 @@
+import type { Claim } from '../leases/claim.ts'
 import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Term } from '../leases/term.ts'
@@ -62,8 +63,26 @@ export interface UnitRow extends Row {
   readonly probedAt: Instant
 }
 
+/** A root claim that the site has issued, kept while tickets that are drawn from it may be good. */
+export interface ClaimRow extends Row {
+  readonly claim: Claim
+}
+
+/** A ticket that was accepted, in the account of the claim that it is drawn from; `id` is the ticket. */
+export interface DrawnRow extends Row {
+  readonly claimId: string
+  readonly leaseId: string
+  readonly type: string
+  readonly units: number
+  readonly term: Term
+}
+
 /** What is offered of one type; `id` is the type. */
 export interface OfferRow extends Row {
+  /** Whom it is offered to. */
+  readonly broker?: string | undefined
+  /** The claim that goes with it; undefined while nothing is lent. */
+  readonly claimId?: string | undefined
   readonly units: number
   /** Not offered because they are stuck or were recalled. */
   readonly withheld: number
@@ -101,6 +120,8 @@ export type AuthorityTables = {
   lease: LeaseRow
   unit: UnitRow
   offer: OfferRow
+  claim: ClaimRow
+  drawn: DrawnRow
   image: ImageRow
   recall: RecallRow
   site: SiteRow

@@ -56,7 +56,7 @@ export class Units {
   assign(lease: LeaseRow, count: number, draft: AuthorityDraft): string[] {
     const type = this.#config.types[lease.ticket.type]
     if (type === undefined) return []
-    const { vector } = type
+    const vector = lease.ticket.proof?.vector ?? type.vector
     const held = draft.all('unit').filter((unit) => unit.state !== 'ended')
     // A ticket may be older than what the owner took back since.
     const ofType = held.filter((unit) => unit.type === lease.ticket.type && unit.state !== 'stuck').length

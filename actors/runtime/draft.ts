@@ -3,6 +3,7 @@ import type { LedgerNote } from './commit.ts'
 import type { ActorName } from './identity.ts'
 import type { IdKind, IdSource } from './ids.ts'
 import type { Row, RowSet, Tables } from './rows.ts'
+import type { Change, Index, View } from './views.ts'
 
 /** A message to be sent once the commit is durable. */
 export interface Outgoing {
@@ -90,6 +91,30 @@ export class Draft<T extends Tables> {
   /** The rows as of the last commit, for caches that follow them; what this draft changes is in `changed`. */
   get committed(): RowSet {
     return this.#base
+  }
+
+  /** What follows from the rows of the last commit; what this batch changed comes on top. Not to be changed. */
+  view<R extends Row, V>(view: View<R, V>): V {
+    return this.#base.view(view)
+  }
+
+  /** What this batch changed in a table so far. */
+  changes<K extends keyof T & string>(table: K): Change<T[K]>[] {
+    return [...(this.changed.get(table) ?? [])].map(([id, after]) => ({
+      before: this.#base.get(table, id) as T[K] | undefined,
+      after: after as T[K] | undefined,
+    }))
+  }
+
+  /** The rows that an index has under a key, in no particular order. */
+  having<R extends Row>(index: Index<R>, key: string): R[] {
+    const rows = [...(this.#base.view(index).get(key)?.values() ?? [])]
+    const changes = this.changed.get(index.table)
+    if (changes === undefined || changes.size === 0) return rows
+    const changed = [...changes.values()].filter(
+      (row): row is R => row !== undefined && index.keyOf(row as R) === key,
+    )
+    return [...rows.filter(({ id }) => !changes.has(id)), ...changed]
   }
 
   put<K extends keyof T & string>(table: K, row: T[K]): void {

@@ -1,6 +1,7 @@
 import { digest } from './canonical.ts'
 import type { Instant } from './clock.ts'
 import { SubletError } from './errors.ts'
+import type { View } from './views.ts'
 
 /** One record of an actor's state. A row that has something to do at a time says so in `due`. */
 export interface Row {
@@ -70,6 +71,7 @@ export class RowSet {
   readonly #tables = new Map<string, Map<string, Row>>()
   readonly #indexes = new Map<string, Map<string, FieldIndex>>()
   readonly #journals = new Map<string, Journal>()
+  readonly #views = new Map<string, Map<View<never, unknown>, unknown>>()
 
   get(table: string, id: string): Row | undefined {
     return this.#tables.get(table)?.get(id)
@@ -83,14 +85,32 @@ export class RowSet {
     const rows = this.#tables.get(table) ?? new Map<string, Row>()
     this.#tables.set(table, rows)
     for (const index of this.#indexes.get(table)?.values() ?? []) index.move(rows.get(id), row)
+    const views = this.#views.get(table)
+    const before = views === undefined ? undefined : rows.get(id)
     if (row === undefined) rows.delete(id)
     else rows.set(id, row)
+    for (const [view, value] of views ?? []) {
+      if (before !== undefined) view.remove(value, before as never)
+      if (row !== undefined) view.add(value, row as never)
+    }
     const journal = this.#journals.get(table)
     if (journal === undefined) return
     journal.ids.push(id)
     if (journal.ids.length < 2 * CHANGES_MAX) return
     journal.ids.splice(0, CHANGES_MAX)
     journal.first += CHANGES_MAX
+  }
+
+  /** Made on first use, and kept from then on. */
+  view<R extends Row, V>(view: View<R, V>): V {
+    const views = this.#views.get(view.table) ?? new Map<View<never, unknown>, unknown>()
+    this.#views.set(view.table, views)
+    const known = views.get(view as View<never, unknown>)
+    if (known !== undefined) return known as V
+    const value = view.begin()
+    for (const row of this.all(view.table)) view.add(value, row as R)
+    views.set(view as View<never, unknown>, value)
+    return value
   }
 
   /** The rows whose field says so, without a look at the others. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { RootClaims } from '../../actors/authority/claims.ts'
 import type { AuthorityConfig } from '../../actors/authority/config.ts'
 import { offers } from '../../actors/authority/offers.ts'
 import type { AuthorityTables, UnitRow } from '../../actors/authority/rows.ts'
@@ -7,6 +8,7 @@ import { Draft } from '../../actors/runtime/draft.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { RowSet } from '../../actors/runtime/rows.ts'
+import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
 
 const NOW = 1_700_000_000_000
 const config = {
@@ -14,6 +16,7 @@ const config = {
   types: { 'vm.small': { vector: { cpu: 2 }, image: 'plain', units: 4 } },
   conditions: { recallable: true, noticeMs: 1_000, graceMs: 10_000 },
   answerMs: 3_600_000,
+  delegationMs: 3_600_000,
 } as const satisfies Partial<AuthorityConfig>
 
 /** Four units are lent, one of which cannot be torn down. */
@@ -24,7 +27,9 @@ function siteWithOneStuck() {
     NOW,
     idSource(seededRandom(1)),
   )
-  const site = offers(config as Partial<AuthorityConfig> as AuthorityConfig, () => () => undefined)
+  const all = config as Partial<AuthorityConfig> as AuthorityConfig
+  const claims = new RootClaims(all, cheapIdentity('duke'), cheapTrust(['duke', 'broker']))
+  const site = offers(all, claims, () => () => undefined)
   site.begin(draft)
   draft.put('unit', { id: 'unit-1', type: 'vm.small', state: 'stuck' } as UnitRow)
   site.withhold('vm.small', 1, 'vm1 cannot be torn down', draft)

@@ -1,0 +1,196 @@
+import { doubtChain } from '../leases/chain.ts'
+import { type Claim, hashOfClaim, issueClaim } from '../leases/claim.ts'
+import { RETIRE_MS } from '../leases/correspondence.ts'
+import type { Term } from '../leases/term.ts'
+import type { Ticket } from '../leases/ticket.ts'
+import { someUnits } from '../leases/words.ts'
+import { canonical } from '../runtime/canonical.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
+import type { Identity, Trust } from '../runtime/identity.ts'
+import { indexOf, type View } from '../runtime/views.ts'
+import type { AuthorityConfig } from './config.ts'
+import { Levels } from './levels.ts'
+import type { ClaimRow, DrawnRow, OfferRow } from './rows.ts'
+import type { AuthorityDraft } from './units.ts'
+
+/** What a claim says besides who issued it, and when. */
+export type Delegated = Pick<Claim, 'holder' | 'type' | 'units' | 'vector' | 'conditions'>
+
+/** A claim begins as much before it is issued: the broker's clock may be behind, and its tickets begin now. */
+export const CLAIM_EARLY_MS: Millis = 60_000
+
+const claimsByType = indexOf<ClaimRow>('claim', ({ claim }) => claim.type)
+/** Tickets that were accepted, by the lease that stands on them. */
+const drawnByLease = indexOf<DrawnRow>('drawn', ({ leaseId }) => leaseId)
+
+/** What is drawn over time: `claim ID` for each root claim, `type TYPE` for all claims of a type together. */
+const drawnLevels: View<DrawnRow, Map<string, Levels>> = {
+  table: 'drawn',
+  begin: () => new Map(),
+  add: (view, row) => count(view, row, row.units),
+  remove: (view, row) => count(view, row, -row.units),
+}
+
+function count(view: Map<string, Levels>, row: DrawnRow, units: number): void {
+  for (const key of accountsOf(row)) {
+    const levels = view.get(key) ?? new Levels()
+    view.set(key, levels)
+    levels.add(row.term, units)
+    if (levels.steps === 1) view.delete(key)
+  }
+}
+
+const accountsOf = ({ claimId, type }: Pick<DrawnRow, 'claimId' | 'type'>): readonly string[] => [
+  `claim ${claimId}`,
+  `type ${type}`,
+]
+
+/**
+ * The root claims that a site hands its brokers, and the account of each: no more units than it says are ever
+ * drawn from it. Whoever draws too much finds the later ticket refused, and both of them in the ledger.
+ *
+ *   issued ──▶ current: told with the offer ──half its term, or another offer──▶ old: tickets drawn from it still
+ *   count ──its end──▶ forgotten
+ */
+export class RootClaims {
+  readonly #config: AuthorityConfig
+  readonly #identity: Identity
+  readonly #trust: Trust
+
+  constructor(config: AuthorityConfig, identity: Identity, trust: Trust) {
+    this.#config = config
+    this.#identity = identity
+    this.#trust = trust
+  }
+
+  /** The claim that goes with an offer: the one it has, while it says the same and half its term is not over. */
+  current(offer: OfferRow, delegated: Delegated, draft: AuthorityDraft): Claim | undefined {
+    const { holder, units } = delegated
+    const holderKey = this.#keyOf(holder, draft.now)
+    // A broker whose key is not known here takes the offer by the older protocol, or not at all.
+    if (units === 0 || holderKey === undefined) return undefined
+    const known = offer.claimId === undefined ? undefined : draft.get('claim', offer.claimId)?.claim
+    if (
+      known !== undefined &&
+      draft.now < halfTimeOf(known) &&
+      this.#says(known, { ...delegated, holderKey })
+    )
+      return known
+    const id = draft.newId('delegation')
+    const term = { start: draft.now - CLAIM_EARLY_MS, end: draft.now + this.#config.delegationMs }
+    const claim = issueClaim(
+      { ...delegated, holderKey, id, parent: null, site: draft.self, term, issuedAt: draft.now },
+      this.#identity,
+    )
+    draft.put('claim', { id, claim, due: term.end + RETIRE_MS })
+    return claim
+  }
+
+  /** No ticket is good any more that was drawn from it. */
+  due(id: string, draft: AuthorityDraft): void {
+    draft.remove('claim', id)
+  }
+
+  /** Why a ticket gives no right to what it names, as far as it rests on claims; undefined if it does. */
+  doubt(ticket: Ticket, key: string | undefined, draft: AuthorityDraft): string | undefined {
+    const { proof } = ticket
+    if (proof === undefined) return undefined
+    const doubt = doubtChain(ticket, draft.now, this.#trust)
+    if (doubt !== undefined) return doubt
+    const root = ticket.chain![0]!
+    const issued = draft.get('claim', root.id)?.claim
+    if (issued === undefined || hashOfClaim(issued) !== hashOfClaim(root))
+      return `it is drawn from claim ${root.id}, which this site has not issued or keeps no more`
+    if (!this.#possesses(ticket.holder, proof.holderKey, key, draft.now))
+      return `it was issued to a key that ${ticket.holder} has not shown`
+    return this.#overdrawn(ticket, root, draft)
+  }
+
+  /** Writes an accepted ticket into the account of its root claim. */
+  draw(ticket: Ticket, draft: AuthorityDraft): void {
+    const root = ticket.chain?.[0]
+    if (ticket.proof === undefined || root === undefined) return
+    const { id, leaseId, type, units, term } = ticket
+    draft.put('drawn', { id, claimId: root.id, leaseId, type, units, term, due: term.end })
+  }
+
+  /** The lease is over: the broker gives the rest of its tickets to others. */
+  release(leaseId: string, draft: AuthorityDraft): void {
+    for (const { id } of draft.having(drawnByLease, leaseId)) draft.remove('drawn', id)
+  }
+
+  /** The later ticket of those that are too many is refused; the ledger keeps it with the names of the others. */
+  #overdrawn(ticket: Ticket, root: Claim, draft: AuthorityDraft): string | undefined {
+    const { id, units, type } = ticket
+    const [ofClaim, ofType] = accountsOf({ claimId: root.id, type })
+    const left = root.units - drawnAt(ofClaim!, ticket.term, draft)
+    // Each new claim replaces the one before: together they are good for no more than the largest.
+    const most = Math.max(root.units, ...this.#unitsOfClaims(type, ticket.term, draft))
+    const room = Math.min(left, most - drawnAt(ofType!, ticket.term, draft))
+    if (units <= room) return undefined
+    const others = draft
+      .all('drawn')
+      .filter(
+        (row) => row.type === type && row.term.start < ticket.term.end && ticket.term.start < row.term.end,
+      )
+      .map((row) => row.id)
+    const reason = `${someUnits(units)} are more than the ${Math.max(0, room)} left of claim ${root.id}, held by ${root.holder}`
+    draft.note('claim overdrawn', root.id, `ticket ${id}: ${reason}`, {
+      claim: root,
+      ticket,
+      others: others.slice(0, 1_000),
+    })
+    return reason
+  }
+
+  #unitsOfClaims(type: string, term: Term, draft: AuthorityDraft): number[] {
+    return draft
+      .having(claimsByType, type)
+      .filter(({ claim }) => claim.term.start <= term.start)
+      .map(({ claim }) => claim.units)
+  }
+
+  /** The key that the message is signed with is the ticket's, or another one of the same name. */
+  #possesses(holder: string, holderKey: string, key: string | undefined, now: Instant): boolean {
+    return key === holderKey || this.#trust.hasKey(holder, holderKey, now)
+  }
+
+  #keyOf(name: string, now: Instant): string | undefined {
+    return this.#trust.keysOf(name).find(({ key }) => this.#trust.hasKey(name, key, now))?.key
+  }
+
+  #says(claim: Claim, delegated: Delegated & Pick<Claim, 'holderKey'>): boolean {
+    const { holder, holderKey, type, units, vector, conditions } = claim
+    const same = { holder, holderKey, type, units, vector, conditions }
+    const { holder: a, holderKey: b, type: c, units: d, vector: e, conditions: f } = delegated
+    const wanted = { holder: a, holderKey: b, type: c, units: d, vector: e, conditions: f }
+    return claim.issuerKey === this.#identity.key && canonical(same) === canonical(wanted)
+  }
+}
+
+export const halfTimeOf = ({ issuedAt, term }: Claim): Instant => issuedAt + (term.end - issuedAt) / 2
+
+/** The most that is drawn on an account at any instant of the term, with what this batch has added or let go. */
+function drawnAt(account: string, term: Term, draft: AuthorityDraft): number {
+  const kept = draft.view(drawnLevels).get(account)
+  const changes = draft
+    .changes('drawn')
+    .flatMap(({ before, after }) => [
+      ...(before !== undefined && accountsOf(before).includes(account)
+        ? [{ ...before, units: -before.units }]
+        : []),
+      ...(after !== undefined && accountsOf(after).includes(account) ? [after] : []),
+    ])
+  if (changes.length === 0) return kept?.most(term) ?? 0
+  const edges = changes
+    .flatMap(({ term: { start, end } }) => [start, end])
+    .filter((at) => term.start < at && at < term.end)
+  const cuts = [...new Set([term.start, ...edges, term.end])].sort((a, b) => a - b)
+  return Math.max(
+    ...cuts.slice(1).map((end, i) => {
+      const start = cuts[i]!
+      const changed = changes.filter((row) => row.term.start <= start && start < row.term.end)
+      return (kept?.most({ start, end }) ?? 0) + changed.reduce((sum, { units }) => sum + units, 0)
+    }),
+  )
+}

@@ -1,0 +1,160 @@
+import { nextState } from '../leases/machine.ts'
+import type { Body } from '../leases/messages.ts'
+import { readRequest } from '../leases/properties.ts'
+import { fitsIn } from '../leases/resources.ts'
+import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import { someUnits } from '../leases/words.ts'
+import type { Instant } from '../runtime/clock.ts'
+import { inOneLine } from '../runtime/errors.ts'
+import type { Trust } from '../runtime/identity.ts'
+import type { RootClaims } from './claims.ts'
+import { type AuthorityConfig, brokerOf } from './config.ts'
+import { isLive, type LeaseLife, unitsOf } from './leases.ts'
+import { leaseMachine } from './machines.ts'
+import type { LeaseRow } from './rows.ts'
+import type { AuthorityDraft } from './units.ts'
+
+/** What is told of a lease with all its units has to fit into one message. */
+export const LEASE_UNITS_MAX = 1_000
+
+/** Who sends a request, and the key it is signed with, if the protocol says so. */
+export interface Asker {
+  readonly holder: string
+  readonly key: string | undefined
+}
+
+/**
+ * Tickets become leases, and leases go on with further tickets. A ticket is honoured if its broker signed it for its
+ * holder and for this site and, where it rests on claims, if they say so and are not overdrawn.
+ */
+export function redeeming(config: AuthorityConfig, trust: Trust, claims: RootClaims, life: LeaseLife) {
+  const { units, tend, report } = life
+  return { redeem, extend }
+
+  function redeem(asker: Asker, leaseId: string, body: Body<'redeem'>, draft: AuthorityDraft): void {
+    const { holder } = asker
+    const { ticket, properties } = body
+    const held = draft.get('lease', leaseId)
+    // Whichever of its tickets comes: the lease stands, and its holder is told how.
+    if (held !== undefined && held.holder === holder) return report(held, draft)
+    const doubt =
+      held !== undefined ? `the lease id ${leaseId} is in use` : doubtRedeem(asker, leaseId, body, draft)
+    if (doubt !== undefined) {
+      draft.note('redeem refused', leaseId, `${holder}: ${doubt}`)
+      return life.lastWord(holder, leaseId, refusal(ticket, doubt), draft)
+    }
+    const { unitsMin, image } = readRequest(properties, ticket.units)
+    const kept = withoutChain(ticket)
+    const lease: LeaseRow = {
+      ...{ id: leaseId, holder, state: 'pending', ticket: kept, next: undefined, victims: [] },
+      ...{ term: ticket.term, unitsMin, image: image ?? config.types[ticket.type]!.image, properties },
+      ...{ units: [], failures: 0, closeReason: '', vacated: false },
+    }
+    draft.put('lease', lease)
+    claims.draw(ticket, draft)
+    draft.note('redeemed', leaseId, `${holder}: ${ticket.units} of ${ticket.type}`, {
+      ...{ ticketId: ticket.id, term: ticket.term, units: ticket.units, ticket: kept },
+      ...{ unitsMin, image: lease.image },
+    })
+    tend(lease, draft)
+  }
+
+  function doubtRedeem(
+    asker: Asker,
+    leaseId: string,
+    { ticket, properties }: Body<'redeem'>,
+    draft: AuthorityDraft,
+  ): string | undefined {
+    if (ticket.leaseId !== leaseId) return `the ticket is for ${ticket.leaseId}`
+    if (ticket.predecessor !== null) return 'the ticket extends another one, which was not redeemed here'
+    if (ticket.units > LEASE_UNITS_MAX) return `a lease has at most ${LEASE_UNITS_MAX} units here`
+    try {
+      const { image } = readRequest(properties, ticket.units)
+      if (image !== undefined && !config.images.includes(image)) return `this site has no image ${image}`
+    } catch (error) {
+      return inOneLine(error)
+    }
+    return doubtTerms(ticket) ?? doubtRight(asker, ticket, draft)
+  }
+
+  /** Whether the site has what the ticket names. */
+  function doubtTerms(ticket: Ticket): string | undefined {
+    const type = config.types[ticket.type]
+    if (type === undefined) return `this site has no type ${ticket.type}`
+    if (ticket.units > type.units) return `this site has only ${type.units} of ${ticket.type}`
+    if (ticket.proof !== undefined && !fitsIn(ticket.proof.vector, type.vector))
+      return `the ticket is for larger units than those of type ${ticket.type}`
+    if (ticket.term.end - ticket.term.start > config.termMsMax)
+      return `a term is at most ${config.termMsMax} ms long here`
+    return undefined
+  }
+
+  /** Whether its holder has a right to it. Looked at last: what was drawn too much is written down. */
+  function doubtRight({ holder, key }: Asker, ticket: Ticket, draft: AuthorityDraft): string | undefined {
+    const broker = ticket.proof === undefined ? brokerOf(config, ticket.type) : ticket.broker
+    const doubt =
+      doubtTicket(ticket, { holder, site: draft.self, broker, now: draft.now }, trust) ??
+      claims.doubt(ticket, key, draft)
+    return doubt === undefined ? undefined : `the ticket is not honoured: ${doubt}`
+  }
+
+  function extend(asker: Asker, lease: LeaseRow, body: Body<'extend-lease'>, draft: AuthorityDraft): void {
+    const { ticket, victims } = body
+    if (lease.next?.id === ticket.id || lease.ticket.id === ticket.id) return report(lease, draft)
+    const doubt = doubtExtension(asker, lease, ticket, victims, draft)
+    if (doubt !== undefined) {
+      draft.note('extension refused', lease.id, doubt)
+      return report(lease, draft, doubt)
+    }
+    const next = withoutChain(ticket)
+    const extended: LeaseRow = {
+      ...lease,
+      next,
+      victims,
+      term: { start: lease.term.start, end: ticket.term.end },
+    }
+    draft.put('lease', extended)
+    claims.draw(ticket, draft)
+    const less = victims.length > 0 ? `, without ${someUnits(victims.length)}` : ''
+    draft.note('extended', lease.id, `until ${iso(ticket.term.end)}${less}`, {
+      ...{ ticketId: ticket.id, predecessor: ticket.predecessor, term: ticket.term, units: ticket.units },
+      ...{ ticket: next, victims },
+    })
+    for (const unit of unitsOf(extended, draft)) units.tend(unit, draft)
+    report(extended, draft)
+  }
+
+  function doubtExtension(
+    asker: Asker,
+    lease: LeaseRow,
+    ticket: Ticket,
+    victims: readonly string[],
+    draft: AuthorityDraft,
+  ): string | undefined {
+    if (nextState(leaseMachine, lease.state, 'extend') === undefined)
+      return `the lease is ${lease.state}: it has ended`
+    if (lease.term.end <= draft.now) return 'the lease has ended'
+    if (lease.next !== undefined) return 'an extension is already agreed'
+    if (ticket.predecessor !== lease.ticket.id) return `the ticket does not follow ${lease.ticket.id}`
+    if (ticket.leaseId !== lease.id || ticket.type !== lease.ticket.type)
+      return 'the ticket is for another lease or type'
+    if (ticket.term.start !== lease.ticket.term.end)
+      return 'the ticket does not start at the end of the one before'
+    if (ticket.units > lease.ticket.units) return 'an extension grows no lease'
+    if (victims.some((id) => !lease.units.includes(id))) return 'a victim is not a unit of the lease'
+    const staying = unitsOf(lease, draft).filter((unit) => isLive(unit) && !victims.includes(unit.id)).length
+    if (staying > ticket.units)
+      return `${someUnits(staying)} would stay, but the ticket is for ${ticket.units}`
+    if (ticket.term.end - ticket.term.start > config.termMsMax)
+      return `a term is at most ${config.termMsMax} ms long here`
+    return doubtRight(asker, ticket, draft)
+  }
+}
+
+/** The final word on a ticket that became no lease. */
+const refusal = (ticket: Ticket, reason: string): Body<'lease-update'> => ({
+  ...{ state: 'closed', term: { ...ticket.term }, ticketId: ticket.id, units: [], image: '' },
+  ...{ reason, extensionRefused: null },
+})
+
+const iso = (at: Instant): string => new Date(at).toISOString()

@@ -1,0 +1,209 @@
+import { describe, expect, test } from 'vitest'
+import { CLAIM_EARLY_MS } from '../../actors/authority/claims.ts'
+import { Levels } from '../../actors/authority/levels.ts'
+import type { Ticket } from '../../actors/leases/ticket.ts'
+import { seededRandom } from '../../actors/runtime/random.ts'
+import { cheapKey } from '../simulation/identities.ts'
+import { conditions, MINUTE, NOW, Stage, siteConfig, subClaim } from './authority-stage.ts'
+
+describe('levels', () => {
+  test('say the most at any instant, whatever was added and taken back', () => {
+    const random = seededRandom(7)
+    const levels = new Levels()
+    const terms: { start: number; end: number; units: number }[] = []
+    for (let i = 0; i < 500; i++) {
+      if (terms.length > 0 && random.next() < 0.4) {
+        const [gone] = terms.splice(random.int(terms.length), 1)
+        levels.add(gone!, -gone!.units)
+      } else {
+        const start = random.int(50)
+        const term = { start, end: start + 1 + random.int(20), units: 1 + random.int(5) }
+        terms.push(term)
+        levels.add(term, term.units)
+      }
+      const start = random.int(50)
+      const asked = { start, end: start + 1 + random.int(30) }
+      let most = 0
+      for (let at = asked.start; at < asked.end; at++) {
+        const then = terms.filter((term) => term.start <= at && at < term.end)
+        most = Math.max(
+          most,
+          then.reduce((sum, { units }) => sum + units, 0),
+        )
+      }
+      expect(levels.most(asked)).toBe(most)
+    }
+    for (const term of terms) levels.add(term, -term.units)
+    expect(levels.steps).toBe(1)
+  })
+})
+
+describe('what a site delegates', () => {
+  test('comes with a claim that the site has signed', () => {
+    const stage = new Stage()
+    expect(stage.claim()).toMatchObject({
+      ...{
+        parent: null,
+        issuer: 'duke',
+        issuerKey: cheapKey('duke'),
+        holder: 'broker',
+        units: 6,
+        conditions,
+      },
+      ...{ holderKey: cheapKey('broker'), term: { start: NOW - CLAIM_EARLY_MS, end: NOW + 600 * MINUTE } },
+    })
+    expect(stage.notes.find(({ kind }) => kind === 'offered')?.data).toMatchObject({ claim: stage.claim() })
+  })
+
+  test('is told anew at half time, with another claim, and the old one is good until its end', () => {
+    const stage = new Stage()
+    const first = stage.claim()
+    const late = stage.ticket({ leaseId: 'lease-2', id: 'ticket-late' }, [first])
+    stage.now += 300 * MINUTE
+    stage.settle()
+    expect(stage.claim().id).not.toBe(first.id)
+    expect(stage.claim().term.end).toBe(NOW + 900 * MINUTE)
+    expect(stage.lease({ leaseId: 'lease-1' }).state).toBe('active')
+    // Drawn from the old one, and for later than now.
+    const ticket = stage.ticket({ leaseId: 'lease-3' }, [first])
+    stage.tell('redeem', 'lease-3', { ticket, properties: {} })
+    expect(stage.row('lease-3').state).toBe('pending')
+    expect(late.chain![0]!.id).toBe(first.id)
+    stage.now = first.term.end + 2 * 3_600_000
+    stage.settle()
+    expect(stage.rows.get('claim', first.id)).toBeUndefined()
+  })
+
+  test('keeps its claim over a restart, and has another one when it changes', () => {
+    const stage = new Stage()
+    const first = stage.claim()
+    stage.give({ kind: 'started', epoch: 2 })
+    expect(stage.claim()).toEqual(first)
+    stage.command('recall', { type: 'vm.small', units: 2, by: NOW, reason: 'needed' })
+    stage.settle()
+    expect(stage.claim()).toMatchObject({ units: 4 })
+    expect(stage.claim().id).not.toBe(first.id)
+  })
+
+  test('has no claim when nothing is lent', () => {
+    const stage = new Stage({ types: { 'vm.small': { ...siteConfig.types['vm.small']!, units: 0 } } })
+    expect(stage.claim()).toBeUndefined()
+  })
+
+  test('goes to the broker of the type, and a former one is told that it has none', () => {
+    const small = siteConfig.types['vm.small']!
+    const stage = new Stage({
+      types: { 'vm.small': small, 'vm.large': { ...small, broker: 'other-broker' } },
+    })
+    const told = () => stage.sent.filter(({ kind }) => kind === 'delegation')
+    expect(told().map(({ to, subject }) => [to, subject])).toEqual([
+      ['broker', 'offer-vm.small'],
+      ['other-broker', 'offer-vm.large'],
+    ])
+    const moved = new Stage()
+    Object.assign(moved.config, { types: { 'vm.small': { ...small, broker: 'other-broker' } } })
+    moved.sent.length = 0
+    moved.give({ kind: 'started', epoch: 2 })
+    expect(
+      moved.sent.map(({ to, body }) => [to, (body as { units: number }).units, 'claim' in (body as object)]),
+    ).toEqual([
+      ['broker', 0, false],
+      ['other-broker', 6, true],
+    ])
+  })
+})
+
+describe('a ticket that is drawn from a claim', () => {
+  const refusal = (stage: Stage, ticket: Ticket, key?: string): string => {
+    stage.tell('redeem', ticket.leaseId, { ticket, properties: {} }, 'manager', key)
+    expect(stage.row(ticket.leaseId)).toBeUndefined()
+    return stage.lastUpdate(ticket.leaseId).reason
+  }
+
+  test('becomes a lease, kept without its chain, and the ledger has it with the signed request', () => {
+    const stage = new Stage()
+    const lease = stage.lease()
+    expect(lease).toMatchObject({ state: 'active', ticket: { proof: { request: { id: 'message-1' } } } })
+    expect(lease.ticket).not.toHaveProperty('chain')
+    const line = stage.notes.find(({ kind }) => kind === 'redeemed')
+    expect(line?.data).toMatchObject({ ticket: lease.ticket })
+    expect(stage.live()).toHaveLength(2)
+  })
+
+  test('may come through another broker', () => {
+    const stage = new Stage()
+    const chain = [stage.claim(), subClaim(stage.claim(), { units: 3 })]
+    const ticket = stage.ticket({}, chain, 'other-broker')
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    expect(stage.row().state).toBe('active')
+    const wide = stage.ticket({ leaseId: 'lease-2', units: 4 }, chain, 'other-broker')
+    expect(refusal(stage, wide)).toMatch(/more than the 3 delegated/)
+  })
+
+  test('is not honoured when the site has not issued its root', () => {
+    const stage = new Stage()
+    const forged = { ...stage.claim(), units: 100 }
+    expect(refusal(stage, stage.ticket({ units: 2 }, [forged]))).toMatch(/not signed by duke/)
+    const ticket = stage.ticket({ leaseId: 'lease-2' })
+    stage.rows.set('claim', stage.claim().id, undefined)
+    expect(refusal(stage, ticket)).toMatch(/which this site has not issued or keeps no more/)
+  })
+
+  test('is honoured for the key it was issued to, or another one of the same name', () => {
+    const stage = new Stage()
+    const stolen = stage.ticket({ proof: { holderKey: cheapKey('thief') } as never })
+    expect(refusal(stage, stolen, cheapKey('manager'))).toMatch(/a key that manager has not shown/)
+    const old = stage.ticket({
+      leaseId: 'lease-2',
+      proof: { holderKey: cheapKey('manager', 'old') } as never,
+    })
+    stage.trust.set('manager', [{ key: cheapKey('manager', 'old') }, { key: cheapKey('manager') }])
+    stage.tell('redeem', 'lease-2', { ticket: old, properties: {} }, 'manager', cheapKey('manager'))
+    expect(stage.row('lease-2').state).toBe('pending')
+  })
+
+  test('is not for larger units than those of the type', () => {
+    const stage = new Stage()
+    Object.assign(stage.config, {
+      types: { 'vm.small': { ...siteConfig.types['vm.small']!, vector: { cpu: 1, memoryMiB: 512 } } },
+    })
+    expect(refusal(stage, stage.ticket())).toMatch(/larger units than those of type vm.small/)
+  })
+
+  test('is refused when its claim is overdrawn, and both tickets are in the ledger', () => {
+    const stage = new Stage()
+    stage.lease({ id: 'ticket-a', units: 4 })
+    const ticket = stage.ticket({ id: 'ticket-b', leaseId: 'lease-2', units: 3 })
+    expect(refusal(stage, ticket)).toMatch(/3 units are more than the 2 left of claim delegation-/)
+    const line = stage.notes.find(({ kind }) => kind === 'claim overdrawn')
+    expect(line?.data).toMatchObject({
+      ticket: { id: 'ticket-b' },
+      others: ['ticket-a'],
+      claim: stage.claim(),
+    })
+    // At another time there is room.
+    const term = { start: NOW + 10 * MINUTE, end: NOW + 20 * MINUTE }
+    expect(stage.lease({ leaseId: 'lease-3', units: 6, term }).state).toBe('pending')
+  })
+
+  test('takes the place of one whose lease is over before its end', () => {
+    const stage = new Stage()
+    stage.lease({ units: 6 })
+    stage.tell('close', 'lease-1', { reason: 'done' })
+    stage.settle()
+    expect(stage.lease({ leaseId: 'lease-2', units: 6 }).state).toBe('active')
+  })
+
+  test('is not good beside those of the claim before: a new claim replaces the old one', () => {
+    const stage = new Stage()
+    const first = stage.claim()
+    stage.lease({ units: 4 })
+    stage.now += 300 * MINUTE
+    const term = { start: stage.now, end: stage.now + MINUTE }
+    stage.settle()
+    stage.lease({ leaseId: 'lease-2', units: 4, term })
+    const ticket = stage.ticket({ leaseId: 'lease-3', units: 4, term }, [first])
+    expect(refusal(stage, ticket)).toMatch(/more than the 2 left/)
+  })
+})
