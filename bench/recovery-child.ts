@@ -98,7 +98,7 @@ async function recover(): Promise<void> {
   const store = sqliteStore(path)
   let openMs = 0
   const actor = new Actor({
-    mind: (role === 'broker' ? brokerMind(identity, trust) : siteMind(trust)) as Mind<never>,
+    mind: (role === 'broker' ? brokerMind(identity, trust) : siteMind(identity, trust)) as Mind<never>,
     store: {
       ...store,
       open: async () => {
@@ -145,7 +145,7 @@ function brokerMind(identity: Identity, trust: Trust) {
   return broker({ policy: firstCome, ...times }, identity, trust)
 }
 
-function siteMind(trust: Parameters<typeof authority>[1]) {
+function siteMind(identity: Parameters<typeof authority>[1], trust: Parameters<typeof authority>[2]) {
   const hosts = Array.from({ length: 1_000 }, (_, i) => ({
     name: `host-${i}`,
     capacity: { cpu: count, memoryMiB: count * 1024 },
@@ -159,12 +159,14 @@ function siteMind(trust: Parameters<typeof authority>[1]) {
       probe: [],
       conditions: { recallable: true, noticeMs: 600_000, graceMs: HOUR_MS },
       termMsMax: 24 * HOUR_MS,
+      ...{ delegationMs: 168 * HOUR_MS, repair: true, repairMinMs: HOUR_MS, recoverMs: 600_000 },
       placement: bestFit,
       namePrefix: 'vm',
       slots: count,
       ...{ setupMs: 60_000, probeMs: 60_000, modifyMs: 15_000, teardownMs: 60_000, probeEveryMs: HOUR_MS },
       ...{ sweepEveryMs: HOUR_MS, failuresMax: 3, backoffMs: 5_000, retryMs: 5_000, answerMs: HOUR_MS },
     },
+    identity,
     trust,
   )
 }

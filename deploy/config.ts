@@ -72,6 +72,9 @@ const terms = z.strictObject({
   max: duration.default(24 * HOUR),
   /** How long what is delegated to the broker is good; told anew at half time. Absent: twice `max`, at least 7 days. */
   delegation: duration.optional(),
+  /** Whether a machine that served and died is replaced within the term, while at least `repairMin` is left. */
+  repair: z.boolean().default(true),
+  repairMin: duration.default(10 * MINUTE),
   /** How long after the end running work is let go on. */
   grace: duration.default(72 * HOUR),
   /** Whether a recall binds the holder before the term ends, given this notice. */
@@ -89,6 +92,8 @@ const timing = z.strictObject({
   backoff: duration.default(5 * SECOND),
   retry: duration.default(5 * SECOND),
   answer: duration.default(HOUR),
+  /** After a restore from an older store: how long peers are waited for. */
+  recover: duration.default(10 * MINUTE),
   failuresMax: z.int().min(1).default(3),
 })
 

@@ -25,6 +25,11 @@ export interface AuthorityConfig {
   readonly termMsMax: Millis
   /** How long a root claim is good; a new one is issued when half of that is over. */
   readonly delegationMs: Millis
+  /** A unit that served and died is replaced within the term, while at least `repairMinMs` of it are left. */
+  readonly repair: boolean
+  readonly repairMinMs: Millis
+  /** After a restore: peers that do not answer within this long are taken to hold what the own rows say. */
+  readonly recoverMs: Millis
   readonly placement: PlacementPolicy
   /** Machines are named prefix + slot, slots 1 to `slots`. */
   readonly namePrefix: string

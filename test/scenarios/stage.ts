@@ -259,7 +259,7 @@ export class Stage {
     }
     if (name === 'broker')
       return begin(this.#broker(), () => Promise.reject(new Error('a broker does nothing')))
-    if (this.sites.includes(name)) return begin(this.#authority(), this.#verbs(name, alive))
+    if (this.sites.includes(name)) return begin(this.#authority(name), this.#verbs(name, alive))
     begin(this.#manager(name), async (verb) =>
       verb === 'leave' ? { kind: 'left' } : verb === 'requeue' ? [] : undefined,
     )
@@ -291,7 +291,7 @@ export class Stage {
     return broker(config, cheapIdentity('broker'), cheapTrust(this.names))
   }
 
-  #authority(): Mind<AuthorityTables> {
+  #authority(name: string): Mind<AuthorityTables> {
     const units = this.#setting.units ?? 4
     const config: AuthorityConfig = {
       ...{ broker: 'broker', images: ['plain'], probe: [], placement: bestFit, namePrefix: 'vm', slots: 20 },
@@ -299,12 +299,13 @@ export class Stage {
       types: { small: { vector: { cpu: 1 }, image: 'plain', units } },
       conditions: { recallable: true, noticeMs: 5 * SECOND, graceMs: 30 * SECOND },
       termMsMax: 3_600 * SECOND,
+      ...{ delegationMs: 36_000 * SECOND, repair: true, repairMinMs: 30 * SECOND, recoverMs: 600 * SECOND },
       ...{ setupMs: 30 * SECOND, probeMs: 5 * SECOND, modifyMs: 5 * SECOND, teardownMs: 10 * SECOND },
       ...{ probeEveryMs: 600 * SECOND, sweepEveryMs: 15 * SECOND, failuresMax: 3, backoffMs: SECOND },
       ...{ retryMs: SECOND, answerMs: 600 * SECOND },
       ...this.#setting.authority,
     }
-    return authority(config, cheapTrust(this.names))
+    return authority(config, cheapIdentity(name), cheapTrust(this.names))
   }
 
   #manager(name: string): Mind<ServiceManagerTables> {

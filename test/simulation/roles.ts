@@ -52,6 +52,7 @@ export function authorityMind(
   { broker, hosts, types, conditions, namePrefix }: SitePlan,
   { fewer, graceMs, typed }: SiteConfig,
   pace: Pace,
+  identity: Identity,
   trust: Trust,
 ): Mind<AuthorityTables> {
   const lent = Object.entries(types).map(([type, { units, vector }]) => [
@@ -70,6 +71,7 @@ export function authorityMind(
       probe: [],
       conditions: { ...conditions, graceMs },
       termMsMax: 10 * TERM_MS,
+      ...{ delegationMs: 20 * TERM_MS, repair: true, repairMinMs: TERM_MS / 3, recoverMs: 60_000 },
       placement: bestFit,
       namePrefix,
       slots: 40,
@@ -84,6 +86,7 @@ export function authorityMind(
       retryMs: pace.retryMs,
       answerMs: ANSWER_MS,
     },
+    identity,
     trust,
   )
 }

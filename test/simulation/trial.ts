@@ -270,7 +270,7 @@ export class Trial implements Scene {
   }
 
   #siteMind({ plan, config }: SiteStage): Mind<AuthorityTables> {
-    return authorityMind(plan, config, this.plan.pace, cheapTrust(this.#names))
+    return authorityMind(plan, config, this.plan.pace, cheapIdentity(plan.name), cheapTrust(this.#names))
   }
 
   #managerMind({ plan, guestIsThere }: ManagerStage): Mind<ServiceManagerTables> {

@@ -28,6 +28,7 @@ export const siteConfig: AuthorityConfig = {
   conditions,
   termMsMax: 60 * MINUTE,
   delegationMs: 600 * MINUTE,
+  ...{ repair: true, repairMinMs: MINUTE, recoverMs: 10 * MINUTE },
   placement: bestFit,
   namePrefix: 'n',
   slots: 20,
