@@ -1,10 +1,13 @@
-import type { Row } from './rows.ts'
+/** Anything that is kept under its id. */
+interface Kept {
+  readonly id: string
+}
 
 /**
  * What follows from the rows of one table, such as an index or a sum. It is kept along with the rows of the last
  * commit, so that nobody has to go through all of them; what a batch changes on top is in `Draft.changes`.
  */
-export interface View<R extends Row, V> {
+export interface View<R extends Kept, V> {
   readonly table: string
   /** Of no rows. */
   begin(): V
@@ -14,18 +17,18 @@ export interface View<R extends Row, V> {
 }
 
 /** A row as it was at the last commit, and as the batch has it now. */
-export interface Change<R extends Row> {
+export interface Change<R extends Kept> {
   readonly before: R | undefined
   readonly after: R | undefined
 }
 
 /** Rows by something else than their id. */
-export interface Index<R extends Row> extends View<R, Map<string, Map<string, R>>> {
+export interface Index<R extends Kept> extends View<R, Map<string, Map<string, R>>> {
   /** Undefined: it is not found here. */
   keyOf(row: R): string | undefined
 }
 
-export function indexOf<R extends Row>(table: string, keyOf: (row: R) => string | undefined): Index<R> {
+export function indexOf<R extends Kept>(table: string, keyOf: (row: R) => string | undefined): Index<R> {
   return {
     table,
     keyOf,
