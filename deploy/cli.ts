@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
 import type { BatchOptions, SubmitOptions } from './batch.ts'
+import { queryCommand } from './cli-query.ts'
 import { EXIT, outliveClosedPipes, perform, print, printJson, tell, whenNobodyReads } from './terminal.ts'
 import { type Whose, workFolder } from './work-folder.ts'
 
@@ -149,6 +150,8 @@ commandFor(
     return verify(await workFolder(options), options)
   }),
 )
+
+queryCommand(commandFor, clock)
 
 // ── ordering ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import type { Log } from '../actors/runtime/actor.ts'
 import { type Clock, type Instant, sleep } from '../actors/runtime/clock.ts'
 import { type ErrorCode, inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import { ask, queryBody } from './ask.ts'
 import {
   afterOf,
   asAnswer,
@@ -27,6 +28,7 @@ import { leasesOf, nodesOf, statusOf } from './status.ts'
  *   GET  /status /leases /nodes     viewers
  *        /ledger /verify            viewers
  *        /explain/{job,lease,node}/ID
+ *   POST /query                     viewers
  *   POST /recall /lend /stop        operators
  *
  * The owner of the process and root may do everything; others what the configuration gives their uid.
@@ -174,6 +176,11 @@ function routes(
     async ({ params: { what, id }, query: { guest } }) => ({
       sentences: await explain(site, ledgers(), what, id, guest),
     }),
+  )
+  app.post<{ Body: z.output<typeof queryBody> }>(
+    '/query',
+    { ...view, schema: { body: queryBody } },
+    (request) => ask(site.serviceManager, request.body, clock, closing),
   )
   app.post<{ Body: z.output<typeof recallBody> }>(
     '/recall',

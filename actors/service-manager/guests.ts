@@ -1,4 +1,4 @@
-import type { GuestDecision, GuestView } from '../../controllers/controller.ts'
+import type { GuestDecision, GuestIntent, GuestView } from '../../controllers/controller.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
 import type { Input } from '../runtime/mind.ts'
 import type { Guest, ServiceManagerConfig } from './config.ts'
@@ -19,6 +19,12 @@ export interface Look {
   readonly traces: Traces | undefined
 }
 
+/** What somebody wishes for a guest beside its controller. */
+export interface Wish {
+  readonly guest: string
+  readonly intent: GuestIntent
+}
+
 /**
  * Lets the controllers decide and carries out what they wish:
  *
@@ -28,7 +34,7 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
   const { members, leaveAt, isBegun, leaveAll } = life
   const { putRight } = strays(config, members)
   const { carryOut } = wishes(config, life)
-  return { look, releaseAll, requeued }
+  return { look, wish, releaseAll, requeued }
 
   function look(
     { guest: name, observation, failure, traces }: Look,
@@ -97,6 +103,24 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
       )
       return decision
     }
+  }
+
+  /** By hand: a reservation, a modification. What a controller does not know it may give back as idle. */
+  function wish({ guest: name, intent }: Wish, draft: ServiceManagerDraft): void {
+    const guest = guestOf(name)
+    const { kind } = intent
+    if (
+      (kind === 'drain' || kind === 'resume' || kind === 'leave') &&
+      draft.get('unit', intent.unitId) === undefined
+    )
+      throw new SubletError('unknown-id', `no unit ${intent.unitId} is held`)
+    if (
+      (kind === 'extend' || kind === 'modify' || kind === 'release') &&
+      draft.get('lease', intent.leaseId) === undefined
+    )
+      throw new SubletError('unknown-id', `no lease ${intent.leaseId} is held`)
+    draft.note('wished', name, intent.reason, { intent })
+    carryOut(name, guest, intent, draft)
   }
 
   function releaseAll(reason: string, draft: ServiceManagerDraft): { leases: number } {

@@ -1,5 +1,6 @@
 import type { GuestFigures, MemberState, Modification, Refusal } from '../../controllers/controller.ts'
 import type { Claim } from '../leases/claim.ts'
+import type { Body } from '../leases/messages.ts'
 import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Term } from '../leases/term.ts'
@@ -70,6 +71,15 @@ export interface ChainRow extends Row {
   readonly chain: readonly Claim[]
 }
 
+/** A question to a broker or a site, until its answer was fetched. */
+export interface QueryRow extends Row {
+  readonly to: string
+  readonly askedAt: Instant
+  readonly answer?: Body<'query-answer'> | undefined
+  /** Why there is no answer. */
+  readonly failed?: string | undefined
+}
+
 export interface UnitRow extends Row {
   readonly leaseId: string
   readonly guest: string
@@ -112,6 +122,7 @@ export interface GuestRow extends Row {
 export type ServiceManagerTables = {
   lease: LeaseRow
   chain: ChainRow
+  query: QueryRow
   unit: UnitRow
   guest: GuestRow
 }

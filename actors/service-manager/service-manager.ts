@@ -4,8 +4,10 @@ import { SubletError } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import type { ServiceManagerConfig } from './config.ts'
-import { guestDesk, type Look } from './guests.ts'
+import { guestDesk, type Look, type Wish } from './guests.ts'
+import { tellHoldings } from './holdings.ts'
 import { brokerOf, leaseLife } from './leases.ts'
+import { type Question, queries } from './queries.ts'
 import { reportDesk } from './reports.ts'
 import type { ServiceManagerDraft, ServiceManagerTables } from './rows.ts'
 import { stepLease } from './steps.ts'
@@ -21,6 +23,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   const desk = guestDesk(config, life)
   const tickets = ticketDesk(config, trust, life)
   const reports = reportDesk(life)
+  const questions = queries(config)
   return { handle }
 
   function handle(input: Input, draft: ServiceManagerDraft): unknown {
@@ -35,6 +38,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
         return undelivered(input.envelope, input.code, input.reason, draft)
       case 'due':
         if (input.table === 'lease') return leaseDue(draft.get('lease', input.row.id), draft)
+        if (input.table === 'query') return questions.due(draft.get('query', input.row.id), draft)
         if (input.table === 'unit') return members.due(draft.get('unit', input.row.id)!, draft)
         return
       case 'effect':
@@ -54,6 +58,9 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   function command(name: string, args: unknown, draft: ServiceManagerDraft): unknown {
     if (name === 'look') return desk.look(args as Look, draft)
     if (name === 'release all') return desk.releaseAll((args as { reason: string }).reason, draft)
+    if (name === 'query') return questions.ask(args as Question, draft)
+    if (name === 'query outcome') return questions.outcome((args as { queryId: string }).queryId, draft)
+    if (name === 'wish') return desk.wish(args as Wish, draft)
     throw new SubletError('usage', `a service manager knows no command ${name}`)
   }
 
@@ -63,6 +70,18 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     if (!isMessageKind(kind)) return note('message refused', `${from}: nobody knows ${kind}`)
     const read = readBody(kind, envelope.body)
     if (!read.ok) return note('message refused', `${from}: ${read.reason}`)
+    if (kind === 'query-answer')
+      return questions.answered(
+        draft.get('query', subject),
+        from,
+        subject,
+        read.body as Body<'query-answer'>,
+        draft,
+      )
+    if (kind === 'holdings-query') {
+      const { page } = read.body as Body<'holdings-query'>
+      return tellHoldings(from, subject, page, config, draft)
+    }
     if (lease === undefined) {
       const isGrant = kind === 'ticket-update' && (read.body as Body<'ticket-update'>).outcome === 'granted'
       if (isGrant && isBroker(from)) return tickets.unasked(subject, from, draft)
@@ -90,6 +109,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   function undelivered(envelope: Envelope, code: string, reason: string, draft: ServiceManagerDraft): void {
     const { kind, subject, to } = envelope
     draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
+    if (kind === 'query') return questions.undelivered(subject, reason, draft)
     const lease = draft.get('lease', subject)
     if (lease === undefined) return
     const refusedBySite = code !== 'peer-silent'

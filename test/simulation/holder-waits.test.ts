@@ -325,3 +325,57 @@ describe('a unit that the site repairs', () => {
     expect(holder.shown(id)?.held.map(({ state }) => state)).toEqual(['lost', 'joined', 'joined'])
   })
 })
+
+describe('a question', () => {
+  const answer = { types: [], earliest: NOW, unitsNow: 3, profile: [], refused: null }
+  const ask = (holder: Holder): string => {
+    const args = { about: 'availability', type: 't', units: 2, durationMs: MINUTE, withinMs: 5_000 }
+    const draft = holder.desk.give({ kind: 'command', name: 'query', args })
+    expect(draft.outgoing.map(({ kind, to }) => [kind, to])).toEqual([['query', 'broker']])
+    return draft.outgoing[0]!.subject
+  }
+  const row = (holder: Holder, id: string): object | undefined => holder.desk.rows.get('query', id)
+
+  test('is answered by whom it was put to, and by nobody else', () => {
+    const holder = new Holder()
+    const id = ask(holder)
+    holder.desk.tell('site', 'query-answer', id, answer)
+    expect(row(holder, id)).not.toHaveProperty('answer')
+    holder.desk.tell('broker', 'query-answer', id, answer)
+    expect(row(holder, id)).toMatchObject({ answer })
+    holder.desk.now += MINUTE
+    holder.desk.due('query', id)
+    expect(row(holder, id)).toBeUndefined()
+  })
+
+  test('that nobody answers ends in time', () => {
+    const holder = new Holder()
+    const id = ask(holder)
+    holder.desk.now += 5_000
+    holder.desk.due('query', id)
+    expect(row(holder, id)).toMatchObject({ failed: 'broker did not answer in time' })
+    holder.desk.tell('broker', 'query-answer', id, answer)
+    expect(row(holder, id)).not.toHaveProperty('answer')
+  })
+
+  test('is one of a hundred at most', () => {
+    const holder = new Holder()
+    for (let i = 0; i < 100; i++) ask(holder)
+    expect(() => ask(holder)).toThrow('under way already')
+  })
+})
+
+test('whoever was restored is told what is held that concerns it, and nothing else', () => {
+  const holder = new Holder()
+  const id = holder.active()
+  holder.ask({}, 'h')
+  const told = (to: string) =>
+    (
+      holder.desk.tell(to, 'holdings-query', 'holdings-1', { page: 0 }).outgoing[0]!.body as {
+        holdings: object[]
+      }
+    ).holdings
+  const [first, ...others] = told('site')
+  expect(first).toMatchObject({ leaseId: id, closed: false, ticket: holder.lease(id).ticket })
+  expect([others, told('broker').length, told('broker-2').length, told('stranger')]).toEqual([[], 1, 1, []])
+})

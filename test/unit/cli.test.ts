@@ -66,6 +66,7 @@ describe('the command line', () => {
       'ledger',
       'explain',
       'verify',
+      'query',
       'recall',
       'lend',
       'batch',

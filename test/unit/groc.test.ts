@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { HeldUnit } from '../../controllers/controller.ts'
 import type { GrocMemory } from '../../controllers/guests/groc/memory.ts'
 import { firstMemory } from '../../controllers/guests/groc/memory.ts'
 import {
@@ -836,5 +837,53 @@ describe('the decision itself', () => {
     // The bound is ten times what it takes, for machines that are loaded by other tests.
     expect(tookMs).toBeLessThan(1000)
     console.info(`100,000 jobs, 5,000 units: ${Math.round(tookMs)} ms`)
+  })
+})
+
+describe('a machine that served and died', () => {
+  const dead = (ago: number) =>
+    viewOf([leaseOf('l1', [unitOf('u1', { state: 'lost', since: T0 - ago })])], { jobs: jobsOf(1) })
+
+  test('is repaired by its site: none is ordered in its place, and its lease is kept', () => {
+    const { intents, figures } = decideOn(dead(5_000))
+    expect([inShort(intents), figures.unitsComing]).toEqual([[], 1])
+  })
+
+  test('is replaced after a while if it is not', () => {
+    expect(inShort(decideOn(dead(30_000)).intents)).toEqual(['release l1', 'request 1-1'])
+  })
+
+  test('counts once with the one that took its place', () => {
+    const held = [unitOf('u1', { state: 'lost', since: T0 - 5_000 }), unitOf('u2', { state: 'joining' })]
+    const view = viewOf([leaseOf('l1', held, { units: 1 })], { jobs: jobsOf(2) })
+    const { intents, figures } = decideOn(view, configOf({ max: 2 }))
+    expect([inShort(intents), figures.unitsComing]).toEqual([['request 1-1'], 1])
+  })
+})
+
+describe('a unit whose host is to be worked on', () => {
+  const view = (leaveBy: number, over: Partial<HeldUnit> = {}) =>
+    viewOf([leaseOf('l1', [unitOf('u1', { leaveBy, ...over }), unitOf('u2')])], {
+      nodes: [
+        nodeOf('u1', over.state === 'draining' ? { drained: 'ours', accepting: false } : {}),
+        nodeOf('u2'),
+      ],
+      jobs: jobsOf(2),
+    })
+
+  test('is drained and not counted on: another is ordered for what it would have served', () => {
+    const decision = decideOn(view(T0 + 10 * MINUTE))
+    expect(inShort(decision.intents)).toEqual(['drain u1', 'request 1-1'])
+    expect(decision.memory.drains).toEqual({ u1: 'maintenance' })
+    expect(decision.reason).toContain('is to be worked on')
+  })
+
+  test('leaves when it is empty', () => {
+    const drained = view(T0 + 10 * MINUTE, { state: 'draining', since: T0 - LONG })
+    expect(inShort(decideOn(drained).intents)).toEqual(['leave u1', 'request 1-1'])
+  })
+
+  test('goes on while its lease ends before', () => {
+    expect(inShort(decideOn(view(T0 + 31 * MINUTE)).intents)).toEqual([])
   })
 })

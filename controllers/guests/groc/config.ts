@@ -65,6 +65,8 @@ export const grocConfig = z
     settle: duration.default(5000),
     /** A node that is gone from the batch system, or silent, for this long is given up. */
     missing: duration.default(2 * MINUTE_MS),
+    /** For so long after a machine died its site is taken to set up another one, and none is ordered in its place. */
+    repair: duration.default(30_000),
     /** Whether free room on the admin's own nodes serves waiting jobs. `ignore` where those serve other queues. */
     ownNodes: z.enum(['count', 'ignore']).default('count'),
     /** The longest pause between two decisions. */

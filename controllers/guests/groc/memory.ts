@@ -4,7 +4,7 @@ import type { Instant } from '../../../actors/runtime/clock.ts'
  * Why it drained a unit. `idle` may be taken back as long as the unit is there; `recall` holds as long as
  * the recall does; a `victim` was named in an extension and goes at the old end, whatever comes.
  */
-export type DrainCause = 'idle' | 'unfit' | 'lapse' | 'recall' | 'victim'
+export type DrainCause = 'idle' | 'unfit' | 'lapse' | 'recall' | 'maintenance' | 'victim'
 
 /** Jobs that ended right after their start on one node, one after another. */
 export interface QuickEnds {

@@ -85,7 +85,7 @@ export function survey(
       machineOf(unit, lease, nodeOfUnit.get(unit.id), picture, memory, config, now),
     )
     byLease.set(lease.id, machines)
-    if (lease.state !== 'closing') unnamed.set(lease.id, Math.max(0, lease.units - lease.held.length))
+    if (lease.state !== 'closing') unnamed.set(lease.id, unnamedOf(lease, config, now))
   }
   const machines = [...byLease.values()].flat()
   const ours = machines.flatMap(({ node }) => (node?.responding === true && node.cpus > 0 ? [node] : []))
@@ -143,11 +143,19 @@ export function survey(
     total: view.leases.reduce(
       (sum, lease) =>
         sum +
-        Math.max(lease.units, lease.held.length) -
+        Math.max(lease.units, lease.held.length + (unnamed.get(lease.id) ?? 0)) -
         lease.held.filter(({ state }) => state === 'lost').length,
       0,
     ),
   }
+}
+
+/** Promised and not there. A machine that served and died is repaired by its site, soon or not at all. */
+function unnamedOf(lease: HeldLease, config: GrocConfig, now: Instant): number {
+  const repairs = lease.held.filter(
+    ({ state, joinedAt, since }) => state === 'lost' && joinedAt !== undefined && now - since < config.repair,
+  ).length
+  return Math.max(0, lease.units - lease.held.length + (lease.state === 'active' ? repairs : 0))
 }
 
 /** How far wide jobs may go: what may still be ordered, and what there could be at most. */
@@ -244,6 +252,12 @@ function unfitness(
     return {
       why: `jobs in a row ended on ${unit.name} right after their start, while jobs elsewhere work`,
       cause: 'unfit',
+    }
+  // Until its lease ends there is no need to go.
+  if (unit.leaveBy !== undefined && unit.leaveBy < (lease.term?.end ?? 0))
+    return {
+      why: `the host of ${unit.name} is to be worked on, and its site wants it empty by ${hour(unit.leaveBy)}`,
+      cause: 'maintenance',
     }
   const cause = memory.drains[unit.id]
   if (cause === 'victim')

@@ -1,0 +1,51 @@
+import { tell } from '../leases/correspondence.ts'
+import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
+import type { ServiceManagerConfig } from './config.ts'
+import { brokerOf } from './leases.ts'
+import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
+import { isFinished, unitsOf } from './steps.ts'
+
+type Holding = Body<'holdings'>['holdings'][number]
+
+/** Tells a broker or a site that was restored what is held here that concerns it, a page at a time. */
+export function tellHoldings(
+  to: string,
+  subject: string,
+  page: number,
+  config: ServiceManagerConfig,
+  draft: ServiceManagerDraft,
+): void {
+  const mine = draft
+    .all('lease')
+    .filter((lease) => brokerOf(lease, config) === to || lease.ticket?.site === to)
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+  const pages = Math.max(1, Math.ceil(mine.length / HOLDINGS_MAX))
+  const holdings = mine
+    .slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
+    .map((lease) => holdingOf(lease, draft))
+  draft.note('holdings told', subject, `${to}: ${mine.length} leases, page ${page + 1} of ${pages}`)
+  tell(draft, to, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
+  draft.retire(subject, draft.now + config.answerMs)
+}
+
+function holdingOf(lease: LeaseRow, draft: ServiceManagerDraft): Holding {
+  const { id, ticketState, leaseState, ticket, next, properties } = lease
+  return {
+    leaseId: id,
+    state: `ticket ${ticketState}, lease ${leaseState}`,
+    closed: isFinished(lease),
+    ticket: ticket ?? null,
+    next: next ?? null,
+    properties: { ...properties },
+    units: unitsOf(lease, draft).map(({ id: unitId, name, state, suspect, facts }) => ({
+      ...{ id: unitId, name, facts: { ...facts } },
+      report: reportOf(state, suspect),
+    })),
+  }
+}
+
+function reportOf(state: UnitRow['state'], suspect: string | undefined): Holding['units'][number]['report'] {
+  if (state === 'left' || state === 'lost') return 'ended'
+  if (state === 'awaited') return 'coming'
+  return suspect === undefined ? 'active' : 'suspect'
+}

@@ -1,0 +1,56 @@
+import { z } from 'zod'
+import { type Body, bodies } from '../actors/leases/messages.ts'
+import { type Clock, sleep } from '../actors/runtime/clock.ts'
+import { SubletError } from '../actors/runtime/errors.ts'
+import type { QueryRow, ServiceManagerTables } from '../actors/service-manager/rows.ts'
+import { hour, some, span } from '../controllers/sentence.ts'
+import type { ActorView } from './site-view.ts'
+
+/** What `sublet query` puts to a broker or a site, through the service manager. */
+export const queryBody = bodies.query.extend({
+  /** Absent: the broker of the service manager. */
+  to: z.string().min(1).max(80).optional(),
+  withinMs: z.int().min(100).max(30_000).default(10_000),
+})
+
+const LOOK_MS = 50
+
+/** Resolves with the answer; rejects in time if there is none. */
+export async function ask(
+  manager: ActorView<ServiceManagerTables> | undefined,
+  question: z.output<typeof queryBody>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Body<'query-answer'>> {
+  if (manager === undefined)
+    throw new SubletError('usage', 'no service manager runs here', {
+      cure: 'Give the command where one runs, with --dir or --config.',
+    })
+  const { queryId } = (await manager.command('query', question)) as { queryId: string }
+  for (;;) {
+    const row = manager.rows('query').find(({ id }) => id === queryId)
+    const { answer, failed } = row ?? ({ failed: 'it was forgotten' } as Partial<QueryRow>)
+    if (failed !== undefined) throw new SubletError('deadline-missed', `there is no answer: ${failed}`)
+    if (answer?.refused != null) throw new SubletError('usage', `the question is refused: ${answer.refused}`)
+    if (answer !== undefined) return answer
+    await sleep(clock, LOOK_MS, signal)
+  }
+}
+
+/** A line for each type, or when so many units would be free. */
+export function answerText(about: Body<'query'>['about'], answer: Body<'query-answer'>): string {
+  if (about === 'availability') {
+    const { earliest, unitsNow, profile } = answer
+    const start =
+      earliest === null ? 'no start would work' : `the earliest start that works: ${hour(earliest)}`
+    return [
+      `${start}; ${some(unitsNow, 'unit')} now`,
+      ...profile.map(({ from, free }) => `  from ${hour(from)}: ${some(free, 'unit')} free`),
+    ].join('\n')
+  }
+  const lines = answer.types.map(({ site, type, units, free, conditions, until }) => {
+    const manner = conditions.recallable ? `recallable with ${span(conditions.noticeMs)}` : 'not recallable'
+    return `${type} at ${site}: ${free} of ${some(units, 'unit')} free, ${manner}${until === null ? '' : `, until ${hour(until)}`}`
+  })
+  return lines.length === 0 ? 'nothing is lent' : lines.join('\n')
+}
