@@ -1,6 +1,11 @@
+import { leaseMachine as siteLease } from '../../actors/authority/machines.ts'
 import type { LeaseRow as SiteLease } from '../../actors/authority/rows.ts'
+import { ticketMachine as brokerTicket } from '../../actors/broker/machine.ts'
 import type { TicketRow } from '../../actors/broker/rows.ts'
+import type { Row } from '../../actors/runtime/rows.ts'
+import { leaseMachine, ticketMachine } from '../../actors/service-manager/machines.ts'
 import type { LeaseRow } from '../../actors/service-manager/rows.ts'
+import type { Disk } from './disk.ts'
 import type { Trial } from './trial.ts'
 
 /** The state of one lease at all three actors, as on their disks; `-` where it is not (or no longer) known. */
@@ -16,31 +21,59 @@ export interface Combination {
 export const nameOf = ({ ticket, lease, broker, site, within }: Combination): string =>
   `${ticket}/${lease} ${broker} ${site}${within ? '' : ' after the end'}`
 
-/** Each combination that the leases of a run come to, once. Looks only when something was committed. */
-export class Combinations {
-  readonly seen = new Map<string, Combination>()
-  #commits = -1
+/** A line of the list: a combination that may be, and why it comes to be. */
+export const wordOf = ({ ticket, lease, broker, site }: Combination): string =>
+  `${ticket}/${lease} ${broker} ${site}`
 
-  look({ disks, world }: Trial): void {
-    const commits = Object.values(disks).reduce((sum, disk) => sum + disk.commits, 0)
-    if (commits === this.#commits) return
-    this.#commits = commits
-    const held = disks['service-manager']!.table<LeaseRow>('lease')
-    const tickets = disks.broker!.table<TicketRow>('ticket')
-    const leases = disks.authority!.table<SiteLease>('lease')
-    for (const id of new Set([...held.keys(), ...tickets.keys(), ...leases.keys()])) {
-      const mine = held.get(id)
-      const end = Math.max(leases.get(id)?.term.end ?? 0, mine?.term?.end ?? 0)
-      const combination: Combination = {
-        ticket: mine?.ticketState ?? '-',
-        lease: mine?.leaseState ?? '-',
-        broker: tickets.get(id)?.state ?? '-',
-        site: leases.get(id)?.state ?? '-',
-        within: end === 0 || world.now < end,
+/** How many there would be if every state went with every other; `-` is one more at each actor. */
+export const PRODUCT =
+  (Object.keys(ticketMachine).length * Object.keys(leaseMachine).length + 1) *
+  (Object.keys(brokerTicket).length + 1) *
+  (Object.keys(siteLease).length + 1)
+
+/** Each combination that the leases of runs come to, once, with the seed that came to it first. */
+export class Combinations {
+  readonly seen = new Map<string, Combination & { readonly seed: number }>()
+
+  /** Looks at each lease whenever one of its actors has changed it. */
+  watch(trial: Trial): void {
+    for (const { disk } of [...trial.managers, ...trial.brokers, ...trial.sites]) {
+      const { onCommit } = disk
+      disk.onCommit = (changes, entries) => {
+        onCommit(changes, entries)
+        for (const { table, id } of changes)
+          if (table === 'lease' || table === 'ticket') this.#look(id, trial)
       }
-      this.seen.set(nameOf(combination), combination)
     }
   }
+
+  #look(id: string, { managers, brokers, sites, world, options: { seed } }: Trial): void {
+    const mine = rowOf<LeaseRow>(managers, 'lease', id)
+    const theirs = rowOf<SiteLease>(sites, 'lease', id)
+    const end = Math.max(theirs?.term.end ?? 0, mine?.term?.end ?? 0)
+    const combination = {
+      ticket: mine?.ticketState ?? '-',
+      lease: mine?.leaseState ?? '-',
+      broker: rowOf<TicketRow>(brokers, 'ticket', id)?.state ?? '-',
+      site: theirs?.state ?? '-',
+      within: end === 0 || world.now < end,
+      seed,
+    } as const
+    const name = nameOf(combination)
+    if (!this.seen.has(name)) this.seen.set(name, combination)
+  }
+}
+
+function rowOf<R extends Row>(
+  actors: readonly { readonly disk: Disk }[],
+  table: string,
+  id: string,
+): R | undefined {
+  for (const { disk } of actors) {
+    const row = disk.table<R>(table).get(id)
+    if (row !== undefined) return row
+  }
+  return undefined
 }
 
 /** Why a combination must never be; undefined if it may. */
@@ -62,6 +95,5 @@ export function absurdity({ ticket, lease, broker, site, within }: Combination):
     return 'the ticket goes back before the site’s final word'
   if (lease === 'closed' && (ticket === 'held' || ticket === 'extending'))
     return 'the lease is over and its ticket is kept'
-  if (broker === 'extending' && ticket === 'held') return 'the broker is asked for an extension by nobody'
   return undefined
 }

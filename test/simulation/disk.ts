@@ -30,7 +30,11 @@ export class Disk {
   commits = 0
   /** Told what each commit changed, as soon as it is on disk. */
   onCommit: (changes: readonly Change[], entries: readonly LedgerEntry[]) => void = () => undefined
+  /** Told on which subjects something was said and has arrived. */
+  onArrived: (subjects: ReadonlySet<string>) => void = () => undefined
   readonly #tables = new Map<string, Map<string, Row>>()
+  /** How many messages in the outbox are on each subject. */
+  readonly #saying = new Map<string, number>()
   #open = false
 
   /** The rows of one of the mind's tables. */
@@ -79,6 +83,11 @@ export class Disk {
     }
   }
 
+  /** Something is said on the subject that is not known to have arrived. */
+  isSaying(subject: string): boolean {
+    return (this.#saying.get(subject) ?? 0) > 0
+  }
+
   /** The process that had it open is gone. */
   release(): void {
     this.#open = false
@@ -86,9 +95,17 @@ export class Disk {
 
   #apply({ rows, ledger }: Commit): void {
     const changes: Change[] = []
+    const arrived = new Set<string>()
     for (const row of rows) {
       const { table, id, json } = row
       const key = `${table}\n${id}`
+      if (table === '$out') {
+        const before = subjectOf(this.rows.get(key)?.json)
+        const after = subjectOf(json)
+        if (before !== undefined) this.#saying.set(before, this.#saying.get(before)! - 1)
+        if (after !== undefined) this.#saying.set(after, (this.#saying.get(after) ?? 0) + 1)
+        if (before !== undefined && after === undefined) arrived.add(before)
+      }
       if (json === undefined) this.rows.delete(key)
       else this.rows.set(key, row)
       // The runtime's own rows are looked at only by those who ask for one.
@@ -96,6 +113,7 @@ export class Disk {
     }
     for (const entry of ledger) this.ledger.push(entry)
     this.onCommit(changes, ledger)
+    if (arrived.size > 0) this.onArrived(arrived)
   }
 
   #change(table: string, id: string, json: string | undefined): Change {
@@ -108,5 +126,9 @@ export class Disk {
     return { table, id, before, after }
   }
 }
+
+/** Of a message in the outbox, without reading all of it. */
+const subjectOf = (json: string | undefined): string | undefined =>
+  json === undefined ? undefined : /"subject":"([^"]*)"/.exec(json)?.[1]
 
 const NO_ROWS: ReadonlyMap<string, Row> = new Map()

@@ -24,12 +24,27 @@ export interface Faults {
   readonly reconfigured: number
   /** Per life: the wall clock jumps. */
   readonly clockSteps: number
+  /** Times that some actors cannot reach the others for a while. */
+  readonly partitions: number
+  /** Times that an actor answers and is heard only after seconds. */
+  readonly slow: number
+  /** Per message that arrived: somebody tries to pass a false one. */
+  readonly forged: number
+  /** Per life: a row of the disk is read otherwise than it was written. */
+  readonly corrupt: number
+  /** Per look at the machines of a site or at one of them: it says that a dead one runs, or the reverse. */
+  readonly lies: number
+  /** Times that the power goes at any moment, not only at a commit. */
+  readonly powerCuts: number
+  /** Per commit: the disk takes seconds. */
+  readonly slowDisk: number
 }
 
 export const CALM: Faults = {
   ...{ lose: 0, double: 0, delayMsMax: 5, crash: 0, setupFails: 0, setupHangs: 0, probeFails: 0 },
   ...{ joinFails: 0, machineDies: 0, teardownFails: 0, lookFails: 0, nodeComesBack: 0, skewMsMax: 0 },
   ...{ machineHangs: 0, orders: 0, reconfigured: 0, clockSteps: 0 },
+  ...{ partitions: 0, slow: 0, forged: 0, corrupt: 0, lies: 0, powerCuts: 0, slowDisk: 0 },
 }
 
 /** A mixture of its own for each seed: some have only lost messages, some have everything. */
@@ -53,6 +68,13 @@ export function faultsOf(random: Random): Faults {
     orders: random.next() < 0.5 ? random.int(6) : 0,
     reconfigured: some(0.5),
     clockSteps: some(0.5),
+    partitions: random.next() < 0.5 ? 1 + random.int(4) : 0,
+    slow: random.next() < 0.5 ? 1 + random.int(4) : 0,
+    forged: some(0.05),
+    corrupt: some(0.1),
+    lies: some(0.05),
+    powerCuts: random.next() < 0.5 ? random.int(6) : 0,
+    slowDisk: some(0.01),
   }
 }
 

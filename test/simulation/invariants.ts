@@ -37,6 +37,10 @@ export class Invariants {
           found(book.withinTicket(lease, broker))
         }
       }
+    for (const { disk } of [...scene.sites, ...scene.brokers, ...scene.managers])
+      disk.onArrived = (subjects) => {
+        for (const subject of subjects) found(this.#agree(subject))
+      }
     for (const book of this.#brokers)
       book.disk.onCommit = (changes, entries) => {
         found(book.changed(changes, entries))
@@ -59,13 +63,41 @@ export class Invariants {
         this.violations.push(...middleware.violations)
   }
 
+  /** Somebody saw what must never be. */
+  saw(violation: string): void {
+    this.violations.push(violation)
+  }
+
+  /**
+   * While nothing is under way about a lease, its holder and its site mean the same by it. Of an extension that
+   * came to nothing for the holder the site may know more: the holder leaves before.
+   */
+  #agree(leaseId: string): string[] {
+    const { sites, brokers, managers } = this.#scene
+    if ([...sites, ...brokers, ...managers].some(({ disk }) => disk.isSaying(leaseId))) return []
+    const site = sites.find(({ disk }) => disk.table('lease').has(leaseId))
+    const manager = managers.find(({ disk }) => disk.table('lease').has(leaseId))
+    const theirs = site?.disk.table<SiteLease>('lease').get(leaseId)
+    const mine = manager?.disk.table<LeaseRow>('lease').get(leaseId)
+    if (theirs === undefined || mine === undefined) return []
+    if (mine.leaseState !== 'active' || mine.ticketState !== 'held' || mine.next !== undefined) return []
+    if (mine.extendRefused !== undefined) return []
+    const ends = `${mine.term?.end} and ${theirs.term.end}`
+    if (theirs.state === 'closing' || theirs.state === 'closed')
+      return [`${leaseId} is active for its holder, ${theirs.state} at its site, and nobody says so`]
+    return mine.term?.end === theirs.term.end
+      ? []
+      : [`holder and site mean other ends of ${leaseId}: ${ends}`]
+  }
+
   /** When faults have stopped and time has passed. */
   afterQuiet(): void {
     const { sites, brokers, managers } = this.#scene
     for (const manager of managers) this.violations.push(...jobsDone(manager), ...managerEnded(manager))
     for (const broker of brokers) this.violations.push(...brokerEnded(broker))
     for (const site of sites) this.violations.push(...siteEnded(site))
-    for (const actor of [...sites, ...brokers, ...managers]) this.violations.push(...ledgerAgrees(actor))
+    for (const actor of [...sites, ...brokers, ...managers])
+      this.violations.push(...ledgerAgrees(actor), ...everythingSaid(actor))
     for (const book of this.#sites.values()) this.violations.push(...book.replayAgrees())
   }
 }
@@ -289,6 +321,12 @@ function siteEnded({ name, disk, machines }: SiteScene): string[] {
     .map(({ spec }) => `the machine ${spec.name} of ${spec.leaseId} runs, and nobody remembers it`)
   return [...leases, ...running]
 }
+
+/** Everybody is there and the network is well: what was said has arrived. */
+const everythingSaid = ({ name, disk }: ActorScene): string[] =>
+  [...disk.rows.values()]
+    .filter(({ table }) => table === '$out')
+    .map(({ id, json }) => `${name} still has to say ${id}: ${json?.slice(0, 200)}`)
 
 function ledgerAgrees({ name, disk: { ledger } }: ActorScene): string[] {
   const last = ledger.at(-1)

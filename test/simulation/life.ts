@@ -2,17 +2,20 @@ import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import { Actor, type Log } from '../../actors/runtime/actor.ts'
 import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import type { Perform } from '../../actors/runtime/effects.ts'
+import type { Ack, Envelope } from '../../actors/runtime/envelope.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
 import { steadyClock } from '../../actors/runtime/steady.ts'
+import type { Receiver } from '../../actors/runtime/transport.ts'
 import { type MemberEffectArgs, Membership } from '../../actors/service-manager/membership.ts'
 import { Watcher } from '../../actors/service-manager/watcher.ts'
 import type { Handler } from '../../adapters/handler.ts'
 import type { Disk } from './disk.ts'
-import { cheapIdentity, cheapTrust } from './identities.ts'
+import type { Keys } from './keys.ts'
 import type { Middleware } from './middleware.ts'
+import type { Plants } from './plants.ts'
 import { SKEW_MS_MAX } from './roles.ts'
 import type { Weather } from './weather.ts'
 import type { World } from './world.ts'
@@ -27,11 +30,16 @@ export interface Life {
   readonly clock: Clock
   readonly random: Random
   readonly store: ReturnType<Disk['store']>
-  /** Everybody who takes part. */
-  readonly names: readonly string[]
+  readonly keys: Keys
   readonly isAlive: () => boolean
   /** The actor could not go on: it has stopped by itself. */
   readonly onFailed: (error: unknown) => void
+  readonly onStarted: () => void
+  /** What is on its disk cannot be read. */
+  readonly onUnreadable: (error: unknown) => void
+  /** Somebody saw what must never be. */
+  readonly saw: (violation: string) => void
+  readonly plants: Plants
   readonly log: Log
 }
 
@@ -41,13 +49,15 @@ export function startActor<T extends Tables>(
   perform: Perform,
   onCommitted?: () => void,
 ): Actor<T> {
-  const { name, names, weather, clock, store, random, log, isAlive, onFailed } = life
+  const { name, keys, weather, clock, random, log, isAlive, onFailed } = life
+  const { mind: watched, store: marking } = marked(life, mind)
+  const trust = keys.trust()
   const actor = new Actor<T>({
-    mind,
-    store,
+    mind: watched,
+    store: marking,
     clock,
-    identity: cheapIdentity(name),
-    trust: cheapTrust(names),
+    identity: keys.identity(name),
+    trust: life.plants.trust?.(trust) ?? trust,
     transport: {
       send: (envelope) => (isAlive() ? weather.send(envelope) : new Promise(() => undefined)),
     },
@@ -58,8 +68,50 @@ export function startActor<T extends Tables>(
     onFailed,
     ...(onCommitted === undefined ? {} : { onCommitted }),
   })
-  void actor.start().then(() => isAlive() && weather.attach(name, actor))
+  const receive = (envelope: Envelope): Promise<Ack> => actor.receive(envelope)
+  const { plants } = life
+  const receiver: Receiver =
+    plants.receive === undefined ? actor : { receive: (envelope) => plants.receive!(envelope, receive) }
+  actor.start().then(
+    () => {
+      if (!isAlive()) return
+      life.onStarted()
+      weather.attach(name, receiver)
+    },
+    (error: unknown) => life.onUnreadable(error),
+  )
   return actor
+}
+
+/** Sees to it that a message is marked as heard in the very commit that its mind made of it. */
+function marked<T extends Tables>(
+  { store, saw, name }: Life,
+  mind: Mind<T>,
+): { mind: Mind<T>; store: Life['store'] } {
+  let taken: Envelope[] = []
+  return {
+    mind: {
+      handle(input, draft) {
+        const value = mind.handle(input, draft)
+        if (input.kind === 'message') taken.push(input.envelope)
+        return value
+      },
+    },
+    store: {
+      ...store,
+      commit(commit) {
+        const heard = taken
+        taken = []
+        for (const { from, subject, number, kind } of heard) {
+          const link = commit.rows.find(({ table, id }) => table === '$link' && id === `${from} ${subject}`)
+          const mark = link?.json === undefined ? 0 : (JSON.parse(link.json) as { in: number }).in
+          if (mark < number)
+            saw(`${name} takes ${kind} ${subject} #${number} of ${from} and does not mark it`)
+        }
+        return store.commit(commit)
+      },
+    },
+  }
 }
 
 export const unreachable: Perform = () => Promise.reject(new Error('a broker has no effects'))

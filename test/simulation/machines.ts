@@ -21,6 +21,9 @@ export interface Machine {
   onEnd: () => void
 }
 
+/** What each host of a simulated site has. */
+export const HOST_CAPACITY = { cpu: 2, memoryMiB: 2048 }
+
 /** Everything that is plugged in at the simulated site, and the handler that works on it. */
 export class Site {
   readonly machines = new Map<string, Machine>()
@@ -58,7 +61,7 @@ export class Site {
   handler(clock: Clock): Handler {
     const wait = (ms: number, signal: AbortSignal): Promise<void> => sleep(clock, ms, signal)
     const between = (low: number, high: number): number => low + this.#random.int(high - low)
-    const chance = (of: keyof Faults): boolean => this.#random.next() < this.#faults()[of]
+    const chance = (of: keyof Faults): boolean => this.#world.strikes(of, this.#faults()[of], this.#random)
     return {
       kind: 'simulated',
       check: async () => [],
@@ -84,6 +87,7 @@ export class Site {
       probe: async (spec, { onlyIdle }, signal) => {
         await wait(between(5, 100), signal)
         const machine = this.machines.get(spec.unitId)
+        if (machine?.running === false && chance('lies')) return { kind: 'passed' }
         if (!machine?.running) throw new SubletError('machine-unreachable', `${spec.name} does not answer`)
         await this.#thawed(machine, wait, signal)
         if (onlyIdle && machine.jobs.size > 0) return { kind: 'busy' }
@@ -124,7 +128,7 @@ export class Site {
             unitId: spec.unitId,
             leaseId: spec.leaseId,
             name: spec.name,
-            running,
+            running: chance('lies') ? !running : running,
           }),
         )
       },
@@ -144,6 +148,15 @@ export class Site {
     const other = this.running().find((machine) => machine.spec.slot === spec.slot)
     if (other !== undefined)
       this.violations.push(`slot ${spec.slot} runs ${other.spec.unitId} and ${spec.unitId}`)
+    const beside = this.running().filter((machine) => machine.spec.host === spec.host)
+    const cpus = [spec, ...beside.map((machine) => machine.spec)].reduce(
+      (sum, { vector }) => sum + (vector.cpu ?? 0),
+      0,
+    )
+    if (cpus > HOST_CAPACITY.cpu)
+      this.violations.push(
+        `${spec.host} runs ${spec.unitId} beside ${beside.map((m) => m.spec.unitId).join(' ')}`,
+      )
     const machine: Machine = {
       spec,
       running: true,

@@ -104,7 +104,7 @@ export class Middleware {
       observe: async (signal) => {
         const startedAt = clock.now()
         await wait(2, 60, signal)
-        if (this.#random.next() < this.#faults().lookFails)
+        if (this.#world.strikes('lookFails', this.#faults().lookFails, this.#random))
           throw new SubletError('middleware-unreachable', 'no answer')
         const picture = this.#picture(startedAt, clock.now())
         await wait(2, 60, signal)
@@ -113,7 +113,7 @@ export class Middleware {
       expect: async (node, signal) => {
         this.#expect(node)
         while (this.nodes.get(node.name)?.machine === undefined) await wait(20, 60, signal)
-        if (this.#random.next() < this.#faults().joinFails)
+        if (this.#world.strikes('joinFails', this.#faults().joinFails, this.#random))
           throw new SubletError('middleware-refused', 'the registration failed')
       },
       drain: async (name, mark, reason, signal) => {
@@ -141,7 +141,7 @@ export class Middleware {
           )
         for (const job of jobs) this.#lose(job)
         this.nodes.delete(name)
-        if (this.#random.next() < this.#faults().nodeComesBack)
+        if (this.#world.strikes('nodeComesBack', this.#faults().nodeComesBack, this.#random))
           this.#world.after(this.#random.int(20_000), () => this.#comeBack(name, node))
         this.#settle()
       },

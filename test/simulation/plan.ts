@@ -2,6 +2,8 @@ import type { Conditions } from '../../actors/leases/conditions.ts'
 import type { Vector } from '../../actors/leases/resources.ts'
 import type { Millis } from '../../actors/runtime/clock.ts'
 import type { Random } from '../../actors/runtime/random.ts'
+import { priorityConfig, weightedShareConfig } from '../../controllers/brokers/config.ts'
+import type { PolicySettings } from '../../controllers/brokers/policies.ts'
 import { CALM, type Faults, faultsOf, without } from './faults.ts'
 
 export const ROLES = ['service-manager', 'broker', 'authority'] as const
@@ -23,6 +25,11 @@ export interface SitePlan {
   readonly kept: number
 }
 
+export interface BrokerPlan {
+  readonly name: string
+  readonly policy: PolicySettings
+}
+
 export interface ManagerPlan {
   readonly name: string
   readonly broker: string
@@ -35,7 +42,7 @@ export interface ManagerPlan {
 /** Who takes part, and how long what happens. The same seed and size give the same plan. */
 export interface Plan {
   readonly sites: readonly SitePlan[]
-  readonly brokers: readonly string[]
+  readonly brokers: readonly BrokerPlan[]
   readonly managers: readonly ManagerPlan[]
   readonly faults: Faults
   /** Jobs arrive and faults happen; then faults stop and everything has to end. */
@@ -79,6 +86,16 @@ export const FEDERATION = { sites: 8, brokers: 3, managers: 20 }
 /** One manager in so many has a batch system. */
 const GROC_EVERY = 7
 
+const POLICIES: readonly PolicySettings[] = [
+  { kind: 'first-come' },
+  { kind: 'earliest-deadline' },
+  { kind: 'priority', ...priorityConfig.parse({ guests: { 'manager-1': { class: 2 } } }) },
+  {
+    kind: 'weighted-share',
+    ...weightedShareConfig.parse({ guests: { 'manager-2': { weight: 2, min: 1 } } }),
+  },
+]
+
 const SMALL_VECTOR: Vector = { cpu: 1, memoryMiB: 1024 }
 const LARGE_VECTOR: Vector = { cpu: 2, memoryMiB: 2048 }
 
@@ -99,7 +116,7 @@ function small({ calm, jobs = 25, stormMs }: PlanOptions, faults: Faults): Plan 
         conditions: { recallable: true, noticeMs: 20_000, graceMs: 120_000 },
       },
     ],
-    brokers: ['broker'],
+    brokers: [{ name: 'broker', policy: { kind: 'first-come' } }],
     managers: [{ name: 'service-manager', broker: 'broker', guest: 'groc', types: ['vm.small'], jobs }],
     faults,
     ...{ pace: CLOSE_PACE, leases: 0, stormsMax: 1 },
@@ -113,8 +130,11 @@ function small({ calm, jobs = 25, stormMs }: PlanOptions, faults: Faults): Plan 
 function federation(options: PlanOptions, faults: Faults, random: Random): Plan {
   const count = { ...FEDERATION }
   for (const key of ['sites', 'brokers', 'managers'] as const) count[key] = options[key] ?? count[key]
-  const brokers = Array.from({ length: Math.min(count.brokers, count.sites) }, (_, i) => `broker-${i + 1}`)
-  const brokerOf = (i: number): string => brokers[i % brokers.length]!
+  const brokers = Array.from({ length: Math.min(count.brokers, count.sites) }, (_, i) => ({
+    name: `broker-${i + 1}`,
+    policy: POLICIES[random.child(`broker ${i + 1}`).int(POLICIES.length)]!,
+  }))
+  const brokerOf = (i: number): string => brokers[i % brokers.length]!.name
   const sites = Array.from({ length: count.sites }, (_, i): SitePlan => {
     const own = random.child(`site ${i + 1}`)
     const smalls = 8 + own.int(6)

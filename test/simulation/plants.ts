@@ -1,5 +1,7 @@
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { BrokerTables } from '../../actors/broker/rows.ts'
+import type { Ack, Envelope } from '../../actors/runtime/envelope.ts'
+import type { Trust } from '../../actors/runtime/identity.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import type { StoredRow } from '../../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
@@ -14,6 +16,9 @@ export interface Plants {
   readonly handler?: (handler: Handler) => Handler
   /** What an actor reads from its disk when it begins. */
   readonly restart?: (rows: readonly StoredRow[]) => readonly StoredRow[]
+  readonly trust?: (trust: Trust) => Trust
+  /** How a message is taken that has come to an actor. */
+  readonly receive?: (envelope: Envelope, receive: (envelope: Envelope) => Promise<Ack>) => Promise<Ack>
   /** What a disk makes of commits. */
   readonly spoils?: Spoils
 }

@@ -9,10 +9,11 @@ import type { Guest } from '../../actors/service-manager/config.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
 import { serviceManager } from '../../actors/service-manager/service-manager.ts'
 import { bestFit } from '../../controllers/authorities/best-fit.ts'
-import { firstCome } from '../../controllers/brokers/first-come.ts'
+import { policyOf } from '../../controllers/brokers/policies.ts'
 import { grocConfig } from '../../controllers/guests/groc/config.ts'
 import { groc } from '../../controllers/guests/groc/groc.ts'
-import type { ManagerPlan, Pace, Plan, SitePlan } from './plan.ts'
+import { HOST_CAPACITY } from './machines.ts'
+import type { BrokerPlan, ManagerPlan, Pace, Plan, SitePlan } from './plan.ts'
 import { rover } from './rover.ts'
 
 /** The minds of a run are those of production, configured so that much happens in little time. */
@@ -23,14 +24,14 @@ const TERM_MS: Millis = 90_000
 const ANSWER_MS: Millis = 3_600_000
 
 export function brokerMind(
-  name: string,
+  { name, policy }: BrokerPlan,
   { sites }: Plan,
   identity: Identity,
   trust: Trust,
 ): Mind<BrokerTables> {
   return broker(
     {
-      policy: firstCome,
+      policy: policyOf(policy),
       sites: sites.filter((site) => site.broker === name).map((site) => site.name),
       ...{ batchMs: 50, quarantineMs: 5_000, answerMs: ANSWER_MS },
     },
@@ -64,7 +65,7 @@ export function authorityMind(
       broker,
       hosts: Array.from({ length: hosts }, (_, i) => ({
         name: `host-${i + 1}`,
-        capacity: { cpu: 2, memoryMiB: 2048 },
+        capacity: HOST_CAPACITY,
       })),
       types: typed ? Object.fromEntries(lent) : {},
       images: ['plain'],

@@ -47,19 +47,45 @@ function requests(
   random: Random,
 ): GuestIntent[] {
   if (leases.length >= LEASES_MAX || random.next() > 0.6) return []
+  const type = types[random.int(types.length)] ?? 'vm.small'
+  const kind = random.next()
+  if (kind < 0.1) return together(type, now, random)
+  const named = leases.flatMap(({ label }) => (label === undefined ? [] : [label]))
+  const before = named[random.int(named.length)]
+  if (kind < 0.25 && before !== undefined) {
+    const after = random.next() < 0.5 ? { redeem: before } : { join: before }
+    return [{ ...request(type, now, random), after }]
+  }
+  if (kind < 0.35) return [{ ...request(type, now, random), startAt: now + random.int(60_000) }]
+  if (kind < 0.6) return [{ ...request(type, now, random), label: `rover-${now}` }]
+  return [request(type, now, random)]
+}
+
+/** Two or three at one start, or none; now and then one of them never asks. */
+function together(type: string, now: Instant, random: Random): GuestIntent[] {
+  const size = 2 + random.int(2)
+  const group = { id: `group-${now}`, size }
+  const durationMs = lengthMs(random)
+  const asking = random.next() < 0.2 ? size - 1 : size
+  return Array.from({ length: asking }, () => ({
+    ...request(type, now, random),
+    ...{ units: 1, unitsMin: 1, durationMs, startBy: now + 60_000, group },
+  }))
+}
+
+type Request = Extract<GuestIntent, { kind: 'request' }>
+
+function request(type: string, now: Instant, random: Random): Request {
   const units = 1 + random.int(3)
-  const later = random.next() < 0.6
-  return [
-    {
-      kind: 'request',
-      type: types[random.int(types.length)] ?? 'vm.small',
-      units,
-      unitsMin: random.next() < 0.5 ? 1 + random.int(units) : units,
-      durationMs: lengthMs(random),
-      startBy: later ? now + random.int(90_000) : undefined,
-      reason: 'it pleases',
-    },
-  ]
+  return {
+    kind: 'request',
+    type,
+    units,
+    unitsMin: random.next() < 0.5 ? 1 + random.int(units) : units,
+    durationMs: lengthMs(random),
+    startBy: random.next() < 0.6 ? now + random.int(90_000) : undefined,
+    reason: 'it pleases',
+  }
 }
 
 function forLease(lease: HeldLease, wishes: boolean, now: Instant, random: Random): GuestIntent[] {
@@ -77,15 +103,24 @@ function forLease(lease: HeldLease, wishes: boolean, now: Instant, random: Rando
     if (state === 'draining' && chance < 0.3) intents.push({ kind: 'resume', unitId: id, reason: 'rested' })
     if (state === 'draining' && chance > 0.7) intents.push({ kind: 'leave', unitId: id, reason: 'tired' })
   }
+  if (random.next() < 0.04)
+    intents.push({
+      kind: 'modify',
+      leaseId: lease.id,
+      properties: { colour: random.next() < 0.5 ? 'blue' : '' },
+      reason: 'to look better',
+    })
   const near = lease.extendBy !== undefined && now < lease.extendBy && lease.extendBy - now < 25_000
   if (near && !lease.extending && wishes && random.next() < 0.5) {
     const victims = random.next() < 0.3 ? lease.held.slice(0, 1).map(({ id }) => id) : []
+    const grown = lease.units + random.int(3)
     intents.push({
       kind: 'extend',
       leaseId: lease.id,
       durationMs: lengthMs(random),
       victims,
       reason: 'it goes on pleasing',
+      ...(random.next() < 0.3 ? { units: grown, unitsMin: 1 + random.int(grown) } : {}),
     })
   }
   return intents

@@ -2,19 +2,28 @@ import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { BrokerTables } from '../../actors/broker/rows.ts'
 import type { Actor, Log } from '../../actors/runtime/actor.ts'
 import type { Millis } from '../../actors/runtime/clock.ts'
+import type { Envelope } from '../../actors/runtime/envelope.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
-import type { Tables } from '../../actors/runtime/rows.ts'
+import type { StoredRow, Tables } from '../../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
 import { type CommitFate, Disk } from './disk.ts'
 import { CALM, type Faults } from './faults.ts'
-import { cheapIdentity, cheapTrust } from './identities.ts'
 import { Invariants } from './invariants.ts'
+import { type Keys, keysFor, REAL_KEYS_EVERY } from './keys.ts'
 import { handling, type Life, startActor, startWithMiddleware, startWithYard, unreachable } from './life.ts'
 import { type Machine, Site } from './machines.ts'
 import { Middleware } from './middleware.ts'
 import { Administrator, Operator } from './operator.ts'
-import { type ManagerPlan, type Plan, type PlanOptions, planOf, type Role, type SitePlan } from './plan.ts'
+import {
+  type BrokerPlan,
+  type ManagerPlan,
+  type Plan,
+  type PlanOptions,
+  planOf,
+  type Role,
+  type SitePlan,
+} from './plan.ts'
 import type { Plants } from './plants.ts'
 import { authorityMind, brokerMind, type SiteConfig, serviceManagerMind } from './roles.ts'
 import type { Scene } from './scene.ts'
@@ -39,6 +48,10 @@ export interface TrialResult {
   readonly commits: Readonly<Record<string, number>>
   readonly crashes: number
   readonly events: number
+  /** In virtual time, from its beginning to its end or to what was violated. */
+  readonly elapsedMs: Millis
+  /** How often each fault happened. */
+  readonly faults: Readonly<Record<string, number>>
   readonly leases: number
   readonly trail: readonly string[]
   /** Exceptions that the actors wrote to their logs: each is a programmer error. */
@@ -54,6 +67,10 @@ interface Stage<T extends Tables> {
   readonly disk: Disk
   actor: Actor<T> | undefined
   die: () => void
+}
+
+interface BrokerStage extends Stage<BrokerTables> {
+  readonly plan: BrokerPlan
 }
 
 interface SiteStage extends Stage<AuthorityTables> {
@@ -82,12 +99,14 @@ export class Trial implements Scene {
   readonly random: Random
   readonly weather: Weather
   readonly sites: readonly SiteStage[]
-  readonly brokers: readonly Stage<BrokerTables>[]
+  readonly brokers: readonly BrokerStage[]
   readonly managers: readonly ManagerStage[]
   readonly disks: Readonly<Record<string, Disk>>
   readonly stumbles: string[] = []
   readonly #invariants: Invariants
   readonly #names: readonly string[]
+  readonly #keys: Keys
+  readonly #saw: (violation: string) => void
   crashes = 0
   #stormy = true
   #lives = 0
@@ -97,14 +116,32 @@ export class Trial implements Scene {
     this.random = seededRandom(options.seed)
     this.plan = planOf(options, this.random)
     const faults = (): Faults => (this.#stormy ? this.plan.faults : CALM)
-    this.weather = new Weather(this.world, this.random.child('weather'), faults)
     this.sites = this.plan.sites.map((plan) => this.#siteStage(plan, faults))
-    this.brokers = this.plan.brokers.map((name) => stage<BrokerTables>(name, 'broker'))
+    this.brokers = this.plan.brokers.map((plan) => ({
+      ...stage<BrokerTables>(plan.name, 'broker'),
+      plan,
+    }))
     this.managers = this.plan.managers.map((plan) => this.#managerStage(plan, faults))
     const all = [...this.managers, ...this.brokers, ...this.sites]
     this.#names = all.map(({ name }) => name)
+    this.#keys = keysFor(this.#names, options.seed % REAL_KEYS_EVERY === 0)
     this.disks = Object.fromEntries(all.map(({ name, disk }) => [name, disk]))
-    this.#invariants = new Invariants(this)
+    const invariants = new Invariants(this)
+    this.#invariants = invariants
+    this.#saw = (violation) => invariants.saw(violation)
+    this.weather = new Weather({
+      ...{ world: this.world, random: this.random.child('weather'), faults, names: this.#names },
+      isSaid: ({ from, id, kind }) => kind === 'hello' || this.disks[from]!.rows.has(`$out\n${id}`),
+      isHeard: (envelope) => this.#isHeard(envelope),
+      saw: this.#saw,
+    })
+  }
+
+  /** A conversation is forgotten when nothing that was said in it is good any more. */
+  #isHeard({ from, to, subject, number, until }: Envelope): boolean {
+    const json = this.disks[to]!.rows.get(`$link\n${from} ${subject}`)?.json
+    if (json === undefined) return this.world.now >= until
+    return (JSON.parse(json) as { in: number }).in >= number
   }
 
   get violations(): string[] {
@@ -119,6 +156,8 @@ export class Trial implements Scene {
     for (const { operator } of this.sites) operator.begin(this.plan.faults.orders, stormMs)
     for (const { administrator } of this.managers) administrator.begin(this.plan.faults.orders, stormMs)
     for (const manager of this.managers) this.#submitJobs(manager)
+    this.weather.begin(this.plan.faults, stormMs)
+    this.#cutPower()
     const check = (): void => {
       this.#invariants.asTimePasses()
       if (this.violations.length > 0) throw new Error('violated')
@@ -153,6 +192,8 @@ export class Trial implements Scene {
       commits: Object.fromEntries(Object.entries(this.disks).map(([name, { commits }]) => [name, commits])),
       crashes: this.crashes,
       events: this.world.events,
+      elapsedMs: this.world.elapsed,
+      faults: this.world.faults,
       leases: this.#leases().size,
       trail: this.weather.trail(60),
       stumbles: this.stumbles,
@@ -212,9 +253,20 @@ export class Trial implements Scene {
     }
   }
 
+  /** The power goes at any moment, at whoever it hits. */
+  #cutPower(): void {
+    const all = [...this.managers, ...this.brokers, ...this.sites]
+    const random = this.random.child('power')
+    for (let i = 0; i < this.plan.faults.powerCuts; i++)
+      this.world.after(random.int(this.plan.stormMs), () => {
+        this.world.count('power cut')
+        all[random.int(all.length)]!.die()
+      })
+  }
+
   // ── their lives ──────────────────────────────────────────────────────────────────────────────────
 
-  #begin(self: SiteStage | Stage<BrokerTables> | ManagerStage): void {
+  #begin(self: SiteStage | BrokerStage | ManagerStage): void {
     const { name, disk } = self
     const state = { alive: true }
     const isAlive = (): boolean => state.alive
@@ -235,18 +287,46 @@ export class Trial implements Scene {
       this.violations.push(`${name} failed: ${String(error)}`)
       die()
     }
-    const { restart, spoils } = this.options.plants ?? {}
-    const fate = (): CommitFate => this.#fate(name, random)
-    const store = disk.store(this.world, isAlive, fate, die, () => 1 + random.int(4), restart, spoils)
     const { world, weather } = this
-    const log = this.#log(name, isAlive)
+    const plants = this.options.plants ?? {}
+    const corrupted = this.#corrupted(disk, random.child('corruption'))
+    const restart = (rows: readonly StoredRow[]): readonly StoredRow[] => {
+      const read = rows.map((row) => (row === corrupted?.row ? corrupted.read : row))
+      return plants.restart?.(read) ?? read
+    }
+    const syncMs = (): Millis =>
+      this.#stormy && world.strikes('slow disk', this.plan.faults.slowDisk, random)
+        ? 1_000 + random.int(8_000)
+        : 1 + random.int(4)
+    const fate = (): CommitFate => this.#fate(name, random)
+    const store = disk.store(world, isAlive, fate, die, syncMs, restart, plants.spoils)
+    const onStarted = (): void => {
+      if (corrupted !== undefined)
+        this.#saw(`${name} begins on a disk with a corrupt row ${corrupted.row.id}`)
+    }
+    const onUnreadable = (error: unknown): void => {
+      // The disk is mended by hand, and it begins anew.
+      if (corrupted !== undefined) return die()
+      if (isAlive()) onFailed(error)
+    }
     this.#start(self, {
-      ...{ name, world, weather, clock, random, store, log, isAlive, onFailed },
-      names: this.#names,
+      ...{ name, world, weather, clock, random, store, isAlive, onFailed, onStarted, onUnreadable, plants },
+      ...{ saw: this.#saw, keys: this.#keys, log: this.#log(name, isAlive) },
     })
   }
 
-  #start(self: SiteStage | Stage<BrokerTables> | ManagerStage, life: Life): void {
+  /** A row that is read otherwise than it was written, now and then. */
+  #corrupted(disk: Disk, random: Random): { row: StoredRow; read: StoredRow } | undefined {
+    const rows = [...disk.rows.values()]
+    const row = rows[random.int(rows.length)]
+    if (row?.json === undefined || !this.#stormy) return undefined
+    if (!this.world.strikes('corrupt', this.plan.faults.corrupt, random)) return undefined
+    const at = random.int(row.json.length)
+    const letter = row.json[at] === '1' ? '2' : '1'
+    return { row, read: { ...row, json: `${row.json.slice(0, at)}${letter}${row.json.slice(at + 1)}` } }
+  }
+
+  #start(self: SiteStage | BrokerStage | ManagerStage, life: Life): void {
     const plants = this.options.plants ?? {}
     const random = life.random.child('configuration')
     if (isSite(self)) {
@@ -262,20 +342,22 @@ export class Trial implements Scene {
           ? startWithYard(life, mind, self.yard, self.guestIsThere, () => this.#stormy)
           : startWithMiddleware(life, mind, self.middleware, self.guestIsThere)
     } else {
-      const mind = sound(plants.broker)(
-        brokerMind(self.name, this.plan, cheapIdentity(self.name), cheapTrust(this.#names)),
-      )
+      const mind = sound(plants.broker)(this.#brokerMind(self))
       self.actor = startActor(life, mind, unreachable)
     }
   }
 
+  #brokerMind({ name, plan }: BrokerStage): Mind<BrokerTables> {
+    return brokerMind(plan, this.plan, this.#keys.identity(name), this.#keys.trust())
+  }
+
   #siteMind({ plan, config }: SiteStage): Mind<AuthorityTables> {
-    return authorityMind(plan, config, this.plan.pace, cheapIdentity(plan.name), cheapTrust(this.#names))
+    return authorityMind(plan, config, this.plan.pace, this.#keys.identity(plan.name), this.#keys.trust())
   }
 
   #managerMind({ plan, guestIsThere }: ManagerStage): Mind<ServiceManagerTables> {
     const { pace } = this.plan
-    return serviceManagerMind(plan, this.options.seed, guestIsThere, pace, cheapTrust(this.#names))
+    return serviceManagerMind(plan, this.options.seed, guestIsThere, pace, this.#keys.trust())
   }
 
   /** A clock that jumps now and then: a little, or by an hour, which is not to be believed. */
@@ -316,7 +398,9 @@ export class Trial implements Scene {
     const number = this.disks[name]!.commits + 1
     if (crashAt?.role === name && crashAt.commit === number) return `crash ${crashAt.when}`
     if (!this.#stormy || random.next() >= this.plan.faults.crash) return 'done'
-    return random.next() < 0.5 ? 'crash before' : 'crash after'
+    const fate = random.next() < 0.5 ? 'crash before' : 'crash after'
+    this.world.count(fate)
+    return fate
   }
 
   #log(name: string, isAlive: () => boolean): Log {
@@ -335,8 +419,7 @@ export class Trial implements Scene {
   // ── for tests that look at one mind ──────────────────────────────────────────────────────────────
 
   brokerMind(): Mind<BrokerTables> {
-    const { name } = this.brokers[0]!
-    return brokerMind(name, this.plan, cheapIdentity(name), cheapTrust(this.#names))
+    return this.#brokerMind(this.brokers[0]!)
   }
 
   authorityMind(): Mind<AuthorityTables> {

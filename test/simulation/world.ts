@@ -1,4 +1,5 @@
 import type { Cancel, Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
+import type { Random } from '../../actors/runtime/random.ts'
 
 interface Event {
   readonly at: Millis
@@ -17,6 +18,8 @@ export class World {
   /** Of those in the heap: most timers are deadlines that are called off. */
   #cancelled = 0
   events = 0
+  /** How often each fault happened. */
+  readonly faults: Record<string, number> = {}
 
   get now(): Instant {
     return EPOCH + this.#now
@@ -52,6 +55,18 @@ export class World {
       event.run = undefined
       if (++this.#cancelled > 200 && this.#cancelled > this.#heap.length / 2) this.#sweep()
     }
+  }
+
+  /** A fault happened. */
+  count(fault: string): void {
+    this.faults[fault] = (this.faults[fault] ?? 0) + 1
+  }
+
+  /** Whether a fault of this chance happens now; if so it is counted. */
+  strikes(fault: string, chance: number, random: Random): boolean {
+    if (random.next() >= chance) return false
+    this.count(fault)
+    return true
   }
 
   /** Runs until `untilMs` of virtual time, or until nothing is left to happen; `check` after each event. */

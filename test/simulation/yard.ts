@@ -33,7 +33,7 @@ export class Yard {
     switch (verb) {
       case 'join': {
         if (!machine?.running) throw new SubletError('machine-unreachable', `${name} does not answer`)
-        if (this.#random.next() < this.#faults().joinFails)
+        if (this.#world.strikes('joinFails', this.#faults().joinFails, this.#random))
           throw new SubletError('middleware-refused', 'the registration failed')
         if (machine.jobs.size === 0 && this.#random.next() < 0.5) this.#work(unitId, machine)
         return

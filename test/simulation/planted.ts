@@ -1,0 +1,204 @@
+import type { LeaseRow } from '../../actors/authority/rows.ts'
+import type { TicketRow } from '../../actors/broker/rows.ts'
+import type { Draft } from '../../actors/runtime/draft.ts'
+import type { Envelope } from '../../actors/runtime/envelope.ts'
+import type { Input, Mind } from '../../actors/runtime/mind.ts'
+import { decodeRow, encodeRow, type Row, type StoredRow, type Tables } from '../../actors/runtime/rows.ts'
+import type { LeaseRow as HeldLease } from '../../actors/service-manager/rows.ts'
+import { resealed } from './forger.ts'
+import type { Plants } from './plants.ts'
+
+/** `before` may change the input, or answer for it (undefined); `after` may change what the mind wrote. */
+function worse<T extends Tables>(
+  mind: Mind<T>,
+  { before = (input) => input, after = () => undefined }: Worse<T>,
+): Mind<T> {
+  return {
+    handle(input, draft) {
+      const sent = draft.outgoing.length
+      const changed = before(input, draft)
+      if (changed === undefined) return undefined
+      const value = mind.handle(changed, draft)
+      after(draft, sent)
+      return value
+    },
+  }
+}
+
+interface Worse<T extends Tables> {
+  readonly before?: (input: Input, draft: Draft<T>) => Input | undefined
+  readonly after?: (draft: Draft<T>, sentBefore: number) => void
+}
+
+function withBody(input: Input, kind: string, change: (body: object) => object): Input {
+  if (input.kind !== 'message' || input.envelope.kind !== kind) return input
+  const envelope: Envelope = { ...input.envelope, body: change(input.envelope.body as object) }
+  return { ...input, envelope }
+}
+
+export const PLANTED: Readonly<Record<string, Plants>> = {
+  'the broker counts one unit more than the site lends': {
+    broker: (mind) =>
+      worse(mind, {
+        before: (input) =>
+          withBody(input, 'delegation', (body) => ({
+            ...body,
+            units: (body as { units: number }).units + 1,
+          })),
+      }),
+  },
+  'the ticket goes back together with the close, before the site’s final word': {
+    serviceManager: (mind) =>
+      worse(mind, {
+        after: (draft, before) => {
+          for (const message of draft.outgoing.slice(before))
+            if (message.kind === 'close') draft.send({ ...message, to: 'broker', kind: 'relinquish' })
+        },
+      }),
+  },
+  'a unit’s place is free before its teardown is complete': {
+    authority: (mind) =>
+      worse(mind, {
+        after: (draft) => {
+          for (const unit of draft.all('unit'))
+            if (unit.state === 'teardown' && unit.type !== '')
+              draft.put('unit', { ...unit, type: '', vector: {}, slot: 0 })
+        },
+      }),
+  },
+  'what is due at a unit is skipped': {
+    serviceManager: (mind) =>
+      worse(mind, {
+        before: (input, draft) => {
+          if (input.kind !== 'due' || input.table !== 'unit') return input
+          draft.put('unit', { ...draft.get('unit', input.row.id)!, due: undefined })
+          return undefined
+        },
+      }),
+  },
+  'the site reads one unit more into a ticket': {
+    authority: (mind) =>
+      worse(mind, {
+        after: (draft) => {
+          for (const lease of draft.changed.get('lease')?.values() ?? []) {
+            const row = lease as LeaseRow | undefined
+            if (row?.state === 'pending' && row.units.length === 0)
+              draft.put('lease', {
+                ...row,
+                due: draft.now,
+                ticket: { ...row.ticket, units: row.ticket.units + 1 },
+              })
+          }
+        },
+      }),
+  },
+  'the outbox is lost at a restart': { restart: (rows) => rows.filter(({ table }) => table !== '$out') },
+  'the numbers of conversations are lost at a restart': {
+    restart: (rows) => rows.filter(({ table }) => table !== '$link'),
+  },
+  'what was under way is lost at a restart': {
+    restart: (rows) => rows.filter(({ table }) => table !== '$effect'),
+  },
+  'a machine is torn down whatever runs there': {
+    handler: (handler) => ({
+      ...handler,
+      teardown: (unit, _options, signal) => handler.teardown(unit, { force: true }, signal),
+    }),
+  },
+  'messages go out before the commit they follow from is on disk': { spoils: { hasty: true } },
+  'what was heard is not marked in the commit that it led to': {
+    spoils: {
+      commit: (commit) => ({
+        ...commit,
+        rows: commit.rows.map((row) =>
+          row.table === '$link' && row.json !== undefined ? changed(row, { in: 0, inHash: '' }) : row,
+        ),
+      }),
+    },
+  },
+  'an extension that is refused ends the lease': {
+    serviceManager: (mind) =>
+      worse(mind, {
+        after: (draft) => {
+          for (const row of changedRows<HeldLease>(draft, 'lease'))
+            if (row.leaseState === 'active' && row.extendRefused !== undefined)
+              draft.put('lease', { ...row, leaseState: 'closed', ticketState: 'closed' })
+        },
+      }),
+  },
+  'an update that is late shortens the lease again': {
+    serviceManager: (mind) =>
+      worse(mind, {
+        after: (draft) => {
+          for (const row of changedRows<HeldLease>(draft, 'lease'))
+            if (row.leaseState === 'active' && row.term !== undefined && row.ticket !== undefined)
+              if (row.ticket.predecessor !== null)
+                draft.put('lease', { ...row, term: { ...row.term, end: row.ticket.term.start } })
+        },
+      }),
+  },
+  'an actor forgets at a restart when it has to do what': {
+    restart: (rows) =>
+      rows.map((row) =>
+        ['unit', 'lease', 'ticket'].includes(row.table) ? changed(row, { due: undefined }) : row,
+      ),
+  },
+  'another message under a used number is taken': {
+    receive: async (envelope, receive) => {
+      const ack = await receive(envelope)
+      if (ack.code !== 'message-conflict') return ack
+      return { ...(await receive(resealed({ ...envelope, number: envelope.number + 1 }))), id: envelope.id }
+    },
+  },
+  'a row that is corrupt is passed over': {
+    restart: (rows) =>
+      rows.filter((row) => {
+        try {
+          return decodeRow(row) !== undefined
+        } catch {
+          return false
+        }
+      }),
+  },
+  'signatures are made and not looked at': {
+    trust: (trust) => ({ ...trust, verify: () => true, verifyBy: () => true }),
+  },
+  'the broker takes a ticket back when it refuses to extend it': {
+    broker: (mind) =>
+      worse(mind, {
+        after: (draft) => {
+          const refused = draft.outgoing.filter(
+            ({ body }) => (body as { outcome?: string }).outcome === 'extension-refused',
+          )
+          for (const { subject } of refused) {
+            const row = draft.get('ticket', subject) as TicketRow | undefined
+            if (row?.state === 'granted') draft.put('ticket', { ...row, state: 'closed', tickets: [] })
+          }
+        },
+      }),
+  },
+  'a machine that would not go counts as gone': {
+    authority: (mind) =>
+      worse(mind, {
+        before: (input) =>
+          input.kind === 'effect' && input.verb === 'teardown' && input.outcome.kind === 'failed'
+            ? { ...input, outcome: { kind: 'done', value: { kind: 'gone' } } }
+            : input,
+      }),
+  },
+}
+
+const changedRows = <R extends Row>(
+  draft: { readonly changed: Draft<Tables>['changed'] },
+  table: string,
+): R[] =>
+  [...(draft.changed.get(table)?.values() ?? [])].flatMap((row) => (row === undefined ? [] : [row as R]))
+
+/** A row that is corrupt stays so. */
+function changed(row: StoredRow, change: object): StoredRow {
+  try {
+    return encodeRow(row.table, row.id, { ...decodeRow(row), ...change })
+  } catch {
+    return row
+  }
+}
