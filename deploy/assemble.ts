@@ -25,7 +25,7 @@ import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
 import type { Handler } from '../adapters/handler.ts'
 import type { JoinHandler } from '../adapters/join.ts'
 import { sqliteStore } from '../adapters/sqlite/store.ts'
-import type { Store } from '../adapters/store.ts'
+import type { KeptStore } from '../adapters/store.ts'
 import { bestFit } from '../controllers/authorities/best-fit.ts'
 import { policyOf } from '../controllers/brokers/policies.ts'
 import { groc } from '../controllers/guests/groc/groc.ts'
@@ -56,7 +56,7 @@ export interface Site {
   readonly serviceManager: Actor<ServiceManagerTables>
   readonly broker: Actor<BrokerTables>
   readonly authority: Actor<AuthorityTables>
-  readonly stores: readonly { readonly name: string; readonly store: Store }[]
+  readonly stores: readonly { readonly name: string; readonly store: KeptStore }[]
   readonly guests: Readonly<Record<string, SiteGuest>>
   start(): Promise<void>
   /** Leaves leases running. */
@@ -106,7 +106,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     name: string,
     mind: Mind<T>,
     perform: Perform,
-  ): { actor: Actor<T>; store: Store } {
+  ): { actor: Actor<T>; store: KeptStore } {
     const store = bounded(sqliteStore(files.database(name)), name)
     const actor = new Actor<T>({
       ...{ mind, store, trust, log, transport: network },
@@ -122,7 +122,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     return { actor, store }
   }
 
-  function bounded(store: Store, name: string): Store {
+  function bounded(store: KeptStore, name: string): KeptStore {
     const { onBoundary } = parts
     if (onBoundary === undefined) return store
     return {

@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
 import type { BatchOptions, SubmitOptions } from './batch.ts'
 import { queryCommand } from './cli-query.ts'
+import { storeCommands } from './cli-store.ts'
 import { EXIT, outliveClosedPipes, perform, print, printJson, tell, whenNobodyReads } from './terminal.ts'
 import { type Whose, workFolder } from './work-folder.ts'
 
@@ -122,11 +123,14 @@ commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
   .option('--subject <id>', 'only this lease, unit, node, guest or type')
   .option('--limit <count>', 'the latest so many lines', count, 200)
   .option('--follow', 'wait for further lines')
-  .action((options: Common & { actor?: string; subject?: string; limit: number; follow?: true }) =>
-    perform(options.json === true, async () => {
-      const { ledger } = await import('./read-ledger.ts')
-      return ledger(await workFolder(options), options)
-    }),
+  .option('--export', 'every line as JSON, one a line, for `sublet verify --file`')
+  .action(
+    (options: Common & { actor?: string; subject?: string; limit: number; follow?: true; export?: true }) =>
+      perform(options.json === true, async () => {
+        const { exportLedger, ledger } = await import('./read-ledger.ts')
+        if (options.export) return exportLedger(await workFolder(options), options.actor)
+        return ledger(await workFolder(options), options)
+      }),
   )
 
 commandFor(
@@ -141,15 +145,17 @@ commandFor(
     }),
   )
 
-commandFor(
-  'verify',
-  'prove from the ledgers that no unit was ever held twice; also when Sublet does not run',
-).action((options: Common) =>
-  perform(options.json === true, async () => {
-    const { verify } = await import('./read-ledger.ts')
-    return verify(await workFolder(options), options)
-  }),
-)
+commandFor('verify', 'prove from the ledgers that no unit was ever held twice; also when Sublet does not run')
+  .option('--file <file>', 'of exported lines, instead of a work folder')
+  .action((options: Common & { file?: string }) =>
+    perform(options.json === true, async () => {
+      const { verify, verifyFile } = await import('./read-ledger.ts')
+      if (options.file !== undefined) return verifyFile(options.file, options)
+      return verify(await workFolder(options), options)
+    }),
+  )
+
+storeCommands(commandFor, clock)
 
 queryCommand(commandFor, clock)
 

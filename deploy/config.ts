@@ -195,6 +195,8 @@ export const configSchema = z.strictObject({
       logMiBMax: z.int().min(1).default(64),
       logsKept: z.int().min(1).default(7),
       chartsKept: z.int().min(1).default(30),
+      /** Lines of the ledgers that are older leave the databases, once they are archived. */
+      ledgerKept: duration.default(30 * 24 * HOUR),
     })
     .prefault({}),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
@@ -297,5 +299,6 @@ export const inDir = (dir: string) => ({
   log: join(dir, 'sublet.log'),
   keys: join(dir, 'keys'),
   charts: join(dir, 'charts'),
+  archive: join(dir, 'archive'),
   database: (actor: string) => join(dir, `${actor}.db`),
 })

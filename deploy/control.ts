@@ -4,7 +4,10 @@ import type { z } from 'zod'
 import type { Log } from '../actors/runtime/actor.ts'
 import { type Clock, type Instant, sleep } from '../actors/runtime/clock.ts'
 import { type ErrorCode, inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import { type LedgerArchive, ledgerArchive } from '../adapters/sqlite/archive.ts'
+import { withArchive } from './archiving.ts'
 import { ask, queryBody } from './ask.ts'
+import { inDir } from './config.ts'
 import {
   afterOf,
   asAnswer,
@@ -208,9 +211,14 @@ function routes(
   )
 }
 
+const archiveOf = ({ settings }: SiteView, name: string): LedgerArchive =>
+  ledgerArchive(inDir(settings.dir).archive, name)
+
 export const ledgersOf = (site: SiteView): readonly NamedLedger[] =>
   [site.serviceManager, site.broker, site.authority].flatMap(({ name, head }) =>
-    site.stores.filter((held) => held.name === name).map(({ store }) => ({ name, ledger: store, head })),
+    site.stores
+      .filter((held) => held.name === name)
+      .map(({ store }) => ({ name, ledger: withArchive(store, archiveOf(site, name)), head })),
   )
 
 async function explain(

@@ -2,14 +2,19 @@ import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { schedule } from 'node-cron'
 import type { Log } from '../actors/runtime/actor.ts'
+import type { Clock } from '../actors/runtime/clock.ts'
 import { inOneLine } from '../actors/runtime/errors.ts'
+import type { LedgerArchive } from '../adapters/sqlite/archive.ts'
+import type { KeptStore } from '../adapters/store.ts'
+import { archiveLedger } from './archiving.ts'
 import type { Settings } from './config.ts'
 import { type NamedLedger, verifyAll } from './ledgers.ts'
 
 /**
  * What is done once a day, at a time of the wall clock:
  *
- *   ledgers   verified; a fault is an error in the log
+ *   ledgers   verified; a fault is an error in the log, and of that ledger nothing leaves
+ *             archived up to the last checkpoint; what is old enough leaves the database
  *   sublet.log ──too large──▶ sublet.log.1 ──▶ … ──▶ sublet.log.N ──▶ removed
  *   charts/   the oldest beyond a number are removed
  */
@@ -18,7 +23,13 @@ export interface HousekeepingParts {
   readonly logFile: string
   readonly charts: string
   readonly log: Log
+  readonly clock: Clock
   readonly ledgers: () => readonly NamedLedger[]
+  readonly stores: readonly {
+    readonly name: string
+    readonly store: KeptStore
+    readonly archive: LedgerArchive
+  }[]
   /** Goes on in a new log file. */
   readonly reopenLog: () => void
 }
@@ -28,6 +39,7 @@ export interface HousekeepingOutcome {
   readonly faults: number
   readonly rotated: boolean
   readonly chartsRemoved: number
+  readonly linesArchived: number
 }
 
 export async function keepHouse(parts: HousekeepingParts): Promise<HousekeepingOutcome> {
@@ -36,6 +48,16 @@ export async function keepHouse(parts: HousekeepingParts): Promise<HousekeepingO
   for (const { actor, faults } of verdicts)
     for (const { seq, sentence } of faults)
       log.error({ actor, seq, fault: sentence }, 'the ledger has a fault')
+  let linesArchived = 0
+  for (const { name, store, archive } of parts.stores) {
+    if (verdicts.some(({ actor, faults }) => actor === name && faults.length > 0)) continue
+    const policy = { now: parts.clock.now(), keptMs: settings.ledgerKept }
+    const { ranges, base } = await archiveLedger(store, archive, policy)
+    for (const { file, first, last } of ranges) {
+      linesArchived += last - first + 1
+      log.info({ actor: name, file, first, last, base }, 'ledger archived')
+    }
+  }
   const rotated = rotate(parts.logFile, settings.logMiBMax * 1024 * 1024, settings.logsKept)
   if (rotated) parts.reopenLog()
   const outcome: HousekeepingOutcome = {
@@ -43,6 +65,7 @@ export async function keepHouse(parts: HousekeepingParts): Promise<HousekeepingO
     faults: verdicts.reduce((sum, { faults }) => sum + faults.length, 0),
     rotated,
     chartsRemoved: prune(parts.charts, settings.chartsKept),
+    linesArchived,
   }
   log.info(outcome, 'housekeeping done')
   return outcome

@@ -1,10 +1,19 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { chainCheck } from '../actors/ledger/chain-check.ts'
+import { CheckpointCheck, type Checkpoints } from '../actors/ledger/checkpoint-check.ts'
 import { explain, namesNode, unitsOfLease } from '../actors/ledger/explain.ts'
+import { holdsCheck } from '../actors/ledger/holds.ts'
+import { TraceCheck, type Traces } from '../actors/ledger/trace-check.ts'
+import { UsageCount } from '../actors/ledger/usage.ts'
 import { type Fault, LedgerCheck } from '../actors/ledger/verify.ts'
 import type { LedgerEntry, LedgerHead } from '../actors/runtime/commit.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
+import { ed25519Trust } from '../actors/runtime/identity.ts'
+import { ledgerArchive } from '../adapters/sqlite/archive.ts'
 import { sqliteLedger } from '../adapters/sqlite/store.ts'
+import { withArchive } from './archiving.ts'
+import { inDir } from './config.ts'
 import type { Ledger } from './site-view.ts'
 import { inspected } from './work-folder.ts'
 
@@ -19,6 +28,9 @@ export interface LedgerVerdict {
   readonly actor: string
   readonly entries: number
   readonly faults: readonly Fault[]
+  readonly checkpoints?: Checkpoints
+  /** Of an authority: how many of the tickets that it accepted can be traced to a signed request and claim. */
+  readonly traces?: Traces
 }
 
 const PAGE = 1_000
@@ -49,15 +61,60 @@ export async function entriesOf(named: NamedLedger, subject?: string): Promise<L
 export async function verifyAll(ledgers: readonly NamedLedger[]): Promise<readonly LedgerVerdict[]> {
   const verdicts: LedgerVerdict[] = []
   for (const named of ledgers) {
-    const check = new LedgerCheck()
+    const { check, verdict } = newVerdict(named.name)
     let entries = 0
     for await (const page of pagesOf(named)) {
       check.read(page)
       entries += page.length
     }
-    verdicts.push({ actor: named.name, entries, faults: check.end(named.head) })
+    verdicts.push(verdict(entries, check.end(named.head)))
   }
   return verdicts
+}
+
+/** Any key may sign: whose it is, is not for the ledger to say. */
+const anyKey = ed25519Trust({})
+
+function newVerdict(actor: string): {
+  readonly check: LedgerCheck
+  readonly verdict: (entries: number, faults: readonly Fault[]) => LedgerVerdict
+} {
+  const checkpoints = new CheckpointCheck(anyKey.verifyBy)
+  const traces = new TraceCheck(anyKey)
+  const check = new LedgerCheck([chainCheck(), holdsCheck(), checkpoints, traces])
+  const verdict = (entries: number, faults: readonly Fault[]): LedgerVerdict => ({
+    ...{ actor, entries, faults, checkpoints: checkpoints.seen, traces: traces.seen },
+  })
+  return { check, verdict }
+}
+
+/** Lines as `sublet ledger --export` wrote them, of one or several actors. Each ledger ends where the lines do. */
+export async function verifyLines(lines: AsyncIterable<LedgerEntry>): Promise<readonly LedgerVerdict[]> {
+  const actors = new Map<string, ReturnType<typeof newVerdict> & { entries: number; last: LedgerEntry }>()
+  for await (const entry of lines) {
+    const known = actors.get(entry.actor)
+    const of = known ?? { ...newVerdict(entry.actor), entries: 0, last: entry }
+    of.check.read([entry])
+    of.entries++
+    of.last = entry
+    if (known === undefined) actors.set(entry.actor, of)
+  }
+  return [...actors.values()].map(({ check, verdict, entries, last }) => verdict(entries, check.end(last)))
+}
+
+/** Every line of every ledger, oldest first of each; for `sublet ledger --export`. */
+export async function* allLines(
+  ledgers: readonly NamedLedger[],
+  actor?: string,
+): AsyncGenerator<LedgerEntry> {
+  for (const named of ledgers)
+    if (actor === undefined || named.name === actor) for await (const page of pagesOf(named)) yield* page
+}
+
+export async function usageOf(ledgers: readonly NamedLedger[]): Promise<UsageCount> {
+  const count = new UsageCount()
+  for (const named of ledgers) for await (const page of pagesOf(named)) count.read(page)
+  return count
 }
 
 export interface LedgerQuery {
@@ -111,8 +168,14 @@ export async function explainLease(
   ledgers: readonly NamedLedger[],
   leaseId: string,
 ): Promise<readonly string[]> {
-  const entries = (await Promise.all(ledgers.map((named) => entriesOf(named)))).flat()
-  const told = explain(entries, new Set([leaseId, ...unitsOfLease(entries, leaseId)]))
+  const found: LedgerEntry[] = []
+  const units = new Set<string>()
+  for (const named of ledgers) {
+    for await (const page of pagesOf(named)) for (const id of unitsOfLease(page, leaseId)) units.add(id)
+    found.push(...(await entriesOf(named, leaseId)))
+  }
+  for (const named of ledgers) for (const id of units) found.push(...(await entriesOf(named, id)))
+  const told = explain(found, new Set([leaseId, ...units]))
   if (told.length === 0) throw new SubletError('unknown-id', `no ledger knows a lease ${leaseId}`)
   return told
 }
@@ -161,7 +224,9 @@ export async function openLedgers(
   try {
     for (const { name, store } of stores) {
       const { base, head } = await store.open()
-      opened.push({ name, ledger: { entries: store.entries, base: () => base }, head })
+      const here: Ledger = { entries: store.entries, base: () => base }
+      const archive = ledgerArchive(inDir(dir).archive, name)
+      opened.push({ name, ledger: withArchive(here, archive), head })
     }
   } catch (error) {
     await close()

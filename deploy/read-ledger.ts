@@ -1,9 +1,12 @@
+import { accessSync, constants, createReadStream } from 'node:fs'
+import { createInterface } from 'node:readline'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
 import { inDir } from './config.ts'
 import { type ControlClient, controlClient } from './control-client.ts'
 import { afterText, explainParams } from './control-protocol.ts'
 import {
+  allLines,
   explainLease,
   explainUnit,
   type LedgerVerdict,
@@ -11,9 +14,11 @@ import {
   type NamedLedger,
   openLedgers,
   verifyAll,
+  verifyLines,
 } from './ledgers.ts'
 import { showEntry, showVerdicts } from './show.ts'
 import { EXIT, print, printJson, tell } from './terminal.ts'
+import { inspected } from './work-folder.ts'
 
 /** The commands that read ledgers: from the running Sublet, or from the databases that it left. */
 
@@ -126,6 +131,40 @@ export async function verify(dir: string, { json }: { readonly json?: true }): P
     (client) => client.get('/verify', { timeoutMs: VERIFY_MS_MAX }),
     verifyAll,
   )
+  return tellVerdicts(verdicts, json)
+}
+
+/** Of lines that `sublet ledger --export` wrote. */
+export async function verifyFile(file: string, { json }: { readonly json?: true }): Promise<number> {
+  inspected(file, () => accessSync(file, constants.R_OK))
+  return tellVerdicts(await verifyLines(linesIn(file)), json)
+}
+
+async function* linesIn(file: string): AsyncGenerator<LedgerEntry> {
+  let number = 0
+  for await (const text of createInterface({ input: createReadStream(file) })) {
+    number++
+    if (text === '') continue
+    try {
+      yield JSON.parse(text) as LedgerEntry
+    } catch (cause) {
+      throw new SubletError('usage', `${file}:${number} is no line of a ledger`, { cause })
+    }
+  }
+}
+
+/** Read beside whoever writes, also while Sublet runs. */
+export async function exportLedger(dir: string, actor: string | undefined): Promise<number> {
+  const { ledgers, close } = await openLedgers(dir)
+  try {
+    for await (const entry of allLines(ledgers, actor)) printJson(entry)
+  } finally {
+    await close()
+  }
+  return EXIT.done
+}
+
+function tellVerdicts(verdicts: readonly LedgerVerdict[], json: true | undefined): number {
   const verified = verdicts.every(({ faults }) => faults.length === 0)
   const entries = verdicts.reduce((sum, verdict) => sum + verdict.entries, 0)
   if (json) printJson({ verified, entries, ledgers: verdicts })

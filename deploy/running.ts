@@ -4,12 +4,14 @@ import type { Log } from '../actors/runtime/actor.ts'
 import type { Clock, Instant } from '../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import type { Random } from '../actors/runtime/random.ts'
+import { ledgerArchive } from '../adapters/sqlite/archive.ts'
 import { assemble, type Site } from './assemble.ts'
 import { inDir, type Settings } from './config.ts'
 import { type ControlServer, controlServer, ledgersOf } from './control.ts'
 import { controlClient } from './control-client.ts'
 import { scheduleHousekeeping } from './housekeeping.ts'
 import { fileLog } from './log.ts'
+import { refuseHalfRestored } from './restore.ts'
 
 /**
  * A Sublet that runs in this process: the site, its control socket, its log and its housekeeping.
@@ -49,6 +51,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   const made = usable(settings.dir, () => mkdirSync(settings.dir, { recursive: true }))
   if (isShared) openParent(settings.dir, made, warn)
   await refuseSecond(files.socket, settings.dir)
+  refuseHalfRestored(settings.dir)
   const {
     log,
     reopen,
@@ -133,7 +136,11 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
       logFile: files.log,
       charts: files.charts,
       log,
+      clock,
       ledgers: () => ledgersOf(site),
+      stores: site.stores.map(({ name, store }) => ({
+        ...{ name, store, archive: ledgerArchive(files.archive, name) },
+      })),
       reopenLog: reopen,
     })
     if (failure !== undefined) throw failure

@@ -94,8 +94,17 @@ export const showEntry = ({ at, actor, seq, kind, subject, reason }: LedgerEntry
 
 export function showVerdicts(verdicts: readonly LedgerVerdict[]): string {
   return verdicts
-    .flatMap(({ actor, entries, faults }) => [
-      `${actor}: ${some(entries, 'line')}, ${faults.length === 0 ? 'unbroken' : some(faults.length, 'fault')}`,
+    .flatMap(({ actor, entries, faults, checkpoints, traces }) => [
+      [
+        `${actor}: ${some(entries, 'line')}`,
+        faults.length === 0 ? 'unbroken' : some(faults.length, 'fault'),
+        ...(checkpoints === undefined || checkpoints.count === 0
+          ? []
+          : [`${some(checkpoints.count, 'signed checkpoint')}`]),
+        ...(traces === undefined || traces.accepted === 0
+          ? []
+          : [`traced ${traces.traced} of ${some(traces.accepted, 'grant')}`]),
+      ].join(', '),
       ...faults.map(({ seq, sentence }) => `  line ${seq}: ${sentence}`),
     ])
     .join('\n')

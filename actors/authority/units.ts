@@ -183,6 +183,7 @@ export class Units {
         leaseId: unit.leaseId,
         host: unit.host,
         slot: unit.slot,
+        ...(state === 'probing' ? { facts: unit.facts } : {}),
       })
     if (due === undefined) this.tend(row, draft)
     if (state !== unit.state) this.#changed(row, draft)

@@ -81,6 +81,7 @@ export const ERRORS = {
     'ask-operator',
     'Put the work folder on a disk of this machine: `dir` in the configuration names it.',
   ],
+  'backup-damaged': ['ask-operator', 'Take another backup; this one cannot be relied on.'],
   'store-newer': [
     'ask-operator',
     'The database was written by a newer Sublet; run that version or restore an older backup.',

@@ -92,7 +92,8 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     }
     draft.put('lease', placed)
     const { label, group, after } = intent
-    const data = { type, units, unitsMin, durationMs, startAt, label, group, after }
+    const queue = properties.queue ?? ''
+    const data = { guest: name, queue, type, units, unitsMin, durationMs, startAt, label, group, after }
     draft.note('requested', lease.id, reason, data)
     const body = { type, units, durationMs, start, properties: { ...placed.properties } }
     tell(draft, brokerOf(lease, config), 'ticket', lease.id, body, until)

@@ -51,9 +51,11 @@ function open(over: Partial<HousekeepingParts['settings']> = {}, alter = false) 
   if (alter) entries[0] = { ...entries[0]!, reason: 'another' }
   const ledger = { entries: () => Promise.resolve(entries) }
   const parts: HousekeepingParts = {
-    settings: { at: '17 3 * * *', logMiBMax: 1, logsKept: 2, chartsKept: 2, ...over },
+    settings: { at: '17 3 * * *', logMiBMax: 1, logsKept: 2, chartsKept: 2, ledgerKept: 0, ...over },
     ...{ logFile: file, charts: join(dir, 'charts'), log, reopenLog: reopen },
     ledgers: () => [{ name: 'site', ledger, head }],
+    clock: systemClock,
+    stores: [],
   }
   return { parts, file, log, warned, close }
 }
@@ -61,7 +63,13 @@ function open(over: Partial<HousekeepingParts['settings']> = {}, alter = false) 
 describe('housekeeping', () => {
   test('verifies the ledgers and says so in the log', async () => {
     const { parts, file, close } = open()
-    expect(await keepHouse(parts)).toEqual({ entries: 2, faults: 0, rotated: false, chartsRemoved: 0 })
+    expect(await keepHouse(parts)).toEqual({
+      entries: 2,
+      faults: 0,
+      rotated: false,
+      chartsRemoved: 0,
+      linesArchived: 0,
+    })
     close()
     expect(linesOf(file)).toMatchObject([{ level: 'info', msg: 'housekeeping done', entries: 2, faults: 0 }])
   })

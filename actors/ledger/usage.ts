@@ -1,0 +1,155 @@
+import { z } from 'zod'
+import type { Instant, Millis } from '../runtime/clock.ts'
+import type { LedgerEntry } from '../runtime/commit.ts'
+
+/** By whom or what node-seconds are added up. */
+export const USAGE_BY = ['guest', 'queue', 'site'] as const
+export type UsageBy = (typeof USAGE_BY)[number]
+
+/**
+ * Node-seconds in a span of time:
+ *
+ *   granted   units of tickets, over their terms                       the broker's ledger
+ *   held      from assigned to torn down                               the site's
+ *   joined    from joined to left in the guest's middleware            the service manager's
+ */
+export interface Usage {
+  readonly name: string
+  readonly grantedS: number
+  readonly heldS: number
+  readonly joinedS: number
+}
+
+export interface Span {
+  readonly from: Instant
+  readonly to: Instant
+}
+
+const granted = z.object({
+  units: z.number(),
+  site: z.string(),
+  term: z.object({ start: z.number(), end: z.number() }),
+})
+const assigned = z.object({ leaseId: z.string() })
+const requested = z.object({ guest: z.string().optional(), queue: z.string().optional() })
+
+/** What is known of a lease from all ledgers. */
+interface Owner {
+  guest: string
+  queue: string
+  site: string
+}
+
+interface Grant {
+  readonly leaseId: string
+  readonly units: number
+  readonly start: Instant
+  end: Instant
+}
+
+/** The part of [start, end) that lies in the span. */
+const within = (start: Instant, end: Instant, { from, to }: Span): Millis =>
+  Math.max(0, Math.min(end, to) - Math.max(start, from))
+
+/**
+ * Reads the lines of all actors, in any order of actors, each actor's in its own. A ticket counts until it was
+ * closed; what is still held or joined counts up to `now`.
+ */
+export class UsageCount {
+  readonly #owners = new Map<string, Owner>()
+  readonly #grants = new Map<string, Grant[]>()
+  readonly #held = new Map<string, { leaseId: string; from: Instant; to: Instant | undefined }>()
+  readonly #joined = new Map<string, { leaseId: string; from: Instant; to: Instant | undefined }[]>()
+  readonly #leaseOfUnit = new Map<string, string>()
+
+  read(entries: Iterable<LedgerEntry>): void {
+    for (const entry of entries) this.#line(entry)
+  }
+
+  sum(by: UsageBy, span: Span, now: Instant): readonly Usage[] {
+    const sums = new Map<string, { grantedMs: number; heldMs: number; joinedMs: number }>()
+    const of = (leaseId: string): { grantedMs: number; heldMs: number; joinedMs: number } => {
+      const name = this.#owners.get(leaseId)?.[by] || '(unknown)'
+      const sum = sums.get(name) ?? { grantedMs: 0, heldMs: 0, joinedMs: 0 }
+      sums.set(name, sum)
+      return sum
+    }
+    for (const grants of this.#grants.values())
+      for (const { leaseId, units, start, end } of grants)
+        of(leaseId).grantedMs += units * within(start, end, span)
+    for (const { leaseId, from, to } of this.#held.values())
+      of(leaseId).heldMs += within(from, to ?? now, span)
+    for (const stays of this.#joined.values())
+      for (const { leaseId, from, to } of stays) of(leaseId).joinedMs += within(from, to ?? now, span)
+    return [...sums]
+      .map(([name, { grantedMs, heldMs, joinedMs }]) => ({
+        ...{ name, grantedS: grantedMs / 1_000, heldS: heldMs / 1_000, joinedS: joinedMs / 1_000 },
+      }))
+      .filter(({ grantedS, heldS, joinedS }) => grantedS + heldS + joinedS > 0)
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  #line(entry: LedgerEntry): void {
+    const { kind, subject, at, actor, data } = entry
+    switch (kind) {
+      case 'requested': {
+        const read = requested.safeParse(data)
+        const owner = this.#owner(subject)
+        owner.guest = (read.success ? read.data.guest : undefined) ?? owner.guest
+        owner.queue = (read.success ? read.data.queue : undefined) ?? owner.queue
+        return
+      }
+      case 'ticket granted':
+        return this.#grant(subject, data)
+      case 'ticket closed':
+        for (const grant of this.#grants.get(subject) ?? [])
+          grant.end = Math.max(grant.start, Math.min(grant.end, at))
+        return
+      case 'unit assigned': {
+        const read = assigned.safeParse(data)
+        if (!read.success) return
+        this.#owner(read.data.leaseId).site = actor
+        this.#leaseOfUnit.set(subject, read.data.leaseId)
+        this.#held.set(subject, { leaseId: read.data.leaseId, from: at, to: undefined })
+        return
+      }
+      case 'unit ended': {
+        const held = this.#held.get(subject)
+        if (held !== undefined) held.to ??= at
+        return
+      }
+      case 'unit joined':
+        return this.#join(subject, at, data)
+      case 'unit left':
+      case 'unit lost': {
+        const stay = this.#joined.get(subject)?.at(-1)
+        if (stay !== undefined) stay.to ??= at
+      }
+    }
+  }
+
+  #grant(leaseId: string, data: unknown): void {
+    const read = granted.safeParse(data)
+    if (!read.success) return
+    const { units, site, term } = read.data
+    this.#owner(leaseId).site = site
+    const grants = this.#grants.get(leaseId) ?? []
+    this.#grants.set(leaseId, grants)
+    grants.push({ leaseId, units, start: term.start, end: term.end })
+  }
+
+  #join(unitId: string, at: Instant, data: unknown): void {
+    const read = assigned.safeParse(data)
+    const leaseId = read.success ? read.data.leaseId : this.#leaseOfUnit.get(unitId)
+    if (leaseId === undefined) return
+    const stays = this.#joined.get(unitId) ?? []
+    this.#joined.set(unitId, stays)
+    stays.push({ leaseId, from: at, to: undefined })
+  }
+
+  #owner(leaseId: string): Owner {
+    const owner = this.#owners.get(leaseId) ?? { guest: '', queue: '', site: '' }
+    this.#owners.set(leaseId, owner)
+    return owner
+  }
+}

@@ -1,0 +1,24 @@
+import { signable } from './canonical.ts'
+import type { Millis } from './clock.ts'
+import type { LedgerHead, LedgerNote } from './commit.ts'
+import type { ActorName, Identity } from './identity.ts'
+
+/**
+ * An actor's signature over its ledger so far, as a line of it:
+ *
+ *   1 ─ ... ─ head │ checkpoint { seq, hash of head, key, signature } │ ...
+ *
+ * Whoever has seen it can hold the actor to every line before. Ledgers are archived up to one of these.
+ */
+export const CHECKPOINT_LINES = 1_000
+export const CHECKPOINT_MS: Millis = 24 * 3_600_000
+
+export const checkpointText = (actor: ActorName, { seq, hash }: LedgerHead): string =>
+  signable('checkpoint', { actor, seq, hash })
+
+export function checkpointNote(head: LedgerHead, identity: Identity): LedgerNote {
+  const { seq, hash } = head
+  const { name, key } = identity
+  const data = { seq, hash, key, signature: identity.sign(checkpointText(name, head)) }
+  return { kind: 'checkpoint', subject: name, reason: `${name} signs its ledger up to line ${seq}`, data }
+}

@@ -1,0 +1,102 @@
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { Clock, Instant } from '../actors/runtime/clock.ts'
+import { metaOf } from '../actors/runtime/composition.ts'
+import { SubletError } from '../actors/runtime/errors.ts'
+import { encodeRow, type Row, RowSet } from '../actors/runtime/rows.ts'
+import { ledgerArchive } from '../adapters/sqlite/archive.ts'
+import { inspect, readRow, whileLocked, writeRow } from '../adapters/sqlite/copy.ts'
+import { stamp, syncFile } from '../adapters/sqlite/migration.ts'
+import { hashOfFile, type Manifest, readManifest } from './backup-form.ts'
+import { inDir } from './config.ts'
+
+/**
+ * Puts a backup in the place of what is there:
+ *
+ *   manifest and copies checked ──▶ copies in restoring/, marked ──▶ journal ──▶ old ones aside, copies in ──▶ done
+ *                                                                      │ interrupted
+ *                                                                      └──▶ Sublet does not start: restore again
+ *
+ * Each restored actor finds in its row `$meta` that it was restored, and asks its peers for what it has forgotten
+ * before it does anything else.
+ */
+export interface Restored {
+  readonly actors: readonly string[]
+  readonly at: Instant
+  /** Where what was there before is now. */
+  readonly replaced: string
+}
+
+const workIn = (dir: string): string => join(dir, 'restoring')
+const journalIn = (dir: string): string => join(workIn(dir), 'journal.json')
+
+/** Half of the databases are new, half are old: nobody may start. */
+export function refuseHalfRestored(dir: string): void {
+  if (existsSync(journalIn(dir)))
+    throw new SubletError('store-failed', `a restore of ${dir} was interrupted`, {
+      cure: 'Run `sublet restore FOLDER` again, to its end.',
+    })
+}
+
+export async function restore(
+  dir: string,
+  backup: string,
+  { only, clock }: { readonly only?: string | undefined; readonly clock: Clock },
+): Promise<Restored> {
+  const folder = resolve(backup)
+  const manifest = readManifest(folder)
+  const actors = manifest.actors.filter(({ name }) => only === undefined || name === only)
+  if (actors.length === 0)
+    throw new SubletError('unknown-id', `the backup has no actor ${only}`, {
+      cure: `It has ${manifest.actors.map(({ name }) => name).join(', ')}.`,
+    })
+  await checkCopies(folder, actors)
+  const files = inDir(dir)
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const at = clock.now()
+  const paths = actors.map(({ name }) => files.database(name))
+  return whileLocked(paths, async () => {
+    const replaced = join(dir, `replaced-${stamp(at)}`)
+    const work = workIn(dir)
+    mkdirSync(work, { recursive: true, mode: 0o700 })
+    const from = `the backup of ${new Date(manifest.at).toISOString()}`
+    for (const { name } of actors) {
+      const copy = join(work, `${name}.db`)
+      copyFileSync(join(folder, `${name}.db`), copy)
+      mark(copy, at, from)
+    }
+    writeFileSync(journalIn(dir), `${JSON.stringify({ at, folder, replaced })}\n`)
+    syncFile(journalIn(dir))
+    mkdirSync(replaced, { mode: 0o700 })
+    for (const { name, base } of actors) {
+      for (const end of ['', '-wal', '-shm'])
+        if (existsSync(`${files.database(name)}${end}`))
+          renameSync(`${files.database(name)}${end}`, join(replaced, `${name}.db${end}`))
+      ledgerArchive(files.archive, name).cut(base.seq, replaced)
+      renameSync(join(work, `${name}.db`), files.database(name))
+    }
+    syncFile(dir)
+    rmSync(work, { recursive: true })
+    return { actors: actors.map(({ name }) => name), at, replaced }
+  })
+}
+
+async function checkCopies(folder: string, actors: Manifest['actors']): Promise<void> {
+  for (const { name, sha256, head } of actors) {
+    const copy = join(folder, `${name}.db`)
+    if (!existsSync(copy)) throw new SubletError('backup-damaged', `the backup ${folder} lacks ${name}.db`)
+    if ((await hashOfFile(copy)) !== sha256)
+      throw new SubletError('backup-damaged', `${copy} is not what was backed up`)
+    const found = inspect(copy)
+    if (found.head.seq !== head.seq || found.head.hash !== head.hash)
+      throw new SubletError('backup-damaged', `the ledger in ${copy} does not end where the manifest says`)
+  }
+}
+
+/** Read by the runtime when the actor starts: a new generation begins. */
+function mark(copy: string, at: Instant, from: string): void {
+  const rows = new RowSet()
+  rows.set('$meta', 'meta', readRow(copy, '$meta', 'meta'))
+  const marked: Row = { ...metaOf(rows), ...{ restored: { at, from } } }
+  writeRow(copy, encodeRow('$meta', 'meta', marked))
+}

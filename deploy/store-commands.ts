@@ -1,0 +1,91 @@
+import type { UsageBy } from '../actors/ledger/usage.ts'
+import type { Clock, Instant } from '../actors/runtime/clock.ts'
+import { SubletError } from '../actors/runtime/errors.ts'
+import { some } from '../controllers/sentence.ts'
+import { backUp } from './backup.ts'
+import { openLedgers, usageOf } from './ledgers.ts'
+import { planRepair, repairRows } from './repair.ts'
+import { restore } from './restore.ts'
+import { table } from './show.ts'
+import { EXIT, print, printJson } from './terminal.ts'
+
+export async function backup(
+  dir: string,
+  to: string | undefined,
+  json: boolean,
+  clock: Clock,
+): Promise<number> {
+  const { folder, manifest } = await backUp(dir, to, clock)
+  if (json) printJson({ ...manifest, to: folder })
+  else {
+    for (const { name, rows, head, bytes } of manifest.actors)
+      print(`${name}: ${some(rows, 'row')}, ledger up to line ${head.seq}, ${bytes} bytes`)
+    print(`backed up to ${folder}`)
+  }
+  return EXIT.done
+}
+
+export async function restoreBackup(
+  dir: string,
+  folder: string,
+  only: string | undefined,
+  json: boolean,
+  clock: Clock,
+): Promise<number> {
+  const restored = await restore(dir, folder, { only, clock })
+  if (json) printJson(restored)
+  else {
+    print(`${restored.actors.join(', ')} restored; what was there before is in ${restored.replaced}`)
+    print('At the next start they ask their peers for what they have forgotten before they grant anything.')
+  }
+  return EXIT.done
+}
+
+export async function repair(dir: string, really: boolean, json: boolean, clock: Clock): Promise<number> {
+  const plans = really ? await repairRows(dir, clock) : await planRepair(dir, clock)
+  const hopeless = plans.some(({ rows }) => rows.some(({ how }) => how === 'impossible'))
+  if (json) printJson({ done: really, actors: plans })
+  else {
+    for (const { actor, rows } of plans)
+      for (const row of rows) print(`${actor}: ${row.table} ${row.id}: ${row.what}`)
+    const count = plans.reduce((sum, { rows }) => sum + rows.length, 0)
+    if (count === 0) print('every row fits its checksum; nothing is to be repaired')
+    else if (!really) print('nothing was changed; `sublet repair --from-ledger --yes` does this')
+  }
+  return hopeless ? EXIT.failed : EXIT.done
+}
+
+export async function usage(
+  dir: string,
+  options: {
+    readonly by: UsageBy
+    readonly from?: Instant
+    readonly to?: Instant
+    readonly csv?: true
+    readonly json?: true
+  },
+  clock: Clock,
+): Promise<number> {
+  const { by, from = 0, to = clock.now(), csv, json } = options
+  if (from >= to) throw new SubletError('usage', '--from has to be before --to')
+  if (csv === true && json === true) throw new SubletError('usage', 'give --csv or --json, not both')
+  const { ledgers, close } = await openLedgers(dir)
+  try {
+    const rows = (await usageOf(ledgers)).sum(by, { from, to }, clock.now())
+    const cells = rows.map(({ name, grantedS, heldS, joinedS }) => [
+      name,
+      ...[grantedS, heldS, joinedS].map((seconds) => seconds.toFixed(3)),
+    ])
+    if (json) printJson({ by, from, to, usage: rows })
+    else if (csv) {
+      print(`${by},granted_s,held_s,joined_s`)
+      for (const line of cells) print(line.map(quoted).join(','))
+    } else print(table([by.toUpperCase(), 'GRANTED S', 'HELD S', 'JOINED S'], cells))
+  } finally {
+    await close()
+  }
+  return EXIT.done
+}
+
+/** As RFC 4180 has it. */
+const quoted = (cell: string): string => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)

@@ -1,0 +1,410 @@
+import { execFile } from 'node:child_process'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { checkpointNote } from '../../actors/runtime/checkpoint.ts'
+import { chain, type LedgerEntry, type LedgerNote } from '../../actors/runtime/commit.ts'
+import { ed25519Identity, generateKeys } from '../../actors/runtime/identity.ts'
+import { decodeRow, encodeRow, type Row } from '../../actors/runtime/rows.ts'
+import { ledgerArchive } from '../../adapters/sqlite/archive.ts'
+import { readRow } from '../../adapters/sqlite/copy.ts'
+import { sqliteStore } from '../../adapters/sqlite/store.ts'
+import type { KeptStore } from '../../adapters/store.ts'
+import { archiveLedger } from '../../deploy/archiving.ts'
+import { backUp } from '../../deploy/backup.ts'
+import { explainLease, linesOf, openLedgers, verifyAll, verifyLines } from '../../deploy/ledgers.ts'
+import { planRepair, repairRows } from '../../deploy/repair.ts'
+import { refuseHalfRestored, restore } from '../../deploy/restore.ts'
+
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-kept-'))
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+const HOUR = 3_600_000
+const START = Date.UTC(2026, 10, 25)
+let now = START
+const clock = { now: () => now, monotonic: () => now, after: () => () => undefined }
+const site = ed25519Identity('site', generateKeys().privateKey)
+const file = (actor: string): string => join(dir, `${actor}.db`)
+
+/** A store to which lines are added; `checkpoint` is one that is signed. */
+async function opened(actor: string): Promise<
+  KeptStore & {
+    add(...notes: (LedgerNote | 'checkpoint')[]): Promise<void>
+    put(...rows: [string, Row][]): Promise<void>
+  }
+> {
+  const store = sqliteStore(file(actor), clock)
+  let { head } = await store.open()
+  return {
+    ...store,
+    async add(...notes) {
+      const ledger: LedgerEntry[] = []
+      for (const note of notes) {
+        const entry = chain(note === 'checkpoint' ? checkpointNote(head, site) : note, now, actor, head)
+        ledger.push(entry)
+        head = entry
+      }
+      await store.commit({ rows: [], ledger })
+    },
+    async put(...rows) {
+      await store.commit({ rows: rows.map(([table, row]) => encodeRow(table, row.id, row)), ledger: [] })
+    },
+  }
+}
+
+const said = (n: number, subject = 'lease-1'): LedgerNote => ({ kind: 'said', subject, reason: `word ${n}` })
+const started: LedgerNote = {
+  kind: 'started',
+  subject: 'site',
+  reason: 'the site begins epoch 1',
+  data: { hosts: [{ name: 'a', capacity: { cpu: 4 } }] },
+}
+
+describe('a ledger of which old lines are archived', () => {
+  const policy = { now: START + 40 * HOUR, keptMs: 30 * HOUR }
+
+  async function archived(): Promise<LedgerEntry[]> {
+    now = START
+    const store = await opened('site')
+    await store.add(started, said(1), said(2), 'checkpoint', said(3, 'lease-2'))
+    now = START + 20 * HOUR
+    await store.add('checkpoint', said(4), said(5), 'checkpoint', said(6))
+    const all = [...(await store.entries({ afterSeq: 0, limit: 100 }))]
+    const archive = ledgerArchive(join(dir, 'archive'), 'site')
+    now = START + 40 * HOUR
+    expect(await archiveLedger(store, archive, policy)).toMatchObject({
+      ranges: [{ first: 1, last: 9 }],
+      base: 0,
+    })
+    await store.close()
+    return all
+  }
+
+  test('is put away up to its last checkpoint; nothing leaves that is not old enough', async () => {
+    const all = await archived()
+    const archive = ledgerArchive(join(dir, 'archive'), 'site')
+    expect(await archive.entries({ afterSeq: 0, limit: 100 })).toEqual(all.slice(0, 9))
+    expect(await archive.entries({ afterSeq: 3, limit: 2 })).toEqual(all.slice(3, 5))
+    expect(await archive.entries({ afterSeq: 0, limit: 100, subject: 'lease-2' })).toEqual([all[4]])
+    expect(archive.ranges()[0]).toMatchObject({ hash: all[8]!.hash, from: START, to: START + 20 * HOUR })
+  })
+
+  test('loses them from the database when they are, and is one ledger all the same', async () => {
+    const all = await archived()
+    const store = await opened('site')
+    now = START + 60 * HOUR
+    await archiveLedger(store, ledgerArchive(join(dir, 'archive'), 'site'), { ...policy, now })
+    expect(store.base()).toMatchObject({ seq: 9 })
+    expect(await store.entries({ afterSeq: 0, limit: 100 })).toEqual(all.slice(9))
+    await store.add(said(7))
+    await store.close()
+    const again = sqliteStore(file('site'), clock)
+    expect((await again.open()).head.seq).toBe(11)
+    await again.close()
+    const { ledgers, close } = await openLedgers(dir)
+    expect(await verifyAll(ledgers)).toMatchObject([
+      { actor: 'site', entries: 11, faults: [], checkpoints: { count: 3 } },
+    ])
+    expect(await explainLease(ledgers, 'lease-1')).toHaveLength(6)
+    expect((await linesOf(ledgers, { limit: 4 })).map(({ seq }) => seq)).toEqual([8, 9, 10, 11])
+    await close()
+  })
+
+  test('is not verified when an archive is altered or missing', async () => {
+    await archived()
+    const store = await opened('site')
+    await archiveLedger(store, ledgerArchive(join(dir, 'archive'), 'site'), {
+      ...policy,
+      now: START + 60 * HOUR,
+    })
+    await store.close()
+    const path = join(dir, 'archive', 'site-000000001.jsonl.gz')
+    const whole = readFileSync(path)
+    writeFileSync(path, whole.subarray(1))
+    const first = await openLedgers(dir)
+    await expect(verifyAll(first.ledgers)).rejects.toMatchObject({
+      code: 'store-corrupt',
+      message: expect.stringContaining(path),
+    })
+    await first.close()
+    rmSync(join(dir, 'archive'), { recursive: true })
+    const second = await openLedgers(dir)
+    const [verdict] = await verifyAll(second.ledgers)
+    expect(verdict?.faults[0]?.sentence).toBe('line 10 follows line 0: lines are missing or swapped')
+    await second.close()
+  })
+
+  test('without a checkpoint stays where it is', async () => {
+    const store = await opened('site')
+    await store.add(started, said(1))
+    const archive = ledgerArchive(join(dir, 'archive'), 'site')
+    expect(await archiveLedger(store, archive, policy)).toEqual({ ranges: [], base: 0 })
+    await store.close()
+  })
+
+  test('can be exported, and what was exported is verified as it is', async () => {
+    const all = await archived()
+    async function* lines(entries: readonly LedgerEntry[]) {
+      yield* entries
+    }
+    expect(await verifyLines(lines(all))).toMatchObject([{ actor: 'site', entries: 10, faults: [] }])
+    const [cut] = await verifyLines(lines(all.toSpliced(4, 1)))
+    expect(cut?.faults).not.toEqual([])
+  })
+})
+
+describe('a backup', () => {
+  async function filled(): Promise<void> {
+    const store = await opened('site')
+    await store.add(started, said(1))
+    await store.put(
+      ['$meta', { id: 'meta', ...{ epoch: 3, attempt: 4, outSeq: 5 } }],
+      ['unit', { id: 'unit-1' }],
+    )
+    await store.close()
+    const broker = await opened('broker')
+    await broker.add({ ...started, reason: 'the broker begins epoch 1' })
+    await broker.close()
+  }
+
+  test('is taken while others write, is whole, and says what is in it', async () => {
+    await filled()
+    const store = await opened('site')
+    let n = 0
+    let going = true
+    const writing = (async () => {
+      while (going) await store.add(said(++n))
+    })()
+    const { folder, manifest } = await backUp(dir, undefined, clock)
+    going = false
+    await writing
+    await store.close()
+    expect(readdirSync(folder).toSorted()).toEqual(['broker.db', 'manifest.json', 'site.db'])
+    expect(manifest.actors.map(({ name, rows }) => [name, rows])).toEqual([
+      ['broker', 0],
+      ['site', 2],
+    ])
+    const copy = sqliteStore(join(folder, 'site.db'), clock)
+    expect((await copy.open()).head).toEqual(manifest.actors[1]!.head)
+    await copy.close()
+  })
+
+  test('put back marks each actor as restored, and keeps what was there', async () => {
+    await filled()
+    const { folder } = await backUp(dir, join(dir, 'b'), clock)
+    const store = await opened('site')
+    await store.add(said(2), said(3))
+    await store.put(['unit', { id: 'unit-2' }])
+    await store.close()
+    now = START + 6 * HOUR
+    const { replaced, actors } = await restore(dir, folder, { clock })
+    expect(actors).toEqual(['broker', 'site'])
+    const restored = sqliteStore(file('site'), clock)
+    const { rows, head } = await restored.open()
+    await restored.close()
+    expect(head.seq).toBe(2)
+    expect(rows.map((row) => decodeRow(row)).find(({ id }) => id === 'meta')).toMatchObject({
+      ...{ epoch: 3, attempt: 4, outSeq: 5 },
+      restored: { at: now, from: expect.stringContaining('2026-11-2') },
+    })
+    expect(rows.map((row) => decodeRow(row).id)).not.toContain('unit-2')
+    expect(readRow(join(replaced, 'site.db'), 'unit', 'unit-2')).toEqual({ id: 'unit-2' })
+    expect(readdirSync(dir)).not.toContain('restoring')
+  })
+
+  test('of one actor leaves the others alone', async () => {
+    await filled()
+    const { folder } = await backUp(dir, join(dir, 'b'), clock)
+    const before = readFileSync(file('broker'))
+    await restore(dir, folder, { only: 'site', clock })
+    expect(readFileSync(file('broker')).equals(before)).toBe(true)
+    await expect(restore(dir, folder, { only: 'nobody', clock })).rejects.toMatchObject({
+      code: 'unknown-id',
+    })
+  })
+
+  test('is not put back while somebody has the databases, and nothing is changed', async () => {
+    await filled()
+    const { folder } = await backUp(dir, join(dir, 'b'), clock)
+    const store = await opened('site')
+    await expect(restore(dir, folder, { clock })).rejects.toMatchObject({ code: 'store-locked' })
+    await store.add(said(9))
+    await store.close()
+    expect(existsSync(join(dir, 'restoring'))).toBe(false)
+  })
+
+  test('that is not whole is refused', async () => {
+    await filled()
+    const { folder } = await backUp(dir, join(dir, 'b'), clock)
+    const bytes = readFileSync(join(folder, 'site.db'))
+    const spoil = async (change: (to: string) => void): Promise<void> => {
+      const to = mkdtempSync(join(dir, 'spoilt-'))
+      cpSync(folder, to, { recursive: true })
+      change(to)
+      await expect(restore(dir, to, { clock })).rejects.toMatchObject({ code: 'backup-damaged' })
+    }
+    await spoil((to) => rmSync(join(to, 'manifest.json')))
+    await spoil((to) => rmSync(join(to, 'site.db')))
+    await spoil((to) => writeFileSync(join(to, 'manifest.json'), '{}'))
+    await spoil((to) => writeFileSync(join(to, 'site.db'), bytes.with(bytes.length - 1, 7)))
+    await expect(backUp(dir, folder, clock)).rejects.toMatchObject({ code: 'usage' })
+  })
+
+  test('put back by half keeps Sublet from starting until it is put back whole', async () => {
+    await filled()
+    const { folder } = await backUp(dir, join(dir, 'b'), clock)
+    const work = join(dir, 'restoring')
+    cpSync(folder, work, { recursive: true })
+    writeFileSync(join(work, 'journal.json'), '{}')
+    rmSync(file('site'))
+    expect(() => refuseHalfRestored(dir)).toThrow('was interrupted')
+    await restore(dir, folder, { clock })
+    expect(() => refuseHalfRestored(dir)).not.toThrow()
+    expect(existsSync(file('site'))).toBe(true)
+  })
+
+  test('takes archives that go beyond it aside', async () => {
+    const store = await opened('site')
+    await store.add(started, 'checkpoint')
+    await store.close()
+    const { folder } = await backUp(dir, join(dir, 'b'), clock)
+    const again = await opened('site')
+    await again.add(said(1), 'checkpoint', said(2))
+    const archive = ledgerArchive(join(dir, 'archive'), 'site')
+    await archiveLedger(again, archive, { now: now + 9 * HOUR, keptMs: HOUR })
+    await again.close()
+    const { replaced } = await restore(dir, folder, { clock })
+    expect(archive.ranges()).toEqual([])
+    expect(
+      readdirSync(replaced).filter((name) => name.includes('archive') || name.endsWith('.gz')),
+    ).toHaveLength(2)
+    const { ledgers, close } = await openLedgers(dir)
+    expect(await verifyAll(ledgers)).toMatchObject([{ entries: 2, faults: [] }])
+    await close()
+  })
+})
+
+describe('a row that does not fit its checksum', () => {
+  const assigned: LedgerNote = {
+    ...{ kind: 'unit assigned', subject: 'unit-1', reason: 'best fit' },
+    data: {
+      ...{
+        leaseId: 'lease-1',
+        holder: 'manager',
+        type: 'small',
+        image: 'debian',
+        name: 'vm1',
+        host: 'a',
+        slot: 1,
+      },
+      vector: { cpu: 1 },
+    },
+  }
+  const spoil = (actor: string, table: string, id: string): void => {
+    const database = new DatabaseSync(file(actor))
+    database.prepare("UPDATE row SET json = json || ' ' WHERE tbl = ? AND id = ?").run(table, id)
+    database.close()
+  }
+
+  async function spoilt(...rows: [string, Row][]): Promise<void> {
+    const store = await opened('site')
+    await store.add(started, assigned)
+    await store.put(['$meta', { id: 'meta', ...{ epoch: 3, attempt: 4, outSeq: 5 } }], ...rows)
+    await store.close()
+    for (const [table, { id }] of rows) spoil('site', table, id)
+    await expect(sqliteStore(file('site')).open()).rejects.toMatchObject({ code: 'store-corrupt' })
+  }
+
+  test('of a unit is rebuilt as held, after it was said what would be done, with a line in the ledger', async () => {
+    await spoilt(['unit', { id: 'unit-1' }])
+    const plan = await planRepair(dir, clock)
+    expect(plan).toEqual([
+      {
+        actor: 'site',
+        rows: [{ table: 'unit', id: 'unit-1', how: 'rebuilt', what: 'rebuilt: vm1 on a, held for lease-1' }],
+      },
+    ])
+    await expect(sqliteStore(file('site')).open()).rejects.toMatchObject({ code: 'store-corrupt' })
+    expect(await repairRows(dir, clock)).toEqual(plan)
+    const store = sqliteStore(file('site'))
+    const { rows, head } = await store.open()
+    await store.close()
+    expect(rows.map((row) => decodeRow(row)).find(({ id }) => id === 'unit-1')).toMatchObject({
+      ...{ state: 'suspect', slot: 1, host: 'a', holder: 'manager', leaseId: 'lease-1', wasActive: true },
+    })
+    expect(head.seq).toBe(3)
+    const { ledgers, close } = await openLedgers(dir)
+    expect(await verifyAll(ledgers)).toMatchObject([{ faults: [], entries: 3 }])
+    await close()
+    expect(await planRepair(dir, clock)).toEqual([{ actor: 'site', rows: [] }])
+  })
+
+  test('of a conversation is dropped, and its actor asks its peers as one that was restored', async () => {
+    await spoilt(['$link', { id: 'manager lease-1' }])
+    await repairRows(dir, clock)
+    expect(readRow(file('site'), '$link', 'manager lease-1')).toBeUndefined()
+    expect(readRow(file('site'), '$meta', 'meta')).toMatchObject({ epoch: 3, restored: { at: now } })
+  })
+
+  test('of an effect is dropped, and its unit waits for nothing', async () => {
+    const store = await opened('site')
+    await store.add(started)
+    await store.put(['$effect', { id: 'unit-1' }], ['unit', { id: 'unit-1', ...{ doing: 'setup' } }])
+    await store.close()
+    spoil('site', '$effect', 'unit-1')
+    await repairRows(dir, clock)
+    expect(readRow(file('site'), 'unit', 'unit-1')).toEqual({ id: 'unit-1', due: now })
+  })
+
+  test('that the ledger does not tell of is left, and so are the others', async () => {
+    await spoilt(['unit', { id: 'unit-1' }], ['offer', { id: 'small' }])
+    const plan = await repairRows(dir, clock)
+    expect(plan[0]?.rows.map(({ how }) => how).toSorted()).toEqual(['impossible', 'rebuilt'])
+    await expect(sqliteStore(file('site')).open()).rejects.toMatchObject({ code: 'store-corrupt' })
+  })
+
+  test('is not rebuilt from a ledger that was altered, nor while somebody has the database', async () => {
+    await spoilt(['unit', { id: 'unit-1' }])
+    const database = new DatabaseSync(file('site'))
+    database.exec("UPDATE ledger SET json = replace(json, 'epoch 1', 'epoch 9') WHERE seq = 1")
+    await expect(repairRows(dir, clock)).rejects.toMatchObject({ code: 'store-corrupt' })
+    database.exec("UPDATE ledger SET json = replace(json, 'epoch 9', 'epoch 1') WHERE seq = 1")
+    database.close()
+    const lock = new DatabaseSync(`${file('site')}.lock`)
+    lock.exec('BEGIN EXCLUSIVE')
+    await expect(repairRows(dir, clock)).rejects.toMatchObject({ code: 'store-locked' })
+    lock.close()
+  })
+})
+
+test('the commands say what they did, with exit codes', async () => {
+  const store = await opened('site')
+  await store.add(started, 'checkpoint')
+  await store.close()
+  const bin = join(import.meta.dirname, '../../deploy/bin.js')
+  const sublet = async (...args: string[]): Promise<string> => {
+    const { stdout } = await promisify(execFile)(process.execPath, [bin, ...args, '--dir', dir])
+    return stdout
+  }
+  const to = join(dir, 'b')
+  expect(await sublet('backup', '--to', to)).toContain(`backed up to ${to}\n`)
+  expect(await sublet('restore', to)).toContain('site restored; what was there before is in ')
+  expect(await sublet('repair', '--from-ledger')).toBe(
+    'every row fits its checksum; nothing is to be repaired\n',
+  )
+  expect(await sublet('usage', '--csv')).toBe('guest,granted_s,held_s,joined_s\n')
+  const lines = join(dir, 'lines')
+  writeFileSync(lines, await sublet('ledger', '--export'))
+  const { stdout } = await promisify(execFile)(process.execPath, [bin, 'verify', '--file', lines])
+  expect(stdout).toBe('site: 2 lines, unbroken, 1 signed checkpoint\nverified: 2 lines\n')
+  writeFileSync(lines, readFileSync(lines, 'utf8').replace('epoch 1', 'epoch 2'))
+  await expect(promisify(execFile)(process.execPath, [bin, 'verify', '--file', lines])).rejects.toMatchObject(
+    { code: 5 },
+  )
+}, 60_000)

@@ -1,0 +1,193 @@
+import { describe, expect, test } from 'vitest'
+import { type Claim, hashOfClaim, issueClaim } from '../../actors/leases/claim.ts'
+import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
+import { chainCheck } from '../../actors/ledger/chain-check.ts'
+import { CheckpointCheck } from '../../actors/ledger/checkpoint-check.ts'
+import { holdsCheck } from '../../actors/ledger/holds.ts'
+import { TraceCheck } from '../../actors/ledger/trace-check.ts'
+import { LedgerCheck } from '../../actors/ledger/verify.ts'
+import { signable } from '../../actors/runtime/canonical.ts'
+import { checkpointNote } from '../../actors/runtime/checkpoint.ts'
+import { chain, type LedgerEntry, type LedgerHead, type LedgerNote } from '../../actors/runtime/commit.ts'
+import { ed25519Identity, ed25519Trust, generateKeys, type Identity } from '../../actors/runtime/identity.ts'
+
+const NO_LINE: LedgerHead = { seq: 0, hash: '' }
+const AT = 1_000_000
+const identityOf = (name: string): Identity => ed25519Identity(name, generateKeys().privateKey)
+const [site, broker, manager] = [identityOf('site'), identityOf('broker'), identityOf('manager')]
+
+const conditions = { recallable: true, noticeMs: 0, graceMs: 0 }
+const claim: Claim = issueClaim(
+  {
+    ...{ id: 'claim-1', parent: null, holder: 'broker', holderKey: broker.key, site: 'site', type: 'small' },
+    ...{ units: 4, vector: { cpu: 1 }, term: { start: 0, end: 2 * AT }, conditions, issuedAt: 1 },
+  },
+  site,
+)
+
+function request(over: object = {}): Record<string, string | number> {
+  const head = {
+    ...{ protocol: 2, id: 'message-1', from: 'manager', to: 'broker', kind: 'ticket', subject: 'lease-1' },
+    ...{ number: 1, bodyHash: 'x', sentAt: 1, until: 9, key: manager.key, generation: 1, seq: 1, ...over },
+  }
+  return { ...head, signature: manager.sign(signable('message', head)) }
+}
+
+const ticketOf = (proof: object = {}, over: object = {}): Ticket =>
+  issueTicket(
+    {
+      ...{ id: 'ticket-1', leaseId: 'lease-1', holder: 'manager', site: 'site', type: 'small', units: 1 },
+      ...{ term: { start: AT, end: AT + 1_000 + AT / 2 }, predecessor: null, conditions, issuedAt: 2 },
+      proof: {
+        ...{ parent: hashOfClaim(claim), brokerKey: broker.key, holderKey: manager.key, vector: { cpu: 1 } },
+        ...{ request: request(), ...proof },
+      },
+      ...over,
+    },
+    broker,
+  )
+
+const offered: LedgerNote = { kind: 'offered', subject: 'small', reason: '4 units', data: { claim } }
+const redeemed = (ticket: Ticket): LedgerNote => ({
+  ...{ kind: 'redeemed', subject: ticket.leaseId, reason: 'manager', data: { ticket } },
+})
+
+function ledgerOf(notes: readonly (LedgerNote | 'checkpoint')[], by: Identity = site): LedgerEntry[] {
+  const entries: LedgerEntry[] = []
+  for (const note of notes) {
+    const head = entries.at(-1) ?? NO_LINE
+    entries.push(chain(note === 'checkpoint' ? checkpointNote(head, by) : note, AT, 'site', head))
+  }
+  return entries
+}
+
+function check(entries: readonly LedgerEntry[]) {
+  const trust = ed25519Trust({})
+  const traces = new TraceCheck(trust)
+  const checkpoints = new CheckpointCheck(trust.verifyBy)
+  const all = new LedgerCheck([chainCheck(), holdsCheck(), checkpoints, traces])
+  all.read(entries)
+  return {
+    faults: all.faults.map(({ sentence }) => sentence),
+    traces: traces.seen,
+    checkpoints: checkpoints.seen,
+  }
+}
+
+describe('a grant', () => {
+  test('is traced to its signed request, ticket and claim', () => {
+    expect(check(ledgerOf([offered, redeemed(ticketOf())]))).toMatchObject({
+      faults: [],
+      traces: { accepted: 1, traced: 1 },
+    })
+  })
+
+  test('of protocol 1 is counted, and is no fault', () => {
+    const { proof: _, ...plain } = ticketOf()
+    expect(check(ledgerOf([offered, redeemed(plain as Ticket)]))).toMatchObject({
+      faults: [],
+      traces: { accepted: 1, traced: 0 },
+    })
+  })
+
+  const forged: readonly (readonly [what: string, ticket: () => Ticket, sentence: RegExp])[] = [
+    ['was altered', () => ({ ...ticketOf(), units: 2 }), /not signed by broker/],
+    [
+      'is drawn from another claim',
+      () => ticketOf({ parent: 'x' }),
+      /no claim that the site has written down/,
+    ],
+    ['is wider than its claim', () => ticketOf({}, { units: 5 }), /more than the 4 delegated/],
+    [
+      'answers the request of somebody else',
+      () => ticketOf({ request: request({ from: 'other' }) }),
+      /of other/,
+    ],
+    ['answers a request for another lease', () => ticketOf({ request: request({ subject: 'l' }) }), /for l$/],
+    [
+      'answers a request that was altered',
+      () => ticketOf({ request: { ...request(), number: 7 } }),
+      /manager has not signed/,
+    ],
+  ]
+  test.each(forged)('that %s is a fault', (_, ticket, sentence) => {
+    const { faults, traces } = check(ledgerOf([offered, redeemed(ticket())]))
+    expect(faults).toEqual([expect.stringMatching(sentence)])
+    expect(traces).toEqual({ accepted: 1, traced: 0 })
+  })
+
+  test('stands on a claim that the site itself signed', () => {
+    const alien = { ...offered, data: { claim: { ...claim, units: 9 } } }
+    expect(check(ledgerOf([alien])).faults).toEqual(['line 1: claim claim-1 is not signed by site'])
+  })
+})
+
+describe('a checkpoint', () => {
+  const notes = [offered, 'checkpoint', redeemed(ticketOf()), 'checkpoint'] as const
+
+  test('is checked with the key that it names', () => {
+    expect(check(ledgerOf(notes))).toMatchObject({
+      faults: [],
+      checkpoints: { count: 2, keys: [site.key] },
+    })
+  })
+
+  test('that signs another line, or with another key, is a fault', () => {
+    const entries = ledgerOf(notes)
+    const data = entries[1]!.data as { seq: number; key: string }
+    const alter = (change: object): LedgerEntry[] => {
+      const { hash: _, ...line } = entries[1]!
+      const head = { seq: 1, hash: entries[0]!.hash }
+      return [entries[0]!, chain({ ...line, data: { ...data, ...change } }, line.at, line.actor, head)]
+    }
+    expect(check(alter({ key: broker.key })).faults).toEqual([
+      'the checkpoint in line 2 is not signed with the key that it names',
+    ])
+    expect(check(alter({ seq: 0 })).faults).toEqual([
+      'the checkpoint in line 2 signs another line than the one before it',
+    ])
+    expect(check(alter({ signature: 1 })).faults).toEqual(['line 2 is a checkpoint that signs nothing'])
+  })
+
+  test('holds its actor to the lines before: a chain computed anew does not fit it', () => {
+    const entries = ledgerOf(notes)
+    const again: LedgerEntry[] = []
+    for (const { hash: _, seq, prev: __, ...line } of entries) {
+      const reason = seq === 1 ? '40 units' : line.reason
+      again.push(chain({ ...line, reason }, line.at, line.actor, again.at(-1) ?? NO_LINE))
+    }
+    expect(check(again).faults).toContain(
+      'the checkpoint in line 2 signs another line than the one before it',
+    )
+  })
+})
+
+describe('what is done to a ledger afterwards is found', () => {
+  const started: LedgerNote = {
+    ...{ kind: 'started', subject: 'site', reason: 'the site begins epoch 1' },
+    data: { hosts: [{ name: 'a', capacity: { cpu: 4 } }] },
+  }
+  const assigned = (unit: string, slot: number): LedgerNote => ({
+    ...{ kind: 'unit assigned', subject: unit, reason: 'best fit' },
+    data: { leaseId: 'lease-1', host: 'a', slot, vector: { cpu: 1 } },
+  })
+  const entries = ledgerOf([
+    started,
+    offered,
+    redeemed(ticketOf()),
+    assigned('u1', 1),
+    'checkpoint',
+    assigned('u2', 2),
+  ])
+
+  test('nothing: it is verified', () => expect(check(entries).faults).toEqual([]))
+  test('an injected double hold', () =>
+    expect(check(ledgerOf([started, assigned('u1', 1), assigned('u2', 1)])).faults).toEqual([
+      'slot 1 is given to u2 while u1 holds it',
+    ]))
+  test('a removed line', () => expect(check(entries.toSpliced(3, 1)).faults).not.toEqual([]))
+  test('an altered line', () =>
+    expect(check(entries.with(3, { ...entries[3]!, reason: 'x' })).faults).toEqual(['line 4 was altered']))
+  test('a swapped pair', () =>
+    expect(check(entries.with(2, entries[3]!).with(3, entries[2]!)).faults).not.toEqual([]))
+})

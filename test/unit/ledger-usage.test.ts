@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest'
+import { UsageCount } from '../../actors/ledger/usage.ts'
+import { chain, type LedgerEntry, type LedgerHead, type LedgerNote } from '../../actors/runtime/commit.ts'
+
+const NO_LINE: LedgerHead = { seq: 0, hash: '' }
+const HOUR = 3_600_000
+const MIDNIGHT = Date.UTC(2026, 10, 25)
+
+function linesOf(actor: string, notes: readonly (readonly [at: number, note: LedgerNote])[]): LedgerEntry[] {
+  const entries: LedgerEntry[] = []
+  for (const [at, note] of notes) entries.push(chain(note, at, actor, entries.at(-1) ?? NO_LINE))
+  return entries
+}
+const note = (kind: string, subject: string, data?: unknown): LedgerNote => ({
+  kind,
+  subject,
+  reason: kind,
+  data,
+})
+
+/** One lease of two units from 23:00 to 01:00; one of its machines came at 23:10 and went at 00:30. */
+function read(): UsageCount {
+  const count = new UsageCount()
+  const term = { start: MIDNIGHT - HOUR, end: MIDNIGHT + HOUR }
+  count.read(
+    linesOf('manager', [
+      [MIDNIGHT - HOUR, note('requested', 'lease-1', { guest: 'duke', queue: 'long' })],
+      [MIDNIGHT - HOUR / 2, note('unit joined', 'unit-1', { leaseId: 'lease-1' })],
+      [MIDNIGHT + HOUR / 4, note('unit left', 'unit-1', { leaseId: 'lease-1' })],
+    ]),
+  )
+  count.read(
+    linesOf('broker', [
+      [MIDNIGHT - HOUR, note('ticket granted', 'lease-1', { units: 2, site: 'rack', term })],
+    ]),
+  )
+  count.read(
+    linesOf('rack', [
+      [MIDNIGHT - (5 * HOUR) / 6, note('unit assigned', 'unit-1', { leaseId: 'lease-1' })],
+      [MIDNIGHT + HOUR / 2, note('unit ended', 'unit-1')],
+    ]),
+  )
+  return count
+}
+
+test('a lease over midnight is split between the days, to the second', () => {
+  const count = read()
+  const day = (from: number): object[] => [
+    ...count.sum('guest', { from, to: from + 24 * HOUR }, MIDNIGHT + 9 * HOUR),
+  ]
+  expect(day(MIDNIGHT - 24 * HOUR)).toEqual([{ name: 'duke', grantedS: 7_200, heldS: 3_000, joinedS: 1_800 }])
+  expect(day(MIDNIGHT)).toEqual([{ name: 'duke', grantedS: 7_200, heldS: 1_800, joinedS: 900 }])
+  expect(day(MIDNIGHT + 24 * HOUR)).toEqual([])
+})
+
+test('the days add up to the whole, wherever they are cut', () => {
+  const count = read()
+  const total = (from: number, to: number): number =>
+    count
+      .sum('site', { from, to }, MIDNIGHT + 9 * HOUR)
+      .reduce((sum, { grantedS, heldS, joinedS }) => sum + grantedS + heldS + joinedS, 0)
+  const [from, to] = [MIDNIGHT - 3 * HOUR, MIDNIGHT + 3 * HOUR]
+  for (let cut = from; cut <= to; cut += 7 * 60_000 + 1)
+    expect(total(from, cut) + total(cut, to)).toBeCloseTo(total(from, to), 6)
+})
+
+test('it is counted by guest, queue and site', () => {
+  const count = read()
+  const span = { from: 0, to: MIDNIGHT * 2 }
+  expect(count.sum('queue', span, MIDNIGHT * 2).map(({ name }) => name)).toEqual(['long'])
+  expect(count.sum('site', span, MIDNIGHT * 2).map(({ name }) => name)).toEqual(['rack'])
+})
+
+test('a ticket that is closed counts until then; what is held still, until now', () => {
+  const count = read()
+  count.read(linesOf('broker', [[MIDNIGHT, note('ticket closed', 'lease-1')]]))
+  count.read(linesOf('rack', [[MIDNIGHT, note('unit assigned', 'unit-2', { leaseId: 'lease-1' })]]))
+  const [all] = count.sum('guest', { from: 0, to: MIDNIGHT * 2 }, MIDNIGHT + HOUR)
+  expect(all).toEqual({ name: 'duke', grantedS: 7_200, heldS: 4_800 + 3_600, joinedS: 2_700 })
+})
+
+test('an extension is granted from the old end on, and nothing is counted twice', () => {
+  const count = read()
+  const term = { start: MIDNIGHT + HOUR, end: MIDNIGHT + 2 * HOUR }
+  count.read(
+    linesOf('broker', [[MIDNIGHT, note('ticket granted', 'lease-1', { units: 1, site: 'rack', term })]]),
+  )
+  const [all] = count.sum('guest', { from: 0, to: MIDNIGHT * 2 }, MIDNIGHT * 2)
+  expect(all?.grantedS).toBe(2 * 7_200 + 3_600)
+})
