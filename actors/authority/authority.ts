@@ -1,5 +1,5 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
-import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
+import { type Body, isMessageKind, type MessageKind, readBody } from '../leases/messages.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
@@ -7,13 +7,29 @@ import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import { RootClaims } from './claims.ts'
 import type { AuthorityConfig } from './config.ts'
-import { leaseLife, unitsOf } from './leases.ts'
-import { type LendOrder, lentOf, offers, type RecallOrder } from './offers.ts'
+import { Hosts, type MaintainOrder } from './hosts.ts'
+import { leaseLife } from './leases.ts'
+import { Modifications } from './modify.ts'
+import { offers } from './offers.ts'
+import { answer } from './queries.ts'
+import {
+  type LendOrder,
+  type RecallOrder,
+  type ReclaimOrder,
+  recalls,
+  type WithdrawOrder,
+} from './recalls.ts'
 import { type Asker, redeeming } from './redeem.ts'
-import type { AuthorityTables, LeaseRow } from './rows.ts'
-import type { AuthorityDraft, UnitEffectArgs } from './units.ts'
+import type { AuthorityDraft, AuthorityTables, LeaseRow, UnitRow } from './rows.ts'
+import { unitsOf } from './standing.ts'
+import { Reports } from './statement.ts'
+import { Sweep } from './sweep.ts'
+import type { UnitEffectArgs } from './units.ts'
 
 const SITE_KEY = 'site'
+const HEARD: ReadonlySet<MessageKind> = new Set([
+  ...(['redeem', 'extend-lease', 'modify-lease', 'vacate', 'close', 'query'] as const),
+])
 
 /**
  * Assigns: redeems tickets for leases and decides which unit on which host. Its word on when a lease
@@ -21,10 +37,15 @@ const SITE_KEY = 'site'
  */
 export function authority(config: AuthorityConfig, identity: Identity, trust: Trust): Mind<AuthorityTables> {
   const claims = new RootClaims(config, identity, trust)
-  const site = offers(config, claims, () => units.end.bind(units))
-  const life = leaseLife(config, claims, lentOf, site.withhold)
-  const { units, leaseDue, unitDue, shut, report, tellAgain, lastWord } = life
-  const { redeem, extend } = redeeming(config, trust, claims, life)
+  const site = offers(config, claims)
+  const reports = new Reports(config)
+  const life = leaseLife(config, claims, reports, site.withhold)
+  const { units, leaseDue, unitDue, shut } = life
+  const { redeem, extend } = redeeming(config, trust, claims, reports, life)
+  const owner = recalls(config, site, units)
+  const hosts = new Hosts(config, units, reports, site.withhold)
+  const modifications = new Modifications(units, reports)
+  const machines = new Sweep(config, units)
   return { handle }
 
   function handle(input: Input, draft: AuthorityDraft): unknown {
@@ -36,7 +57,9 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
       case 'due':
         if (input.table === 'lease') return leaseDue(input.row.id, draft)
         if (input.table === 'unit') return unitDue(input.row.id, draft)
-        if (input.table === 'recall') return site.recallDue(input.row.id, draft)
+        if (input.table === 'room') return life.roomDue(draft)
+        if (input.table === 'recall') return owner.recallDue(input.row.id, draft)
+        if (input.table === 'host') return hosts.due(input.row.id, draft)
         if (input.table === 'offer') return site.offerDue(input.row.id, draft)
         if (input.table === 'claim') return claims.due(input.row.id, draft)
         if (input.table === 'drawn') return draft.remove('drawn', input.row.id)
@@ -46,10 +69,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
         if (input.key === SITE_KEY) return swept(input, draft)
         return units.answered(input.key, input.verb, input.outcome, input.args as UnitEffectArgs, draft)
       case 'command':
-        if (input.name === 'machine ended') return sweepNow(draft)
-        if (input.name === 'recall') return site.recall(input.args as RecallOrder, draft)
-        if (input.name === 'lend again') return site.lendAgain(input.args as LendOrder, draft)
-        throw new SubletError('usage', `a site authority knows no command ${input.name}`)
+        return command(input.name, input.args, draft)
       case 'undelivered':
         return undelivered(input.envelope, input.code, input.reason, draft)
       case 'clock-step':
@@ -61,6 +81,27 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     }
   }
 
+  function command(name: string, args: unknown, draft: AuthorityDraft): unknown {
+    switch (name) {
+      case 'machine ended':
+        return sweepNow(draft)
+      case 'recall':
+        return owner.recall(args as RecallOrder, draft)
+      case 'lend again':
+        return owner.lendAgain(args as LendOrder, draft)
+      case 'withdraw':
+        return owner.withdraw(args as WithdrawOrder, draft)
+      case 'reclaim':
+        return owner.reclaim(args as ReclaimOrder, draft)
+      case 'maintain':
+        return hosts.maintain(args as MaintainOrder, draft)
+      case 'maintained':
+        return hosts.maintained((args as { host: string }).host, draft)
+      default:
+        throw new SubletError('usage', `a site authority knows no command ${name}`)
+    }
+  }
+
   // ── the site itself ──────────────────────────────────────────────────────────────────────────────
 
   function started(epoch: number, draft: AuthorityDraft): void {
@@ -68,6 +109,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     const row = draft.get('site', SITE_KEY) ?? { id: SITE_KEY, lastSlot: 0, sweeping: false }
     draft.put('site', { ...row, sweeping: false, due: draft.now })
     site.begin(draft)
+    hosts.begin(draft)
     // A lease that is active and says when it is due is looked at then: there may be very many.
     for (const lease of draft.all('lease'))
       if (lease.state !== 'closed' && (lease.state !== 'active' || lease.due === undefined))
@@ -100,7 +142,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
       return
     }
     if (row.failing === true) draft.note('sweeps again', SITE_KEY, 'the machines can be listed again')
-    units.swept(outcome.value as FoundMachine[], (input.args as { startedAt: Instant }).startedAt, draft)
+    machines.compare(outcome.value as FoundMachine[], (input.args as { startedAt: Instant }).startedAt, draft)
   }
 
   // ── the conversation ─────────────────────────────────────────────────────────────────────────────
@@ -108,14 +150,16 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
   function receive(envelope: Envelope, draft: AuthorityDraft): void {
     const { kind, from, subject } = envelope
     const asker: Asker = { holder: from, key: (envelope as { key?: string }).key }
-    const known = isMessageKind(kind) && ['redeem', 'extend-lease', 'vacate', 'close'].includes(kind)
+    const known = isMessageKind(kind) && HEARD.has(kind)
     if (!known) return refuse(draft, envelope, `a site is not told ${kind}`)
     const read = readBody(kind, envelope.body)
     if (!read.ok) return refuse(draft, envelope, read.reason)
+    if (kind === 'query') return answer(config, envelope, read.body as Body<'query'>, draft)
     if (kind === 'redeem') return redeem(asker, subject, read.body as Body<'redeem'>, draft)
     const lease = draft.get('lease', subject)
     if (lease === undefined || lease.holder !== from) return unknownLease(from, subject, kind, draft)
     if (kind === 'extend-lease') return extend(asker, lease, read.body as Body<'extend-lease'>, draft)
+    if (kind === 'modify-lease') return modifications.modify(lease, read.body as Body<'modify-lease'>, draft)
     if (kind === 'vacate') return vacate(lease, read.body as Body<'vacate'>, draft)
     close(lease, (read.body as Body<'close'>).reason, draft)
   }
@@ -126,11 +170,16 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     if (given.length === 0)
       return draft.note('message noted', lease.id, 'it gives units back of which none is there')
     const reason = `the holder no longer uses it: ${body.reason}`
-    for (const unit of given) units.end({ ...unit, givenUp: true }, draft.now, reason, draft)
+    for (const unit of given) {
+      // It leaves because the site asked it to: that is no less of a lease.
+      const moved = config.repair && draft.get('host', unit.host) !== undefined
+      const gone: UnitRow = moved ? { ...unit, lost: 'moved' } : { ...unit, givenUp: true }
+      units.end(gone, draft.now, reason, draft)
+    }
   }
 
   function close(lease: LeaseRow, reason: string, draft: AuthorityDraft): void {
-    if (lease.state === 'closed') return report(lease, draft)
+    if (lease.state === 'closed') return reports.report(lease, draft)
     shut({ ...lease, vacated: true }, 'close', draft.now, `closed by ${lease.holder}: ${reason}`, draft)
   }
 
@@ -146,7 +195,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
       reason: 'no such lease of yours is known here',
       extensionRefused: null,
     }
-    lastWord(from, leaseId, body, draft)
+    reports.lastWord(from, leaseId, body, draft)
   }
 
   function undelivered(envelope: Envelope, code: string, reason: string, draft: AuthorityDraft): void {
@@ -154,7 +203,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
     if (code !== 'peer-silent') return
     if (kind === 'delegation') return site.tellAgain(body, draft)
-    if (kind === 'lease-update') return tellAgain(subject, body, draft)
+    if (kind === 'lease-update') return reports.tellAgain(subject, body, draft)
   }
 
   function refuse(draft: AuthorityDraft, envelope: Envelope, reason: string): void {

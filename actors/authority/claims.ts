@@ -10,8 +10,7 @@ import type { Identity, Trust } from '../runtime/identity.ts'
 import { indexOf, type View } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
 import { Levels } from './levels.ts'
-import type { ClaimRow, DrawnRow, OfferRow } from './rows.ts'
-import type { AuthorityDraft } from './units.ts'
+import type { AuthorityDraft, ClaimRow, DrawnRow, OfferRow } from './rows.ts'
 
 /** What a claim says besides who issued it, and when. */
 export type Delegated = Pick<Claim, 'holder' | 'type' | 'units' | 'vector' | 'conditions'>

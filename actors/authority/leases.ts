@@ -1,32 +1,40 @@
-import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import { RETIRE_MS } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
-import type { Body } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
-import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { RootClaims } from './claims.ts'
 import type { AuthorityConfig } from './config.ts'
+import { Filling, hasServed, repairDelayMs } from './fill.ts'
 import { leaseMachine } from './machines.ts'
-import type { LeaseRow, UnitRow } from './rows.ts'
-import { type AuthorityDraft, Units } from './units.ts'
+import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
+import { graceOf, isLive, pokeRoom, unitsOf } from './standing.ts'
+import type { Reports } from './statement.ts'
+import { Units } from './units.ts'
 
-type Lent = ConstructorParameters<typeof Units>[2]
-type Withhold = ConstructorParameters<typeof Units>[3]
+type Withhold = ConstructorParameters<typeof Units>[2]
+
+export type LeaseLife = ReturnType<typeof leaseLife>
 
 /**
  * The life of a lease at its site:
  *
  *   start ──▶ fill (assign, set up, replace what fails) ──▶ settle ──▶ boundary, boundary ... ──▶ shut ──▶ empty ──▶ closed
+ *                                                                        └─ shrinks, grows, is repaired: fill
  *
  * Its holder is told of every change of a unit, with the state of the whole lease.
  */
-export function leaseLife(config: AuthorityConfig, claims: RootClaims, lent: Lent, withhold: Withhold) {
-  const units = new Units(config, unitChanged, lent, withhold)
-  return { units, leaseDue, unitDue, tend, shut, report, tellAgain, lastWord }
+export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: Reports, withhold: Withhold) {
+  const units = new Units(config, unitChanged, withhold)
+  const filling = new Filling(config, units)
+  return { units, leaseDue, unitDue, roomDue, tend, shut }
 
   function leaseDue(id: string, draft: AuthorityDraft): void {
     const lease = draft.get('lease', id)
     if (lease !== undefined) tend({ ...lease, due: undefined }, draft)
+  }
+
+  function roomDue(draft: AuthorityDraft): void {
+    filling.serve(tend, draft)
   }
 
   /** Does whatever is due on a lease and says when to look again. Safe to call at any time. */
@@ -40,8 +48,12 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, lent: Len
       lease = crossBoundary(lease, draft)
     }
     if (draft.now < lease.ticket.term.start)
-      return draft.put('lease', { ...lease, due: lease.ticket.term.start })
-    fill(lease, draft)
+      return draft.put('lease', { ...lease, awaited: true, due: lease.ticket.term.start })
+    // At the same instant other leases shrink and grow: they are before those that begin.
+    if (lease.awaited === true) return filling.queue({ ...lease, awaited: undefined }, draft)
+    const { lease: filled, added, exhausted } = filling.fill(lease, draft)
+    if (added > 0) reports.report(filled, draft)
+    settle(draft.get('lease', lease.id)!, exhausted, draft)
   }
 
   /** What was spared when it began to close goes at the end of its term. */
@@ -55,46 +67,46 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, lent: Len
     if (current !== undefined) finishIfEmpty(current, draft)
   }
 
+  /** First it shrinks: victims go, and so do units whose host is to be worked on. What it grows by comes after. */
   function crossBoundary(lease: LeaseRow, draft: AuthorityDraft): LeaseRow {
     const next = lease.next!
+    for (const unit of unitsOf(lease, draft)) {
+      const forceFrom = next.term.start + graceOf(lease)
+      const host = draft.get('host', unit.host)
+      if (lease.victims.includes(unit.id)) units.end(unit, forceFrom, 'the lease goes on without it', draft)
+      else if (host?.begun === true && isLive(unit))
+        units.end({ ...unit, lost: 'moved' }, forceFrom, leavesHost(unit, host.reason), draft)
+    }
     for (const unit of unitsOf(lease, draft))
-      if (lease.victims.includes(unit.id))
-        units.end(unit, next.term.start + graceOf(lease), 'the lease goes on without it', draft)
+      if (!isLive(unit) && unit.past !== true) draft.put('unit', { ...unit, past: true })
+    const current = draft.get('lease', lease.id) ?? lease
+    const staying = unitsOf(current, draft).filter(isLive).length
     const crossed: LeaseRow = {
-      ...(draft.get('lease', lease.id) ?? lease),
-      ticket: next,
-      next: undefined,
-      victims: [],
+      ...current,
+      ...{ ticket: next, next: undefined, victims: [] },
+      ...{ failures: 0, repairs: undefined, repairNotBefore: undefined, incomplete: undefined },
+      growing: next.units > staying && lease.state === 'active' ? true : undefined,
     }
     draft.put('lease', crossed)
+    if (crossed.growing === true)
+      draft.note('lease grows', lease.id, `from ${someUnits(staying)} to ${next.units}`, {
+        ticketId: next.id,
+      })
     return crossed
   }
 
-  /** Assigns what is missing; when nothing more will come, settles for what there is or gives up. */
-  function fill(lease: LeaseRow, draft: AuthorityDraft): void {
-    const mine = unitsOf(lease, draft)
-    const missing = lease.state === 'pending' ? missingOf(lease, mine) : 0
-    const exhausted = lease.failures >= config.failuresMax || config.types[lease.ticket.type] === undefined
-    const notBefore = draft.get('image', lease.image)?.notBefore ?? 0
-    let due = lease.ticket.term.end
-    if (missing > 0 && !exhausted) {
-      const added = notBefore <= draft.now ? units.assign(lease, missing, draft) : []
-      const current = draft.get('lease', lease.id)!
-      const short = missing - added.length
-      const waits = short > 0 ? whyShort(lease, short, notBefore, draft.now) : undefined
-      if (waits !== undefined && waits !== lease.waits) draft.note('lease waits', lease.id, waits)
-      draft.put('lease', { ...current, waits, units: [...current.units, ...added] })
-      if (short > 0) due = Math.min(due, Math.max(notBefore, draft.now + config.retryMs))
-      if (added.length > 0) report(draft.get('lease', lease.id)!, draft)
-    }
-    const current = draft.get('lease', lease.id)!
-    draft.put('lease', { ...current, due })
-    settle(draft.get('lease', lease.id)!, missing > 0 && exhausted, draft)
-  }
-
+  /** When nothing more will come, settles for what there is or gives up. */
   function settle(lease: LeaseRow, exhausted: boolean, draft: AuthorityDraft): void {
+    if (lease.state === 'active' && exhausted && lease.incomplete !== true) {
+      draft.note(
+        'lease incomplete',
+        lease.id,
+        `it goes on without what is missing: ${lease.failures} attempts failed`,
+      )
+      return draft.put('lease', { ...lease, incomplete: true })
+    }
     if (lease.state !== 'pending') return
-    const mine = unitsOf(lease, draft)
+    const mine = unitsOf(lease, draft).filter(({ past }) => past !== true)
     const coming = mine.filter((unit) => unit.state === 'setup' || unit.state === 'probing').length
     const served = mine.filter(hasServed).length
     const agreed = Math.min(lease.ticket.units, lease.next?.units ?? lease.ticket.units)
@@ -110,7 +122,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, lent: Len
     const settled: LeaseRow = { ...lease, state: 'active' }
     draft.put('lease', settled)
     draft.note('lease active', lease.id, `${served} of ${someUnits(lease.ticket.units)}`)
-    report(settled, draft)
+    reports.report(settled, draft)
   }
 
   function shut(
@@ -125,9 +137,8 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, lent: Len
     const first = lease.state !== 'closing'
     const closing: LeaseRow = {
       ...lease,
-      state,
-      closeReason: first ? reason : lease.closeReason,
-      due: undefined,
+      ...{ state, closeReason: first ? reason : lease.closeReason, due: undefined },
+      ...{ waits: undefined, short: undefined, growing: undefined },
     }
     draft.put('lease', closing)
     if (first) draft.note('lease closing', lease.id, reason)
@@ -136,7 +147,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, lent: Len
     const current = draft.get('lease', lease.id)!
     if (spared) draft.put('lease', { ...current, due: lease.term.end })
     // Those that end say so; if none is left to end, its holder hears of it here.
-    if (first) report(draft.get('lease', lease.id)!, draft)
+    if (first) reports.report(draft.get('lease', lease.id)!, draft)
     finishIfEmpty(draft.get('lease', lease.id)!, draft)
   }
 
@@ -150,7 +161,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, lent: Len
     draft.put('lease', closed)
     claims.release(lease.id, draft)
     draft.note('lease closed', lease.id, lease.closeReason, { ticketId: lease.ticket.id })
-    report(closed, draft)
+    reports.report(closed, draft)
     draft.retire(lease.id, draft.now + RETIRE_MS)
   }
 
@@ -167,111 +178,28 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, lent: Len
   }
 
   function unitChanged(unit: UnitRow, draft: AuthorityDraft): void {
-    const lease = draft.get('lease', unit.leaseId)
     const ended = unit.state === 'ended'
+    let lease = draft.get('lease', unit.leaseId)
+    if (lease !== undefined && unit.state === 'teardown' && unit.lost === 'died')
+      lease = countLost(lease, draft)
     if (lease !== undefined && lease.state !== 'closed') {
-      report(lease, draft)
+      reports.report(lease, draft)
       if (lease.state === 'closing') finishIfEmpty(lease, draft)
       else draft.put('lease', { ...lease, due: draft.now })
     }
     if (!ended) return
     // An orphan that no lease remembers is forgotten with its machine.
     if (lease?.units.includes(unit.id) !== true) draft.remove('unit', unit.id)
-    // Room has become free for those that wait.
-    for (const waiting of draft.all('lease'))
-      if (
-        waiting.state === 'pending' &&
-        waiting.id !== unit.leaseId &&
-        waiting.ticket.term.start <= draft.now
-      )
-        draft.put('lease', { ...waiting, due: draft.now })
+    pokeRoom(draft)
   }
 
-  function report(lease: LeaseRow, draft: AuthorityDraft, extensionRefused: string | null = null): void {
-    const body = { ...statementOf(lease, draft), extensionRefused }
-    tell(draft, lease.holder, 'lease-update', lease.id, body, draft.now + config.answerMs)
-  }
-
-  /** Of a lease that is not kept: nothing else would ever end the numbers of its conversation. */
-  function lastWord(to: string, leaseId: string, body: Body<'lease-update'>, draft: AuthorityDraft): void {
-    tell(draft, to, 'lease-update', leaseId, body, draft.now + config.answerMs)
-    if (draft.get('lease', leaseId) === undefined) draft.retire(leaseId, draft.now + RETIRE_MS)
-  }
-
-  /** The holder was silent for as long as an answer is worth repeating: what it has not heard still holds. */
-  function tellAgain(leaseId: string, undelivered: unknown, draft: AuthorityDraft): void {
-    const lease = draft.get('lease', leaseId)
-    if (lease === undefined || lease.state === 'closed') return
-    const { extensionRefused: _, ...told } = undelivered as Body<'lease-update'>
-    if (canonical(told) === canonical(statementOf(lease, draft))) report(lease, draft)
-  }
-
-  function statementOf(
-    lease: LeaseRow,
-    draft: AuthorityDraft,
-  ): Omit<Body<'lease-update'>, 'extensionRefused'> {
-    return {
-      state: lease.state,
-      term: { ...lease.term },
-      ticketId: (lease.next ?? lease.ticket).id,
-      units: unitsOf(lease, draft).map((unit) => ({
-        id: unit.id,
-        name: unit.name,
-        report: reportOf(unit),
-        vector: { ...unit.vector },
-        facts: { ...unit.facts },
-        reason: unit.reason.slice(0, 500),
-      })),
-      image: lease.image,
-      reason: lease.closeReason.slice(0, 500),
-    }
+  function countLost(lease: LeaseRow, draft: AuthorityDraft): LeaseRow {
+    const repairs = (lease.repairs ?? 0) + 1
+    const counted = { ...lease, repairs, repairNotBefore: draft.now + repairDelayMs(config, repairs) }
+    draft.put('lease', counted)
+    return counted
   }
 }
 
-export type LeaseLife = ReturnType<typeof leaseLife>
-
-/** How long after the end work is let go on: as signed, whatever is configured since. */
-const graceOf = (lease: LeaseRow): number => lease.ticket.conditions.graceMs
-
-/** Units that served and died, or that the holder gave up, are not replaced within the term. */
-const hasServed = (unit: UnitRow): boolean => unit.wasActive || unit.givenUp === true
-
-/** Units to be assigned; none that would be too many from the agreed boundary on. */
-function missingOf(lease: LeaseRow, mine: readonly UnitRow[]): number {
-  const counting = mine.filter((unit) => isLive(unit) || hasServed(unit))
-  const missing = lease.ticket.units - counting.length
-  if (lease.next === undefined) return missing
-  const staying = mine.filter((unit) => isLive(unit) && !lease.victims.includes(unit.id)).length
-  return Math.min(missing, lease.next.units - staying)
-}
-
-function whyShort(lease: LeaseRow, short: number, notBefore: Instant, now: Instant): string {
-  const why =
-    notBefore > now
-      ? `machines of image ${lease.image} failed, and the next attempt waits until ${new Date(notBefore).toISOString()}`
-      : 'no slot, host or unit of the offer is free'
-  return `still to come: ${short} of ${someUnits(lease.ticket.units)}: ${why}`
-}
-
-export const isLive = (unit: UnitRow): boolean => !['teardown', 'stuck', 'ended'].includes(unit.state)
-
-export const unitsOf = (lease: LeaseRow, draft: AuthorityDraft): UnitRow[] =>
-  lease.units.map((id) => draft.get('unit', id)).filter((unit) => unit !== undefined)
-
-/** `ended` is said only when nothing runs there any more, or nothing of the guest ever did. */
-function reportOf(unit: UnitRow): Body<'lease-update'>['units'][number]['report'] {
-  switch (unit.state) {
-    case 'setup':
-    case 'probing':
-      return 'coming'
-    case 'active':
-      return 'active'
-    case 'suspect':
-      return 'suspect'
-    case 'teardown':
-    case 'stuck':
-      return unit.wasActive ? 'suspect' : 'ended'
-    case 'ended':
-      return 'ended'
-  }
-}
+const leavesHost = (unit: UnitRow, reason: string): string =>
+  `host ${unit.host} is to be worked on: ${reason}`

@@ -31,6 +31,14 @@ export class Levels {
     return most
   }
 
+  /** The steps from an instant on; the first begins there. */
+  from(at: Instant): { from: Instant; units: number }[] {
+    const first = this.#indexAt(at)
+    return this.#at
+      .slice(first)
+      .map((from, i) => ({ from: Math.max(from, at), units: this.#units[first + i]! }))
+  }
+
   get steps(): number {
     return this.#at.length
   }

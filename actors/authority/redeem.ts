@@ -9,10 +9,11 @@ import { inOneLine } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
-import { isLive, type LeaseLife, unitsOf } from './leases.ts'
+import type { LeaseLife } from './leases.ts'
 import { leaseMachine } from './machines.ts'
-import type { LeaseRow } from './rows.ts'
-import type { AuthorityDraft } from './units.ts'
+import type { AuthorityDraft, LeaseRow } from './rows.ts'
+import { isLive, unitsOf } from './standing.ts'
+import type { Reports } from './statement.ts'
 
 /** What is told of a lease with all its units has to fit into one message. */
 export const LEASE_UNITS_MAX = 1_000
@@ -27,8 +28,14 @@ export interface Asker {
  * Tickets become leases, and leases go on with further tickets. A ticket is honoured if its broker signed it for its
  * holder and for this site and, where it rests on claims, if they say so and are not overdrawn.
  */
-export function redeeming(config: AuthorityConfig, trust: Trust, claims: RootClaims, life: LeaseLife) {
-  const { units, tend, report } = life
+export function redeeming(
+  config: AuthorityConfig,
+  trust: Trust,
+  claims: RootClaims,
+  reports: Reports,
+  life: LeaseLife,
+) {
+  const { units, tend } = life
   return { redeem, extend }
 
   function redeem(asker: Asker, leaseId: string, body: Body<'redeem'>, draft: AuthorityDraft): void {
@@ -36,12 +43,12 @@ export function redeeming(config: AuthorityConfig, trust: Trust, claims: RootCla
     const { ticket, properties } = body
     const held = draft.get('lease', leaseId)
     // Whichever of its tickets comes: the lease stands, and its holder is told how.
-    if (held !== undefined && held.holder === holder) return report(held, draft)
+    if (held !== undefined && held.holder === holder) return reports.report(held, draft)
     const doubt =
       held !== undefined ? `the lease id ${leaseId} is in use` : doubtRedeem(asker, leaseId, body, draft)
     if (doubt !== undefined) {
       draft.note('redeem refused', leaseId, `${holder}: ${doubt}`)
-      return life.lastWord(holder, leaseId, refusal(ticket, doubt), draft)
+      return reports.lastWord(holder, leaseId, refusal(ticket, doubt), draft)
     }
     const { unitsMin, image } = readRequest(properties, ticket.units)
     const kept = withoutChain(ticket)
@@ -67,7 +74,6 @@ export function redeeming(config: AuthorityConfig, trust: Trust, claims: RootCla
   ): string | undefined {
     if (ticket.leaseId !== leaseId) return `the ticket is for ${ticket.leaseId}`
     if (ticket.predecessor !== null) return 'the ticket extends another one, which was not redeemed here'
-    if (ticket.units > LEASE_UNITS_MAX) return `a lease has at most ${LEASE_UNITS_MAX} units here`
     try {
       const { image } = readRequest(properties, ticket.units)
       if (image !== undefined && !config.images.includes(image)) return `this site has no image ${image}`
@@ -81,12 +87,16 @@ export function redeeming(config: AuthorityConfig, trust: Trust, claims: RootCla
   function doubtTerms(ticket: Ticket): string | undefined {
     const type = config.types[ticket.type]
     if (type === undefined) return `this site has no type ${ticket.type}`
+    if (ticket.units > LEASE_UNITS_MAX) return `a lease has at most ${LEASE_UNITS_MAX} units here`
     if (ticket.units > type.units) return `this site has only ${type.units} of ${ticket.type}`
     if (ticket.proof !== undefined && !fitsIn(ticket.proof.vector, type.vector))
       return `the ticket is for larger units than those of type ${ticket.type}`
-    if (ticket.term.end - ticket.term.start > config.termMsMax)
-      return `a term is at most ${config.termMsMax} ms long here`
-    return undefined
+    return doubtLength(ticket)
+  }
+
+  function doubtLength({ term }: Ticket): string | undefined {
+    if (term.end - term.start <= config.termMsMax) return undefined
+    return `a term is at most ${config.termMsMax} ms long here`
   }
 
   /** Whether its holder has a right to it. Looked at last: what was drawn too much is written down. */
@@ -100,11 +110,11 @@ export function redeeming(config: AuthorityConfig, trust: Trust, claims: RootCla
 
   function extend(asker: Asker, lease: LeaseRow, body: Body<'extend-lease'>, draft: AuthorityDraft): void {
     const { ticket, victims } = body
-    if (lease.next?.id === ticket.id || lease.ticket.id === ticket.id) return report(lease, draft)
+    if (lease.next?.id === ticket.id || lease.ticket.id === ticket.id) return reports.report(lease, draft)
     const doubt = doubtExtension(asker, lease, ticket, victims, draft)
     if (doubt !== undefined) {
       draft.note('extension refused', lease.id, doubt)
-      return report(lease, draft, doubt)
+      return reports.report(lease, draft, { extensionRefused: doubt })
     }
     const next = withoutChain(ticket)
     const extended: LeaseRow = {
@@ -116,12 +126,13 @@ export function redeeming(config: AuthorityConfig, trust: Trust, claims: RootCla
     draft.put('lease', extended)
     claims.draw(ticket, draft)
     const less = victims.length > 0 ? `, without ${someUnits(victims.length)}` : ''
-    draft.note('extended', lease.id, `until ${iso(ticket.term.end)}${less}`, {
+    const more = ticket.units > lease.ticket.units ? `, with ${ticket.units} then` : ''
+    draft.note('extended', lease.id, `until ${iso(ticket.term.end)}${less}${more}`, {
       ...{ ticketId: ticket.id, predecessor: ticket.predecessor, term: ticket.term, units: ticket.units },
       ...{ ticket: next, victims },
     })
     for (const unit of unitsOf(extended, draft)) units.tend(unit, draft)
-    report(extended, draft)
+    reports.report(extended, draft)
   }
 
   function doubtExtension(
@@ -140,14 +151,13 @@ export function redeeming(config: AuthorityConfig, trust: Trust, claims: RootCla
       return 'the ticket is for another lease or type'
     if (ticket.term.start !== lease.ticket.term.end)
       return 'the ticket does not start at the end of the one before'
-    if (ticket.units > lease.ticket.units) return 'an extension grows no lease'
     if (victims.some((id) => !lease.units.includes(id))) return 'a victim is not a unit of the lease'
     const staying = unitsOf(lease, draft).filter((unit) => isLive(unit) && !victims.includes(unit.id)).length
     if (staying > ticket.units)
       return `${someUnits(staying)} would stay, but the ticket is for ${ticket.units}`
-    if (ticket.term.end - ticket.term.start > config.termMsMax)
-      return `a term is at most ${config.termMsMax} ms long here`
-    return doubtRight(asker, ticket, draft)
+    // What it has it may keep, whatever the site says of the type since.
+    const doubt = ticket.units > lease.ticket.units ? doubtTerms(ticket) : doubtLength(ticket)
+    return doubt ?? doubtRight(asker, ticket, draft)
   }
 }
 

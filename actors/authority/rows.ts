@@ -4,6 +4,7 @@ import type { Vector } from '../leases/resources.ts'
 import type { Term } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import type { Instant } from '../runtime/clock.ts'
+import type { Draft } from '../runtime/draft.ts'
 import type { Row } from '../runtime/rows.ts'
 import type { LeaseState, UnitState } from './machines.ts'
 
@@ -28,6 +29,19 @@ export interface LeaseRow extends Row {
   readonly vacated: boolean
   /** Why some of its units are still to come, as last written down. */
   readonly waits?: string | undefined
+  /** Units that it would have if there were room. */
+  readonly short?: number | undefined
+  /** It begins later than it was redeemed. */
+  readonly awaited?: boolean | undefined
+  /** Its ticket is for more units than the one before, and they have not all been assigned yet. */
+  readonly growing?: boolean | undefined
+  /** Units that were lost since its ticket began, and when the next one is replaced. */
+  readonly repairs?: number | undefined
+  readonly repairNotBefore?: Instant | undefined
+  /** It was written down that it goes on with fewer units. */
+  readonly incomplete?: boolean | undefined
+  /** The latest change of its properties. */
+  readonly modificationId?: string | undefined
 }
 
 export interface UnitRow extends Row {
@@ -48,6 +62,14 @@ export interface UnitRow extends Row {
   readonly facts: Properties
   /** Its holder said that it does not use it: it is not replaced. */
   readonly givenUp?: boolean | undefined
+  /** It served, and the site lost it or took it away: it may be replaced within the term. */
+  readonly lost?: 'died' | 'moved' | undefined
+  /** It went under an earlier ticket: the present one does not count it. */
+  readonly past?: boolean | undefined
+  /** The change of properties that it has acknowledged, the one that it has not, and how often it was tried. */
+  readonly pushedModification?: string | undefined
+  readonly failedModification?: string | undefined
+  readonly modifyFailures?: number | undefined
   /** What the site says of it. */
   readonly reason: string
   /** The verb under way, if any. */
@@ -87,6 +109,8 @@ export interface OfferRow extends Row {
   /** Not offered because they are stuck or were recalled. */
   readonly withheld: number
   readonly settledRecalls: readonly string[]
+  /** Nothing is offered any more, for this reason; what was promised is kept. */
+  readonly withdrawn?: string | undefined
 }
 
 /** How setups with an image went; `id` is the image. A run of failures delays the next attempt. */
@@ -106,6 +130,21 @@ export interface RecallRow extends Row {
   readonly taken: boolean
 }
 
+/** A host that is to be worked on; `id` is the host. It gets no new units. */
+export interface HostRow extends Row {
+  /** Wanted empty by then. */
+  readonly by: Instant
+  readonly orderedAt: Instant
+  readonly reason: string
+  /** Units by type that are not offered because the other hosts could not hold them. */
+  readonly withheld: Readonly<Record<string, number>>
+  /** `by` has come. */
+  readonly begun: boolean
+}
+
+/** There is one, `room`, while leases wait for room. */
+export type RoomRow = Row
+
 /** There is one, `site`: the sweep's next time and the slot given out last. */
 export interface SiteRow extends Row {
   readonly lastSlot: number
@@ -124,5 +163,9 @@ export type AuthorityTables = {
   drawn: DrawnRow
   image: ImageRow
   recall: RecallRow
+  host: HostRow
+  room: RoomRow
   site: SiteRow
 }
+
+export type AuthorityDraft = Draft<AuthorityTables>

@@ -1,35 +1,28 @@
-import type {
-  FoundMachine,
-  ProbeOutcome,
-  TeardownOutcome,
-  UnitFacts,
-  UnitSpec,
-} from '../../adapters/handler.ts'
+import type { ProbeOutcome, TeardownOutcome, UnitFacts, UnitSpec } from '../../adapters/handler.ts'
 import { nextState } from '../leases/machine.ts'
-import { minus, type Vector } from '../leases/resources.ts'
 import type { Instant } from '../runtime/clock.ts'
-import type { Draft } from '../runtime/draft.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
 import type { AuthorityConfig } from './config.ts'
 import { type UnitEvent, unitMachine } from './machines.ts'
-import type { AuthorityTables, LeaseRow, UnitRow } from './rows.ts'
-
-export type AuthorityDraft = Draft<AuthorityTables>
+import type { AuthorityDraft, UnitRow } from './rows.ts'
 
 /** The arguments of the handler verbs, as they are kept with the effect. */
 export interface UnitEffectArgs {
   readonly spec: UnitSpec
   readonly onlyIdle: boolean
   readonly force: boolean
+  /** The change of properties that the spec has in it. */
+  readonly modificationId?: string | undefined
 }
 
 const TEARDOWN_FAILURES_MAX = 3
 const STUCK_RETRY_FACTOR = 15
+const MODIFY_FAILURES_MAX = 3
 
 /**
- * Assigns units and brings each into and out of service, one verb at a time:
+ * Brings each unit into and out of service, one verb at a time:
  *
- *   setup → probe → (modify at each new end, probe while idle) → teardown → free
+ *   setup → probe → (modify at each new end or property, probe while idle) → teardown → free
  *
  * A unit holds its slot and its share of the host until its teardown is complete.
  */
@@ -37,49 +30,16 @@ export class Units {
   readonly #config: AuthorityConfig
   /** Called when a unit changed in a way its holder or its lease has to know. */
   readonly #changed: (unit: UnitRow, draft: AuthorityDraft) => void
-  readonly #lent: (type: string, draft: AuthorityDraft) => number
   readonly #withheld: (type: string, by: number, reason: string, draft: AuthorityDraft) => void
 
   constructor(
     config: AuthorityConfig,
     changed: (unit: UnitRow, draft: AuthorityDraft) => void,
-    lent: (type: string, draft: AuthorityDraft) => number,
     withheld: (type: string, by: number, reason: string, draft: AuthorityDraft) => void,
   ) {
-    this.#lent = lent
     this.#config = config
     this.#changed = changed
     this.#withheld = withheld
-  }
-
-  /** Places up to `count` units of the lease; returns the ids of those there was room for. */
-  assign(lease: LeaseRow, count: number, draft: AuthorityDraft): string[] {
-    const type = this.#config.types[lease.ticket.type]
-    if (type === undefined) return []
-    const vector = lease.ticket.proof?.vector ?? type.vector
-    const held = draft.all('unit').filter((unit) => unit.state !== 'ended')
-    // A ticket may be older than what the owner took back since.
-    const ofType = held.filter((unit) => unit.type === lease.ticket.type && unit.state !== 'stuck').length
-    const room = Math.max(0, Math.min(count, this.#lent(lease.ticket.type, draft) - ofType))
-    const slots = this.#freeSlots(held, room, draft)
-    const hosts = this.#config.placement(slots.length, vector, this.#rooms(held))
-    return hosts.map((host, i) => {
-      const unit = this.#newUnit(lease, vector, host, slots[i]!, draft)
-      draft.put('unit', unit)
-      const reason = `${unit.name} on ${host}, slot ${unit.slot}, for ${lease.holder}`
-      draft.note('unit assigned', unit.id, reason, {
-        leaseId: lease.id,
-        holder: lease.holder,
-        type: unit.type,
-        image: unit.image,
-        name: unit.name,
-        host,
-        slot: unit.slot,
-        vector,
-      })
-      this.tend(unit, draft)
-      return unit.id
-    })
   }
 
   /** Takes a unit out of service; until `forceFrom` it is left alone while work runs there. */
@@ -91,13 +51,13 @@ export class Units {
     const stop = unit.doing !== undefined && !leaving
     if (stop) draft.endEffect(unit.id)
     const doing = stop ? undefined : unit.doing
-    this.#step({ ...unit, doing, forceFrom: at }, 'end', reason, draft)
+    this.step({ ...unit, doing, forceFrom: at }, 'end', reason, draft)
   }
 
   /** Starts the next verb, if one is due and none is under way. */
   tend(unit: UnitRow, draft: AuthorityDraft): void {
     if (unit.doing !== undefined) return
-    const endsAt = this.#endOf(unit, draft)
+    const endsAt = this.endOf(unit, draft)
     switch (unit.state) {
       case 'setup':
         return this.#do(unit, 'setup', this.#config.setupMs, draft)
@@ -105,7 +65,8 @@ export class Units {
         return this.#do(unit, 'probe', this.#config.probeMs, draft)
       case 'active':
       case 'suspect': {
-        if (unit.pushedEnd !== endsAt) return this.#do(unit, 'modify', this.#config.modifyMs, draft)
+        if (unit.pushedEnd !== endsAt || this.#isToBeModified(unit, draft))
+          return this.#do(unit, 'modify', this.#config.modifyMs, draft)
         const probeAt = unit.probedAt + this.#config.probeEveryMs
         if (draft.now >= probeAt) return this.#do(unit, 'probe', this.#config.probeMs, draft)
         return draft.put('unit', { ...unit, due: probeAt })
@@ -143,29 +104,8 @@ export class Units {
     }
   }
 
-  /** Compares the machines that were found with the rows: neither may be without the other. */
-  swept(found: readonly FoundMachine[], startedAt: Instant, draft: AuthorityDraft): void {
-    const running = new Set(found.filter((machine) => machine.running).map((machine) => machine.unitId))
-    for (const unit of draft.all('unit')) {
-      const shouldRun = ['probing', 'active', 'suspect'].includes(unit.state)
-      if (!shouldRun || unit.since >= startedAt || running.has(unit.id)) continue
-      if (unit.doing !== undefined) draft.endEffect(unit.id)
-      const reason = `the machine ${unit.name} no longer runs`
-      // Should the list be wrong, work that runs there after all is not cut off.
-      const forceFrom = this.#endOf(unit, draft) + this.#graceOf(unit, draft)
-      this.#step({ ...unit, doing: undefined, forceFrom }, 'died', reason, draft)
-    }
-    for (const machine of found) {
-      const row = draft.get('unit', machine.unitId)
-      if (row !== undefined && row.state !== 'ended') continue
-      const reason = `the machine ${machine.name} of lease ${machine.leaseId} was found, but nobody holds it`
-      draft.note('orphan found', machine.unitId, reason)
-      this.#tearDownOrphan(machine, draft)
-    }
-  }
-
   /** Without `due` what is to be done next is begun. */
-  #step(unit: UnitRow, event: UnitEvent, reason: string, draft: AuthorityDraft, due?: Instant): void {
+  step(unit: UnitRow, event: UnitEvent, reason: string, draft: AuthorityDraft, due?: Instant): void {
     const state = nextState(unitMachine, unit.state, event)
     if (state === undefined) throw new Error(`a unit that is ${unit.state} knows no event ${event}`)
     const since = state === unit.state ? unit.since : draft.now
@@ -192,7 +132,13 @@ export class Units {
   #setUp(unit: UnitRow, outcome: EffectOutcome, args: UnitEffectArgs, draft: AuthorityDraft): void {
     if (outcome.kind === 'failed') return this.#failed(unit, `setup failed: ${outcome.reason}`, draft)
     const facts = outcome.value as UnitFacts
-    this.#step({ ...unit, facts, pushedEnd: args.spec.endsAt }, 'made', `${unit.name} answers`, draft)
+    const { modificationId: pushedModification, spec } = args
+    this.step(
+      { ...unit, facts, pushedModification, pushedEnd: spec.endsAt },
+      'made',
+      `${unit.name} answers`,
+      draft,
+    )
   }
 
   #probed(unit: UnitRow, outcome: EffectOutcome, draft: AuthorityDraft): void {
@@ -207,28 +153,64 @@ export class Units {
     }
     if (verdict.kind === 'passed') {
       if (unit.state === 'probing') draft.put('image', { id: unit.image, failures: 0, notBefore: 0 })
-      return this.#step(probed, 'passed', 'the probe passed', draft)
+      return this.step(probed, 'passed', 'the probe passed', draft)
     }
     const reason = `the probe “${verdict.command}” failed: ${verdict.reason}`
     if (unit.state === 'probing') return this.#failed(probed, reason, draft)
-    this.#step(probed, 'suspect', reason, draft)
+    this.step(probed, 'suspect', reason, draft)
   }
 
+  /** One push has both the end and the properties; what is failing is told apart by which of them is new. */
   #modified(unit: UnitRow, outcome: EffectOutcome, args: UnitEffectArgs, draft: AuthorityDraft): void {
-    const { endsAt } = args.spec
+    const { modificationId, spec } = args
+    const { endsAt } = spec
     if (outcome.kind === 'done') {
       // It answers again: whether it is well the next probe says, and that comes at once.
       const probedAt = unit.state === 'suspect' ? 0 : unit.probedAt
-      return this.#again({ ...unit, probedAt, pushedEnd: endsAt }, draft)
+      const isNews = unit.pushedModification !== modificationId
+      const told: UnitRow = {
+        ...{ ...unit, probedAt, pushedEnd: endsAt, pushedModification: modificationId },
+        ...{ failedModification: undefined, modifyFailures: undefined },
+      }
+      this.#again(told, draft)
+      if (isNews) this.#changed(draft.get('unit', unit.id)!, draft)
+      return
     }
+    const due = draft.now + this.#config.retryMs
+    if (unit.pushedEnd === endsAt) return this.#notModified(unit, modificationId, outcome.reason, due, draft)
     const reason = `${unit.name} has not acknowledged its new end: ${outcome.reason}`
     // Once for each end: a machine that hangs is asked again and again.
     if (unit.unheardEnd !== endsAt) {
       draft.note('end not pushed', unit.id, reason)
       this.#sweepSoon(draft)
     }
-    const due = draft.now + this.#config.retryMs
-    this.#step({ ...unit, unheardEnd: endsAt }, 'suspect', reason, draft, due)
+    // What comes with it is not waited for.
+    const failedModification = this.#isToBeModified(unit, draft) ? modificationId : unit.failedModification
+    this.step({ ...unit, unheardEnd: endsAt, failedModification }, 'suspect', reason, draft, due)
+  }
+
+  /** Only properties are not there: the unit goes on with those it has. */
+  #notModified(
+    unit: UnitRow,
+    modificationId: string | undefined,
+    why: string,
+    due: Instant,
+    draft: AuthorityDraft,
+  ): void {
+    const modifyFailures = (unit.modifyFailures ?? 0) + 1
+    if (modifyFailures < MODIFY_FAILURES_MAX) return draft.put('unit', { ...unit, modifyFailures, due })
+    const given: UnitRow = { ...unit, failedModification: modificationId, modifyFailures: undefined }
+    draft.note('unit not modified', unit.id, `${unit.name} keeps the properties it has: ${why}`, {
+      modificationId,
+    })
+    this.#again(given, draft)
+    this.#changed(draft.get('unit', unit.id)!, draft)
+  }
+
+  /** The lease has other properties since, and the unit was not told in vain. */
+  #isToBeModified(unit: UnitRow, draft: AuthorityDraft): boolean {
+    const wanted = draft.get('lease', unit.leaseId)?.modificationId
+    return wanted !== undefined && wanted !== unit.pushedModification && wanted !== unit.failedModification
   }
 
   #tornDown(unit: UnitRow, outcome: EffectOutcome, draft: AuthorityDraft): void {
@@ -236,7 +218,7 @@ export class Units {
       const verdict = outcome.value as TeardownOutcome
       if (verdict.kind === 'gone') {
         if (unit.state === 'stuck') this.#withheld(unit.type, -1, `${unit.name} is gone at last`, draft)
-        return this.#step({ ...unit, teardownFailures: 0 }, 'gone', `nothing of ${unit.name} is left`, draft)
+        return this.step({ ...unit, teardownFailures: 0 }, 'gone', `nothing of ${unit.name} is left`, draft)
       }
       const reason = `the term is over, but ${verdict.what} runs on ${unit.name}`
       if (unit.reason !== reason) draft.note('teardown waits', unit.id, reason)
@@ -277,7 +259,7 @@ export class Units {
       unit.image,
       `${failures} in a row; the next attempt waits ${delayMs} ms: ${reason}`,
     )
-    this.#step({ ...unit, forceFrom: draft.now }, 'failed', reason, draft)
+    this.step({ ...unit, forceFrom: draft.now }, 'failed', reason, draft)
   }
 
   #again(unit: UnitRow, draft: AuthorityDraft): void {
@@ -288,7 +270,12 @@ export class Units {
   #do(unit: UnitRow, verb: NonNullable<UnitRow['doing']>, timeoutMs: number, draft: AuthorityDraft): void {
     draft.put('unit', { ...unit, doing: verb, due: undefined })
     const force = unit.forceFrom !== undefined && draft.now >= unit.forceFrom
-    const args: UnitEffectArgs = { spec: this.#spec(unit, draft), onlyIdle: unit.state !== 'probing', force }
+    const modificationId = draft.get('lease', unit.leaseId)?.modificationId
+    const onlyIdle = unit.state !== 'probing'
+    const args: UnitEffectArgs = {
+      ...{ spec: this.#spec(unit, draft), onlyIdle, force },
+      ...(modificationId === undefined ? {} : { modificationId }),
+    }
     draft.effect({ key: unit.id, verb, args, timeoutMs })
   }
 
@@ -296,7 +283,7 @@ export class Units {
     const { id: unitId, leaseId, name, slot, host, vector, image } = unit
     const { probe } = this.#config
     const properties = draft.get('lease', leaseId)?.properties ?? {}
-    const endsAt = this.#endOf(unit, draft)
+    const endsAt = this.endOf(unit, draft)
     return {
       unitId,
       leaseId,
@@ -306,114 +293,25 @@ export class Units {
       vector,
       image,
       endsAt,
-      graceMs: this.#graceOf(unit, draft),
+      graceMs: this.graceOf(unit, draft),
       probe,
       properties,
     }
   }
 
   /** Victims end at the boundary, the others with the lease. */
-  #endOf(unit: UnitRow, draft: AuthorityDraft): Instant {
+  endOf(unit: UnitRow, draft: AuthorityDraft): Instant {
     const lease = draft.get('lease', unit.leaseId)
     if (lease === undefined) return unit.assignedAt
     return lease.victims.includes(unit.id) ? lease.ticket.term.end : lease.term.end
   }
 
   /** As signed in the ticket that its end stands on. */
-  #graceOf(unit: UnitRow, draft: AuthorityDraft): number {
+  graceOf(unit: UnitRow, draft: AuthorityDraft): number {
     const lease = draft.get('lease', unit.leaseId)
     if (lease === undefined) return this.#config.conditions.graceMs
     const ticket = lease.victims.includes(unit.id) ? lease.ticket : (lease.next ?? lease.ticket)
     return ticket.conditions.graceMs
-  }
-
-  #newUnit(lease: LeaseRow, vector: Vector, host: string, slot: number, draft: AuthorityDraft): UnitRow {
-    return {
-      id: draft.newId('unit'),
-      leaseId: lease.id,
-      holder: lease.holder,
-      state: 'setup',
-      type: lease.ticket.type,
-      name: `${this.#config.namePrefix}${slot}`,
-      slot,
-      host,
-      vector,
-      image: lease.image,
-      assignedAt: draft.now,
-      since: draft.now,
-      wasActive: false,
-      facts: {},
-      reason: 'assigned',
-      doing: undefined,
-      pushedEnd: 0,
-      unheardEnd: 0,
-      forceFrom: undefined,
-      teardownFailures: 0,
-      probedAt: draft.now,
-    }
-  }
-
-  /** The slots used longest ago come first, so that a name is not soon met again. */
-  #freeSlots(held: readonly UnitRow[], count: number, draft: AuthorityDraft): number[] {
-    const used = new Set(held.map((unit) => unit.slot))
-    const site = draft.get('site', 'site') ?? { id: 'site', lastSlot: 0, sweeping: false }
-    const free: number[] = []
-    let lastSlot = site.lastSlot
-    for (let i = 1; i <= this.#config.slots && free.length < count; i++) {
-      const slot = ((site.lastSlot + i - 1) % this.#config.slots) + 1
-      if (used.has(slot)) continue
-      free.push(slot)
-      lastSlot = slot
-    }
-    draft.put('site', { ...site, lastSlot })
-    return free
-  }
-
-  #rooms(held: readonly UnitRow[]): { name: string; capacity: Vector; free: Vector }[] {
-    const free = new Map(this.#config.hosts.map(({ name, capacity }) => [name, capacity]))
-    for (const { host, vector } of held) {
-      const left = free.get(host)
-      if (left !== undefined) free.set(host, minus(left, vector))
-    }
-    return this.#config.hosts.map(({ name, capacity }) => ({ name, capacity, free: free.get(name)! }))
-  }
-
-  /** Nobody remembers it, but its guest may still work there: that is let end within the site's grace. */
-  #tearDownOrphan(machine: FoundMachine, draft: AuthorityDraft): void {
-    const { unitId: id, leaseId, name, running } = machine
-    const forceFrom = running ? draft.now + this.#config.conditions.graceMs : draft.now
-    const lost: UnitRow = {
-      ...{
-        id,
-        leaseId,
-        name,
-        holder: '',
-        state: 'teardown',
-        type: '',
-        slot: this.#slotOf(name),
-        host: '',
-        vector: {},
-        image: '',
-      },
-      ...{
-        assignedAt: draft.now,
-        since: draft.now,
-        wasActive: false,
-        facts: {},
-        reason: 'an orphan',
-        doing: undefined,
-      },
-      ...{ pushedEnd: 0, unheardEnd: 0, forceFrom, teardownFailures: 0, probedAt: draft.now },
-    }
-    draft.put('unit', lost)
-    this.tend(lost, draft)
-  }
-
-  /** The slot that a machine of this name takes; 0 if it is none of this site's names. */
-  #slotOf(name: string): number {
-    const { namePrefix } = this.#config
-    const slot = name.startsWith(namePrefix) ? Number(name.slice(namePrefix.length)) : 0
-    return Number.isInteger(slot) && slot > 0 ? slot : 0
   }
 
   #sweepSoon(draft: AuthorityDraft): void {

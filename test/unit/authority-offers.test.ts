@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { RootClaims } from '../../actors/authority/claims.ts'
 import type { AuthorityConfig } from '../../actors/authority/config.ts'
 import { offers } from '../../actors/authority/offers.ts'
-import type { AuthorityTables, UnitRow } from '../../actors/authority/rows.ts'
-import type { AuthorityDraft } from '../../actors/authority/units.ts'
+import { recalls } from '../../actors/authority/recalls.ts'
+import type { AuthorityDraft, AuthorityTables, UnitRow } from '../../actors/authority/rows.ts'
+
 import { Draft } from '../../actors/runtime/draft.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
@@ -29,21 +30,22 @@ function siteWithOneStuck() {
   )
   const all = config as Partial<AuthorityConfig> as AuthorityConfig
   const claims = new RootClaims(all, cheapIdentity('duke'), cheapTrust(['duke', 'broker']))
-  const site = offers(all, claims, () => () => undefined)
+  const site = offers(all, claims)
+  const owner = recalls(all, site, { end: () => undefined } as never)
   site.begin(draft)
   draft.put('unit', { id: 'unit-1', type: 'vm.small', state: 'stuck' } as UnitRow)
   site.withhold('vm.small', 1, 'vm1 cannot be torn down', draft)
   const recall = (units: number, by = NOW + 1_000) =>
-    site.recall({ type: 'vm.small', units, by, reason: 'the owner needs them' }, draft)
+    owner.recall({ type: 'vm.small', units, by, reason: 'the owner needs them' }, draft)
   const lend = (units: number, type = 'vm.small') =>
-    site.lendAgain({ type, units, reason: 'no longer' }, draft)
-  return { draft, site, recall, lend }
+    owner.lendAgain({ type, units, reason: 'no longer' }, draft)
+  return { draft, owner, recall, lend }
 }
 
 describe('what a site lends', () => {
   test('grows again by what was recalled, and never by what is stuck', () => {
-    const { draft, site, recall, lend } = siteWithOneStuck()
-    site.recallDue(recall(2).recallId, draft)
+    const { draft, owner, recall, lend } = siteWithOneStuck()
+    owner.recallDue(recall(2).recallId, draft)
     expect(draft.get('offer', 'vm.small')).toMatchObject({ units: 4, withheld: 3 })
     expect(() => lend(3)).toThrow('2 of vm.small are withheld since a recall; 3 cannot be lent again')
     expect(lend(1)).toEqual({ lent: 2, withheld: 2 })

@@ -1,0 +1,167 @@
+import { someUnits } from '../leases/words.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
+import { indexOf } from '../runtime/views.ts'
+import type { AuthorityConfig } from './config.ts'
+import { place } from './place.ts'
+import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
+import { awaitRoom, isLive, unitsOf } from './standing.ts'
+import type { Units } from './units.ts'
+
+/** In which order those that wait for room are served: what was granted before goes on before anything new begins. */
+const RANKS = ['growing', 'repairing', 'new'] as const
+type Rank = (typeof RANKS)[number]
+
+const rankOf = ({ state, growing }: LeaseRow): Rank =>
+  growing === true ? 'growing' : state === 'active' ? 'repairing' : 'new'
+
+const keyOf = (rank: Rank, type: string): string => `${rank} ${type}`
+
+/** Leases that would have more units if there were room. */
+const waiting = indexOf<LeaseRow>('lease', (lease) =>
+  lease.short !== undefined && (lease.state === 'pending' || lease.state === 'active')
+    ? keyOf(rankOf(lease), lease.ticket.type)
+    : undefined,
+)
+
+/** One that finds no room; after so many in a row the others of the type are not tried. */
+const IN_VAIN_MAX = 8
+
+/** What comes of looking after a lease's units. */
+export interface Filled {
+  readonly lease: LeaseRow
+  readonly missing: number
+  readonly added: number
+  /** Nothing more will come. */
+  readonly exhausted: boolean
+}
+
+/**
+ * Assigns what leases lack:
+ *
+ *   lacks units ──▶ room? ──▶ placed
+ *                     └──no──▶ waits ──a unit has ended, more is lent, `retryMs`──▶ served: growing, repairing, new
+ */
+export class Filling {
+  readonly #config: AuthorityConfig
+  readonly #units: Units
+
+  constructor(config: AuthorityConfig, units: Units) {
+    this.#config = config
+    this.#units = units
+  }
+
+  /** Assigns as much of what is missing as there is room for, and says in `due` when it is worth looking again. */
+  fill(given: LeaseRow, draft: AuthorityDraft): Filled {
+    const config = this.#config
+    const { missing, exhausted } = this.lacking(given, draft)
+    const begins = Math.max(draft.get('image', given.image)?.notBefore ?? 0, given.repairNotBefore ?? 0)
+    const end = given.ticket.term.end
+    if (missing <= 0 || exhausted) {
+      const growing = missing > 0 && !exhausted ? given.growing : undefined
+      const lease: LeaseRow = { ...given, waits: undefined, short: undefined, growing, due: end }
+      draft.put('lease', lease)
+      return { lease, missing: Math.max(0, missing), added: 0, exhausted: missing > 0 && exhausted }
+    }
+    const may = begins <= draft.now
+    const added = may ? place(config, given, missing, this.#reserved(given, draft), draft) : []
+    const short = missing - added.length
+    const waits = short > 0 ? whyShort(given, short, begins, draft.now) : undefined
+    if (waits !== undefined && waits !== given.waits) draft.note('lease waits', given.id, waits)
+    const lease: LeaseRow = {
+      ...given,
+      ...{
+        waits,
+        short: short > 0 && may ? short : undefined,
+        growing: short > 0 ? given.growing : undefined,
+      },
+      units: [...given.units, ...added.map(({ id }) => id)],
+      due: short > 0 && !may ? Math.min(end, begins) : end,
+    }
+    draft.put('lease', lease)
+    if (short > 0 && may) awaitRoom(draft.now + config.retryMs, draft)
+    for (const unit of added) this.#units.tend(unit, draft)
+    return { lease: draft.get('lease', lease.id)!, missing, added: added.length, exhausted: false }
+  }
+
+  /** It has to wait until those that are before it were served, in the next commit. */
+  queue(given: LeaseRow, draft: AuthorityDraft): void {
+    const { missing } = this.lacking(given, draft)
+    draft.put('lease', { ...given, short: Math.max(1, missing), due: given.ticket.term.end })
+    awaitRoom(draft.now, draft)
+  }
+
+  /** Those that wait, in their order; `tend` looks after one. */
+  serve(tend: (lease: LeaseRow, draft: AuthorityDraft) => void, draft: AuthorityDraft): void {
+    draft.remove('room', 'room')
+    const full = new Set<string>()
+    for (const rank of RANKS)
+      for (const type of Object.keys(this.#config.types)) {
+        const first = draft.having(waiting, keyOf(rank, type)).sort(byTurn)
+        let inVain = 0
+        for (const lease of first) {
+          if (full.has(type)) break
+          const before = lease.short ?? 0
+          tend(lease, draft)
+          inVain = (draft.get('lease', lease.id)?.short ?? 0) < before ? 0 : inVain + 1
+          if (inVain >= IN_VAIN_MAX) full.add(type)
+        }
+      }
+    if (this.#someoneWaits(draft)) awaitRoom(draft.now + this.#config.retryMs, draft)
+  }
+
+  /** Units to be assigned; none that would be too many from the agreed boundary on. */
+  lacking(lease: LeaseRow, draft: AuthorityDraft): { missing: number; exhausted: boolean } {
+    const mine = unitsOf(lease, draft)
+    const repairs = mayRepair(this.#config, lease, draft.now)
+    const counting = mine.filter((unit) => counts(unit, repairs)).length
+    const exhausted =
+      lease.failures >= this.#config.failuresMax || this.#config.types[lease.ticket.type] === undefined
+    const missing = lease.ticket.units - counting
+    if (lease.next === undefined) return { missing, exhausted }
+    const staying = mine.filter((unit) => isLive(unit) && !lease.victims.includes(unit.id)).length
+    return { missing: Math.min(missing, lease.next.units - staying), exhausted }
+  }
+
+  /** What leases that grow still lack is not given to others. */
+  #reserved(lease: LeaseRow, draft: AuthorityDraft): number {
+    if (rankOf(lease) === 'growing') return 0
+    return draft
+      .having(waiting, keyOf('growing', lease.ticket.type))
+      .reduce((sum, { short = 0 }) => sum + short, 0)
+  }
+
+  #someoneWaits(draft: AuthorityDraft): boolean {
+    return RANKS.some((rank) =>
+      Object.keys(this.#config.types).some((type) => draft.having(waiting, keyOf(rank, type)).length > 0),
+    )
+  }
+}
+
+const byTurn = (a: LeaseRow, b: LeaseRow): number =>
+  a.ticket.term.start - b.ticket.term.start || a.ticket.issuedAt - b.ticket.issuedAt || (a.id < b.id ? -1 : 1)
+
+/** The unit is one of those that the present ticket is for: it is there, or served and is not to be replaced. */
+const counts = (unit: UnitRow, repairs: boolean): boolean =>
+  unit.past !== true &&
+  (isLive(unit) || (hasServed(unit) && !(repairs && unit.lost !== undefined && unit.givenUp !== true)))
+
+/** Units that served and died, or that the holder gave up. */
+export const hasServed = (unit: UnitRow): boolean => unit.wasActive || unit.givenUp === true
+
+/** Whether what is lost is replaced: not for the last minutes, and not for ever. */
+export const mayRepair = (config: AuthorityConfig, lease: LeaseRow, now: Instant): boolean =>
+  config.repair &&
+  lease.term.end - now >= config.repairMinMs &&
+  (lease.repairs ?? 0) <= Math.max(config.failuresMax, lease.ticket.units)
+
+/** The first one is replaced at once, each further one of the same ticket waits twice as long. */
+export const repairDelayMs = (config: AuthorityConfig, repairs: number): Millis =>
+  repairs <= 1 ? 0 : config.backoffMs * 2 ** Math.min(6, repairs - 2)
+
+function whyShort(lease: LeaseRow, short: number, begins: Instant, now: Instant): string {
+  const why =
+    begins > now
+      ? `machines of image ${lease.image} failed or died, and the next attempt waits until ${new Date(begins).toISOString()}`
+      : 'no slot, host or unit of the offer is free'
+  return `still to come: ${short} of ${someUnits(lease.ticket.units)}: ${why}`
+}

@@ -1,0 +1,132 @@
+import { fitsIn, minus, type Vector } from '../leases/resources.ts'
+import { LATEST } from '../leases/term.ts'
+import { someUnits } from '../leases/words.ts'
+import type { Instant } from '../runtime/clock.ts'
+import { SubletError } from '../runtime/errors.ts'
+import { indexOf } from '../runtime/views.ts'
+import type { AuthorityConfig } from './config.ts'
+import { isBinding, LATE_MS_MAX } from './recalls.ts'
+import type { AuthorityDraft, HostRow, UnitRow } from './rows.ts'
+import { isLive, lentOf, pokeRoom } from './standing.ts'
+import type { Reports } from './statement.ts'
+import type { Units } from './units.ts'
+
+/** A host that somebody is to work on; see `sublet maintain`. */
+export interface MaintainOrder {
+  readonly host: string
+  readonly by: Instant
+  readonly reason: string
+}
+
+const unitsByHost = indexOf<UnitRow>('unit', ({ host, state }) => (state === 'ended' ? undefined : host))
+
+type Withhold = (type: string, by: number, reason: string, draft: AuthorityDraft) => void
+
+/**
+ * Hosts that are to be worked on.
+ *
+ *   maintain ──▶ no new units there; those there are wanted gone by then; less is offered if the others have no room
+ *      by    ──▶ what the ticket lets be taken goes, empty first, and is replaced elsewhere; the rest at its term's end
+ *   maintained ──▶ as before
+ */
+export class Hosts {
+  readonly #config: AuthorityConfig
+  readonly #units: Units
+  readonly #reports: Reports
+  readonly #withhold: Withhold
+
+  constructor(config: AuthorityConfig, units: Units, reports: Reports, withhold: Withhold) {
+    this.#config = config
+    this.#units = units
+    this.#reports = reports
+    this.#withhold = withhold
+  }
+
+  maintain(order: MaintainOrder, draft: AuthorityDraft): { units: number; withheld: number } {
+    const { host, by } = order
+    const reason = order.reason.slice(0, 500)
+    if (!this.#config.hosts.some(({ name }) => name === host))
+      throw new SubletError('unknown-id', `this site has no host ${host}`)
+    if (!Number.isInteger(by) || by < 0 || by > LATEST)
+      throw new SubletError('usage', `a host cannot be maintained by ${by}: that is no time`)
+    if (by < draft.now - LATE_MS_MAX)
+      throw new SubletError('usage', `a host cannot be maintained by ${iso(by)}: that is past`)
+    const before = draft.get('host', host)
+    const row: HostRow = {
+      ...{ id: host, by, orderedAt: before?.orderedAt ?? draft.now, reason, begun: false, due: by },
+      withheld: before?.withheld ?? {},
+    }
+    draft.put('host', row)
+    draft.note('host leaves service', host, `wanted empty by ${iso(by)}: ${reason}`, { by })
+    const withheld = before === undefined ? this.#shortage(draft) : {}
+    for (const [type, units] of Object.entries(withheld))
+      this.#withhold(type, units, `the other hosts have no room for ${someUnits(units)} of ${host}`, draft)
+    if (before === undefined) draft.put('host', { ...row, withheld })
+    return {
+      units: this.#tellHolders(host, draft),
+      withheld: Object.values(withheld).reduce((a, b) => a + b, 0),
+    }
+  }
+
+  maintained(host: string, draft: AuthorityDraft): { offered: number } {
+    const row = draft.get('host', host)
+    if (row === undefined) throw new SubletError('unknown-id', `host ${host} is not out of service`)
+    draft.remove('host', host)
+    draft.note('host in service', host, 'it was worked on')
+    for (const [type, units] of Object.entries(row.withheld))
+      this.#withhold(type, -units, `${host} was worked on`, draft)
+    this.#tellHolders(host, draft)
+    pokeRoom(draft)
+    return { offered: Object.values(row.withheld).reduce((a, b) => a + b, 0) }
+  }
+
+  /** What may be taken is taken; work there may end within the grace. The rest goes at the end of its term. */
+  due(host: string, draft: AuthorityDraft): void {
+    const row = draft.get('host', host)
+    if (row === undefined) return
+    draft.put('host', { ...row, begun: true, due: undefined })
+    for (const unit of draft.having(unitsByHost, host)) {
+      const conditions = draft.get('lease', unit.leaseId)?.ticket.conditions
+      if (!isLive(unit) || conditions === undefined || !isBinding(row, conditions)) continue
+      const reason = `host ${host} is to be worked on: ${row.reason}`
+      this.#units.end({ ...unit, lost: 'moved' }, row.by + conditions.graceMs, reason, draft)
+    }
+  }
+
+  /** A host that was taken out of the configuration needs no maintenance; what it withheld is offered by no one. */
+  begin(draft: AuthorityDraft): void {
+    for (const row of draft.all('host'))
+      if (!this.#config.hosts.some(({ name }) => name === row.id)) this.maintained(row.id, draft)
+  }
+
+  #tellHolders(host: string, draft: AuthorityDraft): number {
+    const units = draft.having(unitsByHost, host).filter(isLive)
+    for (const leaseId of new Set(units.map((unit) => unit.leaseId))) {
+      const lease = draft.get('lease', leaseId)
+      if (lease !== undefined) this.#reports.report(lease, draft)
+    }
+    return units.length
+  }
+
+  /** Units by type that are lent and would find no place on the hosts in service, the largest placed first. */
+  #shortage(draft: AuthorityDraft): Record<string, number> {
+    const rooms: Vector[] = this.#config.hosts
+      .filter(({ name }) => draft.get('host', name) === undefined)
+      .map(({ capacity }) => capacity)
+    const size = (vector: Vector): number => Object.values(vector).reduce((sum, amount) => sum + amount, 0)
+    const types = Object.entries(this.#config.types).sort(([, a], [, b]) => size(b.vector) - size(a.vector))
+    const shortage: Record<string, number> = {}
+    for (const [type, { vector }] of types) {
+      let left = lentOf(type, draft)
+      for (let i = 0; i < rooms.length && left > 0; )
+        if (fitsIn(vector, rooms[i]!)) {
+          rooms[i] = minus(rooms[i]!, vector)
+          left--
+        } else i++
+      if (left > 0) shortage[type] = left
+    }
+    return shortage
+  }
+}
+
+const iso = (at: Instant): string => new Date(at).toISOString()

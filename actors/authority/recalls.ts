@@ -1,0 +1,193 @@
+import type { Conditions } from '../leases/conditions.ts'
+import { tell } from '../leases/correspondence.ts'
+import { LATEST } from '../leases/term.ts'
+import { someUnits } from '../leases/words.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
+import { SubletError } from '../runtime/errors.ts'
+import { type AuthorityConfig, brokerOf } from './config.ts'
+import type { Offers } from './offers.ts'
+import type { AuthorityDraft, OfferRow, RecallRow, UnitRow } from './rows.ts'
+import { isLive, lentOf, offeredOf } from './standing.ts'
+import type { Units } from './units.ts'
+
+/** What the operator asks back; see `sublet recall`. */
+export interface RecallOrder {
+  readonly type: string
+  readonly units: number
+  readonly by: Instant
+  readonly reason: string
+}
+
+/** What was recalled and may be lent again; see `sublet lend`. */
+export interface LendOrder {
+  readonly type: string
+  readonly units: number
+  readonly reason: string
+}
+
+/** An order takes its time to get here, and the clock it was read from may differ from this one. */
+export const LATE_MS_MAX: Millis = 60_000
+
+/** A type of which nothing is to be given away any more; see `sublet withdraw`. */
+export interface WithdrawOrder {
+  readonly type: string
+  readonly reason: string
+}
+
+/** ... and of which everything is wanted back; see `sublet reclaim`. */
+export interface ReclaimOrder extends WithdrawOrder {
+  readonly by: Instant
+}
+
+/**
+ * The owner takes back what it lent, in part or the whole type, and lends it again:
+ *
+ *   withdraw: nothing more is given away ─────────────┐
+ *   recall: so many are wanted back by a time ──▶ taken ──▶ lend again
+ *   reclaim: both, all of them
+ */
+export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
+  return { recall, recallDue, lendAgain, withdraw, reclaim }
+
+  function recall(order: RecallOrder, draft: AuthorityDraft): { recallId: string } {
+    const offer = draft.get('offer', order.type)
+    if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${order.type}`)
+    if (!Number.isInteger(order.units) || order.units < 1 || order.units > offer.units - offer.withheld)
+      throw new SubletError(
+        'no-capacity',
+        `${someUnits(lentOf(order.type, draft))} of ${order.type} can be recalled, not ${order.units}`,
+      )
+    if (!Number.isInteger(order.by) || order.by < 0 || order.by > LATEST)
+      throw new SubletError('usage', `units cannot be recalled by ${order.by}: that is no time`)
+    if (order.by < draft.now - LATE_MS_MAX)
+      throw new SubletError('usage', `units cannot be recalled by ${iso(order.by)}: that is past`)
+    const recallId = draft.newId('delegation')
+    draft.put('recall', {
+      id: recallId,
+      type: order.type,
+      units: order.units,
+      by: order.by,
+      orderedAt: draft.now,
+      taken: false,
+      due: order.by,
+    })
+    const { type, units: count, by } = order
+    const reason = order.reason.slice(0, 500)
+    draft.note('recalled', recallId, `${count} of ${type} by ${iso(by)}: ${reason}`, {
+      type,
+      units: count,
+      by,
+    })
+    tell(
+      draft,
+      brokerOf(config, type),
+      'recall-units',
+      `offer-${type}`,
+      { recallId, type, units: count, by, reason },
+      by + config.conditions.graceMs,
+    )
+    return { recallId }
+  }
+
+  /**
+   * At the deadline the offer shrinks. Holders are letting go what they promised, and work there may end
+   * within the grace; what is too much after that is taken, whatever runs there. Where the ticket does not
+   * make the recall binding it was advice: such units go at the end of their term.
+   *
+   *   ordered ──by──▶ taken: less is lent ──grace of the ticket──▶ what is too much ends ──▶ forgotten
+   */
+  function recallDue(recallId: string, draft: AuthorityDraft): void {
+    const order = draft.get('recall', recallId)
+    if (order === undefined) return
+    if (!order.taken) take(order, draft)
+    const excess = excessOf(order.type, draft)
+    let next: Instant | undefined
+    for (const unit of excess) {
+      const conditions = draft.get('lease', unit.leaseId)?.ticket.conditions
+      if (conditions === undefined || !isBinding(order, conditions)) continue
+      const last = order.by + conditions.graceMs
+      if (draft.now >= last) units.end(unit, draft.now, 'it was recalled and not given back', draft)
+      else next = Math.min(next ?? last, last)
+    }
+    if (next === undefined) draft.remove('recall', recallId)
+    else draft.put('recall', { ...order, taken: true, due: next })
+  }
+
+  function take(order: RecallRow, draft: AuthorityDraft): void {
+    const offer = draft.get('offer', order.type)!
+    const shrunk = {
+      ...offer,
+      withheld: offer.withheld + order.units,
+      settledRecalls: [...offer.settledRecalls, order.id].slice(-1_000),
+    }
+    site.tellOffer(shrunk, `recalled: ${someUnits(order.units)}`, draft)
+  }
+
+  /** What is stuck stays withheld: it cannot be made again. Recalls that are not yet due are not called off. */
+  function lendAgain(order: LendOrder, draft: AuthorityDraft): { lent: number; withheld: number } {
+    const offer = draft.get('offer', order.type)
+    if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${order.type}`)
+    if (offer.withdrawn !== undefined && order.units === 0) return offerAgain(offer, order.reason, draft)
+    const stuck = draft
+      .all('unit')
+      .filter(({ type, state }) => type === order.type && state === 'stuck').length
+    const most = Math.max(0, offer.withheld - stuck)
+    if (!Number.isInteger(order.units) || order.units < 1 || order.units > most)
+      throw new SubletError(
+        'no-capacity',
+        `${most} of ${order.type} are withheld since a recall; ${order.units} cannot be lent again`,
+        { cure: 'Look at `sublet status`; a recall takes effect at its time, and can be undone after that.' },
+      )
+    const grown = { ...offer, withdrawn: undefined, withheld: offer.withheld - order.units }
+    site.tellOffer(grown, `${someUnits(order.units)} lent again after a recall: ${order.reason}`, draft)
+    return { lent: offeredOf(grown), withheld: grown.withheld }
+  }
+
+  /** Units beyond what is lent, the latest first. */
+  function excessOf(type: string, draft: AuthorityDraft): UnitRow[] {
+    const held = draft.all('unit').filter((unit) => unit.type === type && isLive(unit))
+    const excess = held.length - lentOf(type, draft)
+    return held.sort((a, b) => b.assignedAt - a.assignedAt || b.slot - a.slot).slice(0, Math.max(0, excess))
+  }
+
+  function offerOf(type: string, draft: AuthorityDraft): OfferRow {
+    const offer = draft.get('offer', type)
+    if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${type}`)
+    return offer
+  }
+
+  /** Leases and tickets that there are stay what they are; they are not extended. */
+  function withdraw({ type, reason }: WithdrawOrder, draft: AuthorityDraft): { promised: number } {
+    const offer = offerOf(type, draft)
+    const withdrawn = reason.slice(0, 500)
+    site.tellOffer({ ...offer, withdrawn }, `withdrawn: ${withdrawn}`, draft)
+    return { promised: lentOf(type, draft) }
+  }
+
+  function reclaim(order: ReclaimOrder, draft: AuthorityDraft): { recallId: string | null; units: number } {
+    const { type, by, reason } = order
+    const mark = offerOf(type, draft)
+    const units = lentOf(type, draft)
+    const { recallId } = units > 0 ? recall({ type, units, by, reason }, draft) : { recallId: null }
+    if (mark.withdrawn === undefined) withdraw(order, draft)
+    return { recallId, units }
+  }
+
+  function offerAgain(
+    offer: OfferRow,
+    reason: string,
+    draft: AuthorityDraft,
+  ): { lent: number; withheld: number } {
+    const again = { ...offer, withdrawn: undefined }
+    site.tellOffer(again, `offered again: ${reason}`, draft)
+    return { lent: offeredOf(again), withheld: again.withheld }
+  }
+}
+
+/** A recall binds the holder if its ticket says so and the notice was as long as the ticket says. */
+export const isBinding = (
+  order: Pick<RecallRow, 'by' | 'orderedAt'>,
+  { recallable, noticeMs }: Conditions,
+): boolean => recallable && order.by - (order.orderedAt ?? order.by) >= noticeMs
+
+const iso = (at: Instant): string => new Date(at).toISOString()

@@ -1,0 +1,62 @@
+import type { FoundMachine } from '../../adapters/handler.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { AuthorityConfig } from './config.ts'
+import type { AuthorityDraft, UnitRow } from './rows.ts'
+import type { Units } from './units.ts'
+
+/** Compares the machines that were found with the rows: neither may be without the other. */
+export class Sweep {
+  readonly #config: AuthorityConfig
+  readonly #units: Units
+
+  constructor(config: AuthorityConfig, units: Units) {
+    this.#config = config
+    this.#units = units
+  }
+
+  /** What entered its state after the list was begun is not judged by it. */
+  compare(found: readonly FoundMachine[], startedAt: Instant, draft: AuthorityDraft): void {
+    const running = new Set(found.filter((machine) => machine.running).map((machine) => machine.unitId))
+    for (const unit of draft.all('unit')) {
+      const shouldRun = ['probing', 'active', 'suspect'].includes(unit.state)
+      if (!shouldRun || unit.since >= startedAt || running.has(unit.id)) continue
+      this.#died(unit, draft)
+    }
+    for (const machine of found) {
+      const row = draft.get('unit', machine.unitId)
+      if (row !== undefined && row.state !== 'ended') continue
+      const reason = `the machine ${machine.name} of lease ${machine.leaseId} was found, but nobody holds it`
+      draft.note('orphan found', machine.unitId, reason)
+      this.#tearDownOrphan(machine, draft)
+    }
+  }
+
+  #died(unit: UnitRow, draft: AuthorityDraft): void {
+    if (unit.doing !== undefined) draft.endEffect(unit.id)
+    // Should the list be wrong, work that runs there after all is not cut off.
+    const forceFrom = this.#units.endOf(unit, draft) + this.#units.graceOf(unit, draft)
+    const dead: UnitRow = { ...unit, doing: undefined, forceFrom, lost: unit.wasActive ? 'died' : undefined }
+    this.#units.step(dead, 'died', `the machine ${unit.name} no longer runs`, draft)
+  }
+
+  /** Nobody remembers it, but its guest may still work there: that is let end within the site's grace. */
+  #tearDownOrphan(machine: FoundMachine, draft: AuthorityDraft): void {
+    const { unitId: id, leaseId, name, running } = machine
+    const forceFrom = running ? draft.now + this.#config.conditions.graceMs : draft.now
+    const lost: UnitRow = {
+      ...{ id, leaseId, name, holder: '', state: 'teardown', type: '', slot: this.#slotOf(name), host: '' },
+      ...{ vector: {}, image: '', assignedAt: draft.now, since: draft.now, wasActive: false, facts: {} },
+      ...{ reason: 'an orphan', doing: undefined, pushedEnd: 0, unheardEnd: 0, forceFrom },
+      ...{ teardownFailures: 0, probedAt: draft.now },
+    }
+    draft.put('unit', lost)
+    this.#units.tend(lost, draft)
+  }
+
+  /** The slot that a machine of this name takes; 0 if it is none of this site's names. */
+  #slotOf(name: string): number {
+    const { namePrefix } = this.#config
+    const slot = name.startsWith(namePrefix) ? Number(name.slice(namePrefix.length)) : 0
+    return Number.isInteger(slot) && slot > 0 ? slot : 0
+  }
+}
