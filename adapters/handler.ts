@@ -61,7 +61,8 @@ export type TeardownOutcome =
  * ends in the same state as one run; setup of a unit that runs adopts it (found again by unit id, pid,
  * start time, boot id and nonce) and never makes a second one; setup after a half-done setup ends the
  * half first; teardown returns `gone` only when every process of the machine has ended; teardown of
- * what never was is `gone`; modify is acknowledged by the machine itself; list finds a machine whose
+ * what never was is `gone`; modify is acknowledged by the machine itself, which then has the properties of the last one (after
+ * setup, those of the setup); list finds a machine whose
  * record was lost; aborting the signal ends the verb's own processes. Different units may be worked on
  * at once; two verbs never run on one unit at once (the caller sees to it).
  */
@@ -74,7 +75,10 @@ export interface Handler {
   setup(unit: UnitSpec, signal: AbortSignal): Promise<UnitFacts>
   /** Runs the unit's probe commands on the machine, in order, stopping at the first that fails. */
   probe(unit: UnitSpec, options: { readonly onlyIdle: boolean }, signal: AbortSignal): Promise<ProbeOutcome>
-  /** Pushes the unit's new lease end (and grace) to its dead-man; resolves when the machine has it durably. */
+  /**
+   * Pushes the unit's lease end and grace to its dead-man, and its properties to where the machine's own programs find
+   * them; resolves when the machine has all of it durably. What runs there goes on.
+   */
   modify(unit: UnitSpec, signal: AbortSignal): Promise<void>
   teardown(
     unit: UnitSpec,

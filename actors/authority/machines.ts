@@ -1,7 +1,8 @@
 import type { Machine } from '../leases/machine.ts'
 
 /**
- * The site's side of a lease. `pending`: accepted, its units are not all there yet.
+ * The site's side of a lease. `pending`: accepted, its units are not all there yet. `active` it stays while it
+ * shrinks, grows, is repaired or gets other properties.
  *
  *   pending ──settled──▶ active ──close──▶ closing ──emptied──▶ closed
  *      └──────close, failed───────────────▶──┘

@@ -156,13 +156,13 @@ export function processMachines(
 
   /** Resolves when the machine answers and has its end. Its death is told from a machine that is only slow. */
   async function becomeReady(unit: UnitSpec, supervisor: Process, signal: AbortSignal): Promise<void> {
-    const { unitId, endsAt, graceMs } = unit
+    const { unitId, endsAt, graceMs, properties } = unit
     const lives = (): boolean => isAlive(supervisor.pid, supervisor.startTicks)
     const giveUpAt = clock.monotonic() + ANSWERING_MS_MAX
     for (;;) {
       try {
         await withCall(unitId, signal, async (channel) => {
-          await channel.ask('modify', { endsAt, graceMs }, { timeoutMs: ASK_MS, signal })
+          await channel.ask('modify', { endsAt, graceMs, properties }, { timeoutMs: ASK_MS, signal })
           await channel.ask('ready', {}, { timeoutMs: config.bootMs[1] + ANSWERING_MS_MAX, signal })
         })
         return
@@ -353,8 +353,9 @@ export function processMachines(
     },
     async modify(unit, signal) {
       if (signal.aborted) throw signal.reason
+      const { endsAt, graceMs, properties } = unit
       await withCall(unit.unitId, signal, (channel) =>
-        channel.ask('modify', { endsAt: unit.endsAt, graceMs: unit.graceMs }, { timeoutMs: ASK_MS, signal }),
+        channel.ask('modify', { endsAt, graceMs, properties }, { timeoutMs: ASK_MS, signal }),
       )
     },
     teardown,

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import { type Cancel, type Clock, type Millis, systemClock } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { writeDurably } from './durable-file.ts'
-import { asFields, count, type Fields, list, optional, text, texts } from './fields.ts'
+import { asFields, count, type Fields, list, optional, text, textRecord, texts } from './fields.ts'
 import { type Attachment, type MachineAgent, machineAgent } from './machine-agent.ts'
 import { deadman } from './machine-deadman.ts'
 import { signalGroup } from './machine-guard.ts'
@@ -20,6 +20,7 @@ import { listen } from './wire.ts'
  *
  *   unit.json      who it is, written by whoever sets it up      end.json    what the dead-man holds
  *   identity.json  this process, written by itself               s           its socket, mode 0600
+ *   properties.json   of the lease, for programs on the machine
  *   jobs/  work/   markers of jobs; where they run               console.log
  */
 
@@ -128,7 +129,11 @@ async function main(clock: Clock): Promise<void> {
     hello: () => ({ unitId: unit.unitId, leaseId: unit.leaseId, nonce: unit.nonce, pid: process.pid }),
     ready: () => booted,
     status: () => ({ busyWith: parts.busyWith() }),
-    modify: (body) => guardian.modify({ endsAt: count(body, 'endsAt'), graceMs: count(body, 'graceMs') }),
+    modify: (body) => {
+      // Properties first: whoever sees the new end finds them there.
+      writeDurably(join(dir, 'properties.json'), textRecord(body, 'properties'))
+      guardian.modify({ endsAt: count(body, 'endsAt'), graceMs: count(body, 'graceMs') })
+    },
     probe: (body, callerGone) => {
       const commands = list(body, 'commands', (each) => ({
         argv: texts(each, 'argv'),

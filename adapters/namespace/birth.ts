@@ -5,7 +5,7 @@ import { type ErrorCode, SubletError } from '../../actors/runtime/errors.ts'
 import type { Finished } from '../executor.ts'
 import type { UnitFacts, UnitSpec } from '../handler.ts'
 import { processOf, unlessAbsent } from './cgroups.ts'
-import { giveOrder } from './dead-man.ts'
+import { giveOrder, giveProperties } from './dead-man.ts'
 import { addressOf, greetingOf, interfaceName, type Mark } from './names.ts'
 import { bootId, type MachineRecord, writeRecord } from './record.ts'
 import { script, sow } from './seed.ts'
@@ -42,6 +42,7 @@ export async function make(site: Site, unit: UnitSpec, mark: Mark, signal: Abort
   await writeRecord(folder, begun)
   await writeFile(join(folder, 'nonce'), begun.nonce)
   await sow(folder, unit, image, config, greetingOf(begun.nonce))
+  await giveProperties(folder, unit.properties)
   await giveOrder(folder, { token: nonce(), endsAt: unit.endsAt, graceMs: unit.graceMs }, clock)
   signal.throwIfAborted()
   await groups.make(mark, { cpus: unit.vector.cpu, memoryMiB: unit.vector.memoryMiB })

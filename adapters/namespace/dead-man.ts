@@ -24,6 +24,14 @@ export interface Order {
 const LOOK_MS: Millis = 5
 const ANSWER_BYTES_MAX = 200
 
+/** The lease's properties, where programs in the machine find them: `/run/sublet/properties.json`. */
+export const giveProperties = (folder: string, properties: Readonly<Record<string, string>>): Promise<void> =>
+  writeDurably(
+    join(folder, 'run', 'properties.json'),
+    `${JSON.stringify(properties)}\n`,
+    join(folder, 'properties.new'),
+  )
+
 export async function giveOrder(
   folder: string,
   { token, endsAt, graceMs }: Order,

@@ -7,7 +7,7 @@ import { make, reach } from './birth.ts'
 import { type Process, unlessAbsent } from './cgroups.ts'
 import { missing } from './check.ts'
 import type { NamespaceMachinesConfig } from './config.ts'
-import { confirmed, giveOrder } from './dead-man.ts'
+import { confirmed, giveOrder, giveProperties } from './dead-man.ts'
 import { end } from './end.ts'
 import { inside } from './inside.ts'
 import { addressOf, greetingOf, type Mark, markOf, readMark } from './names.ts'
@@ -158,6 +158,8 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
           'machine-unreachable',
           `${unit.unitId} does not run, so its end cannot be moved`,
         )
+      // Before the order: what confirms it has them, too.
+      await giveProperties(folder, unit.properties)
       const line = await giveOrder(
         folder,
         { token: site.nonce(), endsAt: unit.endsAt, graceMs: unit.graceMs },

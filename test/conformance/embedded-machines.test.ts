@@ -73,6 +73,8 @@ handlerLaw('the handler of process machines', async () => {
         'SIGKILL',
       )
     },
+    properties: async ({ unitId }) =>
+      JSON.parse(readFileSync(join(dir, unitId, 'properties.json'), 'utf8')) as Record<string, string>,
     async loseRecord({ unitId }) {
       for (const file of ['unit.json', 'identity.json', 'end.json']) rmSync(join(dir, unitId, file))
     },

@@ -19,6 +19,8 @@ export interface HandlerSite {
   startWork(unit: UnitSpec): Promise<() => Promise<void>>
   /** Ends the machine as a cut of its power does. */
   powerCut(unit: UnitSpec): Promise<void>
+  /** The lease's properties as programs on the machine find them. */
+  properties(unit: UnitSpec): Promise<Readonly<Record<string, string>>>
   /** Deletes what Sublet wrote down about the unit; the machine goes on. */
   loseRecord(unit: UnitSpec): Promise<void>
   /** Lets another process begin the unit's setup, and kills that process with signal 9 after so long. */
@@ -280,6 +282,20 @@ export function handlerLaw(
       await site.handler.modify({ ...unit, endsAt: systemClock.now() + 200 }, soon())
       await ended(unit, 8000)
       await end(unit)
+    }, 30_000)
+
+    test('modify changes the properties in place, and what runs there goes on', async () => {
+      const { unit } = await setUp({ properties: { owner: 'anna', queue: 'short' } })
+      expect(await site.properties(unit)).toEqual({ owner: 'anna', queue: 'short' })
+      const before = await site.processes(unit)
+      const stop = await site.startWork(unit)
+      await site.restarted().modify({ ...unit, properties: { owner: 'berta' } }, soon())
+      expect(await site.properties(unit)).toEqual({ owner: 'berta' })
+      const now = await site.processes(unit)
+      expect(before.filter((pid) => !now.includes(pid))).toEqual([])
+      await stop()
+      await end(unit)
+      await expectGone(unit)
     }, 30_000)
 
     test('who watches is told of a machine that ended by itself', async (t) => {

@@ -154,6 +154,10 @@ export async function namespaceSite(
       }
     },
     powerCut: ({ unitId }) => handler.powerCut(unitId),
+    properties: async ({ unitId, leaseId }) => {
+      const file = join(dir, 'units', `${unitId}@${leaseId}`, 'run', 'properties.json')
+      return JSON.parse(await readFile(file, 'utf8')) as Record<string, string>
+    },
     loseRecord: ({ unitId, leaseId }) => rm(join(dir, 'units', `${unitId}@${leaseId}`), { recursive: true }),
     async crashDuringSetup(unit, afterMs) {
       const script = fileURLToPath(new URL('./namespace-crash.ts', import.meta.url))
