@@ -1,15 +1,18 @@
-import { isMessageKind } from '../leases/messages.ts'
+import { bodies, isMessageKind } from '../leases/messages.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import { answer, closeRow, refuseMessage, scheduleRound, withBody } from './answers.ts'
+import { approvals, unapproved } from './approvals.ts'
 import type { BrokerConfig } from './config.ts'
 import { delegations } from './delegations.ts'
 import { grants } from './grants.ts'
+import { groups } from './groups.ts'
+import { queries } from './queries.ts'
 import { planned, recalled } from './recalls.ts'
 import { requests } from './requests.ts'
 import { rounds } from './rounds.ts'
-import type { BrokerDraft, BrokerTables, TicketRow } from './rows.ts'
+import type { BrokerDraft, BrokerTables, GroupRow, TicketRow } from './rows.ts'
 
 /**
  * Provisions: how much, when, from which site. Sites tell it what they lend; it promises no more than
@@ -21,8 +24,11 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
   const { asked, extensionAsked, relinquished } = requests(parts)
   const { refuse } = grants(parts)
   const { decide } = rounds(parts)
+  const { memberEnded, onDue: onGroupDue } = groups(parts)
+  const { approve, disapprove } = approvals(parts)
+  const { answered, asked: queried } = queries(parts)
   return {
-    handle(input: Input, draft: BrokerDraft): void {
+    handle(input: Input, draft: BrokerDraft): unknown {
       switch (input.kind) {
         case 'started':
           draft.note('started', draft.self, `the broker begins epoch ${input.epoch}`)
@@ -32,8 +38,9 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
         case 'due':
           if (input.table === 'round') return decide(draft)
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
+          if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)
           if (input.table === 'claim') return draft.remove('claim', input.row.id)
-          return
+          return undefined
         case 'undelivered':
           return draft.note(
             'undelivered',
@@ -46,11 +53,19 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
             draft.self,
             `the wall clock jumped by ${input.byMs} ms and is not believed`,
           )
-        case 'effect':
         case 'command':
-          throw new Error(`a broker knows no ${input.kind}`)
+          return command(input.name, input.args, draft)
+        case 'effect':
+          throw new Error('a broker has no effects')
       }
     },
+  }
+
+  function command(name: string, args: unknown, draft: BrokerDraft): unknown {
+    if (name === 'approve') return approve(args, draft)
+    if (name === 'disapprove') return disapprove(args, draft)
+    if (name === 'query') return queried(bodies.query.parse(args), draft)
+    throw new Error(`a broker knows no command ${name}`)
   }
 
   function receive(envelope: Envelope, draft: BrokerDraft): void {
@@ -71,6 +86,8 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
         return withBody(kind, envelope, draft, (body) => relinquished(envelope, body, draft))
       case 'recall-plan':
         return withBody(kind, envelope, draft, (body) => planned(from, subject, body, draft))
+      case 'query':
+        return withBody(kind, envelope, draft, (body) => answered(envelope, body, draft))
       default:
         return refuseMessage(draft, envelope, `a broker is not told ${kind}`)
     }
@@ -82,8 +99,14 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
 
   function onDue(row: TicketRow, draft: BrokerDraft): void {
     if (row.state === 'closed') return draft.remove('ticket', row.id)
-    if (row.state === 'asked') return refuse(row, `no ${row.type} came free before the deadline`, draft)
-    if (row.state === 'extending') return refuse(row, 'it was not decided on in time', draft)
+    const approval = row.asked?.approval
+    const undecided = approval === undefined ? undefined : unapproved(approval)
+    if (row.state === 'asked') {
+      const reason = undecided ?? `no ${row.type} came free before the deadline`
+      refuse(row, reason, draft)
+      return memberEnded(row, reason, draft)
+    }
+    if (row.state === 'extending') return refuse(row, undecided ?? 'it was not decided on in time', draft)
     closeRow(row, draft, 'the term is over and the holder has not extended it')
     answer(draft, row.holder, row.id, { outcome: 'closed', reason: 'the term is over' }, config.answerMs)
     scheduleRound(draft, 0)

@@ -2,6 +2,16 @@ import type { BrokerPolicy } from '../../controllers/controller.ts'
 import type { Millis } from '../runtime/clock.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 
+/** Requests that a person has to approve before a policy sees them. */
+export interface ApprovalRule {
+  /** For more units than this. */
+  readonly unitsOver?: number | undefined
+  /** For longer than this. */
+  readonly durationOverMs?: Millis | undefined
+  /** For any of these types. */
+  readonly types?: readonly string[] | undefined
+}
+
 export interface BrokerConfig {
   readonly policy: BrokerPolicy
   /** False for a policy that does not look at who holds what: collecting it takes time. */
@@ -14,6 +24,8 @@ export interface BrokerConfig {
   readonly quarantineMs: Millis
   /** How long an answer is worth repeating. */
   readonly answerMs: Millis
+  /** What a person has to approve; absent: nothing. */
+  readonly approval?: ApprovalRule | undefined
 }
 
 /** What each part of the broker has at hand. */

@@ -7,7 +7,9 @@ import type { Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { inOneLine } from '../runtime/errors.ts'
 import { answer, closeRow, forgetUnknown, iso, scheduleRound } from './answers.ts'
+import { approvalFor } from './approvals.ts'
 import type { BrokerParts } from './config.ts'
+import { groups } from './groups.ts'
 import { ticketMachine } from './machine.ts'
 import { stillReduced } from './promises.ts'
 import type { Asked, BrokerDraft, TicketRow } from './rows.ts'
@@ -16,7 +18,9 @@ import type { Asked, BrokerDraft, TicketRow } from './rows.ts'
 export const UNDECIDED_MS: Millis = 60_000
 
 /** What holders ask, and what they give back. */
-export function requests({ config }: BrokerParts) {
+export function requests(parts: BrokerParts) {
+  const { config } = parts
+  const { join, memberEnded } = groups(parts)
   return { asked, extensionAsked, relinquished }
 
   function asked(envelope: Envelope, body: Body<'ticket'>, draft: BrokerDraft): void {
@@ -42,6 +46,11 @@ export function requests({ config }: BrokerParts) {
     if (start + durationMs > LATEST) return refused(`its end would be after ${iso(LATEST)}`)
     const latest = terms.deadline ?? (terms.deferrable ? start + LENGTH_MS_MAX : start)
     const startBy = terms.deferrable ? latest : start
+    if (terms.group !== undefined) {
+      const refusal = join(holder, leaseId, terms.group, startBy, draft)
+      if (refusal !== undefined) return refused(`the request ${refusal}`)
+    }
+    const approval = approvalFor(config.approval, { type, units, durationMs, held: 0 }, draft.now)
     const row: TicketRow = {
       id: leaseId,
       holder,
@@ -50,11 +59,12 @@ export function requests({ config }: BrokerParts) {
       arrivedAt: draft.now,
       asked: {
         ...{ units, unitsMin: terms.unitsMin, durationMs, start, startBy, properties },
-        proof: proofOf(envelope),
+        ...{ proof: proofOf(envelope), approval },
       },
-      waitReason: '',
+      waitReason: approval === undefined ? '' : `awaits approval: ${approval.reason}`,
       tickets: [],
       reduced: undefined,
+      group: terms.group,
       due: startBy + UNDECIDED_MS,
     }
     draft.put('ticket', row)
@@ -62,12 +72,14 @@ export function requests({ config }: BrokerParts) {
       start > draft.now ? `from ${iso(start)} on` : '',
       terms.elastic ? `elastic down to ${terms.unitsMin}` : '',
       terms.deferrable ? `deferrable until ${iso(startBy)}` : '',
+      terms.group === undefined ? '' : `one of ${terms.group.size} of group ${terms.group.id}`,
     ]
     draft.note(
       'asked',
       leaseId,
       `${holder} asks for ${units} of ${type} for ${durationMs} ms ${manner.filter(Boolean).join(', ')}`.trim(),
     )
+    if (approval !== undefined) draft.note('awaits approval', leaseId, approval.reason)
     scheduleRound(draft, config.batchMs)
   }
 
@@ -91,9 +103,16 @@ export function requests({ config }: BrokerParts) {
     const start = last.term.end
     if (unitsMin > units) return refused(`at least ${unitsMin} of ${units} is more than all`)
     if (start + durationMs > LATEST) return refused(`its end would be after ${iso(LATEST)}`)
-    const open: Asked = { units, unitsMin, durationMs, start, startBy: start, proof: proofOf(envelope) }
-    draft.put('ticket', { ...row, state, asked: open })
     const held = last.units - stillReduced(row, last)
+    const approval = approvalFor(config.approval, { type: row.type, units, durationMs, held }, draft.now)
+    const open: Asked = {
+      ...{ units, unitsMin, durationMs, start, startBy: start },
+      ...{ proof: proofOf(envelope), approval },
+    }
+    // What nobody approves before the old end is over then.
+    const due = approval === undefined ? row.due : start
+    const waitReason = approval === undefined ? '' : `awaits approval: ${approval.reason}`
+    draft.put('ticket', { ...row, state, asked: open, waitReason, due })
     const wish = units > held ? `grow from ${held} to ${someUnits(units)}` : `keep ${units} of ${last.units}`
     const least = unitsMin < units ? `, at least ${unitsMin},` : ''
     draft.note(
@@ -101,6 +120,7 @@ export function requests({ config }: BrokerParts) {
       leaseId,
       `${holder} asks to ${wish}${least} until ${iso(start + durationMs)}, from ${iso(start)} on`,
     )
+    if (approval !== undefined) draft.note('awaits approval', leaseId, approval.reason)
     scheduleRound(draft, config.batchMs)
   }
 
@@ -118,6 +138,7 @@ export function requests({ config }: BrokerParts) {
     // The request itself may have been lost or overtaken; it will be refused when it comes, for its number is old.
     if (row !== undefined && row.state !== 'closed') {
       closeRow(row, draft, `${holder} gives it back: ${reason}`)
+      memberEnded(row, `${holder} gives it back`, draft)
       scheduleRound(draft, 0)
     }
     answer(draft, holder, leaseId, { outcome: 'closed', reason }, config.answerMs)

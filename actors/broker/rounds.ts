@@ -1,35 +1,102 @@
-import type { Allocation } from '../../controllers/controller.ts'
+import type { Allocation, TicketRequest } from '../../controllers/controller.ts'
 import type { Supply } from '../leases/calendar.ts'
 import { termSchema } from '../leases/term.ts'
 import { someUnits } from '../leases/words.ts'
+import type { Instant } from '../runtime/clock.ts'
 import { scheduleRound } from './answers.ts'
 import { bookOf } from './book.ts'
 import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
 import { type Grant, grants } from './grants.ts'
+import { groupOf, groups } from './groups.ts'
 import { byTurn, requestOf } from './promises.ts'
 import { ENDED, UNDECIDED_MS } from './requests.ts'
-import type { BrokerDraft, TicketRow } from './rows.ts'
+import type { BrokerDraft, GroupRow, TicketRow } from './rows.ts'
 
 /** The policy decides over everything that is open; what it decides is held against what may be. */
 export function rounds(parts: BrokerParts) {
   const { config } = parts
   const { grant, refuse } = grants(parts)
   const { draw } = delegations(parts)
+  const { ready, granted, fail } = groups(parts)
   return { decide }
 
   function decide(draft: BrokerDraft): void {
     draft.put('round', { id: 'round', due: undefined })
     const book = bookOf(draft)
-    const open = book.open.filter((row) => !endedBefore(row, draft))
+    const going = book.open.filter((row) => !endedBefore(row, draft))
+    const open = ready(
+      going.filter(({ asked }) => asked?.approval === undefined),
+      draft,
+    )
     if (open.length === 0) return
-    const requests = open.map((row) => requestOf(row)).sort(byTurn)
+    const requests = open.map((row) => withoutHaste(requestOf(row), draft.now)).sort(byTurn)
     const holdings = config.holdings === false ? [] : book.holdings(draft.now)
-    let left = book.supply
-    for (const allocation of config.policy(requests, book.supply, draft.now, holdings))
-      left = applyOne(allocation, left, draft)
+    apply(config.policy(requests, book.supply, draft.now, holdings), book.supply, draft)
     for (const { id } of open) keepDue(id, draft)
     wakeAtNextRise(open, draft)
+  }
+
+  function apply(allocations: readonly Allocation[], supply: Supply, draft: BrokerDraft): void {
+    let left = supply
+    const done = new Set<string>()
+    for (const allocation of allocations) {
+      const row = draft.get('ticket', allocation.leaseId)
+      const group = row === undefined ? undefined : groupOf(row, draft)
+      if (group === undefined || row?.state !== 'asked') left = applyOne(allocation, left, draft)
+      else if (!done.has(group.id)) {
+        done.add(group.id)
+        const ofGroup = allocations.filter(({ leaseId }) => group.members.includes(leaseId))
+        left = applyGroup(group, ofGroup, left, draft)
+      }
+    }
+  }
+
+  /** All members start together, or the decision is dropped; one that is refused is refused with all others. */
+  function applyGroup(
+    group: GroupRow,
+    allocations: readonly Allocation[],
+    left: Supply,
+    draft: BrokerDraft,
+  ): Supply {
+    const given = allocations.filter((one) => one.kind === 'grant')
+    if (given.length === 0) {
+      const refused = allocations.find((one) => one.kind === 'refuse')
+      if (refused !== undefined) fail(group, refused.reason, draft)
+      else for (const allocation of allocations) applyOne(allocation, left, draft)
+      return left
+    }
+    const fault = faultOfGroup(group, allocations, given, left, draft)
+    if (fault !== undefined) {
+      draft.note('decision dropped', group.id, `by the policy, of a group: ${fault}`)
+      return left
+    }
+    let after = left
+    for (const allocation of given) after = applyOne(allocation, after, draft)
+    granted(group, draft)
+    return after
+  }
+
+  function faultOfGroup(
+    { members }: GroupRow,
+    allocations: readonly Allocation[],
+    given: readonly Grant[],
+    left: Supply,
+    draft: BrokerDraft,
+  ): string | undefined {
+    const granted = new Set(given.map(({ leaseId }) => leaseId))
+    if (granted.size < members.length || allocations.length !== members.length)
+      return `${granted.size} of ${members.length} members are granted`
+    const starts = new Set(given.map(({ term }) => term.start))
+    if (starts.size > 1) return `its members start at ${starts.size} different times`
+    let after = left
+    for (const one of given) {
+      const row = draft.get('ticket', one.leaseId)
+      const fault = faultOf(row, one, after, draft)
+      if (fault !== undefined) return `${one.leaseId}: ${fault}`
+      after = after.take(one.site, row!.type, one.units, one.term)
+    }
+    return undefined
   }
 
   /** An extension is asked for before the end, or not at all. */
@@ -57,9 +124,14 @@ export function rounds(parts: BrokerParts) {
         return left
       case 'wait':
         if (row.waitReason !== allocation.reason) draft.note('waits', row.id, allocation.reason)
-        draft.put('ticket', { ...row, waitReason: allocation.reason, due: row.asked!.startBy })
+        draft.put('ticket', { ...row, waitReason: allocation.reason, due: dueOfWaiting(row, draft) })
         return left
     }
+  }
+
+  /** A group has an end of its own, before that of any member. */
+  function dueOfWaiting({ asked, group }: TicketRow, draft: BrokerDraft): Instant {
+    return group === undefined ? asked!.startBy : Math.max(asked!.startBy, draft.now) + UNDECIDED_MS
   }
 
   /** Whatever a policy says: never more than is asked for, never more than is free, and each request once. */
@@ -115,4 +187,11 @@ export function rounds(parts: BrokerParts) {
     }
     if (next !== undefined) scheduleRound(draft, Math.max(config.batchMs, next - draft.now))
   }
+}
+
+/** Members that may start now were asked for one after another: for their group they count as asked for now. */
+function withoutHaste(request: TicketRequest, now: Instant): TicketRequest {
+  if (request.group === undefined) return request
+  const start = Math.max(request.start, now)
+  return { ...request, start, startBy: Math.max(request.startBy, start) }
 }

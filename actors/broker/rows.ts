@@ -61,6 +61,18 @@ export interface Asked {
   readonly properties?: Properties | undefined
   /** Who asked, as he signed it; absent where he speaks protocol 1. */
   readonly proof?: Pick<Proof, 'holderKey' | 'request'> | undefined
+  /** A person has to approve it first; it waits since then, for this reason. */
+  readonly approval?: { readonly since: Instant; readonly reason: string } | undefined
+}
+
+/** Requests that start together, or not at all. `id` is `holder name`. */
+export interface GroupRow extends Row {
+  readonly size: number
+  readonly state: 'gathering' | 'started' | 'failed'
+  /** Leases, in order of arrival. */
+  readonly members: readonly string[]
+  /** The earliest of the latest starts. */
+  readonly failBy: Instant
 }
 
 /** A site wants units back from `by` on; counted as taken until its offer is smaller. */
@@ -82,6 +94,7 @@ export type BrokerTables = {
   delegation: DelegationRow
   claim: ClaimRow
   ticket: TicketRow
+  group: GroupRow
   recall: RecallRow
   round: RoundRow
 }

@@ -31,6 +31,9 @@ export class BrokerDesk {
   now = NOW
   protocol = 2
   readonly notes: string[] = []
+  readonly retired: string[] = []
+  /** To the last command. */
+  reply: unknown
   readonly #mind: Mind<BrokerTables>
   #ids = 0
 
@@ -50,10 +53,10 @@ export class BrokerDesk {
     this.reply = this.#mind.handle(input, draft)
     for (const [table, drafted] of draft.changed)
       for (const [id, row] of drafted) this.rows.set(table, id, row && JSON.parse(JSON.stringify(row)))
+    this.retired.push(...draft.retired.keys())
     this.notes.push(...draft.notes.map(({ kind, subject, reason }) => `${kind} ${subject}: ${reason}`))
     return draft
   }
-  reply: unknown
 
   tell(from: string, kind: string, subject: string, body: unknown): Said[] {
     const place = this.protocol < 2 ? {} : { key: cheapKey(from), generation: 0, seq: 1 }

@@ -1,0 +1,97 @@
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import type { Body } from '../leases/messages.ts'
+import { stepsFrom } from '../leases/profile.ts'
+import { LATEST } from '../leases/term.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
+import type { Envelope } from '../runtime/envelope.ts'
+import { type Book, bookOf } from './book.ts'
+import type { BrokerParts } from './config.ts'
+import type { BrokerDraft, DelegationRow } from './rows.ts'
+
+type Query = Body<'query'>
+type QueryAnswer = Body<'query-answer'>
+
+/** As many as fit into one answer. */
+const TYPES_MAX = 1_000
+const STEPS_MAX = 500
+const DURATION_MS: Millis = 3_600_000
+
+/**
+ * What there is, for anybody who is trusted to speak at all. An answer promises nothing: requests that wait are not
+ * in it, and it is old when it arrives.
+ */
+export function queries({ config }: BrokerParts) {
+  return { answered, asked: answerOf }
+
+  function answered({ from, subject }: Envelope, query: Query, draft: BrokerDraft): void {
+    const until = draft.now + config.answerMs
+    tell(draft, from, 'query-answer', subject, answerOf(query, draft), until)
+    draft.note(
+      'query answered',
+      subject,
+      `${from} asks about ${query.about}${query.type ? ` of ${query.type}` : ''}`,
+    )
+    draft.retire(subject, draft.now + RETIRE_MS)
+  }
+}
+
+function answerOf(query: Query, draft: BrokerDraft): QueryAnswer {
+  const book = bookOf(draft)
+  const rows = draft.all('delegation').filter(({ type }) => query.type === undefined || type === query.type)
+  const types = rows
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+    .slice(0, TYPES_MAX)
+    .map((row) => typeOf(row, book, draft.now))
+  const nothing = { earliest: null, unitsNow: 0, profile: [] }
+  if (query.about === 'types') return { types, ...nothing, refused: null }
+  const { type, units = 1, durationMs = DURATION_MS, latest = LATEST } = query
+  if (type === undefined) return { types, ...nothing, refused: 'availability is asked of one type: name it' }
+  if (rows.length === 0) return { types, ...nothing, refused: `no site lends units of type ${type}` }
+  const after = Math.max(query.after ?? draft.now, draft.now)
+  const { supply } = book
+  const starts = rows.flatMap(
+    ({ site }) => supply.earliest(site, type, units, durationMs, after, latest) ?? [],
+  )
+  const term = { start: after, end: after + Math.max(1, durationMs) }
+  return {
+    types,
+    earliest: starts.length === 0 ? null : Math.min(...starts),
+    unitsNow: Math.max(...rows.map(({ site }) => supply.free(site, type, term))),
+    profile: profileOf(rows, book, after, latest),
+    refused: null,
+  }
+}
+
+function typeOf(row: DelegationRow, { supply }: Book, now: Instant): QueryAnswer['types'][number] {
+  const { site, type, vector, units, conditions, claim } = row
+  const free = supply.free(site, type, { start: now, end: now + 1 })
+  return { site, type, vector, units, free, conditions, until: claim?.claim.term.end ?? null }
+}
+
+/** Of all sites together, from `after` until `latest`; the first steps, if there are too many. */
+function profileOf(
+  rows: readonly DelegationRow[],
+  book: Book,
+  after: Instant,
+  latest: Instant,
+): QueryAnswer['profile'] {
+  const changes = new Map<Instant, number>()
+  for (const { site, type } of rows) {
+    let level = 0
+    let count = 0
+    for (const step of stepsFrom(book.profile(site, type), after)) {
+      if (step.at > latest || ++count > STEPS_MAX) break
+      const free = Math.max(0, step.level)
+      changes.set(step.at, (changes.get(step.at) ?? 0) + free - level)
+      level = free
+    }
+  }
+  let free = 0
+  return [...changes]
+    .sort(([a], [b]) => a - b)
+    .slice(0, STEPS_MAX)
+    .map(([from, change]) => {
+      free += change
+      return { from, free }
+    })
+}
