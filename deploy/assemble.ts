@@ -4,6 +4,7 @@ import type { AuthorityConfig } from '../actors/authority/config.ts'
 import type { AuthorityTables } from '../actors/authority/rows.ts'
 import type { UnitEffectArgs } from '../actors/authority/units.ts'
 import { broker } from '../actors/broker/broker.ts'
+import type { BrokerConfig } from '../actors/broker/config.ts'
 import type { BrokerTables } from '../actors/broker/rows.ts'
 import { Actor, type Log } from '../actors/runtime/actor.ts'
 import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/clock.ts'
@@ -148,9 +149,8 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   }
 
   const nothing: Perform = () => Promise.reject(new Error('a broker has no effects'))
-  const { batch: batchMs, quarantine: quarantineMs, answer: answerMs } = settings.broker
   const brokerMind = broker(
-    { policy: policyOf(settings.broker.policy), sites: [names.authority], batchMs, quarantineMs, answerMs },
+    { ...brokerConfig(settings), sites: [names.authority] },
     identity(names.broker),
     trust,
   )
@@ -368,6 +368,19 @@ function managerTimes({ serviceManager: times, skewMax: skewMsMax }: Settings) {
     joinFailuresMax: times.joinFailuresMax,
     quarantineMs: times.quarantine,
     answerMs: times.answer,
+  }
+}
+
+function brokerConfig({ broker: settings }: Settings): BrokerConfig {
+  const { unitsOver, durationOver: durationOverMs, types } = settings.approval
+  return {
+    policy: policyOf(settings.policy),
+    // The simpler policies ask only what is free.
+    holdings: settings.policy.kind === 'weighted-share',
+    batchMs: settings.batch,
+    quarantineMs: settings.quarantine,
+    answerMs: settings.answer,
+    approval: { unitsOver, durationOverMs, types },
   }
 }
 

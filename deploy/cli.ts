@@ -200,6 +200,24 @@ commandFor('lend', 'lend again what was recalled')
     }),
   )
 
+commandFor('approve <lease>', 'let a request that waits for it be decided on').action(
+  (leaseId: string, options: Common) =>
+    perform(options.json === true, async () => {
+      const answer = await (await client(options)).post('/approve', { leaseId })
+      return output(options, answer, () => `${leaseId} is approved, and will be decided on`)
+    }),
+)
+
+commandFor('disapprove <lease>', 'refuse a request that waits to be approved')
+  .option('--reason <text>', 'why; its holder is told', 'not approved')
+  .action((leaseId: string, options: Common & { reason: string }) =>
+    perform(options.json === true, async () => {
+      const { reason } = options
+      const answer = await (await client(options)).post('/disapprove', { leaseId, reason })
+      return output(options, answer, () => `${leaseId} is refused: ${reason}`)
+    }),
+  )
+
 // ── the embedded batch system ──────────────────────────────────────────────────────────────────────
 
 const batch = program

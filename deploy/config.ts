@@ -123,6 +123,14 @@ const broker = z.strictObject({
   batch: duration.default(50),
   quarantine: duration.default(10 * MINUTE),
   answer: duration.default(HOUR),
+  /** Requests that wait until somebody approves them. */
+  approval: z
+    .strictObject({
+      unitsOver: z.int().min(0).optional(),
+      durationOver: duration.optional(),
+      types: z.array(name).default([]),
+    })
+    .prefault({}),
 })
 
 const serviceManager = z.strictObject({

@@ -38,6 +38,9 @@ export const lendBody = z.strictObject({
 })
 export const lendAnswer = z.object({ lent: z.int(), withheld: z.int() })
 
+export const approveBody = z.strictObject({ leaseId: id })
+export const disapproveBody = z.strictObject({ leaseId: id, reason: z.string().min(1).max(400) })
+
 export const stopBody = z.strictObject({ release: z.boolean() })
 
 export const errorAnswer = z.object({

@@ -10,8 +10,10 @@ import { ask, queryBody } from './ask.ts'
 import { inDir } from './config.ts'
 import {
   afterOf,
+  approveBody,
   asAnswer,
   challengeBody,
+  disapproveBody,
   explainParams,
   explainQuery,
   ledgerQuery,
@@ -33,6 +35,7 @@ import { leasesOf, nodesOf, statusOf } from './status.ts'
  *        /explain/{job,lease,node}/ID
  *   POST /query                     viewers
  *   POST /recall /lend /stop        operators
+ *        /approve /disapprove       operators
  *
  * The owner of the process and root may do everything; others what the configuration gives their uid.
  */
@@ -199,6 +202,22 @@ function routes(
     (request) => {
       log.info({ orderedBy: by(request), ...request.body }, 'lending again ordered')
       return site.authority.command('lend again', request.body)
+    },
+  )
+  app.post<{ Body: z.output<typeof approveBody> }>(
+    '/approve',
+    { ...operate, schema: { body: approveBody } },
+    (request) => {
+      log.info({ orderedBy: by(request), ...request.body }, 'approval ordered')
+      return site.broker.command('approve', { ...request.body, by: by(request) })
+    },
+  )
+  app.post<{ Body: z.output<typeof disapproveBody> }>(
+    '/disapprove',
+    { ...operate, schema: { body: disapproveBody } },
+    (request) => {
+      log.info({ orderedBy: by(request), ...request.body }, 'disapproval ordered')
+      return site.broker.command('disapprove', { ...request.body, by: by(request) })
     },
   )
   app.post<{ Body: z.output<typeof stopBody> }>(

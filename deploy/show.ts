@@ -49,6 +49,10 @@ export function showStatus(status: StatusReport): string {
     ...status.recalls.map(
       ({ type, units, by }) => `recalled  ${some(units, 'unit')} of ${type} by ${hour(by)}`,
     ),
+    ...status.approvals.map(
+      ({ leaseId, holder, units, type, since, reason }) =>
+        `approve?  ${leaseId} of ${holder}: ${some(units, 'unit')} of ${type}, since ${hour(since)}: ${reason}`,
+    ),
     `ledger    ${status.actors.map(({ name: actor, ledger }) => `${actor} ${ledger}`).join(', ')}`,
   ].join('\n')
 }
@@ -61,7 +65,7 @@ export function showLeases(leases: readonly LeaseReport[], all: boolean, now: nu
     shown.map((lease) => [
       lease.id,
       lease.guest,
-      `${lease.state}${lease.extending ? ', extending' : ''}${lease.recall === null ? '' : ', recalled'}`,
+      `${lease.state}${lease.extending ? ', extending' : ''}${lease.recall === null ? '' : ', recalled'}${lease.approval === null ? '' : `, awaits approval since ${hour(lease.approval.since)}`}`,
       String(present(lease).units),
       lease.type,
       lease.end === null || lease.state === 'closed' ? '-' : span(remaining(lease.end, now)),

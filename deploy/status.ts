@@ -22,6 +22,8 @@ export interface LeaseReport {
   readonly extending: boolean
   readonly recall: { readonly units: number; readonly by: Instant } | null
   readonly requestedAt: Instant
+  /** Somebody has to approve the request, or its extension; null if nobody has to. */
+  readonly approval: { readonly since: Instant; readonly reason: string } | null
   readonly reason: string
   readonly closeReason: string
   readonly members: readonly { readonly unitId: string; readonly name: string; readonly state: MemberState }[]
@@ -80,6 +82,16 @@ export interface StatusReport {
     readonly withheld: number
     readonly held: number
   }[]
+  /** Requests that wait at the broker until somebody approves them. */
+  readonly approvals: readonly {
+    readonly leaseId: string
+    readonly holder: string
+    readonly type: string
+    readonly units: number
+    readonly durationMs: Millis
+    readonly since: Instant
+    readonly reason: string
+  }[]
   readonly recalls: readonly {
     readonly id: string
     readonly type: string
@@ -126,11 +138,19 @@ export function statusOf(
       withheld,
       held: units.filter(({ type }) => type === id).length,
     })),
+    approvals: approvalsOf(site),
     recalls: site.authority
       .rows('recall')
       .map(({ id, type, units: count, by }) => ({ id, type, units: count, by })),
   }
 }
+
+const approvalsOf = (site: SiteView): StatusReport['approvals'] =>
+  site.broker.rows('ticket').flatMap(({ id, holder, type, asked }) => {
+    if (asked?.approval === undefined) return []
+    const { units, durationMs, approval } = asked
+    return [{ leaseId: id, holder, type, units, durationMs, ...approval }]
+  })
 
 function guestOf(site: SiteView, name: string): GuestReport {
   const row = site.serviceManager.rows('guest').find(({ id }) => id === name)
@@ -157,6 +177,7 @@ export function jobTally(picture: BatchPicture): Record<JobState, number> {
 /** Every lease that is still in the store, those that are closed too. The latest request comes first. */
 export function leasesOf(site: SiteView): readonly LeaseReport[] {
   const units = new Map(site.serviceManager.rows('unit').map((unit) => [unit.id, unit]))
+  const approvals = new Map(approvalsOf(site).map((one) => [one.leaseId, one]))
   return site.serviceManager
     .rows('lease')
     .toSorted((a, b) => b.requestedAt - a.requestedAt || (a.id < b.id ? -1 : 1))
@@ -164,11 +185,16 @@ export function leasesOf(site: SiteView): readonly LeaseReport[] {
       leaseReport(
         lease,
         lease.units.flatMap((id) => units.get(id) ?? []),
+        approvals.get(lease.id),
       ),
     )
 }
 
-const leaseReport = (lease: LeaseRow, units: readonly UnitRow[]): LeaseReport => ({
+const leaseReport = (
+  lease: LeaseRow,
+  units: readonly UnitRow[],
+  approval: StatusReport['approvals'][number] | undefined,
+): LeaseReport => ({
   id: lease.id,
   guest: lease.guest,
   state: standing(lease, units),
@@ -180,6 +206,7 @@ const leaseReport = (lease: LeaseRow, units: readonly UnitRow[]): LeaseReport =>
   extending: lease.ticketState === 'extending' || lease.leaseState === 'extending',
   recall: lease.recall === undefined ? null : { units: lease.recall.units, by: lease.recall.by },
   requestedAt: lease.requestedAt,
+  approval: approval === undefined ? null : { since: approval.since, reason: approval.reason },
   reason: lease.reason,
   closeReason: lease.closeReason,
   members: units.map(({ id, name, state }) => ({ unitId: id, name, state })),

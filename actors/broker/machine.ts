@@ -6,6 +6,9 @@ import type { Machine } from '../leases/machine.ts'
  *            └─granted─▶ granted ──extend──▶ extending │ closed (relinquished, or the term is over)
  *                          ▲  └────────────────┼──────┘
  *                          └─granted, refused──┘
+ *
+ * A question (asked, extending) may first wait for an approval, or for the other members of its group: the row says
+ * so, and the policy does not see it.
  */
 export type TicketState = 'asked' | 'granted' | 'extending' | 'closed'
 export type TicketEvent = 'granted' | 'refused' | 'extend' | 'closed'

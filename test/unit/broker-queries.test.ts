@@ -33,7 +33,9 @@ describe('a query', () => {
       { from: NOW + 3 * HOUR, free: 5 },
     ])
     expect(asked(broker, { ...query, latest: NOW + MINUTE }).earliest).toBeNull()
-    expect(asked(broker, { ...query, after: NOW + 2 * HOUR, units: 6, durationMs: 2 * HOUR }).earliest).toBe(NOW + 4 * HOUR)
+    expect(asked(broker, { ...query, after: NOW + 2 * HOUR, units: 6, durationMs: 2 * HOUR }).earliest).toBe(
+      NOW + 4 * HOUR,
+    )
   })
 
   test('of what is not there, or of nothing, says so', () => {

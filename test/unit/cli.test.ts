@@ -66,9 +66,11 @@ describe('the command line', () => {
       'ledger',
       'explain',
       'verify',
-      'query',
       'recall',
       'lend',
+      'query',
+      'approve',
+      'disapprove',
       'batch',
     ])
       expect(out).toMatch(new RegExp(`^  ${command} `, 'm'))

@@ -130,6 +130,20 @@ describe('the control socket', () => {
     await expect(client().get('/explain/tree/1')).rejects.toMatchObject({ code: 'usage' })
   })
 
+  test('carries approvals to the broker', async () => {
+    const site = await serve()
+    const by = `uid ${process.getuid?.()}`
+    await client().post('/approve', { leaseId: 'lease-1' })
+    await client().post('/disapprove', { leaseId: 'lease-1', reason: 'no' })
+    expect(site.commands).toEqual([
+      { name: 'approve', args: { leaseId: 'lease-1', by } },
+      { name: 'disapprove', args: { leaseId: 'lease-1', reason: 'no', by } },
+    ])
+    await expect(client().post('/disapprove', { leaseId: 'lease-1' })).rejects.toMatchObject({
+      code: 'usage',
+    })
+  })
+
   test('carries a recall to the site, and its refusal back with its code', async () => {
     const site = await serve()
     const order = { type: 'vm.small', units: 2, by: T0 + 60_000, reason: 'the owner wants them' }
