@@ -150,7 +150,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
 
   const nothing: Perform = () => Promise.reject(new Error('a broker has no effects'))
   const brokerMind = broker(
-    { ...brokerConfig(settings), sites: [names.authority] },
+    { ...brokerConfig(settings), sites: [names.authority], peers: [names.serviceManager] },
     identity(names.broker),
     trust,
   )

@@ -10,9 +10,10 @@ import { grants } from './grants.ts'
 import { groups } from './groups.ts'
 import { queries } from './queries.ts'
 import { planned, recalled } from './recalls.ts'
+import { recovery } from './recovery.ts'
 import { requests } from './requests.ts'
 import { rounds } from './rounds.ts'
-import type { BrokerDraft, BrokerTables, GroupRow, TicketRow } from './rows.ts'
+import type { BrokerDraft, BrokerTables, GroupRow, RecoveryRow, TicketRow } from './rows.ts'
 
 /**
  * Provisions: how much, when, from which site. Sites tell it what they lend; it promises no more than
@@ -24,24 +25,31 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
   const { asked, extensionAsked, relinquished } = requests(parts)
   const { refuse } = grants(parts)
   const { decide } = rounds(parts)
+  const { begin, isRecovering, notice, told, onDue: onRecoveryDue, ...recovering } = recovery(parts)
+  const { undelivered: unheard, answered: showHoldings } = recovering
   const { memberEnded, onDue: onGroupDue } = groups(parts)
   const { approve, disapprove } = approvals(parts)
   const { answered, asked: queried } = queries(parts)
   return {
     handle(input: Input, draft: BrokerDraft): unknown {
+      if ((input.kind as string) === 'restored') return begin(restoredIn(input)!.reason, draft)
       switch (input.kind) {
         case 'started':
           draft.note('started', draft.self, `the broker begins epoch ${input.epoch}`)
+          if (restoredIn(input) !== undefined) begin(restoredIn(input)!.reason, draft)
           return scheduleRound(draft, 0)
         case 'message':
+          notice(input.envelope.from, draft)
           return receive(input.envelope, draft)
         case 'due':
-          if (input.table === 'round') return decide(draft)
+          if (input.table === 'recovery') return onRecoveryDue(input.row as RecoveryRow, draft)
+          if (input.table === 'round') return isRecovering(draft) ? noRound(draft) : decide(draft)
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
           if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)
           if (input.table === 'claim') return draft.remove('claim', input.row.id)
           return undefined
         case 'undelivered':
+          if (input.envelope.kind === 'holdings-query') return unheard(input.envelope.to, input.reason, draft)
           return draft.note(
             'undelivered',
             input.envelope.subject,
@@ -86,6 +94,10 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
         return withBody(kind, envelope, draft, (body) => relinquished(envelope, body, draft))
       case 'recall-plan':
         return withBody(kind, envelope, draft, (body) => planned(from, subject, body, draft))
+      case 'holdings-query':
+        return withBody(kind, envelope, draft, (body) => showHoldings(envelope, body, draft))
+      case 'holdings':
+        return withBody(kind, envelope, draft, (body) => told(envelope, body, draft))
       case 'query':
         return withBody(kind, envelope, draft, (body) => answered(envelope, body, draft))
       default:
@@ -93,11 +105,18 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
     }
   }
 
+  /** One comes with the end of the recovery. */
+  function noRound(draft: BrokerDraft): void {
+    draft.put('round', { id: 'round', due: undefined })
+  }
+
   function isSite(name: string): boolean {
     return config.sites === undefined || config.sites.includes(name)
   }
 
   function onDue(row: TicketRow, draft: BrokerDraft): void {
+    // What was granted after the old store was written is still to be heard of.
+    if (isRecovering(draft)) return draft.put('ticket', { ...row, due: draft.now + config.quarantineMs })
     if (row.state === 'closed') return draft.remove('ticket', row.id)
     const approval = row.asked?.approval
     const undecided = approval === undefined ? undefined : unapproved(approval)
@@ -107,8 +126,19 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
       return memberEnded(row, reason, draft)
     }
     if (row.state === 'extending') return refuse(row, undecided ?? 'it was not decided on in time', draft)
-    closeRow(row, draft, 'the term is over and the holder has not extended it')
-    answer(draft, row.holder, row.id, { outcome: 'closed', reason: 'the term is over' }, config.answerMs)
+    const why = row.waitReason
+    closeRow(row, draft, why || 'the term is over and the holder has not extended it')
+    answer(
+      draft,
+      row.holder,
+      row.id,
+      { outcome: 'closed', reason: why || 'the term is over' },
+      config.answerMs,
+    )
     scheduleRound(draft, 0)
   }
 }
+
+/** The runtime says so when the store is older than what others have seen of this actor. */
+const restoredIn = (input: Input): { readonly reason: string } | undefined =>
+  (input as { readonly restored?: { readonly reason: string } }).restored

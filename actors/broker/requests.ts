@@ -141,10 +141,20 @@ export function requests(parts: BrokerParts) {
       memberEnded(row, `${holder} gives it back`, draft)
       scheduleRound(draft, 0)
     }
+    if (row === undefined && isRecovering(draft)) rememberReturned(holder, leaseId, draft)
     answer(draft, holder, leaseId, { outcome: 'closed', reason }, config.answerMs)
     forgetUnknown(leaseId, draft)
   }
 }
+
+/** What is given back while others are still asked what they hold is not to be adopted by what they say. */
+function rememberReturned(holder: string, leaseId: string, draft: BrokerDraft): void {
+  const nothing = { type: '', asked: undefined, waitReason: '', tickets: [], reduced: undefined }
+  const row: TicketRow = { id: leaseId, holder, state: 'closed', arrivedAt: draft.now, ...nothing }
+  closeRow(row, draft, `${holder} gives back a lease that this store does not know`)
+}
+
+const isRecovering = (draft: BrokerDraft): boolean => draft.get('recovery', 'recovery') !== undefined
 
 /** What is over is never taken up again. */
 export const ENDED = 'ended: the term of the ticket is over'

@@ -50,6 +50,8 @@ export interface TicketRow extends Row {
     | { readonly units: number; readonly from: Instant; readonly plannedAt: Instant }
     | undefined
   readonly group?: RequestGroup | undefined
+  /** When somebody last showed its ticket to a broker that was restored from an older store. */
+  readonly heardAt?: Instant | undefined
 }
 
 export interface Asked {
@@ -90,7 +92,19 @@ export interface RoundRow extends Row {
   readonly id: 'round'
 }
 
+/** There is one while the broker, restored from an older store, asks others what they hold. Due: it waits no longer. */
+export interface RecoveryRow extends Row {
+  readonly since: Instant
+  readonly peers: Readonly<
+    Record<
+      string,
+      { readonly subject: string; readonly page: number; readonly state: 'asked' | 'answered' | 'silent' }
+    >
+  >
+}
+
 export type BrokerTables = {
+  recovery: RecoveryRow
   delegation: DelegationRow
   claim: ClaimRow
   ticket: TicketRow

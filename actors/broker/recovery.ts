@@ -1,0 +1,187 @@
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
+import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import type { Millis } from '../runtime/clock.ts'
+import type { Envelope } from '../runtime/envelope.ts'
+import { scheduleRound } from './answers.ts'
+import type { BrokerParts } from './config.ts'
+import { delegations } from './delegations.ts'
+import type { BrokerDraft, RecoveryRow, TicketRow } from './rows.ts'
+
+/** How long others are waited for, unless it is configured. */
+const RECOVER_MS: Millis = 600_000
+const ID = 'recovery'
+
+/**
+ * The store is older than what was promised. Nothing is granted until those who hold tickets have shown them:
+ *
+ *   restored ──holdings-query to each site and holder──▶ recovering ──all have answered, or recoverMs is over──▶ as before
+ *                                                          │
+ *                a ticket of a holder or its site, which is signed by us ──▶ adopted
+ *                a ticket that neither knows, and both have answered     ──▶ free, a quarantine later
+ *                whoever does not answer holds what the old rows say, until its end
+ */
+export function recovery(parts: BrokerParts) {
+  const { config, trust } = parts
+  const { chainOf } = delegations(parts)
+  return { begin, isRecovering, notice, told, undelivered, onDue, answered }
+
+  function begin(reason: string, draft: BrokerDraft): void {
+    const until = draft.now + (config.recoverMs ?? RECOVER_MS)
+    draft.put('recovery', { id: ID, since: draft.now, peers: {}, due: until })
+    draft.note(
+      'recovering',
+      draft.self,
+      `${reason}: nothing is granted until others have said what they hold`,
+    )
+    const sites = draft.all('delegation').map(({ site }) => site)
+    const holders = draft.all('ticket').map(({ holder }) => holder)
+    for (const peer of new Set([...(config.sites ?? []), ...(config.peers ?? []), ...sites, ...holders]))
+      ask(peer, 0, draft)
+    finishIfAll(draft)
+  }
+
+  function isRecovering(draft: BrokerDraft): boolean {
+    return draft.get('recovery', ID) !== undefined
+  }
+
+  /** Whoever speaks and was not known any more is asked, too. */
+  function notice(peer: string, draft: BrokerDraft): void {
+    const row = draft.get('recovery', ID)
+    if (row !== undefined && row.peers[peer] === undefined) ask(peer, 0, draft)
+  }
+
+  function ask(peer: string, page: number, draft: BrokerDraft): void {
+    const row = draft.get('recovery', ID)!
+    const subject = row.peers[peer]?.subject ?? `holdings-${draft.newId('query')}`
+    const until = row.due ?? draft.now
+    tell(draft, peer, 'holdings-query', subject, { page }, until)
+    draft.retire(subject, until + RETIRE_MS)
+    draft.put('recovery', { ...row, peers: { ...row.peers, [peer]: { subject, page, state: 'asked' } } })
+  }
+
+  function told({ from, subject }: Envelope, body: Body<'holdings'>, draft: BrokerDraft): void {
+    const asked = draft.get('recovery', ID)?.peers[from]
+    if (asked?.subject !== subject || asked.page !== body.page || asked.state !== 'asked')
+      return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
+    for (const { leaseId, closed, ticket, next } of body.holdings)
+      if (!closed) for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, draft)
+    draft.note(
+      'holdings heard',
+      subject,
+      `${from} tells ${body.holdings.length}, page ${body.page + 1} of ${body.pages}`,
+    )
+    if (body.page + 1 < body.pages) return ask(from, body.page + 1, draft)
+    settle(from, 'answered', draft)
+  }
+
+  /** A ticket is what its signature says, whoever shows it; only its holder and its site have a reason to. */
+  function adopt(from: string, leaseId: string, ticket: Ticket, draft: BrokerDraft): void {
+    const { holder, site, type, term } = ticket
+    if (term.end <= draft.now) return
+    const expected = { holder, site, broker: draft.self, now: draft.now }
+    const doubt =
+      from !== holder && from !== site
+        ? `${from} is neither its holder nor its site`
+        : ticket.leaseId !== leaseId
+          ? `it is for ${ticket.leaseId}`
+          : doubtTicket(ticket, expected, trust)
+    const row = draft.get('ticket', leaseId)
+    if (doubt !== undefined || (row !== undefined && row.holder !== holder))
+      return draft.note('ticket not adopted', leaseId, doubt ?? `the lease is of ${row?.holder}`)
+    // What was over then, or was given back since, stays so.
+    if (row?.state === 'closed')
+      return draft.note('ticket not adopted', leaseId, `${from} shows ${ticket.id}, which was given back`)
+    const known = row?.tickets ?? []
+    const isNew = !known.some(({ id }) => id === ticket.id)
+    const tickets = isNew ? withTicket(known, withoutChain(ticket)) : known
+    const end = Math.max(...tickets.map((one) => one.term.end))
+    const fresh: TicketRow = {
+      ...{ id: leaseId, holder, state: 'granted', type, arrivedAt: ticket.issuedAt },
+      ...{ asked: undefined, waitReason: '', tickets: [], reduced: undefined },
+    }
+    // A question that was open in the old store has its answer.
+    const current: TicketRow =
+      isNew && row !== undefined ? { ...row, state: 'granted', asked: undefined } : (row ?? fresh)
+    draft.put('ticket', { ...current, tickets, heardAt: draft.now, due: end + config.quarantineMs })
+    if (isNew)
+      draft.note('ticket adopted', leaseId, `${from} shows a ticket that we signed`, {
+        ticket: withoutChain(ticket),
+      })
+  }
+
+  function undelivered(peer: string, reason: string, draft: BrokerDraft): void {
+    draft.note('holdings unknown', peer, `${reason}; what the store says of it counts until its end`)
+    settle(peer, 'silent', draft)
+  }
+
+  function settle(peer: string, state: 'answered' | 'silent', draft: BrokerDraft): void {
+    const row = draft.get('recovery', ID)
+    const asked = row?.peers[peer]
+    if (row === undefined || asked === undefined) return
+    draft.put('recovery', { ...row, peers: { ...row.peers, [peer]: { ...asked, state } } })
+    finishIfAll(draft)
+  }
+
+  function finishIfAll(draft: BrokerDraft): void {
+    const row = draft.get('recovery', ID)
+    if (row !== undefined && Object.values(row.peers).every(({ state }) => state !== 'asked'))
+      finish(row, draft)
+  }
+
+  function onDue(row: RecoveryRow, draft: BrokerDraft): void {
+    finish(row, draft)
+  }
+
+  function finish(row: RecoveryRow, draft: BrokerDraft): void {
+    const hasAnswered = (name: string): boolean => row.peers[name]?.state === 'answered'
+    for (const one of draft.all('ticket')) {
+      const last = one.tickets.at(-1)
+      if (last === undefined || one.state === 'closed') continue
+      const heard = one.heardAt !== undefined && one.heardAt >= row.since
+      const isLost = !heard && hasAnswered(one.holder) && hasAnswered(last.site)
+      const reason = 'neither its holder nor its site knows it any more'
+      if (isLost) draft.put('ticket', { ...one, waitReason: reason, due: draft.now + config.quarantineMs })
+      else if ((one.due ?? 0) <= draft.now)
+        draft.put('ticket', { ...one, due: Math.max(draft.now, last.term.end) + config.quarantineMs })
+    }
+    const silent = Object.keys(row.peers).filter((name) => !hasAnswered(name))
+    draft.remove('recovery', ID)
+    const without = silent.length === 0 ? 'all have answered' : `without the word of ${silent.join(', ')}`
+    draft.note('recovered', draft.self, `${without}; tickets are granted again`)
+    scheduleRound(draft, 0)
+  }
+
+  // ── for others that were restored ──────────────────────────────────────────────────────────────────
+
+  /** What the one who asks holds of us, or what is held at it. */
+  function answered({ from, subject }: Envelope, { page }: Body<'holdings-query'>, draft: BrokerDraft): void {
+    const mine = draft
+      .all('ticket')
+      .filter(({ holder, tickets }) => holder === from || tickets.some(({ site }) => site === from))
+      .sort((a, b) => (a.id < b.id ? -1 : 1))
+    const pages = Math.max(1, Math.ceil(mine.length / HOLDINGS_MAX))
+    const shown = mine.slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
+    const holdings = shown.map((row) => holdingOf(row, draft))
+    tell(draft, from, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
+    draft.note('holdings told', subject, `${from} asks: ${mine.length}, page ${page + 1} of ${pages}`)
+    draft.retire(subject, draft.now + RETIRE_MS)
+  }
+
+  function holdingOf(row: TicketRow, draft: BrokerDraft): Body<'holdings'>['holdings'][number] {
+    const [ticket, next] = row.tickets.slice(-2).map((one) => {
+      const chain = chainOf(one, draft)
+      return chain === undefined ? one : { ...one, chain }
+    })
+    const { id: leaseId, state } = row
+    const closed = state === 'closed'
+    return { leaseId, state, closed, ticket: ticket ?? null, next: next ?? null, properties: {}, units: [] }
+  }
+}
+
+/** In order of time; of two that follow the same one, the later was issued because the other was not used. */
+function withTicket(known: readonly Ticket[], ticket: Ticket): readonly Ticket[] {
+  const rivals = known.filter(({ predecessor }) => predecessor !== null && predecessor === ticket.predecessor)
+  if (rivals.some(({ issuedAt }) => issuedAt > ticket.issuedAt)) return known
+  return [...known.filter((one) => !rivals.includes(one)), ticket].sort((a, b) => a.term.start - b.term.start)
+}

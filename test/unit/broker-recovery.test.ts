@@ -1,0 +1,149 @@
+import { describe, expect, test } from 'vitest'
+import type { Body } from '../../actors/leases/messages.ts'
+import type { Ticket } from '../../actors/leases/ticket.ts'
+import { BrokerDesk, HOUR, inShort, NOW, type Said } from './broker-desk.ts'
+
+/** A broker, and a copy of what it knew before the last leases. */
+function desk(): { broker: BrokerDesk; copy: () => void } {
+  const broker = new BrokerDesk({ sites: ['site'], peers: ['manager', 'site'] })
+  broker.offer(6)
+  const rows = ['delegation', 'ticket', 'claim', 'round', 'recall', 'group']
+  const saved = new Map<string, ReturnType<BrokerDesk['rows']['all']>>()
+  const save = (): void => {
+    for (const table of rows) saved.set(table, [...broker.rows.all(table)])
+  }
+  save()
+  return {
+    broker,
+    copy() {
+      for (const table of rows) {
+        for (const { id } of [...broker.rows.all(table)]) broker.rows.set(table, id, undefined)
+        for (const row of saved.get(table) ?? []) broker.rows.set(table, row.id, row)
+      }
+    },
+  }
+}
+
+const restored = {
+  kind: 'restored',
+  restored: { reason: 'an older copy was put back', seenSeq: 9 },
+} as unknown as Parameters<BrokerDesk['give']>[0]
+
+const holding = (leaseId: string, ticket: Ticket | null, next: Ticket | null = null) => ({
+  ...{ leaseId, state: 'held', closed: false, ticket, next, properties: {}, units: [] },
+})
+
+function tells(
+  broker: BrokerDesk,
+  asked: readonly Said[],
+  from: string,
+  holdings: readonly object[],
+): Said[] {
+  const query = asked.find(({ to, kind }) => to === from && kind === 'holdings-query')
+  return broker.tell(from, 'holdings', query!.subject, { page: 0, pages: 1, holdings })
+}
+
+describe('a broker whose store was put back from an older copy', () => {
+  test('grants nothing before it has heard what others hold, and nothing twice then', () => {
+    const { broker, copy } = desk()
+    const ticket = broker.granted('lease-1')
+    copy()
+    const asked = broker.give(restored)
+    expect(asked.map(({ to, kind }) => `${to} ${kind}`).sort()).toEqual([
+      'manager holdings-query',
+      'site holdings-query',
+    ])
+    broker.ask('lease-2', { units: 3 })
+    broker.ask('lease-3', { units: 2 })
+    expect(inShort(broker.decide())).toEqual([])
+    tells(broker, asked, 'manager', [holding('lease-1', ticket)])
+    tells(broker, asked, 'site', [])
+    expect(inShort(broker.due('round', 'round'))).toEqual(['lease-2 refused', 'lease-3 granted 2'])
+    expect(broker.row('lease-1')).toMatchObject({ state: 'granted', tickets: [{ id: ticket.id }] })
+    expect(broker.row('lease-1').tickets[0]!.chain).toBeUndefined()
+    broker.now = broker.row('lease-1').due!
+    expect(inShort(broker.due('ticket', 'lease-1'))).toEqual(['lease-1 closed'])
+  })
+
+  test('believes its own signature only, and only of the holder and the site', () => {
+    const { broker, copy } = desk()
+    const ticket = broker.granted('lease-1')
+    copy()
+    const asked = broker.give(restored)
+    const more = broker.tell('other', 'query', 'query-1', { about: 'types' })
+    tells(broker, more, 'other', [holding('lease-1', ticket)])
+    tells(broker, asked, 'manager', [holding('lease-1', { ...ticket, units: 5 }), holding('lease-9', ticket)])
+    tells(broker, asked, 'site', [])
+    expect(broker.row('lease-1')).toBeUndefined()
+    expect(broker.notes.filter((note) => note.startsWith('ticket not adopted'))).toHaveLength(3)
+  })
+
+  test('frees what neither the holder nor the site knows, a quarantine later', () => {
+    const { broker } = desk()
+    broker.granted('lease-1')
+    const asked = broker.give(restored)
+    tells(broker, asked, 'manager', [])
+    tells(broker, asked, 'site', [])
+    expect(broker.row('lease-1').due).toBe(broker.now + 1_000)
+    broker.now += 1_000
+    broker.due('ticket', 'lease-1')
+    expect(broker.row('lease-1').state).toBe('closed')
+    expect(broker.notes.at(-1)).toContain('neither its holder nor its site knows it')
+  })
+
+  test('waits no longer than it is told to, and takes what the store says for true of those who are silent', () => {
+    const { broker } = desk()
+    broker.granted('lease-1')
+    const asked = broker.give(restored)
+    tells(broker, asked, 'site', [])
+    broker.now = broker.rows.get('recovery', 'recovery')!.due!
+    broker.due('recovery', 'recovery')
+    expect(broker.notes.at(-1)).toContain('without the word of manager')
+    expect(broker.row('lease-1')).toMatchObject({ state: 'granted', due: NOW + 50 + HOUR + 1_000 })
+    broker.ask('lease-2', { units: 3, durationMs: 60_000 })
+    expect(inShort(broker.decide())).toEqual(['lease-2 refused'])
+  })
+
+  test('ends no lease whose extension it has forgotten', () => {
+    const { broker, copy } = desk()
+    const first = broker.granted('lease-1')
+    broker.extend('lease-1')
+    broker.decide()
+    const next = broker.row('lease-1').tickets.at(-1)!
+    copy()
+    broker.now = first.term.end
+    const asked = broker.give(restored)
+    tells(broker, asked, 'manager', [])
+    tells(broker, asked, 'site', [holding('lease-1', first, next)])
+    expect(broker.row('lease-1')).toMatchObject({ tickets: [{ id: next.id }], due: next.term.end + 1_000 })
+  })
+
+  test('does not take for held what is given back meanwhile', () => {
+    const { broker, copy } = desk()
+    const ticket = broker.granted('lease-1')
+    copy()
+    const asked = broker.give(restored)
+    broker.tell('manager', 'relinquish', 'lease-1', { reason: 'done' })
+    tells(broker, asked, 'manager', [holding('lease-1', ticket)])
+    tells(broker, asked, 'site', [])
+    expect(broker.row('lease-1')).toMatchObject({ state: 'closed', tickets: [] })
+  })
+})
+
+describe('a broker that is asked what it knows', () => {
+  test('tells a site the tickets at it, and a holder all of its own, page by page', () => {
+    const broker = new BrokerDesk()
+    broker.offer(500)
+    for (let i = 0; i < 150; i++) broker.ask(`lease-${i}`, { units: 1 })
+    broker.decide()
+    const told = (from: string, page: number): Body<'holdings'> =>
+      broker.tell(from, 'holdings-query', 'holdings-1', { page })[0]!.body as Body<'holdings'>
+    for (const from of ['site', 'manager']) {
+      expect([told(from, 0).pages, told(from, 0).holdings.length, told(from, 1).holdings.length]).toEqual([
+        2, 100, 50,
+      ])
+      expect(told(from, 0).holdings[0]!.ticket!.chain).toHaveLength(1)
+    }
+    expect(told('other', 0)).toMatchObject({ pages: 1, holdings: [] })
+  })
+})
