@@ -12,6 +12,7 @@ export const ID_KINDS = [
   'decision',
   'modification',
   'query',
+  'holdings',
 ] as const
 export type IdKind = (typeof ID_KINDS)[number]
 

@@ -28,6 +28,8 @@ export interface ServiceManagerConfig {
   readonly joinFailuresMax: number
   /** How long after the end the site's final word is waited for. */
   readonly quarantineMs: Millis
+  /** How long, after a restore, brokers and sites are waited for; absent: 10 minutes. */
+  readonly recoverMs?: Millis | undefined
   /** How long close and relinquish are worth repeating. */
   readonly answerMs: Millis
 }

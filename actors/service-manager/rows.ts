@@ -55,6 +55,8 @@ export interface LeaseRow extends Row {
   /** The earliest time by which a unit has to leave for its host's sake. */
   readonly leaveBy?: Instant | undefined
   readonly modification?: ModificationRow | undefined
+  /** The store was restored, and the site has not said yet how the lease stands. */
+  readonly unsure?: boolean | undefined
   readonly closeReason: string
   /** The site's grace after the end, as signed in the ticket. */
   readonly graceMs: Millis
@@ -69,6 +71,14 @@ export interface ModificationRow extends Modification {
 /** The claims that a ticket is drawn from, while it has still to be sent. Under the id of the lease. */
 export interface ChainRow extends Row {
   readonly chain: readonly Claim[]
+}
+
+/** Who was asked, after a restore, what it holds; by the id of the question. `due`: when nobody is waited for any more. */
+export interface RecoveryRow extends Row {
+  readonly since: Instant
+  readonly asked: Readonly<
+    Record<string, { readonly peer: string; readonly state: 'asked' | 'answered' | 'silent' }>
+  >
 }
 
 /** A question to a broker or a site, until its answer was fetched. */
@@ -123,6 +133,7 @@ export type ServiceManagerTables = {
   lease: LeaseRow
   chain: ChainRow
   query: QueryRow
+  recovery: RecoveryRow
   unit: UnitRow
   guest: GuestRow
 }

@@ -8,10 +8,13 @@ import { guestDesk, type Look, type Wish } from './guests.ts'
 import { tellHoldings } from './holdings.ts'
 import { brokerOf, leaseLife } from './leases.ts'
 import { type Question, queries } from './queries.ts'
+import { recovery } from './recovery.ts'
 import { reportDesk } from './reports.ts'
 import type { ServiceManagerDraft, ServiceManagerTables } from './rows.ts'
 import { stepLease } from './steps.ts'
 import { ticketDesk } from './tickets.ts'
+
+const RECOVERING_LOOK_MS = 1_000
 
 /**
  * Holds leases for guests. Each guest's controller says what it wishes; this mind turns wishes into
@@ -24,20 +27,26 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   const tickets = ticketDesk(config, trust, life)
   const reports = reportDesk(life)
   const questions = queries(config)
+  const restore = recovery(config, trust, life)
   return { handle }
 
   function handle(input: Input, draft: ServiceManagerDraft): unknown {
+    if ((input.kind as string) === 'restored') return noticed(input, draft)
     switch (input.kind) {
       case 'started':
         draft.note('started', draft.self, `the service manager begins epoch ${input.epoch}`)
         for (const lease of draft.all('lease')) resume(lease, draft)
-        return
+        return noticed(input, draft)
       case 'message':
         return receive(input.envelope, draft)
       case 'undelivered':
         return undelivered(input.envelope, input.code, input.reason, draft)
       case 'due':
-        if (input.table === 'lease') return leaseDue(draft.get('lease', input.row.id), draft)
+        if (input.table === 'lease') {
+          const lease = draft.get('lease', input.row.id)
+          return restore.wait(lease, draft) ? undefined : leaseDue(lease, draft)
+        }
+        if (input.table === 'recovery') return restore.due(draft)
         if (input.table === 'query') return questions.due(draft.get('query', input.row.id), draft)
         if (input.table === 'unit') return members.due(draft.get('unit', input.row.id)!, draft)
         return
@@ -55,13 +64,31 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     }
   }
 
+  /** The runtime says, at the start or later, when the store is older than what was said from here. */
+  function noticed(input: object, draft: ServiceManagerDraft): void {
+    const { restored } = input as { readonly restored?: { readonly reason: string } | undefined }
+    if (restored !== undefined) restore.begin(restored.reason, draft)
+  }
+
   function command(name: string, args: unknown, draft: ServiceManagerDraft): unknown {
-    if (name === 'look') return desk.look(args as Look, draft)
+    if (name === 'look') return look(args as Look, draft)
     if (name === 'release all') return desk.releaseAll((args as { reason: string }).reason, draft)
     if (name === 'query') return questions.ask(args as Question, draft)
     if (name === 'query outcome') return questions.outcome((args as { queryId: string }).queryId, draft)
+    if (name === 'wish' && restore.isUnderWay(draft))
+      throw new SubletError(
+        'not-running',
+        'after a restore nothing is asked for until all have said what they hold',
+      )
     if (name === 'wish') return desk.wish(args as Wish, draft)
     throw new SubletError('usage', `a service manager knows no command ${name}`)
+  }
+
+  /** While it is not known what is held, no controller decides. */
+  function look(told: Look, draft: ServiceManagerDraft): { againMs: number } {
+    if (!restore.isUnderWay(draft)) return desk.look(told, draft)
+    restore.seen(told.guest, told.traces, draft)
+    return { againMs: RECOVERING_LOOK_MS }
   }
 
   function receive(envelope: Envelope, draft: ServiceManagerDraft): void {
@@ -82,9 +109,11 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       const { page } = read.body as Body<'holdings-query'>
       return tellHoldings(from, subject, page, config, draft)
     }
+    if (kind === 'holdings') return restore.told(from, subject, read.body as Body<'holdings'>, draft)
     if (lease === undefined) {
       const isGrant = kind === 'ticket-update' && (read.body as Body<'ticket-update'>).outcome === 'granted'
-      if (isGrant && isBroker(from)) return tickets.unasked(subject, from, draft)
+      if (isGrant && isBroker(from) && !restore.isUnderWay(draft))
+        return tickets.unasked(subject, from, draft)
       return note('message noted', `${kind} of ${from} for a lease that is not held (any more)`)
     }
     if (kind === 'lease-update') {
@@ -109,6 +138,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   function undelivered(envelope: Envelope, code: string, reason: string, draft: ServiceManagerDraft): void {
     const { kind, subject, to } = envelope
     draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
+    if (kind === 'holdings-query') return restore.undelivered(subject, reason, draft)
     if (kind === 'query') return questions.undelivered(subject, reason, draft)
     const lease = draft.get('lease', subject)
     if (lease === undefined) return

@@ -34,19 +34,20 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   }
 
   function granted(lease: LeaseRow, ticket: Ticket | null, reason: string, draft: ServiceManagerDraft): void {
+    const isNew = lease.ticketState === 'asked'
+    const isNext =
+      lease.ticketState === 'extending' && (ticket === null || ticket.predecessor === lease.ticket?.id)
+    if (!isNew && !isNext) {
+      const why = `a ticket that is not asked for (any more): ${ticket?.id ?? 'none'}`
+      return draft.note('message noted', lease.id, why)
+    }
     const doubt = ticket === null ? 'there is none' : doubtOf(lease, ticket, draft)
     if (ticket === null || doubt !== undefined) {
       const why = `the ticket cannot be relied on: ${doubt}`
-      if (lease.leaseState !== 'none') return extensionRefused(lease, why, draft)
-      if (lease.ticketState === 'asked') return giveBack(lease, why, draft)
-    } else if (lease.ticketState === 'asked') return ticketed(lease, ticket, reason, draft)
-    else if (lease.ticketState === 'extending' && ticket.predecessor === lease.ticket?.id)
-      return redeemExtension(lease, ticket, reason, draft)
-    draft.note(
-      'message noted',
-      lease.id,
-      `a ticket that is not asked for (any more): ${ticket?.id ?? 'none'}`,
-    )
+      return isNew ? giveBack(lease, why, draft) : extensionRefused(lease, why, draft)
+    }
+    if (isNew) ticketed(lease, ticket, reason, draft)
+    else redeemExtension(lease, ticket, reason, draft)
   }
 
   /** Cheap doubts first: signatures cost most. */

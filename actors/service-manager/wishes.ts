@@ -3,6 +3,7 @@ import { tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import type { Properties } from '../leases/properties.ts'
 import { someUnits } from '../leases/words.ts'
+import { GUEST_PROPERTY } from './adoption.ts'
 import type { Guest, ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
 import { leaseMachine, ticketMachine } from './machines.ts'
@@ -58,6 +59,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     const properties: Properties = {
       ...guest.properties,
       ...intent.properties,
+      [GUEST_PROPERTY]: name,
       elastic: String(unitsMin < units),
       'units.min': String(unitsMin),
       deferrable: String(startBy !== undefined),

@@ -1,0 +1,169 @@
+import { tell } from '../leases/correspondence.ts'
+import type { Body } from '../leases/messages.ts'
+import { lengthMs } from '../leases/term.ts'
+import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import type { Trust } from '../runtime/identity.ts'
+import type { ServiceManagerConfig } from './config.ts'
+import type { LeaseLife } from './leases.ts'
+import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
+import { isFinished, isGivenBack } from './steps.ts'
+
+type Holding = Body<'holdings'>['holdings'][number]
+
+/** Says to brokers and sites for which guest a lease is, and to a restored service manager whose it was. */
+export const GUEST_PROPERTY = 'guest'
+
+/**
+ * Leases as their brokers and sites remember them, after a restore. A ticket is believed by its signature; that
+ * a lease stands, and with which units, only its site is believed.
+ */
+export function adoption(
+  config: ServiceManagerConfig,
+  trust: Trust,
+  { members, put, ended, leaveAll }: LeaseLife,
+) {
+  const brokers = new Set([
+    config.broker,
+    ...Object.values(config.guests).flatMap(({ broker }) => broker ?? []),
+  ])
+  return { take }
+
+  /** Returns the site that has to be asked besides. */
+  function take(from: string, holding: Holding, draft: ServiceManagerDraft): string | undefined {
+    const { leaseId, ticket, closed } = holding
+    const lease = draft.get('lease', leaseId)
+    if (lease !== undefined && isFinished(lease)) return undefined
+    if (closed) {
+      if (lease === undefined || lease.ticket?.site !== from || isGivenBackToBroker(lease)) return undefined
+      const why = 'its site says that it is closed'
+      if (lease.leaseState === 'blocked') leaveAll(lease, undefined, why, draft)
+      else ended({ ...lease, unsure: undefined }, why, draft)
+      return undefined
+    }
+    if (ticket === null) return forgotten(from, leaseId, lease, draft)
+    const doubt = doubtOf(from, leaseId, ticket, draft)
+    if (doubt !== undefined) {
+      draft.note('not adopted', leaseId, `${from}: ${doubt}`)
+      return undefined
+    }
+    if (from === ticket.broker) {
+      if (lease === undefined || lease.ticketState === 'asked') adopt(from, holding, ticket, lease, draft)
+      return ticket.site
+    }
+    stands(adopt(from, holding, ticket, lease, draft), from, holding, draft)
+    return undefined
+  }
+
+  /** A request that is remembered by its broker alone. */
+  function forgotten(
+    from: string,
+    leaseId: string,
+    lease: LeaseRow | undefined,
+    draft: ServiceManagerDraft,
+  ): undefined {
+    if (lease !== undefined || !brokers.has(from)) return
+    draft.note('given back', leaseId, `${from} remembers a request that is not known here any more`)
+    const body = { reason: 'it was forgotten in a restore' }
+    tell(draft, from, 'relinquish', leaseId, body, draft.now + config.answerMs)
+    draft.retire(leaseId, draft.now + config.answerMs)
+  }
+
+  /** A lease may be in its grace: that the term is over speaks against nothing. */
+  function doubtOf(
+    from: string,
+    leaseId: string,
+    ticket: Ticket,
+    draft: ServiceManagerDraft,
+  ): string | undefined {
+    if (ticket.leaseId !== leaseId) return 'its ticket is for another lease'
+    if (!brokers.has(ticket.broker)) return `${ticket.broker} is not a broker of ours`
+    if (from !== ticket.broker && from !== ticket.site) return `it is neither its broker nor its site`
+    const now = Math.min(draft.now, ticket.term.end - 1)
+    return doubtTicket(ticket, { holder: draft.self, broker: ticket.broker, now }, trust)
+  }
+
+  function adopt(
+    from: string,
+    holding: Holding,
+    ticket: Ticket,
+    before: LeaseRow | undefined,
+    draft: ServiceManagerDraft,
+  ): LeaseRow {
+    const { leaseId: id, properties } = holding
+    const guest = before?.guest || guestOf(properties)
+    if (before === undefined || before.ticketState === 'asked')
+      draft.note('adopted', id, `${from} holds it: ${ticket.units} of ${ticket.type} at ${ticket.site}`)
+    const fresh: LeaseRow = {
+      ...{ id, guest, openFor: guest, broker: ticket.broker, ticketState: 'held', leaseState: 'redeeming' },
+      ...{ type: ticket.type, unitsAsked: ticket.units, durationMs: lengthMs(ticket.term), properties },
+      ...{ image: properties.image ?? '', requestedAt: ticket.issuedAt, ticket: withoutChain(ticket) },
+      ...{ reason: 'it was held before the store was restored', next: undefined, term: ticket.term },
+      ...{ units: [], victims: [], boundary: undefined, extendRefused: undefined, recall: undefined },
+      ...{ closeReason: '', graceMs: ticket.conditions.graceMs, unsure: true },
+      // Until a guest shows a node of it, nothing of it joins.
+      ...(guest === '' ? { afterJoin: 'a guest that shows it' } : {}),
+    }
+    const isKnown = before !== undefined && before.ticketState !== 'asked'
+    const lease = isKnown ? before : fresh
+    put(lease, draft)
+    return lease
+  }
+
+  /** The site's word: the lease stands, on this ticket or the one that follows it, with these units. */
+  function stands(lease: LeaseRow, from: string, holding: Holding, draft: ServiceManagerDraft): void {
+    if (lease.leaseState === 'closed') return
+    const { next } = holding
+    const last =
+      next !== null && doubtOf(from, lease.id, next, draft) === undefined
+        ? next
+        : (holding.ticket ?? lease.ticket!)
+    const isLive = !isGivenBack(lease)
+    const active = holding.state.includes('active') ? 'active' : 'redeeming'
+    put(
+      {
+        ...lease,
+        ticketState: lease.ticketState === 'extending' ? 'held' : lease.ticketState,
+        leaseState: isLive ? active : lease.leaseState,
+        ticket: withoutChain(last),
+        term: { start: lease.term?.start ?? last.term.start, end: last.term.end },
+        ...{ next: undefined, victims: [], boundary: undefined, asking: undefined, unsure: undefined },
+        ...{ group: undefined, afterRedeem: undefined },
+      },
+      draft,
+    )
+    draft.remove('chain', lease.id)
+    const named = new Set(holding.units.map(({ id }) => id))
+    const gone = lease.units.filter((id) => !named.has(id))
+    const vector = { ...last.proof?.vector }
+    for (const unit of holding.units) {
+      const report = { ...unit, vector, reason: 'as its site holds it' }
+      members.reported(draft.get('lease', lease.id)!, report, draft.now, draft)
+    }
+    for (const id of gone) {
+      const name = draft.get('unit', id)?.name ?? id
+      const report = {
+        id,
+        name,
+        report: 'ended' as const,
+        vector,
+        facts: {},
+        reason: 'its site does not know it (any more)',
+      }
+      members.reported(draft.get('lease', lease.id)!, report, draft.now, draft)
+    }
+    const current = draft.get('lease', lease.id)!
+    if (isLive && holding.state.includes('closing'))
+      leaveAll(current, undefined, 'the site ends the lease', draft)
+  }
+
+  /** Whose it was; the empty name until a middleware shows it. */
+  function guestOf(properties: Holding['properties']): string {
+    const names = Object.keys(config.guests)
+    const named = properties[GUEST_PROPERTY]
+    if (named !== undefined && names.includes(named)) return named
+    return names.length === 1 ? names[0]! : ''
+  }
+}
+
+const isGivenBackToBroker = ({ ticketState, leaseState }: LeaseRow): boolean =>
+  leaseState === 'closed' || ticketState === 'returning'

@@ -1,0 +1,156 @@
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import type { Body } from '../leases/messages.ts'
+import type { Millis } from '../runtime/clock.ts'
+import type { Trust } from '../runtime/identity.ts'
+import { adoption } from './adoption.ts'
+import type { ServiceManagerConfig } from './config.ts'
+import { brokerOf, type LeaseLife } from './leases.ts'
+import type { LeaseRow, RecoveryRow, ServiceManagerDraft } from './rows.ts'
+import { isFinished } from './steps.ts'
+import type { Traces } from './strays.ts'
+
+const RECOVER_MS: Millis = 600_000
+const KEY = 'recovery'
+
+/**
+ * This service manager runs on an older store than it had. Brokers and sites are asked what they hold in its name;
+ * until they have answered nothing is asked for, and nothing that they may know better about is judged by its time.
+ *
+ *   restored ──holdings-query──▶ recovering ──all have answered, or it takes too long──▶ reconciled ──▶ as ever
+ *
+ * What a site holds is adopted, what a site does not know (any more) is given back to its broker, and of those who
+ * stay silent the own rows are believed.
+ */
+export function recovery(config: ServiceManagerConfig, trust: Trust, life: LeaseLife) {
+  const { put, ended, leaveAll, members } = life
+  const { take } = adoption(config, trust, life)
+  return { begin, told, undelivered, due, wait, isUnderWay, seen }
+
+  function isUnderWay(draft: ServiceManagerDraft): boolean {
+    return draft.get('recovery', KEY) !== undefined
+  }
+
+  function begin(reason: string, draft: ServiceManagerDraft): void {
+    if (isUnderWay(draft)) return draft.note('restored again', draft.self, reason)
+    draft.note(
+      'restored',
+      draft.self,
+      `${reason}; nothing is asked for until brokers and sites have said what they hold`,
+    )
+    draft.put('recovery', {
+      id: KEY,
+      since: draft.now,
+      asked: {},
+      due: draft.now + (config.recoverMs ?? RECOVER_MS),
+    })
+    const peers = new Set([
+      config.broker,
+      ...Object.values(config.guests).flatMap(({ broker }) => broker ?? []),
+    ])
+    for (const lease of draft.all('lease')) {
+      if (isFinished(lease)) continue
+      draft.put('lease', { ...lease, openFor: lease.guest, unsure: true })
+      peers.add(brokerOf(lease, config))
+      if (lease.ticket !== undefined) peers.add(lease.ticket.site)
+    }
+    for (const peer of peers) ask(peer, draft)
+  }
+
+  function ask(peer: string, draft: ServiceManagerDraft): void {
+    const row = draft.get('recovery', KEY)!
+    if (Object.values(row.asked).some((one) => one.peer === peer)) return
+    const id = draft.newId('holdings')
+    draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { peer, state: 'asked' } } })
+    tell(draft, peer, 'holdings-query', id, { page: 0 }, row.due!)
+  }
+
+  function told(from: string, id: string, body: Body<'holdings'>, draft: ServiceManagerDraft): void {
+    const row = draft.get('recovery', KEY)
+    if (row?.asked[id]?.peer !== from || row.asked[id]?.state !== 'asked')
+      return draft.note('message noted', id, `${from} says what it holds, and is not asked (any more)`)
+    draft.note(
+      'holdings heard',
+      id,
+      `${from}: ${body.holdings.length} leases, page ${body.page + 1} of ${body.pages}`,
+    )
+    for (const holding of body.holdings) {
+      const site = take(from, holding, draft)
+      if (site !== undefined) ask(site, draft)
+    }
+    if (body.page + 1 < body.pages)
+      return tell(draft, from, 'holdings-query', id, { page: body.page + 1 }, row.due!)
+    settle(id, 'answered', draft)
+  }
+
+  function undelivered(id: string, reason: string, draft: ServiceManagerDraft): void {
+    const peer = draft.get('recovery', KEY)?.asked[id]?.peer
+    if (peer === undefined) return
+    draft.note('holdings unknown', id, `of ${peer} the own rows are believed: ${reason}`)
+    settle(id, 'silent', draft)
+  }
+
+  function settle(id: string, state: 'answered' | 'silent', draft: ServiceManagerDraft): void {
+    const row = draft.get('recovery', KEY)!
+    const asked = { ...row.asked, [id]: { ...row.asked[id]!, state } }
+    draft.put('recovery', { ...row, asked })
+    if (Object.values(asked).every((one) => one.state !== 'asked')) reconcile(draft)
+  }
+
+  function due(draft: ServiceManagerDraft): void {
+    if (isUnderWay(draft)) reconcile(draft)
+  }
+
+  function reconcile(draft: ServiceManagerDraft): void {
+    const row = draft.get('recovery', KEY)!
+    draft.remove('recovery', KEY)
+    for (const id of Object.keys(row.asked)) draft.retire(id, draft.now + RETIRE_MS)
+    const silent = Object.values(row.asked).filter(({ state }) => state !== 'answered')
+    draft.note(
+      'recovered',
+      draft.self,
+      silent.length === 0
+        ? 'everybody has said what they hold'
+        : `silent: ${silent.map(({ peer }) => peer).join(', ')}; of them the own rows are believed`,
+    )
+    for (const { id } of draft.all('lease')) {
+      const lease = draft.get('lease', id)
+      if (lease?.openFor !== undefined) reconcileLease(lease, row, draft)
+    }
+  }
+
+  function reconcileLease(lease: LeaseRow, { asked }: RecoveryRow, draft: ServiceManagerDraft): void {
+    const sure: LeaseRow = { ...lease, unsure: undefined }
+    const site = lease.ticket?.site
+    const hasAnswered = Object.values(asked).some(({ peer, state }) => peer === site && state === 'answered')
+    const isRedeemed = !['none', 'blocked', 'closed'].includes(lease.leaseState)
+    if (lease.ticketState === 'asked') return draft.put('lease', { ...sure, due: draft.now + config.askMs })
+    put(sure, draft)
+    if (lease.unsure === true && isRedeemed && hasAnswered)
+      return ended(sure, `its site, ${site}, does not know it (any more)`, draft)
+    if (lease.guest === '')
+      leaveAll({ ...sure, afterJoin: undefined }, undefined, 'no guest shows anything of it', draft)
+  }
+
+  /** A lease whose site has not answered yet is not judged by what an older store says of its time. */
+  function wait(lease: LeaseRow | undefined, draft: ServiceManagerDraft): boolean {
+    const until = draft.get('recovery', KEY)?.due
+    if (lease?.unsure !== true || until === undefined) return false
+    draft.put('lease', { ...lease, due: Math.max(until, draft.now) + 1 })
+    return true
+  }
+
+  /** A middleware shows nodes with marks of leases of which nobody said whose they are. */
+  function seen(guest: string, traces: Traces | undefined, draft: ServiceManagerDraft): void {
+    for (const { mark } of traces?.nodes ?? []) {
+      const lease = draft.get('lease', mark.leaseId)
+      if (lease?.guest !== '') continue
+      draft.put('lease', { ...lease, guest, openFor: guest, afterJoin: undefined })
+      for (const id of lease.units) {
+        const unit = draft.get('unit', id)
+        if (unit !== undefined) draft.put('unit', { ...unit, guest })
+      }
+      draft.note('adopted', lease.id, `the middleware of ${guest} has a node of it`)
+      members.mayJoin(lease.id, draft)
+    }
+  }
+}

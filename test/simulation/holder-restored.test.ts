@@ -1,0 +1,163 @@
+import { describe, expect, test } from 'vitest'
+import type { Draft } from '../../actors/runtime/draft.ts'
+import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
+import { MINUTE } from './desk.ts'
+import { Holder, kindsOf } from './holder.ts'
+
+type HolderDraft = Draft<ServiceManagerTables>
+
+/** The same holder on an older store: what `since` did is forgotten here, and known to broker and site. */
+function restored(holder: Holder, since: () => void): { draft: HolderDraft; later: Rows } {
+  const tables = ['lease', 'unit', 'guest', 'chain'] as const
+  const rowsNow = () => tables.map((table) => [table, [...holder.desk.rows.all(table)]] as const)
+  const before = rowsNow()
+  since()
+  const after = new Map(rowsNow())
+  for (const [table, rows] of rowsNow()) for (const { id } of rows) holder.desk.rows.set(table, id, undefined)
+  for (const [table, rows] of before) for (const row of rows) holder.desk.rows.set(table, row.id, row)
+  const noticed = { reason: 'a copy of yesterday', seenSeq: 9 }
+  const started = { kind: 'started' as const, epoch: 2, restored: noticed }
+  const draft = holder.desk.give(started)
+  return { draft, later: (id) => after.get('lease')?.find((row) => row.id === id) as never }
+}
+
+type Rows = (leaseId: string) => ReturnType<Holder['lease']> | undefined
+
+const questionTo = (draft: HolderDraft, peer: string): string =>
+  draft.outgoing.find(({ kind, to }) => kind === 'holdings-query' && to === peer)?.subject ?? 'none'
+
+function tells(holder: Holder, peer: string, subject: string, holdings: readonly object[]): HolderDraft {
+  return holder.desk.tell(peer, 'holdings', subject, { page: 0, pages: 1, holdings })
+}
+
+/** As a broker, or a site, remembers a lease. */
+const held = (
+  lease: ReturnType<Holder['lease']> | undefined,
+  units: readonly object[] = [],
+  change: object = {},
+) => ({
+  ...{ leaseId: lease?.id, state: 'active', closed: false, ticket: lease?.ticket, next: null },
+  ...{ properties: lease?.properties, units },
+  ...change,
+})
+const machine = (id: string, report = 'active') => ({ id, name: `node-${id}`, report, facts: {} })
+
+describe('a service manager that was restored from an older store', () => {
+  test('adopts a lease that it forgot, as its broker and its site hold it', () => {
+    const holder = new Holder()
+    let id = ''
+    const { draft, later } = restored(holder, () => {
+      id = holder.active()
+    })
+    const lease = later(id)
+    expect(holder.lease(id)).toBeUndefined()
+    const heard = tells(holder, 'broker', questionTo(draft, 'broker'), [held(lease)])
+    expect(holder.lease(id)).toMatchObject({ guest: 'g', ticketState: 'held', leaseState: 'redeeming' })
+    tells(holder, 'broker-2', questionTo(draft, 'broker-2'), [])
+    const last = tells(holder, 'site', questionTo(heard, 'site'), [
+      held(lease, [machine('u1'), machine('u2')]),
+    ])
+    expect(holder.lease(id)).toMatchObject({ leaseState: 'active', ticket: lease?.ticket, term: lease?.term })
+    expect(['u1', 'u2'].map((unit) => holder.unit(unit).state)).toEqual(['joining', 'joining'])
+    expect(last.notes.map(({ kind }) => kind)).toContain('recovered')
+  })
+
+  test('asks for nothing, and ends nothing by what it remembers, until all have answered', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const { draft } = restored(holder, () => undefined)
+    expect(kindsOf(holder.wish([{ kind: 'release', leaseId: id, reason: 'not needed' }]))).toEqual([])
+    expect(holder.ask()).toBe('none')
+    holder.desk.now = holder.lease(id).term!.end
+    expect(kindsOf(holder.desk.due('lease', id))).toEqual([])
+    expect(holder.lease(id).leaseState).toBe('active')
+    for (const peer of ['broker', 'broker-2']) tells(holder, peer, questionTo(draft, peer), [])
+    tells(holder, 'site', questionTo(draft, 'site'), [held(holder.lease(id), [])])
+    expect(holder.ask()).not.toBe('none')
+  })
+
+  test('takes an extension and other units from its site', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [first, second] = holder.lease(id).units
+    const { draft, later } = restored(holder, () => {
+      holder.wish([{ kind: 'extend', leaseId: id, durationMs: MINUTE, victims: [], reason: 'more' }])
+      holder.grant(id)
+    })
+    const next = later(id)?.next
+    for (const peer of ['broker', 'broker-2']) tells(holder, peer, questionTo(draft, peer), [])
+    const units = [machine(second!), machine('new')]
+    tells(holder, 'site', questionTo(draft, 'site'), [held(holder.lease(id), units, { next })])
+    expect(holder.lease(id)).toMatchObject({ ticket: next, next: undefined, term: { end: next?.term.end } })
+    expect([first, second, 'new'].map((unit) => holder.unit(unit!).state)).toEqual([
+      'lost',
+      'joined',
+      'joining',
+    ])
+  })
+
+  test('gives back what its site does not know any more', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const { draft } = restored(holder, () => undefined)
+    const drafts = ['broker', 'broker-2', 'site'].map((peer) =>
+      tells(holder, peer, questionTo(draft, peer), []),
+    )
+    expect(drafts.flatMap(kindsOf)).toEqual(['relinquish'])
+    expect(holder.lease(id)).toMatchObject({ leaseState: 'closed', ticketState: 'returning' })
+  })
+
+  test('gives back a request that its broker alone remembers', () => {
+    const holder = new Holder()
+    let id = ''
+    const { draft, later } = restored(holder, () => {
+      id = holder.ask()
+    })
+    const answer = tells(holder, 'broker', questionTo(draft, 'broker'), [
+      held(later(id), [], { ticket: null }),
+    ])
+    expect(answer.outgoing.map(({ kind, subject }) => [kind, subject])).toEqual([['relinquish', id]])
+  })
+
+  test('believes its own rows of those who stay silent', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    restored(holder, () => undefined)
+    holder.desk.now = [...holder.desk.rows.all('recovery')][0]!.due!
+    holder.desk.due('recovery', 'recovery')
+    expect(holder.lease(id)).toMatchObject({ leaseState: 'active', unsure: undefined })
+    expect(holder.ask()).not.toBe('none')
+  })
+
+  test('adopts nothing that no broker of ours has signed for us', () => {
+    const holder = new Holder()
+    let id = ''
+    const { draft, later } = restored(holder, () => {
+      id = holder.active()
+    })
+    const ticket = { ...later(id)?.ticket, units: 3 }
+    tells(holder, 'broker', questionTo(draft, 'broker'), [held(later(id), [], { ticket })])
+    expect(holder.lease(id)).toBeUndefined()
+  })
+
+  test('learns from the middleware whose a lease is, and nothing of it joins before', () => {
+    const holder = new Holder()
+    let id = ''
+    const { draft, later } = restored(holder, () => {
+      id = holder.active()
+    })
+    const lease = { ...later(id)!, properties: {} }
+    const heard = tells(holder, 'broker', questionTo(draft, 'broker'), [held(lease)])
+    tells(holder, 'site', questionTo(heard, 'site'), [held(lease, [machine('u1')])])
+    expect([holder.lease(id).guest, holder.unit('u1').state]).toEqual(['', 'awaited'])
+    const nodes = [{ name: 'node-u1', mark: { leaseId: id, unitId: 'u1' } }]
+    const traces = { startedAt: holder.desk.now, nodes, launchFailed: [] }
+    const args = { guest: 'h', observation: undefined, failure: undefined, traces }
+    holder.desk.give({ kind: 'command', name: 'look', args })
+    expect([holder.lease(id).guest, holder.unit('u1').guest, holder.unit('u1').state]).toEqual([
+      'h',
+      'h',
+      'joining',
+    ])
+  })
+})
