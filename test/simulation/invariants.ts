@@ -97,7 +97,7 @@ export class Invariants {
     for (const broker of brokers) this.violations.push(...brokerEnded(broker))
     for (const site of sites) this.violations.push(...siteEnded(site))
     for (const actor of [...sites, ...brokers, ...managers])
-      this.violations.push(...ledgerAgrees(actor), ...everythingSaid(actor))
+      this.violations.push(...ledgerAgrees(actor), ...everythingSaid(actor, this.#scene.world.now))
     for (const book of this.#sites.values()) this.violations.push(...book.replayAgrees())
   }
 }
@@ -304,7 +304,8 @@ function managerEnded({ name, disk }: ManagerScene): string[] {
   const units = [...disk.table<UnitRow>('unit').values()]
     .filter((unit) => unit.state !== 'left' && !(unit.state === 'lost' && unit.settled))
     .map((unit) => `${name} still has the unit ${unit.id}: ${unit.state}`)
-  return [...leases, ...units]
+  const questions = [...disk.table('query').keys()].map((id) => `${name} still waits for the answer to ${id}`)
+  return [...leases, ...units, ...questions]
 }
 
 const brokerEnded = ({ name, disk }: ActorScene): string[] =>
@@ -322,10 +323,13 @@ function siteEnded({ name, disk, machines }: SiteScene): string[] {
   return [...leases, ...running]
 }
 
+const SAID_WITHIN_MS = 60_000
+const sentAtOf = (json: string | undefined): number => Number(/"sentAt":(\d+)/.exec(json ?? '')?.[1] ?? 0)
+
 /** Everybody is there and the network is well: what was said has arrived. */
-const everythingSaid = ({ name, disk }: ActorScene): string[] =>
+const everythingSaid = ({ name, disk }: ActorScene, now: number): string[] =>
   [...disk.rows.values()]
-    .filter(({ table }) => table === '$out')
+    .filter(({ table, json }) => table === '$out' && sentAtOf(json) < now - SAID_WITHIN_MS)
     .map(({ id, json }) => `${name} still has to say ${id}: ${json?.slice(0, 200)}`)
 
 function ledgerAgrees({ name, disk: { ledger } }: ActorScene): string[] {

@@ -75,7 +75,7 @@ export interface Grip {
   readonly serviceManager: () => Actor<ServiceManagerTables> | undefined
 }
 
-/** The people of a guest: release everything, drain a node for a while, start the middleware without its state. */
+/** The people of a guest: ask what there is, release everything, drain a node for a while, start the middleware without its state. */
 export class Administrator {
   readonly #grip: Grip
   readonly #random: Random
@@ -87,13 +87,24 @@ export class Administrator {
 
   begin(orders: number, stormMs: Millis): void {
     for (let i = 0; i < orders; i++) {
-      const kind = this.#random.int(4)
+      const kind = this.#random.int(5)
       this.#grip.world.after(this.#random.int(stormMs), () => this.#act(kind, stormMs))
     }
   }
 
+  /** A question that the actor takes and then dies over is not asked again. */
+  #ask(): void {
+    const about = this.#random.next() < 0.5 ? 'types' : 'availability'
+    const question = { about, type: 'vm.small', units: 1 + this.#random.int(8), durationMs: 30_000 }
+    this.#grip
+      .serviceManager()
+      ?.command('query', question)
+      .catch(() => undefined)
+  }
+
   #act(kind: number, stormMs: Millis): void {
     const { middleware, world, serviceManager } = this.#grip
+    if (kind === 4) return this.#ask()
     if (kind === 0 || middleware === undefined)
       return void serviceManager()
         ?.command('release all', { reason: 'the operator says so' })

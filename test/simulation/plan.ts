@@ -12,6 +12,8 @@ export type Role = (typeof ROLES)[number]
 export interface TypePlan {
   readonly units: number
   readonly vector: Vector
+  /** Who gives them away. */
+  readonly broker: string
 }
 
 export interface SitePlan {
@@ -112,7 +114,7 @@ function small({ calm, jobs = 25, stormMs }: PlanOptions, faults: Faults): Plan 
     sites: [
       {
         ...{ name: 'authority', broker: 'broker', namePrefix: 'n', hosts: 3, kept: 3 },
-        types: { 'vm.small': { units: 6, vector: SMALL_VECTOR } },
+        types: { 'vm.small': { units: 6, vector: SMALL_VECTOR, broker: 'broker' } },
         conditions: { recallable: true, noticeMs: 20_000, graceMs: 120_000 },
       },
     ],
@@ -126,7 +128,7 @@ function small({ calm, jobs = 25, stormMs }: PlanOptions, faults: Faults): Plan 
   }
 }
 
-/** Each broker has its own sites and its own managers. */
+/** Each broker has managers of its own, and the small type of some sites, the large one of others. */
 function federation(options: PlanOptions, faults: Faults, random: Random): Plan {
   const count = { ...FEDERATION }
   for (const key of ['sites', 'brokers', 'managers'] as const) count[key] = options[key] ?? count[key]
@@ -142,8 +144,10 @@ function federation(options: PlanOptions, faults: Faults, random: Random): Plan 
       ...{ name: `site-${i + 1}`, broker: brokerOf(i), namePrefix: `s${i + 1}n` },
       ...{ hosts: Math.ceil(smalls / 2) + 2, kept: 4 },
       types: {
-        'vm.small': { units: smalls, vector: SMALL_VECTOR },
-        ...(own.next() < 0.5 ? { 'vm.large': { units: 2, vector: LARGE_VECTOR } } : {}),
+        'vm.small': { units: smalls, vector: SMALL_VECTOR, broker: brokerOf(i) },
+        ...(own.next() < 0.5
+          ? { 'vm.large': { units: 2, vector: LARGE_VECTOR, broker: brokerOf(i + 1) } }
+          : {}),
       },
       conditions: {
         recallable: own.next() < 0.7,
@@ -154,11 +158,12 @@ function federation(options: PlanOptions, faults: Faults, random: Random): Plan 
   })
   const managers = Array.from({ length: count.managers }, (_, i): ManagerPlan => {
     const own = random.child(`manager ${i + 1}`)
-    const mine = sites.filter(({ broker }) => broker === brokerOf(i))
+    const lent = sites.flatMap(({ types }) => Object.entries(types))
+    const mine = lent.filter(([, { broker }]) => broker === brokerOf(i)).map(([type]) => type)
     return {
       ...{ name: `manager-${i + 1}`, broker: brokerOf(i) },
       guest: i % GROC_EVERY === GROC_EVERY - 1 ? 'groc' : 'rover',
-      types: [...new Set(mine.flatMap(({ types }) => Object.keys(types)))],
+      types: [...new Set(mine)],
       jobs: options.jobs ?? 5 + own.int(15),
     }
   })

@@ -1,7 +1,6 @@
 import type { LeaseRow } from '../../actors/authority/rows.ts'
-import type { TicketRow } from '../../actors/broker/rows.ts'
+import type { DelegationRow, TicketRow } from '../../actors/broker/rows.ts'
 import type { Draft } from '../../actors/runtime/draft.ts'
-import type { Envelope } from '../../actors/runtime/envelope.ts'
 import type { Input, Mind } from '../../actors/runtime/mind.ts'
 import { decodeRow, encodeRow, type Row, type StoredRow, type Tables } from '../../actors/runtime/rows.ts'
 import type { LeaseRow as HeldLease } from '../../actors/service-manager/rows.ts'
@@ -19,7 +18,7 @@ function worse<T extends Tables>(
       const changed = before(input, draft)
       if (changed === undefined) return undefined
       const value = mind.handle(changed, draft)
-      after(draft, sent)
+      after(draft, sent, changed)
       return value
     },
   }
@@ -27,24 +26,18 @@ function worse<T extends Tables>(
 
 interface Worse<T extends Tables> {
   readonly before?: (input: Input, draft: Draft<T>) => Input | undefined
-  readonly after?: (draft: Draft<T>, sentBefore: number) => void
-}
-
-function withBody(input: Input, kind: string, change: (body: object) => object): Input {
-  if (input.kind !== 'message' || input.envelope.kind !== kind) return input
-  const envelope: Envelope = { ...input.envelope, body: change(input.envelope.body as object) }
-  return { ...input, envelope }
+  readonly after?: (draft: Draft<T>, sentBefore: number, input: Input) => void
 }
 
 export const PLANTED: Readonly<Record<string, Plants>> = {
   'the broker counts one unit more than the site lends': {
     broker: (mind) =>
       worse(mind, {
-        before: (input) =>
-          withBody(input, 'delegation', (body) => ({
-            ...body,
-            units: (body as { units: number }).units + 1,
-          })),
+        after: (draft, _, input) => {
+          if (input.kind !== 'message' || input.envelope.kind !== 'delegation') return
+          for (const row of changedRows<DelegationRow>(draft, 'delegation'))
+            if (row.units > 0) draft.put('delegation', { ...row, units: row.units + 1 })
+        },
       }),
   },
   'the ticket goes back together with the close, before the site’s final word': {

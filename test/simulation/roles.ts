@@ -32,7 +32,9 @@ export function brokerMind(
   return broker(
     {
       policy: policyOf(policy),
-      sites: sites.filter((site) => site.broker === name).map((site) => site.name),
+      sites: sites
+        .filter(({ types }) => Object.values(types).some(({ broker }) => broker === name))
+        .map((site) => site.name),
       ...{ batchMs: 50, quarantineMs: 5_000, answerMs: ANSWER_MS },
     },
     identity,
@@ -56,9 +58,9 @@ export function authorityMind(
   identity: Identity,
   trust: Trust,
 ): Mind<AuthorityTables> {
-  const lent = Object.entries(types).map(([type, { units, vector }]) => [
+  const lent = Object.entries(types).map(([type, { units, vector, broker: whose }]) => [
     type,
-    { vector, image: 'plain', units: type === 'vm.small' ? units - fewer : units },
+    { vector, broker: whose, image: 'plain', units: type === 'vm.small' ? units - fewer : units },
   ])
   return authority(
     {

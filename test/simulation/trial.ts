@@ -1,35 +1,33 @@
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { BrokerTables } from '../../actors/broker/rows.ts'
-import type { Actor, Log } from '../../actors/runtime/actor.ts'
+import type { Log } from '../../actors/runtime/actor.ts'
 import type { Millis } from '../../actors/runtime/clock.ts'
 import type { Envelope } from '../../actors/runtime/envelope.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
-import type { StoredRow, Tables } from '../../actors/runtime/rows.ts'
+import type { StoredRow } from '../../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
-import { type CommitFate, Disk } from './disk.ts'
+import type { CommitFate, Disk } from './disk.ts'
 import { CALM, type Faults } from './faults.ts'
 import { Invariants } from './invariants.ts'
 import { type Keys, keysFor, REAL_KEYS_EVERY } from './keys.ts'
 import { handling, type Life, startActor, startWithMiddleware, startWithYard, unreachable } from './life.ts'
-import { type Machine, Site } from './machines.ts'
-import { Middleware } from './middleware.ts'
-import { Administrator, Operator } from './operator.ts'
-import {
-  type BrokerPlan,
-  type ManagerPlan,
-  type Plan,
-  type PlanOptions,
-  planOf,
-  type Role,
-  type SitePlan,
-} from './plan.ts'
+import { type Plan, type PlanOptions, planOf, type SitePlan } from './plan.ts'
 import type { Plants } from './plants.ts'
 import { authorityMind, brokerMind, type SiteConfig, serviceManagerMind } from './roles.ts'
 import type { Scene } from './scene.ts'
+import {
+  type AnyStage,
+  type BrokerStage,
+  configOf,
+  isManager,
+  isSite,
+  type ManagerStage,
+  type SiteStage,
+  stagesOf,
+} from './stages.ts'
 import { Weather } from './weather.ts'
 import { World } from './world.ts'
-import { Yard } from './yard.ts'
 
 export { ROLES, type Role } from './plan.ts'
 
@@ -60,35 +58,6 @@ export interface TrialResult {
 
 const STORM_STEP_MS: Millis = 20_000
 
-/** One actor: its disk outlives its lives. */
-interface Stage<T extends Tables> {
-  readonly name: string
-  readonly role: Role
-  readonly disk: Disk
-  actor: Actor<T> | undefined
-  die: () => void
-}
-
-interface BrokerStage extends Stage<BrokerTables> {
-  readonly plan: BrokerPlan
-}
-
-interface SiteStage extends Stage<AuthorityTables> {
-  readonly plan: SitePlan
-  readonly machines: Site
-  readonly operator: Operator
-  readonly units: number
-  config: SiteConfig
-}
-
-interface ManagerStage extends Stage<ServiceManagerTables> {
-  readonly plan: ManagerPlan
-  readonly middleware: Middleware | undefined
-  readonly yard: Yard
-  readonly administrator: Administrator
-  guestIsThere: boolean
-}
-
 /** One seed: a storm of faults while jobs arrive, then quiet until everything should have ended. */
 export const trial = (options: TrialOptions): Promise<TrialResult> => new Trial(options).run()
 
@@ -116,12 +85,10 @@ export class Trial implements Scene {
     this.random = seededRandom(options.seed)
     this.plan = planOf(options, this.random)
     const faults = (): Faults => (this.#stormy ? this.plan.faults : CALM)
-    this.sites = this.plan.sites.map((plan) => this.#siteStage(plan, faults))
-    this.brokers = this.plan.brokers.map((plan) => ({
-      ...stage<BrokerTables>(plan.name, 'broker'),
-      plan,
-    }))
-    this.managers = this.plan.managers.map((plan) => this.#managerStage(plan, faults))
+    const { sites, brokers, managers } = stagesOf(this.plan, this.world, this.random, faults)
+    this.sites = sites
+    this.brokers = brokers
+    this.managers = managers
     const all = [...this.managers, ...this.brokers, ...this.sites]
     this.#names = all.map(({ name }) => name)
     this.#keys = keysFor(this.#names, options.seed % REAL_KEYS_EVERY === 0)
@@ -200,45 +167,6 @@ export class Trial implements Scene {
     }
   }
 
-  // ── who takes part ───────────────────────────────────────────────────────────────────────────────
-
-  #siteStage(plan: SitePlan, faults: () => Faults): SiteStage {
-    const random = this.random.child(plan.name)
-    const machines = new Site(this.world, random.child('machines'), faults)
-    const site: SiteStage = {
-      ...stage<AuthorityTables>(plan.name, 'authority'),
-      ...{ plan, machines, config: configOf(plan) },
-      units: Object.values(plan.types).reduce((sum, { units }) => sum + units, 0),
-      operator: new Operator(this.world, plan, machines, () => site.actor, random.child('operator')),
-    }
-    return site
-  }
-
-  #managerStage(plan: ManagerPlan, faults: () => Faults): ManagerStage {
-    const random = this.random.child(plan.name)
-    const machineOf = (unitId: string): Machine | undefined => this.#machineOf(unitId)
-    const middleware =
-      plan.guest === 'groc'
-        ? new Middleware(this.world, machineOf, random.child('middleware'), faults)
-        : undefined
-    const grip = { world: this.world, middleware, serviceManager: () => manager.actor }
-    const manager: ManagerStage = {
-      ...stage<ServiceManagerTables>(plan.name, 'service-manager'),
-      ...{ plan, middleware, guestIsThere: true },
-      yard: new Yard(this.world, random.child('yard'), faults, machineOf),
-      administrator: new Administrator(grip, random.child('administrator')),
-    }
-    return manager
-  }
-
-  #machineOf(unitId: string): Machine | undefined {
-    for (const { machines } of this.sites) {
-      const machine = machines.machines.get(unitId)
-      if (machine !== undefined) return machine
-    }
-    return undefined
-  }
-
   #submitJobs({ name, plan, middleware }: ManagerStage): void {
     if (middleware === undefined) return
     const random = this.random.child(`jobs of ${name}`)
@@ -266,7 +194,7 @@ export class Trial implements Scene {
 
   // ── their lives ──────────────────────────────────────────────────────────────────────────────────
 
-  #begin(self: SiteStage | BrokerStage | ManagerStage): void {
+  #begin(self: AnyStage): void {
     const { name, disk } = self
     const state = { alive: true }
     const isAlive = (): boolean => state.alive
@@ -326,7 +254,7 @@ export class Trial implements Scene {
     return { row, read: { ...row, json: `${row.json.slice(0, at)}${letter}${row.json.slice(at + 1)}` } }
   }
 
-  #start(self: SiteStage | BrokerStage | ManagerStage, life: Life): void {
+  #start(self: AnyStage, life: Life): void {
     const plants = this.options.plants ?? {}
     const random = life.random.child('configuration')
     if (isSite(self)) {
@@ -430,15 +358,6 @@ export class Trial implements Scene {
     return this.#managerMind(this.managers[0]!)
   }
 }
-
-const stage = <T extends Tables>(name: string, role: Role): Stage<T> => ({
-  ...{ name, role, disk: new Disk(), actor: undefined, die: () => undefined },
-})
-
-const configOf = ({ conditions: { graceMs } }: SitePlan): SiteConfig => ({ fewer: 0, graceMs, typed: true })
-
-const isSite = (self: { role: Role }): self is SiteStage => self.role === 'authority'
-const isManager = (self: { role: Role }): self is ManagerStage => self.role === 'service-manager'
 
 /** The part, or what a planted fault makes of it. */
 const sound =

@@ -1,0 +1,116 @@
+import type { AuthorityTables } from '../../actors/authority/rows.ts'
+import type { BrokerTables } from '../../actors/broker/rows.ts'
+import type { Actor } from '../../actors/runtime/actor.ts'
+import type { Random } from '../../actors/runtime/random.ts'
+import type { Tables } from '../../actors/runtime/rows.ts'
+import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
+import { Disk } from './disk.ts'
+import type { Faults } from './faults.ts'
+import { type Machine, Site } from './machines.ts'
+import { Middleware } from './middleware.ts'
+import { Administrator, Operator } from './operator.ts'
+import type { BrokerPlan, ManagerPlan, Plan, Role, SitePlan } from './plan.ts'
+import type { SiteConfig } from './roles.ts'
+import type { World } from './world.ts'
+import { Yard } from './yard.ts'
+
+/** One actor: what outlives its lives, and the one that lives. */
+export interface Stage<T extends Tables> {
+  readonly name: string
+  readonly role: Role
+  readonly disk: Disk
+  actor: Actor<T> | undefined
+  die: () => void
+}
+
+export interface BrokerStage extends Stage<BrokerTables> {
+  readonly plan: BrokerPlan
+}
+
+export interface SiteStage extends Stage<AuthorityTables> {
+  readonly plan: SitePlan
+  readonly machines: Site
+  readonly operator: Operator
+  readonly units: number
+  config: SiteConfig
+}
+
+export interface ManagerStage extends Stage<ServiceManagerTables> {
+  readonly plan: ManagerPlan
+  readonly middleware: Middleware | undefined
+  readonly yard: Yard
+  readonly administrator: Administrator
+  guestIsThere: boolean
+}
+
+export type AnyStage = SiteStage | BrokerStage | ManagerStage
+
+export interface Stages {
+  readonly sites: readonly SiteStage[]
+  readonly brokers: readonly BrokerStage[]
+  readonly managers: readonly ManagerStage[]
+}
+
+/** Everybody who takes part, before anybody lives. */
+export function stagesOf(plan: Plan, world: World, random: Random, faults: () => Faults): Stages {
+  const sites = plan.sites.map((site) => siteStage(site, world, random.child(site.name), faults))
+  const machineOf = (unitId: string): Machine | undefined => {
+    for (const { machines } of sites) {
+      const machine = machines.machines.get(unitId)
+      if (machine !== undefined) return machine
+    }
+    return undefined
+  }
+  return {
+    sites,
+    brokers: plan.brokers.map((broker) => ({
+      ...stage<BrokerTables>(broker.name, 'broker'),
+      plan: broker,
+    })),
+    managers: plan.managers.map((manager) =>
+      managerStage(manager, world, random.child(manager.name), faults, machineOf),
+    ),
+  }
+}
+
+function siteStage(plan: SitePlan, world: World, random: Random, faults: () => Faults): SiteStage {
+  const machines = new Site(world, random.child('machines'), faults)
+  const site: SiteStage = {
+    ...stage<AuthorityTables>(plan.name, 'authority'),
+    ...{ plan, machines, config: configOf(plan) },
+    units: Object.values(plan.types).reduce((sum, { units }) => sum + units, 0),
+    operator: new Operator(world, plan, machines, () => site.actor, random.child('operator')),
+  }
+  return site
+}
+
+function managerStage(
+  plan: ManagerPlan,
+  world: World,
+  random: Random,
+  faults: () => Faults,
+  machineOf: (unitId: string) => Machine | undefined,
+): ManagerStage {
+  const middleware =
+    plan.guest === 'groc' ? new Middleware(world, machineOf, random.child('middleware'), faults) : undefined
+  const grip = { world, middleware, serviceManager: () => manager.actor }
+  const manager: ManagerStage = {
+    ...stage<ServiceManagerTables>(plan.name, 'service-manager'),
+    ...{ plan, middleware, guestIsThere: true },
+    yard: new Yard(world, random.child('yard'), faults, machineOf),
+    administrator: new Administrator(grip, random.child('administrator')),
+  }
+  return manager
+}
+
+const stage = <T extends Tables>(name: string, role: Role): Stage<T> => ({
+  ...{ name, role, disk: new Disk(), actor: undefined, die: () => undefined },
+})
+
+/** A site as its plan says. */
+export const configOf = ({ conditions: { graceMs } }: SitePlan): SiteConfig => ({
+  ...{ fewer: 0, graceMs, typed: true },
+})
+
+export const isSite = (self: AnyStage): self is SiteStage => self.role === 'authority'
+export const isManager = (self: AnyStage): self is ManagerStage => self.role === 'service-manager'
