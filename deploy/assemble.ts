@@ -174,9 +174,8 @@ export function assemble(settings: Settings, given: SiteParts): Site {
 
   async function start(): Promise<void> {
     await refuseToStart(handler, guests, settings, parts)
-    await brokerActor.start()
-    await siteActor.start()
-    await manager.start()
+    // At once: each waits for the others to say what they saw of it.
+    await Promise.all([brokerActor.start(), siteActor.start(), manager.start()])
     handler.watch?.((unitId) => {
       siteActor
         .command('machine ended', { unitId })

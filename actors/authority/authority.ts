@@ -1,7 +1,7 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { type Body, isMessageKind, type MessageKind, readBody } from '../leases/messages.ts'
 import type { Instant } from '../runtime/clock.ts'
-import type { Envelope } from '../runtime/envelope.ts'
+import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
@@ -198,7 +198,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     reports.lastWord(from, leaseId, body, draft)
   }
 
-  function undelivered(envelope: Envelope, code: string, reason: string, draft: AuthorityDraft): void {
+  function undelivered(envelope: Letter, code: string, reason: string, draft: AuthorityDraft): void {
     const { kind, subject, to, body } = envelope
     draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
     if (code !== 'peer-silent') return

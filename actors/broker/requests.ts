@@ -6,6 +6,7 @@ import { someUnits } from '../leases/words.ts'
 import type { Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { inOneLine } from '../runtime/errors.ts'
+import { requestProof } from '../runtime/proof.ts'
 import { answer, closeRow, forgetUnknown, iso, scheduleRound } from './answers.ts'
 import { approvalFor } from './approvals.ts'
 import type { BrokerParts } from './config.ts'
@@ -178,8 +179,6 @@ function withoutUnused(
 
 /** Who asked, as he signed it: nothing of protocol 1, where no message names its key. */
 function proofOf(envelope: Envelope): Asked['proof'] {
-  const { body: _, ...request } = envelope
-  const { key } = request as { key?: string }
-  if (key === undefined) return undefined
-  return { holderKey: key, request }
+  const { key } = envelope
+  return key === undefined ? undefined : { holderKey: key, request: requestProof(envelope) }
 }

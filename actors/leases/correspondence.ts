@@ -26,10 +26,10 @@ export function tell<K extends MessageKind, T extends Tables>(
  * its error, or the configured maximum while nothing was measured.
  */
 export function guardMs<T extends Tables>(draft: Draft<T>, peer: string, skewMsMax: Millis): Millis {
-  const measured = draft.peer(peer)
-  return measured === undefined
+  const { offsetMs, errorMs } = draft.peer(peer) ?? {}
+  return offsetMs === undefined || errorMs === undefined
     ? skewMsMax
-    : Math.min(skewMsMax, Math.abs(measured.offsetMs) + measured.errorMs)
+    : Math.min(skewMsMax, Math.abs(offsetMs) + errorMs)
 }
 
 /** A message about a subject is never good for longer than this after the subject ended. */

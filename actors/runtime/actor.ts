@@ -1,19 +1,20 @@
 import { type Cancel, type Clock, type Instant, type Millis, within } from './clock.ts'
 import type { CommitLog, LedgerEntry, LedgerHead } from './commit.ts'
 import { type Composition, metaOf } from './composition.ts'
-import type { PeerRow } from './draft.ts'
+import { Courier, type Downgrade, type OutRow, outRowOf } from './courier.ts'
 import { DueRows } from './due-rows.ts'
 import { type EffectRow, EffectRunner, type Perform } from './effects.ts'
-import type { Ack, Envelope } from './envelope.ts'
+import { type Ack, type Envelope, type Place, PROTOCOLS } from './envelope.ts'
 import { SubletError } from './errors.ts'
 import type { ActorName, Identity, Trust } from './identity.ts'
 import { idSource } from './ids.ts'
 import { Links, type Verdict } from './links.ts'
 import type { Log } from './log.ts'
 import { type Mail, Mailbox } from './mailbox.ts'
+import { HELLO_MS, Memory } from './memory.ts'
 import type { Input, Mind } from './mind.ts'
-import { betterOffset } from './offset.ts'
-import { type OutRow, type PeerView, Postman } from './postman.ts'
+import { type PeerRow, Peers, type PeerView } from './peers.ts'
+import { Postman } from './postman.ts'
 import type { Random } from './random.ts'
 import { Reader, type Reading } from './reader.ts'
 import { Reception } from './reception.ts'
@@ -35,6 +36,12 @@ export interface ActorParts<T extends Tables> {
   readonly log: Log
   /** The most a peer's clock may be off while its offset is unknown; also the largest believed step of ours. */
   readonly skewMsMax: Millis
+  /** The protocols that are spoken; all there are unless given. */
+  readonly protocols?: readonly number[]
+  /** What a body is in an older protocol; the same unless given. */
+  readonly downgrade?: Downgrade
+  /** How long a start waits for peers to say what they have seen of this actor. */
+  readonly helloMs?: Millis
   /** Told after each commit that wrote to the ledger. */
   readonly onCommitted?: (entries: readonly LedgerEntry[]) => void
   /** Told once, when the actor has stopped because it could not go on. */
@@ -59,7 +66,7 @@ const ALARM_MS_MAX: Millis = 30_000
  *                                                └─again, alone─ it throws          │
  *                      acknowledgements, replies, outbox, effects ◀─────────────────┘
  *
- *   new ──start──▶ running ──stop, or it cannot go on──▶ stopped
+ *   new ──start──▶ greeting ──peers said what they saw of it──▶ running ──stop, or it cannot go on──▶ stopped
  *
  * The rows in memory are those of the last commit. A commit that fails stops the actor: what it had in
  * mind never happened, and the next life starts from the store.
@@ -71,15 +78,16 @@ export class Actor<T extends Tables> implements Receiver {
   readonly #rows = new RowSet()
   readonly #links: Links
   readonly #due = new DueRows(this.#rows)
+  readonly #peers: Peers
   readonly #postman: Postman
+  readonly #memory: Memory
   readonly #effects: EffectRunner
   readonly #mailbox = new Mailbox()
   readonly #reader: Reader<T>
   readonly #reception: Reception
   readonly #delivered = new Set<string>()
-  readonly #measured = new Map<ActorName, PeerRow>()
   #head: LedgerHead = { seq: 0, hash: '' }
-  #state: 'new' | 'running' | 'stopped' = 'new'
+  #state: 'new' | 'greeting' | 'running' | 'stopped' = 'new'
   #begun = false
   /** Something has come since the last batch was taken. */
   #stirred = false
@@ -97,29 +105,44 @@ export class Actor<T extends Tables> implements Receiver {
       parts.log.warn({ actor: this.name, ...step }, 'the wall clock jumped and is not believed')
       this.#put({ input: { kind: 'clock-step', ...step } })
     })
-    const { mind, identity, trust, skewMsMax, log } = parts
+    const { mind, identity, trust, skewMsMax, log, transport, protocols = PROTOCOLS } = parts
+    const clock = this.#clock
+    const ids = idSource(parts.random.child('ids'))
+    const peers = new Peers(this.#rows, clock, skewMsMax, protocols)
+    this.#peers = peers
     this.#reader = new Reader<T>({
-      ...{ mind, identity, log, rows: this.#rows, links: this.#links, due: this.#due },
-      ids: idSource(parts.random.child('ids')),
+      ...{ mind, identity, log, ids, rows: this.#rows, links: this.#links, due: this.#due },
       tryAgain: (mail) => this.#tryAgain(mail),
     })
     this.#reception = new Reception({
-      ...{ identity, trust, skewMsMax, log, clock: this.#clock },
+      ...{ identity, trust, skewMsMax, log, clock, protocols },
+      heard: (envelope) => {
+        peers.told(envelope)
+        this.#postman.heardFrom(envelope.from)
+      },
+      placeFor: (peer) => this.#placeFor(peer),
       busy: (from) => (this.running ? this.#mailbox.fullFor(from) : `${this.name} is not running`),
       take: (envelope) => this.#ask({ kind: 'message', envelope }) as Promise<Verdict>,
     })
-    this.#postman = new Postman(this.#clock, parts.transport, parts.trust, parts.random.child('postman'), {
-      delivered: (row) => {
-        this.#delivered.add(row.id)
-        this.#flush ??= this.#clock.after(FLUSH_MS, () => {
-          this.#flush = undefined
-          this.#wake()
-        })
-      },
+    const downgrade = parts.downgrade ?? ((_kind, body) => body)
+    const place = () => ({ generation: metaOf(this.#rows).generation, seq: metaOf(this.#rows).outSeq })
+    const courier = new Courier({
+      ...{ clock, transport, identity, trust, peers, protocols, downgrade, place },
+      restored: (restored) => this.#memory.notice(restored),
+      ids: idSource(parts.random.child('hello')),
+    })
+    this.#postman = new Postman({
+      ...{ clock, courier, peers, random: parts.random.child('postman') },
+      greets: Math.max(...protocols) > 1,
+      delivered: (row) => this.#delivery(row),
       // It leaves the outbox in the commit in which the mind is told.
       failed: (row, code, reason) =>
-        this.#put({ input: { kind: 'undelivered', envelope: row.envelope, code, reason } }),
-      measured: (peer, offsetMs, errorMs) => this.#measure(peer, offsetMs, errorMs),
+        this.#put({ input: { kind: 'undelivered', envelope: row.letter, code, reason } }),
+      restored: (restored) => this.#memory.notice(restored),
+    })
+    this.#memory = new Memory({
+      ...{ clock, peers, postman: this.#postman, helloMs: parts.helloMs ?? HELLO_MS },
+      noticed: (restored) => this.#put({ input: { kind: 'restored', restored } }),
     })
     this.#effects = new EffectRunner(this.#clock, parts.perform, (row, outcome) => {
       const { id: key, verb, args, attempt } = row
@@ -127,7 +150,10 @@ export class Actor<T extends Tables> implements Receiver {
     })
   }
 
-  /** Reads all rows, opens a new epoch, and takes up what the last life left: outbox, effects, due rows. */
+  /**
+   * Reads all rows, asks the peers whether they remember more of it, opens a new epoch, and takes up what
+   * the last life left: outbox, effects, due rows.
+   */
   async start(): Promise<void> {
     if (this.#begun || !this.#isNew()) throw new Error(`actor ${this.name} was started twice`)
     this.#begun = true
@@ -142,11 +168,15 @@ export class Actor<T extends Tables> implements Receiver {
       throw error
     }
     const left = metaOf(this.#rows)
+    this.#state = 'greeting'
+    const out = this.#all<OutRow>('$out').map(outRowOf)
+    await this.#memory.ask(this.#correspondents(out), left)
+    if (this.#state !== 'greeting')
+      throw new SubletError('not-running', `actor ${this.name} was stopped as it began`)
     this.#state = 'running'
-    const started = this.#ask({ kind: 'started', epoch: left.epoch + 1 })
+    const started = this.#ask({ kind: 'started', epoch: left.epoch + 1, restored: this.#memory.lost })
     // Before anything new is sent: on one subject, what is sent later has the higher number.
-    const out = this.#all<OutRow>('$out').sort((a, b) => a.seq - b.seq)
-    for (const row of out) this.#postman.post(row, true)
+    for (const row of out.sort((a, b) => a.seq - b.seq)) this.#postman.post(row, true)
     await started
     // What the mind began or replaced on being started runs already.
     for (const row of this.#all<EffectRow>('$effect'))
@@ -158,7 +188,7 @@ export class Actor<T extends Tables> implements Receiver {
    * under way and closes the store.
    */
   async stop(): Promise<void> {
-    if (this.#state === 'running')
+    if (this.#state === 'running' || this.#state === 'greeting')
       this.#halt(new SubletError('not-running', `actor ${this.name} is stopping`))
     if (this.#state === 'new') this.#state = 'stopped'
     else await this.#close()
@@ -183,7 +213,7 @@ export class Actor<T extends Tables> implements Receiver {
   }
 
   peers(): PeerView[] {
-    return this.#postman.peers()
+    return this.#peers.views(this.#postman.waiting())
   }
 
   get head(): LedgerHead {
@@ -214,10 +244,23 @@ export class Actor<T extends Tables> implements Receiver {
     this.#wake()
   }
 
-  #measure(peer: ActorName, offsetMs: Millis, errorMs: Millis): void {
-    const known = this.#measured.get(peer) ?? this.#row<PeerRow>('$peer', peer)
-    const better = betterOffset(peer, known, { offsetMs, errorMs }, this.#clock.now())
-    if (better !== undefined) this.#measured.set(peer, better)
+  #delivery(row: OutRow): void {
+    this.#delivered.add(row.id)
+    this.#flush ??= this.#clock.after(FLUSH_MS, () => {
+      this.#flush = undefined
+      this.#wake()
+    })
+  }
+
+  #placeFor(peer: ActorName): Place | undefined {
+    if (this.#state === 'new') return undefined
+    return { generation: metaOf(this.#rows).generation, seq: this.#links.seenSeq(peer) }
+  }
+
+  /** All with whom something was spoken, and who are still trusted. */
+  #correspondents(out: readonly OutRow[]): ActorName[] {
+    const known = [...this.#all('$peer').map(({ id }) => id), ...out.map(({ letter }) => letter.to)]
+    return [...new Set([...known, ...this.#links.peers()])].filter((peer) => this.#parts.trust.knows(peer))
   }
 
   // ── batch after batch ────────────────────────────────────────────────────────────────────────────
@@ -253,6 +296,7 @@ export class Actor<T extends Tables> implements Receiver {
       if (batch.commit.rows.length > 0 || batch.entries.length > 0) await this.#makeDurable(batch)
       for (const { table, id, row } of batch.changes) this.#adopt(table, id, row)
       this.#head = batch.head
+      if (batch.generation !== undefined) this.#memory.renew(batch.generation)
       for (const tell of afterwards) tell()
       if (this.running) this.#dispatch(batch)
     } catch (error) {
@@ -261,10 +305,10 @@ export class Actor<T extends Tables> implements Receiver {
   }
 
   #read(mails: readonly Mail[], now: Instant): Reading {
-    const besides = { delivered: [...this.#delivered], peers: [...this.#measured.values()], head: this.#head }
+    const besides = { delivered: [...this.#delivered], peers: this.#peers.changes(), head: this.#head }
     const reading = this.#reader.read(mails, now, besides)
     this.#delivered.clear()
-    this.#measured.clear()
+    this.#peers.written()
     this.#flush?.()
     this.#flush = undefined
     return reading
@@ -305,6 +349,7 @@ export class Actor<T extends Tables> implements Receiver {
     this.#rows.set(table, id, row)
     this.#due.adopt(table, id, row)
     if (table === '$link') this.#links.adopt(id, row)
+    if (table === '$peer') this.#links.saw(id, (row as PeerRow | undefined)?.seenSeq ?? 0)
   }
 
   #setAlarm(): void {
@@ -351,10 +396,6 @@ export class Actor<T extends Tables> implements Receiver {
     const late = (): Error =>
       new SubletError('store-failed', `the store of ${this.name} did not close within ${CLOSE_MS_MAX} ms`)
     await within(this.#parts.clock, CLOSE_MS_MAX, late, () => this.#parts.store.close())
-  }
-
-  #row<R extends Row>(table: string, id: string): R | undefined {
-    return this.#rows.get(table, id) as R | undefined
   }
 
   #all<R extends Row>(table: string): R[] {

@@ -1,24 +1,38 @@
 import type { Instant } from './clock.ts'
 import { type Commit, chain, type LedgerEntry, type LedgerHead } from './commit.ts'
-import type { Draft, Outgoing, PeerRow } from './draft.ts'
+import type { OutRow } from './courier.ts'
+import type { Draft } from './draft.ts'
 import type { EffectRow } from './effects.ts'
-import { type Envelope, seal } from './envelope.ts'
+import { letterOf } from './envelope.ts'
 import type { Identity } from './identity.ts'
 import type { IdSource } from './ids.ts'
 import type { LinkDraft } from './links.ts'
+import type { PeerRow } from './peers.ts'
 import { plainCopy } from './plain.ts'
-import type { OutRow } from './postman.ts'
 import { encodeRow, type Row, type RowSet, type Tables } from './rows.ts'
 
 /** There is one, `meta`: what grows over the lives of an actor. */
 export interface MetaRow extends Row {
   readonly epoch: number
   readonly attempt: number
+  /** Messages that were composed, over all peers. */
   readonly outSeq: number
+  /** Grows when memory was lost; an instant, so that it is above whatever was used in the time forgotten. */
+  readonly generation: number
+  /** Set by who puts an older store in place; the next generation takes it away. */
+  readonly restored?: { readonly at: Instant; readonly from: string } | undefined
 }
 
-export const metaOf = (rows: RowSet): MetaRow =>
-  (rows.get('$meta', 'meta') as MetaRow | undefined) ?? { id: 'meta', epoch: 0, attempt: 0, outSeq: 0 }
+const FIRST: MetaRow = { id: 'meta', epoch: 0, attempt: 0, outSeq: 0, generation: 0 }
+
+export const metaOf = (rows: RowSet): MetaRow => ({
+  ...FIRST,
+  ...(rows.get('$meta', 'meta') as Partial<MetaRow> | undefined),
+})
+
+/** The generation after one whose last message had the place `outSeq`, and peers have seen `seenSeq`. */
+export const generationAfter = ({ generation, outSeq }: MetaRow, seenSeq: number, now: Instant): number =>
+  Math.max(generation + 1, outSeq + 1, seenSeq + 1, now)
 
 export interface Change {
   readonly table: string
@@ -35,6 +49,8 @@ export interface Composition {
   readonly out: readonly OutRow[]
   /** By key; undefined ends what is under way on it. */
   readonly effects: ReadonlyMap<string, EffectRow | undefined>
+  /** Undefined unless a new one begins. */
+  readonly generation: number | undefined
 }
 
 /** What one batch came to. */
@@ -46,6 +62,8 @@ export interface Sources<T extends Tables> {
   readonly peers: readonly PeerRow[]
   /** Undefined unless a life begins. */
   readonly epoch: number | undefined
+  /** Undefined unless a new one begins, for memory was lost. */
+  readonly generation: number | undefined
   /** As of the last commit. */
   readonly rows: RowSet
   readonly head: LedgerHead
@@ -57,14 +75,14 @@ export interface Sources<T extends Tables> {
  * Turns a draft into one commit. It throws for what cannot be written down, and has then changed nothing.
  *
  *   draft.changed   ──▶ rows of the mind
- *   draft.outgoing  ──numbered, signed──▶ $out, $link      acknowledged ──▶ $out removed
- *   draft.intended  ──attempt──▶ $effect                    offsets ──▶ $peer
+ *   draft.outgoing  ──numbered──▶ $out, $link              acknowledged ──▶ $out removed
+ *   draft.intended  ──attempt──▶ $effect                    what is new of peers ──▶ $peer
  *   draft.notes     ──chained──▶ ledger                     counters ──▶ $meta
  */
 export function compose<T extends Tables>(sources: Sources<T>): Composition {
-  const { draft, links, rows, head, epoch } = sources
+  const { draft, links, rows, head } = sources
   const before = metaOf(rows)
-  const meta = { ...before, epoch: epoch ?? before.epoch }
+  const meta = beginning(before, sources)
   const changes: Change[] = []
   const change = (table: string, id: string, row: Row | undefined): void => {
     if (row !== undefined || rows.get(table, id) !== undefined) changes.push({ table, id, row })
@@ -72,9 +90,12 @@ export function compose<T extends Tables>(sources: Sources<T>): Composition {
 
   for (const [table, drafted] of draft.changed) for (const [id, row] of drafted) change(table, id, row)
   const out: OutRow[] = []
-  for (const message of draft.outgoing) {
-    const envelope = sealed(message, draft.now, sources)
-    out.push({ id: envelope.id, envelope, overtakes: message.overtakes ?? false, seq: ++meta.outSeq })
+  for (const { to, kind, subject, body, until, overtakes = false } of draft.outgoing) {
+    const { identity, ids } = sources
+    const number = links.speak(to, subject, until, meta.generation)
+    const head = { id: ids.next('message'), from: identity.name, to, kind, subject, number }
+    const letter = letterOf({ ...head, body, sentAt: draft.now, until })
+    out.push({ id: letter.id, letter, overtakes, seq: ++meta.outSeq, generation: meta.generation })
   }
   const effects = new Map<string, EffectRow | undefined>()
   for (const [key, intended] of draft.intended) {
@@ -89,21 +110,37 @@ export function compose<T extends Tables>(sources: Sources<T>): Composition {
   for (const [id, link] of links.changes()) change('$link', id, link)
   for (const row of out) change('$out', row.id, row)
   for (const id of new Set([...sources.delivered, ...draft.outDone])) change('$out', id, undefined)
-  for (const peer of sources.peers) change('$peer', peer.id, peer)
+  for (const peer of peersOf(sources)) change('$peer', peer.id, peer)
   if (meta.epoch !== before.epoch || meta.attempt !== before.attempt || meta.outSeq !== before.outSeq)
     change('$meta', 'meta', meta)
 
   const stored = changes.map(({ table, id, row }) => encodeRow(table, id, row))
   const { entries, head: after } = chained(draft, head)
-  return { commit: { rows: stored, ledger: entries }, changes, entries, head: after, out, effects }
+  const commit = { rows: stored, ledger: entries }
+  return { commit, changes, entries, head: after, out, effects, generation: sources.generation }
 }
 
-function sealed<T extends Tables>(message: Outgoing, now: Instant, sources: Sources<T>): Envelope {
-  const { to, kind, subject, body, until } = message
-  const { identity, ids, links } = sources
-  const number = links.speak(to, subject, until)
-  const id = ids.next('message')
-  return seal({ id, from: identity.name, to, kind, subject, number, body, sentAt: now, until }, identity)
+/** What grows, as it is when the batch begins. */
+function beginning<T extends Tables>(
+  before: MetaRow,
+  { epoch, generation }: Sources<T>,
+): { -readonly [K in keyof MetaRow]: MetaRow[K] } {
+  const meta = { ...before, epoch: epoch ?? before.epoch }
+  return generation === undefined ? meta : { ...meta, generation, outSeq: generation, restored: undefined }
+}
+
+/** Rows of peers that change: what was learned, and what is not to be forgotten with a link. */
+function peersOf<T extends Tables>({ peers, links, rows, generation }: Sources<T>): Iterable<PeerRow> {
+  const changed = new Map(peers.map((peer) => [peer.id, peer]))
+  const get = (id: string): PeerRow =>
+    changed.get(id) ?? (rows.get('$peer', id) as PeerRow | undefined) ?? { id }
+  for (const [id, seenSeq] of links.forgotten())
+    if (seenSeq > (get(id).seenSeq ?? 0)) changed.set(id, { ...get(id), seenSeq })
+  // Whatever they saw of us before is below what we say from now on.
+  if (generation !== undefined)
+    for (const { id } of [...rows.all('$peer'), ...peers])
+      if (get(id).ungreetedSeq !== undefined) changed.set(id, { ...get(id), ungreetedSeq: undefined })
+  return changed.values()
 }
 
 function chained<T extends Tables>(

@@ -2,6 +2,7 @@ import type { Instant, Millis } from './clock.ts'
 import type { LedgerNote } from './commit.ts'
 import type { ActorName } from './identity.ts'
 import type { IdKind, IdSource } from './ids.ts'
+import type { PeerRow } from './peers.ts'
 import type { Row, RowSet, Tables } from './rows.ts'
 import type { Change, Index, View } from './views.ts'
 
@@ -26,15 +27,6 @@ export interface Intended {
   readonly timeoutMs: Millis
 }
 
-/** Where two actors stand towards each other, as measured from signed acknowledgements. */
-export interface PeerRow extends Row {
-  /** The peer's clock minus ours. */
-  readonly offsetMs: Millis
-  /** The offset is right within this. */
-  readonly errorMs: Millis
-  readonly measuredAt: Instant
-}
-
 type Undo = () => void
 
 /**
@@ -53,13 +45,16 @@ export class Draft<T extends Tables> {
   readonly changed = new Map<string, Map<string, Row | undefined>>()
   readonly #base: RowSet
   readonly #ids: IdSource
+  readonly #peers: ReadonlyMap<ActorName, PeerRow>
   readonly #undo: Undo[] = []
 
-  constructor(base: RowSet, self: ActorName, now: Instant, ids: IdSource) {
+  /** `peers` are those of whom something new is known, written in the same commit. */
+  constructor(base: RowSet, self: ActorName, now: Instant, ids: IdSource, peers: readonly PeerRow[] = []) {
     this.#base = base
     this.self = self
     this.now = now
     this.#ids = ids
+    this.#peers = new Map(peers.map((peer) => [peer.id, peer]))
   }
 
   get<K extends keyof T & string>(table: K, id: string): T[K] | undefined {
@@ -166,8 +161,9 @@ export class Draft<T extends Tables> {
     return this.#ids.next(kind)
   }
 
+  /** What is known of another actor: its clock, and the protocol that it speaks. */
   peer(name: ActorName): PeerRow | undefined {
-    return this.#base.get('$peer', name) as PeerRow | undefined
+    return this.#peers.get(name) ?? (this.#base.get('$peer', name) as PeerRow | undefined)
   }
 
   mark(): number {

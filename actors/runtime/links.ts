@@ -10,8 +10,12 @@ import type { Row, RowSet } from './rows.ts'
  *
  *     n > m                     new: it is handed to the mind, and m becomes n
  *     n = m, the same message   the same answer again
+ *     n = m, in another protocol  the same answer again: its body may be written otherwise there
  *     n = m, another message    refused: message-conflict
  *     n < m                     noted: it is late, or was overtaken
+ *
+ * Numbers go 1, 2, 3. In a later generation they go on above it, and so above all that were used in the
+ * time that was forgotten: what is still under way from that time is late.
  *
  * A link is forgotten when no message about it can be good any more, so that none can be replayed:
  *
@@ -22,6 +26,10 @@ export interface LinkRow extends Row {
   readonly out: number
   readonly in: number
   readonly inHash: string
+  /** The protocol of message `in`; 1 if it is not there. */
+  readonly inProtocol?: number | undefined
+  /** The place of message `in` in all that the peer said; not known before protocol 2. */
+  readonly inSeq?: number | undefined
   /** The latest instant until which a message that was taken or sent is good. */
   readonly goodUntil?: Instant | undefined
   /** Nothing more is to be said on the subject from then on. */
@@ -44,6 +52,7 @@ const FRESH: Verdict = { fresh: true, outcome: 'received', code: '', reason: '' 
 export class Links {
   readonly #rows: RowSet
   readonly #bySubject = new Map<string, Set<string>>()
+  readonly #seenSeq = new Map<ActorName, number>()
   readonly #skewMsMax: Millis
 
   constructor(rows: RowSet, skewMsMax: Millis) {
@@ -59,6 +68,23 @@ export class Links {
     else ids.add(id)
     if (ids.size === 0) this.#bySubject.delete(subject)
     else this.#bySubject.set(subject, ids)
+    if (row !== undefined) this.saw(peerOf(id), (row as LinkRow).inSeq ?? 0)
+  }
+
+  /** The peer said something at this place. */
+  saw(peer: ActorName, seq: number): void {
+    if (seq > this.seenSeq(peer)) this.#seenSeq.set(peer, seq)
+  }
+
+  /** The highest place of what the peer said, in all that it ever said. */
+  seenSeq(peer: ActorName): number {
+    return this.#seenSeq.get(peer) ?? 0
+  }
+
+  /** Those with whom something is spoken of. */
+  peers(): Set<ActorName> {
+    const ids = [...this.#bySubject.values()].flatMap((some) => [...some])
+    return new Set(ids.map(peerOf))
   }
 
   get(id: string): LinkRow | undefined {
@@ -91,7 +117,7 @@ export class LinkDraft {
     if (envelope.number > link.in) return FRESH
     if (envelope.number < link.in)
       return { fresh: false, outcome: 'noted', code: '', reason: 'an older message, noted' }
-    if (hashOf(envelope) !== link.inHash) {
+    if (hashOf(envelope) !== link.inHash && (link.inProtocol ?? 1) === envelope.protocol) {
       const reason = `number ${envelope.number} was used before for another message`
       return { fresh: false, outcome: 'refused', code: 'message-conflict', reason }
     }
@@ -108,15 +134,17 @@ export class LinkDraft {
       ...link,
       in: envelope.number,
       inHash: hashOf(envelope),
+      inProtocol: envelope.protocol > 1 ? envelope.protocol : undefined,
+      inSeq: envelope.seq,
       goodUntil: Math.max(link.goodUntil ?? 0, envelope.until),
       setAside: setAside ? true : undefined,
     })
   }
 
   /** The number of the next message on the subject. */
-  speak(to: ActorName, subject: string, until: Instant): number {
+  speak(to: ActorName, subject: string, until: Instant, generation: number): number {
     const link = this.#get(to, subject)
-    const number = link.out + 1
+    const number = Math.max(link.out, generation) + 1
     this.#put({ ...link, out: number, goodUntil: Math.max(link.goodUntil ?? 0, until) })
     return number
   }
@@ -134,6 +162,12 @@ export class LinkDraft {
   forget(id: string, now: Instant): void {
     const due = this.#at(id)?.due
     if (due !== undefined && due <= now) this.#changed.set(id, undefined)
+  }
+
+  /** By peer: the highest place of what it said, where a link that knew of it is forgotten. */
+  forgotten(): Map<ActorName, number> {
+    const gone = [...this.#changed].filter(([, link]) => link === undefined).map(([id]) => peerOf(id))
+    return new Map(gone.map((peer) => [peer, this.#links.seenSeq(peer)]))
   }
 
   changes(): Iterable<[string, LinkRow | undefined]> {
@@ -162,4 +196,5 @@ export class LinkDraft {
 const hashOf = ({ kind, bodyHash }: Envelope): string => `${kind} ${bodyHash}`
 
 /** Names of actors have no spaces. */
+const peerOf = (id: string): ActorName => id.slice(0, id.indexOf(' '))
 const subjectOf = (id: string): string => id.slice(id.indexOf(' ') + 1)

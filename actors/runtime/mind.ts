@@ -1,7 +1,8 @@
 import type { Instant } from './clock.ts'
 import type { Draft } from './draft.ts'
-import type { Envelope } from './envelope.ts'
+import type { Envelope, Letter } from './envelope.ts'
 import type { ErrorCode } from './errors.ts'
+import type { Restored } from './peers.ts'
 import type { Row, Tables } from './rows.ts'
 
 /** How an effect ended. `aborted` does not occur: an effect that was ended is not answered for. */
@@ -12,13 +13,15 @@ export type EffectOutcome =
 /** Everything an actor ever learns comes as one of these. */
 export type Input =
   /** The first of each life, after all rows were read. */
-  | { readonly kind: 'started'; readonly epoch: number }
+  | { readonly kind: 'started'; readonly epoch: number; readonly restored?: Restored | undefined }
+  /** Noticed later than at the start: this actor runs on an older store than it had. */
+  | { readonly kind: 'restored'; readonly restored: Restored }
   /** Verified, numbered, new. */
   | { readonly kind: 'message'; readonly envelope: Envelope }
   /** A message of ours that the peer refused, or that nobody acknowledged until its deadline. */
   | {
       readonly kind: 'undelivered'
-      readonly envelope: Envelope
+      readonly envelope: Letter
       readonly code: string
       readonly reason: string
     }

@@ -1,6 +1,4 @@
 import type { Instant, Millis } from './clock.ts'
-import type { PeerRow } from './draft.ts'
-import type { ActorName } from './identity.ts'
 
 /** Changes below this are not written down; the error that is kept covers them. */
 const CHANGE_MS = 20
@@ -11,6 +9,11 @@ export interface Reading {
   readonly errorMs: Millis
 }
 
+/** What is believed of a peer's clock. */
+export interface Offset extends Reading {
+  readonly measuredAt: Instant
+}
+
 /**
  * What to believe of a peer's clock after one more reading; undefined if what is known stands.
  *
@@ -19,18 +22,13 @@ export interface Reading {
  *   it is vaguer, and both may be true       what is known stands: a slow network teaches nothing
  */
 export function betterOffset(
-  peer: ActorName,
-  known: PeerRow | undefined,
+  known: { readonly [K in keyof Offset]?: Offset[K] | undefined } | undefined,
   reading: Reading,
   now: Instant,
-): PeerRow | undefined {
-  const row: PeerRow = {
-    id: peer,
-    offsetMs: reading.offsetMs,
-    errorMs: reading.errorMs + CHANGE_MS,
-    measuredAt: now,
-  }
-  if (known === undefined) return row
-  const contradicts = Math.abs(known.offsetMs - reading.offsetMs) > known.errorMs + reading.errorMs
-  return contradicts || row.errorMs + CHANGE_MS < known.errorMs ? row : undefined
+): Offset | undefined {
+  const better = { offsetMs: reading.offsetMs, errorMs: reading.errorMs + CHANGE_MS, measuredAt: now }
+  const { offsetMs, errorMs } = known ?? {}
+  if (offsetMs === undefined || errorMs === undefined) return better
+  const contradicts = Math.abs(offsetMs - reading.offsetMs) > errorMs + reading.errorMs
+  return contradicts || better.errorMs + CHANGE_MS < errorMs ? better : undefined
 }

@@ -1,33 +1,22 @@
-import { type Cancel, type Clock, type Instant, type Millis, within } from './clock.ts'
-import { type Ack, type Envelope, isAckOf } from './envelope.ts'
+import type { Cancel, Clock, Instant, Millis } from './clock.ts'
+import type { Courier, OutRow } from './courier.ts'
+import type { Letter } from './envelope.ts'
 import { inOneLine } from './errors.ts'
-import type { ActorName, Trust } from './identity.ts'
+import type { ActorName } from './identity.ts'
+import type { Peers, Restored } from './peers.ts'
 import type { Random } from './random.ts'
-import type { Row } from './rows.ts'
-import type { Transport } from './transport.ts'
 
-/** A message in the outbox: durable until it is acknowledged or given up. */
-export interface OutRow extends Row {
-  readonly envelope: Envelope
-  readonly overtakes: boolean
-  /** The order in which the outbox was filled. */
-  readonly seq: number
-}
-
-/** How a peer looks from here. */
-export interface PeerView {
-  readonly peer: ActorName
-  readonly waiting: number
-  /** Since when nothing has come back; undefined while it answers. */
-  readonly silentSince: Instant | undefined
-  readonly lastError: string | undefined
-}
-
-export interface PostmanEvents {
-  delivered(row: OutRow): void
-  failed(row: OutRow, code: string, reason: string): void
-  /** A measurement of the peer's clock: its clock minus ours, right within `errorMs`. */
-  measured(peer: ActorName, offsetMs: Millis, errorMs: Millis): void
+export interface PostmanParts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly courier: Courier
+  readonly peers: Peers
+  /** Whether each peer is asked first what it has seen of us; not if no protocol has that. */
+  readonly greets: boolean
+  readonly delivered: (row: OutRow) => void
+  readonly failed: (row: OutRow, code: string, reason: string) => void
+  /** A peer has seen messages of ours that we do not remember. */
+  readonly restored: (restored: Restored) => void
 }
 
 /** The messages to one peer on one subject, in the order in which they go out. */
@@ -40,7 +29,7 @@ interface Queue {
   attempt: number
   /** Until the next try. */
   retry: Cancel | undefined
-  /** Until the first message expires, while all places of the lane are taken. */
+  /** Until the first message expires, while there is no place for it in the lane. */
   expiry: Cancel | undefined
 }
 
@@ -51,10 +40,22 @@ interface Lane {
   /** Queues that could go on and wait for a place. */
   readonly ready: Set<Queue>
   underWay: number
-  silent: { readonly since: Instant; readonly error: string } | undefined
+  silent: boolean
+  readonly greeting: Greeting
+}
+
+/** The first word of a life to a peer: until it is answered nothing else goes there. */
+interface Greeting {
+  done: boolean
+  busy: boolean
+  attempt: number
+  retry: Cancel | undefined
+  readonly waiting: (() => void)[]
 }
 
 export const TRY_MS_MAX: Millis = 10_000
+/** How long the first try of a greeting waits; the next ones twice as long each, up to `TRY_MS_MAX`. */
+export const GREETING_MS_FIRST: Millis = 1_000
 export const BACKOFF_MS_FIRST: Millis = 100
 export const BACKOFF_MS_MAX: Millis = 30_000
 /** Messages under way to one peer. */
@@ -65,37 +66,48 @@ export const UNDER_WAY_SILENT_MAX = 8
 /**
  * Repeats each message until its receiver says that it is durable there.
  *
- *   post ──▶ queue of its peer and subject ──first──▶ lane of the peer, 64 under way ──▶ transport
+ *   post ──▶ queue of its peer and subject ──first──▶ lane of the peer, 64 under way ──▶ courier
  *                       ▲                                         │
  *                       └──── back-off with jitter ◀── no answer, busy, not signed by the receiver
  *
- * In order within a queue, except those that overtake; subjects do not wait for each other. An answer
- * from a silent peer wakes all that wait for it.
+ *   lane:  new ──hello──▶ greeted: the peer said what it has seen of us, or that it does not speak of it
+ *
+ * In order within a queue, except those that overtake; subjects do not wait for each other. A word from a
+ * silent peer wakes all that wait for it. No lane is open before its greeting is answered: only so is what
+ * a peer has seen of us not mixed with what is new.
  */
 export class Postman {
-  readonly #clock: Clock
-  readonly #transport: Transport
-  readonly #trust: Trust
-  readonly #random: Random
-  readonly #events: PostmanEvents
+  readonly #parts: PostmanParts
   readonly #lanes = new Map<ActorName, Lane>()
-  /** Messages sent once already, perhaps by an earlier life: an answer to them may be an old one. */
-  readonly #repeated = new WeakSet<OutRow>()
   readonly #stop = new AbortController()
 
-  constructor(clock: Clock, transport: Transport, trust: Trust, random: Random, events: PostmanEvents) {
-    this.#clock = clock
-    this.#transport = transport
-    this.#trust = trust
-    this.#random = random
-    this.#events = events
+  constructor(parts: PostmanParts) {
+    this.#parts = parts
+  }
+
+  /** Resolves when all of them have said what they saw of us, or at the end; they are asked until they do. */
+  async greet(peers: Iterable<ActorName>): Promise<void> {
+    await Promise.all(
+      [...peers].map((peer) => {
+        const lane = this.#laneOf(peer)
+        if (lane.greeting.done) return undefined
+        return new Promise<void>((resolve) => {
+          lane.greeting.waiting.push(resolve)
+          this.#greet(lane)
+        })
+      }),
+    )
+  }
+
+  isGreeted(peer: ActorName): boolean {
+    return this.#lanes.get(peer)?.greeting.done ?? false
   }
 
   /** `repeated` says that an earlier life may have sent it. */
   post(row: OutRow, repeated = false): void {
     if (this.#stop.signal.aborted) return
-    if (repeated) this.#repeated.add(row)
-    const queue = this.#queueOf(row.envelope)
+    if (repeated) this.#parts.courier.repeated(row)
+    const queue = this.#queueOf(row.letter)
     if (row.overtakes) {
       const firstOrdinary = queue.rows.findIndex((waiting) => !waiting.overtakes)
       queue.rows.splice(firstOrdinary < 0 ? queue.rows.length : firstOrdinary, 0, row)
@@ -104,33 +116,47 @@ export class Postman {
     this.#advance(queue)
   }
 
-  peers(): PeerView[] {
-    return [...this.#lanes.values()]
-      .map(({ peer, queues, silent }) => ({
-        peer,
-        waiting: [...queues.values()].reduce((sum, { rows }) => sum + rows.length, 0),
-        silentSince: silent?.since,
-        lastError: silent?.error,
-      }))
-      .filter(({ waiting, silentSince }) => waiting > 0 || silentSince !== undefined)
-      .sort((a, b) => (a.peer < b.peer ? -1 : 1))
+  /** It lives: whatever waits for it goes out. */
+  heardFrom(peer: ActorName): void {
+    const lane = this.#lanes.get(peer)
+    if (lane !== undefined) this.#heard(lane)
+  }
+
+  /** By peer: messages that are not acknowledged. */
+  waiting(): ReadonlyMap<ActorName, number> {
+    const count = ({ queues }: Lane): number =>
+      [...queues.values()].reduce((sum, { rows }) => sum + rows.length, 0)
+    return new Map([...this.#lanes].map(([peer, lane]) => [peer, count(lane)]))
   }
 
   stop(): void {
     this.#stop.abort(new Error('the actor stops'))
-    for (const { queues } of this.#lanes.values())
+    for (const { queues, greeting } of this.#lanes.values()) {
+      greeting.retry?.()
+      for (const tell of greeting.waiting.splice(0)) tell()
       for (const queue of queues.values()) {
         queue.retry?.()
         queue.expiry?.()
       }
+    }
     this.#lanes.clear()
   }
 
-  #queueOf({ to: peer, subject }: Envelope): Queue {
-    const lane: Lane = this.#lanes.get(peer) ?? {
-      ...{ peer, queues: new Map(), ready: new Set(), underWay: 0, silent: undefined },
+  #laneOf(peer: ActorName): Lane {
+    const known = this.#lanes.get(peer)
+    if (known !== undefined) return known
+    const greeting = { done: !this.#parts.greets, busy: false, attempt: 0, retry: undefined, waiting: [] }
+    const lane = {
+      ...{ peer, queues: new Map(), ready: new Set<Queue>(), underWay: 0 },
+      silent: false,
+      greeting,
     }
     this.#lanes.set(peer, lane)
+    return lane
+  }
+
+  #queueOf({ to, subject }: Letter): Queue {
+    const lane = this.#laneOf(to)
     const queue: Queue = lane.queues.get(subject) ?? {
       ...{ lane, subject, rows: [], busy: false, attempt: 0, retry: undefined, expiry: undefined },
     }
@@ -149,11 +175,11 @@ export class Postman {
     const { lane, rows } = queue
     queue.expiry?.()
     queue.expiry = undefined
-    for (let row = rows[0]; row !== undefined && this.#clock.now() >= row.envelope.until; row = rows[0]) {
+    for (let row = rows[0]; row !== undefined && this.#now() >= row.letter.until; row = rows[0]) {
       rows.shift()
       queue.attempt = 0
-      const { to, kind } = row.envelope
-      this.#events.failed(row, 'peer-silent', `${to} did not acknowledge ${kind} in time`)
+      const { to, kind } = row.letter
+      this.#parts.failed(row, 'peer-silent', `${to} did not acknowledge ${kind} in time`)
     }
     const row = rows[0]
     if (row === undefined) {
@@ -161,9 +187,10 @@ export class Postman {
       lane.queues.delete(queue.subject)
       return
     }
-    if (lane.underWay >= (lane.silent === undefined ? UNDER_WAY_MAX : UNDER_WAY_SILENT_MAX)) {
+    if (lane.underWay >= placesOf(lane)) {
       lane.ready.add(queue)
-      queue.expiry = this.#clock.after(row.envelope.until - this.#clock.now(), () => this.#advance(queue))
+      queue.expiry = this.#parts.clock.after(row.letter.until - this.#now(), () => this.#advance(queue))
+      this.#greet(lane)
       return
     }
     lane.ready.delete(queue)
@@ -181,12 +208,17 @@ export class Postman {
       rows.splice(rows.indexOf(row), 1)
       queue.attempt = 0
     } else if (rows[0] === row) {
-      queue.retry = this.#clock.after(this.#backoffMs(queue, row), () => {
+      const delayMs = Math.min(this.#backoffMs(queue), Math.max(1, row.letter.until - this.#now()))
+      queue.retry = this.#parts.clock.after(delayMs, () => {
         queue.retry = undefined
         this.#advance(queue)
       })
     }
     this.#advance(queue)
+    this.#pump(lane)
+  }
+
+  #pump(lane: Lane): void {
     for (const waiting of lane.ready) {
       if (lane.underWay >= UNDER_WAY_MAX) return
       this.#advance(waiting)
@@ -194,58 +226,94 @@ export class Postman {
     }
   }
 
-  #backoffMs(queue: Queue, { envelope }: OutRow): Millis {
-    const ceiling = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_FIRST * 2 ** queue.attempt)
-    queue.attempt = Math.min(queue.attempt + 1, 20)
-    const delayMs = Math.ceil(ceiling / 2 + (ceiling / 2) * this.#random.next())
-    return Math.min(delayMs, Math.max(1, envelope.until - this.#clock.now()))
+  #backoffMs(of: { attempt: number }): Millis {
+    const ceiling = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_FIRST * 2 ** of.attempt)
+    of.attempt = Math.min(of.attempt + 1, 20)
+    return Math.ceil(ceiling / 2 + (ceiling / 2) * this.#parts.random.next())
   }
 
   /** True when nothing more is to be done about the message. */
   async #try(row: OutRow, lane: Lane): Promise<boolean> {
-    const { envelope } = row
-    const sentAt = this.#clock.now()
-    const sentMonotonic = this.#clock.monotonic()
-    const first = !this.#repeated.has(row)
-    this.#repeated.add(row)
-    const tryMs = Math.min(TRY_MS_MAX, Math.max(1, envelope.until - sentAt))
-    const late = (): Error => new Error(`no acknowledgement within ${tryMs} ms`)
-    const send = (signal: AbortSignal): Promise<unknown> => this.#transport.send(envelope, signal)
+    const { courier, delivered, failed } = this.#parts
+    const sentAt = this.#now()
+    const tryMs = Math.min(TRY_MS_MAX, Math.max(1, row.letter.until - sentAt))
     try {
-      const ack = await within(this.#clock, tryMs, late, send, this.#stop.signal)
-      if (!isAckOf(ack, envelope, this.#trust))
-        throw new Error('the acknowledgement is not signed by the receiver')
-      if (first) this.#measure(ack, this.#clock.monotonic() - sentMonotonic)
+      const carried = await courier.carry(row, tryMs, this.#stop.signal)
       this.#heard(lane)
-      return this.#settle(row, ack)
+      if (carried === 'busy') return false
+      if (carried === 'delivered') delivered(row)
+      else failed(row, carried.code, carried.reason)
+      return true
     } catch (error) {
-      if (!this.#stop.signal.aborted)
-        lane.silent = { since: lane.silent?.since ?? sentAt, error: inOneLine(error) }
+      this.#unheard(lane, sentAt, error)
       return false
     }
   }
 
-  #settle(row: OutRow, ack: Ack): boolean {
-    if (ack.outcome === 'busy') return false
-    if (ack.outcome === 'refused') this.#events.failed(row, ack.code, ack.reason)
-    else this.#events.delivered(row)
-    return true
+  #greet(lane: Lane): void {
+    const { greeting } = lane
+    if (greeting.done || greeting.busy || greeting.retry !== undefined || this.#stop.signal.aborted) return
+    greeting.busy = true
+    void this.#hello(lane).then((done) => {
+      greeting.busy = false
+      if (this.#stop.signal.aborted) return
+      if (done) return this.#greeted(lane)
+      greeting.retry = this.#parts.clock.after(this.#backoffMs(greeting), () => {
+        greeting.retry = undefined
+        this.#greet(lane)
+      })
+    })
   }
 
-  /** Only from the first sending: an answer to a repeated one may be that to an earlier one, kept back. */
-  #measure(ack: Ack, roundTripMs: Millis): void {
-    const halfMs = roundTripMs / 2
-    const offsetMs = Math.round(ack.at - (this.#clock.now() - halfMs))
-    this.#events.measured(ack.from, offsetMs, Math.ceil(halfMs) + 1)
+  async #hello(lane: Lane): Promise<boolean> {
+    const { courier, peers, restored } = this.#parts
+    const sentAt = this.#now()
+    const tryMs = Math.min(TRY_MS_MAX, GREETING_MS_FIRST * 2 ** lane.greeting.attempt)
+    try {
+      const seenSeq = await courier.hello(lane.peer, tryMs, this.#stop.signal)
+      const lost = seenSeq === undefined ? undefined : peers.greeted(lane.peer, seenSeq)
+      if (lost !== undefined) restored(lost)
+      return true
+    } catch (error) {
+      this.#unheard(lane, sentAt, error)
+      return false
+    }
+  }
+
+  #greeted(lane: Lane): void {
+    lane.greeting.done = true
+    for (const tell of lane.greeting.waiting.splice(0)) tell()
+    this.#heard(lane)
+    this.#pump(lane)
+  }
+
+  #unheard(lane: Lane, sentAt: Instant, error: unknown): void {
+    if (this.#stop.signal.aborted) return
+    lane.silent = true
+    this.#parts.peers.unanswered(lane.peer, sentAt, inOneLine(error))
   }
 
   #heard(lane: Lane): void {
-    if (lane.silent === undefined) return
-    lane.silent = undefined
+    if (!lane.silent) return
+    lane.silent = false
+    if (lane.greeting.retry !== undefined) {
+      lane.greeting.retry()
+      Object.assign(lane.greeting, { retry: undefined, attempt: 0 })
+      this.#greet(lane)
+    }
     for (const queue of [...lane.queues.values()]) {
       if (queue.retry === undefined) continue
       this.#hurry(queue)
       this.#advance(queue)
     }
   }
+
+  #now(): Instant {
+    return this.#parts.clock.now()
+  }
+}
+
+const placesOf = ({ greeting, silent }: Lane): number => {
+  if (!greeting.done) return 0
+  return silent ? UNDER_WAY_SILENT_MAX : UNDER_WAY_MAX
 }

@@ -1,7 +1,7 @@
 import type { Instant } from './clock.ts'
 import type { LedgerHead } from './commit.ts'
-import { type Composition, compose } from './composition.ts'
-import { Draft, type PeerRow } from './draft.ts'
+import { type Composition, compose, generationAfter, metaOf } from './composition.ts'
+import { Draft } from './draft.ts'
 import type { DueRows } from './due-rows.ts'
 import type { EffectRow } from './effects.ts'
 import { inOneLine, SubletError } from './errors.ts'
@@ -11,6 +11,7 @@ import type { LinkDraft, Links, Verdict } from './links.ts'
 import type { Log } from './log.ts'
 import type { Mail } from './mailbox.ts'
 import type { Input, Mind } from './mind.ts'
+import type { PeerRow, Restored } from './peers.ts'
 import { excerpt } from './plain.ts'
 import type { Row, RowSet, Tables } from './rows.ts'
 
@@ -47,6 +48,7 @@ interface Pages<T extends Tables> {
   readonly draft: Draft<T>
   readonly links: LinkDraft
   epoch: number | undefined
+  generation: number | undefined
 }
 
 const EXCERPT_CHARS_MAX = 4_000
@@ -74,9 +76,10 @@ export class Reader<T extends Tables> {
   read(mails: readonly Mail[], now: Instant, besides: Besides): Reading {
     const { identity, ids, rows, links } = this.#parts
     const begin = (): Pages<T> => ({
-      draft: new Draft<T>(rows, identity.name, now, ids),
+      draft: new Draft<T>(rows, identity.name, now, ids, besides.peers),
       links: links.begin(),
       epoch: undefined,
+      generation: undefined,
     })
     const pages = begin()
     const afterwards = mails.map((mail) => this.#think(mail, pages))
@@ -114,6 +117,10 @@ export class Reader<T extends Tables> {
           break
         case 'started':
           pages.epoch = input.epoch
+          if (input.restored !== undefined) this.#beginGeneration(input.restored, pages)
+          break
+        case 'restored':
+          this.#beginGeneration(input.restored, pages)
       }
       const value = this.#parts.mind.handle(input, draft)
       return () => settle?.resolve(value)
@@ -121,6 +128,13 @@ export class Reader<T extends Tables> {
       draft.rollback(mark)
       return this.#stumble(mail, error, pages)
     }
+  }
+
+  #beginGeneration({ reason, seenSeq }: Restored, pages: Pages<T>): void {
+    const { draft } = pages
+    const generation = generationAfter(metaOf(this.#parts.rows), seenSeq, draft.now)
+    pages.generation = generation
+    draft.note('store restored', draft.self, `${reason}; generation ${generation} begins`, { generation })
   }
 
   #hear(input: Input & { kind: 'message' }, draft: Draft<T>, links: LinkDraft): Verdict {
@@ -169,8 +183,8 @@ export class Reader<T extends Tables> {
   /** The first time it is tried again alone; the second time it is set aside. */
   #stumble(mail: Mail, error: unknown, { draft, links }: Pages<T>): Afterwards {
     const { input, settle } = mail
-    // Without having begun its epoch an actor cannot go on.
-    if (input.kind === 'started') throw error
+    // Without having begun its epoch, or without knowing that it has forgotten, an actor cannot go on.
+    if (input.kind === 'started' || input.kind === 'restored') throw error
     if (error instanceof SubletError && input.kind === 'command') return () => settle?.reject(error)
     if (mail.again !== true) {
       this.#parts.log.warn(

@@ -1,5 +1,6 @@
 import type { Clock, Millis } from './clock.ts'
-import { type Ack, type Envelope, envelopeSchema, mistrust, sealAck } from './envelope.ts'
+import { HELLO } from './courier.ts'
+import { type Ack, type Envelope, envelopeSchema, mistrust, type Place, sealAck } from './envelope.ts'
 import { inOneLine, SubletError } from './errors.ts'
 import type { Identity, Trust } from './identity.ts'
 import type { Verdict } from './links.ts'
@@ -11,6 +12,11 @@ export interface ReceptionParts {
   readonly clock: Clock
   readonly skewMsMax: Millis
   readonly log: Log
+  readonly protocols: readonly number[]
+  /** A message is believed, whatever comes of it. */
+  readonly heard: (envelope: Envelope) => void
+  /** Our generation, and the highest place that was seen of the peer; undefined before rows are read. */
+  readonly placeFor: (peer: string) => Place | undefined
   /** Why no message of this peer can be taken now; undefined if there is room. */
   readonly busy: (from: string) => string | undefined
   /** Resolves once the message is durable; rejects if it never will be. */
@@ -24,6 +30,7 @@ const REASON_CHARS_MAX = 500
  *
  *   message ──not of the form──────────────▶ refused
  *           ──not believed─────────────────▶ refused, and noted in the log
+ *           ──hello─────────────────────────▶ received: what was seen of its sender is in the answer
  *           ──the same is in hand──────────▶ waits for the answer to that one
  *           ──no room, or not running──────▶ busy: its sender comes again
  *           ──read and durable─────────────▶ received, noted or refused, by its number
@@ -42,18 +49,28 @@ export class Reception {
   async receive(message: unknown): Promise<Ack> {
     const parsed = envelopeSchema.safeParse(message)
     if (!parsed.success) {
-      const { from, id } = (message ?? {}) as Partial<Record<'from' | 'id', unknown>>
-      const sender = { id: typeof id === 'string' ? id : '', from: typeof from === 'string' ? from : '' }
+      const { from, id, protocol } = (message ?? {}) as Partial<Record<'from' | 'id' | 'protocol', unknown>>
+      const sender = {
+        id: typeof id === 'string' ? id : '',
+        from: typeof from === 'string' ? from : '',
+        protocol,
+      }
       return this.#ack(sender, 'refused', 'message-malformed', 'the envelope has not the form of a message')
     }
     const envelope = parsed.data
-    const { identity, trust, clock, skewMsMax, log } = this.#parts
-    const doubt = mistrust(envelope, identity.name, trust, clock.now(), skewMsMax)
+    const { identity, trust, clock, skewMsMax, log, protocols, heard, placeFor } = this.#parts
+    const self = { name: identity.name, protocols }
+    const doubt = mistrust(envelope, self, trust, clock.now(), skewMsMax)
     if (doubt !== undefined) {
       log.warn({ actor: identity.name, from: envelope.from, id: envelope.id, ...doubt }, 'message refused')
       return this.#ack(envelope, 'refused', doubt.code, doubt.reason)
     }
-    const { from, subject, number, bodyHash, kind } = envelope
+    const { from, subject, number, bodyHash, kind, protocol } = envelope
+    heard(envelope)
+    if (kind === HELLO && protocol > 1)
+      return placeFor(from) === undefined
+        ? this.#ack(envelope, 'busy', '', 'not all rows are read yet')
+        : this.#ack(envelope, 'received', '', '')
     const key = `${from} ${subject} ${number} ${bodyHash} ${kind}`
     const inHand = this.#inHand.get(key)
     if (inHand !== undefined) {
@@ -78,8 +95,8 @@ export class Reception {
     }
   }
 
-  #ack(message: { id: string; from: string }, outcome: Ack['outcome'], code: string, reason: string): Ack {
-    const { identity, clock } = this.#parts
+  #ack(message: Answered, outcome: Ack['outcome'], code: string, reason: string): Ack {
+    const { identity, clock, placeFor } = this.#parts
     const text = (words: string, max: number): string => words.slice(0, max).toWellFormed()
     const ack = {
       id: text(message.id, 80),
@@ -90,6 +107,22 @@ export class Reception {
       reason: text(reason, REASON_CHARS_MAX),
       at: clock.now(),
     }
-    return sealAck(ack, identity)
+    const place = this.#protocolFor(message) < 2 ? undefined : (placeFor(ack.to) ?? { generation: 0, seq: 0 })
+    return sealAck(ack, identity, place)
   }
+
+  /** That of the message if it is spoken here; if not, the nearest that is, so that its sender learns of it. */
+  #protocolFor({ protocol }: Answered): number {
+    const { protocols } = this.#parts
+    const asked = typeof protocol === 'number' ? protocol : 1
+    const upTo = protocols.filter((spoken) => spoken <= asked)
+    return upTo.length > 0 ? Math.max(...upTo) : Math.min(...protocols)
+  }
+}
+
+/** What is answered: perhaps no message at all. */
+interface Answered {
+  readonly id: string
+  readonly from: string
+  readonly protocol?: unknown
 }

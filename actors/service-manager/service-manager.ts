@@ -1,5 +1,5 @@
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
-import type { Envelope } from '../runtime/envelope.ts'
+import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
@@ -135,7 +135,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     return name === config.broker || Object.values(config.guests).some(({ broker }) => broker === name)
   }
 
-  function undelivered(envelope: Envelope, code: string, reason: string, draft: ServiceManagerDraft): void {
+  function undelivered(envelope: Letter, code: string, reason: string, draft: ServiceManagerDraft): void {
     const { kind, subject, to } = envelope
     draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
     if (kind === 'holdings-query') return restore.undelivered(subject, reason, draft)

@@ -139,8 +139,9 @@ export class Stage {
 
   /** A message as its sender would sign it. */
   signed(envelope: Envelope): Envelope {
-    const { id, from, to, kind, subject, number, body, sentAt, until } = envelope
-    return seal({ id, from, to, kind, subject, number, body, sentAt, until }, cheapIdentity(from))
+    const { id, from, to, kind, subject, number, body, sentAt, until, generation, seq } = envelope
+    const place = generation === undefined || seq === undefined ? undefined : { generation, seq }
+    return seal({ id, from, to, kind, subject, number, body, sentAt, until }, cheapIdentity(from), place)
   }
 
   /** One bit of a row on the disk is not what it was. */

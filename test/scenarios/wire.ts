@@ -77,7 +77,8 @@ export class Wire {
     this.#sent.add(envelope.id)
     const fate = this.#fateOf(envelope)
     const hidden = !this.#receivers.has(envelope.to)
-    if (envelope.kind !== 'hello') this.#passed({ envelope, again, fate, away: hidden })
+    // The first word of a life is of interest only while nobody hears it.
+    if (envelope.kind !== 'hello' || hidden) this.#passed({ envelope, again, fate, away: hidden })
     return new Promise((resolve, reject) => {
       const deliver = (): void => {
         this.#world.after(LATENCY_MS, () => {

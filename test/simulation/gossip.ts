@@ -1,4 +1,5 @@
 import { compose } from '../../actors/runtime/composition.ts'
+import type { OutRow } from '../../actors/runtime/courier.ts'
 import { Draft } from '../../actors/runtime/draft.ts'
 import type { Envelope } from '../../actors/runtime/envelope.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
@@ -30,7 +31,7 @@ export class Gossip {
     this.#commits = commits
     for (const role of ['service-manager', 'broker', 'authority'] as const)
       for (const { table, id, json } of disks[role]!.rows.values()) {
-        if (table === '$out') this.#hear(JSON.parse(json!) as { envelope: Envelope })
+        if (table === '$out') this.#hear(JSON.parse(json!) as OutRow)
         if (table !== (role === 'broker' ? 'ticket' : 'lease')) continue
         const state = stateOf(JSON.parse(json!) as Lease)
         if (!this.moments.has(`${role} ${state}`))
@@ -41,7 +42,7 @@ export class Gossip {
       }
   }
 
-  #hear({ envelope: { kind, body } }: { envelope: Envelope }): void {
+  #hear({ letter: { kind, body } }: OutRow): void {
     const known = this.bodies.get(kind) ?? []
     this.bodies.set(kind, known)
     if (known.length < BODIES_MAX && !known.some((other) => JSON.stringify(other) === JSON.stringify(body)))
@@ -120,7 +121,7 @@ export function tellTo<T extends Tables>(
   mind.handle({ kind: 'message', envelope }, draft)
   compose({
     ...{ draft, rows, ids, links: new Links(rows, 2_000).begin(), identity: cheapIdentity(role) },
-    ...{ delivered: [], peers: [], epoch: undefined, head: { seq: 0, hash: '' } },
+    ...{ delivered: [], peers: [], epoch: undefined, generation: undefined, head: { seq: 0, hash: '' } },
   })
   const changed = [...draft.changed].flatMap(([table, drafted]) =>
     [...drafted]

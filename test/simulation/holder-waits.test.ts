@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { PeerRow } from '../../actors/runtime/draft.ts'
+import type { PeerRow } from '../../actors/runtime/peers.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import { MINUTE, NOW } from './desk.ts'
 import { Holder, kindsOf, proved } from './holder.ts'

@@ -72,11 +72,11 @@ export function startActor<T extends Tables>(
   const { plants } = life
   const receiver: Receiver =
     plants.receive === undefined ? actor : { receive: (envelope) => plants.receive!(envelope, receive) }
+  // At once: others may be starting, too, and wait to be told what it saw of them.
+  weather.attach(name, receiver)
   actor.start().then(
     () => {
-      if (!isAlive()) return
-      life.onStarted()
-      weather.attach(name, receiver)
+      if (isAlive()) life.onStarted()
     },
     (error: unknown) => life.onUnreadable(error),
   )

@@ -99,7 +99,7 @@ export class Trial implements Scene {
     this.weather = new Weather({
       ...{ world: this.world, random: this.random.child('weather'), faults, names: this.#names },
       isSaid: ({ from, id, kind }) => kind === 'hello' || this.disks[from]!.rows.has(`$out\n${id}`),
-      isHeard: (envelope) => this.#isHeard(envelope),
+      isHeard: (envelope) => envelope.kind === 'hello' || this.#isHeard(envelope),
       saw: this.#saw,
     })
   }

@@ -87,7 +87,7 @@ export class Weather implements Transport {
       if (ack.outcome === 'received' && !isHeard(envelope))
         saw(`${to} acknowledges ${kind} ${subject} #${number} of ${from}, and that is not on its disk`)
       this.#carry(to, from, () => resolve(ack))
-      if (ack.outcome === 'received') this.#listen(envelope)
+      if (ack.outcome === 'received' && kind !== 'hello') this.#listen(envelope)
     })
   }
 

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { canonical, digest, signable } from '../../actors/runtime/canonical.ts'
+import type { OutRow } from '../../actors/runtime/courier.ts'
 import { BODY_CHARS_MAX, type Envelope, isAckOf } from '../../actors/runtime/envelope.ts'
 import { ed25519Identity, ed25519Trust, generateKeys } from '../../actors/runtime/identity.ts'
 import { MAILBOX_PEER_MAX } from '../../actors/runtime/mailbox.ts'
-import type { OutRow } from '../../actors/runtime/postman.ts'
 import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
 import { type Life, NAMES, SKEW_MS, Stage, writer } from './actor-stage.ts'
 
@@ -78,7 +78,7 @@ describe('a message is taken by its number', () => {
       life.crash()
     }
     const out = stage.stored('$out') as OutRow[]
-    expect(out.map(({ envelope }) => envelope.number)).toEqual([1, 2, 3])
+    expect(out.map(({ letter }) => letter.number)).toEqual([1, 2, 3])
   })
 
   test('a double that comes while the first is being committed waits for its commit', async () => {
@@ -225,7 +225,9 @@ describe('a message that is not to be believed', () => {
   test.each([
     ['for somebody else', { to: 'other' }, 'message-misaddressed'],
     ['from a stranger', { from: 'mallory' }, 'message-unknown-peer'],
-    ['of another protocol', { protocol: 2 }, 'message-malformed'],
+    ['of another protocol', { protocol: 3 }, 'message-malformed'],
+    ['of protocol 2 without what belongs to it', { protocol: 2 }, 'message-malformed'],
+    ['of protocol 1 with what does not', { seq: 1 }, 'message-malformed'],
     ['with number zero', { number: 0 }, 'message-malformed'],
     ['with half a number', { number: 1.5 }, 'message-malformed'],
     ['with a number beyond the exact ones', { number: 2 ** 53 }, 'message-malformed'],

@@ -1,9 +1,17 @@
 import { Actor, type Log } from '../../actors/runtime/actor.ts'
 import type { Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { Commit } from '../../actors/runtime/commit.ts'
+import type { Downgrade } from '../../actors/runtime/courier.ts'
 import type { Draft } from '../../actors/runtime/draft.ts'
 import type { Perform } from '../../actors/runtime/effects.ts'
-import { type Ack, type Envelope, seal } from '../../actors/runtime/envelope.ts'
+import {
+  type Ack,
+  type Envelope,
+  type Letter,
+  type Place,
+  seal,
+  sealAck,
+} from '../../actors/runtime/envelope.ts'
 import type { Identity, Trust } from '../../actors/runtime/identity.ts'
 import type { Input } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
@@ -28,6 +36,10 @@ export interface LifeOptions {
   readonly handle?: Handle
   readonly perform?: Perform
   readonly send?: (envelope: Envelope) => Promise<Ack>
+  /** What peers say to the first word of a life; they have seen nothing unless this says otherwise. */
+  readonly hello?: (envelope: Envelope) => Promise<Ack>
+  readonly protocols?: readonly number[]
+  readonly downgrade?: Downgrade
   readonly syncMs?: Millis
   readonly fate?: () => CommitFate
   /** Takes the place of the disk's commit. */
@@ -53,10 +65,15 @@ export interface Life {
 
 /** Virtual time, one disk, and lives of the actor that owns it, one after the other. */
 export class Stage {
-  readonly world = new World()
+  readonly world: World
   readonly disk = new Disk()
   closed = 0
   #lives = 0
+
+  /** Stages that share a world share their time. */
+  constructor(world = new World()) {
+    this.world = world
+  }
 
   get now(): Instant {
     return this.world.now
@@ -104,6 +121,7 @@ export class Stage {
       )
     }
     const silent: Log = { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') }
+    const hello = options.hello ?? (async (envelope) => this.ack(envelope, { seenSeq: 0 }))
     const actor = new Actor<NoteTables>({
       mind: {
         handle(input, draft) {
@@ -124,6 +142,7 @@ export class Stage {
       trust: options.trust ?? cheapTrust(NAMES),
       transport: {
         send(envelope) {
+          if (envelope.kind === 'hello') return hello(envelope)
           sent.push(envelope)
           return options.send?.(envelope) ?? new Promise(() => undefined)
         },
@@ -133,6 +152,8 @@ export class Stage {
       log: silent,
       skewMsMax: SKEW_MS,
       ...(options.onCommitted === undefined ? {} : { onCommitted: options.onCommitted }),
+      ...(options.protocols === undefined ? {} : { protocols: options.protocols }),
+      ...(options.downgrade === undefined ? {} : { downgrade: options.downgrade }),
       onFailed: (error) => failures.push(error),
     })
     const started = actor.start()
@@ -147,10 +168,7 @@ export class Stage {
   }
 
   /** A message from a peer to the actor, good for a minute. */
-  letter(
-    number: number,
-    changes: Partial<Omit<Envelope, 'signature' | 'bodyHash' | 'protocol'>> = {},
-  ): Envelope {
+  letter(number: number, changes: Partial<Omit<Letter, 'bodyHash'>> = {}, place?: Place): Envelope {
     const unsigned = {
       id: `message-${number}`,
       from: 'peer',
@@ -163,7 +181,17 @@ export class Stage {
       until: this.now + 60_000,
       ...changes,
     }
-    return seal(unsigned, cheapIdentity(unsigned.from))
+    return seal(unsigned, cheapIdentity(unsigned.from), place)
+  }
+
+  /** A peer's answer to a message of the actor; in protocol 2 if it says what it has seen. */
+  ack(
+    { id, from, to }: Envelope,
+    changes: { outcome?: Ack['outcome']; code?: string; reason?: string; seenSeq?: number } = {},
+  ): Ack {
+    const { outcome = 'received', code = '', reason = '', seenSeq } = changes
+    const place = seenSeq === undefined ? undefined : { generation: 0, seq: seenSeq }
+    return sealAck({ id, from: to, to: from, outcome, code, reason, at: this.now }, cheapIdentity(to), place)
   }
 
   /** Rows of a table as they are on disk. */

@@ -11,7 +11,9 @@ import { BATCH_MAX, COMMIT_MS_MAX } from '../../actors/runtime/actor.ts'
 import { EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX } from '../../actors/runtime/effects.ts'
 import { BODY_CHARS_MAX } from '../../actors/runtime/envelope.ts'
 import { MAILBOX_MAX, MAILBOX_PEER_MAX } from '../../actors/runtime/mailbox.ts'
+import { HELLO_MS } from '../../actors/runtime/memory.ts'
 import * as postman from '../../actors/runtime/postman.ts'
+import { STRANGERS_MAX } from '../../actors/runtime/strangers.ts'
 import { BLIND_MS_MAX } from '../../actors/service-manager/view.ts'
 
 const HOME = join(import.meta.dirname, '../..')
@@ -142,6 +144,7 @@ describe('the page on actors', () => {
     expect(rows).toEqual({
       ...{ BATCH_MAX, MAILBOX_MAX, MAILBOX_PEER_MAX, BODY_CHARS_MAX, UNDER_WAY_MAX, UNDER_WAY_SILENT_MAX },
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
+      ...{ HELLO_MS, STRANGERS_MAX },
       ...{ RETIRE_MS, BLIND_MS_MAX },
     })
   })
