@@ -1,5 +1,5 @@
 import { signable } from './canonical.ts'
-import type { Millis } from './clock.ts'
+import type { Instant, Millis } from './clock.ts'
 import type { LedgerHead, LedgerNote } from './commit.ts'
 import type { ActorName, Identity } from './identity.ts'
 
@@ -22,3 +22,13 @@ export function checkpointNote(head: LedgerHead, identity: Identity): LedgerNote
   const data = { seq, hash, key, signature: identity.sign(checkpointText(name, head)) }
   return { kind: 'checkpoint', subject: name, reason: `${name} signs its ledger up to line ${seq}`, data }
 }
+
+/** The last checkpoint: its line, and when it was written; of a ledger without one, where it began. */
+export interface LastCheckpoint {
+  readonly seq: number
+  readonly at: Instant
+}
+
+/** Whether lines up to `seq` are to be signed now. */
+export const isCheckpointDue = (last: LastCheckpoint, seq: number, now: Instant): boolean =>
+  seq - last.seq >= CHECKPOINT_LINES || (seq > last.seq && now - last.at >= CHECKPOINT_MS)

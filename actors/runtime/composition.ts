@@ -1,5 +1,6 @@
+import { checkpointNote, isCheckpointDue, type LastCheckpoint } from './checkpoint.ts'
 import type { Instant } from './clock.ts'
-import { type Commit, chain, type LedgerEntry, type LedgerHead } from './commit.ts'
+import { type Commit, chain, type LedgerEntry, type LedgerHead, type LedgerNote } from './commit.ts'
 import type { OutRow } from './courier.ts'
 import type { Draft } from './draft.ts'
 import type { EffectRow } from './effects.ts'
@@ -19,6 +20,8 @@ export interface MetaRow extends Row {
   readonly outSeq: number
   /** Grows when memory was lost; an instant, so that it is above whatever was used in the time forgotten. */
   readonly generation: number
+  /** Undefined before the first line of the ledger. */
+  readonly checkpoint?: LastCheckpoint | undefined
   /** Set by who puts an older store in place; the next generation takes it away. */
   readonly restored?: { readonly at: Instant; readonly from: string } | undefined
 }
@@ -80,7 +83,7 @@ export interface Sources<T extends Tables> {
  *   draft.notes     ──chained──▶ ledger                     counters ──▶ $meta
  */
 export function compose<T extends Tables>(sources: Sources<T>): Composition {
-  const { draft, links, rows, head } = sources
+  const { draft, links, rows } = sources
   const before = metaOf(rows)
   const meta = beginning(before, sources)
   const changes: Change[] = []
@@ -111,20 +114,19 @@ export function compose<T extends Tables>(sources: Sources<T>): Composition {
   for (const row of out) change('$out', row.id, row)
   for (const id of new Set([...sources.delivered, ...draft.outDone])) change('$out', id, undefined)
   for (const peer of peersOf(sources)) change('$peer', peer.id, peer)
-  if (meta.epoch !== before.epoch || meta.attempt !== before.attempt || meta.outSeq !== before.outSeq)
-    change('$meta', 'meta', meta)
+  const { entries, head: after } = chained(sources, meta)
+  const grown = ['epoch', 'attempt', 'outSeq', 'checkpoint'] as const
+  if (grown.some((counter) => meta[counter] !== before[counter])) change('$meta', 'meta', meta)
 
   const stored = changes.map(({ table, id, row }) => encodeRow(table, id, row))
-  const { entries, head: after } = chained(draft, head)
   const commit = { rows: stored, ledger: entries }
   return { commit, changes, entries, head: after, out, effects, generation: sources.generation }
 }
 
+type Growing = { -readonly [K in keyof MetaRow]: MetaRow[K] }
+
 /** What grows, as it is when the batch begins. */
-function beginning<T extends Tables>(
-  before: MetaRow,
-  { epoch, generation }: Sources<T>,
-): { -readonly [K in keyof MetaRow]: MetaRow[K] } {
+function beginning<T extends Tables>(before: MetaRow, { epoch, generation }: Sources<T>): Growing {
   const meta = { ...before, epoch: epoch ?? before.epoch }
   return generation === undefined ? meta : { ...meta, generation, outSeq: generation, restored: undefined }
 }
@@ -143,17 +145,27 @@ function peersOf<T extends Tables>({ peers, links, rows, generation }: Sources<T
   return changed.values()
 }
 
+/** The notes as lines, and a checkpoint after them when it is time for one. */
 function chained<T extends Tables>(
-  { notes, now, self }: Draft<T>,
-  before: LedgerHead,
+  { draft: { notes, now, self }, head: before, identity }: Sources<T>,
+  meta: Growing,
 ): { entries: LedgerEntry[]; head: LedgerHead } {
   const entries: LedgerEntry[] = []
   let head = before
-  for (const { kind, subject, reason, data } of notes) {
-    const words = { kind, subject: subject.toWellFormed(), reason: reason.toWellFormed() }
-    const entry = chain(data === undefined ? words : { ...words, data: plainCopy(data) }, now, self, head)
+  const append = (note: LedgerNote): void => {
+    const entry = chain(note, now, self, head)
     entries.push(entry)
     head = { seq: entry.seq, hash: entry.hash }
+  }
+  for (const { kind, subject, reason, data } of notes) {
+    const words = { kind, subject: subject.toWellFormed(), reason: reason.toWellFormed() }
+    append(data === undefined ? words : { ...words, data: plainCopy(data) })
+  }
+  if (entries.length === 0) return { entries, head }
+  meta.checkpoint ??= { seq: 0, at: now }
+  if (isCheckpointDue(meta.checkpoint, head.seq, now)) {
+    append(checkpointNote(head, identity))
+    meta.checkpoint = { seq: head.seq, at: now }
   }
   return { entries, head }
 }
