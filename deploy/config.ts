@@ -203,6 +203,8 @@ export const configSchema = z.strictObject({
       logMiBMax: z.int().min(1).default(64),
       logsKept: z.int().min(1).default(7),
       chartsKept: z.int().min(1).default(30),
+      /** With less room on the disk of the work folder nothing new is granted. */
+      diskFreeMiBMin: z.int().min(0).default(256),
       /** Lines of the ledgers that are older leave the databases, once they are archived. */
       ledgerKept: duration.default(30 * 24 * HOUR),
     })

@@ -9,6 +9,7 @@ import { assemble, type Site } from './assemble.ts'
 import { inDir, type Settings } from './config.ts'
 import { type ControlServer, controlServer, ledgersOf } from './control.ts'
 import { controlClient } from './control-client.ts'
+import { watchDisk } from './disk-watch.ts'
 import { scheduleHousekeeping } from './housekeeping.ts'
 import { fileLog } from './log.ts'
 import { refuseHalfRestored } from './restore.ts'
@@ -82,6 +83,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   )
   let control: ControlServer | undefined
   let endHousekeeping = async (): Promise<void> => undefined
+  let endDiskWatch = (): void => undefined
 
   const lastTasks: (() => Promise<void>)[] = []
   const end = async (release: boolean): Promise<void> => {
@@ -89,6 +91,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
       if (release && failure === undefined) await site.releaseAll('Sublet is being stopped')
       for (const task of lastTasks) await task()
     } finally {
+      endDiskWatch()
       await endHousekeeping()
       await control?.close()
       await site.stop()
@@ -123,6 +126,16 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
       'starting',
     )
     await site.start()
+    endDiskWatch = await watchDisk({
+      dir: settings.dir,
+      freeBytesMin: settings.housekeeping.diskFreeMiBMin * 1024 * 1024,
+      clock,
+      log,
+      tell: async (paused) => {
+        await site.broker.command('pause', paused)
+        await site.authority.command('pause', paused)
+      },
+    })
     control = await controlServer(site, {
       socket: files.socket,
       auth: files.auth,
@@ -149,6 +162,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     const why = reasonOf(error)
     hush()
     log.error({ reason: inOneLine(why) }, 'not started')
+    endDiskWatch()
     await endHousekeeping()
     await control?.close()
     await site.stop()

@@ -27,6 +27,7 @@ export function showStatus(status: StatusReport): string {
   return [
     `${name} runs in ${dir} (pid ${pid}) for ${span(now - startedAt)}`,
     ...silent.map((actor) => `the ${actor.role} ${actor.name} has stopped: look into sublet.log`),
+    ...(status.paused === null ? [] : [`paused: ${status.paused}`]),
     '',
     ...status.guests.flatMap((guest) => [
       `guest ${guest.name} (${guest.middleware})`,

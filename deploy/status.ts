@@ -72,6 +72,8 @@ export interface StatusReport {
     readonly running: boolean
     readonly ledger: number
   }[]
+  /** Why nothing new is granted or assigned for now. */
+  readonly paused: string | null
   readonly guests: readonly GuestReport[]
   readonly leases: Readonly<Record<LeaseStanding, number>>
   /** Units that are held, by state of their machine. */
@@ -116,6 +118,7 @@ export function statusOf(
     dir: site.settings.dir,
     ...self,
     now,
+    paused: site.broker.rows('round')[0]?.paused ?? site.authority.rows('site')[0]?.paused ?? null,
     actors: Object.entries(roles).map(([role, { name, running, head }]) => ({
       name,
       role,

@@ -85,6 +85,8 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     switch (name) {
       case 'machine ended':
         return sweepNow(draft)
+      case 'pause':
+        return pause(args as string | undefined, draft)
       case 'recall':
         return owner.recall(args as RecallOrder, draft)
       case 'lend again':
@@ -113,6 +115,22 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     // A lease that is active and says when it is due is looked at then: there may be very many.
     for (const lease of draft.all('lease'))
       if (lease.state !== 'closed' && (lease.state !== 'active' || lease.due === undefined))
+        draft.put('lease', { ...lease, due: draft.now })
+  }
+
+  /** No unit is assigned while there is a reason not to; what is to be ended is ended all the same. */
+  function pause(paused: string | undefined, draft: AuthorityDraft): void {
+    const row = draft.get('site', SITE_KEY)!
+    if (row.paused === paused) return
+    draft.note(
+      paused === undefined ? 'assigns again' : 'assigns nothing',
+      SITE_KEY,
+      paused ?? 'there is room',
+    )
+    draft.put('site', { ...row, paused })
+    if (paused !== undefined) return
+    for (const lease of draft.all('lease'))
+      if (lease.waits !== undefined && lease.state !== 'closed')
         draft.put('lease', { ...lease, due: draft.now })
   }
 

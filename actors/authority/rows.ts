@@ -153,6 +153,8 @@ export interface SiteRow extends Row {
   readonly again?: boolean | undefined
   /** The last one failed, and that was written down. */
   readonly failing?: boolean | undefined
+  /** Why no unit is assigned for now. */
+  readonly paused?: string | undefined
 }
 
 export type AuthorityTables = {

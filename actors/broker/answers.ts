@@ -47,7 +47,7 @@ export function forgetUnknown(leaseId: string, draft: BrokerDraft): void {
 export function scheduleRound(draft: BrokerDraft, inMs: Millis): void {
   const due = draft.now + inMs
   const round = draft.get('round', 'round')
-  if (round?.due === undefined || round.due > due) draft.put('round', { id: 'round', due })
+  if (round?.due === undefined || round.due > due) draft.put('round', { ...round, id: 'round', due })
 }
 
 export function withBody<K extends Parameters<typeof readBody>[0]>(

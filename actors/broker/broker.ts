@@ -24,7 +24,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
   const { offered } = delegations(parts)
   const { asked, extensionAsked, relinquished } = requests(parts)
   const { refuse } = grants(parts)
-  const { decide } = rounds(parts)
+  const { decide, pause } = rounds(parts)
   const { begin, isRecovering, notice, told, onDue: onRecoveryDue, ...recovering } = recovery(parts)
   const { undelivered: unheard, answered: showHoldings } = recovering
   const { memberEnded, onDue: onGroupDue } = groups(parts)
@@ -70,6 +70,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
   }
 
   function command(name: string, args: unknown, draft: BrokerDraft): unknown {
+    if (name === 'pause') return pause(args as string | undefined, draft)
     if (name === 'approve') return approve(args, draft)
     if (name === 'disapprove') return disapprove(args, draft)
     if (name === 'query') return queried(bodies.query.parse(args), draft)

@@ -19,10 +19,29 @@ export function rounds(parts: BrokerParts) {
   const { grant, refuse } = grants(parts)
   const { draw } = delegations(parts)
   const { ready, granted, fail } = groups(parts)
-  return { decide }
+  return { decide, pause }
+
+  /** Nothing is granted while there is a reason not to; what is given back is taken all the same. */
+  function pause(paused: string | undefined, draft: BrokerDraft): void {
+    const round = draft.get('round', 'round')
+    if (round?.paused === paused) return
+    draft.note(
+      paused === undefined ? 'grants again' : 'grants nothing',
+      draft.self,
+      paused ?? 'there is room',
+    )
+    draft.put('round', { id: 'round', due: round?.due, paused })
+    scheduleRound(draft, 0)
+  }
+
+  function wait(row: TicketRow, reason: string, draft: BrokerDraft): void {
+    if (row.waitReason !== reason) draft.note('waits', row.id, reason)
+    draft.put('ticket', { ...row, waitReason: reason, due: dueOfWaiting(row, draft) })
+  }
 
   function decide(draft: BrokerDraft): void {
-    draft.put('round', { id: 'round', due: undefined })
+    const paused = draft.get('round', 'round')?.paused
+    draft.put('round', { id: 'round', due: undefined, paused })
     const book = bookOf(draft)
     const going = book.open.filter((row) => !endedBefore(row, draft))
     const open = ready(
@@ -30,6 +49,11 @@ export function rounds(parts: BrokerParts) {
       draft,
     )
     if (open.length === 0) return
+    if (paused !== undefined) {
+      for (const row of open) if (row.waitReason !== paused) wait(row, paused, draft)
+      for (const { id } of open) keepDue(id, draft)
+      return
+    }
     const requests = open.map((row) => withoutHaste(requestOf(row), draft.now)).sort(byTurn)
     const holdings = config.holdings === false ? [] : book.holdings(draft.now)
     apply(config.policy(requests, book.supply, draft.now, holdings), book.supply, draft)
@@ -123,8 +147,7 @@ export function rounds(parts: BrokerParts) {
         refuse(row, allocation.reason, draft, allocation)
         return left
       case 'wait':
-        if (row.waitReason !== allocation.reason) draft.note('waits', row.id, allocation.reason)
-        draft.put('ticket', { ...row, waitReason: allocation.reason, due: dueOfWaiting(row, draft) })
+        wait(row, allocation.reason, draft)
         return left
     }
   }

@@ -90,6 +90,8 @@ export interface RecallRow extends Row {
 /** There is one, `round`: when it is due the policy decides over everything that is open. */
 export interface RoundRow extends Row {
   readonly id: 'round'
+  /** Why nothing is decided for now. */
+  readonly paused?: string | undefined
 }
 
 /** There is one while the broker, restored from an older store, asks others what they hold. Due: it waits no longer. */
