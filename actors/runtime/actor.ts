@@ -295,6 +295,7 @@ export class Actor<T extends Tables> implements Receiver {
       const { composition: batch, afterwards } = this.#read(mails, now)
       if (batch.commit.rows.length > 0 || batch.entries.length > 0) await this.#makeDurable(batch)
       for (const { table, id, row } of batch.changes) this.#adopt(table, id, row)
+      this.#peers.written()
       this.#head = batch.head
       if (batch.generation !== undefined) this.#memory.renew(batch.generation)
       for (const tell of afterwards) tell()
@@ -308,7 +309,6 @@ export class Actor<T extends Tables> implements Receiver {
     const besides = { delivered: [...this.#delivered], peers: this.#peers.changes(), head: this.#head }
     const reading = this.#reader.read(mails, now, besides)
     this.#delivered.clear()
-    this.#peers.written()
     this.#flush?.()
     this.#flush = undefined
     return reading

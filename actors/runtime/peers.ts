@@ -78,6 +78,8 @@ export class Peers {
   readonly #skewMsMax: Millis
   readonly #protocols: readonly number[]
   readonly #changed = new Map<ActorName, PeerRow>()
+  /** In the commit under way. */
+  #writing: ReadonlyMap<ActorName, PeerRow> = new Map()
   readonly #sights = new Map<ActorName, Sight>()
   /** How much was said by us when this life or, if that is later, this generation began. */
   #ownSeq = 0
@@ -90,16 +92,20 @@ export class Peers {
   }
 
   get(peer: ActorName): PeerRow | undefined {
-    return this.#changed.get(peer) ?? (this.#rows.get('$peer', peer) as PeerRow | undefined)
+    const unwritten = this.#changed.get(peer) ?? this.#writing.get(peer)
+    return unwritten ?? (this.#rows.get('$peer', peer) as PeerRow | undefined)
   }
 
-  /** Rows that are not yet written. */
+  /** Rows for the commit that begins. */
   changes(): PeerRow[] {
-    return [...this.#changed.values()]
+    this.#writing = new Map(this.#changed)
+    this.#changed.clear()
+    return [...this.#writing.values()]
   }
 
+  /** That commit is durable, and its rows are those of the last commit. */
   written(): void {
-    this.#changed.clear()
+    this.#writing = new Map()
   }
 
   /** Of this life, or of a new generation: peers know nothing above `seq` unless we forgot it. */
