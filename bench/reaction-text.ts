@@ -1,6 +1,7 @@
 import type { Millis } from '../actors/runtime/clock.ts'
 import { type Distribution, distributionOf, reactionOf, type Sample } from './sample.ts'
 import type { Step } from './steps.ts'
+import { markdownTable } from './table.ts'
 import type { MachineFacts } from './this-machine.ts'
 
 export interface Contestant {
@@ -97,12 +98,3 @@ As root on Debian 12 with munge, slurmctld, slurmd, slurm-client, iproute2 and o
 \`npm run bench:reaction\`, some 13 minutes; \`-- --samples 20 --rival-samples 0\` leaves the rival out.
 What is measured, and beside what: ../README.md.
 `
-
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => row[at]?.length ?? 0)))
-  const pad = (text: string, at: number): string =>
-    at === 0 ? text.padEnd(widths[at] ?? 0) : text.padStart(widths[at] ?? 0)
-  const line = (cells: readonly string[]): string => `| ${cells.map(pad).join(' | ')} |`
-  const rule = widths.map((width, at) => (at === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
-  return [line(head), line(rule), ...rows.map(line)].join('\n')
-}

@@ -20,5 +20,9 @@ export const thisMachine = (): MachineFacts => ({
   slurm: execFileSync('slurmd', ['-V'], { encoding: 'utf8' }).trim(),
 })
 
+/** Cores, memory, kernel and Node, for benches without Slurm. */
+export const machineLine = (): string =>
+  `${cpus().length} cores (${cpus()[0]?.model.trim() || 'model not told'}), ${(totalmem() / GIB).toFixed(1)} GiB of memory, Linux ${release().split('-')[0]}, Node ${process.version.slice(1)}`
+
 /** Of the last minute. */
 export const loadNow = (): number => loadavg()[0] ?? 0

@@ -198,6 +198,12 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
 
   function close(lease: LeaseRow, reason: string, draft: AuthorityDraft): void {
     if (lease.state === 'closed') return reports.report(lease, draft)
+    if (lease.state === 'closing' && lease.vacated)
+      draft.note(
+        'message noted',
+        lease.id,
+        'it is being closed already; the last word comes when its units have ended',
+      )
     shut({ ...lease, vacated: true }, 'close', draft.now, `closed by ${lease.holder}: ${reason}`, draft)
   }
 

@@ -21,7 +21,9 @@ export function recalled(
 ): void {
   const row: RecallRow = { id: recallId, site, type, units, by }
   draft.put('recall', row)
-  const from: Term = { start: by, end: by + LENGTH_MS_MAX }
+  // Beyond what is lent at present nothing is free, and nothing is missing.
+  const lentUntil = draft.get('delegation', `${site}/${type}`)?.claim?.claim.term.end ?? by + LENGTH_MS_MAX
+  const from: Term = { start: by, end: Math.max(by + 1, lentUntil) }
   // Below nothing by as much as is missing.
   let free = withoutAsked(bookOf(draft).profile(site, type), row, draft)
   const spare = Math.max(0, leastWithin(free, from) + units)

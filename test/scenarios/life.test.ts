@@ -67,6 +67,20 @@ describe('the life of a lease', () => {
     expect(first(stage).state).toBe('active')
   })
 
+  scene('The owner wants back what is free, and no holder hears of it', async (stage) => {
+    await stage.wishes([request({ units: 2 })])
+    await stage.runs(10)
+    await stage.command('site', 'recall', {
+      type: 'small',
+      units: 2,
+      by: stage.at(30),
+      reason: 'a course begins',
+    })
+    await stage.runs(30)
+    expect(stage.wire.history.map(({ kind }) => kind)).not.toContain('recall')
+    expect(stage.machines.site!.running.size).toBe(2)
+  })
+
   scene('The owner wants machines back by a time, and the holder says what will leave', async (stage) => {
     await stage.wishes([request({ units: 4 })])
     await stage.runs(10)

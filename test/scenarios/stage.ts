@@ -266,6 +266,14 @@ export class Stage {
     )
   }
 
+  /** What the actor thinks with; for tests that ask it without a stage. */
+  mindOf(name: string): Mind<Tables> {
+    if (name === 'broker') return this.#broker() as unknown as Mind<Tables>
+    return (this.sites.includes(name)
+      ? this.#authority(name)
+      : this.#manager(name)) as unknown as Mind<Tables>
+  }
+
   #verbs(name: string, alive: () => boolean): Perform {
     const handler = this.machines[name]!.handler(this.world.clock(0, alive))
     return (verb, _key, args, signal) => {
