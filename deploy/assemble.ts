@@ -9,12 +9,13 @@ import type { BrokerTables } from '../actors/broker/rows.ts'
 import { Actor, type Log } from '../actors/runtime/actor.ts'
 import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/clock.ts'
 import type { Perform } from '../actors/runtime/effects.ts'
+import { PROTOCOLS } from '../actors/runtime/envelope.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import { ed25519Trust, type Identity, type Trust } from '../actors/runtime/identity.ts'
 import type { Mind } from '../actors/runtime/mind.ts'
 import type { Random } from '../actors/runtime/random.ts'
 import type { Tables } from '../actors/runtime/rows.ts'
 import { steadyClock } from '../actors/runtime/steady.ts'
-import { InProcessNetwork } from '../actors/runtime/transport.ts'
 import type { Guest } from '../actors/service-manager/config.ts'
 import { type MemberEffectArgs, Membership } from '../actors/service-manager/membership.ts'
 import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
@@ -24,6 +25,8 @@ import { guestView } from '../actors/service-manager/view.ts'
 import { Watcher } from '../actors/service-manager/watcher.ts'
 import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
 import type { Handler } from '../adapters/handler.ts'
+import { HttpNetwork } from '../adapters/http/network.ts'
+import { clientTls, serverTls } from '../adapters/http/tls.ts'
 import type { JoinHandler } from '../adapters/join.ts'
 import { sqliteStore } from '../adapters/sqlite/store.ts'
 import type { KeptStore } from '../adapters/store.ts'
@@ -31,8 +34,18 @@ import { bestFit } from '../controllers/authorities/best-fit.ts'
 import { policyOf } from '../controllers/brokers/policies.ts'
 import { groc } from '../controllers/guests/groc/groc.ts'
 import { batchOf, joinOf, machinesOf } from './adapters.ts'
-import { type GuestSettings, inDir, type Settings } from './config.ts'
-import { identities } from './keys.ts'
+import {
+  type BrokerSettings,
+  type GuestSettings,
+  inDir,
+  namesHere,
+  type ServiceManagerSettings,
+  type Settings,
+  type SiteSettings,
+} from './config.ts'
+import { OwnKeys } from './keys.ts'
+import type { Role } from './network-config.ts'
+import { PeerBook, waysOf } from './peers.ts'
 
 export interface SiteParts {
   readonly clock: Clock
@@ -51,12 +64,15 @@ export interface SiteGuest {
   explainJob(jobId: string): readonly string[] | undefined
 }
 
-/** The three actors of one configuration, in one process. */
+/** Those of the three actors that one configuration describes, in one process. */
 export interface Site {
   readonly settings: Settings
-  readonly serviceManager: Actor<ServiceManagerTables>
-  readonly broker: Actor<BrokerTables>
-  readonly authority: Actor<AuthorityTables>
+  readonly serviceManager: Actor<ServiceManagerTables> | undefined
+  readonly broker: Actor<BrokerTables> | undefined
+  readonly authority: Actor<AuthorityTables> | undefined
+  readonly network: HttpNetwork
+  readonly trust: Trust
+  readonly peers: PeerBook
   readonly stores: readonly { readonly name: string; readonly store: KeptStore }[]
   readonly guests: Readonly<Record<string, SiteGuest>>
   start(): Promise<void>
@@ -86,16 +102,28 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   const parts: SiteParts = { ...given, clock }
   mkdirSync(settings.dir, { recursive: true, mode: 0o700 })
   const files = inDir(settings.dir)
-  const names = {
-    serviceManager: settings.serviceManager.name,
-    broker: settings.broker.name,
-    authority: settings.site.name,
-  }
-  const { identity, trust } = identities(files.keys, Object.values(names))
-  const network = new InProcessNetwork()
+  const keys = new OwnKeys(files.keys, namesHere(settings), clock)
+  const identity = (name: string): Identity => keys.identity(name)
+  const trust = ed25519Trust({})
+  const network = networkOf(settings, { clock, random: random.child('network'), log, trust, identity })
+  /** They change while the broker runs. */
+  const sites: string[] = []
+  const managers: string[] = []
+  const peers = new PeerBook({
+    ...{ settings, trust, keys, clock, log },
+    onChange(now) {
+      network.setPeers(waysOf(settings, now))
+      const names = (wanted: Role, here: { readonly name: string } | undefined): readonly string[] => [
+        ...(here === undefined ? [] : [here.name]),
+        ...now.flatMap(({ name, role }) => (role === wanted ? [name] : [])),
+      ]
+      sites.splice(0, sites.length, ...names('site', settings.site))
+      managers.splice(0, managers.length, ...names('service-manager', settings.serviceManager))
+    },
+  })
   const listeners = new Set<() => void>()
   const stopping = new AbortController()
-  const handler = machinesOf(settings.site.machines, parts)
+  const handler = settings.site === undefined ? undefined : machinesOf(settings.site.machines, parts)
   const guests: Record<string, AssembledGuest> = {}
 
   const changed = (): void => {
@@ -148,37 +176,52 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     }
   }
 
-  const nothing: Perform = () => Promise.reject(new Error('a broker has no effects'))
-  const brokerMind = broker(
-    { ...brokerConfig(settings), sites: [names.authority], peers: [names.serviceManager] },
-    identity(names.broker),
-    trust,
-  )
-  const { actor: brokerActor, store: brokerStore } = actorOf(names.broker, brokerMind, nothing)
-  const siteMind = authority(authorityConfig(settings), identity(names.authority), trust)
-  const { actor: siteActor, store: siteStore } = actorOf(names.authority, siteMind, handlerVerbs(handler))
-  const managerMind = serviceManager(
-    {
-      ...managerTimes(settings),
-      broker: names.broker,
-      guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guestOf(guest)])),
+  const stores: { name: string; store: KeptStore }[] = []
+  const role = <S, T extends Tables>(
+    section: (S & { readonly name: string }) | undefined,
+    made: (section: S, name: string) => { actor: Actor<T>; store: KeptStore },
+  ): Actor<T> | undefined => {
+    if (section === undefined) return undefined
+    const { actor, store } = made(section, section.name)
+    stores.push({ name: section.name, store })
+    return actor
+  }
+  const manager = role<ServiceManagerSettings, ServiceManagerTables>(
+    settings.serviceManager,
+    (section, name) => {
+      const mind = serviceManager(
+        {
+          ...managerTimes(section, settings.skewMax),
+          broker: section.broker,
+          guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guestOf(guest)])),
+        },
+        trust,
+      )
+      return actorOf(name, mind, (verb, _key, args, signal) => memberVerbs(guests, verb, args, signal))
     },
-    trust,
   )
-  const { actor: manager, store: managerStore } = actorOf(
-    names.serviceManager,
-    managerMind,
-    (verb, _key, args, signal) => memberVerbs(guests, verb, args, signal),
+  const brokerActor = role<BrokerSettings, BrokerTables>(settings.broker, (section, name) => {
+    const nothing: Perform = () => Promise.reject(new Error('a broker has no effects'))
+    const mind = broker({ ...brokerConfig(section), sites, peers: managers }, identity(name), trust)
+    return actorOf(name, mind, nothing)
+  })
+  const siteActor = role<SiteSettings, AuthorityTables>(settings.site, (section, name) =>
+    actorOf(name, authority(authorityConfig(section), identity(name), trust), handlerVerbs(handler!)),
   )
-  for (const guest of settings.guests) guests[guest.name] = assembleGuest(guest, settings, parts, manager)
+  const actors = [brokerActor, siteActor, manager].filter((actor) => actor !== undefined)
+  if (settings.serviceManager !== undefined && manager !== undefined)
+    for (const guest of settings.guests)
+      guests[guest.name] = assembleGuest(guest, settings.serviceManager, parts, manager)
 
   async function start(): Promise<void> {
     await refuseToStart(handler, guests, settings, parts)
+    await network.open()
+    peers.watch()
     // At once: each waits for the others to say what they saw of it.
-    await Promise.all([brokerActor.start(), siteActor.start(), manager.start()])
-    handler.watch?.((unitId) => {
+    await Promise.all(actors.map((actor) => actor.start()))
+    handler?.watch?.((unitId) => {
       siteActor
-        .command('machine ended', { unitId })
+        ?.command('machine ended', { unitId })
         .catch((error: unknown) => log.warn({ reason: inOneLine(error) }, 'a hint was not taken'))
     }, stopping.signal)
     for (const { watcher } of Object.values(guests)) watcher.start()
@@ -186,8 +229,10 @@ export function assemble(settings: Settings, given: SiteParts): Site {
 
   async function stop(): Promise<void> {
     stopping.abort(new SubletError('not-running', 'the site stops'))
+    peers.stop()
     await Promise.all(Object.values(guests).map(({ watcher }) => watcher.stop()))
-    await Promise.all([manager.stop(), brokerActor.stop(), siteActor.stop()])
+    await Promise.all(actors.map((actor) => actor.stop()))
+    await network.close()
     for (const { join, batch } of Object.values(guests)) {
       await join.close()
       await batch.close()
@@ -195,6 +240,11 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   }
 
   async function releaseAll(reason: string, withinMs: Millis = RELEASE_MS): Promise<void> {
+    if (manager === undefined)
+      throw new SubletError(
+        'usage',
+        'no service manager runs here: leases are given back where they are held',
+      )
     await Promise.all(Object.values(guests).map(({ watcher }) => watcher.stop()))
     const late = (): Error =>
       new SubletError('deadline-missed', `not all leases were closed within ${withinMs} ms`)
@@ -203,7 +253,9 @@ export function assemble(settings: Settings, given: SiteParts): Site {
       await manager.command('release all', { reason })
       const open = (): boolean =>
         manager.rows('lease').some((lease) => !isFinished(lease)) ||
-        siteActor.rows('lease').some((lease) => lease.state !== 'closed')
+        (siteActor?.rows('lease') ?? []).some(
+          ({ holder, state }) => holder === manager.name && state !== 'closed',
+        )
       while (open()) await sleep(clock, RELEASE_LOOK_MS, limit.signal)
     } finally {
       limit.done()
@@ -215,11 +267,10 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     serviceManager: manager,
     broker: brokerActor,
     authority: siteActor,
-    stores: [
-      { name: names.serviceManager, store: managerStore },
-      { name: names.broker, store: brokerStore },
-      { name: names.authority, store: siteStore },
-    ],
+    stores,
+    network,
+    trust,
+    peers,
     guests,
     start,
     stop,
@@ -231,16 +282,29 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   }
 }
 
+function networkOf(settings: Settings, parts: ConstructorParameters<typeof HttpNetwork>[1]): HttpNetwork {
+  const { listen, dial, skewMax: skewMsMax } = settings
+  return new HttpNetwork(
+    {
+      ...{ skewMsMax, protocols: PROTOCOLS, dial: clientTls(dial) },
+      listen:
+        listen === undefined
+          ? undefined
+          : { ...listen, tls: listen.tls === undefined ? undefined : serverTls(listen.tls) },
+    },
+    parts,
+  )
+}
+
 function assembleGuest(
   guest: GuestSettings,
-  settings: Settings,
+  { poll, lookTimeout }: ServiceManagerSettings,
   parts: SiteParts,
   manager: Actor<ServiceManagerTables>,
 ): AssembledGuest {
   const { clock } = parts
   const batch = batchOf(guest.batch, parts)
   const join = joinOf(guest.join, parts)
-  const { poll, lookTimeout } = settings.serviceManager
   const config = {
     guest: guest.name,
     pollMs: poll,
@@ -280,7 +344,7 @@ function assembleGuest(
 
 /** Nothing is started unless everything that is needed is there and nobody else drives the pool. */
 async function refuseToStart(
-  handler: Handler,
+  handler: Handler | undefined,
   guests: Readonly<Record<string, AssembledGuest>>,
   settings: Settings,
   parts: SiteParts,
@@ -289,8 +353,8 @@ async function refuseToStart(
     new SubletError('middleware-unreachable', 'the checks before the start took too long')
   const limit = deadline(parts.clock, CHECK_MS, late)
   try {
-    const missing = await handler.check(limit.signal)
-    if (missing.length > 0)
+    const missing = (await handler?.check(limit.signal)) ?? []
+    if (handler !== undefined && missing.length > 0)
       throw new SubletError(
         'config-invalid',
         `machines of kind ${handler.kind} cannot be made here: ${missing.join(' ')}`,
@@ -356,7 +420,7 @@ function guestOf({ controller, properties }: GuestSettings): Guest {
   return { controller: groc as Guest['controller'], config, properties }
 }
 
-function managerTimes({ serviceManager: times, skewMax: skewMsMax }: Settings) {
+function managerTimes(times: ServiceManagerSettings, skewMsMax: Millis) {
   return {
     skewMsMax,
     leaveBudgetMs: times.leaveBudget,
@@ -370,7 +434,7 @@ function managerTimes({ serviceManager: times, skewMax: skewMsMax }: Settings) {
   }
 }
 
-function brokerConfig({ broker: settings }: Settings): BrokerConfig {
+function brokerConfig(settings: BrokerSettings): BrokerConfig {
   const { unitsOver, durationOver: durationOverMs, types } = settings.approval
   return {
     policy: policyOf(settings.policy),
@@ -383,10 +447,10 @@ function brokerConfig({ broker: settings }: Settings): BrokerConfig {
   }
 }
 
-function authorityConfig({ site, broker: { name } }: Settings): AuthorityConfig {
+function authorityConfig(site: SiteSettings): AuthorityConfig {
   const { timing, terms } = site
   return {
-    broker: name,
+    broker: site.broker,
     hosts: site.hosts,
     types: site.types,
     images: site.images,

@@ -13,6 +13,7 @@ import { GUEST_PROPERTY } from '../controllers/brokers/guests.ts'
 import { policyOptions } from '../controllers/brokers/policies.ts'
 import { grocConfig } from '../controllers/guests/groc/config.ts'
 import { byKind } from './by-kind.ts'
+import { networkConfig, type PeerSettings, resolvedNetwork } from './network-config.ts'
 
 /**
  * A site's configuration: one YAML file, read once, frozen.
@@ -22,7 +23,11 @@ import { byKind } from './by-kind.ts'
  *   broker               how requests are decided
  *   serviceManager       how units join and leave
  *   guests               each a batch system, a way into its machines, and a controller
+ *   listen, dial, peers  actors in other processes, and the ways to them
  *   control, housekeeping, log
+ *
+ * Which of the three actors run here: a site if there is a site, a service manager if there are guests, a broker
+ * if it is described, or if there are both and no peer is one.
  *
  * What a module needs is declared beside its code; here the modules are put together. Lengths of time are
  * written with their unit and become milliseconds. Paths are relative to the file. A secret is a file name.
@@ -99,6 +104,8 @@ const timing = z.strictObject({
 
 const site = z.strictObject({
   name,
+  /** Whom it lends to. */
+  broker: name.optional(),
   hosts: z.array(host).min(1),
   types: z.record(name, type),
   machines,
@@ -135,6 +142,8 @@ const broker = z.strictObject({
 
 const serviceManager = z.strictObject({
   name: name.default('service-manager'),
+  /** Whom it asks. */
+  broker: name.optional(),
   leaveBudget: duration.default(MINUTE),
   join: duration.default(5 * MINUTE),
   leave: duration.default(2 * MINUTE),
@@ -189,10 +198,11 @@ export const configSchema = z.strictObject({
   dir: z.string().min(1).optional(),
   /** The most that clocks of different machines may differ while nothing was measured. */
   skewMax: duration.default(2 * SECOND),
-  site,
-  broker: broker.prefault({}),
-  serviceManager: serviceManager.prefault({}),
-  guests: z.array(guest).min(1),
+  site: site.optional(),
+  broker: broker.optional(),
+  serviceManager: serviceManager.optional(),
+  guests: z.array(guest).default([]),
+  ...networkConfig,
   control: z
     .strictObject({ viewers: z.array(uid).default([]), operators: z.array(uid).default([]) })
     .prefault({}),
@@ -225,61 +235,106 @@ export type JoinSettings =
 
 export type GuestSettings = Omit<WrittenGuest, 'join'> & { readonly join: JoinSettings }
 
-export type SiteSettings = Omit<Written['site'], 'machines'> & {
+type WrittenSite = NonNullable<Written['site']>
+
+export type SiteSettings = Omit<WrittenSite, 'machines' | 'broker'> & {
   readonly machines: MachinesSettings
   /** The images that requests may name. */
   readonly images: readonly string[]
+  readonly broker: string
 }
 
+export type BrokerSettings = NonNullable<Written['broker']>
+export type ServiceManagerSettings = Omit<NonNullable<Written['serviceManager']>, 'broker'> & {
+  readonly broker: string
+}
+
+type Sections = 'dir' | 'site' | 'broker' | 'serviceManager' | 'guests' | 'peers'
+
 /** What everything is assembled from: paths are absolute, defaults are filled in, nothing changes any more. */
-export interface Settings extends Readonly<Omit<Written, 'dir' | 'site' | 'guests'>> {
+export interface Settings extends Readonly<Omit<Written, Sections>> {
   /** The configuration file. */
   readonly file: string
   readonly dir: string
-  readonly site: Readonly<SiteSettings>
+  /** Of the three actors, those that run here. */
+  readonly site: Readonly<SiteSettings> | undefined
+  readonly broker: Readonly<BrokerSettings> | undefined
+  readonly serviceManager: Readonly<ServiceManagerSettings> | undefined
   readonly guests: readonly GuestSettings[]
+  /** Those of the file; commands may add others, in the work folder. */
+  readonly peers: readonly PeerSettings[]
 }
+
+/** The names of actors that run here. */
+export const namesHere = ({ site, broker, serviceManager }: Settings): readonly string[] =>
+  [serviceManager, broker, site].flatMap((section) => section?.name ?? [])
+
+/** The broker that runs here, and the one that is meant where none is named. */
+export function brokerOf(written: Pick<Written, 'site' | 'broker' | 'guests' | 'peers'>): {
+  readonly here: BrokerSettings | undefined
+  readonly name: string | undefined
+} {
+  const away = written.peers.filter(({ role }) => role === 'broker')
+  const isWhole = written.site !== undefined && written.guests.length > 0
+  const here = written.broker ?? (isWhole && away.length === 0 ? broker.parse({}) : undefined)
+  return { here, name: here?.name ?? (away.length === 1 ? away[0]?.name : undefined) }
+}
+
+export const managerOf = (written: Pick<Written, 'serviceManager'>): NonNullable<Written['serviceManager']> =>
+  written.serviceManager ?? serviceManager.parse({})
 
 /** Fills in what one part takes from another, and makes paths absolute. */
 export function resolved(written: Written, file: string): Settings {
   const base = dirname(resolve(file))
   const dir = resolve(base, written.dir ?? join('.sublet', written.name))
-  const { machines, ...site } = written.site
+  const { here, name: brokerName = '' } = brokerOf(written)
+  const manager = managerOf(written)
   return frozen({
     ...written,
+    ...resolvedNetwork(written, base),
     file: resolve(file),
     dir,
-    site: {
-      ...site,
-      machines: { ...machines, dir: resolve(machines.dir === undefined ? dir : base, machines.dir ?? 'm') },
-      images: [...new Set([...Object.keys(machines.images), ...imagesOf(written)])],
-    },
-    guests: written.guests.map((guest) =>
-      resolvedGuest(named(guest, written.broker), base, written.site.machines),
-    ),
+    site: written.site === undefined ? undefined : resolvedSite(written.site, { base, dir, brokerName }),
+    broker: here,
+    serviceManager:
+      written.guests.length === 0 ? undefined : { ...manager, broker: manager.broker ?? brokerName },
+    guests: written.guests.map((guest) => resolvedGuest(named(guest, here), base, written.site?.machines)),
   })
 }
 
-/** Processes have no root file system: an image is only a name, and any name will do. */
-const imagesOf = ({ site }: Written): readonly string[] =>
-  site.machines.kind === 'process' ? Object.values(site.types).map(({ image }) => image) : []
+function resolvedSite(
+  written: WrittenSite,
+  { base, dir, brokerName }: { readonly base: string; readonly dir: string; readonly brokerName: string },
+): SiteSettings {
+  const { machines, ...site } = written
+  return {
+    ...site,
+    broker: site.broker ?? brokerName,
+    machines: { ...machines, dir: resolve(machines.dir === undefined ? dir : base, machines.dir ?? 'm') },
+    images: [...new Set([...Object.keys(machines.images), ...imagesOf(written)])],
+  }
+}
 
-/** A broker that keeps something by guest is told which one asks. */
-const named = (guest: WrittenGuest, { policy }: Written['broker']): WrittenGuest =>
-  policy.kind === 'priority' || policy.kind === 'weighted-share'
+/** Processes have no root file system: an image is only a name, and any name will do. */
+const imagesOf = ({ machines, types }: WrittenSite): readonly string[] =>
+  machines.kind === 'process' ? Object.values(types).map(({ image }) => image) : []
+
+/** A broker that keeps something by guest is told which one asks; what one elsewhere keeps is not known here. */
+const named = (guest: WrittenGuest, broker: BrokerSettings | undefined): WrittenGuest =>
+  broker === undefined || broker.policy.kind === 'priority' || broker.policy.kind === 'weighted-share'
     ? { ...guest, properties: { [GUEST_PROPERTY]: guest.name, ...guest.properties } }
     : guest
 
 function resolvedGuest(
   { batch, join, ...guest }: WrittenGuest,
   base: string,
-  machines: Written['site']['machines'],
+  machines: WrittenSite['machines'] | undefined,
 ): GuestSettings {
   const own = batch.kind === 'embedded' ? batch.socket : ''
   return {
     ...guest,
     batch: batch.kind === 'embedded' ? { ...batch, socket: resolve(base, batch.socket) } : batch,
-    join: resolvedJoin(join, base, own, machines.kind === 'namespace' ? machines.netns : undefined),
+    join: resolvedJoin(join, base, own, machines?.kind === 'namespace' ? machines.netns : undefined),
   }
 }
 
@@ -308,6 +363,7 @@ export const inDir = (dir: string) => ({
   auth: join(dir, 'auth'),
   log: join(dir, 'sublet.log'),
   keys: join(dir, 'keys'),
+  peers: join(dir, 'peers.json'),
   charts: join(dir, 'charts'),
   archive: join(dir, 'archive'),
   database: (actor: string) => join(dir, `${actor}.db`),

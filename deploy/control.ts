@@ -23,7 +23,7 @@ import {
 } from './control-protocol.ts'
 import { type Doorkeeper, doorkeeper } from './doorkeeper.ts'
 import { explainLease, explainUnit, linesOf, type NamedLedger, verifyAll } from './ledgers.ts'
-import type { SiteView } from './site-view.ts'
+import { actorsOf, type SiteView } from './site-view.ts'
 import { leasesOf, nodesOf, statusOf } from './status.ts'
 
 /**
@@ -193,7 +193,7 @@ function routes(
     { ...operate, schema: { body: recallBody } },
     (request) => {
       log.info({ orderedBy: by(request), ...request.body }, 'recall ordered')
-      return site.authority.command('recall', request.body)
+      return authorityOf(site).command('recall', request.body)
     },
   )
   app.post<{ Body: z.output<typeof lendBody> }>(
@@ -201,7 +201,7 @@ function routes(
     { ...operate, schema: { body: lendBody } },
     (request) => {
       log.info({ orderedBy: by(request), ...request.body }, 'lending again ordered')
-      return site.authority.command('lend again', request.body)
+      return authorityOf(site).command('lend again', request.body)
     },
   )
   app.post<{ Body: z.output<typeof approveBody> }>(
@@ -209,7 +209,7 @@ function routes(
     { ...operate, schema: { body: approveBody } },
     (request) => {
       log.info({ orderedBy: by(request), ...request.body }, 'approval ordered')
-      return site.broker.command('approve', { ...request.body, by: by(request) })
+      return brokerOf(site).command('approve', { ...request.body, by: by(request) })
     },
   )
   app.post<{ Body: z.output<typeof disapproveBody> }>(
@@ -217,7 +217,7 @@ function routes(
     { ...operate, schema: { body: disapproveBody } },
     (request) => {
       log.info({ orderedBy: by(request), ...request.body }, 'disapproval ordered')
-      return site.broker.command('disapprove', { ...request.body, by: by(request) })
+      return brokerOf(site).command('disapprove', { ...request.body, by: by(request) })
     },
   )
   app.post<{ Body: z.output<typeof stopBody> }>(
@@ -234,11 +234,27 @@ const archiveOf = ({ settings }: SiteView, name: string): LedgerArchive =>
   ledgerArchive(inDir(settings.dir).archive, name)
 
 export const ledgersOf = (site: SiteView): readonly NamedLedger[] =>
-  [site.serviceManager, site.broker, site.authority].flatMap(({ name, head }) =>
+  actorsOf(site).flatMap(({ name, head }) =>
     site.stores
       .filter((held) => held.name === name)
       .map(({ store }) => ({ name, ledger: withArchive(store, archiveOf(site, name)), head })),
   )
+
+/** What only a site can do. */
+function authorityOf({ authority }: SiteView): NonNullable<SiteView['authority']> {
+  if (authority !== undefined) return authority
+  throw new SubletError('usage', 'no site runs here', {
+    cure: 'Give the command where the site runs, with --dir or --config.',
+  })
+}
+
+/** What only a broker can do. */
+function brokerOf({ broker }: SiteView): NonNullable<SiteView['broker']> {
+  if (broker !== undefined) return broker
+  throw new SubletError('usage', 'no broker runs here', {
+    cure: 'Give the command where the broker runs, with --dir or --config.',
+  })
+}
 
 async function explain(
   site: SiteView,

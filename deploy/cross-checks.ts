@@ -2,10 +2,10 @@ import { dirname, join, resolve } from 'node:path'
 import { validate as isCron } from 'node-cron'
 import { fitsIn, minus, type Vector } from '../actors/leases/resources.ts'
 import { span } from '../controllers/sentence.ts'
-
-import type { Written } from './config.ts'
-import { type CrossComplaint, error, type Path, warning } from './cross-complaint.ts'
-import { nearest } from './near.ts'
+import { brokerOf, managerOf, type Written } from './config.ts'
+import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
+import { guestChecks } from './guest-checks.ts'
+import { networkChecks } from './network-checks.ts'
 import { policyChecks } from './policy-checks.ts'
 
 /** Linux keeps 108 bytes for the path of a unix socket, one of them for the final zero. */
@@ -16,12 +16,13 @@ const MACHINE_SOCKET_BYTES = 32
 /** What no part of the configuration can see alone. */
 export const crossChecks = (written: Written, file: string): readonly CrossComplaint[] => [
   ...names(written),
-  ...capacity(written),
-  ...images(written),
+  ...(written.site === undefined ? [] : capacity(written.site)),
+  ...(written.site === undefined ? [] : images(written, written.site)),
   ...times(written),
   ...policyChecks(written),
   ...written.guests.flatMap((_, i) => guestChecks(written, i)),
   ...paths(written, file),
+  ...networkChecks(written),
   ...(isCron(written.housekeeping.at)
     ? []
     : [
@@ -32,13 +33,18 @@ export const crossChecks = (written: Written, file: string): readonly CrossCompl
       ]),
 ]
 
-function names({ site, broker, serviceManager, guests }: Written): readonly CrossComplaint[] {
+type Site = NonNullable<Written['site']>
+
+function names(written: Written): readonly CrossComplaint[] {
+  const { site, guests, peers } = written
+  const broker = brokerOf(written).here
   const actors: readonly [Path, string][] = [
-    [['site', 'name'], site.name],
-    [['broker', 'name'], broker.name],
-    [['serviceManager', 'name'], serviceManager.name],
+    ...(site === undefined ? [] : [[['site', 'name'], site.name] as [Path, string]]),
+    ...(broker === undefined ? [] : [[['broker', 'name'], broker.name] as [Path, string]]),
+    ...(guests.length === 0 ? [] : [[['serviceManager', 'name'], managerOf(written).name] as [Path, string]]),
+    ...peers.map(({ name }, i): [Path, string] => [['peers', i, 'name'], name]),
   ]
-  const hosts = site.hosts.map(({ name }, i): [Path, string] => [['site', 'hosts', i, 'name'], name])
+  const hosts = (site?.hosts ?? []).map(({ name }, i): [Path, string] => [['site', 'hosts', i, 'name'], name])
   const own = guests.map(({ name }, i): [Path, string] => [['guests', i, 'name'], name])
   const pools = guests.map(({ batch }, i): [Path, string] => [['guests', i, 'batch'], JSON.stringify(batch)])
   return [
@@ -63,7 +69,7 @@ function twice(
 
 // ── does what is lent fit into what there is? ────────────────────────────────────────────────────────
 
-function capacity({ site }: Written): readonly CrossComplaint[] {
+function capacity(site: Site): readonly CrossComplaint[] {
   const found: CrossComplaint[] = []
   const rooms = site.hosts.map(({ capacity }) => capacity)
   const types = Object.entries(site.types)
@@ -129,7 +135,7 @@ const show = (vector: Vector): string =>
 
 // ── images, times, guests ────────────────────────────────────────────────────────────────────────────
 
-function images({ site, guests }: Written): readonly CrossComplaint[] {
+function images({ guests }: Written, site: Site): readonly CrossComplaint[] {
   const known = Object.keys(site.machines.images)
   // An image of a machine of kind `process` is a name without content.
   if (site.machines.kind === 'process') return []
@@ -147,13 +153,7 @@ function images({ site, guests }: Written): readonly CrossComplaint[] {
     .map(([path, image]) => error(path, `“${image}” is no image of site.machines${hint(image, known)}`))
 }
 
-const hint = (word: string, known: readonly string[]): string => {
-  const meant = nearest(word, known)
-  if (meant !== undefined) return `, did you mean “${meant}”?`
-  return known.length === 0 ? ', which has none' : `, expected one of ${known.join(', ')}`
-}
-
-function times({ site, serviceManager }: Written): readonly CrossComplaint[] {
+function siteTimes(site: Site, serviceManager: ReturnType<typeof managerOf>): CrossComplaint[] {
   const found: CrossComplaint[] = []
   const probes = site.probe.reduce((sum, { timeoutMs }) => sum + timeoutMs, 0)
   if (probes > site.timing.probe)
@@ -178,8 +178,6 @@ function times({ site, serviceManager }: Written): readonly CrossComplaint[] {
         `is shorter than serviceManager.leaveBudget (${span(serviceManager.leaveBudget)}): work on a machine is put back into the queue already before its lease ends`,
       ),
     )
-  if (serviceManager.lookTimeout < serviceManager.poll / 100 || serviceManager.poll < 1)
-    found.push(error(['serviceManager', 'poll'], `found ${span(serviceManager.poll)}, expected at least 1ms`))
   for (const key of [
     'setup',
     'probe',
@@ -191,129 +189,22 @@ function times({ site, serviceManager }: Written): readonly CrossComplaint[] {
     'answer',
   ] as const)
     if (site.timing[key] < 1) found.push(error(['site', 'timing', key], 'must be longer than nothing'))
-  for (const key of ['join', 'leave', 'ask', 'retry', 'lookTimeout', 'answer'] as const)
-    if (serviceManager[key] < 1) found.push(error(['serviceManager', key], 'must be longer than nothing'))
   return found
 }
 
-/** Properties that the service manager writes itself. */
-const OWN_PROPERTIES = [
-  'elastic',
-  'units.min',
-  'deferrable',
-  'deadline',
-  'request.elasticSize',
-  'request.elasticTime',
-]
-
-function guestChecks(written: Written, i: number): readonly CrossComplaint[] {
-  const { site, serviceManager, skewMax } = written
-  const { batch, join: joining, controller, properties } = written.guests[i]!
-  const at = (...path: PropertyKey[]): Path => ['guests', i, ...path]
-  const found: CrossComplaint[] = []
-
-  if (joining.kind === 'embedded' && batch.kind !== 'embedded')
-    found.push(error(at('join', 'kind'), `machines cannot join ${batch.kind} by “embedded”`))
-  if (joining.kind === 'embedded' && site.machines.kind !== 'process')
-    found.push(
-      error(
-        at('join', 'kind'),
-        `“embedded” reaches machines of kind “process” only, and those of the site are of kind “${site.machines.kind}”`,
-      ),
-    )
-
-  if (joining.kind === 'ssh-slurmd') {
-    if (batch.kind !== 'slurm')
-      found.push(error(at('join', 'kind'), `machines cannot join ${batch.kind} by “ssh-slurmd”`))
-    if (site.machines.kind !== 'namespace')
-      found.push(
-        error(
-          at('join', 'kind'),
-          `“ssh-slurmd” needs machines with an sshd, and those of the site are of kind “${site.machines.kind}”`,
-        ),
-      )
-    for (const key of ['nodes', 'feature'] as const)
-      if (batch.kind === 'slurm' && joining[key] !== batch[key])
-        found.push(error(at('join', key), `found ${joining[key]}, and batch.${key} is ${batch[key]}`))
-  }
-
-  for (const key of Object.keys(properties)) {
-    if (OWN_PROPERTIES.includes(key))
-      found.push(error(at('properties', key), 'is set by the controller with each request'))
-    if (/PRIVATE KEY-----/.test(properties[key]!))
-      found.push(
-        error(
-          at('properties', key),
-          'holds a private key: properties travel in messages, so name a file instead',
-        ),
-      )
-  }
-
-  const type = site.types[controller.type]
-  if (type === undefined) {
-    found.push(
-      error(
-        at('controller', 'type'),
-        `“${controller.type}” is no type of the site${hint(controller.type, Object.keys(site.types))}`,
-      ),
-    )
-    return found
-  }
-  const { cpu = 0, memoryMiB = 0 } = type.vector
-  const { cpus, memoryMiB: memory } = controller.unit
-  if (cpus > cpu)
-    found.push(
-      error(at('controller', 'unit', 'cpus'), `found ${cpus}, and a unit of ${controller.type} has ${cpu}`),
-    )
-  if (memory > memoryMiB)
-    found.push(
-      error(
-        at('controller', 'unit', 'memoryMiB'),
-        `found ${memory}, and a unit of ${controller.type} has ${memoryMiB}`,
-      ),
-    )
-  if (controller.min > type.units)
-    found.push(
-      error(
-        at('controller', 'min'),
-        `found ${controller.min}, and the site lends ${type.units} units of ${controller.type}`,
-      ),
-    )
-  else if (controller.max > type.units)
-    found.push(
-      warning(
-        at('controller', 'max'),
-        `found ${controller.max}, and the site lends ${type.units} units of ${controller.type}`,
-      ),
-    )
-  if (controller.term > site.terms.max)
-    found.push(
-      error(
-        at('controller', 'term'),
-        `found ${span(controller.term)}, and site.terms.max is ${span(site.terms.max)}`,
-      ),
-    )
-  if (controller.term <= serviceManager.leaveBudget + skewMax)
-    found.push(
-      error(
-        at('controller', 'term'),
-        `found ${span(controller.term)}, and units begin to leave ${span(serviceManager.leaveBudget + skewMax)} before the end (serviceManager.leaveBudget and skewMax)`,
-      ),
-    )
-  else if (controller.term * controller.extendMargin <= serviceManager.leaveBudget + skewMax)
-    found.push(
-      warning(
-        at('controller', 'extendMargin'),
-        `leaves ${span(controller.term * controller.extendMargin)} for an extension, and units begin to leave ${span(serviceManager.leaveBudget + skewMax)} before the end`,
-      ),
-    )
+function times(written: Written): readonly CrossComplaint[] {
+  const serviceManager = managerOf(written)
+  const found: CrossComplaint[] = written.site === undefined ? [] : siteTimes(written.site, serviceManager)
+  if (serviceManager.lookTimeout < serviceManager.poll / 100 || serviceManager.poll < 1)
+    found.push(error(['serviceManager', 'poll'], `found ${span(serviceManager.poll)}, expected at least 1ms`))
+  for (const key of ['join', 'leave', 'ask', 'retry', 'lookTimeout', 'answer'] as const)
+    if (serviceManager[key] < 1) found.push(error(['serviceManager', key], 'must be longer than nothing'))
   return found
 }
 
 function paths({ name, dir, site, guests }: Written, file: string): readonly CrossComplaint[] {
   const base = dirname(resolve(file))
   const work = resolve(base, dir ?? join('.sublet', name))
-  const machines = site.machines.dir === undefined ? join(work, 'm') : resolve(base, site.machines.dir)
   const found: CrossComplaint[] = []
   const tooLong = (path: Path, bytes: number, what: string): void => {
     if (bytes > SOCKET_BYTES_MAX)
@@ -324,20 +215,21 @@ function paths({ name, dir, site, guests }: Written, file: string): readonly Cro
         ),
       )
   }
-  tooLong(['dir'], Buffer.byteLength(join(work, 'control.sock')), 'the control socket')
-  if (site.machines.kind === 'process')
+  const machinePaths = (made: Extract<Site['machines'], { kind: 'process' }>): void => {
+    const machines = made.dir === undefined ? join(work, 'm') : resolve(base, made.dir)
     tooLong(
-      site.machines.dir === undefined ? ['dir'] : ['site', 'machines', 'dir'],
+      made.dir === undefined ? ['dir'] : ['site', 'machines', 'dir'],
       Buffer.byteLength(machines) + MACHINE_SOCKET_BYTES,
       'a machine’s socket',
     )
-  if (site.machines.kind === 'process') {
-    const [least, longest] = site.machines.bootMs
+    const [least, longest] = made.bootMs
     if (least > longest)
       found.push(
         error(['site', 'machines', 'bootMs'], `found ${least} as the least, and the longest is ${longest}`),
       )
   }
+  tooLong(['dir'], Buffer.byteLength(join(work, 'control.sock')), 'the control socket')
+  if (site?.machines.kind === 'process') machinePaths(site.machines)
   for (const [i, { batch, join: joining }] of guests.entries()) {
     if (batch.kind === 'embedded')
       tooLong(['guests', i, 'batch', 'socket'], Buffer.byteLength(resolve(base, batch.socket)), 'the socket')

@@ -1,4 +1,5 @@
 import type { Complaint } from './complaints.ts'
+import { nearest } from './near.ts'
 
 /** Errors keep Sublet from starting; warnings are for the admin to weigh. */
 export interface CrossComplaint extends Complaint {
@@ -14,7 +15,14 @@ export const error = (path: Path, sentence: string): CrossComplaint => ({
 })
 
 export const warning = (path: Path, sentence: string): CrossComplaint => ({
-  ...{ path, sentence },
+  path,
+  sentence,
   at: 'value',
   grave: false,
 })
+
+export const hint = (word: string, known: readonly string[]): string => {
+  const meant = nearest(word, known)
+  if (meant !== undefined) return `, did you mean “${meant}”?`
+  return known.length === 0 ? ', which has none' : `, expected one of ${known.join(', ')}`
+}

@@ -195,14 +195,14 @@ async function until(
 }
 
 const joined = ({ running }: Stage): number =>
-  running.site.serviceManager.rows('unit').filter(({ state }) => state === 'joined').length
+  (running.site.serviceManager?.rows('unit') ?? []).filter(({ state }) => state === 'joined').length
 
 /** Nothing but the minimum is held, here and at the site. */
 const isAtMinimum = ({ running }: Stage): boolean =>
-  running.site.authority.rows('unit').filter(({ state }) => state !== 'ended').length === POOL_MIN &&
-  running.site.serviceManager
-    .rows('unit')
-    .every(({ state }) => state === 'joined' || state === 'left' || state === 'lost')
+  (running.site.authority?.rows('unit') ?? []).filter(({ state }) => state !== 'ended').length === POOL_MIN &&
+  (running.site.serviceManager?.rows('unit') ?? []).every(
+    ({ state }) => state === 'joined' || state === 'left' || state === 'lost',
+  )
 
 function waves(observer: string): readonly (readonly Submission[])[] {
   const job = (seconds: number, more: Partial<Submission> = {}): Submission => ({
@@ -240,7 +240,7 @@ async function reportRun(
     chartPath,
     chart({ title: 'A queue and the nodes leased for it', samples: kept.samples, waves: kept.waves }),
   )
-  const manager = ledgers.find(({ name }) => name === settings.serviceManager.name)
+  const manager = ledgers.find(({ name }) => name === settings.serviceManager?.name)
   return reportOf({
     submitted,
     histories: (await stage.user.jobRecords()).map(historyOf),

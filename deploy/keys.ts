@@ -1,35 +1,136 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { z } from 'zod'
+import { digest } from '../actors/runtime/canonical.ts'
+import type { Clock, Instant, Millis } from '../actors/runtime/clock.ts'
+import { SubletError } from '../actors/runtime/errors.ts'
 import {
   ed25519Identity,
-  ed25519Trust,
   generateKeys,
   type Identity,
-  type Trust,
+  type PublicKey,
+  publicKeyOf,
+  type TrustedKey,
 } from '../actors/runtime/identity.ts'
 
-/** The keys of actors that share a work folder: made on first use, private ones readable by the owner only. */
-export function identities(
-  dir: string,
-  names: readonly string[],
-): { identity: (name: string) => Identity; trust: Trust } {
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const made = new Map(names.map((name) => [name, keysOf(dir, name)]))
-  const publicKeys = Object.fromEntries([...made].map(([name, { publicKey }]) => [name, publicKey]))
-  return {
-    identity: (name) => ed25519Identity(name, made.get(name)!.privateKey),
-    trust: ed25519Trust(publicKeys),
+/**
+ * The keys of the actors of a work folder: made on first use, private ones readable by the owner only.
+ *
+ *   NAME.key, NAME.pub             the key that signs
+ *   NAME.next.key, NAME.next.json  another one that follows it
+ *
+ *   old  signs ────────────────────┤ half of the overlap   still good ┤ oldUntil
+ *   new  good ├────────────────────┤ signs ──────────────────────────────────────
+ *
+ * So peers have half of the overlap to add the new key, and the other half for what was signed before.
+ */
+export class OwnKeys {
+  readonly #dir: string
+  readonly #clock: Clock
+  readonly #held = new Map<string, HeldKeys>()
+
+  constructor(dir: string, names: readonly string[], clock: Clock) {
+    this.#dir = dir
+    this.#clock = clock
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    for (const name of names) this.#held.set(name, held(dir, name, clock.now()))
+  }
+
+  /** Reads again what a command may have changed. */
+  reload(): void {
+    for (const name of this.#held.keys()) this.#held.set(name, held(this.#dir, name, this.#clock.now()))
+  }
+
+  identity(name: string): Identity {
+    const at = (): Identity => {
+      const { signs, next } = this.#held.get(name)!
+      return next !== undefined && this.#clock.now() >= next.signFrom ? next.identity : signs
+    }
+    return {
+      name,
+      get key() {
+        return at().key
+      },
+      get notAfter() {
+        return at().notAfter
+      },
+      sign: (text) => at().sign(text),
+    }
+  }
+
+  /** What peers should trust. */
+  trusted(name: string): readonly TrustedKey[] {
+    const { signs, next } = this.#held.get(name)!
+    if (next === undefined) return [{ key: signs.key }]
+    return [{ key: signs.key, notAfter: next.oldUntil }, { key: next.identity.key }]
   }
 }
 
-function keysOf(dir: string, name: string): { privateKey: string; publicKey: string } {
-  const secret = join(dir, `${name}.key`)
-  const open = join(dir, `${name}.pub`)
-  if (!existsSync(secret) || !existsSync(open)) {
-    const pair = generateKeys()
-    writeFileSync(open, pair.publicKey)
-    writeFileSync(secret, pair.privateKey, { mode: 0o600 })
+interface HeldKeys {
+  readonly signs: Identity
+  readonly next:
+    | { readonly identity: Identity; readonly signFrom: Instant; readonly oldUntil: Instant }
+    | undefined
+}
+
+const nextSchema = z.strictObject({ signFrom: z.int(), oldUntil: z.int() })
+
+const filesOf = (dir: string, name: string) => ({
+  secret: join(dir, `${name}.key`),
+  open: join(dir, `${name}.pub`),
+  nextSecret: join(dir, `${name}.next.key`),
+  nextTimes: join(dir, `${name}.next.json`),
+})
+
+/** The keys as they are on disk. One that has taken the other's place by now is given its name. */
+function held(dir: string, name: string, now: Instant): HeldKeys {
+  const { secret, open, nextSecret, nextTimes } = filesOf(dir, name)
+  if (!existsSync(secret)) writeFileSync(secret, generateKeys().privateKey, { mode: 0o600, flag: 'wx' })
+  if (existsSync(nextTimes)) {
+    const times = nextSchema.parse(JSON.parse(readFileSync(nextTimes, 'utf8')))
+    if (now < times.oldUntil) {
+      const signs = ed25519Identity(name, readFileSync(secret, 'utf8'), times.oldUntil)
+      return { signs, next: { ...times, identity: ed25519Identity(name, readFileSync(nextSecret, 'utf8')) } }
+    }
+    if (existsSync(nextSecret)) renameSync(nextSecret, secret)
+    rmSync(nextTimes)
   }
   chmodSync(secret, 0o600)
-  return { privateKey: readFileSync(secret, 'utf8'), publicKey: readFileSync(open, 'utf8') }
+  const signs = ed25519Identity(name, readFileSync(secret, 'utf8'))
+  if (!existsSync(open) || readFileSync(open, 'utf8').trim() !== signs.key)
+    writeFileSync(open, `${signs.key}\n`)
+  return { signs, next: undefined }
+}
+
+/** Makes the key that is to follow; refuses while another one does. */
+export function rotate(dir: string, name: string, overlapMs: Millis, now: Instant): HeldKeys {
+  const { nextSecret, nextTimes } = filesOf(dir, name)
+  if (held(dir, name, now).next !== undefined)
+    throw new SubletError('usage', `the key of ${name} is being changed already`, {
+      cure: 'Wait until the overlap is over; `sublet keygen` says when.',
+    })
+  writeFileSync(nextSecret, generateKeys().privateKey, { mode: 0o600 })
+  const times = { signFrom: now + Math.ceil(overlapMs / 2), oldUntil: now + overlapMs }
+  // Only with this file the other one counts.
+  const unfinished = `${nextTimes}.new`
+  writeFileSync(unfinished, JSON.stringify(times))
+  renameSync(unfinished, nextTimes)
+  return held(dir, name, now)
+}
+
+/** Short enough to be read out over the telephone. */
+export const fingerprint = (key: PublicKey): string =>
+  digest(key)
+    .slice(0, 16)
+    .replaceAll(/.{4}(?=.)/g, '$&:')
+
+/** The key in a file: PEM, or its 43 characters. */
+export function readPublicKey(file: string): PublicKey {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8').trim()
+  } catch (cause) {
+    throw new SubletError('config-invalid', `the key ${file} cannot be read`, { cause })
+  }
+  return text.startsWith('-----') ? publicKeyOf(text) : text
 }

@@ -1,5 +1,5 @@
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
-import type { SiteView } from './site-view.ts'
+import { actorsOf, type SiteView } from './site-view.ts'
 
 const PAGE = 500
 
@@ -12,9 +12,7 @@ export function ledgerTail(
   site: SiteView,
   onLines: (entries: readonly LedgerEntry[]) => void,
 ): () => Promise<void> {
-  const after = new Map(
-    [site.serviceManager, site.broker, site.authority].map(({ name, head }) => [name, head.seq]),
-  )
+  const after = new Map(actorsOf(site).map(({ name, head }) => [name, head.seq]))
   let reading: Promise<void> | undefined
   let again = false
   let failure: unknown

@@ -1,11 +1,12 @@
 import { GUEST_PROPERTY } from '../controllers/brokers/guests.ts'
-import type { Written } from './config.ts'
+import { brokerOf, managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, type Path, warning } from './cross-complaint.ts'
 
 /** Whether what a broker's policy promises can be kept, and to whom. */
 export function policyChecks(written: Written): readonly CrossComplaint[] {
-  const { policy } = written.broker
+  const policy = brokerOf(written).here?.policy
   const path = ['broker', 'policy']
+  if (policy === undefined) return []
   if (policy.kind === 'priority')
     return [
       ...named(policy.guests, policy.otherwise, path).flatMap(([at, { class: usual, most }]) =>
@@ -23,7 +24,7 @@ export function policyChecks(written: Written): readonly CrossComplaint[] {
       : [error([...at, 'max'], `found ${max}, which is below the minimum ${min}`)],
   )
   const minima = Object.values(guests).reduce((sum, { min }) => sum + min, 0)
-  for (const [type, { units }] of Object.entries(written.site.types))
+  for (const [type, { units }] of Object.entries(written.site?.types ?? {}))
     if (minima > units)
       found.push(
         warning(
@@ -45,11 +46,12 @@ const named = <Setting>(
 
 /** Guests of the service manager that it does not have. */
 function strangers(names: readonly string[], path: Path, written: Written): readonly CrossComplaint[] {
-  const { serviceManager, guests } = written
+  const { guests } = written
+  const manager = managerOf(written).name
   const known = guests.map(({ name, properties }) => properties[GUEST_PROPERTY] ?? name)
   return names.flatMap((name) => {
     const [holder, guest] = name.split('/')
-    if (holder !== serviceManager.name || guest === undefined || known.includes(guest)) return []
+    if (holder !== manager || guests.length === 0 || guest === undefined || known.includes(guest)) return []
     return [
       warning(
         [...path, 'guests', name],

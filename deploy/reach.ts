@@ -28,9 +28,9 @@ export async function unreachable(
       limit.done()
     }
   }
-  await tryIt(`machines of kind ${settings.site.machines.kind}`, (signal) =>
-    machinesOf(settings.site.machines, parts).check(signal),
-  )
+  const { machines } = settings.site ?? {}
+  if (machines !== undefined)
+    await tryIt(`machines of kind ${machines.kind}`, (signal) => machinesOf(machines, parts).check(signal))
   for (const guest of settings.guests) {
     const batch = batchOf(guest.batch, parts)
     const join = joinOf(guest.join, parts)

@@ -79,11 +79,11 @@ function sampleOf(site: SiteView, at: Instant): Sample {
     sample.waiting += pending
     sample.running += running + completing
   }
-  for (const { state } of site.serviceManager.rows('unit'))
+  for (const { state } of site.serviceManager?.rows('unit') ?? [])
     if (state === 'joined') sample.joined += 1
     else if (state === 'awaited' || state === 'joining') sample.coming += 1
     else if (state === 'draining' || state === 'leaving') sample.leaving += 1
-  for (const lease of site.serviceManager.rows('lease'))
+  for (const lease of site.serviceManager?.rows('lease') ?? [])
     if (lease.units.length === 0 && (lease.ticketState === 'asked' || lease.leaseState === 'redeeming'))
       sample.coming += lease.ticket?.units ?? lease.unitsAsked
   return sample
@@ -97,8 +97,10 @@ const same = (a: Sample, b: Sample): boolean =>
   a.leaving === b.leaving
 
 function storiesOf(site: SiteView): readonly MachineStory[] {
-  const asked = new Map(site.serviceManager.rows('lease').map(({ id, requestedAt }) => [id, requestedAt]))
-  return site.authority.rows('unit').flatMap(({ id, name, leaseId, assignedAt, state, since }) => {
+  const asked = new Map(
+    (site.serviceManager?.rows('lease') ?? []).map(({ id, requestedAt }) => [id, requestedAt]),
+  )
+  return (site.authority?.rows('unit') ?? []).flatMap(({ id, name, leaseId, assignedAt, state, since }) => {
     const requestedAt = asked.get(leaseId)
     if (requestedAt === undefined) return []
     return [

@@ -132,8 +132,8 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
       clock,
       log,
       tell: async (paused) => {
-        await site.broker.command('pause', paused)
-        await site.authority.command('pause', paused)
+        await site.broker?.command('pause', paused)
+        await site.authority?.command('pause', paused)
       },
     })
     control = await controlServer(site, {

@@ -29,12 +29,16 @@ export interface Ledger extends Pick<Store, 'entries'> {
   base?(): LedgerHead
 }
 
-/** What commands, views and reports look at: three actors, their ledgers and their guests. */
+/** Those of the three actors that run here. */
+export const actorsOf = ({ serviceManager, broker, authority }: SiteView) =>
+  [serviceManager, broker, authority].filter((actor) => actor !== undefined)
+
+/** What commands, views and reports look at: those of the three actors that run here, their ledgers and guests. */
 export interface SiteView {
   readonly settings: Settings
-  readonly serviceManager: ActorView<ServiceManagerTables>
-  readonly broker: ActorView<BrokerTables>
-  readonly authority: ActorView<AuthorityTables>
+  readonly serviceManager: ActorView<ServiceManagerTables> | undefined
+  readonly broker: ActorView<BrokerTables> | undefined
+  readonly authority: ActorView<AuthorityTables> | undefined
   readonly stores: readonly { readonly name: string; readonly store: Ledger }[]
   readonly guests: Readonly<Record<string, GuestView>>
   /** Calls back after every commit of any actor, until the returned function is called. */

@@ -11,7 +11,7 @@ import { EXIT, printJson, tell, whenNobodyReads } from './terminal.ts'
 export async function start(file: string, json: boolean, clock: Clock): Promise<number> {
   const { settings, warnings } = loadConfig(file)
   for (const { text } of warnings) tell(`${text} (warning)`)
-  if (settings.site.machines.kind === 'namespace' && process.getuid?.() !== 0)
+  if (settings.site?.machines.kind === 'namespace' && process.getuid?.() !== 0)
     throw new SubletError('needs-root', 'machines of kind “namespace” are made by root only')
   whenNobodyReads(() => undefined)
   const running = await run(settings, { clock, random: systemRandom(), warn: tell })

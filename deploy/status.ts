@@ -107,7 +107,7 @@ export function statusOf(
   now: Instant,
   self: { readonly pid: number; readonly startedAt: Instant },
 ): StatusReport {
-  const units = site.authority.rows('unit').filter(({ state }) => state !== 'ended')
+  const units = (site.authority?.rows('unit') ?? []).filter(({ state }) => state !== 'ended')
   const roles = {
     'service manager': site.serviceManager,
     broker: site.broker,
@@ -118,13 +118,10 @@ export function statusOf(
     dir: site.settings.dir,
     ...self,
     now,
-    paused: site.broker.rows('round')[0]?.paused ?? site.authority.rows('site')[0]?.paused ?? null,
-    actors: Object.entries(roles).map(([role, { name, running, head }]) => ({
-      name,
-      role,
-      running,
-      ledger: head.seq,
-    })),
+    paused: site.broker?.rows('round')[0]?.paused ?? site.authority?.rows('site')[0]?.paused ?? null,
+    actors: Object.entries(roles).flatMap(([role, actor]) =>
+      actor === undefined ? [] : [{ name: actor.name, role, running: actor.running, ledger: actor.head.seq }],
+    ),
     guests: Object.keys(site.guests).map((name) => guestOf(site, name)),
     leases: {
       requested: 0,
@@ -135,28 +132,31 @@ export function statusOf(
       ...tally(leasesOf(site).map(({ state }) => state)),
     },
     machines: tally(units.map(({ state }) => state)),
-    offers: site.authority.rows('offer').map(({ id, units: offered, withheld }) => ({
+    offers: (site.authority?.rows('offer') ?? []).map(({ id, units: offered, withheld }) => ({
       type: id,
       units: offered,
       withheld,
       held: units.filter(({ type }) => type === id).length,
     })),
     approvals: approvalsOf(site),
-    recalls: site.authority
-      .rows('recall')
-      .map(({ id, type, units: count, by }) => ({ id, type, units: count, by })),
+    recalls: (site.authority?.rows('recall') ?? []).map(({ id, type, units: count, by }) => ({
+      id,
+      type,
+      units: count,
+      by,
+    })),
   }
 }
 
 const approvalsOf = (site: SiteView): StatusReport['approvals'] =>
-  site.broker.rows('ticket').flatMap(({ id, holder, type, asked }) => {
+  (site.broker?.rows('ticket') ?? []).flatMap(({ id, holder, type, asked }) => {
     if (asked?.approval === undefined) return []
     const { units, durationMs, approval } = asked
     return [{ leaseId: id, holder, type, units, durationMs, ...approval }]
   })
 
 function guestOf(site: SiteView, name: string): GuestReport {
-  const row = site.serviceManager.rows('guest').find(({ id }) => id === name)
+  const row = site.serviceManager?.rows('guest').find(({ id }) => id === name)
   const picture = site.guests[name]?.lastPicture()
   return {
     name,
@@ -179,10 +179,9 @@ export function jobTally(picture: BatchPicture): Record<JobState, number> {
 
 /** Every lease that is still in the store, those that are closed too. The latest request comes first. */
 export function leasesOf(site: SiteView): readonly LeaseReport[] {
-  const units = new Map(site.serviceManager.rows('unit').map((unit) => [unit.id, unit]))
+  const units = new Map((site.serviceManager?.rows('unit') ?? []).map((unit) => [unit.id, unit]))
   const approvals = new Map(approvalsOf(site).map((one) => [one.leaseId, one]))
-  return site.serviceManager
-    .rows('lease')
+  return (site.serviceManager?.rows('lease') ?? [])
     .toSorted((a, b) => b.requestedAt - a.requestedAt || (a.id < b.id ? -1 : 1))
     .map((lease) =>
       leaseReport(
@@ -225,8 +224,8 @@ function standing({ ticketState, leaseState }: LeaseRow, units: readonly UnitRow
 
 /** Units that are held by the site or known to the service manager and not yet gone, by name. */
 export function nodesOf(site: SiteView): readonly NodeReport[] {
-  const atSite = new Map(site.authority.rows('unit').map((unit) => [unit.id, unit]))
-  const members = new Map(site.serviceManager.rows('unit').map((unit) => [unit.id, unit]))
+  const atSite = new Map((site.authority?.rows('unit') ?? []).map((unit) => [unit.id, unit]))
+  const members = new Map((site.serviceManager?.rows('unit') ?? []).map((unit) => [unit.id, unit]))
   const inPictures = new Map(
     Object.values(site.guests).flatMap(
       (guest) =>

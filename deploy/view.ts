@@ -73,7 +73,7 @@ function lines({ site, clock, startedAt, out }: ViewParts): View {
   }
   const names = new Map<string, string>()
   const endTail = ledgerTail(site, (entries) => {
-    for (const { id, name } of site.authority.rows('unit')) names.set(id, name)
+    for (const { id, name } of site.authority?.rows('unit') ?? []) names.set(id, name)
     const told = entries.filter((entry) => isTold(site, entry))
     for (const entry of told.slice(0, LINES_AT_ONCE_MAX)) print(entry.at, eventLine(entry, names))
     if (told.length > LINES_AT_ONCE_MAX)
@@ -85,8 +85,8 @@ function lines({ site, clock, startedAt, out }: ViewParts): View {
 /** What two actors note of the same event is told once. */
 const isTold = ({ serviceManager, authority }: SiteView, { kind, actor }: LedgerEntry): boolean =>
   TOLD_OF_ALL.has(kind) ||
-  (actor === serviceManager.name && TOLD_OF_MANAGER.has(kind)) ||
-  (actor === authority.name && TOLD_OF_SITE.has(kind))
+  (actor === serviceManager?.name && TOLD_OF_MANAGER.has(kind)) ||
+  (actor === authority?.name && TOLD_OF_SITE.has(kind))
 
 function eventLine({ kind, subject, reason }: LedgerEntry, names: ReadonlyMap<string, string>): string {
   const name = names.get(subject)
@@ -115,7 +115,7 @@ function screen(parts: ViewParts): View {
   const decisions: Decision[] = []
   let phase = 'starting'
   const endTail = ledgerTail(site, (entries) => {
-    const names = new Map(site.authority.rows('unit').map(({ id, name }) => [id, name]))
+    const names = new Map((site.authority?.rows('unit') ?? []).map(({ id, name }) => [id, name]))
     for (const entry of entries)
       if (isTold(site, entry)) decisions.push({ at: entry.at, text: eventLine(entry, names) })
     decisions.splice(0, decisions.length - DECISIONS_MAX)

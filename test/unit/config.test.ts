@@ -78,8 +78,8 @@ describe('a configuration that is right', () => {
         },
       ],
     })
-    expect(() => Object.assign(settings.site.terms, { max: 1 })).toThrow(TypeError)
-    expect(() => Object.assign(settings.site.types['vm.small'] ?? {}, { units: 9 })).toThrow(TypeError)
+    expect(() => Object.assign(settings.site?.terms ?? {}, { max: 1 })).toThrow(TypeError)
+    expect(() => Object.assign(settings.site?.types['vm.small'] ?? {}, { units: 9 })).toThrow(TypeError)
   })
 
   test('may name a real cluster: Slurm, machines of namespaces, and a key by its file', () => {
@@ -316,9 +316,9 @@ describe('the policy of the broker', () => {
   }
 
   test('is a name alone, or a kind with options', () => {
-    expect(settings(' priority').broker.policy).toMatchObject({ kind: 'priority', otherwise: { class: 0 } })
+    expect(settings(' priority').broker?.policy).toMatchObject({ kind: 'priority', otherwise: { class: 0 } })
     const { broker } = settings('', 'kind: weighted-share', 'guests: { a/b: { weight: 2.5, min: 1 } }')
-    expect(broker.policy).toMatchObject({
+    expect(broker?.policy).toMatchObject({
       guests: { 'a/b': { weight: 2.5, min: 1 } },
       otherwise: { weight: 1 },
     })
@@ -358,9 +358,11 @@ describe('docs/configure.md', () => {
     expect([...documented.keys()].sort()).toEqual([...options.keys()].sort())
   })
 
-  test('shows an example that is valid', () => {
-    const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(document) ?? []
-    expect(readConfig(write(example))).toMatchObject({ errors: [], warnings: [] })
+  test('shows examples that are valid', () => {
+    const examples = [...document.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, example = '']) => example)
+    expect(examples).toHaveLength(2)
+    for (const example of examples)
+      expect(readConfig(write(example))).toMatchObject({ errors: [], warnings: [] })
   })
 
   test('says which are required, and the defaults of the others', () => {

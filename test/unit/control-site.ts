@@ -59,7 +59,7 @@ export function fakeSite(dir: string, file: string, control: Partial<Settings['c
     { kind: 'ticketed', subject: 'lease-1', reason: '1 unit of vm.small at duke' },
   ])
   const siteLedger = ledgerOf('duke', [
-    { kind: 'started', subject: 'duke', reason: 'epoch 1', data: { hosts: settings.site.hosts } },
+    { kind: 'started', subject: 'duke', reason: 'epoch 1', data: { hosts: settings.site?.hosts } },
     {
       kind: 'unit assigned',
       subject: 'unit-1',
