@@ -5,14 +5,14 @@ import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/cloc
 import { SubletError } from '../actors/runtime/errors.ts'
 import { systemRandom } from '../actors/runtime/random.ts'
 import { type BatchUser, batchUser, type Submission } from '../adapters/embedded/batch-client.ts'
-import type { JobRecord } from '../adapters/embedded/batch-records.ts'
 import { batchSocketIn, endBatchServer, spawnBatchServer } from '../adapters/embedded/batch-server.ts'
 import { chart } from './chart.ts'
 import { ledgersOf } from './control.ts'
 import { guardFolder } from './folder-guard.ts'
+import { historyOf } from './job-history.ts'
 import { entriesOf, type NamedLedger, openLedgers, verifyAll } from './ledgers.ts'
 import { type Recorder, recorder } from './recorder.ts'
-import { isSound, type JobHistory, type RunReport, readTrails, reportOf, showReport } from './report.ts'
+import { isSound, type RunReport, readTrails, reportOf, showReport } from './report.ts'
 import { type Running, run } from './running.ts'
 import { loadConfig } from './settings-file.ts'
 import { onInterrupt } from './signals.ts'
@@ -251,45 +251,6 @@ async function reportRun(
     verdicts: await verifyAll(ledgers),
     chart: chartPath,
   })
-}
-
-function historyOf({ id, submittedAt, state, attempts, startedAt, parts }: JobRecord): JobHistory {
-  const last = attempts.at(-1)
-  const past = attempts.map(({ startedAt, endedAt, nodes, outcome }) => ({
-    startedAt,
-    endedAt,
-    nodes,
-    requeued: outcome === 'requeued',
-  }))
-  const isUnderWay = state === 'running' || state === 'completing'
-  const present = {
-    startedAt: startedAt ?? submittedAt,
-    endedAt: undefined,
-    nodes: parts.map(({ node }) => node),
-    requeued: false,
-  }
-  return {
-    id,
-    submittedAt,
-    state: state === 'pending' ? 'waiting' : isUnderWay ? 'running' : endOf(last),
-    attempts: isUnderWay ? [...past, present] : past,
-  }
-}
-
-/** A command that failed by itself has an exit code of its own. */
-function endOf(last: JobRecord['attempts'][number] | undefined): JobHistory['state'] {
-  switch (last?.outcome) {
-    case 'finished':
-      return 'finished'
-    case 'failed':
-      return last.exitCode === null ? 'killed' : 'failed'
-    case 'timeout':
-      return 'failed'
-    case 'requeued':
-    case 'cancelled':
-    case undefined:
-      return 'cancelled'
-  }
 }
 
 // ── places ─────────────────────────────────────────────────────────────────────────────────────────

@@ -165,7 +165,9 @@ describe('the command line', () => {
     const { code, out } = await sublet(['validate', file])
     expect(code).toBe(2)
     expect(out).toContain(`${file}:2:1: sit: is no option here, did you mean “site”?`)
-    expect(out).toContain(`${file}:1:1: guests: is missing, expected a list`)
+    expect(out).toContain(
+      `${file}:1:1: describes none of the three actors, expected “site”, “broker” or “guests”`,
+    )
     const json = JSON.parse((await sublet(['validate', file, '--json'])).out)
     expect(json).toMatchObject({
       valid: false,

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../../actors/runtime/clock.ts'
 import { inOneLine } from '../../../actors/runtime/errors.ts'
 import { isSound, showReport } from '../../report.ts'
-import { endOnInterrupt } from './on-interrupt.ts'
+import { endOnInterrupt } from '../on-interrupt.ts'
 import { countOrphans, SlurmSite } from './slurm-site.ts'
 
 /**

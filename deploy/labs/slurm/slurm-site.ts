@@ -10,6 +10,7 @@ import type { Executor } from '../../../adapters/executor.ts'
 import { chart, type Sample, type Wave } from '../../chart.ts'
 import { entriesOf, openLedgers, verifyAll } from '../../ledgers.ts'
 import { type RunReport, readTrails, reportOf } from '../../report.ts'
+import { SubletProcess } from '../sublet-process.ts'
 import { historiesOf } from './histories.ts'
 import { Jobs } from './jobs.ts'
 import { type SlurmLab, slurmLab } from './lab.ts'
@@ -18,7 +19,6 @@ import { MachineGroups, machinePrefix } from './machine-groups.ts'
 import { machineStories } from './machine-stories.ts'
 import { Observer } from './observer.ts'
 import { siteText } from './site-text.ts'
-import { SubletProcess } from './sublet-process.ts'
 
 export interface SlurmSiteOptions {
   readonly clock: Clock

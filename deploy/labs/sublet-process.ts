@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Clock, deadline, sleep } from '../../../actors/runtime/clock.ts'
-import { SubletError } from '../../../actors/runtime/errors.ts'
-import { controlClient } from '../../control-client.ts'
+import { type Clock, deadline, sleep } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import { controlClient } from '../control-client.ts'
 
 const UP_MS = 30_000
 const DOWN_MS = 180_000
@@ -14,12 +14,14 @@ export class SubletProcess {
   readonly #dir: string
   readonly #log: string
   readonly #clock: Clock
+  readonly #env: NodeJS.ProcessEnv
   #argv: readonly string[] = []
   #child: ChildProcess | undefined
   #exited: Promise<number | null> = Promise.resolve(0)
 
-  /** `dir`: Sublet's work folder. `log`: where its output goes. */
-  constructor(dir: string, log: string, clock: Clock) {
+  /** `dir`: Sublet's work folder. `log`: where its output goes. `env`: added to the environment. */
+  constructor(dir: string, log: string, clock: Clock, env: Readonly<Record<string, string>> = {}) {
+    this.#env = { ...process.env, ...env }
     this.#dir = dir
     this.#log = log
     this.#clock = clock
@@ -41,7 +43,11 @@ export class SubletProcess {
 
   start(): void {
     const log = openSync(this.#log, 'a')
-    const child = spawn(process.execPath, this.#argv, { stdio: ['ignore', log, log], detached: true })
+    const child = spawn(process.execPath, this.#argv, {
+      stdio: ['ignore', log, log],
+      detached: true,
+      env: this.#env,
+    })
     closeSync(log)
     this.#child = child
     this.#exited = new Promise((resolve) => {
@@ -86,9 +92,13 @@ export class SubletProcess {
   }
 
   /** Gives everything back and ends. */
-  async release(): Promise<void> {
+  release(): Promise<void> {
+    return this.end(true)
+  }
+
+  async end(release: boolean): Promise<void> {
     if (this.#child === undefined) return
-    await this.client.post('/stop', { release: true })
+    await this.client.post('/stop', { release })
     const late = (): Error =>
       new SubletError('deadline-missed', `Sublet did not end within ${DOWN_MS} ms; see ${this.#log}`)
     const limit = deadline(this.#clock, DOWN_MS, late)
