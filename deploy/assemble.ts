@@ -9,9 +9,8 @@ import type { BrokerTables } from '../actors/broker/rows.ts'
 import { Actor, type Log } from '../actors/runtime/actor.ts'
 import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/clock.ts'
 import type { Perform } from '../actors/runtime/effects.ts'
-import { PROTOCOLS } from '../actors/runtime/envelope.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
-import { ed25519Trust, type Identity, type Trust } from '../actors/runtime/identity.ts'
+import { ed25519Trust, type Identity } from '../actors/runtime/identity.ts'
 import type { Mind } from '../actors/runtime/mind.ts'
 import type { Random } from '../actors/runtime/random.ts'
 import type { Tables } from '../actors/runtime/rows.ts'
@@ -25,8 +24,6 @@ import { guestView } from '../actors/service-manager/view.ts'
 import { Watcher } from '../actors/service-manager/watcher.ts'
 import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
 import type { Handler } from '../adapters/handler.ts'
-import { HttpNetwork } from '../adapters/http/network.ts'
-import { clientTls, serverTls } from '../adapters/http/tls.ts'
 import type { JoinHandler } from '../adapters/join.ts'
 import { sqliteStore } from '../adapters/sqlite/store.ts'
 import type { KeptStore } from '../adapters/store.ts'
@@ -34,6 +31,7 @@ import { bestFit } from '../controllers/authorities/best-fit.ts'
 import { policyOf } from '../controllers/brokers/policies.ts'
 import { groc } from '../controllers/guests/groc/groc.ts'
 import { batchOf, joinOf, machinesOf } from './adapters.ts'
+import { networkOf } from './assemble-network.ts'
 import {
   type BrokerSettings,
   type GuestSettings,
@@ -46,6 +44,7 @@ import {
 import { OwnKeys } from './keys.ts'
 import type { Role } from './network-config.ts'
 import { PeerBook, waysOf } from './peers.ts'
+import type { Federation } from './site-view.ts'
 
 export interface SiteParts {
   readonly clock: Clock
@@ -70,9 +69,7 @@ export interface Site {
   readonly serviceManager: Actor<ServiceManagerTables> | undefined
   readonly broker: Actor<BrokerTables> | undefined
   readonly authority: Actor<AuthorityTables> | undefined
-  readonly network: HttpNetwork
-  readonly trust: Trust
-  readonly peers: PeerBook
+  readonly federation: Federation
   readonly stores: readonly { readonly name: string; readonly store: KeptStore }[]
   readonly guests: Readonly<Record<string, SiteGuest>>
   start(): Promise<void>
@@ -268,9 +265,11 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     broker: brokerActor,
     authority: siteActor,
     stores,
-    network,
-    trust,
-    peers,
+    federation: {
+      ...{ network, trust, keys },
+      peers: () => peers.peers,
+      reload: () => peers.reload(),
+    },
     guests,
     start,
     stop,
@@ -280,20 +279,6 @@ export function assemble(settings: Settings, given: SiteParts): Site {
       return () => listeners.delete(callback)
     },
   }
-}
-
-function networkOf(settings: Settings, parts: ConstructorParameters<typeof HttpNetwork>[1]): HttpNetwork {
-  const { listen, dial, skewMax: skewMsMax } = settings
-  return new HttpNetwork(
-    {
-      ...{ skewMsMax, protocols: PROTOCOLS, dial: clientTls(dial) },
-      listen:
-        listen === undefined
-          ? undefined
-          : { ...listen, tls: listen.tls === undefined ? undefined : serverTls(listen.tls) },
-    },
-    parts,
-  )
 }
 
 function assembleGuest(

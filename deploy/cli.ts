@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
 import type { BatchOptions, SubmitOptions } from './batch.ts'
+import { peerCommands } from './cli-peers.ts'
 import { queryCommand } from './cli-query.ts'
 import { storeCommands } from './cli-store.ts'
 import { EXIT, outliveClosedPipes, perform, print, printJson, tell, whenNobodyReads } from './terminal.ts'
@@ -156,6 +157,8 @@ commandFor('verify', 'prove from the ledgers that no unit was ever held twice; a
   )
 
 storeCommands(commandFor, clock)
+
+peerCommands(program, clock)
 
 queryCommand(commandFor, clock)
 

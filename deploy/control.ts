@@ -23,6 +23,7 @@ import {
 } from './control-protocol.ts'
 import { type Doorkeeper, doorkeeper } from './doorkeeper.ts'
 import { explainLease, explainUnit, linesOf, type NamedLedger, verifyAll } from './ledgers.ts'
+import { checkPeers, partsOf, peersReport } from './peer-reports.ts'
 import { actorsOf, type SiteView } from './site-view.ts'
 import { leasesOf, nodesOf, statusOf } from './status.ts'
 
@@ -34,8 +35,10 @@ import { leasesOf, nodesOf, statusOf } from './status.ts'
  *        /ledger /verify            viewers
  *        /explain/{job,lease,node}/ID
  *   POST /query                     viewers
+ *        /peers /peers/check       viewers
  *   POST /recall /lend /stop        operators
  *        /approve /disapprove       operators
+ *        /peers/reload              operators
  *
  * The owner of the process and root may do everything; others what the configuration gives their uid.
  */
@@ -220,6 +223,13 @@ function routes(
       return brokerOf(site).command('disapprove', { ...request.body, by: by(request) })
     },
   )
+  app.get('/peers', view, () => Promise.resolve(peersReport(partsOf(site, clock))))
+  app.get('/peers/check', view, () => checkPeers(partsOf(site, clock)))
+  app.post('/peers/reload', operate, (request) => {
+    log.info({ orderedBy: by(request) }, 'peers are read again')
+    site.federation?.reload()
+    return Promise.resolve({ peers: site.federation?.peers().length ?? 0 })
+  })
   app.post<{ Body: z.output<typeof stopBody> }>(
     '/stop',
     { ...operate, schema: { body: stopBody } },

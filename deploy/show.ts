@@ -54,6 +54,10 @@ export function showStatus(status: StatusReport): string {
       ({ leaseId, holder, units, type, since, reason }) =>
         `approve?  ${leaseId} of ${holder}: ${some(units, 'unit')} of ${type}, since ${hour(since)}: ${reason}`,
     ),
+    ...status.peers.map(
+      ({ name, role, url, fetchedAt, silentSince, lastError }) =>
+        `peer      ${name} (${role}), ${url ?? (fetchedAt === null ? 'has not come to fetch yet' : 'comes and fetches')}${silentSince === null ? '' : `, silent since ${hour(silentSince)}: ${lastError}`}`,
+    ),
     `ledger    ${status.actors.map(({ name: actor, ledger }) => `${actor} ${ledger}`).join(', ')}`,
   ].join('\n')
 }

@@ -1,11 +1,16 @@
 import type { AuthorityTables } from '../actors/authority/rows.ts'
 import type { BrokerTables } from '../actors/broker/rows.ts'
 import type { LedgerHead } from '../actors/runtime/commit.ts'
+import type { Trust } from '../actors/runtime/identity.ts'
+import type { PeerView } from '../actors/runtime/peers.ts'
 import type { Tables } from '../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
 import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
 import type { Store } from '../adapters/store.ts'
+import type { Network } from '../adapters/transport.ts'
 import type { Settings } from './config.ts'
+import type { OwnKeys } from './keys.ts'
+import type { Peer } from './peers.ts'
 
 /** What is asked of an actor from outside: its rows, its commands, where its ledger ends. */
 export interface ActorView<T extends Tables> {
@@ -14,6 +19,18 @@ export interface ActorView<T extends Tables> {
   readonly head: { readonly seq: number; readonly hash: string }
   rows<K extends keyof T & string>(table: K): T[K][]
   command(name: string, args: unknown): Promise<unknown>
+  /** How others look from this actor. */
+  peers?(): readonly PeerView[]
+}
+
+/** Actors in other processes, and the ways to them. */
+export interface Federation {
+  readonly network: Network
+  readonly trust: Trust
+  readonly keys: OwnKeys
+  peers(): readonly Peer[]
+  /** Reads the peers again. */
+  reload(): void
 }
 
 export interface GuestView {
@@ -41,6 +58,8 @@ export interface SiteView {
   readonly authority: ActorView<AuthorityTables> | undefined
   readonly stores: readonly { readonly name: string; readonly store: Ledger }[]
   readonly guests: Readonly<Record<string, GuestView>>
+  /** Absent where nothing is known of other processes. */
+  readonly federation?: Federation
   /** Calls back after every commit of any actor, until the returned function is called. */
   onChange(callback: () => void): () => void
 }

@@ -118,7 +118,6 @@ function told(base: string, error: unknown): unknown {
   if (!(error instanceof RequestError)) return error
   const why = error.code === 'ETIMEDOUT' ? 'no answer in time' : error.message || error.code
   return new SubletError('peer-silent', `${base} cannot be reached: ${why}`, {
-    cause: error.code === undefined ? undefined : new Error(error.code),
     cure: CURES[error.code] ?? ERRORS['peer-silent'][1],
   })
 }

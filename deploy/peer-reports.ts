@@ -1,0 +1,259 @@
+import { type Clock, type Instant, type Millis, within } from '../actors/runtime/clock.ts'
+import { PROTOCOLS } from '../actors/runtime/envelope.ts'
+import { ERRORS, inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import type { Trust } from '../actors/runtime/identity.ts'
+import type { Network, PeerSight } from '../adapters/transport.ts'
+import { span } from '../controllers/sentence.ts'
+import type { Settings } from './config.ts'
+import { fingerprint, type OwnKeys } from './keys.ts'
+import { type Peer, rolesHere } from './peers.ts'
+import { type ActorView, actorsOf, type SiteView } from './site-view.ts'
+
+/** What is shown of actors in other processes: plain JSON. */
+export interface PeerReport {
+  readonly name: string
+  readonly role: string
+  readonly url: string | null
+  readonly poll: boolean
+  readonly by: Peer['by']
+  readonly keys: readonly {
+    readonly key: string
+    readonly fingerprint: string
+    readonly until: Instant | null
+  }[]
+  /** When it last came to fetch; null if it never did, or is called instead. */
+  readonly fetchedAt: Instant | null
+  /** Since when nothing comes back from it, whoever of us asks; null while it answers. */
+  readonly silentSince: Instant | null
+  readonly lastError: string | null
+  /** Messages to it that are not acknowledged. */
+  readonly waiting: number
+}
+
+export interface StrangerReport {
+  readonly name: string
+  readonly key: string
+  readonly fingerprint: string
+  readonly firstAt: Instant
+  readonly lastAt: Instant
+  readonly times: number
+}
+
+export interface OwnKeyReport {
+  readonly name: string
+  readonly role: string
+  readonly keys: readonly {
+    readonly key: string
+    readonly fingerprint: string
+    readonly until: Instant | null
+  }[]
+}
+
+export interface PeersReport {
+  readonly here: readonly OwnKeyReport[]
+  readonly peers: readonly PeerReport[]
+  readonly strangers: readonly StrangerReport[]
+}
+
+/** What is known of the others, and by whom here. */
+export interface PeerParts {
+  readonly settings: Settings
+  readonly network: Network
+  readonly trust: Trust
+  readonly keys: OwnKeys
+  readonly peers: readonly Peer[]
+  /** Those that run here; none if Sublet does not run. */
+  readonly actors: readonly Pick<ActorView<never>, 'name' | 'peers'>[]
+  readonly clock: Clock
+}
+
+/** Of a Sublet that runs. */
+export function partsOf(site: SiteView, clock: Clock): PeerParts {
+  const { settings, federation } = site
+  if (federation === undefined) throw new SubletError('usage', 'nothing is known of other processes here')
+  return { ...federation, settings, clock, peers: federation.peers(), actors: actorsOf(site) }
+}
+
+export function peersReport(parts: PeerParts): PeersReport {
+  const { settings, network, trust, keys, peers } = parts
+  const sights = new Map(network.peers().map((sight) => [sight.name, sight]))
+  return {
+    here: rolesHere(settings).map(([name, role]) => ({ name, role, keys: keys.trusted(name).map(shown) })),
+    peers: peers.map((peer) => reportOf(peer, sights.get(peer.name), parts)),
+    strangers: trust.strangers().map((stranger) => ({ ...stranger, fingerprint: fingerprint(stranger.key) })),
+  }
+}
+
+/** Of a Sublet that runs; none where nothing is known of other processes. */
+export function peerReports(site: SiteView): readonly PeerReport[] {
+  const { federation } = site
+  if (federation === undefined) return []
+  const sights = new Map(federation.network.peers().map((sight) => [sight.name, sight]))
+  return federation.peers().map((peer) => reportOf(peer, sights.get(peer.name), { actors: actorsOf(site) }))
+}
+
+const shown = ({ key, notAfter }: { readonly key: string; readonly notAfter?: Instant | undefined }) => ({
+  key,
+  fingerprint: fingerprint(key),
+  until: notAfter ?? null,
+})
+
+function reportOf(
+  peer: Peer,
+  sight: PeerSight | undefined,
+  { actors }: Pick<PeerParts, 'actors'>,
+): PeerReport {
+  const { name, role, url, poll, by, keys } = peer
+  const views = actors.flatMap((actor) => (actor.peers?.() ?? []).filter((view) => view.peer === name))
+  const silent = [
+    ...views.flatMap(({ silentSince, lastError }) =>
+      silentSince === undefined ? [] : [{ silentSince, lastError }],
+    ),
+    ...(sight?.silentSince === undefined
+      ? []
+      : [{ silentSince: sight.silentSince, lastError: sight.lastError }]),
+  ].toSorted((a, b) => a.silentSince - b.silentSince)
+  return {
+    ...{ name, role, url: url ?? null, poll, by, keys: keys.map(shown) },
+    fetchedAt: sight?.fetchedAt ?? null,
+    silentSince: silent[0]?.silentSince ?? null,
+    lastError: silent[0]?.lastError ?? null,
+    waiting: views.reduce((sum, { waiting }) => sum + waiting, 0),
+  }
+}
+
+// ── are they there? ────────────────────────────────────────────────────────────────────────────────
+
+export interface PeerFinding {
+  /** Who of us asked; the whole process if it is not about one actor. */
+  readonly from: string
+  readonly peer: string
+  readonly ok: boolean
+  readonly sentence: string
+  readonly cure: string | null
+}
+
+const HELLO_MS_MAX: Millis = 8_000
+/** A peer that fetches comes every 25 s at least. */
+const FETCH_MS_MAX: Millis = 60_000
+/** A key that ends within so long is spoken of. */
+const KEY_ENDS_MS: Millis = 14 * 86_400_000
+
+/** Asks each peer, as each actor here that has something to say to it; bounded by the slowest. */
+export async function checkPeers(parts: PeerParts): Promise<readonly PeerFinding[]> {
+  const { settings, peers, trust, clock } = parts
+  const asked = rolesHere(settings).flatMap(([from, role]) =>
+    peers.filter((peer) => peer.role !== role).map((peer) => check(parts, from, peer)),
+  )
+  const strangers = trust.strangers().map(
+    ({ name, key, firstAt, times }): PeerFinding => ({
+      ...{ from: settings.name, peer: name, ok: false },
+      sentence: `came ${times} times since ${new Date(firstAt).toISOString()} with a key that is not trusted here, ${fingerprint(key)}`,
+      cure: `If it is who it says, \`sublet peer approve ${name}\` here.`,
+    }),
+  )
+  return [...(await Promise.all(asked)).flat(), ...keysThatEnd(parts, clock.now()), ...strangers]
+}
+
+async function check(parts: PeerParts, from: string, peer: Peer): Promise<readonly PeerFinding[]> {
+  const good = (sentence: string): PeerFinding => ({ from, peer: peer.name, ok: true, sentence, cure: null })
+  const bad = (sentence: string, cure: string): PeerFinding => ({
+    ...{ from, peer: peer.name, ok: false, sentence, cure },
+  })
+  const silence = reportOf(peer, undefined, parts)
+  const since =
+    silence.silentSince === null
+      ? []
+      : [
+          bad(
+            `nothing came back since ${new Date(silence.silentSince).toISOString()}: ${silence.lastError}`,
+            ERRORS['peer-silent'][1],
+          ),
+        ]
+  if (peer.url === undefined) return [fetching(parts, peer, good, bad), ...since]
+  const { network, settings, clock } = parts
+  const late = (): Error => new SubletError('peer-silent', `no answer within ${HELLO_MS_MAX / 1000} s`)
+  let answer: Awaited<ReturnType<Network['hello']>>
+  try {
+    answer = await within(clock, HELLO_MS_MAX, late, (signal) => network.hello(from, peer.name, signal))
+  } catch (error) {
+    if (error instanceof SubletError) return [bad(inOneLine(error), error.cure), ...since]
+    return [bad(inOneLine(error), ERRORS['peer-silent'][1]), ...since]
+  }
+  const { outcome, trusted, key, protocols, offsetMs, errorMs } = answer
+  const own = parts.keys.identity(from).key
+  const found: PeerFinding[] = []
+  if (outcome === 'unknown-peer')
+    found.push(
+      bad(
+        `it does not know ${from}`,
+        `There: \`sublet peer approve ${from}\`; the key to be seen is ${fingerprint(own)}.`,
+      ),
+    )
+  if (outcome === 'unknown-key')
+    found.push(bad('it knows another key of ours', `There: \`sublet peer add ${from} --key ${own}\`.`))
+  if (outcome === 'key-expired')
+    found.push(
+      bad('the key that we sign with has ended there', `There: \`sublet peer add ${from} --key ${own}\`.`),
+    )
+  if (!trusted)
+    found.push(
+      bad(
+        `it signs with a key that is not trusted here, ${fingerprint(key)}`,
+        `If that is its key, \`sublet peer approve ${peer.name}\` here; ask its admin for the fingerprint.`,
+      ),
+    )
+  if (!protocols.some((one) => PROTOCOLS.includes(one)))
+    found.push(
+      bad(
+        `it speaks protocol ${protocols.join(', ')}, here ${PROTOCOLS.join(', ')}`,
+        'Upgrade the older of the two.',
+      ),
+    )
+  if (Math.abs(offsetMs) - errorMs > settings.skewMax)
+    found.push(bad(`its clock is ${offsetMs} ms off ours`, 'Set both clocks (NTP), or raise skewMax.'))
+  if (found.length > 0) return [...found, ...since]
+  return [
+    good(
+      `reachable, keys known on both sides, protocol ${Math.max(...protocols)}, clock ${offsetMs} ms ± ${errorMs} ms`,
+    ),
+    ...since,
+  ]
+}
+
+function fetching(
+  { network, clock }: PeerParts,
+  { name }: Peer,
+  good: (sentence: string) => PeerFinding,
+  bad: (sentence: string, cure: string) => PeerFinding,
+): PeerFinding {
+  const at = network.peers().find((sight) => sight.name === name)?.fetchedAt
+  const cure = `Look there with \`sublet check peers\`: does it run, has it the url of this process, is its key known here?`
+  if (at === undefined) return bad('has never come to fetch since this process began', cure)
+  const agoMs = clock.now() - at
+  if (agoMs > FETCH_MS_MAX) return bad(`last came to fetch ${span(agoMs)} ago`, cure)
+  return good(`comes to fetch, ${span(agoMs)} ago for the last time`)
+}
+
+function keysThatEnd({ settings, peers, keys }: PeerParts, now: Instant): readonly PeerFinding[] {
+  const ends = (until: Instant): string =>
+    until <= now ? `ended ${span(now - until)} ago` : `ends in ${span(until - now)}`
+  const of = (
+    name: string,
+    cure: string,
+    own: readonly { readonly key: string; readonly notAfter?: Instant | undefined }[],
+  ) => {
+    // One that another follows may end.
+    if (own.some(({ notAfter }) => notAfter === undefined || notAfter > now + KEY_ENDS_MS)) return []
+    const last = Math.max(...own.map(({ notAfter }) => notAfter ?? 0))
+    return [{ from: settings.name, peer: name, ok: false, sentence: `its last key ${ends(last)}`, cure }]
+  }
+  return [
+    ...rolesHere(settings).flatMap(([name]) =>
+      of(name, 'Make another with `sublet keygen --rotate`.', keys.trusted(name)),
+    ),
+    ...peers.flatMap(({ name, keys: own }) =>
+      of(name, `Ask its admin for the next one; add it with \`sublet peer add ${name} --key KEY\`.`, own),
+    ),
+  ]
+}

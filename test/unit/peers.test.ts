@@ -1,0 +1,238 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Clock } from '../../actors/runtime/clock.ts'
+import { ed25519Trust, generateKeys, publicKeyOf } from '../../actors/runtime/identity.ts'
+import { inDir, type Settings } from '../../deploy/config.ts'
+import { OwnKeys, rotate } from '../../deploy/keys.ts'
+import { knownPeers, PeerBook, readStored, type StoredPeer, waysOf, writeStored } from '../../deploy/peers.ts'
+import { loadConfig, readConfig } from '../../deploy/settings-file.ts'
+
+const T0 = 1_700_000_000_000
+const HOUR = 3_600_000
+const newKey = (): string => publicKeyOf(generateKeys().publicKey)
+
+let dir = ''
+let now = T0
+const clock: Clock = { now: () => now, monotonic: () => now, after: () => () => undefined }
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-peers-'))
+  now = T0
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+describe('the key of an actor', () => {
+  test('is made on first use, for its owner only, and stays', () => {
+    const key = new OwnKeys(dir, ['site'], clock).identity('site').key
+    expect(statSync(join(dir, 'site.key')).mode & 0o777).toBe(0o600)
+    expect(readFileSync(join(dir, 'site.pub'), 'utf8')).toBe(`${key}\n`)
+    expect(new OwnKeys(dir, ['site'], clock).identity('site').key).toBe(key)
+  })
+
+  test('is followed by another: both are good, the old one signs for half of the overlap, then the new one', () => {
+    const keys = new OwnKeys(dir, ['site'], clock)
+    const identity = keys.identity('site')
+    const old = identity.key
+    rotate(dir, 'site', 2 * HOUR, now)
+    keys.reload()
+    const next = keys.trusted('site')[1]!.key
+    expect(keys.trusted('site')).toEqual([{ key: old, notAfter: T0 + 2 * HOUR }, { key: next }])
+    const signer = (): string => {
+      const trust = ed25519Trust({ site: [{ key: old }, { key: next }] })
+      expect(trust.verifyBy(identity.key, 'text', identity.sign('text'))).toBe(true)
+      return identity.key
+    }
+    now = T0 + HOUR - 1
+    expect([signer(), identity.notAfter]).toEqual([old, T0 + 2 * HOUR])
+    now = T0 + HOUR
+    expect([signer(), identity.notAfter]).toEqual([next, undefined])
+    now = T0 + 2 * HOUR
+    keys.reload()
+    expect([signer(), keys.trusted('site')]).toEqual([next, [{ key: next }]])
+    expect(new OwnKeys(dir, ['site'], clock).identity('site').key).toBe(next)
+  })
+
+  test('is not changed a second time before the first is over', () => {
+    new OwnKeys(dir, ['site'], clock)
+    rotate(dir, 'site', HOUR, now)
+    expect(() => rotate(dir, 'site', HOUR, now + 1)).toThrow(/being changed already/)
+    now += HOUR
+    expect(rotate(dir, 'site', HOUR, now).next).toBeDefined()
+  })
+
+  test('is lost at no step of its change, though the process ends in between', () => {
+    const old = new OwnKeys(dir, ['site'], clock).identity('site').key
+    // The new key was written, and not yet when it is to be used.
+    writeFileSync(join(dir, 'site.next.key'), generateKeys().privateKey)
+    expect(new OwnKeys(dir, ['site'], clock).identity('site').key).toBe(old)
+    const next = rotate(dir, 'site', HOUR, now).next!.identity.key
+    now += HOUR
+    // It took the place of the old one, and the times are still there.
+    writeFileSync(join(dir, 'site.key'), readFileSync(join(dir, 'site.next.key')))
+    rmSync(join(dir, 'site.next.key'))
+    expect(new OwnKeys(dir, ['site'], clock).identity('site').key).toBe(next)
+  })
+})
+
+const key = newKey()
+const BROKER = `name: b
+dir: w
+broker: { name: broker }
+listen: { port: 7711 }
+peers:
+  - { name: rack, role: site, url: "http://127.0.0.1:7712", key: ${key} }
+`
+
+function settingsOf(text: string): Settings {
+  const file = join(dir, 'c.yaml')
+  writeFileSync(file, text)
+  const { settings } = loadConfig(file)
+  mkdirSync(settings.dir, { recursive: true })
+  return settings
+}
+
+describe('peers', () => {
+  const other = newKey()
+  const stored: StoredPeer = { name: 'manager', role: 'service-manager', poll: true, keys: [{ key: other }] }
+
+  test('are those of the configuration and those that commands added; keys of both count', () => {
+    const settings = settingsOf(BROKER)
+    const more = newKey()
+    const file = inDir(settings.dir).peers
+    writeStored(file, [
+      stored,
+      {
+        name: 'rack',
+        role: 'broker',
+        url: 'http://127.0.0.1:1',
+        poll: true,
+        keys: [{ key, notAfter: 9 }, { key: more }],
+      },
+    ])
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    expect(knownPeers(settings)).toEqual([
+      {
+        ...{ name: 'rack', role: 'site', url: 'http://127.0.0.1:7712', poll: false, by: 'configuration' },
+        keys: [{ key, notAfter: 9 }, { key: more }],
+      },
+      { ...stored, url: undefined, by: 'command' },
+    ])
+  })
+
+  test('may change while Sublet runs, and a file that is damaged changes nothing', () => {
+    const settings = settingsOf(BROKER)
+    const trust = ed25519Trust({})
+    const seen: string[][] = []
+    const errors: string[] = []
+    const quiet = (): void => undefined
+    const book = new PeerBook({
+      ...{ settings, trust, clock, keys: new OwnKeys(inDir(settings.dir).keys, ['broker'], clock) },
+      log: { debug: quiet, info: quiet, warn: quiet, error: (_, message) => void errors.push(message) },
+      onChange: (peers) => void seen.push(peers.map(({ name }) => name)),
+    })
+    const file = inDir(settings.dir).peers
+    writeStored(file, [stored])
+    book.reload()
+    expect(trust.hasKey('manager', other, now)).toBe(true)
+    writeFileSync(file, '{')
+    book.reload()
+    expect(trust.hasKey('manager', other, now)).toBe(true)
+    expect(errors).toEqual(['the peers were not read again'])
+    writeStored(file, [])
+    book.reload()
+    expect([trust.knows('manager'), trust.knows('rack'), trust.knows('broker')]).toEqual([false, true, true])
+    expect(seen).toEqual([['rack'], ['rack', 'manager'], ['rack']])
+  })
+
+  test.each([
+    ['no JSON', '{', /not JSON/],
+    ['another form', '{"version":2,"peers":[]}', /version/],
+    [
+      'a key that is none',
+      JSON.stringify({ version: 1, peers: [{ ...stored, keys: [{ key: 'x' }] }] }),
+      /public key/,
+    ],
+  ])('%s in their file is told with its name', (_, text, why) => {
+    const file = join(dir, 'peers.json')
+    writeFileSync(file, text)
+    expect(() => readStored(file)).toThrow(why)
+    expect(() => readStored(file)).toThrow(file)
+  })
+
+  test('are fetched from if nobody can call here, and not between actors of one kind', () => {
+    const settings = settingsOf(BROKER.replace('listen: { port: 7711 }\n', ''))
+    expect(waysOf(settings, knownPeers(settings))).toEqual([
+      { name: 'rack', url: 'http://127.0.0.1:7712', poll: true, notFor: [] },
+    ])
+    const peers = [{ ...knownPeers(settings)[0]!, role: 'broker' as const }]
+    expect(waysOf(settings, peers)[0]?.notFor).toEqual(['broker'])
+  })
+})
+
+describe('which actors run where', () => {
+  function findings(text: string): readonly string[] {
+    const file = join(dir, 'c.yaml')
+    writeFileSync(file, text)
+    const { errors, warnings } = readConfig(file)
+    return [...errors, ...warnings].map((finding) => finding.text.slice(file.length + 1))
+  }
+  const SITE = `name: s
+site:
+  name: rack
+  hosts: [{ name: a, cpu: 8, memoryMiB: 8192 }]
+  types: { vm: { cpu: 2, memoryMiB: 1024, image: plain, units: 4 } }
+  machines: { kind: process }
+`
+  const GUESTS = `guests:
+  - name: g
+    batch: { kind: embedded, socket: b/sock }
+    join: { kind: embedded }
+    controller: { kind: groc, type: vm, unit: { cpus: 2, memoryMiB: 1024 }, max: 4 }
+`
+  const peer = (name: string, role: string, more = 'url: "http://127.0.0.1:1"'): string =>
+    `  - { name: ${name}, role: ${role}, ${more}, key: ${key} }\n`
+
+  test('a whole has a broker of its own, unless a peer is one', () => {
+    expect(settingsOf(SITE + GUESTS)).toMatchObject({
+      broker: { name: 'broker' },
+      site: { broker: 'broker' },
+      serviceManager: { name: 'service-manager', broker: 'broker' },
+    })
+    expect(settingsOf(`${SITE}${GUESTS}peers:\n${peer('far', 'broker')}`)).toMatchObject({
+      broker: undefined,
+      site: { broker: 'far' },
+      serviceManager: { broker: 'far' },
+    })
+  })
+
+  test('a part is what is written, and has its broker among the peers', () => {
+    expect(settingsOf(`${SITE}peers:\n${peer('far', 'broker')}`)).toMatchObject({
+      ...{ broker: undefined, serviceManager: undefined, site: { broker: 'far' } },
+    })
+    expect(findings(SITE)).toEqual(['3:3: site.broker: is missing: no broker runs here and no peer is one'])
+    expect(findings(`${SITE}peers:\n${peer('one', 'broker')}${peer('two', 'broker')}`)).toEqual([
+      '3:3: site.broker: is missing, expected one of one, two',
+    ])
+  })
+
+  test('what cannot work is told at its place', () => {
+    const broker = 'name: b\nbroker: {}\n'
+    const sentences = (text: string): readonly string[] =>
+      findings(text).map((line) => line.replace(/^\d+:\d+: /, ''))
+    expect(sentences(`${broker}peers:\n${peer('rack', 'site', 'poll: true')}`)).toEqual([
+      'peers.0.poll: comes to fetch, and nothing listens here: give “listen”, or the peer’s “url”',
+    ])
+    expect(sentences(`${broker}peers:\n${peer('rack', 'site', 'poll: false')}`)).toEqual([
+      'peers.0: expected “url” (where it is called) or “poll: true” (it comes and fetches)',
+    ])
+    expect(sentences(`${broker}peers:\n${peer('broker', 'site')}`)).toEqual([
+      'peers.0.name: “broker” is the name of another actor already',
+    ])
+    expect(sentences(`${broker}peers:\n${peer('rack', 'site', 'url: "ftp://x"')}`)[0]).toMatch(
+      /http:\/\/host:port/,
+    )
+    expect(sentences(`${broker}listen: { host: 0.0.0.0, port: 1 }\n`)[0]).toMatch(/without listen.tls/)
+    expect(sentences('name: nothing\n')[0]).toMatch(/none of the three actors/)
+  })
+})
