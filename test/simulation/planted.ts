@@ -59,12 +59,13 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
         },
       }),
   },
-  'what is due at a unit is skipped': {
+  'what is due at the holder is skipped': {
     serviceManager: (mind) =>
       worse(mind, {
         before: (input, draft) => {
-          if (input.kind !== 'due' || input.table !== 'unit') return input
-          draft.put('unit', { ...draft.get('unit', input.row.id)!, due: undefined })
+          if (input.kind !== 'due' || (input.table !== 'unit' && input.table !== 'lease')) return input
+          const row = draft.get(input.table, input.row.id)
+          if (row !== undefined) draft.put(input.table, { ...row, due: undefined } as never)
           return undefined
         },
       }),
@@ -143,16 +144,7 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
       return { ...(await receive(resealed({ ...envelope, number: envelope.number + 1 }))), id: envelope.id }
     },
   },
-  'a row that is corrupt is passed over': {
-    restart: (rows) =>
-      rows.filter((row) => {
-        try {
-          return decodeRow(row) !== undefined
-        } catch {
-          return false
-        }
-      }),
-  },
+  'a row that is corrupt is passed over': { skipsCorrupt: true },
   'signatures are made and not looked at': {
     trust: (trust) => ({ ...trust, verify: () => true, verifyBy: () => true }),
   },
@@ -187,11 +179,5 @@ const changedRows = <R extends Row>(
 ): R[] =>
   [...(draft.changed.get(table)?.values() ?? [])].flatMap((row) => (row === undefined ? [] : [row as R]))
 
-/** A row that is corrupt stays so. */
-function changed(row: StoredRow, change: object): StoredRow {
-  try {
-    return encodeRow(row.table, row.id, { ...decodeRow(row), ...change })
-  } catch {
-    return row
-  }
-}
+const changed = (row: StoredRow, change: object): StoredRow =>
+  encodeRow(row.table, row.id, { ...decodeRow(row), ...change })

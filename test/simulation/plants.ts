@@ -16,6 +16,8 @@ export interface Plants {
   readonly handler?: (handler: Handler) => Handler
   /** What an actor reads from its disk when it begins. */
   readonly restart?: (rows: readonly StoredRow[]) => readonly StoredRow[]
+  /** Rows that do not fit their checksum are passed over. */
+  readonly skipsCorrupt?: boolean
   readonly trust?: (trust: Trust) => Trust
   /** How a message is taken that has come to an actor. */
   readonly receive?: (envelope: Envelope, receive: (envelope: Envelope) => Promise<Ack>) => Promise<Ack>

@@ -218,9 +218,13 @@ export class Trial implements Scene {
     const { world, weather } = this
     const plants = this.options.plants ?? {}
     const corrupted = this.#corrupted(disk, random.child('corruption'))
+    let isSpoiled = false
     const restart = (rows: readonly StoredRow[]): readonly StoredRow[] => {
-      const read = rows.map((row) => (row === corrupted?.row ? corrupted.read : row))
-      return plants.restart?.(read) ?? read
+      const kept = plants.restart?.(rows) ?? rows
+      const { row: spoiled, read } = corrupted ?? {}
+      isSpoiled = read !== undefined && kept.some(({ table, id }) => isRow(spoiled!, table, id))
+      const given = isSpoiled ? kept.map((row) => (isRow(spoiled!, row.table, row.id) ? read! : row)) : kept
+      return plants.skipsCorrupt === true ? given.filter((row) => row !== read) : given
     }
     const syncMs = (): Millis =>
       this.#stormy && world.strikes('slow disk', this.plan.faults.slowDisk, random)
@@ -229,12 +233,11 @@ export class Trial implements Scene {
     const fate = (): CommitFate => this.#fate(name, random)
     const store = disk.store(world, isAlive, fate, die, syncMs, restart, plants.spoils)
     const onStarted = (): void => {
-      if (corrupted !== undefined)
-        this.#saw(`${name} begins on a disk with a corrupt row ${corrupted.row.id}`)
+      if (isSpoiled) this.#saw(`${name} begins on a disk with a corrupt row ${corrupted?.row.id}`)
     }
     const onUnreadable = (error: unknown): void => {
       // The disk is mended by hand, and it begins anew.
-      if (corrupted !== undefined) return die()
+      if (isSpoiled) return die()
       if (isAlive()) onFailed(error)
     }
     this.#start(self, {
@@ -358,6 +361,8 @@ export class Trial implements Scene {
     return this.#managerMind(this.managers[0]!)
   }
 }
+
+const isRow = (row: StoredRow, table: string, id: string): boolean => row.table === table && row.id === id
 
 /** The part, or what a planted fault makes of it. */
 const sound =
