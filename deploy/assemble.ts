@@ -28,7 +28,7 @@ import type { JoinHandler } from '../adapters/join.ts'
 import { sqliteStore } from '../adapters/sqlite/store.ts'
 import type { KeptStore } from '../adapters/store.ts'
 import { bestFit } from '../controllers/authorities/best-fit.ts'
-import { policyOf } from '../controllers/brokers/policies.ts'
+import { policyOf, readsHoldings } from '../controllers/brokers/policies.ts'
 import { groc } from '../controllers/guests/groc/groc.ts'
 import { batchOf, joinOf, machinesOf } from './adapters.ts'
 import { networkOf } from './assemble-network.ts'
@@ -423,8 +423,7 @@ function brokerConfig(settings: BrokerSettings): BrokerConfig {
   const { unitsOver, durationOver: durationOverMs, types } = settings.approval
   return {
     policy: policyOf(settings.policy),
-    // The simpler policies ask only what is free.
-    holdings: settings.policy.kind === 'weighted-share',
+    holdings: readsHoldings(settings.policy),
     batchMs: settings.batch,
     quarantineMs: settings.quarantine,
     answerMs: settings.answer,

@@ -3,7 +3,7 @@ import { lend, type Pool, type Promised, poolKey, type Supply, supply, take } fr
 import { levelAlways, nextRise, type Profile } from '../leases/profile.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { RowSet } from '../runtime/rows.ts'
-import { offersOf, promisesOf, recallOf } from './promises.ts'
+import { guestOf, offersOf, promisesOf, recallOf } from './promises.ts'
 import type { BrokerDraft, BrokerTables, TicketRow } from './rows.ts'
 
 /**
@@ -108,7 +108,10 @@ function holdingsOf(rows: Kept['rows'], now: Instant, except: ReadonlyMap<string
   return holdings
 }
 
-const holdingsIn = ({ id: leaseId, holder, tickets }: TicketRow, now: Instant): Holding[] =>
-  tickets
+function holdingsIn(row: TicketRow, now: Instant): Holding[] {
+  const { id: leaseId, holder, tickets } = row
+  const properties = guestOf(row)
+  return tickets
     .filter(({ term }) => term.end > now)
-    .map(({ site, type, units, term }) => ({ leaseId, holder, site, type, units, term }))
+    .map(({ site, type, units, term }) => ({ leaseId, holder, site, type, units, term, properties }))
+}

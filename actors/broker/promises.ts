@@ -1,5 +1,6 @@
 import type { TicketRequest } from '../../controllers/controller.ts'
 import type { Offer, Promised } from '../leases/calendar.ts'
+import type { Properties } from '../leases/properties.ts'
 import { LENGTH_MS_MAX } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import type { BrokerDraft, DelegationRow, RecallRow, TicketRow } from './rows.ts'
@@ -11,16 +12,20 @@ export function byTurn(a: TicketRequest, b: TicketRequest): number {
 }
 
 export function requestOf(row: TicketRow): TicketRequest {
-  const { units, unitsMin, durationMs, start, startBy, properties } = row.asked!
+  const { units, unitsMin, durationMs, start, startBy, planned } = row.asked!
   const last = row.tickets.at(-1)
   const { id: leaseId, holder, type, arrivedAt, group } = row
   const held = last === undefined ? 0 : last.units - stillReduced(row, last)
   const extension = last === undefined ? undefined : { site: last.site, units: held }
   return {
     ...{ leaseId, holder, type, units, unitsMin, durationMs, start, startBy, arrivedAt },
-    ...{ extends: extension, group, properties },
+    ...{ extends: extension, group, planned, properties: row.asked?.properties ?? guestOf(row) },
   }
 }
+
+/** An extension, and what is held, say no more than whose they are. */
+export const guestOf = ({ guest }: TicketRow): Properties | undefined =>
+  guest === undefined ? undefined : { guest }
 
 export const offersOf = (draft: BrokerDraft): Offer[] => draft.all('delegation').flatMap(offersIn)
 

@@ -66,6 +66,7 @@ export function requests(parts: BrokerParts) {
       tickets: [],
       reduced: undefined,
       group: terms.group,
+      guest: properties.guest,
       due: startBy + UNDECIDED_MS,
     }
     draft.put('ticket', row)

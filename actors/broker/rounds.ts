@@ -11,7 +11,7 @@ import { type Grant, grants } from './grants.ts'
 import { groupOf, groups } from './groups.ts'
 import { byTurn, requestOf } from './promises.ts'
 import { ENDED, UNDECIDED_MS } from './requests.ts'
-import type { BrokerDraft, GroupRow, TicketRow } from './rows.ts'
+import type { Asked, BrokerDraft, GroupRow, TicketRow } from './rows.ts'
 
 /** The policy decides over everything that is open; what it decides is held against what may be. */
 export function rounds(parts: BrokerParts) {
@@ -34,9 +34,10 @@ export function rounds(parts: BrokerParts) {
     scheduleRound(draft, 0)
   }
 
-  function wait(row: TicketRow, reason: string, draft: BrokerDraft): void {
+  function wait(row: TicketRow, reason: string, planned: Asked['planned'], draft: BrokerDraft): void {
     if (row.waitReason !== reason) draft.note('waits', row.id, reason)
-    draft.put('ticket', { ...row, waitReason: reason, due: dueOfWaiting(row, draft) })
+    const asked = { ...row.asked!, planned }
+    draft.put('ticket', { ...row, asked, waitReason: reason, due: dueOfWaiting(row, draft) })
   }
 
   function decide(draft: BrokerDraft): void {
@@ -50,7 +51,7 @@ export function rounds(parts: BrokerParts) {
     )
     if (open.length === 0) return
     if (paused !== undefined) {
-      for (const row of open) if (row.waitReason !== paused) wait(row, paused, draft)
+      for (const row of open) if (row.waitReason !== paused) wait(row, paused, row.asked?.planned, draft)
       for (const { id } of open) keepDue(id, draft)
       return
     }
@@ -147,7 +148,7 @@ export function rounds(parts: BrokerParts) {
         refuse(row, allocation.reason, draft, allocation)
         return left
       case 'wait':
-        wait(row, allocation.reason, draft)
+        wait(row, allocation.reason, allocation.planned, draft)
         return left
     }
   }

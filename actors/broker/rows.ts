@@ -52,6 +52,8 @@ export interface TicketRow extends Row {
   readonly group?: RequestGroup | undefined
   /** When somebody last showed its ticket to a broker that was restored from an older store. */
   readonly heardAt?: Instant | undefined
+  /** The property `guest`: whom its holder asks for. */
+  readonly guest?: string | undefined
 }
 
 export interface Asked {
@@ -61,6 +63,8 @@ export interface Asked {
   readonly start: Instant
   readonly startBy: Instant
   readonly properties?: Properties | undefined
+  /** Where it is to start as things are, as last decided. */
+  readonly planned?: { readonly site: string; readonly start: Instant } | undefined
   /** Who asked, as he signed it; absent where he speaks protocol 1. */
   readonly proof?: Pick<Proof, 'holderKey' | 'request'> | undefined
   /** A person has to approve it first; it waits since then, for this reason. */

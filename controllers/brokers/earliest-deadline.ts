@@ -65,6 +65,12 @@ interface Planned {
   readonly places: readonly Place[]
 }
 
+interface Plan {
+  readonly planned: readonly Planned[]
+  /** What is left beside them. */
+  readonly left: Supply
+}
+
 const startOf = (item: Item, now: Instant): Instant => Math.max(item.start, now)
 
 const deadlineOf = (item: Item, now: Instant): Instant => Math.max(item.startBy, startOf(item, now))
@@ -76,27 +82,29 @@ const wasAccepted = ({ members }: Item): boolean => members.every(({ planned }) 
 /** How often a plan is tried anew with the one that came too late moved to the front. */
 const MOVES_MAX = 3
 
+/** So many requests are placed at most in search of plans by deadline; then only what is beside the last one counts. */
+const PLACINGS_MAX = 3_000
+
 /** Those that all start in time, in order of their plan. */
 function admit(
   items: readonly Item[],
   supply: Supply,
   now: Instant,
 ): { readonly accepted: readonly Planned[]; readonly refused: readonly Item[] } {
-  let accepted: readonly Planned[] = []
+  let accepted: Plan = { planned: [], left: supply }
   // The same requests at the places they were told: wide ones can be in each other's way in order of deadlines.
-  let fixed: readonly Planned[] = []
+  let told: Plan = accepted
   const refused: Item[] = []
+  const search = { placings: 0 }
   // Many are tried at once, and only where that fails in halves: a batch that fits costs one plan.
   const tryAll = (some: readonly Item[]): void => {
     const [one] = some
     if (one === undefined) return
-    // Whoever is too late even alone needs no plan of all.
-    const alone = some.length > 1 || earliestItem(one, supply, startOf(one, now), deadlineOf(one, now))
-    const inOrder = alone && byDeadlines([...accepted.map(({ item }) => item), ...some], supply, now)
-    const plan =
-      inOrder || (alone && (beside(accepted, some, supply, now) ?? beside(fixed, some, supply, now)))
-    if (plan) {
-      fixed = beside(fixed, some, supply, now) ?? plan
+    const all = [...accepted.planned.map(({ item }) => item), ...some]
+    const stay = beside(told, some, now)
+    const plan = byDeadlines(all, supply, now, search) ?? beside(accepted, some, now) ?? stay
+    if (plan !== undefined) {
+      told = stay ?? plan
       accepted = plan
     } else if (some.length === 1) refused.push(one)
     else {
@@ -106,15 +114,28 @@ function admit(
     }
   }
   tryAll(items.filter(wasAccepted))
-  tryAll(items.filter((item) => !wasAccepted(item)))
-  return { accepted, refused }
+  tryAll(items.filter((item) => !wasAccepted(item) && !isLateAlone(item, supply, now, refused)))
+  return { accepted: accepted.planned, refused }
+}
+
+/** Whoever is too late even alone needs no plan of all. */
+function isLateAlone(item: Item, supply: Supply, now: Instant, refused: Item[]): boolean {
+  const isLate = placesInTime(item, supply, now) === undefined
+  if (isLate) refused.push(item)
+  return isLate
 }
 
 /** A plan in order of deadlines; undefined if somebody would be late. */
-function byDeadlines(items: readonly Item[], supply: Supply, now: Instant): readonly Planned[] | undefined {
+function byDeadlines(
+  items: readonly Item[],
+  supply: Supply,
+  now: Instant,
+  search: { placings: number },
+): Plan | undefined {
   let order = items.toSorted(byDeadline)
-  for (let moves = 0; moves <= MOVES_MAX; moves++) {
-    const { plan, late } = inTurn(order, supply, now)
+  for (let moves = 0; moves <= MOVES_MAX && search.placings < PLACINGS_MAX; moves++) {
+    const { plan, late } = inTurn(order, { planned: [], left: supply }, now)
+    search.placings += plan.planned.length + 1
     if (late === undefined) return plan
     if (late === order[0]) return undefined
     order = [late, ...order.filter((one) => one !== late)]
@@ -123,17 +144,9 @@ function byDeadlines(items: readonly Item[], supply: Supply, now: Instant): read
 }
 
 /** More where it was told to be, or else in the gaps, and nothing of what is planned moves. */
-function beside(
-  planned: readonly Planned[],
-  more: readonly Item[],
-  supply: Supply,
-  now: Instant,
-): readonly Planned[] | undefined {
-  const kept = [...planned]
-  let left = without(
-    supply,
-    planned.flatMap(({ places }) => places),
-  )
+function beside(plan: Plan, more: readonly Item[], now: Instant): Plan | undefined {
+  const kept: Planned[] = []
+  let { left } = plan
   const others: Item[] = []
   for (const item of more) {
     const places = toldPlaces(item, left, startOf(item, now), deadlineOf(item, now))
@@ -143,8 +156,8 @@ function beside(
       kept.push({ item, places })
     }
   }
-  const { plan, late } = inTurn(others.toSorted(byDeadline), left, now)
-  return late === undefined ? [...kept, ...plan] : undefined
+  const found = inTurn(others.toSorted(byDeadline), { planned: [...plan.planned, ...kept], left }, now)
+  return found.late === undefined ? found.plan : undefined
 }
 
 /** With its minimum, in time; at once where the fewest units are left over, if there is room at once. */
@@ -152,20 +165,21 @@ const placesInTime = (item: Item, supply: Supply, now: Instant): readonly Place[
   leastAt(item, supply, startOf(item, now)) ??
   earliestItem(item, supply, startOf(item, now), deadlineOf(item, now))
 
+/** After what is planned already; up to the first that would be late. */
 function inTurn(
   order: readonly Item[],
-  supply: Supply,
+  { planned, left: supply }: Plan,
   now: Instant,
-): { readonly plan: readonly Planned[]; readonly late: Item | undefined } {
-  const plan: Planned[] = []
+): { readonly plan: Plan; readonly late: Item | undefined } {
+  const all = [...planned]
   let left = supply
   for (const item of order) {
     const places = placesInTime(item, left, now)
-    if (places === undefined) return { plan, late: item }
+    if (places === undefined) return { plan: { planned: all, left }, late: item }
     left = without(left, places)
-    plan.push({ item, places })
+    all.push({ item, places })
   }
-  return { plan, late: undefined }
+  return { plan: { planned: all, left }, late: undefined }
 }
 
 function wait(item: Item, places: readonly Place[], book: Book): void {

@@ -58,10 +58,12 @@ export function impossible(item: Item, supply: Supply, now: number): string | un
 /** What is asked for, and what is there. */
 export function lacks(item: Item, supply: Supply, now: number): string {
   const start = Math.max(item.start, now)
+  // Without the instant, or a request that waits would have another reason each time it is looked at.
+  const from = start > now ? `from ${hour(start)} on` : 'now'
   if (item.group !== undefined)
-    return `${whatOf(item)} is asked for, and not all members find their units from ${hour(start)} on`
+    return `${whatOf(item)} is asked for, and not all members find their units ${from}`
   const [request] = item.members
   const rooms = supply.sites.map((site) => supply.free(site, request!.type, termFrom(request!, start)))
   const most = Math.max(0, ...rooms)
-  return `${whatOf(item)} are asked for, and at most ${some(most, 'unit')} of one site ${most === 1 ? 'is' : 'are'} free from ${hour(start)} on`
+  return `${whatOf(item)} are asked for, and at most ${some(most, 'unit')} of one site ${most === 1 ? 'is' : 'are'} free ${from}`
 }

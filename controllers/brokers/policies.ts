@@ -25,6 +25,9 @@ export type PolicySettings =
   | ({ readonly kind: 'priority' } & PriorityConfig)
   | ({ readonly kind: 'weighted-share' } & WeightedShareConfig)
 
+/** Whether it looks at who holds what, which takes the broker time to collect. */
+export const readsHoldings = ({ kind }: PolicySettings): boolean => kind === 'weighted-share'
+
 export function policyOf(settings: PolicySettings): BrokerPolicy {
   switch (settings.kind) {
     case 'first-come':

@@ -8,7 +8,7 @@ import { extendAll } from './extending.ts'
 import { waitForTheRest } from './first-come.ts'
 import { guestOf, settingOf } from './guests.ts'
 import { impossible, lacks, serve } from './line.ts'
-import { earliestItem, itemAt, type Place } from './placing.ts'
+import { earliestItem, itemAt, type Place, without } from './placing.ts'
 import { type Extension, type Item, inOrder, isExtension, itemsOf, least, termFrom } from './requests.ts'
 
 /**
@@ -40,8 +40,10 @@ export const priority =
     // A group is as urgent as the least urgent of its members: one of them cannot lift the others.
     const rankOf = ({ members }: Item): number => Math.min(...members.map(rank))
     const yielding = new Yielding(extensions, rank, book)
-    for (const item of items.toSorted((a, b) => rankOf(b) - rankOf(a)))
+    for (const item of items.toSorted((a, b) => rankOf(b) - rankOf(a))) {
       serveOrYield(item, rankOf(item), yielding, book)
+      yielding.took(item)
+    }
     waitForTheRest(unready, book)
     return book.close(requests)
   }
@@ -90,6 +92,8 @@ class Yielding {
   readonly #given: readonly Given[]
   readonly #book: Book
   #released: Given[] = []
+  #floor: Supply | undefined
+  #floorOf: number | undefined
 
   constructor(extensions: readonly Extension[], rank: (one: TicketRequest) => number, book: Book) {
     this.#book = book
@@ -101,17 +105,29 @@ class Yielding {
       .toSorted((a, b) => a.rank - b.rank || b.request.arrivedAt - a.request.arrivedAt)
   }
 
-  /** What would be left if all lower classes yielded what they can; undefined if none can. */
+  /**
+   * What would be left if all classes below yielded what they can; undefined if none can. Classes come in falling
+   * order, and what is given away between two calls is told by `took`.
+   */
   floor(rank: number): Supply | undefined {
-    let floor: Supply | undefined
+    if (this.#floorOf === rank) return this.#floor
+    this.#floorOf = rank
+    this.#floor = undefined
     for (const one of this.#given) {
       if (one.rank >= rank) break
       const { leaseId, type } = one.request
       const { site, units, term } = this.#book.granted(leaseId)!
       if (units > least(one.request))
-        floor = (floor ?? this.#book.left).take(site, type, least(one.request) - units, term)
+        this.#floor = (this.#floor ?? this.#book.left).take(site, type, least(one.request) - units, term)
     }
-    return floor
+    return this.#floor
+  }
+
+  took(item: Item): void {
+    for (const { leaseId } of item.members) {
+      const place = this.#book.placeOf(leaseId)
+      if (place !== undefined && this.#floor !== undefined) this.#floor = without(this.#floor, [place])
+    }
   }
 
   /** Lower classes yield until the places are free; says who yields. */

@@ -94,9 +94,7 @@ class Batch {
       const next = furthestBelow(queues.flatMap(({ account, extensions: [one] }) => turnOf(account, one)))
       if (next === undefined) break
       const one = this.#queues.get(next.account)!.extensions.shift()!
-      const { guest, share, used } = next.account
-      const beyond = `; it lies beyond the share of ${guest}, which is ${share}, ${used} of them taken`
-      this.#extend(one, keeps(one), beyond)
+      this.#extend(one, keeps(one), beyond(next.account))
     }
     for (const one of extensions) this.#grow(one, keeps(one))
     for (const one of extensions) this.#grow(one, one.units)
@@ -149,7 +147,8 @@ class Batch {
         this.#serve(of, account, step)
       } else {
         queue.extensions.shift()
-        this.#extend(of, Math.min(keeps(of), Math.max(least(of), account.share - account.used)))
+        const within = Math.max(least(of), account.share - account.used)
+        this.#extend(of, Math.min(keeps(of), within), beyond(account))
       }
     }
   }
@@ -195,10 +194,13 @@ class Batch {
     }
   }
 
-  #because({ guest, used, share }: Account): string {
-    return ` (${guest}: ${used} taken of a share of ${share})`
+  #because({ guest, share }: Account): string {
+    return ` (${guest} has a share of ${share})`
   }
 }
+
+const beyond = ({ guest, share }: Account): string =>
+  `; not all of it lies within the share of ${guest}, which is ${share}`
 
 /** One that could be served next. */
 interface Turn {

@@ -59,6 +59,28 @@ describe('whatever its policy says, the broker', () => {
     expect(draft.notes.map(({ kind }) => kind)).toContain('decision dropped')
   })
 
+  test('is told whose a lease is, what it asks, and where it was planned before', () => {
+    const seen: string[] = []
+    const planned = { site: 'site', start: NOW + MINUTE }
+    const desk = brokerDesk((requests, _supply, _now, holdings) => {
+      for (const one of requests) seen.push(`${one.leaseId} ${one.properties?.guest} ${one.planned?.site}`)
+      for (const one of holdings) seen.push(`held: ${one.leaseId} ${one.properties?.guest}`)
+      return requests.map(({ leaseId }) =>
+        leaseId === 'lease-1' ? grant : { kind: 'wait', leaseId, reason: 'full', planned },
+      )
+    })
+    const properties = { guest: 'lab', deferrable: 'true' }
+    for (const id of ['lease-1', 'lease-2']) desk.tell('manager', 'ticket', id, { ...ask, properties })
+    decide(desk)
+    decide(desk)
+    expect(seen).toEqual([
+      'lease-1 lab undefined',
+      'lease-2 lab undefined',
+      'lease-2 lab site',
+      'held: lease-1 lab',
+    ])
+  })
+
   test('answers a request that its policy forgets', () => {
     const desk = brokerDesk(() => [])
     desk.tell('manager', 'ticket', 'lease-1', ask)
