@@ -10,7 +10,7 @@ test('a run that fails is made smaller and fails in the same way', { timeout: 60
   }
   const result = await trial(failing)
   let asked = 0
-  const small = await shrink(failing, result, 12, () => asked++)
+  const small = await shrink(failing, result, 40, () => asked++)
   expect(small.result.violations.length).toBeGreaterThan(0)
   expect(small.options.without).toContain('lose')
   expect(small.options.plants).toBe(failing.plants)
@@ -18,6 +18,6 @@ test('a run that fails is made smaller and fails in the same way', { timeout: 60
 })
 
 test('the same seed is the same run', { timeout: 60_000 }, async () => {
-  const options: TrialOptions = { seed: 3, size: 'federation', leases: 30, stormMs: 60_000 }
+  const options: TrialOptions = { seed: 3, size: 'federation', leases: 15, stormMs: 30_000, managers: 6 }
   expect(await trial(options)).toEqual(await trial(options))
 })

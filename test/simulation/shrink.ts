@@ -22,7 +22,9 @@ export async function shrink(
   const how = gist(result)
   for (let smaller = true; smaller; ) {
     smaller = false
-    for (const options of candidates(best.options)) {
+    for (const change of changes()) {
+      const options = change(best.options)
+      if (options === undefined) continue
       if (elapsedMs() > maxMs) return best
       const tried = await trial(options)
       best = { ...best, tries: best.tries + 1 }
@@ -41,21 +43,33 @@ const gist = ({ violations }: TrialResult): string =>
     .replace(/\d+/g, '0')
     .slice(0, 60)
 
-function* candidates(options: TrialOptions): Generator<TrialOptions> {
-  if (options.size === 'federation')
-    for (const key of ['managers', 'sites', 'brokers'] as const) {
-      const count = options[key] ?? FEDERATION[key]
-      const fewest = key === 'sites' ? Math.min(3, options.brokers ?? FEDERATION.brokers) : 1
-      for (const fewer of new Set([Math.ceil(count / 4), Math.ceil(count / 2), count - 1]))
-        if (fewer >= fewest && fewer < count) yield { ...options, [key]: fewer }
-    }
-  for (const leases of [20, 60]) if (leases < (options.leases ?? 200)) yield { ...options, leases }
+/** Makes options smaller; undefined if they are that small already. */
+type Change = (options: TrialOptions) => TrialOptions | undefined
+
+function* changes(): Generator<Change> {
+  for (const key of ['managers', 'sites', 'brokers'] as const)
+    for (const part of [4, 2, 1.1]) yield (options) => fewer(options, key, part)
+  for (const leases of [20, 60])
+    yield (options) => (leases < (options.leases ?? 200) ? { ...options, leases } : undefined)
   for (const stormMs of [60_000, 120_000])
-    if (stormMs < (options.stormMs ?? 240_000)) yield { ...options, stormMs }
-  const gone = options.without ?? []
+    yield (options) => (stormMs < (options.stormMs ?? 240_000) ? { ...options, stormMs } : undefined)
   for (const fault of Object.keys(CALM))
-    if (!gone.includes(fault)) yield { ...options, without: [...gone, fault] }
-  for (const jobs of [0, 3]) if (jobs < (options.jobs ?? 20)) yield { ...options, jobs }
+    yield ({ without = [], ...options }) =>
+      without.includes(fault) ? undefined : { ...options, without: [...without, fault] }
+  for (const jobs of [0, 3])
+    yield (options) => (jobs < (options.jobs ?? 20) ? { ...options, jobs } : undefined)
+}
+
+function fewer(
+  options: TrialOptions,
+  key: 'managers' | 'sites' | 'brokers',
+  part: number,
+): TrialOptions | undefined {
+  if (options.size !== 'federation') return undefined
+  const count = options[key] ?? FEDERATION[key]
+  const fewest = key === 'sites' ? (options.brokers ?? FEDERATION.brokers) : 1
+  const left = Math.max(fewest, Math.floor(count / part))
+  return left < count ? { ...options, [key]: left } : undefined
 }
 
 /** The words after `npm run sim --` that repeat a run. */
