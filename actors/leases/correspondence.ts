@@ -18,7 +18,18 @@ export function tell<K extends MessageKind, T extends Tables>(
   body: Body<K>,
   until: Instant,
 ): void {
-  draft.send({ to, kind, subject, body, until, overtakes: OVERTAKES.has(kind) })
+  draft.send({ to, kind, subject, body, until, overtakes: OVERTAKES.has(kind), whole: isWhole(kind, body) })
+}
+
+/**
+ * Updates of a lease and offers tell the whole state, so that of several that wait the last one will do; but the answer
+ * to one question is said only once, and has to go out.
+ */
+function isWhole(kind: MessageKind, body: unknown): boolean {
+  if (kind === 'delegation') return true
+  if (kind !== 'lease-update') return false
+  const { extensionRefused, modified } = body as Body<'lease-update'>
+  return extensionRefused === null && (modified ?? null) === null
 }
 
 /**

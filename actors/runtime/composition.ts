@@ -93,12 +93,17 @@ export function compose<T extends Tables>(sources: Sources<T>): Composition {
 
   for (const [table, drafted] of draft.changed) for (const [id, row] of drafted) change(table, id, row)
   const out: OutRow[] = []
-  for (const { to, kind, subject, body, until, overtakes = false } of draft.outgoing) {
+  for (const message of draft.outgoing) {
+    if (draft.superseded.has(message)) continue
+    const { to, kind, subject, body, until, overtakes = false, whole = false } = message
     const { identity, ids } = sources
     const number = links.speak(to, subject, until, meta.generation)
     const head = { id: ids.next('message'), from: identity.name, to, kind, subject, number }
     const letter = letterOf({ ...head, body, sentAt: draft.now, until })
-    out.push({ id: letter.id, letter, overtakes, seq: ++meta.outSeq, generation: meta.generation })
+    out.push({
+      ...{ id: letter.id, letter, overtakes, whole, seq: ++meta.outSeq },
+      generation: meta.generation,
+    })
   }
   const effects = new Map<string, EffectRow | undefined>()
   for (const [key, intended] of draft.intended) {

@@ -19,6 +19,8 @@ import type { Transport } from './transport.ts'
 export interface OutRow extends Row {
   readonly letter: Letter
   readonly overtakes: boolean
+  /** Absent in rows of earlier versions: those go out all the same. */
+  readonly whole?: boolean | undefined
   /** The order in which the outbox was filled; counts all messages of the actor. */
   readonly seq: number
   /** In which it was numbered. */

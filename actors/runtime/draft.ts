@@ -16,6 +16,8 @@ export interface Outgoing {
   readonly until: Instant
   /** Goes out before older messages on the same subject: only for close and recall. */
   readonly overtakes?: boolean
+  /** Tells the whole state of its subject: an older one that says the same kind of thing need not go out any more. */
+  readonly whole?: boolean
 }
 
 /** Something to be done in the world once the commit is durable. One per key at a time. */
@@ -37,6 +39,8 @@ export class Draft<T extends Tables> {
   readonly self: ActorName
   readonly now: Instant
   readonly outgoing: Outgoing[] = []
+  /** Of them, those that a later one of the same batch makes needless. */
+  readonly superseded = new Set<Outgoing>()
   readonly intended = new Map<string, Intended | undefined>()
   readonly notes: LedgerNote[] = []
   readonly retired = new Map<string, Instant>()
@@ -47,6 +51,8 @@ export class Draft<T extends Tables> {
   readonly #ids: IdSource
   readonly #peers: ReadonlyMap<ActorName, PeerRow>
   readonly #undo: Undo[] = []
+  /** The last message of each peer, kind and subject that told the whole state. */
+  readonly #whole = new Map<string, Outgoing>()
 
   /** `peers` are those of whom something new is known, written in the same commit. */
   constructor(base: RowSet, self: ActorName, now: Instant, ids: IdSource, peers: readonly PeerRow[] = []) {
@@ -121,8 +127,19 @@ export class Draft<T extends Tables> {
   }
 
   send(message: Outgoing): void {
+    const { to, kind, subject, whole } = message
+    const key = `${to} ${kind} ${subject}`
+    const before = this.#whole.get(key)
+    if (before !== undefined) this.superseded.add(before)
+    if (whole === true) this.#whole.set(key, message)
+    else this.#whole.delete(key)
     this.outgoing.push(message)
-    this.#undo.push(() => this.outgoing.pop())
+    this.#undo.push(() => {
+      this.outgoing.pop()
+      if (before !== undefined) this.superseded.delete(before)
+      if (before === undefined) this.#whole.delete(key)
+      else this.#whole.set(key, before)
+    })
   }
 
   /** Ends whatever is under way on the key and does this instead. */

@@ -72,7 +72,8 @@ export const UNDER_WAY_SILENT_MAX = 8
  *
  *   lane:  new ──hello──▶ greeted: the peer said what it has seen of us, or that it does not speak of it
  *
- * In order within a queue, except those that overtake; subjects do not wait for each other. A word from a
+ * In order within a queue, except those that overtake; one that tells the whole state of its subject takes the place of
+ * older ones that have not gone out. Subjects do not wait for each other. A word from a
  * silent peer wakes all that wait for it. No lane is open before its greeting is answered: only so is what
  * a peer has seen of us not mixed with what is new.
  */
@@ -108,12 +109,23 @@ export class Postman {
     if (this.#stop.signal.aborted) return
     if (repeated) this.#parts.courier.repeated(row)
     const queue = this.#queueOf(row.letter)
+    if (row.whole === true) this.#supersede(queue, row)
     if (row.overtakes) {
       const firstOrdinary = queue.rows.findIndex((waiting) => !waiting.overtakes)
       queue.rows.splice(firstOrdinary < 0 ? queue.rows.length : firstOrdinary, 0, row)
       this.#hurry(queue)
     } else queue.rows.push(row)
     this.#advance(queue)
+  }
+
+  /** What has not gone out and is told anew by this one leaves the outbox. */
+  #supersede({ rows, busy }: Queue, { letter: { kind } }: OutRow): void {
+    for (let i = rows.length - 1; i >= (busy ? 1 : 0); i--) {
+      const older = rows[i]!
+      if (older.whole !== true || older.letter.kind !== kind) continue
+      rows.splice(i, 1)
+      this.#parts.delivered(older)
+    }
   }
 
   /** It lives: whatever waits for it goes out. */

@@ -51,7 +51,15 @@ function open(over: Partial<HousekeepingParts['settings']> = {}, alter = false) 
   if (alter) entries[0] = { ...entries[0]!, reason: 'another' }
   const ledger = { entries: () => Promise.resolve(entries) }
   const parts: HousekeepingParts = {
-    settings: { at: '17 3 * * *', logMiBMax: 1, logsKept: 2, chartsKept: 2, ledgerKept: 0, diskFreeMiBMin: 0, ...over },
+    settings: {
+      at: '17 3 * * *',
+      logMiBMax: 1,
+      logsKept: 2,
+      chartsKept: 2,
+      ledgerKept: 0,
+      diskFreeMiBMin: 0,
+      ...over,
+    },
     ...{ logFile: file, charts: join(dir, 'charts'), log, reopenLog: reopen },
     ledgers: () => [{ name: 'site', ledger, head }],
     clock: systemClock,

@@ -65,13 +65,22 @@ class Route {
 
   post(
     kind: string,
-    options: { subject?: string; to?: string; forMs?: Millis; overtakes?: boolean; repeated?: boolean } = {},
+    options: {
+      subject?: string
+      to?: string
+      forMs?: Millis
+      overtakes?: boolean
+      repeated?: boolean
+      whole?: boolean
+    } = {},
   ): void {
     const { subject = 'lease', to = 'b', forMs = 3_600_000, overtakes = false, repeated = false } = options
+    const { whole = false } = options
     const seq = ++this.#seq
     const unsigned = { id: `message-${seq}`, from: 'a', to, kind, subject, number: seq, body: null }
     const letter = letterOf({ ...unsigned, sentAt: this.world.now, until: this.world.now + forMs })
-    const row: OutRow = { id: kind, letter, overtakes, seq, generation: 0 }
+    const id = whole ? `${kind} ${seq}` : kind
+    const row: OutRow = { id, letter, overtakes, whole, seq, generation: 0 }
     this.postman.post(row, repeated)
   }
 
@@ -219,6 +228,38 @@ describe('messages on one subject go out in order', () => {
     for (const kind of ['recall', 'close']) route.post(kind, { overtakes: true })
     await route.pass(TRY_MS_MAX)
     expect(route.delivered).toEqual(['recall', 'close'])
+  })
+})
+
+describe('what tells the whole state of its subject', () => {
+  test('takes the place of older ones that wait, but of none that is under way or answers a question', async () => {
+    const route = new Route()
+    route.answerMs = 50
+    for (let i = 0; i < 3; i++) route.post('update', { whole: true })
+    route.post('answer')
+    route.post('update', { whole: true })
+    route.post('update', { subject: 'other', whole: true })
+    await route.pass(1_000)
+    expect(route.sent.map(({ envelope: { kind, number } }) => `${kind} ${number}`)).toEqual([
+      'update 1',
+      'update 6',
+      'answer 4',
+      'update 5',
+    ])
+    expect(route.delivered.toSorted()).toEqual(
+      ['answer', ...[1, 2, 3, 5, 6].map((n) => `update ${n}`)].toSorted(),
+    )
+  })
+
+  test('takes the place of one whose tries failed, at the time of the next try', async () => {
+    const route = new Route()
+    route.answer = () => 'no way'
+    route.post('update', { whole: true })
+    await route.pass(50)
+    route.post('update', { whole: true })
+    route.answer = () => 'received'
+    await route.pass(1_000)
+    expect(route.sent.map(({ envelope }) => envelope.number)).toEqual([1, 2])
   })
 })
 
