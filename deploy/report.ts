@@ -18,7 +18,13 @@ export interface RunReport {
   readonly leases: LeaseCounts
   readonly waitMs: { readonly p50: Millis; readonly p90: Millis; readonly max: Millis }
   readonly reactionMs: { readonly p50: Millis; readonly p90: Millis }
-  readonly ledger: { readonly entries: number; readonly verified: boolean }
+  readonly ledger: {
+    readonly entries: number
+    readonly verified: boolean
+    /** Tickets that sites accepted, and how many of them are traced to what was signed for them. */
+    readonly accepted: number
+    readonly traced: number
+  }
   readonly chart: string
 }
 
@@ -230,6 +236,8 @@ export function reportOf(evidence: RunEvidence): RunReport {
     ledger: {
       entries: evidence.verdicts.reduce((sum, { entries }) => sum + entries, 0),
       verified: evidence.verdicts.length > 0 && evidence.verdicts.every(({ faults }) => faults.length === 0),
+      accepted: evidence.verdicts.reduce((sum, { traces }) => sum + (traces?.accepted ?? 0), 0),
+      traced: evidence.verdicts.reduce((sum, { traces }) => sum + (traces?.traced ?? 0), 0),
     },
     chart: evidence.chart,
   }
@@ -254,7 +262,7 @@ export function showReport(report: RunReport): string {
     `reaction  submitted → started on a machine leased for it: ${span(reactionMs.p50)} (p50), ${span(reactionMs.p90)} (p90)`,
     `nodes     at least ${nodes.min}, at most ${nodes.peak}, ${nodes.final} at the end`,
     `leases    ${leases.granted} granted, ${leases.closed} closed, ${leases.failed} failed`,
-    `ledgers   ${some(ledger.entries, 'line')}, ${ledger.verified ? 'verified: no unit was ever held twice' : 'NOT verified'}`,
+    `ledgers   ${some(ledger.entries, 'line')}, ${ledger.verified ? 'verified: no unit was ever held twice' : 'NOT verified'}; traced ${ledger.traced} of ${some(ledger.accepted, 'grant')}`,
     `chart     ${report.chart}`,
   ].join('\n')
 }

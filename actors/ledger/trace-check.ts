@@ -31,6 +31,7 @@ export interface Traces {
 export class TraceCheck implements Check {
   readonly #trust: Trust
   readonly #claims = new Map<string, Claim>()
+  #isSite = false
   #accepted = 0
   #traced = 0
 
@@ -41,7 +42,9 @@ export class TraceCheck implements Check {
 
   line(entry: LedgerEntry): readonly string[] {
     if (entry.kind === 'offered') return this.#offered(entry)
-    if (entry.kind !== 'redeemed' && entry.kind !== 'extended') return []
+    this.#isSite ||= entry.kind === 'redeemed'
+    // A holder, too, writes down that its lease is extended; it accepted nothing.
+    if (!this.#isSite || (entry.kind !== 'redeemed' && entry.kind !== 'extended')) return []
     const read = accepted.safeParse(entry.data)
     this.#accepted++
     if (!read.success || read.data.ticket.proof === undefined) return []

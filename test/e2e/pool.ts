@@ -458,7 +458,9 @@ export async function leftovers(pool: Pool): Promise<readonly string[]> {
 /** All leases are given back in good order, nothing is left, and the ledgers hold. */
 export async function givesAllBack(pool: Pool): Promise<void> {
   expect(await pool.release()).toMatchObject({ code: 0 })
-  expect((await pool.verdicts()).map(({ faults }) => faults)).toEqual([[], [], []])
+  const verdicts = await pool.verdicts()
+  expect(verdicts.map(({ faults }) => faults)).toEqual([[], [], []])
+  for (const { traces } of verdicts) expect(traces?.traced).toBe(traces?.accepted)
   expect(await leftovers(pool)).toEqual([])
 }
 

@@ -71,6 +71,8 @@ describe('the demo', () => {
     expect(report.nodes.peak).toBeLessThanOrEqual(6)
     expect(report.leases.closed).toBe(report.leases.granted)
     expect(report.ledger.entries).toBeGreaterThan(100)
+    expect(report.ledger.accepted).toBeGreaterThanOrEqual(report.leases.granted)
+    expect(report.ledger.traced).toBe(report.ledger.accepted)
     for (const ms of [report.waitMs.p50, report.waitMs.p90, report.reactionMs.p50, report.reactionMs.p90])
       expect(ms).toBeGreaterThan(0)
     expect(report.waitMs.max).toBeGreaterThanOrEqual(report.waitMs.p90)

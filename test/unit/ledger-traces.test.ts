@@ -10,6 +10,9 @@ import { signable } from '../../actors/runtime/canonical.ts'
 import { checkpointNote } from '../../actors/runtime/checkpoint.ts'
 import { chain, type LedgerEntry, type LedgerHead, type LedgerNote } from '../../actors/runtime/commit.ts'
 import { ed25519Identity, ed25519Trust, generateKeys, type Identity } from '../../actors/runtime/identity.ts'
+import { extend, request as requestFor } from '../scenarios/scene.ts'
+import { Stage } from '../scenarios/stage.ts'
+import { cheapTrust } from '../simulation/identities.ts'
 
 const NO_LINE: LedgerHead = { seq: 0, hash: '' }
 const AT = 1_000_000
@@ -119,6 +122,24 @@ describe('a grant', () => {
   test('stands on a claim that the site itself signed', () => {
     const alien = { ...offered, data: { claim: { ...claim, units: 9 } } }
     expect(check(ledgerOf([alien])).faults).toEqual(['line 1: claim claim-1 is not signed by site'])
+  })
+})
+
+describe('ledgers that three actors wrote', () => {
+  test('trace every ticket that the site accepted, and none at its holder', async () => {
+    const stage = new Stage()
+    await stage.begins()
+    await stage.wishes([requestFor(), requestFor({ units: 1 })])
+    await stage.runs(20)
+    await stage.wishes(stage.leases().map(({ id }) => extend(id)))
+    await stage.runs(60)
+    const traced = (name: string) => {
+      const check = new TraceCheck(cheapTrust([]))
+      return { faults: stage.disks[name]!.ledger.flatMap((entry) => check.line(entry)), ...check.seen }
+    }
+    expect(traced('site')).toEqual({ faults: [], accepted: 4, traced: 4 })
+    expect(traced('manager')).toEqual({ faults: [], accepted: 0, traced: 0 })
+    expect(traced('broker')).toEqual({ faults: [], accepted: 0, traced: 0 })
   })
 })
 
