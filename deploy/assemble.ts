@@ -6,6 +6,7 @@ import type { UnitEffectArgs } from '../actors/authority/units.ts'
 import { broker } from '../actors/broker/broker.ts'
 import type { BrokerConfig } from '../actors/broker/config.ts'
 import type { BrokerTables } from '../actors/broker/rows.ts'
+import { downgrade } from '../actors/leases/versions.ts'
 import { Actor, type Log } from '../actors/runtime/actor.ts'
 import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/clock.ts'
 import type { Perform } from '../actors/runtime/effects.ts'
@@ -135,7 +136,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   ): { actor: Actor<T>; store: KeptStore } {
     const store = bounded(sqliteStore(files.database(name)), name)
     const actor = new Actor<T>({
-      ...{ mind, store, trust, log, transport: network },
+      ...{ mind, store, trust, log, downgrade, transport: network },
       clock: given.clock,
       perform: boundedPerform(perform),
       identity: identity(name),
@@ -400,9 +401,9 @@ function memberVerbs(
 }
 
 /** The controller is generic in what it sees and remembers; the service manager only hands it through. */
-function guestOf({ controller, properties }: GuestSettings): Guest {
+function guestOf({ controller, properties, broker }: GuestSettings): Guest {
   const { kind: _, ...config } = controller
-  return { controller: groc as Guest['controller'], config, properties }
+  return { controller: groc as Guest['controller'], config, properties, broker }
 }
 
 function managerTimes(times: ServiceManagerSettings, skewMsMax: Millis) {
@@ -415,6 +416,7 @@ function managerTimes(times: ServiceManagerSettings, skewMsMax: Millis) {
     retryMs: times.retry,
     joinFailuresMax: times.joinFailuresMax,
     quarantineMs: times.quarantine,
+    recoverMs: times.recover,
     answerMs: times.answer,
   }
 }
@@ -426,6 +428,7 @@ function brokerConfig(settings: BrokerSettings): BrokerConfig {
     holdings: readsHoldings(settings.policy),
     batchMs: settings.batch,
     quarantineMs: settings.quarantine,
+    recoverMs: settings.recover,
     answerMs: settings.answer,
     approval: { unitsOver, durationOverMs, types },
   }

@@ -129,6 +129,8 @@ const broker = z.strictObject({
   policy: byKind(policyOptions, { nameAlone: true }).prefault('first-come'),
   batch: duration.default(50),
   quarantine: duration.default(10 * MINUTE),
+  /** After a restore from an older store: how long peers are waited for. */
+  recover: duration.default(10 * MINUTE),
   answer: duration.default(HOUR),
   /** Requests that wait until somebody approves them. */
   approval: z
@@ -154,6 +156,8 @@ const serviceManager = z.strictObject({
   poll: duration.default(5 * SECOND),
   lookTimeout: duration.default(20 * SECOND),
   quarantine: duration.default(10 * MINUTE),
+  /** After a restore from an older store: how long peers are waited for. */
+  recover: duration.default(10 * MINUTE),
   answer: duration.default(HOUR),
 })
 
@@ -182,6 +186,8 @@ const joining = byKind({
 
 const guest = z.strictObject({
   name,
+  /** Whom tickets are asked of for it, if not the broker of all guests. */
+  broker: name.optional(),
   batch,
   join: joining,
   controller: byKind({ groc: grocConfig }),

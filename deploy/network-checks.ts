@@ -24,14 +24,19 @@ function roles(written: Written): readonly CrossComplaint[] {
     [site !== undefined, ['site'], site?.broker],
     [guests.length > 0, ['serviceManager'], serviceManager?.broker],
   ]
-  for (const [isHere, path, named] of asked) {
-    if (!isHere) continue
-    if (named !== undefined && !brokers.includes(named))
+  const named: readonly (readonly [Path, string | undefined])[] = [
+    ...asked.flatMap(([isHere, path, name]) => (isHere ? [[path, name] as const] : [])),
+    ...Object.entries(site?.types ?? {}).map(([type, one]) => [['site', 'types', type], one.broker] as const),
+    ...guests.map((guest, i) => [['guests', i], guest.broker] as const),
+  ]
+  for (const [path, name] of named)
+    if (name !== undefined && !brokers.includes(name))
       // A peer may also be added by a command.
       found.push(
-        warning([...path, 'broker'], `“${named}” is no broker that is known here${hint(named, brokers)}`),
+        warning([...path, 'broker'], `“${name}” is no broker that is known here${hint(name, brokers)}`),
       )
-    if (named === undefined && broker.name === undefined)
+  for (const [isHere, path, name] of asked)
+    if (isHere && name === undefined && broker.name === undefined)
       found.push(
         error(
           [...path, 'broker'],
@@ -40,7 +45,6 @@ function roles(written: Written): readonly CrossComplaint[] {
             : `is missing, expected one of ${brokers.join(', ')}`,
         ),
       )
-  }
   return found
 }
 

@@ -216,6 +216,21 @@ site:
     ])
   })
 
+  test('a type and a guest may have a broker of their own, and one that nobody knows is told', () => {
+    const more = (name: string): string =>
+      `${SITE.replace('units: 4 }', `units: 4, broker: ${name} }`)}${GUESTS.replace('- name: g\n', `- name: g\n    broker: ${name}\n`)}broker: { recover: 3m }\nserviceManager: { recover: 4m }\npeers:\n${peer('far', 'broker')}`
+    expect(settingsOf(more('far'))).toMatchObject({
+      broker: { name: 'broker', recover: 180_000 },
+      site: { broker: 'broker', types: { vm: { broker: 'far' } }, timing: { recover: 600_000 } },
+      serviceManager: { broker: 'broker', recover: 240_000 },
+      guests: [{ broker: 'far' }],
+    })
+    expect(findings(more('fat')).map((line) => line.replace(/^\d+:\d+: /, ''))).toEqual([
+      'site.types.vm.broker: “fat” is no broker that is known here, did you mean “far”?',
+      'guests.0.broker: “fat” is no broker that is known here, did you mean “far”?',
+    ])
+  })
+
   test('what cannot work is told at its place', () => {
     const broker = 'name: b\nbroker: {}\n'
     const sentences = (text: string): readonly string[] =>
