@@ -7,6 +7,7 @@ import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import { RootClaims } from './claims.ts'
 import type { AuthorityConfig } from './config.ts'
+import { tellHoldings } from './holdings.ts'
 import { Hosts, type MaintainOrder } from './hosts.ts'
 import { leaseLife } from './leases.ts'
 import { Modifications } from './modify.ts'
@@ -28,7 +29,7 @@ import type { UnitEffectArgs } from './units.ts'
 
 const SITE_KEY = 'site'
 const HEARD: ReadonlySet<MessageKind> = new Set([
-  ...(['redeem', 'extend-lease', 'modify-lease', 'vacate', 'close', 'query'] as const),
+  ...(['redeem', 'extend-lease', 'modify-lease', 'vacate', 'close', 'query', 'holdings-query'] as const),
 ])
 
 /**
@@ -173,6 +174,8 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     const read = readBody(kind, envelope.body)
     if (!read.ok) return refuse(draft, envelope, read.reason)
     if (kind === 'query') return answer(config, envelope, read.body as Body<'query'>, draft)
+    if (kind === 'holdings-query')
+      return tellHoldings(config, envelope, read.body as Body<'holdings-query'>, draft)
     if (kind === 'redeem') return redeem(asker, subject, read.body as Body<'redeem'>, draft)
     const lease = draft.get('lease', subject)
     if (lease === undefined || lease.holder !== from) return unknownLease(from, subject, kind, draft)

@@ -81,7 +81,7 @@ const isTold = (unit: UnitRow, modificationId: string): boolean =>
   unit.pushedModification === modificationId || unit.failedModification === modificationId
 
 /** `ended` is said only when nothing runs there any more, or nothing of the guest ever did. */
-function reportOf(unit: UnitRow): Body<'lease-update'>['units'][number]['report'] {
+export function reportOf(unit: UnitRow): Body<'lease-update'>['units'][number]['report'] {
   switch (unit.state) {
     case 'setup':
     case 'probing':

@@ -1,0 +1,39 @@
+import { tell } from '../leases/correspondence.ts'
+import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
+import { indexOf } from '../runtime/views.ts'
+import type { AuthorityConfig } from './config.ts'
+import type { AuthorityDraft, LeaseRow } from './rows.ts'
+import { unitsOf } from './standing.ts'
+import { reportOf } from './statement.ts'
+
+const byHolder = indexOf<LeaseRow>('lease', ({ holder }) => holder)
+const byBroker = indexOf<LeaseRow>('lease', ({ ticket }) => ticket.broker)
+
+/**
+ * Somebody was restored from an older store and asks what is held here that concerns him: as the holder of leases, or
+ * as the broker of their tickets. The site says what it knows for certain; tickets come with their signatures.
+ */
+export function tellHoldings(
+  config: AuthorityConfig,
+  { from, subject }: { from: string; subject: string },
+  { page }: Body<'holdings-query'>,
+  draft: AuthorityDraft,
+): void {
+  const concerned = new Map<string, LeaseRow>()
+  for (const index of [byHolder, byBroker])
+    for (const lease of draft.having(index, from)) concerned.set(lease.id, lease)
+  const leases = [...concerned.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+  const pages = Math.max(1, Math.ceil(leases.length / HOLDINGS_MAX))
+  const shown = leases.slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
+  const body = { page, pages, holdings: shown.map((lease) => holdingOf(lease, draft)) }
+  tell(draft, from, 'holdings', subject, body, draft.now + config.answerMs)
+  if (page + 1 >= pages) draft.retire(subject, draft.now + config.answerMs)
+}
+
+const holdingOf = (lease: LeaseRow, draft: AuthorityDraft): Body<'holdings'>['holdings'][number] => ({
+  ...{ leaseId: lease.id, state: lease.state, closed: lease.state === 'closed' },
+  ...{ ticket: lease.ticket, next: lease.next ?? null, properties: { ...lease.properties } },
+  units: unitsOf(lease, draft)
+    .slice(0, 1_000)
+    .map((unit) => ({ id: unit.id, name: unit.name, report: reportOf(unit), facts: { ...unit.facts } })),
+})
