@@ -40,6 +40,10 @@ export interface FoundMachine {
   readonly name: string
   /** False for leftovers (folders, mounts, namespaces) of a machine that no longer runs. */
   readonly running: boolean
+  /** What it was set up with, where the handler keeps it: a site that has forgotten it gives the place to nobody else. */
+  readonly slot?: number
+  readonly host?: string
+  readonly vector?: Readonly<Record<string, number>>
 }
 
 export type ProbeOutcome =

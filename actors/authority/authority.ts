@@ -5,8 +5,9 @@ import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
+import { adopting } from './adoption.ts'
 import { RootClaims } from './claims.ts'
-import type { AuthorityConfig } from './config.ts'
+import { type AuthorityConfig, brokerOf } from './config.ts'
 import { tellHoldings } from './holdings.ts'
 import { Hosts, type MaintainOrder } from './hosts.ts'
 import { leaseLife } from './leases.ts'
@@ -20,16 +21,18 @@ import {
   recalls,
   type WithdrawOrder,
 } from './recalls.ts'
+import { recovery } from './recovery.ts'
 import { type Asker, redeeming } from './redeem.ts'
 import type { AuthorityDraft, AuthorityTables, LeaseRow, UnitRow } from './rows.ts'
-import { unitsOf } from './standing.ts'
+import { isLive, isRecovering, unitsOf } from './standing.ts'
 import { Reports } from './statement.ts'
 import { Sweep } from './sweep.ts'
 import type { UnitEffectArgs } from './units.ts'
 
 const SITE_KEY = 'site'
 const HEARD: ReadonlySet<MessageKind> = new Set([
-  ...(['redeem', 'extend-lease', 'modify-lease', 'vacate', 'close', 'query', 'holdings-query'] as const),
+  ...(['redeem', 'extend-lease', 'modify-lease', 'vacate', 'close', 'query'] as const),
+  ...(['holdings-query', 'holdings'] as const),
 ])
 
 /**
@@ -47,15 +50,20 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
   const hosts = new Hosts(config, units, reports, site.withhold)
   const modifications = new Modifications(units, reports)
   const machines = new Sweep(config, units)
+  const restore = recovery(config, claims, adopting(config, trust, claims, reports, life))
   return { handle }
 
   function handle(input: Input, draft: AuthorityDraft): unknown {
     switch (input.kind) {
       case 'started':
-        return started(input.epoch, draft)
+        return started(input, draft)
+      case 'restored':
+        return restore.begin(input.restored.reason, draft)
       case 'message':
         return receive(input.envelope, draft)
       case 'due':
+        if (input.table === 'recovery') return restore.due(draft)
+        if (isRecovering(draft) && postpone(input.table, input.row.id, draft)) return
         if (input.table === 'lease') return leaseDue(input.row.id, draft)
         if (input.table === 'unit') return unitDue(input.row.id, draft)
         if (input.table === 'room') return life.roomDue(draft)
@@ -107,12 +115,14 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
 
   // ── the site itself ──────────────────────────────────────────────────────────────────────────────
 
-  function started(epoch: number, draft: AuthorityDraft): void {
+  function started({ epoch, restored }: Input & { kind: 'started' }, draft: AuthorityDraft): void {
     draft.note('started', draft.self, `the site begins epoch ${epoch}`, { hosts: config.hosts })
     const row = draft.get('site', SITE_KEY) ?? { id: SITE_KEY, lastSlot: 0, sweeping: false }
     draft.put('site', { ...row, sweeping: false, due: draft.now })
     site.begin(draft)
     hosts.begin(draft)
+    if (restored !== undefined) restore.begin(restored.reason, draft)
+    if (isRecovering(draft)) return
     // A lease that is active and says when it is due is looked at then: there may be very many.
     for (const lease of draft.all('lease'))
       if (lease.state !== 'closed' && (lease.state !== 'active' || lease.due === undefined))
@@ -161,7 +171,59 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
       return
     }
     if (row.failing === true) draft.note('sweeps again', SITE_KEY, 'the machines can be listed again')
-    machines.compare(outcome.value as FoundMachine[], (input.args as { startedAt: Instant }).startedAt, draft)
+    const found = outcome.value as FoundMachine[]
+    const { startedAt } = input.args as { startedAt: Instant }
+    if (isRecovering(draft)) {
+      if (restore.isListed(startedAt, draft)) recovered(found, startedAt, draft)
+      return
+    }
+    machines.compare(found, startedAt, draft)
+  }
+
+  /** What nobody holds takes up its place before anything is assigned. */
+  function recovered(found: readonly FoundMachine[], startedAt: Instant, draft: AuthorityDraft): void {
+    const heldBack = restore.conclude(found, draft)
+    machines.compare(found, startedAt, draft)
+    for (const row of draft.all('unit'))
+      if (row.due === undefined && row.doing === undefined) units.tend(row, draft)
+    for (const broker of new Set(Object.keys(config.types).map((type) => brokerOf(config, type))))
+      tellOwner(broker, 'the site was restored', draft)
+    for (const envelope of heldBack) receive(envelope, draft)
+    draft.put('room', { id: 'room', due: draft.now })
+  }
+
+  function tellOwner(broker: string, reason: string, draft: AuthorityDraft): void {
+    site.tellBroker(broker, reason, draft)
+    owner.tellBroker(broker, draft)
+  }
+
+  /** While it is not known what has happened since, only what was going already goes on. */
+  function postpone(table: string, id: string, draft: AuthorityDraft): boolean {
+    switch (table) {
+      case 'lease': {
+        const lease = draft.get('lease', id)!
+        if (lease.state === 'closed') return false
+        draft.put('lease', { ...lease, due: undefined })
+        return true
+      }
+      case 'unit': {
+        const unit = draft.get('unit', id)!
+        if (!isLive(unit)) return false
+        draft.put('unit', { ...unit, due: undefined })
+        return true
+      }
+      case 'room':
+        draft.remove('room', id)
+        return true
+      case 'recall':
+        draft.put('recall', { ...draft.get('recall', id)!, due: draft.now + config.retryMs })
+        return true
+      case 'host':
+        draft.put('host', { ...draft.get('host', id)!, due: draft.now + config.retryMs })
+        return true
+      default:
+        return false
+    }
   }
 
   // ── the conversation ─────────────────────────────────────────────────────────────────────────────
@@ -174,8 +236,10 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     const read = readBody(kind, envelope.body)
     if (!read.ok) return refuse(draft, envelope, read.reason)
     if (kind === 'query') return answer(config, envelope, read.body as Body<'query'>, draft)
-    if (kind === 'holdings-query')
-      return tellHoldings(config, envelope, read.body as Body<'holdings-query'>, draft)
+    if (kind === 'holdings-query') return holdingsAsked(envelope, read.body as Body<'holdings-query'>, draft)
+    if (kind === 'holdings') return restore.told(envelope, read.body as Body<'holdings'>, draft)
+    if (isRecovering(draft) && (kind !== 'close' || draft.get('lease', subject)?.holder !== from))
+      return restore.holdBack(envelope, draft)
     if (kind === 'redeem') return redeem(asker, subject, read.body as Body<'redeem'>, draft)
     const lease = draft.get('lease', subject)
     if (lease === undefined || lease.holder !== from) return unknownLease(from, subject, kind, draft)
@@ -183,6 +247,12 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     if (kind === 'modify-lease') return modifications.modify(lease, read.body as Body<'modify-lease'>, draft)
     if (kind === 'vacate') return vacate(lease, read.body as Body<'vacate'>, draft)
     close(lease, (read.body as Body<'close'>).reason, draft)
+  }
+
+  /** A broker that was restored has an old offer, and may not know of what was recalled. */
+  function holdingsAsked(envelope: Envelope, body: Body<'holdings-query'>, draft: AuthorityDraft): void {
+    tellHoldings(config, envelope, body, draft)
+    if (body.page === 0) tellOwner(envelope.from, `${envelope.from} asks what is held`, draft)
   }
 
   function vacate(lease: LeaseRow, body: Body<'vacate'>, draft: AuthorityDraft): void {
@@ -228,6 +298,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
   function undelivered(envelope: Letter, code: string, reason: string, draft: AuthorityDraft): void {
     const { kind, subject, to, body } = envelope
     draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
+    if (kind === 'holdings-query') return restore.undelivered(to, reason, draft)
     if (code !== 'peer-silent') return
     if (kind === 'delegation') return site.tellAgain(body, draft)
     if (kind === 'lease-update') return reports.tellAgain(subject, body, draft)

@@ -97,12 +97,37 @@ export class RootClaims {
     const doubt = doubtChain(ticket, draft.now, this.#trust)
     if (doubt !== undefined) return doubt
     const root = ticket.chain![0]!
-    const issued = draft.get('claim', root.id)?.claim
+    const issued = draft.get('claim', root.id)?.claim ?? this.#forgotten(root, draft)
     if (issued === undefined || hashOfClaim(issued) !== hashOfClaim(root))
       return `it is drawn from claim ${root.id}, which this site has not issued or keeps no more`
     if (!this.#possesses(ticket.holder, proof.holderKey, key, draft.now))
       return `it was issued to a key that ${ticket.holder} has not shown`
     return this.#overdrawn(ticket, root, draft)
+  }
+
+  /** A claim of our own that an older store does not have: its signature was looked at. */
+  #forgotten(root: Claim, draft: AuthorityDraft): Claim | undefined {
+    const { restoredAt } = draft.get('site', 'site') ?? {}
+    if (restoredAt === undefined || root.issuedAt > restoredAt) return undefined
+    draft.put('claim', { id: root.id, claim: root, due: root.term.end + RETIRE_MS })
+    draft.note('claim adopted', root.id, 'we signed it, and had forgotten it', { claim: root })
+    return root
+  }
+
+  /** The claims from which a ticket that comes without them is drawn, if they are known here. */
+  chainOf(ticket: Ticket, draft: AuthorityDraft): readonly Claim[] | undefined {
+    const parent = ticket.proof?.parent
+    if (parent === undefined) return undefined
+    const found = draft.having(claimsByType, ticket.type).find(({ claim }) => hashOfClaim(claim) === parent)
+    return found === undefined ? undefined : [found.claim]
+  }
+
+  /** Keeps the root of a ticket whose chain holds, should it have been forgotten. */
+  adopt(ticket: Ticket, draft: AuthorityDraft): void {
+    const root = ticket.chain?.[0]
+    if (root === undefined || root.issuer !== draft.self || draft.get('claim', root.id) !== undefined) return
+    const now = Math.min(draft.now, ticket.term.end - 1)
+    if (doubtChain(ticket, now, this.#trust) === undefined) this.#forgotten(root, draft)
   }
 
   /** Writes an accepted ticket into the account of its root claim. */

@@ -4,7 +4,7 @@ import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
 import { place } from './place.ts'
 import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
-import { awaitRoom, isLive, unitsOf } from './standing.ts'
+import { awaitRoom, isLive, isRecovering, unitsOf } from './standing.ts'
 import type { Units } from './units.ts'
 
 /** In which order those that wait for room are served: what was granted before goes on before anything new begins. */
@@ -62,10 +62,12 @@ export class Filling {
       draft.put('lease', lease)
       return { lease, missing: Math.max(0, missing), added: 0, exhausted: missing > 0 && exhausted }
     }
-    const may = begins <= draft.now
+    // When it is over every lease that waits is looked at.
+    const isPaused = draft.get('site', 'site')?.paused !== undefined || isRecovering(draft)
+    const may = begins <= draft.now && !isPaused
     const added = may ? place(config, given, missing, this.#reserved(given, draft), draft) : []
     const short = missing - added.length
-    const waits = short > 0 ? whyShort(given, short, begins, draft.now) : undefined
+    const waits = short > 0 ? whyShort(given, short, isPaused, begins, draft.now) : undefined
     if (waits !== undefined && waits !== given.waits) draft.note('lease waits', given.id, waits)
     const lease: LeaseRow = {
       ...given,
@@ -75,7 +77,7 @@ export class Filling {
         growing: short > 0 ? given.growing : undefined,
       },
       units: [...given.units, ...added.map(({ id }) => id)],
-      due: short > 0 && !may ? Math.min(end, begins) : end,
+      due: short > 0 && !may && !isPaused ? Math.min(end, begins) : end,
     }
     draft.put('lease', lease)
     if (short > 0 && may) awaitRoom(draft.now + config.retryMs, draft)
@@ -158,9 +160,10 @@ export const mayRepair = (config: AuthorityConfig, lease: LeaseRow, now: Instant
 export const repairDelayMs = (config: AuthorityConfig, repairs: number): Millis =>
   repairs <= 1 ? 0 : config.backoffMs * 2 ** Math.min(6, repairs - 2)
 
-function whyShort(lease: LeaseRow, short: number, begins: Instant, now: Instant): string {
-  const why =
-    begins > now
+function whyShort(lease: LeaseRow, short: number, isPaused: boolean, begins: Instant, now: Instant): string {
+  const why = isPaused
+    ? 'the site assigns nothing for now'
+    : begins > now
       ? `machines of image ${lease.image} failed or died, and the next attempt waits until ${new Date(begins).toISOString()}`
       : 'no slot, host or unit of the offer is free'
   return `still to come: ${short} of ${someUnits(lease.ticket.units)}: ${why}`

@@ -13,7 +13,7 @@ import { offeredOf, pokeRoom } from './standing.ts'
  *   lent = configured − stuck − recalled − on hosts to be worked on; nothing of a type that is withdrawn
  */
 export function offers(config: AuthorityConfig, claims: RootClaims) {
-  return { begin, offerDue, tellOffer, tellAgain, withhold }
+  return { begin, offerDue, tellBroker, tellOffer, tellAgain, withhold }
 
   /** Offers what is configured, less what is withheld since an earlier life; nothing of what was taken out. */
   function begin(draft: AuthorityDraft): void {
@@ -47,6 +47,11 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
   function offerDue(type: string, draft: AuthorityDraft): void {
     const row = draft.get('offer', type)
     if (row !== undefined) tellOffer(row, 'half the term of its claim is over', draft)
+  }
+
+  /** A broker that may have forgotten what is lent to it is told everything. */
+  function tellBroker(broker: string, reason: string, draft: AuthorityDraft): void {
+    for (const row of draft.all('offer')) if (row.broker === broker) tellOffer(row, reason, draft)
   }
 
   /** Keeps the row, with the claim that belongs to it. */

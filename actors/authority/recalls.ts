@@ -47,7 +47,7 @@ export interface ReclaimOrder extends WithdrawOrder {
  *   reclaim: both, all of them
  */
 export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
-  return { recall, recallDue, lendAgain, withdraw, reclaim }
+  return { recall, recallDue, tellBroker, lendAgain, withdraw, reclaim }
 
   function recall(order: RecallOrder, draft: AuthorityDraft): { recallId: string } {
     const offer = draft.get('offer', order.type)
@@ -87,6 +87,15 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
       by + config.conditions.graceMs,
     )
     return { recallId }
+  }
+
+  /** It may have forgotten what is wanted back. */
+  function tellBroker(broker: string, draft: AuthorityDraft): void {
+    for (const { id: recallId, type, units, by, taken } of draft.all('recall')) {
+      if (taken || by <= draft.now || brokerOf(config, type) !== broker) continue
+      const body = { recallId, type, units, by, reason: 'told again, one of us was restored' }
+      tell(draft, broker, 'recall-units', `offer-${type}`, body, by + config.conditions.graceMs)
+    }
   }
 
   /**

@@ -1,10 +1,12 @@
 import type { Claim } from '../leases/claim.ts'
+import type { Body } from '../leases/messages.ts'
 import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Term } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Draft } from '../runtime/draft.ts'
+import type { Envelope } from '../runtime/envelope.ts'
 import type { Row } from '../runtime/rows.ts'
 import type { LeaseState, UnitState } from './machines.ts'
 
@@ -155,6 +157,36 @@ export interface SiteRow extends Row {
   readonly failing?: boolean | undefined
   /** Why no unit is assigned for now. */
   readonly paused?: string | undefined
+  /** When it was last noticed that the store had been put back: root claims issued before may be missing. */
+  readonly restoredAt?: Instant | undefined
+}
+
+/** There is one, `recovery`, while this site finds out what it has forgotten. `due`: nobody is waited for any more. */
+export interface RecoveryRow extends Row {
+  readonly since: Instant
+  /** First the others are heard, then the machines are listed. */
+  readonly phase: 'asking' | 'listing'
+  /** When the last phase began: only a list that was begun later counts. */
+  readonly phaseSince: Instant
+  readonly asked: Readonly<Record<string, Asked>>
+}
+
+export interface Asked {
+  readonly subject: string
+  readonly page: number
+  readonly state: 'asked' | 'answered' | 'silent'
+}
+
+/** What somebody said of one lease while this site recovers; `id` is the lease and who said it. */
+export interface HeardRow extends Row {
+  readonly from: string
+  readonly holding: Body<'holdings'>['holdings'][number]
+}
+
+/** A message that cannot be judged before it is known what is held. In order of `place`. */
+export interface HeldBackRow extends Row {
+  readonly place: number
+  readonly envelope: Envelope
 }
 
 export type AuthorityTables = {
@@ -168,6 +200,9 @@ export type AuthorityTables = {
   host: HostRow
   room: RoomRow
   site: SiteRow
+  recovery: RecoveryRow
+  heard: HeardRow
+  heldBack: HeldBackRow
 }
 
 export type AuthorityDraft = Draft<AuthorityTables>

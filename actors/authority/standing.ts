@@ -1,6 +1,10 @@
 import type { Instant } from '../runtime/clock.ts'
 import type { AuthorityDraft, LeaseRow, OfferRow, UnitRow } from './rows.ts'
 
+/** The store was put back, and it is not known yet what has happened since. */
+export const isRecovering = (draft: AuthorityDraft): boolean =>
+  draft.get('recovery', 'recovery') !== undefined
+
 /** In service, or on its way there. */
 export const isLive = (unit: UnitRow): boolean => !['teardown', 'stuck', 'ended'].includes(unit.state)
 

@@ -3,7 +3,7 @@ import type { Body } from '../leases/messages.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { AuthorityConfig } from './config.ts'
 import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
-import { isLive, unitsOf } from './standing.ts'
+import { isLive, isRecovering, unitsOf } from './standing.ts'
 
 /** What is said besides the state of the lease, once. */
 export interface Aside {
@@ -20,6 +20,8 @@ export class Reports {
   }
 
   report(lease: LeaseRow, draft: AuthorityDraft, aside: Aside = {}): void {
+    // What an old store says of a lease would end units that serve; all are reported when it is known.
+    if (isRecovering(draft)) return
     const { extensionRefused = null, modificationRefused } = aside
     const said = { ...statementOf(lease, draft), extensionRefused }
     const body =

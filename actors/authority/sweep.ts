@@ -44,19 +44,32 @@ export class Sweep {
     const { unitId: id, leaseId, name, running } = machine
     const forceFrom = running ? draft.now + this.#config.conditions.graceMs : draft.now
     const lost: UnitRow = {
-      ...{ id, leaseId, name, holder: '', state: 'teardown', type: '', slot: this.#slotOf(name), host: '' },
-      ...{ vector: {}, image: '', assignedAt: draft.now, since: draft.now, wasActive: false, facts: {} },
+      ...{ id, leaseId, name, holder: '', state: 'teardown', type: '' },
+      ...placeOf(this.#config, machine),
+      ...{ image: '', assignedAt: draft.now, since: draft.now, wasActive: false, facts: {} },
       ...{ reason: 'an orphan', doing: undefined, pushedEnd: 0, unheardEnd: 0, forceFrom },
       ...{ teardownFailures: 0, probedAt: draft.now },
     }
     draft.put('unit', lost)
     this.#units.tend(lost, draft)
   }
+}
 
-  /** The slot that a machine of this name takes; 0 if it is none of this site's names. */
-  #slotOf(name: string): number {
-    const { namePrefix } = this.#config
-    const slot = name.startsWith(namePrefix) ? Number(name.slice(namePrefix.length)) : 0
-    return Number.isInteger(slot) && slot > 0 ? slot : 0
+/** What a machine takes up, by its marks; its name tells the slot, and an only host is the one. */
+export function placeOf(
+  { namePrefix, hosts }: AuthorityConfig,
+  { name, slot, host, vector }: Partial<FoundMachine> & { readonly name: string },
+): Pick<UnitRow, 'slot' | 'host' | 'vector'> {
+  const [only, another] = hosts
+  return {
+    slot: slot ?? slotOf(name, namePrefix),
+    host: host ?? (another === undefined ? only?.name : undefined) ?? '',
+    vector: vector ?? {},
   }
+}
+
+/** The slot that a machine of this name takes; 0 if it is none of this site's names. */
+function slotOf(name: string, namePrefix: string): number {
+  const slot = name.startsWith(namePrefix) ? Number(name.slice(namePrefix.length)) : 0
+  return Number.isInteger(slot) && slot > 0 ? slot : 0
 }

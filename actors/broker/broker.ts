@@ -32,12 +32,13 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
   const { answered, asked: queried } = queries(parts)
   return {
     handle(input: Input, draft: BrokerDraft): unknown {
-      if ((input.kind as string) === 'restored') return begin(restoredIn(input)!.reason, draft)
       switch (input.kind) {
         case 'started':
           draft.note('started', draft.self, `the broker begins epoch ${input.epoch}`)
-          if (restoredIn(input) !== undefined) begin(restoredIn(input)!.reason, draft)
+          if (input.restored !== undefined) begin(input.restored.reason, draft)
           return scheduleRound(draft, 0)
+        case 'restored':
+          return begin(input.restored.reason, draft)
         case 'message':
           notice(input.envelope.from, draft)
           return receive(input.envelope, draft)
@@ -139,7 +140,3 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
     scheduleRound(draft, 0)
   }
 }
-
-/** The runtime says so when the store is older than what others have seen of this actor. */
-const restoredIn = (input: Input): { readonly reason: string } | undefined =>
-  (input as { readonly restored?: { readonly reason: string } }).restored

@@ -196,6 +196,8 @@ export const bodies = {
               }),
             )
             .max(1_000),
+          /** Units that go where the next ticket begins. */
+          victims: z.array(id).max(1_000).optional(),
         }),
       )
       .max(HOLDINGS_MAX),

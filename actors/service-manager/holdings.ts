@@ -37,6 +37,7 @@ function holdingOf(lease: LeaseRow, draft: ServiceManagerDraft): Holding {
     ticket: ticket ?? null,
     next: next ?? null,
     properties: { ...properties },
+    ...(lease.victims.length === 0 ? {} : { victims: [...lease.victims] }),
     units: unitsOf(lease, draft).map(({ id: unitId, name, state, suspect, facts }) => ({
       ...{ id: unitId, name, facts: { ...facts } },
       report: reportOf(state, suspect),

@@ -31,12 +31,14 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   return { handle }
 
   function handle(input: Input, draft: ServiceManagerDraft): unknown {
-    if ((input.kind as string) === 'restored') return noticed(input, draft)
     switch (input.kind) {
       case 'started':
         draft.note('started', draft.self, `the service manager begins epoch ${input.epoch}`)
         for (const lease of draft.all('lease')) resume(lease, draft)
-        return noticed(input, draft)
+        if (input.restored !== undefined) restore.begin(input.restored.reason, draft)
+        return
+      case 'restored':
+        return restore.begin(input.restored.reason, draft)
       case 'message':
         return receive(input.envelope, draft)
       case 'undelivered':
@@ -62,12 +64,6 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
           `the wall clock jumped by ${input.byMs} ms and is not believed`,
         )
     }
-  }
-
-  /** The runtime says, at the start or later, when the store is older than what was said from here. */
-  function noticed(input: object, draft: ServiceManagerDraft): void {
-    const { restored } = input as { readonly restored?: { readonly reason: string } | undefined }
-    if (restored !== undefined) restore.begin(restored.reason, draft)
   }
 
   function command(name: string, args: unknown, draft: ServiceManagerDraft): unknown {

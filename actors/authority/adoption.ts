@@ -1,0 +1,264 @@
+import type { FoundMachine } from '../../adapters/handler.ts'
+import { doubtChain } from '../leases/chain.ts'
+import type { Claim } from '../leases/claim.ts'
+import { readRequest } from '../leases/properties.ts'
+import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import { canonical } from '../runtime/canonical.ts'
+import type { Trust } from '../runtime/identity.ts'
+import type { RootClaims } from './claims.ts'
+import { type AuthorityConfig, brokerOf } from './config.ts'
+import type { LeaseLife } from './leases.ts'
+import { readopting } from './readopt.ts'
+import type { AuthorityDraft, HeardRow, LeaseRow } from './rows.ts'
+import { graceOf } from './standing.ts'
+import type { Reports } from './statement.ts'
+
+type Holding = HeardRow['holding']
+
+/** What was said of one lease: by its holder, and by the broker of its ticket. */
+interface Words {
+  holder?: Holding
+  broker?: Holding
+}
+
+export type Adoption = ReturnType<typeof adopting>
+
+/**
+ * Makes the rows of an old store agree with what is: with the tickets that holders and brokers have shown, and with
+ * the machines that were found. A ticket is believed by its signatures, a machine because it is there.
+ *
+ *   in the rows │ said by its holder        │ machines │ becomes
+ *   ────────────┼───────────────────────────┼──────────┼─────────────────────────────────────────────
+ *   yes         │ stands                    │ any      │ goes on with the latest ticket that is proven
+ *   yes         │ closed, or not known      │ any      │ shut
+ *   yes         │ nothing, he was silent    │ any      │ goes on as the rows and its broker say
+ *   no          │ stands, on a proven ticket│ any      │ adopted
+ *   no          │ nothing, but its broker   │ some     │ adopted
+ *   no          │ nobody says anything      │ some     │ nothing: the next sweep ends orphans
+ */
+export function adopting(
+  config: AuthorityConfig,
+  trust: Trust,
+  claims: RootClaims,
+  reports: Reports,
+  life: LeaseLife,
+) {
+  const { shut } = life
+  const { place } = readopting(config, life.units)
+  return { adopt }
+
+  function adopt(
+    heard: readonly HeardRow[],
+    found: readonly FoundMachine[],
+    hasAnswered: (peer: string) => boolean,
+    draft: AuthorityDraft,
+  ): void {
+    const words = wordsOf(heard)
+    const chains = chainsOf(heard)
+    const machines = Map.groupBy(found, ({ leaseId }) => leaseId)
+    for (const lease of draft.all('lease')) {
+      if (lease.state !== 'pending' && lease.state !== 'active') continue
+      const said = words.get(lease.id) ?? {}
+      goOn(lease, said, hasAnswered(lease.holder), machines.get(lease.id) ?? [], chains, draft)
+    }
+    for (const [leaseId, said] of words)
+      if (draft.get('lease', leaseId) === undefined)
+        begin(leaseId, said, machines.get(leaseId) ?? [], chains, draft)
+    for (const lease of draft.all('lease')) {
+      if (lease.state === 'closed') continue
+      reports.report(lease, draft)
+      draft.put('lease', { ...draft.get('lease', lease.id)!, due: draft.now })
+    }
+  }
+
+  /** A lease that the old store has. */
+  function goOn(
+    lease: LeaseRow,
+    { holder, broker }: Words,
+    answered: boolean,
+    machines: readonly FoundMachine[],
+    chains: Chains,
+    draft: AuthorityDraft,
+  ): void {
+    const grace = draft.now + graceOf(lease)
+    if (answered && holder === undefined)
+      return shut(lease, 'close', grace, 'its holder does not know it (any more)', draft)
+    if (holder?.closed === true)
+      return shut({ ...lease, vacated: true }, 'close', draft.now, 'its holder has closed it', draft)
+    if (holder === undefined && broker?.closed === true)
+      return shut(lease, 'close', grace, 'its broker says that it was given back', draft)
+    const own = [lease.ticket, lease.next].filter((one) => one !== undefined)
+    const shown = ticketsOf(holder ?? broker, lease.holder, chains, draft)
+    const agreed = agreedOn([...own, ...shown])
+    const others = holder === undefined ? [] : ticketsOf(broker, lease.holder, chains, draft)
+    const on = standingOn(agreed, [...own, ...shown, ...others], draft.now)
+    const victims = on.next?.id === lease.next?.id ? lease.victims : (holder?.victims ?? [])
+    const went = on.ticket.id !== lease.ticket.id
+    const current: LeaseRow = {
+      ...lease,
+      ...{ ticket: withoutChain(on.ticket), next: on.next && withoutChain(on.next) },
+      ...{ victims: on.next === undefined ? [] : victims, growing: undefined },
+      term: { start: lease.term.start, end: agreed.term.end },
+      state: holder !== undefined && isRunning(holder) ? 'active' : lease.state,
+      ...(went ? { failures: 0, repairs: undefined, repairNotBefore: undefined, incomplete: undefined } : {}),
+      ...changedProperties(lease, holder, draft),
+    }
+    draft.put('lease', current)
+    for (const one of [on.ticket, on.next]) if (one !== undefined) claims.draw(one, draft)
+    if (agreed.id !== (lease.next ?? lease.ticket).id)
+      draft.note('extended', lease.id, 'its holder shows the ticket, which is proven', {
+        ...{ ticketId: agreed.id, predecessor: agreed.predecessor, term: agreed.term, units: agreed.units },
+        ...{ ticket: withoutChain(agreed), victims: current.victims },
+      })
+    finish(current, holder, machines, draft)
+  }
+
+  /** One that began after the old store was written. */
+  function begin(
+    id: string,
+    { holder: held, broker }: Words,
+    machines: readonly FoundMachine[],
+    chains: Chains,
+    draft: AuthorityDraft,
+  ): void {
+    const holding = held ?? broker
+    const runs = machines.some(({ running }) => running)
+    if (holding?.ticket == null || holding.closed) return
+    if (held === undefined && !runs) return
+    // He has the ticket and has not come with it; or he comes again.
+    if (held !== undefined && /lease (none|blocked|closed)/.test(held.state)) return
+    const name = holding.ticket.holder
+    const shown = ticketsOf(holding, name, chains, draft)
+    if (shown.length === 0) return
+    const agreed = agreedOn(shown)
+    const on = standingOn(agreed, [...shown, ...ticketsOf(broker, name, chains, draft)], draft.now)
+    const { unitsMin, image } = wishesOf(holding, on.ticket)
+    if (!runs && agreed.term.end + agreed.conditions.graceMs <= draft.now) return
+    const lease: LeaseRow = {
+      ...{ id, holder: name, state: held === undefined || isRunning(held) ? 'active' : 'pending' },
+      ...{ ticket: withoutChain(on.ticket), next: on.next && withoutChain(on.next) },
+      ...{ victims: on.next === undefined ? [] : (held?.victims ?? []), unitsMin },
+      term: { start: Math.min(on.ticket.term.start, draft.now), end: agreed.term.end },
+      ...{ image: image ?? config.types[on.ticket.type]?.image ?? '', properties: holding.properties },
+      ...{ units: [], failures: 0, closeReason: '', vacated: false },
+    }
+    draft.put('lease', lease)
+    for (const one of [on.ticket, on.next]) if (one !== undefined) claims.draw(one, draft)
+    draft.note(
+      'redeemed',
+      id,
+      `${name}: ${on.ticket.units} of ${on.ticket.type}, before the store was restored`,
+      {
+        ...{ ticketId: on.ticket.id, term: on.ticket.term, units: on.ticket.units, ticket: lease.ticket },
+        ...{ unitsMin, image: lease.image },
+      },
+    )
+    finish(lease, held, machines, draft)
+  }
+
+  function finish(
+    lease: LeaseRow,
+    holder: Holding | undefined,
+    machines: readonly FoundMachine[],
+    draft: AuthorityDraft,
+  ): void {
+    place(lease, holder, machines, draft)
+    const current = draft.get('lease', lease.id)!
+    if (holder !== undefined && /lease closing/.test(holder.state))
+      shut({ ...current, vacated: true }, 'close', draft.now, 'its holder closes it', draft)
+  }
+
+  /** The tickets somebody shows of a lease, as far as they are proven; with their claims where these are known. */
+  function ticketsOf(
+    holding: Holding | undefined,
+    holder: string,
+    chains: Chains,
+    draft: AuthorityDraft,
+  ): Ticket[] {
+    if (holding === undefined) return []
+    return [holding.ticket, holding.next].flatMap((shown) => {
+      if (shown === null) return []
+      const chain = shown.chain ?? chains.get(shown.proof?.parent ?? '') ?? claims.chainOf(shown, draft)
+      const ticket = chain === undefined ? shown : { ...shown, chain: [...chain] }
+      const doubt =
+        ticket.leaseId === holding.leaseId ? doubtOf(ticket, holder, draft) : 'it is for another lease'
+      if (doubt === undefined) return [ticket]
+      draft.note('not adopted', holding.leaseId, `ticket ${ticket.id}: ${doubt}`)
+      return []
+    })
+  }
+
+  /** It may be over: its lease is in its grace then. */
+  function doubtOf(ticket: Ticket, holder: string, draft: AuthorityDraft): string | undefined {
+    const now = Math.min(draft.now, ticket.term.end - 1)
+    const expected = { holder, site: draft.self, now }
+    const own = doubtTicket(ticket, { ...expected, broker: brokerOf(config, ticket.type) }, trust)
+    if (own === undefined || ticket.chain === undefined) return own
+    return (
+      doubtTicket(ticket, { ...expected, broker: ticket.broker }, trust) ??
+      (ticket.chain[0]?.issuer === draft.self ? undefined : 'its first claim is not ours') ??
+      doubtChain(ticket, now, trust)
+    )
+  }
+
+  /** Its holder knows what was agreed since; the machines are told once more. */
+  function changedProperties(
+    lease: LeaseRow,
+    holder: Holding | undefined,
+    draft: AuthorityDraft,
+  ): Partial<LeaseRow> {
+    if (holder === undefined || canonical(holder.properties) === canonical(lease.properties)) return {}
+    return { properties: holder.properties, modificationId: draft.newId('modification') }
+  }
+}
+
+/** The claims that tickets are drawn from, by `proof.parent`. */
+type Chains = ReadonlyMap<string, readonly Claim[]>
+
+function chainsOf(heard: readonly HeardRow[]): Chains {
+  const tickets = heard.flatMap(({ holding: { ticket, next } }) => [ticket, next])
+  return new Map(
+    tickets.flatMap((ticket) =>
+      ticket?.proof !== undefined && ticket.chain !== undefined ? [[ticket.proof.parent, ticket.chain]] : [],
+    ),
+  )
+}
+
+function wordsOf(heard: readonly HeardRow[]): Map<string, Words> {
+  const words = new Map<string, Words>()
+  for (const { from, holding } of heard) {
+    const said = words.get(holding.leaseId) ?? {}
+    words.set(holding.leaseId, said)
+    if (holding.ticket?.holder === from) said.holder = holding
+    else said.broker = holding
+  }
+  return words
+}
+
+const isRunning = ({ state }: Holding): boolean => /lease (active|extending|leaving)/.test(state)
+
+/** The last that counts: the one that ends latest. */
+const agreedOn = (tickets: readonly Ticket[]): Ticket =>
+  tickets.reduce((last, one) => (one.term.end > last.term.end ? one : last))
+
+/** What it stands on now, and what follows. */
+function standingOn(
+  agreed: Ticket,
+  known: readonly Ticket[],
+  now: number,
+): { readonly ticket: Ticket; readonly next: Ticket | undefined } {
+  if (agreed.term.start <= now) return { ticket: agreed, next: undefined }
+  const before = known.find(({ id }) => id === agreed.predecessor)
+  return before === undefined ? { ticket: agreed, next: undefined } : { ticket: before, next: agreed }
+}
+
+function wishesOf(
+  { properties }: Holding,
+  { units }: Ticket,
+): { readonly unitsMin: number; readonly image: string | undefined } {
+  try {
+    return readRequest(properties, units)
+  } catch {
+    return { unitsMin: units, image: undefined }
+  }
+}

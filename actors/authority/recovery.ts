@@ -1,0 +1,159 @@
+import type { FoundMachine } from '../../adapters/handler.ts'
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import type { Body } from '../leases/messages.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { Envelope } from '../runtime/envelope.ts'
+import type { Adoption } from './adoption.ts'
+import type { RootClaims } from './claims.ts'
+import { type AuthorityConfig, brokerOf } from './config.ts'
+import type { Asked, AuthorityDraft, RecoveryRow } from './rows.ts'
+import { isLive, isRecovering } from './standing.ts'
+
+const ID = 'recovery'
+/** Leases that one peer may tell of; more than any site has. */
+const HEARD_PAGES_MAX = 1_000
+/** Messages that wait for the end. What is not kept is repeated by its holder, or refused in the end. */
+const HELD_BACK_MAX = 10_000
+
+/**
+ * This site runs on an older store than it had. Until it knows what has happened since, it assigns nothing, tears down
+ * nothing but what was being torn down, and says nothing of leases; what is given back is taken.
+ *
+ *   restored ──holdings-query to all──▶ asking ──all have answered, or recoverMs is over──▶ listing
+ *                                                                                             │ the machines are listed
+ *   as ever ◀── leases reported, offers told, what was held back is answered ◀── adopted ◀────┘
+ *
+ * A list of the machines is waited for as long as it takes: without it a name could be given twice.
+ */
+export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: Adoption) {
+  return { begin, told, undelivered, due, holdBack, isListed, conclude }
+
+  function begin(reason: string, draft: AuthorityDraft): void {
+    const site = draft.get('site', 'site')!
+    draft.put('site', { ...site, restoredAt: draft.now })
+    if (isRecovering(draft)) return draft.note('restored again', draft.self, reason)
+    draft.note(
+      'recovering',
+      draft.self,
+      `${reason}: nothing is assigned until others have said what they hold`,
+    )
+    const until = draft.now + config.recoverMs
+    const row: RecoveryRow = { id: ID, since: draft.now, phase: 'asking', phaseSince: draft.now, asked: {} }
+    draft.put('recovery', { ...row, due: until })
+    freeze(draft)
+    for (const peer of peersOf(draft)) ask(peer, 0, draft)
+    listIfAll(draft)
+  }
+
+  /** What an old store would do next to a machine that has another end since, or another lease, is not done. */
+  function freeze(draft: AuthorityDraft): void {
+    for (const unit of draft.all('unit')) {
+      if (!isLive(unit)) continue
+      if (unit.doing !== undefined) draft.endEffect(unit.id)
+      draft.put('unit', { ...unit, doing: undefined, due: undefined })
+    }
+  }
+
+  function peersOf(draft: AuthorityDraft): ReadonlySet<string> {
+    const brokers = Object.keys(config.types).map((type) => brokerOf(config, type))
+    const offered = draft.all('offer').flatMap(({ broker }) => broker ?? [])
+    const leases = draft.all('lease').flatMap(({ holder, ticket }) => [holder, ticket.broker])
+    const met = [...draft.committed.all('$peer')].map(({ id }) => id)
+    const all = new Set([config.broker, ...brokers, ...(config.peers ?? []), ...offered, ...leases, ...met])
+    all.delete(draft.self)
+    return all
+  }
+
+  function ask(peer: string, page: number, draft: AuthorityDraft): void {
+    const row = draft.get('recovery', ID)!
+    const subject = row.asked[peer]?.subject ?? draft.newId('holdings')
+    const until = row.due ?? draft.now
+    tell(draft, peer, 'holdings-query', subject, { page }, until)
+    draft.retire(subject, until + RETIRE_MS)
+    settle(peer, { subject, page, state: 'asked' }, draft)
+  }
+
+  function settle(peer: string, asked: Asked, draft: AuthorityDraft): void {
+    const row = draft.get('recovery', ID)!
+    draft.put('recovery', { ...row, asked: { ...row.asked, [peer]: asked } })
+  }
+
+  function told({ from, subject }: Envelope, body: Body<'holdings'>, draft: AuthorityDraft): void {
+    const asked = draft.get('recovery', ID)?.asked[from]
+    if (asked?.subject !== subject || asked.page !== body.page || asked.state !== 'asked')
+      return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
+    for (const holding of body.holdings) {
+      const { leaseId, ticket, next } = holding
+      if (ticket === null || ticket.site !== draft.self) continue
+      if (ticket.holder !== from && ticket.broker !== from) continue
+      for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)
+      draft.put('heard', { id: `${leaseId} ${from}`, from, holding })
+    }
+    const { page, pages, holdings } = body
+    draft.note('holdings heard', subject, `${from} tells ${holdings.length}, page ${page + 1} of ${pages}`)
+    if (page + 1 < Math.min(pages, HEARD_PAGES_MAX)) return ask(from, page + 1, draft)
+    settle(from, { ...asked, state: 'answered' }, draft)
+    listIfAll(draft)
+  }
+
+  function undelivered(peer: string, reason: string, draft: AuthorityDraft): void {
+    const asked = draft.get('recovery', ID)?.asked[peer]
+    if (asked?.state !== 'asked') return
+    draft.note('holdings unknown', peer, `${reason}; what the store says of it counts until its end`)
+    settle(peer, { ...asked, state: 'silent' }, draft)
+    listIfAll(draft)
+  }
+
+  function listIfAll(draft: AuthorityDraft): void {
+    const row = draft.get('recovery', ID)!
+    if (row.phase === 'asking' && Object.values(row.asked).every(({ state }) => state !== 'asked'))
+      list(row, draft)
+  }
+
+  /** The next list that is begun counts; one that is under way may have missed a machine. */
+  function list(row: RecoveryRow, draft: AuthorityDraft): void {
+    draft.put('recovery', { ...row, phase: 'listing', phaseSince: draft.now, due: undefined })
+    const site = draft.get('site', 'site')!
+    draft.put('site', site.sweeping ? { ...site, again: true } : { ...site, due: draft.now })
+  }
+
+  /** Nobody is waited for any more. */
+  function due(draft: AuthorityDraft): void {
+    const row = draft.get('recovery', ID)
+    if (row?.phase === 'asking') list(row, draft)
+  }
+
+  /** Of a lease that may be known better soon, or may not be known yet. */
+  function holdBack(envelope: Envelope, draft: AuthorityDraft): void {
+    const { kind, from, subject } = envelope
+    const all = draft.all('heldBack')
+    const id = `${from} ${subject} ${kind}`
+    const place = 1 + Math.max(0, ...all.map((row) => row.place))
+    if (all.length >= HELD_BACK_MAX && draft.get('heldBack', id) === undefined)
+      return draft.note('message noted', subject, `${kind} of ${from}: too much waits for the recovery`)
+    draft.put('heldBack', { id, place, envelope })
+    draft.note('held back', subject, `${kind} of ${from}, until it is known what is held`)
+  }
+
+  /** Whether a list of the machines that was begun then is the one that is waited for. */
+  function isListed(startedAt: Instant, draft: AuthorityDraft): boolean {
+    const row = draft.get('recovery', ID)
+    return row?.phase === 'listing' && startedAt >= row.phaseSince
+  }
+
+  /** Returns what was held back, in order. */
+  function conclude(found: readonly FoundMachine[], draft: AuthorityDraft): readonly Envelope[] {
+    const row = draft.get('recovery', ID)!
+    const heard = draft.all('heard')
+    const heldBack = draft.all('heldBack').sort((a, b) => a.place - b.place)
+    draft.remove('recovery', ID)
+    for (const { id } of heard) draft.remove('heard', id)
+    for (const { id } of heldBack) draft.remove('heldBack', id)
+    const hasAnswered = (peer: string): boolean => row.asked[peer]?.state === 'answered'
+    adoption.adopt(heard, found, hasAnswered, draft)
+    const silent = Object.keys(row.asked).filter((peer) => !hasAnswered(peer))
+    const who = silent.length === 0 ? 'all have answered' : `without the word of ${silent.join(', ')}`
+    draft.note('recovered', draft.self, `${who}; units are assigned again`)
+    return heldBack.map(({ envelope }) => envelope)
+  }
+}
