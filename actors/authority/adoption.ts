@@ -1,9 +1,11 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { doubtChain } from '../leases/chain.ts'
 import type { Claim } from '../leases/claim.ts'
+import { RETIRE_MS } from '../leases/correspondence.ts'
 import { readRequest } from '../leases/properties.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import { canonical } from '../runtime/canonical.ts'
+import type { Instant } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
@@ -50,7 +52,7 @@ export function adopting(
   function adopt(
     heard: readonly HeardRow[],
     found: readonly FoundMachine[],
-    hasAnswered: (peer: string) => boolean,
+    { hasAnswered, since }: { hasAnswered: (peer: string) => boolean; since: Instant },
     draft: AuthorityDraft,
   ): void {
     const words = wordsOf(heard)
@@ -65,9 +67,10 @@ export function adopting(
       if (draft.get('lease', leaseId) === undefined)
         begin(leaseId, said, machines.get(leaseId) ?? [], chains, draft)
     for (const lease of draft.all('lease')) {
-      if (lease.state === 'closed') continue
+      const isOver = lease.state === 'closed'
+      if (isOver && (lease.due ?? 0) < since + RETIRE_MS) continue
       reports.report(lease, draft)
-      draft.put('lease', { ...draft.get('lease', lease.id)!, due: draft.now })
+      if (!isOver) draft.put('lease', { ...draft.get('lease', lease.id)!, due: draft.now })
     }
   }
 

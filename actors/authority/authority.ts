@@ -230,6 +230,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
 
   function receive(envelope: Envelope, draft: AuthorityDraft): void {
     const { kind, from, subject } = envelope
+    if (isRecovering(draft)) restore.notice(from, draft)
     const asker: Asker = { holder: from, key: (envelope as { key?: string }).key }
     const known = isMessageKind(kind) && HEARD.has(kind)
     if (!known) return refuse(draft, envelope, `a site is not told ${kind}`)

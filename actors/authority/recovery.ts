@@ -26,7 +26,7 @@ const HELD_BACK_MAX = 10_000
  * A list of the machines is waited for as long as it takes: without it a name could be given twice.
  */
 export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: Adoption) {
-  return { begin, told, undelivered, due, holdBack, isListed, conclude }
+  return { begin, notice, told, undelivered, due, holdBack, isListed, conclude }
 
   function begin(reason: string, draft: AuthorityDraft): void {
     const site = draft.get('site', 'site')!
@@ -64,6 +64,12 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     return all
   }
 
+  /** Whoever speaks and was not known any more is asked, too; and so are the holders that a broker names. */
+  function notice(peer: string, draft: AuthorityDraft): void {
+    const row = draft.get('recovery', ID)
+    if (row?.phase === 'asking' && row.asked[peer] === undefined) ask(peer, 0, draft)
+  }
+
   function ask(peer: string, page: number, draft: AuthorityDraft): void {
     const row = draft.get('recovery', ID)!
     const subject = row.asked[peer]?.subject ?? draft.newId('holdings')
@@ -87,6 +93,7 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
       if (ticket === null || ticket.site !== draft.self) continue
       if (ticket.holder !== from && ticket.broker !== from) continue
       for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)
+      notice(ticket.holder, draft)
       draft.put('heard', { id: `${leaseId} ${from}`, from, holding })
     }
     const { page, pages, holdings } = body
@@ -150,7 +157,7 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     for (const { id } of heard) draft.remove('heard', id)
     for (const { id } of heldBack) draft.remove('heldBack', id)
     const hasAnswered = (peer: string): boolean => row.asked[peer]?.state === 'answered'
-    adoption.adopt(heard, found, hasAnswered, draft)
+    adoption.adopt(heard, found, { hasAnswered, since: row.since }, draft)
     const silent = Object.keys(row.asked).filter((peer) => !hasAnswered(peer))
     const who = silent.length === 0 ? 'all have answered' : `without the word of ${silent.join(', ')}`
     draft.note('recovered', draft.self, `${who}; units are assigned again`)

@@ -1,0 +1,223 @@
+import { describe, expect, test } from 'vitest'
+import type { Body } from '../../actors/leases/messages.ts'
+import { type Ticket, withoutChain } from '../../actors/leases/ticket.ts'
+import type { Intended } from '../../actors/runtime/draft.ts'
+import type { Row } from '../../actors/runtime/rows.ts'
+import type { FoundMachine } from '../../adapters/handler.ts'
+import { conditions, MINUTE, Stage, specOf, wellBehaved } from './authority-stage.ts'
+
+const TABLES = ['lease', 'unit', 'offer', 'claim', 'drawn', 'image', 'recall', 'host', 'room', 'site']
+
+/** A site whose machines are listed as they are, and whose rows can be set back. */
+class OldStage extends Stage {
+  readonly machines = new Map<string, FoundMachine & { endsAt: number }>()
+  readonly forced: string[] = []
+
+  constructor() {
+    super({ peers: ['manager'] })
+    this.world = (effect) => this.#happens(effect)
+  }
+
+  copy(): () => void {
+    const saved = TABLES.map((table) => [table, [...this.rows.all(table)]] as const)
+    return () => {
+      for (const [table, rows] of saved) {
+        for (const { id } of [...this.rows.all(table)]) this.rows.set(table, id, undefined)
+        for (const row of rows) this.rows.set(table, row.id, row as Row)
+      }
+      this.under.clear()
+      this.sent.length = 0
+    }
+  }
+
+  restored(): void {
+    this.give({ kind: 'started', epoch: 2, restored: { reason: 'an older copy was put back', seenSeq: 9 } })
+  }
+
+  /** What somebody answers to the question that he was asked. */
+  says(from: string, holdings: readonly Holding[]): void {
+    const asked = this.sent.find(({ to, kind }) => to === from && kind === 'holdings-query')
+    this.tell('holdings', asked!.subject, { page: 0, pages: 1, holdings: [...holdings] }, from)
+    this.settle()
+  }
+
+  #happens(effect: Intended) {
+    const { verb, key } = effect
+    if (verb === 'list') return { kind: 'done' as const, value: [...this.machines.values()] }
+    const { unitId, leaseId, name, slot, host, vector, endsAt } = specOf(effect)
+    if (verb === 'setup' || verb === 'modify')
+      this.machines.set(key, { unitId, leaseId, name, slot, host, vector, endsAt, running: true })
+    if (verb === 'teardown') this.machines.delete(key)
+    return wellBehaved(effect)
+  }
+}
+
+type Holding = Body<'holdings'>['holdings'][number]
+
+/** As its holder tells of it. */
+const held = (stage: OldStage, ticket: Ticket, change: Partial<Holding> = {}): Holding => ({
+  ...{ leaseId: ticket.leaseId, state: 'ticket held, lease active', closed: false, properties: {} },
+  ...{ ticket: withoutChain(ticket), next: null },
+  units: [...stage.machines.values()]
+    .filter(({ leaseId }) => leaseId === ticket.leaseId)
+    .map(({ unitId, name }) => ({ id: unitId, name, report: 'active', facts: {} })),
+  ...change,
+})
+
+const kinds = (stage: Stage): string[] => stage.notes.map(({ kind }) => kind)
+
+describe('a site whose store was put back from an older copy', () => {
+  test('adopts a lease that it has forgotten, with its machines, and gives no unit of it to anybody else', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket({ units: 4 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const before = stage.live().map(({ id, name, slot, host }) => ({ id, name, slot, host }))
+    const told = held(stage, ticket)
+    back()
+    stage.restored()
+    const other = stage.ticket({ leaseId: 'lease-2', units: 4 })
+    stage.tell('redeem', 'lease-2', { ticket: other, properties: {} })
+    stage.settle()
+    expect(stage.row('lease-2')).toBeUndefined()
+    expect(stage.machines.size).toBe(4)
+    stage.says('manager', [told])
+    stage.says('broker', [])
+    const after = stage.live('lease-1').map(({ id, name, slot, host }) => ({ id, name, slot, host }))
+    expect(after.toSorted((a, b) => a.slot - b.slot)).toEqual(before.toSorted((a, b) => a.slot - b.slot))
+    expect(stage.row()).toMatchObject({ state: 'active', ticket: { id: ticket.id } })
+    // Together they are more than was lent.
+    expect(stage.row('lease-2')).toBeUndefined()
+    expect(stage.lastUpdate('lease-2').reason).toMatch(/more than the 2 left of claim/)
+    expect(stage.machines.size).toBe(4)
+    expect(kinds(stage)).not.toContain('orphan found')
+    expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
+  })
+
+  test('goes on with the ticket that was agreed since, and pushes no older end', () => {
+    const stage = new OldStage()
+    const first = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket: first, properties: {} })
+    stage.settle()
+    const back = stage.copy()
+    const term = { start: first.term.end, end: first.term.end + 10 * MINUTE }
+    const next = stage.ticket({ predecessor: first.id, term })
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    stage.settle()
+    const told = held(stage, next)
+    back()
+    stage.now = first.term.end + conditions.graceMs + MINUTE
+    stage.restored()
+    stage.pass(MINUTE)
+    expect([...stage.machines.values()].map(({ endsAt }) => endsAt)).toEqual([term.end, term.end])
+    stage.says('manager', [told])
+    stage.says('broker', [])
+    expect(stage.row()).toMatchObject({ state: 'active', ticket: { id: next.id }, next: undefined })
+    expect([...stage.machines.values()].map(({ endsAt }) => endsAt)).toEqual([term.end, term.end])
+    expect(stage.lastUpdate().units.map(({ report }) => report)).toEqual(['active', 'active'])
+  })
+
+  test('believes no ticket that its broker has not signed, and ends the machines of nobody in the end', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const told = held(stage, { ...ticket, units: 6 })
+    back()
+    stage.restored()
+    stage.says('manager', [told])
+    expect(stage.machines.size).toBe(2)
+    stage.says('broker', [])
+    expect(stage.row()).toBeUndefined()
+    expect(kinds(stage)).toEqual(expect.arrayContaining(['not adopted', 'orphan found']))
+    stage.pass(MINUTE)
+    expect(stage.machines.size).toBe(0)
+  })
+
+  test('shuts what its holder has closed, and what he does not know', () => {
+    const stage = new OldStage()
+    stage.lease()
+    stage.lease({ leaseId: 'lease-2' })
+    const back = stage.copy()
+    const told = held(stage, stage.row().ticket, { closed: true, units: [] })
+    back()
+    stage.restored()
+    stage.says('manager', [told])
+    stage.says('broker', [])
+    stage.pass(MINUTE)
+    expect([stage.row(), stage.row('lease-2')].map((row) => row.closeReason)).toEqual([
+      'its holder has closed it',
+      'its holder does not know it (any more)',
+    ])
+    expect(stage.machines.size).toBe(0)
+  })
+
+  test('counts machines that are gone as dead, and replaces them', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const told = held(stage, ticket)
+    stage.machines.delete(told.units[0]!.id)
+    back()
+    stage.restored()
+    stage.says('manager', [told])
+    stage.says('broker', [])
+    stage.pass(MINUTE)
+    expect(stage.live()).toHaveLength(2)
+    expect(stage.live().some(({ id }) => id === told.units[1]!.id)).toBe(true)
+    expect(stage.units().find(({ id }) => id === told.units[0]!.id)).toMatchObject({ state: 'ended' })
+  })
+
+  test('does not wait for ever: of those who stay silent the own rows and the broker are believed', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    back()
+    stage.restored()
+    stage.says('broker', [held(stage, ticket, { state: 'granted', units: [], ticket })])
+    stage.pass(5 * MINUTE)
+    expect(stage.row()?.state).toBeUndefined()
+    stage.pass(6 * MINUTE)
+    expect(kinds(stage)).toContain('recovered')
+    expect(stage.row()).toMatchObject({ ticket: { id: ticket.id } })
+    expect(kinds(stage)).not.toContain('orphan found')
+  })
+
+  test('takes what is given back while it recovers, and honours what it granted before', () => {
+    const stage = new OldStage()
+    stage.lease()
+    const back = stage.copy()
+    // Something changed, so there was another claim.
+    stage.command('withdraw', { type: 'vm.small', reason: 'an exercise' })
+    stage.command('lend again', { type: 'vm.small', units: 0, reason: 'it is over' })
+    const late = stage.ticket({ leaseId: 'lease-2' })
+    back()
+    expect(stage.rows.get('claim', late.chain![0]!.id)).toBeUndefined()
+    stage.restored()
+    stage.tell('close', 'lease-1', { reason: 'done' })
+    stage.settle()
+    expect(stage.machines.size).toBe(0)
+    stage.says('manager', [])
+    stage.says('broker', [])
+    expect(stage.lastUpdate().state).toBe('closed')
+    stage.tell('redeem', 'lease-2', { ticket: late, properties: {} })
+    stage.settle()
+    expect(stage.row('lease-2').state).toBe('active')
+  })
+
+  test('tells a broker that was restored what is lent to it, anew', () => {
+    const stage = new OldStage()
+    stage.sent.length = 0
+    stage.tell('holdings-query', 'holdings-1', { page: 0 }, 'broker')
+    expect(stage.sent.map(({ to, kind }) => `${to} ${kind}`).sort()).toEqual([
+      'broker delegation',
+      'broker holdings',
+    ])
+  })
+})
