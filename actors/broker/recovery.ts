@@ -64,8 +64,9 @@ export function recovery(parts: BrokerParts) {
     const asked = draft.get('recovery', ID)?.peers[from]
     if (asked?.subject !== subject || asked.page !== body.page || asked.state !== 'asked')
       return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
-    for (const { leaseId, closed, ticket, next } of body.holdings)
-      if (!closed) for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, draft)
+    for (const { leaseId, closed, ticket, next, properties } of body.holdings)
+      if (!closed)
+        for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, properties.guest, draft)
     draft.note(
       'holdings heard',
       subject,
@@ -76,7 +77,13 @@ export function recovery(parts: BrokerParts) {
   }
 
   /** A ticket is what its signature says, whoever shows it; only its holder and its site have a reason to. */
-  function adopt(from: string, leaseId: string, ticket: Ticket, draft: BrokerDraft): void {
+  function adopt(
+    from: string,
+    leaseId: string,
+    ticket: Ticket,
+    guestTold: string | undefined,
+    draft: BrokerDraft,
+  ): void {
     const { holder, site, type, term } = ticket
     if (term.end <= draft.now) return
     const expected = { holder, site, broker: draft.self, now: draft.now }
@@ -103,7 +110,9 @@ export function recovery(parts: BrokerParts) {
     // A question that was open in the old store has its answer.
     const current: TicketRow =
       isNew && row !== undefined ? { ...row, state: 'granted', asked: undefined } : (row ?? fresh)
-    draft.put('ticket', { ...current, tickets, heardAt: draft.now, due: end + config.quarantineMs })
+    // Whom a holder asks for is only his to say, as it was when he asked.
+    const guest = current.guest ?? (from === holder ? guestTold : undefined)
+    draft.put('ticket', { ...current, guest, tickets, heardAt: draft.now, due: end + config.quarantineMs })
     if (isNew)
       draft.note('ticket adopted', leaseId, `${from} shows a ticket that we signed`, {
         ticket: withoutChain(ticket),

@@ -8,12 +8,17 @@ import { CLASSES, SHARES, weightOf } from './fairness-shares.ts'
 
 /**
  * npm run sim:fairness                     a week under each of three policies
- * npm run sim:fairness -- --hours 24
+ * npm run sim:fairness -- --hours 24 --seed 7 --policy weighted-share
  */
 const words = process.argv.slice(2)
-const hours = Number(words[words.indexOf('--hours') + 1 || words.length] ?? 168)
-if (!(hours > 4)) {
-  process.stderr.write('usage: npm run sim:fairness -- [--hours N], more than 4\n')
+const said = (option: string): string | undefined => words[words.indexOf(option) + 1 || words.length]
+const hours = Number(said('--hours') ?? 168)
+const seed = Number(said('--seed') ?? 1)
+const only = said('--policy')
+if (!(hours > 4) || !Number.isInteger(seed)) {
+  process.stderr.write(
+    'usage: npm run sim:fairness -- [--hours N] [--seed N] [--policy NAME], more than 4 hours\n',
+  )
   process.exit(2)
 }
 const policies: readonly [string, BrokerPolicy, ((guest: string) => number | undefined)?][] = [
@@ -56,11 +61,11 @@ function table({ guests }: FairnessOutcome): string {
 }
 
 let failed = false
-for (const [name, policy, maxOf] of policies) {
-  const outcome = await fairness(policy, { hours, ...(maxOf && { maxOf }) })
+for (const [name, policy, maxOf] of policies.filter(([name]) => name === (only ?? name))) {
+  const outcome = await fairness(policy, { hours, seed, ...(maxOf && { maxOf }) })
   const { leases, rounds, idleUnitMs, violations } = outcome
   process.stdout.write(
-    `${name}: ${hours} h of ${UNITS} units, ${leases} leases, ${rounds} rounds\n${table(outcome)}\n`,
+    `${name}: seed ${seed}, ${hours} h of ${UNITS} units, ${leases} leases, ${rounds} rounds\n${table(outcome)}\n`,
   )
   process.stdout.write(
     `  idle ${Math.round(idleUnitMs / 1000)} unit-seconds; waiting requests that could have started: ${violations.length}\n`,

@@ -120,7 +120,7 @@ export async function fairness(
     brokerActor = one as Actor<BrokerTables>
   })
   const everyMinute = (): void => {
-    if (brokerActor !== undefined) look.take(brokerActor.rows('ticket'), world.now, world.elapsed)
+    if (brokerActor !== undefined) look.take(brokerActor.rows('ticket'), world.now, world.elapsed, watch)
     world.after(LOOK_MS, everyMinute)
   }
   world.after(LOOK_MS, everyMinute)
@@ -219,6 +219,8 @@ class Watched {
   readonly waitsMs = new Map<string, Millis[]>(GUESTS.map((name) => [name, []]))
   leases = 0
   rounds = 0
+  /** Units that nobody held when the last round was over. */
+  idleUnits = UNITS
   readonly policy: BrokerPolicy
   readonly #maxOf: (guest: string) => number | undefined
 
@@ -239,6 +241,7 @@ class Watched {
     this.rounds += 1
     const byId = new Map(requests.map((one) => [one.leaseId, one]))
     let left = supply
+    let granted = supply
     const taken: { readonly holder: string; readonly units: number; readonly term: Term }[] = [...holdings]
     const waiting: TicketRequest[] = []
     for (const one of answers) {
@@ -247,6 +250,7 @@ class Watched {
       const isNew = request.extends === undefined
       if (one.kind === 'grant') {
         left = left.take(one.site, type, one.units, one.term)
+        granted = granted.take(one.site, type, one.units, one.term)
         taken.push({ ...one, holder })
         if (isNew) this.leases += 1
         if (isNew) this.waitsMs.get(holder)?.push(one.term.start - arrivedAt)
@@ -256,6 +260,8 @@ class Watched {
       left = left.take(one.planned.site, type, unitsMin, term)
       taken.push({ holder, units: unitsMin, term })
     }
+    const instant = { start: now, end: now + 1 }
+    this.idleUnits = granted.sites.reduce((sum, site) => sum + granted.free(site, 'vm', instant), 0)
     for (const { leaseId, holder, unitsMin, durationMs } of waiting) {
       const term = { start: now, end: now + durationMs }
       const own = taken.filter((one) => one.holder === holder && overlap(one.term, term))
@@ -273,8 +279,10 @@ class Looks {
   readonly #least = GUESTS.map(() => UNITS)
   readonly #hours: number[][] = []
   #idle = 0
+  /** The rounds until the last look, if units had come free that no round had seen. */
+  #unseenSince: number | undefined
 
-  take(rows: readonly BrokerTables['ticket'][], now: Instant, elapsedMs: Millis): void {
+  take(rows: readonly BrokerTables['ticket'][], now: Instant, elapsedMs: Millis, watch: Watched): void {
     // From when all are there.
     if (elapsedMs <= HEAD_START_MS) return
     const units = GUESTS.map(() => 0)
@@ -290,7 +298,19 @@ class Looks {
       // Within a term of the others' everybody has its minimum.
       if (elapsedMs > 2 * HEAD_START_MS) this.#least[i] = Math.min(this.#least[i]!, held)
     }
-    this.#idle += UNITS - units.reduce((a, b) => a + b, 0)
+    const idle = UNITS - units.reduce((a, b) => a + b, 0)
+    this.#idle += idle
+    this.#lookForSleep(idle, rows, now, watch)
+  }
+
+  /** What comes free is decided on at once, not whenever somebody asks next. */
+  #lookForSleep(idle: number, rows: readonly BrokerTables['ticket'][], now: Instant, watch: Watched): void {
+    const isUnseen = idle > watch.idleUnits && rows.some(({ asked }) => asked !== undefined)
+    if (isUnseen && this.#unseenSince === watch.rounds)
+      watch.violations.push(
+        `${idle - watch.idleUnits} units came free, and no round was held for a minute, at ${new Date(now).toISOString()}`,
+      )
+    this.#unseenSince = isUnseen ? watch.rounds : undefined
   }
 
   outcome({ violations, waitsMs, leases, rounds }: Watched): FairnessOutcome {
