@@ -135,14 +135,15 @@ commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
   )
 
 commandFor(
-  'explain <what> <id>',
-  'in sentences: why a job waits, how a lease or node came and went (what: job, lease, node)',
+  'explain <what> [id]',
+  'in sentences: why a job waits, how a lease or node came and went (what: job, lease, node; or only an id)',
 )
+  .option('--lines', 'of a lease: the lines of the ledgers as they are')
   .option('--guest <name>', 'the guest whose job it is')
-  .action((what: string, id: string, options: Common & { guest?: string }) =>
+  .action((what: string, id: string | undefined, options: Common & { guest?: string; lines?: true }) =>
     perform(options.json === true, async () => {
-      const { explain } = await import('./read-ledger.ts')
-      return explain(await workFolder(options), what, id, options)
+      const { explain, explained } = await import('./read-ledger.ts')
+      return explain(await workFolder(options), explained(what, id), options, clock)
     }),
   )
 

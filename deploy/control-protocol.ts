@@ -22,7 +22,7 @@ export const ledgerQuery = z.strictObject({
 })
 
 export const explainParams = z.strictObject({ what: z.enum(['job', 'lease', 'node']), id })
-export const explainQuery = z.strictObject({ guest: id.optional() })
+export const explainQuery = z.strictObject({ guest: id.optional(), lines: z.literal('yes').optional() })
 
 export const recallBody = z.strictObject({
   type: id,

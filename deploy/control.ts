@@ -182,8 +182,15 @@ function routes(
   app.get<{ Params: z.output<typeof explainParams>; Querystring: z.output<typeof explainQuery> }>(
     '/explain/:what/:id',
     { ...view, schema: { params: explainParams, querystring: explainQuery } },
-    async ({ params: { what, id }, query: { guest } }) => ({
-      sentences: await explain(site, ledgers(), what, id, guest),
+    async ({ params: { what, id }, query: { guest, lines } }) => ({
+      sentences: await explain(
+        site,
+        ledgers(),
+        what,
+        id,
+        guest,
+        lines === undefined ? clock.now() : undefined,
+      ),
     }),
   )
   app.post<{ Body: z.output<typeof queryBody> }>(
@@ -272,8 +279,9 @@ async function explain(
   what: 'job' | 'lease' | 'node',
   id: string,
   guest: string | undefined,
+  now: Instant | undefined,
 ): Promise<readonly string[]> {
-  if (what === 'lease') return explainLease(ledgers, id)
+  if (what === 'lease') return explainLease(ledgers, id, now)
   if (what === 'node') {
     const unit = nodesOf(site).findLast(({ name, unitId }) => name === id || unitId === id)
     return explainUnit(ledgers, unit?.unitId ?? id)

@@ -4,9 +4,11 @@ import { chainCheck } from '../actors/ledger/chain-check.ts'
 import { CheckpointCheck, type Checkpoints } from '../actors/ledger/checkpoint-check.ts'
 import { explain, namesNode, unitsOfLease } from '../actors/ledger/explain.ts'
 import { holdsCheck } from '../actors/ledger/holds.ts'
+import { storyOf } from '../actors/ledger/story.ts'
 import { TraceCheck, type Traces } from '../actors/ledger/trace-check.ts'
 import { UsageCount } from '../actors/ledger/usage.ts'
 import { type Fault, LedgerCheck } from '../actors/ledger/verify.ts'
+import type { Instant } from '../actors/runtime/clock.ts'
 import type { LedgerEntry, LedgerHead } from '../actors/runtime/commit.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
 import { ed25519Trust } from '../actors/runtime/identity.ts'
@@ -163,10 +165,11 @@ async function isSubject(ledgers: readonly NamedLedger[], subject: string): Prom
   return false
 }
 
-/** The life of a lease and of its units, in sentences. */
+/** The life of a lease and of its units, in sentences; with `now` as a story, otherwise line by line. */
 export async function explainLease(
   ledgers: readonly NamedLedger[],
   leaseId: string,
+  now: Instant | undefined,
 ): Promise<readonly string[]> {
   const found: LedgerEntry[] = []
   const units = new Set<string>()
@@ -175,7 +178,7 @@ export async function explainLease(
     found.push(...(await entriesOf(named, leaseId)))
   }
   for (const named of ledgers) for (const id of units) found.push(...(await entriesOf(named, id)))
-  const told = explain(found, new Set([leaseId, ...units]))
+  const told = now === undefined ? explain(found, new Set([leaseId, ...units])) : storyOf(leaseId, found, now)
   if (told.length === 0) throw new SubletError('unknown-id', `no ledger knows a lease ${leaseId}`)
   return told
 }

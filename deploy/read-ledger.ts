@@ -1,5 +1,6 @@
 import { accessSync, constants, createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
+import type { Clock } from '../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
 import { inDir } from './config.ts'
@@ -100,24 +101,35 @@ function ledgerPath({ actor, subject, limit }: LedgerOptions): string {
   return `/ledger?${query}`
 }
 
+/** What is to be explained: `lease ID`, or an id alone, which is that of a lease or else of a node. */
+export function explained(what: string, id: string | undefined): readonly [what: string, id: string] {
+  if (id !== undefined) return [what, id]
+  if (explainParams.shape.what.safeParse(what).success)
+    throw new SubletError('usage', `which ${what}? Its id comes after it`)
+  return [what.startsWith('lease-') ? 'lease' : 'node', what]
+}
+
 export async function explain(
   dir: string,
-  what: string,
-  id: string,
-  { json, guest }: { readonly json?: true; readonly guest?: string },
+  [what, id]: readonly [what: string, id: string],
+  { json, guest, lines }: { readonly json?: true; readonly guest?: string; readonly lines?: true },
+  clock: Clock,
 ): Promise<number> {
   const asked = explainParams.safeParse({ what, id })
   if (!asked.success)
     throw new SubletError('usage', `“${what}” cannot be explained; a job, a lease or a node can`)
-  const query = guest === undefined ? '' : `?${new URLSearchParams({ guest })}`
+  const query = new URLSearchParams({
+    ...(guest === undefined ? {} : { guest }),
+    ...(lines === undefined ? {} : { lines: 'yes' }),
+  })
   const { sentences } = await either<{ readonly sentences: readonly string[] }>(
     dir,
-    (client) => client.get(`/explain/${what}/${encodeURIComponent(id)}${query}`),
+    (client) => client.get(`/explain/${what}/${encodeURIComponent(id)}?${query}`),
     async (ledgers) => {
       if (asked.data.what === 'job')
         throw new SubletError('not-running', 'what a job waits for can be told only while Sublet runs')
-      const tell = asked.data.what === 'lease' ? explainLease : explainUnit
-      return { sentences: await tell(ledgers, id) }
+      if (asked.data.what === 'node') return { sentences: await explainUnit(ledgers, id) }
+      return { sentences: await explainLease(ledgers, id, lines === undefined ? clock.now() : undefined) }
     },
   )
   if (json) printJson({ what, id, sentences })

@@ -111,7 +111,7 @@ describe('a ledger of which old lines are archived', () => {
     expect(await verifyAll(ledgers)).toMatchObject([
       { actor: 'site', entries: 11, faults: [], checkpoints: { count: 3 } },
     ])
-    expect(await explainLease(ledgers, 'lease-1')).toHaveLength(6)
+    expect(await explainLease(ledgers, 'lease-1', undefined)).toHaveLength(6)
     expect((await linesOf(ledgers, { limit: 4 })).map(({ seq }) => seq)).toEqual([8, 9, 10, 11])
     await close()
   })

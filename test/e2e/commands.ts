@@ -39,7 +39,8 @@ describe.concurrent('the commands with --json', { timeout: 150_000 }, () => {
     const leaseId = lease?.id ?? ''
     const sound = { verified: true, ledgers: [{ faults: [] }, { faults: [] }, { faults: [] }] }
     const life = [
-      { words: ['explain', 'lease', leaseId], code: 0, value: told('requested', 'unit assigned') },
+      { words: ['explain', 'lease', leaseId], code: 0, value: told('asks for', 'vm1', 'node-seconds') },
+      { words: ['explain', leaseId, '--lines'], code: 0, value: told('requested', 'unit assigned') },
       { words: ['explain', 'node', 'vm1'], code: 0, value: told('the probe passed') },
       { words: ['explain', 'node', 'vm99'], code: 1, value: refused('unknown-id') },
       { words: ['ledger', '--limit', '3'], code: 0, value: [{}, {}, {}] },

@@ -109,12 +109,19 @@ describe('the control socket', () => {
   test('tells lives of leases and machines, and what jobs wait for', async () => {
     await serve()
     expect(await client().get('/explain/job/17')).toEqual({ sentences: ['Job 17 waits for vm1.'] })
-    const { sentences } = (await client().get('/explain/lease/lease-1')) as { sentences: string[] }
+    const { sentences } = (await client().get('/explain/lease/lease-1?lines=yes')) as {
+      sentences: string[]
+    }
     expect(sentences.map((sentence) => sentence.slice(25))).toEqual([
       'duke: unit assigned: vm1 on host-a',
       'service-manager: requested: a job waits',
       'service-manager: ticketed: 1 unit of vm.small at duke',
     ])
+    expect(await client().get('/explain/lease/lease-1')).toMatchObject({
+      sentences: expect.arrayContaining([
+        expect.stringMatching(/^\d\d:\d\d:\d\dZ {2}vm1 \(unit-1\) was assigned/),
+      ]),
+    })
     await expect(client().get('/explain/job/17?guest=nope')).rejects.toMatchObject({
       code: 'unknown-id',
       message: 'no guest is named nope; there is: batch',

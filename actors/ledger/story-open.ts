@@ -1,0 +1,80 @@
+import type { Instant } from '../runtime/clock.ts'
+import type { LedgerEntry } from '../runtime/commit.ts'
+import { length, moment } from './story-words.ts'
+
+/** Who wrote which line of a lease. An actor that is not among the ledgers is missed, and others tell for it. */
+export interface Roles {
+  readonly manager: string | undefined
+  readonly broker: string | undefined
+  readonly site: string | undefined
+}
+
+/** What a lease that is not over waits for, and since when; undefined when the last word is spoken. */
+export function openOf(
+  mine: readonly LedgerEntry[],
+  { manager, broker, site }: Roles,
+  begun: Instant,
+  now: Instant,
+): string | undefined {
+  const last = (...kinds: readonly string[]): LedgerEntry | undefined =>
+    mine.findLast(({ kind }) => kinds.includes(kind))
+  const since = ({ at }: LedgerEntry): string => `since ${moment(at, begun)} (${length(now - at)})`
+
+  if (isOver(mine, manager)) return undefined
+  const closed = last('lease closed')
+  if (closed !== undefined)
+    return manager === undefined && broker === undefined
+      ? undefined
+      : `the ticket is not back at ${broker ?? 'the broker'}, ${since(closed)}`
+  const closing = last('closing', 'lease closing')
+  if (closing !== undefined) return `${site ?? 'the site'} has not spoken its last word, ${since(closing)}`
+  const leaving = last('leaving')
+  if (leaving !== undefined) return `its machines leave the middleware, ${since(leaving)}`
+  const extension = openExtension(mine, site)
+  if (extension !== undefined) return `${extension.what}, ${since(extension.entry)}`
+  const active = last('lease active', 'active')
+  if (active !== undefined) return `it runs, ${since(active)}${untilOf(mine, begun)}`
+  const redeemed = last('redeemed')
+  const short = last('lease waits')
+  if (redeemed !== undefined)
+    return `${site} sets it up, ${since(redeemed)}${short === undefined ? '' : `: ${short.reason}`}`
+  const blocked = last('blocked')
+  if (blocked !== undefined) return `the ticket is kept, ${since(blocked)}: ${blocked.reason}`
+  const granted = last('ticket granted', 'ticketed')
+  if (granted !== undefined) return `the ticket is not redeemed, ${since(granted)}`
+  const waits = last('waits', 'awaits approval')
+  const asked = last('asked', 'requested')
+  if (waits !== undefined)
+    return `${waits.actor} has not granted it, ${since(asked ?? waits)}: ${waits.reason}`
+  return asked === undefined ? undefined : `${broker ?? 'the broker'} has not answered, ${since(asked)}`
+}
+
+/** The holder has spoken its last word, or, where its ledger is not there, the broker. */
+function isOver(mine: readonly LedgerEntry[], manager: string | undefined): boolean {
+  if (mine.some(({ kind }) => kind === 'finished')) return true
+  if (manager !== undefined) return false
+  return mine.some(({ kind }) => kind === 'ticket closed' || kind === 'refused' || kind === 'redeem refused')
+}
+
+function openExtension(
+  mine: readonly LedgerEntry[],
+  site: string | undefined,
+): { readonly entry: LedgerEntry; readonly what: string } | undefined {
+  const entry = mine.findLast(({ kind }) => kind === 'extension asked')
+  if (entry === undefined) return undefined
+  const after = mine.slice(mine.indexOf(entry) + 1)
+  if (after.some(({ kind }) => kind === 'extension refused' || kind === 'extended')) return undefined
+  const granted = after.find(({ kind }) => kind === 'ticket granted' || kind === 'extension ticketed')
+  return granted === undefined
+    ? { entry, what: 'an extension is asked for and not decided' }
+    : { entry: granted, what: `${site ?? 'the site'} has not confirmed the extension that was granted` }
+}
+
+function untilOf(mine: readonly LedgerEntry[], begun: Instant): string {
+  const terms = mine.flatMap(({ kind, data }) =>
+    ['ticket granted', 'ticketed', 'extension ticketed', 'redeemed', 'extended'].includes(kind)
+      ? ((data as { term?: { end?: number } } | null)?.term?.end ?? [])
+      : [],
+  )
+  return terms.length === 0 ? '' : `, and ends at ${moment(Math.max(...terms), begun)} unless it is extended`
+}
