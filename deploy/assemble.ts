@@ -107,6 +107,8 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   /** They change while the broker runs. */
   const sites: string[] = []
   const managers: string[] = []
+  /** All others, whom a site that was restored asks. */
+  const others: string[] = []
   const peers = new PeerBook({
     ...{ settings, trust, keys, clock, log },
     onChange(now) {
@@ -117,6 +119,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
       ]
       sites.splice(0, sites.length, ...names('site', settings.site))
       managers.splice(0, managers.length, ...names('service-manager', settings.serviceManager))
+      others.splice(0, others.length, ...names('broker', settings.broker), ...managers)
     },
   })
   const listeners = new Set<() => void>()
@@ -204,7 +207,11 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     return actorOf(name, mind, nothing)
   })
   const siteActor = role<SiteSettings, AuthorityTables>(settings.site, (section, name) =>
-    actorOf(name, authority(authorityConfig(section), identity(name), trust), handlerVerbs(handler!)),
+    actorOf(
+      name,
+      authority({ ...authorityConfig(section), peers: others }, identity(name), trust),
+      handlerVerbs(handler!),
+    ),
   )
   const actors = [brokerActor, siteActor, manager].filter((actor) => actor !== undefined)
   if (settings.serviceManager !== undefined && manager !== undefined)
