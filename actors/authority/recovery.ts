@@ -17,7 +17,7 @@ const HELD_BACK_MAX = 10_000
 
 /**
  * This site runs on an older store than it had. Until it knows what has happened since, it assigns nothing, tears down
- * nothing but what was being torn down, and says nothing of leases; what is given back is taken.
+ * nothing but what a lease let go of before, and says nothing of leases; what is given back is taken.
  *
  *   restored ──holdings-query to all──▶ asking ──all have answered, or recoverMs is over──▶ listing
  *                                                                                             │ the machines are listed
@@ -48,6 +48,11 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
   /** What an old store would do next to a machine that has another end since, or another lease, is not done. */
   function freeze(draft: AuthorityDraft): void {
     for (const unit of draft.all('unit')) {
+      // Taken for an orphan since the start: whose it is may be known in the end.
+      if (unit.holder === '' && unit.state !== 'ended') {
+        draft.endEffect(unit.id)
+        draft.remove('unit', unit.id)
+      }
       if (!isLive(unit)) continue
       if (unit.doing !== undefined) draft.endEffect(unit.id)
       draft.put('unit', { ...unit, doing: undefined, due: undefined })

@@ -1,6 +1,6 @@
 import type { Commit, LedgerEntry } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import type { StoredRow } from '../../actors/runtime/rows.ts'
+import { encodeRow, type Row, type StoredRow } from '../../actors/runtime/rows.ts'
 import type { Store } from '../../adapters/store.ts'
 
 /** A disk as it was at an instant. */
@@ -23,6 +23,13 @@ export class Memory {
   restore({ rows, ledger }: Copy): void {
     this.rows = new Map(rows)
     this.ledger = [...ledger]
+  }
+
+  /** What `sublet restore` leaves in a store that it puts back. */
+  mark(at: number): void {
+    const { json } = this.rows.get('$meta\nmeta')!
+    const meta: Row = { ...(JSON.parse(json!) as Row), ...{ restored: { at, from: 'an older copy' } } }
+    this.rows.set('$meta\nmeta', encodeRow('$meta', 'meta', meta))
   }
 
   /** The store of one life. */
