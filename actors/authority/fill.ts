@@ -63,11 +63,16 @@ export class Filling {
       return { lease, missing: Math.max(0, missing), added: 0, exhausted: missing > 0 && exhausted }
     }
     // When it is over every lease that waits is looked at.
-    const isPaused = draft.get('site', 'site')?.paused !== undefined || isRecovering(draft)
+    const paused =
+      draft.get('site', 'site')?.paused ??
+      (isRecovering(draft)
+        ? 'the site asks its peers first, and assigns nothing until they have answered'
+        : undefined)
+    const isPaused = paused !== undefined
     const may = begins <= draft.now && !isPaused
     const added = may ? place(config, given, missing, this.#reserved(given, draft), draft) : []
     const short = missing - added.length
-    const waits = short > 0 ? whyShort(given, short, isPaused, begins, draft.now) : undefined
+    const waits = short > 0 ? whyShort(given, short, paused, begins, draft.now) : undefined
     if (waits !== undefined && waits !== given.waits) draft.note('lease waits', given.id, waits)
     const lease: LeaseRow = {
       ...given,
@@ -160,11 +165,17 @@ export const mayRepair = (config: AuthorityConfig, lease: LeaseRow, now: Instant
 export const repairDelayMs = (config: AuthorityConfig, repairs: number): Millis =>
   repairs <= 1 ? 0 : config.backoffMs * 2 ** Math.min(6, repairs - 2)
 
-function whyShort(lease: LeaseRow, short: number, isPaused: boolean, begins: Instant, now: Instant): string {
-  const why = isPaused
-    ? 'the site assigns nothing for now'
-    : begins > now
+function whyShort(
+  lease: LeaseRow,
+  short: number,
+  paused: string | undefined,
+  begins: Instant,
+  now: Instant,
+): string {
+  const why =
+    paused ??
+    (begins > now
       ? `machines of image ${lease.image} failed or died, and the next attempt waits until ${new Date(begins).toISOString()}`
-      : 'no slot, host or unit of the offer is free'
+      : 'no slot, host or unit of the offer is free')
   return `still to come: ${short} of ${someUnits(lease.ticket.units)}: ${why}`
 }

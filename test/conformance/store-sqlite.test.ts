@@ -327,6 +327,33 @@ describe('a disk that is full', () => {
   )
 })
 
+test('a lock file that a power cut left locks nobody out', async () => {
+  await fill(3)
+  // Whatever a torn write left in it: the lock is the one of the process, not the file.
+  writeFileSync(`${path}.lock`, '')
+  writeFileSync(`${path}.lock-journal`, 'torn')
+  expect((await opening()).length).toBe(4)
+})
+
+test.skipIf(process.getuid?.() !== 0)(
+  'a folder that cannot be written to is a clear stop (a mount of its own needs root)',
+  async () => {
+    await fill(3)
+    const lines = execFileSync(
+      'unshare',
+      [
+        ...['--mount', 'sh', '-c'],
+        'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" "$3" "$1/a.db" open',
+        ...['sh', dir, process.execPath, join(import.meta.dirname, 'store-child.ts')],
+      ],
+      { encoding: 'utf8', timeout: 15_000 },
+    )
+    expect(lines.trim()).toMatch(/^store-failed the database .*a\.db failed: /)
+    expect((await opening()).length).toBe(4)
+  },
+  20_000,
+)
+
 describe('a store whose worker is gone', () => {
   test('answers at once that it is not open, and can be opened again', async () => {
     const store = sqliteStore(path)
