@@ -8,7 +8,7 @@ import type { BrokerConfig } from './config.ts'
 import { delegations } from './delegations.ts'
 import { grants } from './grants.ts'
 import { groups } from './groups.ts'
-import { queries } from './queries.ts'
+import { queries, wouldWork } from './queries.ts'
 import { planned, recalled } from './recalls.ts'
 import { recovery } from './recovery.ts'
 import { requests } from './requests.ts'
@@ -124,7 +124,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
     const undecided = approval === undefined ? undefined : unapproved(approval)
     if (row.state === 'asked') {
       const reason = undecided ?? `no ${row.type} came free before the deadline`
-      refuse(row, reason, draft)
+      refuse(row, reason, draft, wouldWork(row, draft))
       return memberEnded(row, reason, draft)
     }
     if (row.state === 'extending') return refuse(row, undecided ?? 'it was not decided on in time', draft)

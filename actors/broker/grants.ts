@@ -10,6 +10,12 @@ import type { BrokerDraft, Delegated, DelegationRow, TicketRow } from './rows.ts
 
 export type Grant = Extract<Allocation, { kind: 'grant' }>
 
+/** What would work instead. */
+export interface Alternative {
+  readonly earliest?: Instant | undefined
+  readonly unitsNow?: number
+}
+
 /** Answers an open question: with a ticket, or with what would work. */
 export function grants(parts: BrokerParts) {
   const { config, identity } = parts
@@ -60,13 +66,13 @@ export function grants(parts: BrokerParts) {
     row: TicketRow,
     reason: string,
     draft: BrokerDraft,
-    would: { readonly earliest?: Instant | undefined; readonly unitsNow?: number } = {},
+    { earliest, unitsNow = 0 }: Alternative = {},
   ): void {
     const state = nextState(ticketMachine, row.state, 'refused')!
     const last = row.tickets.at(-1)
     draft.note(last === undefined ? 'refused' : 'extension refused', row.id, reason)
     const outcome = last === undefined ? 'refused' : 'extension-refused'
-    answer(draft, row.holder, row.id, { outcome, reason, ...would }, config.answerMs)
+    answer(draft, row.holder, row.id, { outcome, reason, earliest, unitsNow }, config.answerMs)
     if (last === undefined) return closeRow({ ...row, state }, draft, undefined)
     const due = last.term.end + config.quarantineMs
     draft.put('ticket', { ...row, state, asked: undefined, due })

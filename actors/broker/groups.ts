@@ -3,7 +3,7 @@ import type { RequestGroup } from '../leases/properties.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { iso } from './answers.ts'
 import type { BrokerParts } from './config.ts'
-import { grants } from './grants.ts'
+import { type Alternative, grants } from './grants.ts'
 import type { BrokerDraft, GroupRow, TicketRow } from './rows.ts'
 
 /**
@@ -55,12 +55,13 @@ export function groups(parts: BrokerParts) {
   }
 
   /** Nobody gets anything. */
-  function fail(group: GroupRow, reason: string, draft: BrokerDraft): void {
+  function fail(group: GroupRow, reason: string, draft: BrokerDraft, would: Alternative = {}): void {
     draft.put('group', { ...group, state: 'failed', due: draft.now + RETIRE_MS })
     draft.note('group failed', nameOf(group), reason)
     for (const id of group.members) {
       const row = draft.get('ticket', id)
-      if (row?.state === 'asked') refuse(row, `its group ${nameOf(group)} gets nothing: ${reason}`, draft)
+      if (row?.state === 'asked')
+        refuse(row, `its group ${nameOf(group)} gets nothing: ${reason}`, draft, would)
     }
   }
 

@@ -6,7 +6,8 @@ import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { type Book, bookOf } from './book.ts'
 import type { BrokerParts } from './config.ts'
-import type { BrokerDraft, DelegationRow } from './rows.ts'
+import type { Alternative } from './grants.ts'
+import type { BrokerDraft, DelegationRow, TicketRow } from './rows.ts'
 
 type Query = Body<'query'>
 type QueryAnswer = Body<'query-answer'>
@@ -33,6 +34,13 @@ export function queries({ config }: BrokerParts) {
     )
     draft.retire(subject, draft.now + RETIRE_MS)
   }
+}
+
+/** What would work instead of a request whose time is over. */
+export function wouldWork({ type, asked }: TicketRow, draft: BrokerDraft): Alternative {
+  const { unitsMin: units, durationMs } = asked!
+  const { earliest, unitsNow } = answerOf({ about: 'availability', type, units, durationMs }, draft)
+  return { earliest: earliest ?? undefined, unitsNow }
 }
 
 function answerOf(query: Query, draft: BrokerDraft): QueryAnswer {

@@ -67,7 +67,7 @@ export function requests(parts: BrokerParts) {
       reduced: undefined,
       group: terms.group,
       guest: properties.guest,
-      due: startBy + UNDECIDED_MS,
+      due: approval !== undefined && startBy > draft.now ? startBy : startBy + UNDECIDED_MS,
     }
     draft.put('ticket', row)
     const manner = [

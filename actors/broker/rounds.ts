@@ -68,8 +68,10 @@ export function rounds(parts: BrokerParts) {
     for (const allocation of allocations) {
       const row = draft.get('ticket', allocation.leaseId)
       const group = row === undefined ? undefined : groupOf(row, draft)
+      // The first member that comes decides for all of them.
+      if (group !== undefined && done.has(group.id)) continue
       if (group === undefined || row?.state !== 'asked') left = applyOne(allocation, left, draft)
-      else if (!done.has(group.id)) {
+      else {
         done.add(group.id)
         const ofGroup = allocations.filter(({ leaseId }) => group.members.includes(leaseId))
         left = applyGroup(group, ofGroup, left, draft)
@@ -87,7 +89,7 @@ export function rounds(parts: BrokerParts) {
     const given = allocations.filter((one) => one.kind === 'grant')
     if (given.length === 0) {
       const refused = allocations.find((one) => one.kind === 'refuse')
-      if (refused !== undefined) fail(group, refused.reason, draft)
+      if (refused !== undefined) fail(group, refused.reason, draft, refused)
       else for (const allocation of allocations) applyOne(allocation, left, draft)
       return left
     }

@@ -151,7 +151,7 @@ export function leaseLife(config: ServiceManagerConfig) {
     if (recall !== undefined && recall.units > 0)
       put({ ...lease, recall: recall.units > 1 ? { ...recall, units: recall.units - 1 } : undefined }, draft)
     const last = out.reduce<UnitRow | undefined>(
-      (a, b) => (a === undefined || b.since > a.since ? b : a),
+      (a, b) => (a === undefined || b.since >= a.since ? b : a),
       undefined,
     )
     if (last !== undefined)

@@ -34,7 +34,7 @@ export function line({ members, put, leaveAll }: Life) {
     if (lease.group === undefined && lease.afterRedeem === undefined) return redeem(lease, chain, draft)
     put(stepLease(lease, 'block'), draft)
     if (chain !== undefined) draft.put('chain', { id: lease.id, chain })
-    draft.note('blocked', lease.id, `it is redeemed when it need not wait any more for ${waitsFor(lease)}`)
+    draft.note('blocked', lease.id, `it waits for ${waitsFor(lease)}`)
     if (lease.group !== undefined) gather(lease.group, draft)
   }
 

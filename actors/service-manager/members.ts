@@ -295,7 +295,8 @@ function withLeaveBy(
 ): UnitRow {
   if (unit.leaveBy?.by === by) return unit
   if (by === undefined) {
-    draft.note('unit may stay', unit.id, `the site does not want ${unit.name} back any more`)
+    if (!isOut(unit))
+      draft.note('unit may stay', unit.id, `the site does not want ${unit.name} back any more`)
     return { ...unit, leaveBy: undefined }
   }
   const { recallable, noticeMs } = lease.ticket!.conditions

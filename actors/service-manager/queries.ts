@@ -1,5 +1,6 @@
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { ServiceManagerConfig } from './config.ts'
@@ -59,11 +60,7 @@ export function queries(config: ServiceManagerConfig) {
     if (row === undefined || row.to !== from || isOver(row))
       return draft.note('message noted', id, `${from} answers what it is not asked (any more)`)
     draft.put('query', { ...row, answer, due: draft.now + KEPT_MS })
-    draft.note(
-      'query answered',
-      id,
-      answer.refused ?? `${answer.types.length} types, ${answer.unitsNow} units now`,
-    )
+    draft.note('query answered', id, answer.refused ?? summaryOf(answer))
   }
 
   function undelivered(id: string, reason: string, draft: ServiceManagerDraft): void {
@@ -85,3 +82,8 @@ export function queries(config: ServiceManagerConfig) {
 }
 
 const isOver = ({ answer, failed }: QueryRow): boolean => answer !== undefined || failed !== undefined
+
+function summaryOf({ types, profile, unitsNow }: Body<'query-answer'>): string {
+  const kinds = types.length === 1 ? '1 type' : `${types.length} types`
+  return profile.length === 0 ? kinds : `${kinds}, ${someUnits(unitsNow)} now`
+}

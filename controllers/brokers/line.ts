@@ -50,7 +50,7 @@ export function impossible(item: Item, supply: Supply, now: number): string | un
   for (const member of item.members) {
     const most = supply.sites.reduce((sum, site) => Math.max(sum, supply.offered(site, member.type)), 0)
     if (least(member) > most && itemAt(item, supply, start) === undefined)
-      return `${whatOf(item)} are asked for, and no site offers more than ${most}`
+      return `${isAskedFor(item)}, and no site offers more than ${most}`
   }
   return undefined
 }
@@ -61,9 +61,14 @@ export function lacks(item: Item, supply: Supply, now: number): string {
   // Without the instant, or a request that waits would have another reason each time it is looked at.
   const from = start > now ? `from ${hour(start)} on` : 'now'
   if (item.group !== undefined)
-    return `${whatOf(item)} is asked for, and not all members find their units ${from}`
+    return `${isAskedFor(item)}, and not all members find their units ${from}`
   const [request] = item.members
   const rooms = supply.sites.map((site) => supply.free(site, request!.type, termFrom(request!, start)))
   const most = Math.max(0, ...rooms)
-  return `${whatOf(item)} are asked for, and at most ${some(most, 'unit')} of one site ${most === 1 ? 'is' : 'are'} free ${from}`
+  return `${isAskedFor(item)}, and at most ${some(most, 'unit')} of one site ${most === 1 ? 'is' : 'are'} free ${from}`
+}
+
+function isAskedFor(item: Item): string {
+  const one = item.group !== undefined || least(item.members[0]!) === 1
+  return `${whatOf(item)} ${one ? 'is' : 'are'} asked for`
 }

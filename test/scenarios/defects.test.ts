@@ -161,41 +161,53 @@ describe('giving back', () => {
   })
 })
 
-describe('lives', () => {
-  scene('A site that dies while machines boot goes on with them', async (stage) => {
-    await stage.wishes([request()])
-    await stage.runs(0.5)
-    stage.dies('site')
-    await stage.runs(2)
-    stage.starts('site')
-    await stage.runs(10)
-    expect(first(stage).held.map(({ state }) => state)).toEqual(['joined', 'joined'])
-    expect(stage.machines.site!.running.size).toBe(2)
-  })
+describe('busy', () => {
+  scene(
+    'An extension that meets a broker which is still greeting is asked again, not dropped',
+    async (stage) => {
+      await active(stage)
+      stage.dies('site')
+      stage.dies('broker')
+      stage.says('The broker begins, and waits for the site to say what it has seen of it.')
+      stage.starts('broker')
+      await stage.wishes([extend(first(stage).id)])
+      await stage.runs(1)
+      stage.starts('site')
+      await stage.runs(10)
+      expect(first(stage).term!.end - first(stage).term!.start).toBe(120_000)
+      expect(stage.ledger('site').some(({ kind }) => kind === 'extended')).toBe(true)
+    },
+  )
 
-  scene('A broker that dies before or after it grants gives the same answer once', async (stage) => {
-    stage.dies('broker', 'before its next commit')
-    await stage.wishes([request()])
-    await stage.runs(2)
-    stage.starts('broker')
-    await stage.runs(10)
-    expect(first(stage).state).toBe('active')
-    expect(stage.ledger('broker').filter(({ kind }) => kind === 'ticket granted')).toHaveLength(1)
-  })
+  scene(
+    'What is given back while it is still decided on is no duplicate',
+    async (stage) => {
+      await stage.wishes([request({ units: 3, startBy: stage.at(60) })])
+      await stage.runs(2)
+      stage.says('The request waits for an approval; the manager does not want it any more.')
+      await stage.wishes([release(first(stage).id)])
+      await stage.runs(2)
+      expect(stage.leases()).toEqual([])
+      await stage.wishes([request({ units: 2, durationMs: 20_000 })])
+      await stage.runs(5)
+      stage.says('So does the extension; then the whole lease is given back.')
+      await stage.wishes([extend(first(stage).id, { units: 3 })])
+      await stage.runs(2)
+      await stage.wishes([release(first(stage).id)])
+      await stage.runs(5)
+      expect(stage.leases()).toEqual([])
+      expect(stage.ledger('broker').filter(({ kind }) => kind === 'ticket closed')).toHaveLength(2)
+    },
+    { broker: { approval: { unitsOver: 2 } } },
+  )
 
-  scene('A row that does not fit its checksum stops its actor', async (stage) => {
+  scene('A site that never answers a close holds nobody for ever', async (stage) => {
     await active(stage)
+    await stage.wishes([release(first(stage).id)])
     stage.dies('site')
-    stage.rots('site', 'lease')
-    stage.starts('site')
-    await stage.runs(5)
-    expect(stage.machines.site!.running.size).toBe(2)
-  })
-
-  scene('A machine that does not boot is replaced, and the others wait for nobody', async (stage) => {
-    stage.machines.site!.setupFailures = 1
-    await stage.wishes([request()])
-    await stage.runs(10)
-    expect(first(stage).held.filter(({ state }) => state === 'joined')).toHaveLength(2)
+    await stage.runs(140)
+    stage.says('The term, the grace and the quarantine are over.')
+    await stage.runs(20)
+    expect(stage.leases()).toEqual([])
   })
 })

@@ -11,6 +11,8 @@ export class Machines {
   setupFailures = 0
   /** Pushes of a new end or new properties that are still to fail. */
   modifyFailures = 0
+  /** Machines that take no push. */
+  readonly deaf = new Set<string>()
   /** What runs on a machine, by its name: a teardown without force finds it busy. */
   readonly work = new Set<string>()
 
@@ -43,6 +45,8 @@ export class Machines {
           this.modifyFailures--
           throw new SubletError('machine-unreachable', `${spec.name} does not answer`)
         }
+        if (this.deaf.has(spec.name))
+          throw new SubletError('machine-unreachable', `${spec.name} does not take it`)
         if (!this.running.has(spec.unitId))
           throw new SubletError('machine-unreachable', `${spec.name} is gone`)
         this.running.set(spec.unitId, spec)

@@ -62,6 +62,10 @@ export const extend = (
   ...change,
 })
 
+export const modify = (leaseId: string, properties: Readonly<Record<string, string>>): GuestIntent => ({
+  ...{ kind: 'modify', leaseId, properties, reason: 'the script wants it otherwise' },
+})
+
 export const release = (leaseId: string): GuestIntent => ({
   ...{ kind: 'release', leaseId, reason: 'the script is done with it' },
 })

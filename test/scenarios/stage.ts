@@ -7,10 +7,12 @@ import type { BrokerConfig } from '../../actors/broker/config.ts'
 import type { BrokerTables } from '../../actors/broker/rows.ts'
 import { downgrade } from '../../actors/leases/versions.ts'
 import { Actor, type ActorParts } from '../../actors/runtime/actor.ts'
+import { sleep } from '../../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { Perform } from '../../actors/runtime/effects.ts'
 import { type Ack, type Envelope, seal } from '../../actors/runtime/envelope.ts'
 import { inOneLine } from '../../actors/runtime/errors.ts'
+import type { Identity, KeyRing } from '../../actors/runtime/identity.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
@@ -21,7 +23,7 @@ import { guestView } from '../../actors/service-manager/view.ts'
 import { bestFit } from '../../controllers/authorities/best-fit.ts'
 import { firstCome } from '../../controllers/brokers/first-come.ts'
 import type { GuestController, GuestIntent, HeldLease } from '../../controllers/controller.ts'
-import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
+import { cheapIdentity, cheapKey, cheapTrust } from '../simulation/identities.ts'
 import { World } from '../simulation/world.ts'
 import { Machines } from './machines.ts'
 import { Memory } from './memory-store.ts'
@@ -37,6 +39,8 @@ export interface Setting {
   readonly authority?: Partial<AuthorityConfig>
   readonly manager?: Partial<ServiceManagerConfig>
   readonly parts?: (name: string) => Partial<ActorParts<Tables>>
+  /** What these speak; all others speak all there is. */
+  readonly protocols?: Readonly<Record<string, readonly number[]>>
 }
 
 type Mine = Actor<ServiceManagerTables> | Actor<BrokerTables> | Actor<AuthorityTables>
@@ -56,6 +60,13 @@ export class Stage {
   readonly machines: Readonly<Record<string, Machines>>
   readonly disks: Readonly<Record<string, Memory>>
   readonly wire: Wire
+  /** How long the middleware takes to let a machine in. */
+  joinSeconds = 0
+  /** Whom each actor trusts, over all its lives. */
+  readonly trusts: Readonly<Record<string, KeyRing>>
+  /** What it speaks from its next life on. */
+  readonly protocols = new Map<string, readonly number[]>()
+  readonly #keyWords = new Map<string, string>()
   readonly transcript: string[] = []
   readonly #names = new Names()
   readonly #setting: Setting
@@ -63,18 +74,24 @@ export class Stage {
   readonly #intents = new Map<string, GuestIntent[]>()
   readonly #startedAt: number
   #lives = 0
+  #slipped = 0
 
   constructor(setting: Setting = {}) {
     this.#setting = setting
     this.#startedAt = this.world.now
     this.machines = Object.fromEntries(this.sites.map((name) => [name, new Machines()]))
     this.disks = Object.fromEntries(this.names.map((name) => [name, new Memory()]))
+    this.trusts = Object.fromEntries(this.names.map((name) => [name, cheapTrust(this.names)]))
+    for (const [name, spoken] of Object.entries(setting.protocols ?? {})) this.protocols.set(name, spoken)
     this.wire = new Wire(
       this.world,
       (passing) => this.#tellPassing(passing),
       (envelope, ack) => {
         if (ack.outcome === 'refused')
           this.#tell(`${envelope.to} refuses ${envelope.kind}: ${ack.reason} (${ack.code})`)
+        // Whom nobody has heard of yet greets, and is greeted.
+        if (ack.outcome === 'busy' && envelope.kind !== 'hello')
+          this.#tell(`${envelope.to} is busy: ${ack.reason}`)
       },
     )
   }
@@ -137,11 +154,42 @@ export class Stage {
     return ack!
   }
 
-  /** A message as its sender would sign it. */
-  signed(envelope: Envelope): Envelope {
+  /** A message as its sender would sign it, or as somebody with another key would. */
+  signed(envelope: Envelope, identity = this.identity(envelope.from)): Envelope {
     const { id, from, to, kind, subject, number, body, sentAt, until, generation, seq } = envelope
     const place = generation === undefined || seq === undefined ? undefined : { generation, seq }
-    return seal({ id, from, to, kind, subject, number, body, sentAt, until }, cheapIdentity(from), place)
+    return seal({ id, from, to, kind, subject, number, body, sentAt, until }, identity, place)
+  }
+
+  /** Somebody puts a message on the wire, signed by `from` unless said otherwise. */
+  async slips(
+    message: Pick<Envelope, 'from' | 'to' | 'kind' | 'subject' | 'body'> & { readonly number?: number },
+    identity = this.identity(message.from),
+  ): Promise<Ack> {
+    const { now } = this.world
+    const { from, to, kind, subject, body, number = 1 } = message
+    const id = `message-slipped${++this.#slipped}`
+    const letter = { id, from, to, kind, subject, number, body, sentAt: now, until: now + 60 * SECOND }
+    const ack = await this.doing(this.wire.inject(seal(letter, identity, { generation: 0, seq: 1 })))
+    if (ack!.outcome !== 'refused') this.#tell(`    ${to} acknowledges ${kind}: ${ack!.outcome}`)
+    return ack!
+  }
+
+  /** What the actor signs with, at each moment. */
+  identity(name: string): Identity {
+    const key = (): string => cheapKey(name, this.#keyWords.get(name))
+    return {
+      name,
+      get key() {
+        return key()
+      },
+      sign: (text) => cheapIdentity(name, key()).sign(text),
+    }
+  }
+
+  /** The actor signs with another key from now on. */
+  changesKey(name: string, word: string): void {
+    this.#keyWords.set(name, word)
   }
 
   /** One bit of a row on the disk is not what it was. */
@@ -239,13 +287,14 @@ export class Stage {
     const common = {
       store: this.disks[name]!.store(alive, die),
       clock,
-      identity: cheapIdentity(name),
-      trust: cheapTrust(this.names),
+      identity: this.identity(name),
+      trust: this.trusts[name]!,
       transport: this.wire.transport(alive),
       random: seededRandom(`scene ${number}`),
       log: { debug: quiet, info: quiet, warn: quiet, error: loud },
       skewMsMax: 2 * SECOND,
       downgrade,
+      ...(this.protocols.has(name) ? { protocols: this.protocols.get(name)! } : {}),
       onCommitted: (entries: readonly LedgerEntry[]) => this.#tellEntries(name, entries),
       onFailed: (error: unknown) => {
         throw error
@@ -261,9 +310,10 @@ export class Stage {
     if (name === 'broker')
       return begin(this.#broker(), () => Promise.reject(new Error('a broker does nothing')))
     if (this.sites.includes(name)) return begin(this.#authority(name), this.#verbs(name, alive))
-    begin(this.#manager(name), async (verb) =>
-      verb === 'leave' ? { kind: 'left' } : verb === 'requeue' ? [] : undefined,
-    )
+    begin(this.#manager(name), async (verb, _key, _args, signal) => {
+      if (verb === 'join' && this.joinSeconds > 0) await sleep(clock, this.joinSeconds * SECOND, signal)
+      return verb === 'leave' ? { kind: 'left' } : verb === 'requeue' ? [] : undefined
+    })
   }
 
   /** What the actor thinks with; for tests that ask it without a stage. */
@@ -297,7 +347,7 @@ export class Stage {
       },
       ...this.#setting.broker,
     }
-    return broker(config, cheapIdentity('broker'), cheapTrust(this.names))
+    return broker(config, this.identity('broker'), this.trusts.broker!)
   }
 
   #authority(name: string): Mind<AuthorityTables> {
@@ -314,7 +364,7 @@ export class Stage {
       ...{ retryMs: SECOND, answerMs: 600 * SECOND },
       ...this.#setting.authority,
     }
-    return authority(config, cheapIdentity(name), cheapTrust(this.names))
+    return authority(config, this.identity(name), this.trusts[name]!)
   }
 
   #manager(name: string): Mind<ServiceManagerTables> {
@@ -327,7 +377,7 @@ export class Stage {
       ...{ quarantineMs: 60 * SECOND, answerMs: 600 * SECOND },
       ...this.#setting.manager,
     }
-    return serviceManager(config, cheapTrust(this.names))
+    return serviceManager(config, this.trusts[name]!)
   }
 
   /** Wishes what the script wishes, once. */

@@ -56,6 +56,11 @@ export class Wire {
     this.#rules.push(rule)
   }
 
+  /** No rule is left: what is sent from now on arrives. */
+  calm(): void {
+    this.#rules.length = 0
+  }
+
   /** What was held arrives now, in the order in which it was sent. */
   release(): void {
     for (const deliver of this.#held.splice(0)) deliver()

@@ -1,3 +1,4 @@
+import { someUnits } from '../../actors/leases/words.ts'
 import type { Envelope } from '../../actors/runtime/envelope.ts'
 
 /** Ids as a reader can follow them: the first lease that is spoken of is lease-1. */
@@ -50,6 +51,7 @@ export function gist({ kind, body: said }: Envelope, startedAt: number): string 
     return `${id}: ${units} of ${type} from ${at(term.start)} to ${at(term.end)}`
   }
   const listed = (ids: unknown): string => (ids as readonly string[]).join(', ') || 'none'
+  const some = (units: unknown): string => someUnits(Number(units))
   const seconds = (ms: unknown): string => `${Number(ms) / 1000} s`
   switch (kind) {
     case 'delegation':
@@ -59,7 +61,7 @@ export function gist({ kind, body: said }: Envelope, startedAt: number): string 
     case 'ticket':
       return `${body.units} of ${body.type} for ${seconds(body.durationMs)} from ${at(body.start)}${manner(body.properties as Said)}`
     case 'extend-ticket':
-      return `${body.units} units for ${seconds(body.durationMs)} after ${body.predecessor}${body.unitsMin === undefined ? '' : `, at least ${body.unitsMin}`}`
+      return `${some(body.units)} for ${seconds(body.durationMs)} after ${body.predecessor}${body.unitsMin === undefined ? '' : `, at least ${body.unitsMin}`}`
     case 'ticket-update':
       return body.outcome === 'granted' ? `granted ${ticket(body.ticket)}` : `${body.outcome}: ${body.reason}`
     case 'redeem':
@@ -83,18 +85,21 @@ export function gist({ kind, body: said }: Envelope, startedAt: number): string 
       return `${body.state} until ${at((body.term as SaidTicket['term']).end)}: ${units.join(', ') || 'no units'}${refused}${changed}`
     }
     case 'recall':
-      return `${body.units} units back by ${at(body.by)}${body.binding ? '' : ', as advice'}`
+      return `${some(body.units)} back by ${at(body.by)}${body.binding ? '' : ', as advice'}`
     case 'recall-plan':
-      return `${body.units} units by ${at(body.by)}`
+      return `${some(body.units)} by ${at(body.by)}`
     case 'close':
     case 'relinquish':
       return String(body.reason)
     case 'query':
       return `${body.about}${body.type === undefined ? '' : ` of ${body.type}`}`
     case 'query-answer':
-      return body.refused === null
-        ? `${body.unitsNow} now, earliest ${body.earliest === null ? 'never' : at(body.earliest)}`
-        : `refused: ${body.refused}`
+      if (body.refused !== null) return `refused: ${body.refused}`
+      return (body.profile as readonly unknown[]).length > 0
+        ? `${some(body.unitsNow)} now, ${body.earliest === null ? 'never as many as asked for' : `as many as asked for from ${at(body.earliest)} on`}`
+        : (body.types as readonly Said[])
+            .map(({ site, type, units, free }) => `${site} lends ${units} of ${type}, ${free} free`)
+            .join(', ')
     case 'holdings':
       return `${(body.holdings as readonly unknown[]).length} leases`
     default:

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { ApprovalRule } from '../../actors/broker/config.ts'
-import { BrokerDesk, HOUR, inShort, reasonsIn } from './broker-desk.ts'
+import { BrokerDesk, HOUR, inShort, MINUTE, NOW, reasonsIn } from './broker-desk.ts'
 
 function desk(approval: ApprovalRule): BrokerDesk {
   const broker = new BrokerDesk({ approval })
@@ -42,6 +42,15 @@ describe('a request that a person has to approve', () => {
     broker.ask('lease-2')
     broker.now = broker.row('lease-2').due!
     expect(reasonsIn(broker.due('ticket', 'lease-2'))[0]).toMatch(/^nobody approved it in time/)
+  })
+
+  test('does not wait beyond its deadline, and is told when it could have started', () => {
+    const broker = desk({ unitsOver: 3 })
+    broker.ask('lease-1', { properties: { deferrable: 'true', deadline: String(NOW + MINUTE) } })
+    expect(broker.row('lease-1').due).toBe(NOW + MINUTE)
+    broker.now = NOW + MINUTE
+    const [said] = broker.due('ticket', 'lease-1')
+    expect(said!.body).toMatchObject({ outcome: 'refused', earliest: NOW + MINUTE })
   })
 
   test('may be a growing extension, and the lease goes on if nobody does', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { Body } from '../../actors/leases/messages.ts'
 import type { Allocation, BrokerPolicy } from '../../controllers/controller.ts'
 import { BrokerDesk, HOUR, inShort, MINUTE, NOW, reasonsIn, ticketsIn } from './broker-desk.ts'
 
@@ -22,6 +23,7 @@ describe('a group of requests', () => {
     const tickets = ticketsIn(broker.decide())
     expect(tickets.map(({ leaseId, units }) => `${leaseId} ${units}`)).toEqual(['lease-1 2', 'lease-2 3'])
     expect(new Set(tickets.map(({ term }) => term.start)).size).toBe(1)
+    expect(broker.notes.filter((note) => note.startsWith('decision dropped'))).toEqual([])
   })
 
   test('starts together later, when there is not room for all now', () => {
@@ -32,6 +34,15 @@ describe('a group of requests', () => {
     expect(inShort(broker.decide())).toEqual([])
     broker.tell('manager', 'relinquish', 'lease-0', { reason: 'done' })
     expect(inShort(broker.due('round', 'round'))).toEqual(['lease-1 granted 2', 'lease-2 granted 3'])
+  })
+
+  test('that is refused is told what there is', () => {
+    const broker = desk()
+    broker.ask('lease-1', { units: 1, ...inGroup(2) })
+    broker.ask('lease-2', { units: 9, ...inGroup(2) })
+    const said = broker.decide()
+    expect(reasonsIn(said).every((reason) => reason.startsWith('its group g gets nothing: '))).toBe(true)
+    expect(said.map(({ body }) => (body as Body<'ticket-update'>).unitsNow)).toEqual([6, 6])
   })
 
   test('gets nothing if it is not complete in time, and late members are refused', () => {
