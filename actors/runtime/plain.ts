@@ -1,3 +1,5 @@
+import { copyOf, ODD } from './ordered.ts'
+
 /**
  * What may travel, be signed and be kept: values that JSON carries without changing them.
  *
@@ -10,6 +12,11 @@ const DEPTH_MAX = 32
 
 /** Throws for a figure that is none. Text that was cut in the middle of a character is mended. */
 export function plainCopy(value: unknown): unknown {
+  const copy = copyOf(value)
+  return copy === ODD ? copyOfOdd(value) : (copy ?? null)
+}
+
+function copyOfOdd(value: unknown): unknown {
   const text = JSON.stringify(value ?? null, (key, inner: unknown) => {
     if (typeof inner === 'string') return inner.toWellFormed()
     if (typeof inner === 'number' && !Number.isFinite(inner))

@@ -32,14 +32,16 @@ export class Disk {
   onCommit: (changes: readonly Change[], entries: readonly LedgerEntry[]) => void = () => undefined
   /** Told on which subjects something was said and has arrived. */
   onArrived: (subjects: ReadonlySet<string>) => void = () => undefined
-  readonly #tables = new Map<string, Map<string, Row>>()
+  readonly #tables = new Map<string, Table>()
   /** How many messages in the outbox are on each subject. */
   readonly #saying = new Map<string, number>()
   #open = false
 
   /** The rows of one of the mind's tables. */
-  table<R extends Row>(name: string): ReadonlyMap<string, R> {
-    return (this.#tables.get(name) ?? NO_ROWS) as ReadonlyMap<string, R>
+  table<R extends Row>(name: string): Table<R> {
+    const known = this.#tables.get(name) ?? new Table()
+    this.#tables.set(name, known)
+    return known as Table<R>
   }
 
   /** The store of one life. `fate` decides on each commit; `crash` ends the life. */
@@ -117,18 +119,67 @@ export class Disk {
   }
 
   #change(table: string, id: string, json: string | undefined): Change {
-    const known = this.#tables.get(table) ?? new Map<string, Row>()
-    this.#tables.set(table, known)
-    const before = known.get(id)
-    const after = json === undefined ? undefined : (JSON.parse(json) as Row)
-    if (after === undefined) known.delete(id)
-    else known.set(id, after)
-    return { table, id, before, after }
+    const known = this.table(table)
+    const before = known.page(id)
+    const after = known.set(id, json)
+    return {
+      ...{ table, id },
+      get before() {
+        return before?.row
+      },
+      get after() {
+        return after?.row
+      },
+    }
+  }
+}
+
+/** The rows of a table, each read when somebody asks for it: most are written many times for each look. */
+export class Table<R extends Row = Row> {
+  readonly #pages = new Map<string, Page>()
+
+  get(id: string): R | undefined {
+    return this.#pages.get(id)?.row as R | undefined
+  }
+
+  has(id: string): boolean {
+    return this.#pages.has(id)
+  }
+
+  keys(): Iterable<string> {
+    return this.#pages.keys()
+  }
+
+  values(): R[] {
+    return [...this.#pages.values()].map(({ row }) => row as R)
+  }
+
+  page(id: string): Page | undefined {
+    return this.#pages.get(id)
+  }
+
+  set(id: string, json: string | undefined): Page | undefined {
+    const page = json === undefined ? undefined : new Page(json)
+    if (page === undefined) this.#pages.delete(id)
+    else this.#pages.set(id, page)
+    return page
+  }
+}
+
+class Page {
+  readonly #json: string
+  #row: Row | undefined
+
+  constructor(json: string) {
+    this.#json = json
+  }
+
+  get row(): Row {
+    this.#row ??= JSON.parse(this.#json) as Row
+    return this.#row
   }
 }
 
 /** Of a message in the outbox, without reading all of it. */
 const subjectOf = (json: string | undefined): string | undefined =>
   json === undefined ? undefined : /"subject":"([^"]*)"/.exec(json)?.[1]
-
-const NO_ROWS: ReadonlyMap<string, Row> = new Map()

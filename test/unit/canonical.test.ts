@@ -1,3 +1,4 @@
+import canonicalize from 'canonicalize'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { canonical, digest } from '../../actors/runtime/canonical.ts'
@@ -8,6 +9,24 @@ const json = fc
   .jsonValue({ maxDepth: 5, noUnicodeString: false })
   .map((value) => JSON.parse(JSON.stringify(value)) as unknown)
 
+/** What JSON would change, too: dates, dropped and odd keys, figures that are none, text cut in the middle. */
+const anything = fc.oneof(
+  json,
+  fc.anything({ withNullPrototype: true, withDate: true, withBoxedValues: true, withSparseArray: true }),
+  fc.dictionary(fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('10', '9', '2a', '__proto__')), json),
+  fc.object({ key: fc.string({ unit: 'binary' }), values: [fc.string({ unit: 'binary' }), fc.double()] }),
+)
+
+/** The result, or that there is none. */
+function outcomeOf(make: () => unknown): unknown {
+  try {
+    const text = make()
+    return text === undefined ? 'nothing' : { text }
+  } catch {
+    return 'nothing'
+  }
+}
+
 describe('the canonical form', () => {
   test('is one text for one value, whatever the order of its keys', () => {
     expect(canonical({ b: 1, a: [true, null, 'x'] })).toBe('{"a":[true,null,"x"],"b":1}')
@@ -16,6 +35,21 @@ describe('the canonical form', () => {
         expect(canonical(JSON.parse(canonical(value)))).toBe(canonical(value))
       }),
     )
+  })
+
+  test('is that of RFC 8785, as the package writes it', () => {
+    fc.assert(
+      fc.property(anything, (value) => {
+        expect(outcomeOf(() => canonical(value))).toEqual(outcomeOf(() => canonicalize(value)))
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('puts keys in the order of their code units, also those that an object keeps elsewhere', () => {
+    const value = { b: 1, '10': 2, '9': 3, a: { '\u{1f600}': 1, '\ufb33': 2 }, A: undefined }
+    expect(canonical(value)).toBe('{"10":2,"9":3,"a":{"\u{1f600}":1,"\ufb33":2},"b":1}')
+    expect(canonical({ z: '\\ud800', y: 0 })).toBe('{"y":0,"z":"\\\\ud800"}')
   })
 
   test('differs for values that differ, and so does its hash', () => {
@@ -37,6 +71,23 @@ describe('the canonical form', () => {
 })
 
 describe('a plain value', () => {
+  test('is copied as JSON would', () => {
+    const throughJson = (value: unknown): unknown =>
+      JSON.parse(
+        JSON.stringify(value ?? null, (_, inner: unknown) => {
+          if (typeof inner === 'number' && !Number.isFinite(inner)) throw new Error('none')
+          return typeof inner === 'string' ? inner.toWellFormed() : inner
+        }),
+      )
+    fc.assert(
+      fc.property(anything, (value) => {
+        const text = outcomeOf(() => JSON.stringify(plainCopy(value)))
+        expect(text).toEqual(outcomeOf(() => JSON.stringify(throughJson(value))))
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
   test('is its own copy, and has no flaw', () => {
     const nothingOdd = json.filter((value) => !JSON.stringify(value).includes('__proto__') && safe(value))
     fc.assert(
