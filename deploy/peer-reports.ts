@@ -2,6 +2,8 @@ import { type Clock, type Instant, type Millis, within } from '../actors/runtime
 import { PROTOCOLS } from '../actors/runtime/envelope.ts'
 import { ERRORS, inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import type { Trust } from '../actors/runtime/identity.ts'
+import { endOfKeys, KEY_ENDS_MS } from '../actors/runtime/key-ends.ts'
+import type { PeerView } from '../actors/runtime/peers.ts'
 import type { Network, PeerSight } from '../adapters/transport.ts'
 import { span } from '../controllers/sentence.ts'
 import type { Settings } from './config.ts'
@@ -26,6 +28,12 @@ export interface PeerReport {
   /** Since when nothing comes back from it, whoever of us asks; null while it answers. */
   readonly silentSince: Instant | null
   readonly lastError: string | null
+  /** Since when round trips to it take long; null while they do not. */
+  readonly slowSince: Instant | null
+  /** Since when its clock is further off than `skewMax`, and by how much; null while it is not. */
+  readonly skewed: { readonly since: Instant; readonly offsetMs: Millis } | null
+  /** When the last of its keys ends; null if one has no end. */
+  readonly keyEndsAt: Instant | null
   /** Messages to it that are not acknowledged. */
   readonly waiting: number
 }
@@ -84,6 +92,15 @@ export function peersReport(parts: PeerParts): PeersReport {
   }
 }
 
+/** Our own keys, of a Sublet that runs. */
+export const ownKeys = ({ settings, federation }: SiteView): readonly OwnKeyReport[] =>
+  federation === undefined
+    ? []
+    : rolesHere(settings).map(([name, role]) => ({
+        ...{ name, role },
+        keys: federation.keys.trusted(name).map(shown),
+      }))
+
 /** Of a Sublet that runs; none where nothing is known of other processes. */
 export function peerReports(site: SiteView): readonly PeerReport[] {
   const { federation } = site
@@ -118,8 +135,22 @@ function reportOf(
     fetchedAt: sight?.fetchedAt ?? null,
     silentSince: silent[0]?.silentSince ?? null,
     lastError: silent[0]?.lastError ?? null,
+    slowSince: earliest(views.map(({ slowSince }) => slowSince)),
+    skewed: skewedOf(views),
+    keyEndsAt: endOfKeys(keys) ?? null,
     waiting: views.reduce((sum, { waiting }) => sum + waiting, 0),
   }
+}
+
+const earliest = (times: readonly (Instant | undefined)[]): Instant | null => {
+  const known = times.filter((at) => at !== undefined)
+  return known.length === 0 ? null : Math.min(...known)
+}
+
+function skewedOf(views: readonly PeerView[]): PeerReport['skewed'] {
+  const since = earliest(views.map(({ skewedSince }) => skewedSince))
+  const of = views.find(({ skewedSince }) => skewedSince === since)
+  return since === null || of === undefined ? null : { since, offsetMs: of.offsetMs ?? 0 }
 }
 
 // ── are they there? ────────────────────────────────────────────────────────────────────────────────
@@ -133,11 +164,10 @@ export interface PeerFinding {
   readonly cure: string | null
 }
 
+const iso = (at: Instant): string => new Date(at).toISOString()
 const HELLO_MS_MAX: Millis = 8_000
 /** A peer that fetches comes every 25 s at least. */
 const FETCH_MS_MAX: Millis = 60_000
-/** A key that ends within so long is spoken of. */
-const KEY_ENDS_MS: Millis = 14 * 86_400_000
 
 /** Asks each peer, as each actor here that has something to say to it; bounded by the slowest. */
 export async function checkPeers(parts: PeerParts): Promise<readonly PeerFinding[]> {
@@ -160,16 +190,23 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
   const bad = (sentence: string, cure: string): PeerFinding => ({
     ...{ from, peer: peer.name, ok: false, sentence, cure },
   })
-  const silence = reportOf(peer, undefined, parts)
-  const since =
-    silence.silentSince === null
+  const { silentSince, lastError, slowSince, skewed } = reportOf(peer, undefined, parts)
+  const since = [
+    ...(silentSince === null
+      ? []
+      : [bad(`nothing came back since ${iso(silentSince)}: ${lastError}`, ERRORS['peer-silent'][1])]),
+    ...(slowSince === null
+      ? []
+      : [bad(`answers late since ${iso(slowSince)}`, 'Look at the load and the disk there.')]),
+    ...(skewed === null
       ? []
       : [
           bad(
-            `nothing came back since ${new Date(silence.silentSince).toISOString()}: ${silence.lastError}`,
-            ERRORS['peer-silent'][1],
+            `its clock is ${skewed.offsetMs} ms off ours since ${iso(skewed.since)}`,
+            'Set both clocks (NTP), or raise skewMax.',
           ),
-        ]
+        ]),
+  ]
   if (peer.url === undefined) return [fetching(parts, peer, good, bad), ...since]
   const { network, settings, clock } = parts
   const late = (): Error => new SubletError('peer-silent', `no answer within ${HELLO_MS_MAX / 1000} s`)
@@ -213,9 +250,10 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
   if (Math.abs(offsetMs) - errorMs > settings.skewMax)
     found.push(bad(`its clock is ${offsetMs} ms off ours`, 'Set both clocks (NTP), or raise skewMax.'))
   if (found.length > 0) return [...found, ...since]
+  const ends = endOfKeys(peer.keys)
   return [
     good(
-      `reachable, keys known on both sides, protocol ${Math.max(...protocols)}, clock ${offsetMs} ms ± ${errorMs} ms`,
+      `reachable, keys known on both sides${ends === undefined ? '' : `, good until ${iso(ends)}`}, protocol ${Math.max(...protocols)}, clock ${offsetMs} ms ± ${errorMs} ms`,
     ),
     ...since,
   ]
@@ -244,8 +282,8 @@ function keysThatEnd({ settings, peers, keys }: PeerParts, now: Instant): readon
     own: readonly { readonly key: string; readonly notAfter?: Instant | undefined }[],
   ) => {
     // One that another follows may end.
-    if (own.some(({ notAfter }) => notAfter === undefined || notAfter > now + KEY_ENDS_MS)) return []
-    const last = Math.max(...own.map(({ notAfter }) => notAfter ?? 0))
+    const last = endOfKeys(own)
+    if (last === undefined || last > now + KEY_ENDS_MS) return []
     return [{ from: settings.name, peer: name, ok: false, sentence: `its last key ${ends(last)}`, cure }]
   }
   return [

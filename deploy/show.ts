@@ -54,12 +54,28 @@ export function showStatus(status: StatusReport): string {
       ({ leaseId, holder, units, type, since, reason }) =>
         `approve?  ${leaseId} of ${holder}: ${some(units, 'unit')} of ${type}, since ${hour(since)}: ${reason}`,
     ),
-    ...status.peers.map(
-      ({ name, role, url, fetchedAt, silentSince, lastError }) =>
-        `peer      ${name} (${role}), ${url ?? (fetchedAt === null ? 'has not come to fetch yet' : 'comes and fetches')}${silentSince === null ? '' : `, silent since ${hour(silentSince)}: ${lastError}`}`,
+    ...status.peers.map((peer) => `peer      ${peerLine(peer)}`),
+    ...status.keys.flatMap(({ name, keys }) =>
+      keys.flatMap(({ fingerprint, until }) =>
+        until === null ? [] : [`key       ${name} ${fingerprint}, good until ${iso(until)}`],
+      ),
     ),
     `ledger    ${status.actors.map(({ name: actor, ledger }) => `${actor} ${ledger}`).join(', ')}`,
   ].join('\n')
+}
+
+const iso = (at: number): string => new Date(at).toISOString()
+
+function peerLine(peer: StatusReport['peers'][number]): string {
+  const { name, role, url, fetchedAt, silentSince, lastError, slowSince, skewed, keyEndsAt } = peer
+  return [
+    `${name} (${role})`,
+    url ?? (fetchedAt === null ? 'has not come to fetch yet' : 'comes and fetches'),
+    ...(silentSince === null ? [] : [`silent since ${hour(silentSince)}: ${lastError}`]),
+    ...(slowSince === null ? [] : [`slow since ${hour(slowSince)}`]),
+    ...(skewed === null ? [] : [`clock ${skewed.offsetMs} ms off since ${hour(skewed.since)}`]),
+    ...(keyEndsAt === null ? [] : [`key until ${iso(keyEndsAt)}`]),
+  ].join(', ')
 }
 
 export function showLeases(leases: readonly LeaseReport[], all: boolean, now: number): string {

@@ -3,7 +3,7 @@ import type { Instant, Millis } from '../actors/runtime/clock.ts'
 import type { LeaseRow, UnitRow } from '../actors/service-manager/rows.ts'
 import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../controllers/controller.ts'
-import { type PeerReport, peerReports } from './peer-reports.ts'
+import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from './peer-reports.ts'
 import type { SiteView } from './site-view.ts'
 
 /** What is shown of a running site: plain JSON, read from the rows of the last commits. */
@@ -97,6 +97,8 @@ export interface StatusReport {
   }[]
   /** Actors in other processes. */
   readonly peers: readonly PeerReport[]
+  /** The keys of the actors that run here. */
+  readonly keys: readonly OwnKeyReport[]
   readonly recalls: readonly {
     readonly id: string
     readonly type: string
@@ -142,7 +144,8 @@ export function statusOf(
       held: units.filter(({ type }) => type === id).length,
     })),
     approvals: approvalsOf(site),
-    peers: site.federation === undefined ? [] : peerReports(site),
+    peers: peerReports(site),
+    keys: ownKeys(site),
     recalls: (site.authority?.rows('recall') ?? []).map(({ id, type, units: count, by }) => ({
       id,
       type,

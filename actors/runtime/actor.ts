@@ -1,5 +1,5 @@
 import { type Cancel, type Clock, type Instant, type Millis, within } from './clock.ts'
-import type { CommitLog, LedgerEntry, LedgerHead } from './commit.ts'
+import type { CommitLog, LedgerEntry, LedgerHead, LedgerNote } from './commit.ts'
 import { type Composition, metaOf } from './composition.ts'
 import { Courier, type Downgrade, type OutRow, outRowOf } from './courier.ts'
 import { DueRows } from './due-rows.ts'
@@ -8,6 +8,7 @@ import { type Ack, type Envelope, type Place, PROTOCOLS } from './envelope.ts'
 import { SubletError } from './errors.ts'
 import type { ActorName, Identity, Trust } from './identity.ts'
 import { idSource } from './ids.ts'
+import { endOfKeys, KeyWatch } from './key-ends.ts'
 import { Links, type Verdict } from './links.ts'
 import type { Log } from './log.ts'
 import { type Mail, Mailbox } from './mailbox.ts'
@@ -79,6 +80,7 @@ export class Actor<T extends Tables> implements Receiver {
   readonly #links: Links
   readonly #due = new DueRows(this.#rows)
   readonly #peers: Peers
+  readonly #keys: KeyWatch
   readonly #postman: Postman
   readonly #memory: Memory
   readonly #effects: EffectRunner
@@ -110,6 +112,7 @@ export class Actor<T extends Tables> implements Receiver {
     const ids = idSource(parts.random.child('ids'))
     const peers = new Peers(this.#rows, clock, skewMsMax, protocols)
     this.#peers = peers
+    this.#keys = new KeyWatch(identity.name, trust, log)
     this.#reader = new Reader<T>({
       ...{ mind, identity, log, ids, rows: this.#rows, links: this.#links, due: this.#due },
       tryAgain: (mail) => this.#tryAgain(mail),
@@ -213,7 +216,8 @@ export class Actor<T extends Tables> implements Receiver {
   }
 
   peers(): PeerView[] {
-    return this.#peers.views(this.#postman.waiting())
+    const { trust } = this.#parts
+    return this.#peers.views(this.#postman.waiting(), (peer) => endOfKeys(trust.keysOf(peer)))
   }
 
   get head(): LedgerHead {
@@ -257,6 +261,11 @@ export class Actor<T extends Tables> implements Receiver {
     return { generation: metaOf(this.#rows).generation, seq: this.#links.seenSeq(peer) }
   }
 
+  /** All of whom something is kept. */
+  #met(): ActorName[] {
+    return this.#all('$peer').map(({ id }) => id)
+  }
+
   /** All with whom something was spoken, and who are still trusted. */
   #correspondents(out: readonly OutRow[]): ActorName[] {
     const known = [...this.#all('$peer').map(({ id }) => id), ...out.map(({ letter }) => letter.to)]
@@ -290,9 +299,10 @@ export class Actor<T extends Tables> implements Receiver {
     if (mails[0]?.again !== true)
       for (const { table, row } of this.#due.take(now, BATCH_MAX))
         mails.push({ input: { kind: 'due', table, row } })
-    if (mails.length === 0 && this.#delivered.size === 0) return
+    const notes = this.#keys.take(now, () => this.#met())
+    if (mails.length === 0 && this.#delivered.size === 0 && notes.length === 0) return
     try {
-      const { composition: batch, afterwards } = this.#read(mails, now)
+      const { composition: batch, afterwards } = this.#read(mails, notes, now)
       if (batch.commit.rows.length > 0 || batch.entries.length > 0) await this.#makeDurable(batch)
       for (const { table, id, row } of batch.changes) this.#adopt(table, id, row)
       this.#peers.written()
@@ -305,8 +315,8 @@ export class Actor<T extends Tables> implements Receiver {
     }
   }
 
-  #read(mails: readonly Mail[], now: Instant): Reading {
-    const besides = { delivered: [...this.#delivered], peers: this.#peers.changes(), head: this.#head }
+  #read(mails: readonly Mail[], notes: readonly LedgerNote[], now: Instant): Reading {
+    const besides = { delivered: [...this.#delivered], peers: this.#peers.changes(), head: this.#head, notes }
     const reading = this.#reader.read(mails, now, besides)
     this.#delivered.clear()
     this.#flush?.()
@@ -355,8 +365,9 @@ export class Actor<T extends Tables> implements Receiver {
   #setAlarm(): void {
     this.#alarm?.()
     this.#alarm = undefined
-    const next = this.#due.next()
-    if (next === undefined || this.#state !== 'running') return
+    const looks = this.#keys.next(() => this.#met()) ?? Infinity
+    const next = Math.min(this.#due.next() ?? Infinity, looks)
+    if (next === Infinity || this.#state !== 'running') return
     const delayMs = Math.min(ALARM_MS_MAX, Math.max(0, next - this.#clock.now()))
     this.#alarm = this.#clock.after(delayMs, () => this.#wake())
   }

@@ -49,6 +49,8 @@ export interface PeerView {
   readonly slowSince: Instant | undefined
   /** Since when its clock is further off than is allowed. */
   readonly skewedSince: Instant | undefined
+  /** When the last of its keys ends; undefined if one has no end. */
+  readonly keyEndsAt: Instant | undefined
 }
 
 /** A round trip is slow from there on: a commit of the peer is in it. */
@@ -187,13 +189,19 @@ export class Peers {
   }
 
   /** All that are known, by name. */
-  views(waiting: ReadonlyMap<ActorName, number>): PeerView[] {
+  views(
+    waiting: ReadonlyMap<ActorName, number>,
+    keyEndsAt: (peer: ActorName) => Instant | undefined,
+  ): PeerView[] {
     const names = new Set([...waiting.keys(), ...this.#sights.keys(), ...this.#changed.keys()])
     for (const { id } of this.#rows.all('$peer')) names.add(id)
-    return [...names].sort().map((peer) => this.#view(peer, waiting.get(peer) ?? 0))
+    return [...names].sort().map((peer) => ({
+      ...this.#view(peer, waiting.get(peer) ?? 0),
+      keyEndsAt: keyEndsAt(peer),
+    }))
   }
 
-  #view(peer: ActorName, waiting: number): PeerView {
+  #view(peer: ActorName, waiting: number): Omit<PeerView, 'keyEndsAt'> {
     const { protocol, generation = 0, offsetMs, errorMs } = this.get(peer) ?? {}
     const { lastHeardAt, silent, roundTripMs, slowSince } = this.#sights.get(peer) ?? {}
     return {

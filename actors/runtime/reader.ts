@@ -1,5 +1,5 @@
 import type { Instant } from './clock.ts'
-import type { LedgerHead } from './commit.ts'
+import type { LedgerHead, LedgerNote } from './commit.ts'
 import { type Composition, compose, generationAfter, metaOf } from './composition.ts'
 import { Draft } from './draft.ts'
 import type { DueRows } from './due-rows.ts'
@@ -41,6 +41,8 @@ export interface Besides {
   readonly delivered: readonly string[]
   readonly peers: readonly PeerRow[]
   readonly head: LedgerHead
+  /** What the actor itself has to write down. */
+  readonly notes: readonly LedgerNote[]
 }
 
 /** What a batch comes to, while it is read. */
@@ -75,12 +77,11 @@ export class Reader<T extends Tables> {
 
   read(mails: readonly Mail[], now: Instant, besides: Besides): Reading {
     const { identity, ids, rows, links } = this.#parts
-    const begin = (): Pages<T> => ({
-      draft: new Draft<T>(rows, identity.name, now, ids, besides.peers),
-      links: links.begin(),
-      epoch: undefined,
-      generation: undefined,
-    })
+    const begin = (): Pages<T> => {
+      const draft = new Draft<T>(rows, identity.name, now, ids, besides.peers)
+      for (const { kind, subject, reason, data } of besides.notes) draft.note(kind, subject, reason, data)
+      return { draft, links: links.begin(), epoch: undefined, generation: undefined }
+    }
     const pages = begin()
     const afterwards = mails.map((mail) => this.#think(mail, pages))
     try {

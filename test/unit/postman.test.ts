@@ -56,7 +56,7 @@ class Route {
   }
 
   view(): PeerView | undefined {
-    return this.peers.views(this.postman.waiting())[0]
+    return this.peers.views(this.postman.waiting(), () => undefined)[0]
   }
 
   get kinds(): string[] {

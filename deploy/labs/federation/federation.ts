@@ -13,15 +13,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Clock, deadline, type Millis, sleep } from '../../../actors/runtime/clock.ts'
+import type { LedgerEntry } from '../../../actors/runtime/commit.ts'
 import { SubletError } from '../../../actors/runtime/errors.ts'
 import { type BatchUser, batchUser } from '../../../adapters/embedded/batch-client.ts'
 import type { JobRecord } from '../../../adapters/embedded/batch-records.ts'
 import { endBatchServer, spawnBatchServer } from '../../../adapters/embedded/batch-server.ts'
 import { processMachines } from '../../../adapters/embedded/process-machines.ts'
 import { OwnKeys } from '../../keys.ts'
-import { type LedgerVerdict, openLedgers, verifyAll } from '../../ledgers.ts'
+import { entriesOf, type LedgerVerdict, openLedgers, verifyAll } from '../../ledgers.ts'
 import { readTrails, type Trail } from '../../report.ts'
 import { SubletProcess } from '../sublet-process.ts'
+import { Sightings } from './marks.ts'
 import { configurations, type Place, ROLES } from './site-texts.ts'
 
 const CLI = fileURLToPath(new URL('../../cli.ts', import.meta.url))
@@ -45,6 +47,7 @@ export class Federation {
   readonly processes: Readonly<Record<Place, SubletProcess>>
   /** Two machines of one name that were there at once. */
   readonly doubles = new Set<string>()
+  readonly sightings = new Sightings()
   readonly jobs: string[] = []
   readonly #options: FederationOptions
   readonly #stop = new AbortController()
@@ -120,7 +123,9 @@ export class Federation {
   }
 
   /** The machines that are there, whatever the actors believe. */
-  async machines(): Promise<readonly { readonly unitId: string; readonly name: string }[]> {
+  async machines(): Promise<
+    readonly { readonly unitId: string; readonly leaseId: string; readonly name: string }[]
+  > {
     const { clock } = this.#options
     const handler = processMachines(
       { dir: join(this.dir, 'm'), bootMs: [0, 0], images: {} },
@@ -149,6 +154,16 @@ export class Federation {
     return verdicts
   }
 
+  /** What one of them wrote, oldest first; only when its process has ended. */
+  async entries(name: Place): Promise<readonly LedgerEntry[]> {
+    const { ledgers, close } = await openLedgers(join(this.dir, name))
+    try {
+      return (await Promise.all(ledgers.map((ledger) => entriesOf(ledger)))).flat()
+    } finally {
+      await close()
+    }
+  }
+
   /** Living processes whose folder or command line is in this one, but for the batch system. */
   leftovers(): readonly string[] {
     return processesIn(this.dir).filter((line) => !line.includes('batch-server'))
@@ -166,7 +181,10 @@ export class Federation {
 
   async #watch(): Promise<void> {
     while (!this.signal.aborted) {
-      const names = (await this.machines().catch(() => [])).map(({ name }) => name)
+      const at = this.#options.clock.now()
+      const machines = await this.machines().catch(() => [])
+      this.sightings.look(at, machines)
+      const names = machines.flatMap(({ name }) => (name === '' ? [] : [name]))
       this.peak = Math.max(this.peak, names.length)
       for (const name of names.filter((one, i) => names.indexOf(one) !== i)) this.doubles.add(name)
       await sleep(this.#options.clock, 2 * LOOK_MS, this.signal).catch(() => undefined)

@@ -58,7 +58,7 @@ site:
   probe:
     - { run: [test, -w, /tmp], timeout: 5s }
   terms: { max: 1h, grace: 30s, recallable: true, notice: 2s }
-  names: { prefix: vm, slots: 40 }
+  names: { prefix: vm, slots: ${2 * poolMax} }
   timing: { setup: 20s, probe: 10s, modify: 5s, teardown: 15s, probeEvery: 10s, sweepEvery: 3s, backoff: 1s, retry: 1s, answer: 60s }
 peers:
 ${peer('broker', 'broker', at('broker'))}
