@@ -4,7 +4,7 @@ import { Courier, type OutRow } from '../../actors/runtime/courier.ts'
 import { type Ack, type Envelope, letterOf, sealAck } from '../../actors/runtime/envelope.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import { betterOffset, type Offset } from '../../actors/runtime/offset.ts'
-import { Peers, type PeerView } from '../../actors/runtime/peers.ts'
+import { Peers, type PeerView, SLOW_MS } from '../../actors/runtime/peers.ts'
 import {
   BACKOFF_MS_MAX,
   Postman,
@@ -293,6 +293,46 @@ describe('a peer that does not answer', () => {
     expect(route.underWayMost).toBeLessThanOrEqual(UNDER_WAY_SILENT_MAX)
     await route.pass(2_000)
     expect(route.failed).toHaveLength(500)
+  })
+
+  test('is called slow while round trips take long, since the first that did', async () => {
+    const route = new Route()
+    route.answerMs = SLOW_MS + 500
+    route.post('one')
+    await route.pass(SLOW_MS + 500)
+    const slowSince = route.world.now
+    expect(route.view()).toMatchObject({ roundTripMs: SLOW_MS + 500, slowSince, silentSince: undefined })
+    route.post('two')
+    await route.pass(SLOW_MS + 500)
+    expect(route.view()).toMatchObject({ slowSince })
+    route.answerMs = 10
+    route.post('three')
+    await route.pass(10)
+    expect(route.view()).toMatchObject({ roundTripMs: 10, slowSince: undefined })
+  })
+
+  test('is called skewed while its clock is certainly further off than is allowed', async () => {
+    const route = new Route()
+    route.answerMs = 1_000
+    // The clock may be 1.5 s off, or 2.5 s: that is not held against it.
+    route.peerAheadMs = 2_000
+    route.post('one')
+    await route.pass(1_000)
+    expect(route.view()).toMatchObject({ skewedSince: undefined })
+    route.answerMs = 100
+    route.peerAheadMs = 5_000
+    route.post('two')
+    await route.pass(100)
+    const skewedSince = route.world.now
+    expect(route.view()).toMatchObject({ skewedSince })
+    route.post('three')
+    await route.pass(100)
+    expect(route.view()).toMatchObject({ skewedSince })
+    route.answerMs = 10
+    route.peerAheadMs = 0
+    route.post('four')
+    await route.pass(10)
+    expect(route.view()).toMatchObject({ skewedSince: undefined })
   })
 
   test('and one that is slow has no more than so many messages under way', async () => {

@@ -35,7 +35,7 @@ const CALM_MS: Millis = 6_000
 const SETTLE_MS: Millis = 180_000
 
 const random = seededRandom(seed)
-const lab = new Federation({ clock, poolMax: 4, termSeconds: 15 })
+const lab = new Federation({ clock, poolMax: 4, termSeconds: 60 })
 const isInterrupted = endOnInterrupt(lab, has('--keep'), say)
 const problems: string[] = []
 const counts: Record<Place, number> = { broker: 0, site: 0, manager: 0 }
@@ -75,7 +75,7 @@ async function killAgain(place: Place): Promise<void> {
     await process.up()
     worstUpMs = Math.max(worstUpMs, clock.monotonic() - startedAt)
     down -= 1
-    if (place === "broker" && counts.broker % 10 < 2)
+    if (place === 'broker' && counts.broker % 10 < 2)
       say(
         `${counts.broker} + ${counts.site} + ${counts.manager} kills, ${lab.jobs.length} jobs, ${await endedJobs()} of them ended`,
       )

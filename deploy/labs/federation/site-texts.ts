@@ -65,7 +65,7 @@ ${peer('broker', 'broker', at('broker'))}
 ${peer('manager', 'service-manager', 'poll: true')}
 `,
     manager: `${head('manager')}
-serviceManager: { name: manager, leaveBudget: 2s, join: 20s, leave: 10s, ask: 10s, retry: 1s, poll: 1s, lookTimeout: 5s, quarantine: 10s, answer: 60s }
+serviceManager: { name: manager, leaveBudget: 2s, join: 20s, leave: 10s, ask: 60s, retry: 1s, poll: 1s, lookTimeout: 5s, quarantine: 10s, answer: 60s }
 peers:
 ${peer('broker', 'broker', at('broker'))}
 ${peer('site', 'site', `${at('site')}, poll: true`)}
