@@ -1,4 +1,6 @@
 import { describe, expect } from 'vitest'
+import type { AuthorityTables } from '../../actors/authority/rows.ts'
+import type { Actor } from '../../actors/runtime/actor.ts'
 import type { KeyRing } from '../../actors/runtime/identity.ts'
 import { cheapKey, cheapTrust } from '../simulation/identities.ts'
 import { release, request, scene } from './scene.ts'
@@ -22,6 +24,7 @@ describe('keys', () => {
     async (stage) => {
       await stage.wishes([request()])
       await stage.runs(5)
+      const site = stage.actor('site') as Actor<AuthorityTables>
       const [lease] = stage.leases()
       expect(lease?.state).toBe('active')
       stage.says('The key of the manager ends, and nobody has made another.')
@@ -30,15 +33,10 @@ describe('keys', () => {
       stage.says('The manager gives the lease back before its end; nobody believes him.')
       await stage.wishes([release(lease!.id)])
       await stage.runs(5)
-      expect(stage.actor('site').rows('lease')).toMatchObject([{ state: 'active' }])
+      expect(site.rows('lease')).toMatchObject([{ state: 'active' }])
       stage.says('Its end comes, then its grace.')
       await stage.runs(200)
-      expect(
-        stage
-          .actor('site')
-          .rows('unit')
-          .filter((unit) => (unit as { state?: string }).state !== 'ended'),
-      ).toEqual([])
+      expect(site.rows('unit').filter(({ state }) => state !== 'ended')).toEqual([])
       expect(stage.leases()).toEqual([])
       const said = stage.ledger('manager').map(({ kind, reason }) => `${kind}: ${reason}`)
       expect(said.filter((line) => line.includes('outside of its time'))).not.toEqual([])
