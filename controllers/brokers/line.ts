@@ -60,8 +60,7 @@ export function lacks(item: Item, supply: Supply, now: number): string {
   const start = Math.max(item.start, now)
   // Without the instant, or a request that waits would have another reason each time it is looked at.
   const from = start > now ? `from ${hour(start)} on` : 'now'
-  if (item.group !== undefined)
-    return `${isAskedFor(item)}, and not all members find their units ${from}`
+  if (item.group !== undefined) return `${isAskedFor(item)}, and not all members find their units ${from}`
   const [request] = item.members
   const rooms = supply.sites.map((site) => supply.free(site, request!.type, termFrom(request!, start)))
   const most = Math.max(0, ...rooms)
