@@ -1,0 +1,78 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { systemClock as clock } from '../../actors/runtime/clock.ts'
+import { ed25519Trust, generateKeys, publicKeyOf } from '../../actors/runtime/identity.ts'
+import { seededRandom } from '../../actors/runtime/random.ts'
+import { networkOf } from '../../deploy/assemble-network.ts'
+import { inDir, namesHere } from '../../deploy/config.ts'
+import { type ControlServer, controlServer } from '../../deploy/control.ts'
+import { OwnKeys } from '../../deploy/keys.ts'
+import { addPeer, approvePeer, keygen, listPeers, removePeer } from '../../deploy/peer-commands.ts'
+import { PeerBook, waysOf } from '../../deploy/peers.ts'
+import { fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
+
+const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
+const newKey = (): string => publicKeyOf(generateKeys().publicKey)
+const trust = ed25519Trust({})
+let dir = ''
+let server: ControlServer | undefined
+let printed: string[] = []
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-pc-'))
+  writeFileSync(yamlIn(dir), SITE_YAML.replace('dir: s\n', `dir: ${JSON.stringify(dir)}\n`))
+  const site = fakeSite(dir, yamlIn(dir))
+  const { settings } = site
+  const keys = new OwnKeys(inDir(dir).keys, namesHere(settings), clock)
+  const identity = (name: string) => keys.identity(name)
+  const network = networkOf(settings, { clock, random: seededRandom('n'), log: quiet, trust, identity })
+  const book = new PeerBook({
+    ...{ settings, trust, keys, clock, log: quiet },
+    onChange: (peers) => network.setPeers(waysOf(settings, peers)),
+  })
+  const federation = { network, trust, keys, peers: () => book.peers, reload: () => book.reload() }
+  server = await controlServer(
+    { ...site, federation },
+    { ...inDir(dir), clock, log: quiet, startedAt: T0, stop: () => undefined },
+  )
+  printed = []
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => printed.push(String(text)) > 0)
+})
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await server?.close()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+const json = true as const
+const last = <T>(): T => JSON.parse(printed.at(-1) ?? 'null') as T
+
+test('peers are added, listed, approved and removed while Sublet runs, and count at once', async () => {
+  const [key, strange] = [newKey(), newKey()]
+  await addPeer('far', { dir, json, role: 'site', url: 'http://127.0.0.1:1', key }, clock)
+  expect(last()).toMatchObject({ name: 'far', active: true })
+  expect(trust.hasKey('far', key, clock.now())).toBe(true)
+
+  trust.remember('stranger', strange, clock.now())
+  await listPeers({ dir, json }, clock)
+  expect(last()).toMatchObject({ peers: [{ name: 'far', by: 'command' }], strangers: [{ name: 'stranger' }] })
+  const way = { dir, json, role: 'service-manager', url: 'http://127.0.0.1:2' }
+  await expect(approvePeer('nobody', way, clock)).rejects.toMatchObject({ code: 'unknown-id' })
+  await approvePeer('stranger', way, clock)
+  expect([trust.hasKey('stranger', strange, clock.now()), trust.strangers()]).toEqual([true, []])
+
+  await removePeer('far', { dir, json })
+  expect(last()).toEqual({ removed: 'far', keysLeft: 0, active: true })
+  expect(trust.knows('far')).toBe(false)
+  await expect(removePeer('far', { dir, json })).rejects.toMatchObject({ code: 'unknown-id' })
+})
+
+test('keys are changed while Sublet runs: the old one gets an end, both are trusted', async () => {
+  await keygen(yamlIn(dir), { json, rotate: true, overlap: '2h' }, clock)
+  const made = last<readonly { name: string; keys: readonly { key: string; until: number | null }[] }[]>()
+  const { keys } = made.find(({ name }) => name === 'duke')!
+  expect(keys.map(({ until }) => until)).toEqual([expect.any(Number), null])
+  expect(keys.map((one) => trust.hasKey('duke', one.key, clock.now()))).toEqual([true, true])
+})
