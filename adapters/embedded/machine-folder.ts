@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync 
 import { join } from 'node:path'
 import type { Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import type { UnitSpec } from '../handler.ts'
 import { syncFolder, writeDurably } from './durable-file.ts'
 import { asFields, count, type Fields, text } from './fields.ts'
 import type { LeaseEnd } from './machine-deadman.ts'
@@ -24,6 +25,9 @@ export interface MachineFolders {
   of(unitId: string): MachineFolder
 }
 
+/** What the site gave it. */
+export type MachinePlace = Pick<UnitSpec, 'slot' | 'host' | 'vector'>
+
 export interface MachineFolder {
   readonly path: string
   readonly socket: string
@@ -31,8 +35,10 @@ export interface MachineFolder {
   readonly console: string
   /** Who the machine is, as far as its file is there. */
   unit(): { readonly leaseId: string; readonly name: string; readonly nonce: string } | undefined
+  /** What it takes up, as far as its file is there. */
+  place(): MachinePlace | undefined
   /** Makes what a new start needs; the process of an earlier start has ended. */
-  prepare(mark: MachineMark, boot: Boot, end: LeaseEnd): void
+  prepare(mark: MachineMark, boot: Boot, end: LeaseEnd, place: MachinePlace): void
   /** Writes down who a machine is that was found without a file. */
   remember(mark: MachineMark): void
   /**
@@ -95,8 +101,21 @@ function machineFolder(site: string, unitId: string): MachineFolder {
     work: file('work'),
     console: file('console.log'),
     unit,
-    prepare(mark, boot, end) {
+    place() {
+      if (!existsSync(file('place.json'))) return undefined
+      try {
+        const from = asFields('place.json', JSON.parse(readFileSync(file('place.json'), 'utf8')))
+        const vector = asFields('vector', from.vector)
+        const amounts = Object.keys(vector).map((dimension) => [dimension, count(vector, dimension)])
+        return { slot: count(from, 'slot'), host: text(from, 'host'), vector: Object.fromEntries(amounts) }
+      } catch {
+        // Without it the machine is found all the same; only where it is placed is not told.
+        return undefined
+      }
+    },
+    prepare(mark, boot, end, place) {
       mkdirSync(file('work'), { recursive: true, mode: 0o700 })
+      writeDurably(file('place.json'), { ...place, vector: { ...place.vector } })
       rmSync(file('identity.json'), { force: true })
       writeDurably(file('end.json'), end)
       write(mark, boot)

@@ -199,9 +199,9 @@ export function processMachines(
 
   async function make(unit: UnitSpec, signal: AbortSignal): Promise<void> {
     await endAll(unit.unitId, signal)
-    const { unitId, leaseId, name, endsAt, graceMs } = unit
+    const { unitId, leaseId, name, endsAt, graceMs, slot, host, vector } = unit
     const mark: MachineMark = { site, unitId, leaseId, name, nonce: deps.nonce() }
-    folders.of(unitId).prepare(mark, chance(unit.image), { endsAt, graceMs })
+    folders.of(unitId).prepare(mark, chance(unit.image), { endsAt, graceMs }, { slot, host, vector })
     const supervisor = startSupervisor(mark)
     try {
       await becomeReady(unit, supervisor, signal)
@@ -300,6 +300,7 @@ export function processMachines(
         leaseId: unit?.leaseId ?? marked?.leaseId ?? '',
         name: unit?.name ?? marked?.name ?? '',
         running: processes.some((each) => each.unitId === unitId && each.isSupervisor),
+        ...folders.of(unitId).place(),
       }
     })
   }

@@ -20,7 +20,7 @@ import { listen } from './wire.ts'
  *
  *   unit.json      who it is, written by whoever sets it up      end.json    what the dead-man holds
  *   identity.json  this process, written by itself               s           its socket, mode 0600
- *   properties.json   of the lease, for programs on the machine
+ *   properties.json   of the lease, for programs on the machine  place.json  slot, host and size that the site gave it
  *   jobs/  work/   markers of jobs; where they run               console.log
  */
 

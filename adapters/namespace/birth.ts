@@ -37,6 +37,7 @@ export async function make(site: Site, unit: UnitSpec, mark: Mark, signal: Abort
     name: unit.name,
     nonce: nonce(),
     bootId: await bootId(),
+    place: { slot: unit.slot, host: unit.host, vector: { ...unit.vector } },
   }
   await mkdir(folder, { recursive: true, mode: 0o700 })
   await writeRecord(folder, begun)

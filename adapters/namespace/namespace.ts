@@ -140,7 +140,7 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     const inits = await initsOf(await (await site.cgroups()).processes(mark))
     const [init] = inits
     const name = record?.name ?? (init === undefined ? '' : (await environmentOf(init)).SUBLET_NAME) ?? ''
-    return { ...ids, name, running: inits.length > 0 }
+    return { ...ids, name, running: inits.length > 0, ...record?.place }
   }
 
   return {

@@ -18,6 +18,8 @@ const record = z.object({
   name: z.string(),
   nonce: z.string(),
   bootId: z.string(),
+  /** What the site gave it. */
+  place: z.object({ slot: z.int(), host: z.string(), vector: z.record(z.string(), z.number()) }).optional(),
   made: z
     .object({ pid: z.number(), startTicks: z.string(), facts: z.record(z.string(), z.string()) })
     .optional(),

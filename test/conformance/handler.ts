@@ -78,8 +78,8 @@ export function handlerLaw(
       const { unit, facts } = await setUp({ probe: [anyProbe] })
       expect(Object.keys(facts)).not.toEqual([])
       expect(await site.processes(unit)).not.toEqual([])
-      const { unitId, leaseId, name } = unit
-      expect(await found(unit)).toEqual([{ unitId, leaseId, name, running: true }])
+      const { unitId, leaseId, name, slot, host, vector } = unit
+      expect(await found(unit)).toEqual([{ unitId, leaseId, name, running: true, slot, host, vector }])
       expect(await site.handler.probe(unit, { onlyIdle: false }, soon())).toEqual({ kind: 'passed' })
       expect(await end(unit)).toEqual({ kind: 'gone' })
       await expectGone(unit)
