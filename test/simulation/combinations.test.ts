@@ -20,7 +20,7 @@ const LISTED = new Map(
 )
 
 test(`the states of a lease at the three actors fit together in ${RUNS.length} runs`, {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   const combinations = new Combinations()
   for (const options of RUNS) {

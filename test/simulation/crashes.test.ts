@@ -9,7 +9,7 @@ describe('a crash before or after any one commit changes nothing in the end', as
   test('without a crash everything holds', () => expect(violations).toEqual([]))
   for (const role of ROLES)
     for (const when of ['before', 'after'] as const)
-      test(`${role}: ${when} each of its commits`, { timeout: 120_000 }, async () => {
+      test(`${role}: ${when} each of its commits`, { timeout: 240_000 }, async () => {
         expect(commits[role]!).toBeGreaterThan(5)
         for (let commit = 1; commit <= commits[role]!; commit++) {
           const result = await trial({ ...QUIET, crashAt: { role, commit, when } })

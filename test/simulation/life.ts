@@ -1,4 +1,5 @@
 import type { UnitEffectArgs } from '../../actors/authority/units.ts'
+import { downgrade } from '../../actors/leases/versions.ts'
 import { Actor, type Log } from '../../actors/runtime/actor.ts'
 import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import type { Perform } from '../../actors/runtime/effects.ts'
@@ -40,6 +41,8 @@ export interface Life {
   /** Somebody saw what must never be. */
   readonly saw: (violation: string) => void
   readonly plants: Plants
+  /** Of the program of this life. */
+  readonly protocols: readonly number[]
   readonly log: Log
 }
 
@@ -64,6 +67,8 @@ export function startActor<T extends Tables>(
     perform,
     random,
     log,
+    protocols: life.protocols,
+    downgrade,
     skewMsMax: SKEW_MS_MAX,
     onFailed,
     ...(onCommitted === undefined ? {} : { onCommitted }),

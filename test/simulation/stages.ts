@@ -1,6 +1,7 @@
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { BrokerTables } from '../../actors/broker/rows.ts'
 import type { Actor } from '../../actors/runtime/actor.ts'
+import { PROTOCOLS } from '../../actors/runtime/envelope.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
@@ -20,6 +21,8 @@ export interface Stage<T extends Tables> {
   readonly role: Role
   readonly disk: Disk
   actor: Actor<T> | undefined
+  /** What its program speaks: an older one is replaced between two lives. */
+  protocols: readonly number[]
   die: () => void
 }
 
@@ -104,7 +107,7 @@ function managerStage(
 }
 
 const stage = <T extends Tables>(name: string, role: Role): Stage<T> => ({
-  ...{ name, role, disk: new Disk(), actor: undefined, die: () => undefined },
+  ...{ name, role, disk: new Disk(), actor: undefined, protocols: PROTOCOLS, die: () => undefined },
 })
 
 /** A site as its plan says. */

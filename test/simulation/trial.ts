@@ -2,7 +2,7 @@ import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { BrokerTables } from '../../actors/broker/rows.ts'
 import type { Log } from '../../actors/runtime/actor.ts'
 import type { Millis } from '../../actors/runtime/clock.ts'
-import type { Envelope } from '../../actors/runtime/envelope.ts'
+import { type Envelope, PROTOCOLS } from '../../actors/runtime/envelope.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
 import type { StoredRow } from '../../actors/runtime/rows.ts'
@@ -55,6 +55,9 @@ export interface TrialResult {
   /** Exceptions that the actors wrote to their logs: each is a programmer error. */
   readonly stumbles: readonly string[]
 }
+
+/** What a program of before keys were in messages speaks. */
+const OLD_PROTOCOLS: readonly number[] = [1]
 
 const STORM_STEP_MS: Millis = 20_000
 
@@ -117,6 +120,7 @@ export class Trial implements Scene {
 
   async run(): Promise<TrialResult> {
     const { stormMs, quietMs, leases, stormsMax } = this.plan
+    this.#installPrograms()
     for (const manager of this.managers) this.#begin(manager)
     for (const broker of this.brokers) this.#begin(broker)
     for (const site of this.sites) this.#begin(site)
@@ -192,6 +196,14 @@ export class Trial implements Scene {
       })
   }
 
+  /** Some begin with an older program. */
+  #installPrograms(): void {
+    const random = this.random.child('programs')
+    for (const self of [...this.managers, ...this.brokers, ...this.sites])
+      if (this.world.strikes('old program', this.plan.faults.oldProgram, random))
+        self.protocols = OLD_PROTOCOLS
+  }
+
   // ── their lives ──────────────────────────────────────────────────────────────────────────────────
 
   #begin(self: AnyStage): void {
@@ -208,6 +220,8 @@ export class Trial implements Scene {
       disk.release()
       this.weather.attach(name, undefined)
       self.actor = undefined
+      if (self.protocols === OLD_PROTOCOLS && this.world.strikes('upgrade', 0.5, random))
+        self.protocols = PROTOCOLS
       this.world.after(100 + random.int(20_000), () => this.#begin(self))
     }
     self.die = die
@@ -242,7 +256,7 @@ export class Trial implements Scene {
     }
     this.#start(self, {
       ...{ name, world, weather, clock, random, store, isAlive, onFailed, onStarted, onUnreadable, plants },
-      ...{ saw: this.#saw, keys: this.#keys, log: this.#log(name, isAlive) },
+      ...{ saw: this.#saw, keys: this.#keys, protocols: self.protocols, log: this.#log(name, isAlive) },
     })
   }
 
