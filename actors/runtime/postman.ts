@@ -24,7 +24,8 @@ interface Queue {
   readonly lane: Lane
   readonly subject: string
   readonly rows: OutRow[]
-  busy: boolean
+  /** The message that is under way. */
+  busy: OutRow | undefined
   /** Tries of the first message that failed. */
   attempt: number
   /** Until the next try. */
@@ -120,9 +121,10 @@ export class Postman {
 
   /** What has not gone out and is told anew by this one leaves the outbox. */
   #supersede({ rows, busy }: Queue, { letter: { kind } }: OutRow): void {
-    for (let i = rows.length - 1; i >= (busy ? 1 : 0); i--) {
+    for (let i = rows.length - 1; i >= 0; i--) {
       const older = rows[i]!
-      if (older.whole !== true || older.letter.kind !== kind) continue
+      // What is under way is not always the first: something may have overtaken it.
+      if (older === busy || older.whole !== true || older.letter.kind !== kind) continue
       rows.splice(i, 1)
       this.#parts.delivered(older)
     }
@@ -170,7 +172,7 @@ export class Postman {
   #queueOf({ to, subject }: Letter): Queue {
     const lane = this.#laneOf(to)
     const queue: Queue = lane.queues.get(subject) ?? {
-      ...{ lane, subject, rows: [], busy: false, attempt: 0, retry: undefined, expiry: undefined },
+      ...{ lane, subject, rows: [], busy: undefined, attempt: 0, retry: undefined, expiry: undefined },
     }
     lane.queues.set(subject, queue)
     return queue
@@ -183,7 +185,7 @@ export class Postman {
   }
 
   #advance(queue: Queue): void {
-    if (queue.busy || queue.retry !== undefined || this.#stop.signal.aborted) return
+    if (queue.busy !== undefined || queue.retry !== undefined || this.#stop.signal.aborted) return
     const { lane, rows } = queue
     queue.expiry?.()
     queue.expiry = undefined
@@ -207,7 +209,7 @@ export class Postman {
     }
     lane.ready.delete(queue)
     lane.underWay++
-    queue.busy = true
+    queue.busy = row
     void this.#try(row, lane).then((settled) => this.#tried(queue, row, settled))
   }
 
@@ -215,7 +217,7 @@ export class Postman {
     if (this.#stop.signal.aborted) return
     const { lane, rows } = queue
     lane.underWay--
-    queue.busy = false
+    queue.busy = undefined
     if (settled) {
       rows.splice(rows.indexOf(row), 1)
       queue.attempt = 0

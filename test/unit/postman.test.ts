@@ -251,6 +251,18 @@ describe('what tells the whole state of its subject', () => {
     )
   })
 
+  test('leaves the one under way alone, though another has overtaken it', async () => {
+    const route = new Route()
+    route.answerMs = 50
+    route.post('update', { whole: true })
+    await route.pass(10)
+    route.post('close', { overtakes: true })
+    route.post('update', { whole: true })
+    await route.pass(1_000)
+    expect(route.sent.map(({ envelope }) => envelope.number)).toEqual([1, 2, 3])
+    expect(route.delivered).toEqual(['update 1', 'close', 'update 3'])
+  })
+
   test('takes the place of one whose tries failed, at the time of the next try', async () => {
     const route = new Route()
     route.answer = () => 'no way'
