@@ -66,6 +66,12 @@ export interface CourierParts {
 export const HELLO = 'hello'
 const HELLO_GOOD_MS: Millis = 60_000
 
+/**
+ * A place is the instant at which a generation began, and the messages since: as far beyond the present it may
+ * be, for our clock may have been ahead when we said it.
+ */
+const SEEN_AHEAD_MS_MAX: Millis = 10 * 365 * 86_400_000
+
 interface Sealed {
   readonly protocol: number
   readonly envelope: Envelope
@@ -138,6 +144,7 @@ export class Courier {
     const doubt = doubtAck(ack, envelope, trust, clock.now())
     if (doubt !== undefined) throw new Error(doubt)
     const believed = ack as Ack
+    this.#doubtPlace(believed)
     peers.answered(believed)
     // Only from the first sending: an answer to a repeated one may be that to an earlier one, kept back.
     if (first) peers.measured(believed.from, clock.monotonic() - sentMonotonic, believed.at)
@@ -166,6 +173,13 @@ export class Courier {
     if (seenSeq <= seq) return
     const reason = `${from} has seen message ${seenSeq} of ours, and we said no more than ${seq}`
     this.#parts.restored({ reason, seenSeq })
+  }
+
+  /** What nobody can have said by now is a lie: believed, it would use up all numbers there are. */
+  #doubtPlace({ from, seenSeq = 0 }: Ack): void {
+    const most = Math.max(this.#parts.place().seq, this.#parts.clock.now() + SEEN_AHEAD_MS_MAX)
+    if (seenSeq > most)
+      throw new Error(`${from} says that it has seen message ${seenSeq} of ours, which there cannot be`)
   }
 
   #speaksOther({ code, protocol }: Ack, envelope: Envelope): boolean {

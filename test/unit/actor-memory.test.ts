@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { MetaRow } from '../../actors/runtime/composition.ts'
+import { type Ack, type Envelope, sealAck } from '../../actors/runtime/envelope.ts'
 import { HELLO_MS } from '../../actors/runtime/memory.ts'
 import type { Input } from '../../actors/runtime/mind.ts'
 import type { PeerRow } from '../../actors/runtime/peers.ts'
 import { encodeRow } from '../../actors/runtime/rows.ts'
-import { cheapTrust } from '../simulation/identities.ts'
-import { Pair } from './actor-pair.ts'
+import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
+import { Pair, speaker } from './actor-pair.ts'
 import type { Life } from './actor-stage.ts'
 
 const restoredOf = ({ inputs }: Life): unknown[] =>
@@ -119,6 +120,32 @@ describe('an actor on an older copy of its store', () => {
     const life = await pair.begin('actor')
     expect(restoredOf(life)).toMatchObject([{ seenSeq: 3 }])
     expect((pair.actor.stored('$peer')[0] as PeerRow).ungreetedSeq).toBeUndefined()
+  })
+
+  test('does not believe a peer that has seen more than there can be: its numbers would be used up', async () => {
+    const pair = new Pair()
+    await pair.begin('actor')
+    await pair.begin('peer')
+    pair.crash('actor')
+    const peer = cheapIdentity('peer')
+    const liar = async ({ id, from, to }: Envelope): Promise<Ack> =>
+      sealAck(
+        { id, from: to, to: from, outcome: 'received', code: '', reason: '', at: pair.actor.now },
+        peer,
+        {
+          generation: 0,
+          seq: Number.MAX_SAFE_INTEGER,
+        },
+      )
+    const life = pair.actor.live({ handle: speaker, send: liar, hello: liar })
+    await pair.actor.soon(life.started)
+    await pair.actor.soon(life.actor.command('lease-1', 'say one'))
+    await pair.actor.pass(20_000)
+    expect(restoredOf(life)).toEqual([undefined])
+    expect(metaOf(pair).generation).toBe(0)
+    expect(life.actor.peers()).toMatchObject([
+      { peer: 'peer', lastError: expect.stringContaining('which there cannot be') },
+    ])
   })
 
   test('is told again if the power goes before the new generation is on disk', async () => {
