@@ -20,6 +20,10 @@ export function recalled(
   draft: BrokerDraft,
 ): void {
   const row: RecallRow = { id: recallId, site, type, units, by }
+  const known = draft.get('recall', recallId)
+  // Who is asked twice would give back twice.
+  if (known !== undefined && known.site === site && known.units === units && known.by === by)
+    return draft.note('message noted', recallId, `${site} tells again what it wants back: ${reason}`)
   draft.put('recall', row)
   // Beyond what is lent at present nothing is free, and nothing is missing.
   const lentUntil = draft.get('delegation', `${site}/${type}`)?.claim?.claim.term.end ?? by + LENGTH_MS_MAX

@@ -144,12 +144,16 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     const before = lease.recall
     const by = Math.min(body.by, before?.by ?? body.by)
     const promised = Math.min(live, before?.units ?? 0)
-    const units = body.binding ? Math.min(body.units, live - promised) : 0
+    // Told again, it is not another one: what of it is still to leave is said once more.
+    const isAgain = before?.recallId === body.recallId
+    const wanted = body.binding ? Math.min(body.units, live - promised) : 0
+    const units = isAgain ? promised : wanted
     const reason = body.binding
       ? 'as the terms of the lease say'
       : 'the recall is advice; nothing leaves before the end of the term'
     // An earlier recall still stands: both are served by the earlier of the two.
-    if (units > 0) put({ ...lease, recall: { recallId: body.recallId, units: promised + units, by } }, draft)
+    if (units > 0 && !isAgain)
+      put({ ...lease, recall: { recallId: body.recallId, units: promised + units, by } }, draft)
     draft.note(
       'recalled',
       lease.id,

@@ -50,6 +50,8 @@ describe('the holder', () => {
     desk.tell('broker', 'recall', 'lease-1', { ...recall, recallId: 'r1' })
     desk.tell('broker', 'recall', 'lease-1', { ...recall, recallId: 'r2', units: 1, by: NOW + 2 * MINUTE })
     expect(lease(desk).recall).toMatchObject({ units: 3, by: NOW + 2 * MINUTE })
+    desk.tell('broker', 'recall', 'lease-1', { ...recall, recallId: 'r2', units: 1, by: NOW + 2 * MINUTE })
+    expect(lease(desk).recall).toMatchObject({ units: 3, by: NOW + 2 * MINUTE })
   })
 
   test('promises nothing for a recall that is only advice', () => {
