@@ -42,7 +42,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     let lease: LeaseRow = { ...(draft.get('lease', given.id) ?? given), due: undefined }
     if (lease.state === 'closed') return forget(lease, draft)
     if (lease.state === 'closing') return tendClosing(lease, draft)
-    if (draft.now >= lease.ticket.term.end) {
+    while (draft.now >= lease.ticket.term.end) {
       if (lease.next === undefined)
         return shut(lease, 'close', lease.term.end + graceOf(lease), 'the term is over', draft)
       lease = crossBoundary(lease, draft)

@@ -132,7 +132,7 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     site.tellOffer(shrunk, `recalled: ${someUnits(order.units)}`, draft)
   }
 
-  /** What is stuck stays withheld: it cannot be made again. Recalls that are not yet due are not called off. */
+  /** What is stuck or on a host that is worked on stays withheld. Recalls that are not yet due are not called off. */
   function lendAgain(order: LendOrder, draft: AuthorityDraft): { lent: number; withheld: number } {
     const offer = draft.get('offer', order.type)
     if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${order.type}`)
@@ -140,7 +140,9 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     const stuck = draft
       .all('unit')
       .filter(({ type, state }) => type === order.type && state === 'stuck').length
-    const most = Math.max(0, offer.withheld - stuck)
+    // What a host that is worked on has no room for comes back with the host.
+    const onHosts = draft.all('host').reduce((sum, { withheld }) => sum + (withheld[order.type] ?? 0), 0)
+    const most = Math.max(0, offer.withheld - stuck - onHosts)
     if (!Number.isInteger(order.units) || order.units < 1 || order.units > most)
       throw new SubletError(
         'no-capacity',

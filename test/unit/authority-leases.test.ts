@@ -188,6 +188,19 @@ describe('a host that is to be worked on', () => {
     expect(stage.live('lease-2').map(({ host }) => host)).not.toContain('a')
   })
 
+  test('keeps what it has no room for, whatever the owner lends again', () => {
+    const stage = new Stage()
+    stage.command('recall', { type: 'vm.small', units: 1, by: NOW, reason: 'ours' })
+    stage.settle()
+    maintain(stage)
+    const lend = (units: number) => () =>
+      stage.command('lend again', { type: 'vm.small', units, reason: 'x' })
+    expect(lend(2)).toThrow('1 of vm.small are withheld since a recall')
+    lend(1)()
+    stage.command('maintained', { host: 'a' })
+    expect(stage.claim().units).toBe(6)
+  })
+
   test('is emptied when its time comes, and what was there is replaced elsewhere', () => {
     const stage = new Stage()
     stage.lease()
