@@ -109,7 +109,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
 
   /** One comes with the end of the recovery. */
   function noRound(draft: BrokerDraft): void {
-    draft.put('round', { id: 'round', due: undefined })
+    draft.put('round', { ...draft.get('round', 'round'), id: 'round', due: undefined })
   }
 
   function isSite(name: string): boolean {

@@ -31,8 +31,11 @@ export function delegations({ config, identity, trust }: BrokerParts) {
       return
     }
     const known = draft.get('delegation', id)
-    const delegated = claim === undefined ? undefined : delegatedBy(claim)
-    const before = supersede(known, delegated, draft)
+    const told = claim === undefined ? undefined : delegatedBy(claim)
+    // Told again, it is the one that tickets were drawn from already.
+    const isKnown = told !== undefined && known?.claim?.hash === told.hash
+    const delegated = isKnown ? known.claim : told
+    const before = isKnown ? known.before : supersede(known, told, draft)
     draft.put('delegation', { id, site, type, units, vector, conditions, claim: delegated, before })
     for (const recallId of body.settledRecalls)
       if (draft.get('recall', recallId)?.site === site) draft.remove('recall', recallId)
@@ -78,7 +81,7 @@ export function delegations({ config, identity, trust }: BrokerParts) {
     next: Delegated | undefined,
     draft: BrokerDraft,
   ): Delegated | undefined {
-    if (known?.claim === undefined || known.claim.hash === next?.hash) return undefined
+    if (known?.claim === undefined) return undefined
     const hasBegun = ({ claim }: Delegated): boolean => claim.term.start <= draft.now
     const last = hasBegun(known.claim) ? known.claim : (known.before ?? known.claim)
     const before = next !== undefined && !hasBegun(next) && hasBegun(last) ? last : undefined

@@ -92,9 +92,11 @@ export function requests(parts: BrokerParts) {
       answer(draft, holder, leaseId, { outcome: 'extension-refused', reason }, config.answerMs)
       forgetUnknown(leaseId, draft)
     }
-    const row = withoutUnused(draft.get('ticket', leaseId), body.predecessor, draft)
+    const known = draft.get('ticket', leaseId)
+    // Nothing changes by the word of another than its holder.
+    const row = known?.holder === holder ? withoutUnused(known, body.predecessor, draft) : undefined
     const last = row?.tickets.at(-1)
-    if (row === undefined || last === undefined || row.holder !== holder)
+    if (row === undefined || last === undefined)
       return refused(`no ticket of ${holder} is known under ${leaseId}`)
     if (last.term.end <= draft.now) return refused(ENDED)
     const state = nextState(ticketMachine, row.state, 'extend')
@@ -165,13 +167,9 @@ export const ENDED = 'ended: the term of the ticket is over'
  * Whoever extends the ticket before the last did not get to use the last: its site refused it, and said so
  * to the holder. It is given back with the question.
  */
-function withoutUnused(
-  row: TicketRow | undefined,
-  predecessor: string,
-  draft: BrokerDraft,
-): TicketRow | undefined {
-  const [before, last] = row?.tickets.slice(-2) ?? []
-  if (row?.state !== 'granted' || before?.id !== predecessor || last?.predecessor !== predecessor) return row
+function withoutUnused(row: TicketRow, predecessor: string, draft: BrokerDraft): TicketRow {
+  const [before, last] = row.tickets.slice(-2)
+  if (row.state !== 'granted' || before?.id !== predecessor || last?.predecessor !== predecessor) return row
   const current = { ...row, tickets: row.tickets.slice(0, -1) }
   draft.put('ticket', current)
   draft.note('extension unused', row.id, `${row.holder} asks anew from ${predecessor}: ${last.id} is free`)

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { doubtChain } from '../../actors/leases/chain.ts'
 import type { Claim } from '../../actors/leases/claim.ts'
 import { hashOfClaim } from '../../actors/leases/claim.ts'
+import type { Body } from '../../actors/leases/messages.ts'
 import { doubtTicket } from '../../actors/leases/ticket.ts'
 import { cheapIdentity, cheapKey, cheapTrust } from '../simulation/identities.ts'
 import { BrokerDesk, HOUR, inShort, MINUTE, NAMES, NOW, reasonsIn, ticketsIn } from './broker-desk.ts'
@@ -33,6 +34,32 @@ describe('a ticket that the broker draws from a claim', () => {
     const [extension] = ticketsIn(desk.decide())
     expect(extension!.proof!.request).toMatchObject({ kind: 'extend-ticket' })
     expect(doubtChain(extension!, desk.now, trust)).toBeUndefined()
+  })
+
+  test('keeps the claim of a ticket whose site told it twice', () => {
+    const desk = new BrokerDesk()
+    const claim = desk.claim(6)
+    desk.offer(6, { claim })
+    const ticket = desk.granted('lease-1')
+    desk.offer(6, { claim })
+    desk.offer(4)
+    const said = desk.tell('manager', 'holdings-query', 'holdings-1', { page: 0 })
+    const shown = said.map(({ body }) => (body as Body<'holdings'>).holdings[0]?.ticket)
+    expect(shown).toEqual([ticket])
+  })
+
+  test('is not given back by the word of another than its holder', () => {
+    const desk = new BrokerDesk()
+    desk.offer(6)
+    const first = desk.granted('lease-1')
+    desk.extend('lease-1')
+    desk.decide()
+    const before = desk.row('lease-1')
+    const said = desk.tell('other', 'extend-ticket', 'lease-1', {
+      ...{ predecessor: first.id, units: 1, durationMs: HOUR },
+    })
+    expect(inShort(said)).toEqual(['lease-1 extension-refused'])
+    expect(desk.row('lease-1')).toEqual(before)
   })
 
   test.each([

@@ -28,6 +28,7 @@ export interface Said {
 /** The broker's mind, its rows, and an hour that the test sets. `protocol` is what the others speak. */
 export class BrokerDesk {
   readonly rows = new RowSet()
+  readonly trust = cheapTrust(NAMES)
   now = NOW
   protocol = 2
   readonly notes: string[] = []
@@ -40,7 +41,7 @@ export class BrokerDesk {
   constructor(config: Partial<BrokerConfig> = {}) {
     const times = { batchMs: 50, quarantineMs: 1_000, answerMs: MINUTE }
     const all = { policy: firstCome, ...times, ...config }
-    this.#mind = broker(all, cheapIdentity('broker'), cheapTrust(NAMES))
+    this.#mind = broker(all, cheapIdentity('broker'), this.trust)
   }
 
   /** What was said; its rows are committed. */

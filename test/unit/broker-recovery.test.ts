@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
+import { cheapKey } from '../simulation/identities.ts'
 import { BrokerDesk, HOUR, inShort, NOW, type Said } from './broker-desk.ts'
 
 /** A broker, and a copy of what it knew before the last leases. */
@@ -44,6 +45,33 @@ function tells(
 }
 
 describe('a broker whose store was put back from an older copy', () => {
+  test('keeps to a ticket that it signed with a key which has ended since', () => {
+    const { broker, copy } = desk()
+    const ticket = broker.granted('lease-1')
+    copy()
+    broker.now += 10_000
+    broker.trust.set('broker', [
+      { key: cheapKey('broker'), notAfter: broker.now },
+      { key: cheapKey('broker', 'new') },
+    ])
+    const asked = broker.give(restored)
+    tells(broker, asked, 'manager', [holding('lease-1', ticket)])
+    tells(broker, asked, 'site', [])
+    expect(broker.row('lease-1').tickets.map(({ id }) => id)).toEqual([ticket.id])
+  })
+
+  test('still grants nothing after it, if there was a reason not to before', () => {
+    const { broker } = desk()
+    broker.give({ kind: 'command', name: 'pause', args: 'the disk is nearly full' })
+    const asked = broker.give(restored)
+    broker.ask('lease-1', { units: 3 })
+    expect(inShort(broker.decide())).toEqual([])
+    tells(broker, asked, 'manager', [])
+    tells(broker, asked, 'site', [])
+    expect(inShort(broker.decide())).toEqual([])
+    expect(broker.row('lease-1').waitReason).toBe('the disk is nearly full')
+  })
+
   test('grants nothing before it has heard what others hold, and nothing twice then', () => {
     const { broker, copy } = desk()
     const ticket = broker.granted('lease-1')
