@@ -193,7 +193,8 @@ export function adopting(
 
   /** It may be over: its lease is in its grace then. */
   function doubtOf(ticket: Ticket, holder: string, draft: AuthorityDraft): string | undefined {
-    const now = Math.min(draft.now, ticket.term.end - 1)
+    // Its key was good when it was issued; that has to do, or what runs would be nobody's.
+    const now = Math.min(draft.now, ticket.issuedAt)
     const expected = { holder, site: draft.self, now }
     const own = doubtTicket(ticket, { ...expected, broker: brokerOf(config, ticket.type) }, trust)
     if (own === undefined || ticket.chain === undefined) return own

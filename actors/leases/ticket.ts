@@ -77,7 +77,7 @@ export function doubtTicket(
   if (ticket.term.end <= expected.now) return 'its term has ended'
   const signed =
     proof === undefined
-      ? trust.verify(broker, ticketText(ticket), ticket.signature)
+      ? trust.verify(broker, ticketText(ticket), ticket.signature, expected.now)
       : trust.hasKey(broker, proof.brokerKey, expected.now) &&
         trust.verifyBy(proof.brokerKey, ticketText(ticket), ticket.signature)
   return signed ? undefined : `it is not signed by ${broker}`

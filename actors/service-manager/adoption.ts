@@ -78,7 +78,8 @@ export function adoption(
     if (ticket.leaseId !== leaseId) return 'its ticket is for another lease'
     if (!brokers.has(ticket.broker)) return `${ticket.broker} is not a broker of ours`
     if (from !== ticket.broker && from !== ticket.site) return `it is neither its broker nor its site`
-    const now = Math.min(draft.now, ticket.term.end - 1)
+    // Its key was good when it was issued; that has to do, or what runs would be nobody's.
+    const now = Math.min(draft.now, ticket.issuedAt)
     return doubtTicket(ticket, { holder: draft.self, broker: ticket.broker, now }, trust)
   }
 

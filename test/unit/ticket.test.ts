@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { doubtTicket, issueTicket, type Ticket, ticketSchema } from '../../actors/leases/ticket.ts'
-import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
+import { cheapIdentity, cheapKey, cheapTrust } from '../simulation/identities.ts'
 
 const NOW = Date.UTC(2026, 0, 5, 8)
 const trust = cheapTrust(['broker', 'manager'])
@@ -53,6 +53,12 @@ describe('a ticket', () => {
   test('is signed by its broker and by nobody else', () => {
     const forged = issueTicket(ticket, { ...cheapIdentity('manager'), name: 'broker' })
     expect(doubtTicket(forged, expected, trust)).toBe('it is not signed by broker')
+  })
+
+  test('is not relied on once the key that signed it is past its time', () => {
+    const keys = cheapTrust(['broker'], { broker: [{ key: cheapKey('broker'), notAfter: NOW + 30_000 }] })
+    expect(doubtTicket(ticket, { ...expected, now: NOW + 29_999 }, keys)).toBeUndefined()
+    expect(doubtTicket(ticket, { ...expected, now: NOW + 30_000 }, keys)).toBe('it is not signed by broker')
   })
 
   test('is worth nothing at its end, and is until then', () => {
