@@ -3,7 +3,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import type { ActorName, KeyDoubt, Trust } from '../../actors/runtime/identity.ts'
 import { type Call, type CallKind, ON_THE_WAY_MS_MAX, signedCall } from './calls.ts'
 
-/** Calls whose nonces are remembered, all callers together. */
+/** Calls whose nonces are remembered, all known callers together. */
 export const NONCES_MAX = 20_000
 
 export interface GuardParts {
@@ -16,8 +16,8 @@ export interface GuardParts {
 /**
  * Who is calling?
  *
- *   for an actor that is here ──▶ fresh ──▶ signed by the key it shows ──▶ never heard before ──▶ the name's key?
- *                                                                                                  │ no: remembered
+ *   for an actor that is here ──▶ fresh ──▶ signed by the key it shows ──▶ the name's key? ──▶ never heard before
+ *                                                                               │ no: remembered
  *
  * Refusals say nothing that the caller does not know.
  */
@@ -44,9 +44,10 @@ export class CallGuard {
       )
     if (!trust.verifyBy(call.key, signedCall(kind, call), call.signature))
       throw new SubletError('message-forged', 'the signature was not made with the key that the call shows')
-    this.#hear(`${call.key} ${call.nonce}`, call.at + 2 * freshMs, now)
     const doubt = trust.doubtKey(call.from, call.key, now)
-    if (doubt !== undefined) trust.remember(call.from, call.key, now)
+    // What a stranger says changes nothing, however often: he must not use up the place of those who are known.
+    if (doubt === undefined) this.#hear(`${call.key} ${call.nonce}`, call.at + 2 * freshMs, now)
+    else trust.remember(call.from, call.key, now)
     return doubt
   }
 
