@@ -45,7 +45,10 @@ export function outRowOf(row: OutRow | SealedRow): OutRow {
 export type Downgrade = (kind: string, body: unknown, protocol: number) => unknown
 
 /** What became of a message that was carried. */
-export type Carried = 'delivered' | 'busy' | { readonly code: string; readonly reason: string }
+export type Carried =
+  | 'delivered'
+  | { readonly later: string }
+  | { readonly code: string; readonly reason: string }
 
 export interface CourierParts {
   readonly clock: Clock
@@ -77,6 +80,13 @@ interface Sealed {
   readonly envelope: Envelope
 }
 
+/** A refusal for the key is no word on the message. */
+const NOT_YET_TRUSTED: ReadonlySet<string> = new Set<ErrorCode>([
+  'message-unknown-peer',
+  'message-unknown-key',
+  'message-key-expired',
+])
+
 /**
  * Carries one message once: signs it, hands it to the transport, reads what comes back.
  *
@@ -84,6 +94,8 @@ interface Sealed {
  *    ▲                                                              │   ├──────────────────▶ busy
  *    └── in the other protocol, at once ◀──refused as malformed, ───┘   └──────────────────▶ refused
  *                                          and it speaks another
+ *
+ * Refused for our key, it is tried again later, as with one that is busy.
  */
 export class Courier {
   readonly #parts: CourierParts
@@ -110,7 +122,7 @@ export class Courier {
       this.#repeated.add(row)
       const ack = await this.#send(envelope, tryMs, signal, first)
       this.#compare(ack)
-      if (ack.outcome === 'busy') return 'busy'
+      if (ack.outcome === 'busy') return { later: ack.reason }
       if (ack.outcome !== 'refused') return 'delivered'
       if (!this.#speaksOther(ack, envelope)) return this.#refused(row, ack)
     }
@@ -192,6 +204,8 @@ export class Courier {
 
   /** What we forgot to have said under a number counts: a message of the time before is only noted. */
   #refused({ generation }: OutRow, { code, reason }: Ack): Carried {
+    // Somebody has to make our key known there, or ours is the next one soon: until the deadline it is tried again.
+    if (NOT_YET_TRUSTED.has(code)) return { later: reason }
     if (code === 'message-conflict' && generation < this.#parts.place().generation) return 'delivered'
     return { code, reason }
   }

@@ -82,6 +82,8 @@ export class Postman {
   readonly #parts: PostmanParts
   readonly #lanes = new Map<ActorName, Lane>()
   readonly #stop = new AbortController()
+  /** What the peer said last of a message that it did not take yet. */
+  readonly #putOff = new WeakMap<OutRow, string>()
 
   constructor(parts: PostmanParts) {
     this.#parts = parts
@@ -193,7 +195,9 @@ export class Postman {
       rows.shift()
       queue.attempt = 0
       const { to, kind } = row.letter
-      this.#parts.failed(row, 'peer-silent', `${to} did not acknowledge ${kind} in time`)
+      const why = this.#putOff.get(row) ?? ''
+      const reason = `${to} did not acknowledge ${kind} in time${why === '' ? '' : `: ${why}`}`
+      this.#parts.failed(row, 'peer-silent', reason)
     }
     const row = rows[0]
     if (row === undefined) {
@@ -254,7 +258,10 @@ export class Postman {
     try {
       const carried = await courier.carry(row, tryMs, this.#stop.signal)
       this.#heard(lane)
-      if (carried === 'busy') return false
+      if (carried !== 'delivered' && 'later' in carried) {
+        this.#putOff.set(row, carried.later)
+        return false
+      }
       if (carried === 'delivered') delivered(row)
       else failed(row, carried.code, carried.reason)
       return true

@@ -27,6 +27,7 @@ class Route {
   readonly failed: string[] = []
   answer: (envelope: Envelope) => Answer = () => 'received'
   answerMs: Millis = 0
+  refusal = 'message-set-aside'
   peerAheadMs: Millis = 0
   underWay = 0
   underWayMost = 0
@@ -109,7 +110,7 @@ class Route {
           from: envelope.to,
           to: envelope.from,
           outcome: answer === 'forged' ? 'received' : answer,
-          code: answer === 'refused' ? 'message-set-aside' : '',
+          code: answer === 'refused' ? this.refusal : '',
           reason: answer === 'refused' ? 'it will not do' : '',
           at: this.world.now + this.peerAheadMs,
         },
@@ -176,6 +177,22 @@ describe('a message is repeated until its receiver says that it is durable there
     await route.pass(60_000)
     expect(route.failed).toEqual(['ask message-set-aside: it will not do'])
     expect(route.sent).toHaveLength(1)
+  })
+
+  test('a refusal for the key of the sender is not final: it may be trusted later', async () => {
+    const route = new Route()
+    route.answer = () => 'refused'
+    route.refusal = 'message-key-expired'
+    route.post('ask')
+    await route.pass(5_000)
+    expect(route.failed).toEqual([])
+    route.answer = () => 'received'
+    await route.pass(30_000)
+    expect(route.delivered).toEqual(['ask'])
+    route.answer = () => 'refused'
+    route.post('late', { forMs: 2_000 })
+    await route.pass(30_000)
+    expect(route.failed).toEqual(['late peer-silent: b did not acknowledge late in time: it will not do'])
   })
 
   test('an older message that is noted is delivered', async () => {
