@@ -165,9 +165,15 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     draft.retire(lease.id, draft.now + RETIRE_MS)
   }
 
+  /**
+   * Its units are forgotten; that it was, not before its last ticket is worthless by all clocks: redeemed once more,
+   * the ticket would be for units that the broker has long given to others.
+   */
   function forget(lease: LeaseRow, draft: AuthorityDraft): void {
     for (const id of lease.units) draft.remove('unit', id)
-    draft.remove('lease', lease.id)
+    const usedUntil = (lease.next ?? lease.ticket).term.end + RETIRE_MS
+    if (draft.now >= usedUntil) draft.remove('lease', lease.id)
+    else draft.put('lease', { ...lease, units: [], victims: [], properties: {}, due: usedUntil })
   }
 
   function unitDue(id: string, draft: AuthorityDraft): void {

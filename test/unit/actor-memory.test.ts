@@ -280,7 +280,9 @@ describe('a start', () => {
     await pair.actor.pass(500)
     expect(life.actor.running).toBe(true)
     await pair.say('actor', 'say two')
-    expect(life.inputs.at(-1)).toMatchObject({ kind: 'undelivered', code: 'message-unknown-peer' })
+    // It may be made known there before the message is of no use any more.
+    expect(life.inputs.filter(({ kind }) => kind === 'undelivered')).toEqual([])
+    expect(pair.actor.stored('$out')).not.toEqual([])
   })
 
   test('that is stopped while it waits leaves nothing behind', async () => {

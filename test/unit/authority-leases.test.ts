@@ -171,6 +171,25 @@ describe('a unit that served and died', () => {
   })
 })
 
+test('a ticket is good for one lease, also long after that is over', () => {
+  const stage = new Stage({ termMsMax: 600 * MINUTE })
+  const ticket = stage.ticket({ term: { start: NOW, end: NOW + 300 * MINUTE } })
+  stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+  stage.settle()
+  stage.tell('close', 'lease-1', { reason: 'it is done' })
+  stage.settle()
+  for (let hours = 1; hours < 5; hours++) {
+    stage.now += 61 * MINUTE
+    stage.settle()
+  }
+  stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+  expect(stage.lastUpdate()).toMatchObject({ state: 'closed', units: [] })
+  expect(stage.live()).toEqual([])
+  stage.now += 120 * MINUTE
+  stage.settle()
+  expect(stage.row()).toBeUndefined()
+})
+
 describe('a host that is to be worked on', () => {
   const maintain = (stage: Stage, by = NOW + 5 * MINUTE) =>
     stage.command('maintain', { host: 'a', by, reason: 'a new disk' })
