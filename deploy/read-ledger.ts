@@ -118,13 +118,15 @@ export async function explain(
   const asked = explainParams.safeParse({ what, id })
   if (!asked.success)
     throw new SubletError('usage', `“${what}” cannot be explained; a job, a lease or a node can`)
-  const query = new URLSearchParams({
+  const words = new URLSearchParams({
     ...(guest === undefined ? {} : { guest }),
     ...(lines === undefined ? {} : { lines: 'yes' }),
   })
+  // Whoever asks is known for exactly one address; a question mark without words would make it another one.
+  const query = words.size === 0 ? '' : `?${words}`
   const { sentences } = await either<{ readonly sentences: readonly string[] }>(
     dir,
-    (client) => client.get(`/explain/${what}/${encodeURIComponent(id)}?${query}`),
+    (client) => client.get(`/explain/${what}/${encodeURIComponent(id)}${query}`),
     async (ledgers) => {
       if (asked.data.what === 'job')
         throw new SubletError('not-running', 'what a job waits for can be told only while Sublet runs')

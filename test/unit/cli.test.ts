@@ -307,7 +307,8 @@ describe('a site that runs', () => {
     expect((await ask('leases')).out).toContain(lease?.id)
     expect((await ask('explain', 'job', id)).out).toContain(`Job ${id} of user is running on vm1`)
     expect((await ask('explain', 'job', held)).out).toContain('no machine would cure that')
-    expect((await ask('explain', 'lease', lease?.id ?? '')).out).toMatch(
+    expect((await ask('explain', 'lease', lease?.id ?? '')).out).toContain('vm1')
+    expect((await ask('explain', 'lease', lease?.id ?? '', '--lines')).out).toMatch(
       /requested: .*\n[\s\S]*unit assigned/,
     )
     expect((await ask('explain', 'node', 'vm1')).out).toContain('the probe passed')
@@ -355,7 +356,7 @@ describe('a site that runs', () => {
 
     const verified = (await json('verify')) as { verified: boolean; entries: number }
     expect(verified).toMatchObject({ verified: true })
-    expect((await ask('explain', 'lease', lease?.id ?? '')).out).toContain('lease closed')
+    expect((await ask('explain', 'lease', lease?.id ?? '', '--lines')).out).toContain('lease closed')
     expect((await ask('explain', 'job', id)).code).toBe(3)
     const database = new DatabaseSync(join(work(), 'rack.db'))
     database.exec(
@@ -366,7 +367,7 @@ describe('a site that runs', () => {
     expect(disproved.code).toBe(5)
     expect(disproved.out).toMatch(/line \d+ was altered/)
     expect(told).not.toMatch(/warning|error/)
-  }, 40_000)
+  }, 120_000)
 })
 
 const siteText = (socket: string): string => `name: lab
