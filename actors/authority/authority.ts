@@ -58,7 +58,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
       case 'started':
         return started(input, draft)
       case 'restored':
-        return restore.begin(input.restored.reason, draft)
+        return restore.begin(input.restored.reason, false, draft)
       case 'message':
         return receive(input.envelope, draft)
       case 'due':
@@ -121,7 +121,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     draft.put('site', { ...row, sweeping: false, due: draft.now })
     site.begin(draft)
     hosts.begin(draft)
-    if (restored !== undefined) restore.begin(restored.reason, draft)
+    if (restored !== undefined) restore.begin(restored.reason, true, draft)
     if (isRecovering(draft)) return
     // A lease that is active and says when it is due is looked at then: there may be very many.
     for (const lease of draft.all('lease'))

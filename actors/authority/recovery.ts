@@ -28,10 +28,12 @@ const HELD_BACK_MAX = 10_000
 export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: Adoption) {
   return { begin, notice, told, undelivered, due, holdBack, isListed, conclude }
 
-  function begin(reason: string, draft: AuthorityDraft): void {
+  function begin(reason: string, isStart: boolean, draft: AuthorityDraft): void {
     const site = draft.get('site', 'site')!
     draft.put('site', { ...site, restoredAt: draft.now })
-    if (isRecovering(draft)) return draft.note('restored again', draft.self, reason)
+    // The answers that a copy holds are as old as it is. In one life a second sign changes nothing.
+    if (!isStart && isRecovering(draft)) return draft.note('restored again', draft.self, reason)
+    for (const { id } of draft.all('heard')) draft.remove('heard', id)
     draft.note(
       'recovering',
       draft.self,

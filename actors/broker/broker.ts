@@ -35,10 +35,10 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
       switch (input.kind) {
         case 'started':
           draft.note('started', draft.self, `the broker begins epoch ${input.epoch}`)
-          if (input.restored !== undefined) begin(input.restored.reason, draft)
+          if (input.restored !== undefined) begin(input.restored.reason, true, draft)
           return scheduleRound(draft, 0)
         case 'restored':
-          return begin(input.restored.reason, draft)
+          return begin(input.restored.reason, false, draft)
         case 'message':
           notice(input.envelope.from, draft)
           return receive(input.envelope, draft)

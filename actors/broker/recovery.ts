@@ -26,7 +26,10 @@ export function recovery(parts: BrokerParts) {
   const { chainOf } = delegations(parts)
   return { begin, isRecovering, notice, told, undelivered, onDue, answered }
 
-  function begin(reason: string, draft: BrokerDraft): void {
+  function begin(reason: string, isStart: boolean, draft: BrokerDraft): void {
+    // The answers that a copy holds are as old as it is. In one life a second sign changes nothing, least of all
+    // how long others are waited for.
+    if (!isStart && isRecovering(draft)) return draft.note('restored again', draft.self, reason)
     const until = draft.now + (config.recoverMs ?? RECOVER_MS)
     draft.put('recovery', { id: ID, since: draft.now, peers: {}, due: until })
     draft.note(

@@ -131,7 +131,7 @@ export class Actor<T extends Tables> implements Receiver {
     const place = () => ({ generation: metaOf(this.#rows).generation, seq: metaOf(this.#rows).outSeq })
     const courier = new Courier({
       ...{ clock, transport, identity, trust, peers, protocols, downgrade, place },
-      restored: (restored) => this.#memory.notice(restored),
+      restored: (peer, restored) => this.#memory.notice(peer, restored),
       ids: idSource(parts.random.child('hello')),
     })
     this.#postman = new Postman({
@@ -141,10 +141,10 @@ export class Actor<T extends Tables> implements Receiver {
       // It leaves the outbox in the commit in which the mind is told.
       failed: (row, code, reason) =>
         this.#put({ input: { kind: 'undelivered', envelope: row.letter, code, reason } }),
-      restored: (restored) => this.#memory.notice(restored),
+      restored: (peer, restored) => this.#memory.notice(peer, restored),
     })
     this.#memory = new Memory({
-      ...{ clock, peers, postman: this.#postman, helloMs: parts.helloMs ?? HELLO_MS },
+      ...{ clock, peers, log, postman: this.#postman, helloMs: parts.helloMs ?? HELLO_MS },
       noticed: (restored) => this.#put({ input: { kind: 'restored', restored } }),
     })
     this.#effects = new EffectRunner(this.#clock, parts.perform, (row, outcome) => {

@@ -62,7 +62,7 @@ export interface CourierParts {
   /** Where we stand as of the last commit. */
   readonly place: () => Place
   /** A peer has seen messages of ours that we do not remember: somebody else speaks in our name. */
-  readonly restored: (restored: Restored) => void
+  readonly restored: (peer: ActorName, restored: Restored) => void
 }
 
 /** A word between the runtimes of two actors; their minds do not see it. */
@@ -184,7 +184,7 @@ export class Courier {
     const { seq } = this.#parts.place()
     if (seenSeq <= seq) return
     const reason = `${from} has seen message ${seenSeq} of ours, and we said no more than ${seq}`
-    this.#parts.restored({ reason, seenSeq })
+    this.#parts.restored(from, { reason, seenSeq })
   }
 
   /** What nobody can have said by now is a lie: believed, it would use up all numbers there are. */

@@ -10,7 +10,7 @@ import type { Row, RowSet } from './rows.ts'
  *
  *     n > m                     new: it is handed to the mind, and m becomes n
  *     n = m, the same message   the same answer again
- *     n = m, in another protocol  the same answer again: its body may be written otherwise there
+ *     n = m, in another protocol  the same answer again if its id is the same: its body may be written otherwise there
  *     n = m, another message    refused: message-conflict
  *     n < m                     noted: it is late, or was overtaken
  *
@@ -28,6 +28,8 @@ export interface LinkRow extends Row {
   readonly inHash: string
   /** The protocol of message `in`; 1 if it is not there. */
   readonly inProtocol?: number | undefined
+  /** The id of message `in`; not kept in rows of earlier programs. */
+  readonly inId?: string | undefined
   /** The place of message `in` in all that the peer said; not known before protocol 2. */
   readonly inSeq?: number | undefined
   /** The latest instant until which a message that was taken or sent is good. */
@@ -117,7 +119,7 @@ export class LinkDraft {
     if (envelope.number > link.in) return FRESH
     if (envelope.number < link.in)
       return { fresh: false, outcome: 'noted', code: '', reason: 'an older message, noted' }
-    if (hashOf(envelope) !== link.inHash && (link.inProtocol ?? 1) === envelope.protocol) {
+    if (hashOf(envelope) !== link.inHash && !isRewritten(envelope, link)) {
       const reason = `number ${envelope.number} was used before for another message`
       return { fresh: false, outcome: 'refused', code: 'message-conflict', reason }
     }
@@ -135,6 +137,7 @@ export class LinkDraft {
       in: envelope.number,
       inHash: hashOf(envelope),
       inProtocol: envelope.protocol > 1 ? envelope.protocol : undefined,
+      inId: envelope.id,
       inSeq: envelope.seq,
       goodUntil: Math.max(link.goodUntil ?? 0, envelope.until),
       setAside: setAside ? true : undefined,
@@ -194,6 +197,10 @@ export class LinkDraft {
 }
 
 const hashOf = ({ kind, bodyHash }: Envelope): string => `${kind} ${bodyHash}`
+
+/** Said again after one of the two began to speak another protocol: it is sealed anew under the id that it had. */
+const isRewritten = ({ id, protocol }: Envelope, { inProtocol = 1, inId = id }: LinkRow): boolean =>
+  protocol !== inProtocol && id === inId
 
 /** Names of actors have no spaces. */
 const peerOf = (id: string): ActorName => id.slice(0, id.indexOf(' '))

@@ -1,6 +1,7 @@
 import { type Clock, type Millis, within } from './clock.ts'
 import type { MetaRow } from './composition.ts'
 import type { ActorName } from './identity.ts'
+import type { Log } from './log.ts'
 import type { Peers, Restored } from './peers.ts'
 import type { Postman } from './postman.ts'
 
@@ -10,6 +11,7 @@ export interface MemoryParts {
   readonly postman: Postman
   /** How long a start waits for the peers. */
   readonly helloMs: Millis
+  readonly log: Log
   /** Told once for each generation that is over, when it is noticed after the start. */
   readonly noticed: (restored: Restored) => void
 }
@@ -25,12 +27,16 @@ export const HELLO_MS: Millis = 3_000
  *              └──hello to each peer──▶ one has seen more than we said ────┤
  *                                       of a silent one: when it answers ──┴──▶ lost: a new generation begins
  *
- * Nothing new is said to a peer before it answered, so that what it saw is of the time before.
+ * Nothing new is said to a peer before it answered, so that what it saw is of the time before. A store cannot be
+ * put back under an actor that runs: who says so a second time in one life is not believed, or one peer that lies
+ * could keep an actor from its work for ever.
  */
 export class Memory {
   readonly #parts: MemoryParts
   #lost: Restored | undefined
   #asking = true
+  /** Peers that were believed in this life. */
+  readonly #believed = new Set<ActorName>()
 
   constructor(parts: MemoryParts) {
     this.#parts = parts
@@ -55,12 +61,21 @@ export class Memory {
     this.#asking = false
   }
 
-  /** A peer has seen what is not remembered here. */
-  notice(restored: Restored): void {
+  /** This peer has seen what is not remembered here. */
+  notice(peer: ActorName, restored: Restored): void {
     const first = this.#lost === undefined
+    if (first && this.#believed.has(peer)) return this.#doubt(restored)
+    this.#believed.add(peer)
     const { reason, seenSeq } = this.#lost ?? restored
     this.#lost = { reason, seenSeq: Math.max(seenSeq, restored.seenSeq) }
     if (first && !this.#asking) this.#parts.noticed(restored)
+  }
+
+  #doubt({ reason }: Restored): void {
+    this.#parts.log.warn(
+      { reason },
+      'not believed: it was believed once since the start, and nothing can be put back since',
+    )
   }
 
   /** A new generation is durable: peers have seen nothing of it above this place. */

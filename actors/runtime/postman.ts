@@ -16,7 +16,7 @@ export interface PostmanParts {
   readonly delivered: (row: OutRow) => void
   readonly failed: (row: OutRow, code: string, reason: string) => void
   /** A peer has seen messages of ours that we do not remember. */
-  readonly restored: (restored: Restored) => void
+  readonly restored: (peer: ActorName, restored: Restored) => void
 }
 
 /** The messages to one peer on one subject, in the order in which they go out. */
@@ -293,7 +293,7 @@ export class Postman {
     try {
       const seenSeq = await courier.hello(lane.peer, tryMs, this.#stop.signal)
       const lost = seenSeq === undefined ? undefined : peers.greeted(lane.peer, seenSeq)
-      if (lost !== undefined) restored(lost)
+      if (lost !== undefined) restored(lane.peer, lost)
       return true
     } catch (error) {
       this.#unheard(lane, sentAt, error)

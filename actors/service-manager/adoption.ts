@@ -120,18 +120,16 @@ export function adoption(
         : (holding.ticket ?? lease.ticket!)
     const isLive = !isGivenBack(lease)
     const active = holding.state.includes('active') ? 'active' : 'redeeming'
-    put(
-      {
-        ...lease,
-        ticketState: lease.ticketState === 'extending' ? 'held' : lease.ticketState,
-        leaseState: isLive ? active : lease.leaseState,
-        ticket: withoutChain(last),
-        term: { start: lease.term?.start ?? last.term.start, end: last.term.end },
-        ...{ next: undefined, victims: [], boundary: undefined, asking: undefined, unsure: undefined },
-        ...{ group: undefined, afterRedeem: undefined },
-      },
-      draft,
-    )
+    const term = { start: lease.term?.start ?? last.term.start, end: last.term.end }
+    const sure: LeaseRow = { ...lease, unsure: undefined, group: undefined, afterRedeem: undefined }
+    // Its answer and an extension that it is being told of may have crossed: the extension has its own answer.
+    const isCrossed = lease.next !== undefined && lease.next.predecessor === last.id
+    const asTold: LeaseRow = {
+      ...{ ...sure, ticket: withoutChain(last), term, next: undefined, victims: [], boundary: undefined },
+      ticketState: lease.ticketState === 'extending' ? 'held' : lease.ticketState,
+      ...{ leaseState: isLive ? active : lease.leaseState, asking: undefined },
+    }
+    put(isCrossed ? sure : asTold, draft)
     draft.remove('chain', lease.id)
     const named = new Set(holding.units.map(({ id }) => id))
     const gone = lease.units.filter((id) => !named.has(id))

@@ -40,6 +40,7 @@ export function leaseLife(config: ServiceManagerConfig) {
     leaseDue,
     leaveAll,
     giveBack,
+    unknownAtSite,
     ended,
     askFailed,
     finish,
@@ -168,8 +169,22 @@ export function leaseLife(config: ServiceManagerConfig) {
     if (lease.leaseState !== 'leaving' || !unitsOf(lease, draft).every(isDone)) return
     put(stepLease(lease, 'left'), draft)
     draft.note('closing', lease.id, `nothing of it is in the middleware any more: ${lease.closeReason}`)
+    close(lease, draft)
+  }
+
+  function close(lease: LeaseRow, draft: ServiceManagerDraft): void {
     const until = Math.max(draft.now, lease.term!.end + lease.graceMs) + config.answerMs
     tell(draft, lease.ticket!.site, 'close', lease.id, { reason: lease.closeReason.slice(0, 500) }, until)
+  }
+
+  /** Its site does not know it. That is the last word only in answer to a close: it could be redeemed since. */
+  function unknownAtSite(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
+    if (lease.leaseState === 'closing') {
+      put(lease, draft)
+      return close(lease, draft)
+    }
+    leaveAll(lease, draft.now, reason, draft)
+    members.allGone(draft.get('lease', lease.id)!, reason, draft)
   }
 
   /** The ticket goes back to the broker; the lease is finished when the broker has said so. */

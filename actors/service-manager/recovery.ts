@@ -18,11 +18,11 @@ const KEY = 'recovery'
  *
  *   restored ──holdings-query──▶ recovering ──all have answered, or it takes too long──▶ reconciled ──▶ as ever
  *
- * What a site holds is adopted, what a site does not know (any more) is given back to its broker, and of those who
- * stay silent the own rows are believed.
+ * What a site holds is adopted; what it does not know (any more) is closed there and then given back to its broker; of
+ * those who stay silent the own rows are believed.
  */
 export function recovery(config: ServiceManagerConfig, trust: Trust, life: LeaseLife) {
-  const { put, ended, leaveAll, members } = life
+  const { put, unknownAtSite, leaveAll, members } = life
   const { take } = adoption(config, trust, life)
   return { begin, told, undelivered, due, wait, isUnderWay, seen }
 
@@ -30,8 +30,9 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     return draft.get('recovery', KEY) !== undefined
   }
 
-  function begin(reason: string, draft: ServiceManagerDraft): void {
-    if (isUnderWay(draft)) return draft.note('restored again', draft.self, reason)
+  function begin(reason: string, isStart: boolean, draft: ServiceManagerDraft): void {
+    // The answers that a copy holds are as old as it is. In one life a second sign changes nothing.
+    if (!isStart && isUnderWay(draft)) return draft.note('restored again', draft.self, reason)
     draft.note(
       'restored',
       draft.self,
@@ -126,7 +127,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     if (lease.ticketState === 'asked') return draft.put('lease', { ...sure, due: draft.now + config.askMs })
     put(sure, draft)
     if (lease.unsure === true && isRedeemed && hasAnswered)
-      return ended(sure, `its site, ${site}, does not know it (any more)`, draft)
+      return unknownAtSite(sure, `its site, ${site}, does not know it (any more)`, draft)
     if (lease.guest === '')
       leaveAll({ ...sure, afterJoin: undefined }, undefined, 'no guest shows anything of it', draft)
   }

@@ -14,7 +14,11 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
   function updated(lease: LeaseRow, body: Update, sentAt: Instant, draft: ServiceManagerDraft): void {
     if (lease.leaseState === 'closed')
       return draft.note('message noted', lease.id, 'an update of a lease that is closed')
-    if (body.image !== '' && body.image !== lease.image) draft.put('lease', { ...lease, image: body.image })
+    // It stands, and on the ticket that is known here: an answer from before this word says no more about it.
+    const unsure = body.ticketId === lease.ticket?.id ? undefined : lease.unsure
+    if (unsure !== lease.unsure) draft.put('lease', { ...lease, unsure })
+    if (body.image !== '' && body.image !== lease.image)
+      draft.put('lease', { ...draft.get('lease', lease.id)!, image: body.image })
     for (const report of body.units) members.reported(lease, report, sentAt, draft)
     if (body.modified != null) modified.answered(draft.get('lease', lease.id)!, body.modified, draft)
     let current = draft.get('lease', lease.id)!

@@ -35,10 +35,10 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       case 'started':
         draft.note('started', draft.self, `the service manager begins epoch ${input.epoch}`)
         for (const lease of draft.all('lease')) resume(lease, draft)
-        if (input.restored !== undefined) restore.begin(input.restored.reason, draft)
+        if (input.restored !== undefined) restore.begin(input.restored.reason, true, draft)
         return
       case 'restored':
-        return restore.begin(input.restored.reason, draft)
+        return restore.begin(input.restored.reason, false, draft)
       case 'message':
         return receive(input.envelope, draft)
       case 'undelivered':
@@ -139,6 +139,8 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     const lease = draft.get('lease', subject)
     if (lease === undefined) return
     const refusedBySite = code !== 'peer-silent'
+    if (kind === 'ticket' && lease.ticketState === 'asked' && lease.unsure === true)
+      return tickets.unsure(lease, reason, draft)
     if (kind === 'ticket' && lease.ticketState === 'asked') return askFailed(lease, reason, draft)
     if (kind === 'extend-ticket') return tickets.extensionRefused(lease, reason, draft)
     if (kind === 'extend-lease' && lease.leaseState === 'extending')

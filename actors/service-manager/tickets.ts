@@ -18,7 +18,7 @@ import { stepLease, stepTicket, unitsOf } from './steps.ts'
  */
 export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: LeaseLife) {
   const { put, giveBack, finish, remember } = life
-  return { updated, recalled, extensionRefused, ticketClosed, unasked }
+  return { updated, recalled, extensionRefused, ticketClosed, unasked, unsure }
 
   function updated(lease: LeaseRow, body: Body<'ticket-update'>, draft: ServiceManagerDraft): void {
     switch (body.outcome) {
@@ -69,7 +69,8 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
       term: ticket.term,
     })
     const { term, conditions, chain } = ticket
-    const held = { ...stepTicket(lease, 'granted'), ticket: withoutChain(ticket), term }
+    // A site cannot have known it when it was asked after a restore.
+    const held = { ...stepTicket(lease, 'granted'), ticket: withoutChain(ticket), term, unsure: undefined }
     life.ticketed({ ...held, graceMs: conditions.graceMs }, chain, draft)
   }
 
@@ -97,11 +98,24 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   function refused(lease: LeaseRow, body: Body<'ticket-update'>, draft: ServiceManagerDraft): void {
     if (lease.ticketState !== 'asked')
       return draft.note('message noted', lease.id, `a refusal that comes late: ${body.reason}`)
+    if (lease.unsure === true) return unsure(lease, body.reason, draft)
     const alternative =
       body.earliest === null ? '' : ` (earliest start that would work: ${iso(body.earliest)})`
     remember(lease, 'broker', `${body.reason}${alternative}`, draft)
     draft.note('refused', lease.id, `${body.reason}${alternative}; units free now: ${body.unitsNow}`)
     finish({ ...stepTicket(lease, 'refused'), leaseState: 'closed', closeReason: body.reason }, draft)
+  }
+
+  /**
+   * After a restore: it may be refused because it was granted before, and is remembered by all but us. Whether it
+   * was, brokers and sites are just being asked.
+   */
+  function unsure(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
+    draft.note(
+      'message noted',
+      lease.id,
+      `a refusal; whether it was granted before is being found out: ${reason}`,
+    )
   }
 
   function extensionRefused(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {

@@ -96,15 +96,83 @@ describe('a service manager that was restored from an older store', () => {
     ])
   })
 
-  test('gives back what its site does not know any more', () => {
+  test('keeps an extension of which the site has not heard yet: its answer may have crossed it', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    holder.wish([{ kind: 'extend', leaseId: id, durationMs: MINUTE, victims: [], reason: 'more' }])
+    holder.grant(id)
+    const { draft } = restored(holder, () => undefined)
+    const { ticket, next } = holder.lease(id)!
+    for (const peer of ['broker', 'broker-2']) tells(holder, peer, questionTo(draft, peer), [])
+    tells(holder, 'site', questionTo(draft, 'site'), [
+      held(
+        holder.lease(id),
+        holder.lease(id).units.map((unit) => machine(unit)),
+      ),
+    ])
+    expect(holder.lease(id)).toMatchObject({ leaseState: 'extending', ticket, next })
+    holder.update(id, { ticketId: next!.id, term: next!.term })
+    expect(holder.lease(id)).toMatchObject({
+      leaseState: 'active',
+      ticket: next,
+      term: { end: next!.term.end },
+    })
+  })
+
+  test('closes what its site does not know any more, and gives it back after its last word', () => {
     const holder = new Holder()
     const id = holder.active()
     const { draft } = restored(holder, () => undefined)
     const drafts = ['broker', 'broker-2', 'site'].map((peer) =>
       tells(holder, peer, questionTo(draft, peer), []),
     )
-    expect(drafts.flatMap(kindsOf)).toEqual(['relinquish'])
+    expect(drafts.flatMap(kindsOf)).toEqual([])
+    const gone = holder.lease(id).units.map((unit) => holder.done(unit, 'lost'))
+    expect(gone.flatMap(kindsOf)).toEqual(['close'])
+    expect(kindsOf(holder.update(id, { state: 'closed' }, []))).toEqual(['relinquish'])
     expect(holder.lease(id)).toMatchObject({ leaseState: 'closed', ticketState: 'returning' })
+  })
+
+  test('keeps what was granted since its site was asked: the site could not know it', () => {
+    const holder = new Holder()
+    const other = holder.active()
+    const id = holder.ask()
+    const { draft } = restored(holder, () => undefined)
+    tells(holder, 'site', questionTo(draft, 'site'), [
+      held(
+        holder.lease(other),
+        holder.lease(other).units.map((unit) => machine(unit)),
+      ),
+    ])
+    expect(kindsOf(holder.grant(id))).toEqual(['redeem'])
+    const rest = ['broker', 'broker-2'].map((peer) => tells(holder, peer, questionTo(draft, peer), []))
+    expect(rest.flatMap(kindsOf)).toEqual([])
+    expect(rest.at(-1)!.notes.map(({ kind }) => kind)).toContain('recovered')
+    expect(holder.lease(id).leaseState).toBe('redeeming')
+  })
+
+  test('ends nothing by a refusal: its request may have been granted before, and be known to others', () => {
+    const holder = new Holder()
+    const id = holder.ask()
+    const { draft, later } = restored(holder, () => {
+      holder.grant(id)
+      holder.update(id)
+    })
+    expect(kindsOf(holder.answer(id, 'refused'))).toEqual([])
+    expect(holder.lease(id).ticketState).toBe('asked')
+    const heard = tells(holder, 'broker', questionTo(draft, 'broker'), [held(later(id))])
+    tells(holder, 'broker-2', questionTo(draft, 'broker-2'), [])
+    tells(holder, 'site', questionTo(heard, 'site'), [held(later(id), [machine('u1'), machine('u2')])])
+    expect(holder.lease(id)).toMatchObject({ ticketState: 'held', leaseState: 'active' })
+  })
+
+  test('asks anew when a copy that was made during a recovery is put back', () => {
+    const holder = new Holder()
+    const first = restored(holder, () => undefined).draft
+    tells(holder, 'broker', questionTo(first, 'broker'), [])
+    const second = restored(holder, () => undefined).draft
+    expect(questionTo(second, 'broker')).not.toBe('none')
+    expect(questionTo(second, 'broker')).not.toBe(questionTo(first, 'broker'))
   })
 
   test('gives back a request that its broker alone remembers', () => {

@@ -111,6 +111,8 @@ async function explain({ options, result }: Outcome): Promise<void> {
     `seed ${options.seed}, shrunk in ${small.tries} tries: fails at step ${small.result.events}, ${small.result.elapsedMs} ms after it began`,
   )
   for (const line of small.result.trail.slice(-30)) say(`  ${line}`)
+  if (small.result.story.length > 0) say("what the ledgers say of it, by each one's clock:")
+  for (const line of small.result.story) say(`  ${line}`)
   for (const sentence of small.result.violations.slice(0, 10)) say(`seed ${options.seed}: ${sentence}`)
   say(`the smallest run that fails in the same way: npm run sim -- ${wordsOf(small.options)}`)
 }

@@ -52,6 +52,8 @@ export interface TrialResult {
   readonly faults: Readonly<Record<string, number>>
   readonly leases: number
   readonly trail: readonly string[]
+  /** What each ledger says of the lease that was violated. */
+  readonly story: readonly string[]
   /** Exceptions that the actors wrote to their logs: each is a programmer error. */
   readonly stumbles: readonly string[]
 }
@@ -59,6 +61,7 @@ export interface TrialResult {
 /** What a program of before keys were in messages speaks. */
 const OLD_PROTOCOLS: readonly number[] = [1]
 
+const STORY_MAX = 80
 const STORM_STEP_MS: Millis = 20_000
 
 /** One seed: a storm of faults while jobs arrive, then quiet until everything should have ended. */
@@ -167,8 +170,27 @@ export class Trial implements Scene {
       faults: this.world.faults,
       leases: this.#leases().size,
       trail: this.weather.trail(60),
+      story: this.#story(),
       stumbles: this.stumbles,
     }
+  }
+
+  #story(): string[] {
+    const subject = /lease-[0-9a-z]+/.exec(this.violations.join(' '))?.[0]
+    if (subject === undefined) return []
+    const told = Object.entries(this.disks).flatMap(([name, { ledger }]) => {
+      const ownRestores = (kind: string): boolean =>
+        kind === 'restored' || kind === 'recovering' || kind === 'recovered'
+      const isOfIt = ledger.some((entry) => entry.subject === subject)
+      return ledger
+        .filter((entry) => entry.subject === subject || (isOfIt && ownRestores(entry.kind)))
+        .map(({ at, kind, reason }) => ({ at, words: `${name}: ${kind}: ${reason}` }))
+    })
+    const began = this.world.now - this.world.elapsed
+    return told
+      .sort((a, b) => a.at - b.at)
+      .slice(-STORY_MAX)
+      .map(({ at, words }) => `${String(at - began).padStart(8)} ${words}`)
   }
 
   #submitJobs({ name, plan, middleware }: ManagerStage): void {

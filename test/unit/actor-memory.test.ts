@@ -148,6 +148,28 @@ describe('an actor on an older copy of its store', () => {
     ])
   })
 
+  test('believes a peer once in a life: nothing can be put back under an actor that runs', async () => {
+    const pair = new Pair()
+    await pair.begin('actor')
+    await pair.begin('peer')
+    pair.crash('actor')
+    const peer = cheapIdentity('peer')
+    const seen = (): number => metaOf(pair).outSeq + 1_000
+    const liar = async ({ id, from, to }: Envelope): Promise<Ack> =>
+      sealAck(
+        { id, from: to, to: from, outcome: 'received', code: '', reason: '', at: pair.actor.now },
+        peer,
+        { generation: 0, seq: seen() },
+      )
+    const life = pair.actor.live({ handle: speaker, send: liar, hello: liar })
+    await pair.actor.soon(life.started)
+    await pair.actor.soon(life.actor.command('lease-1', 'say one'))
+    await pair.actor.pass(20_000)
+    await pair.actor.soon(life.actor.command('lease-1', 'say two'))
+    await pair.actor.pass(20_000)
+    expect(restoredOf(life).filter((restored) => restored !== undefined)).toHaveLength(1)
+  })
+
   test('is told again if the power goes before the new generation is on disk', async () => {
     const pair = await setBack()
     const dying = pair.live('actor', { fate: () => 'crash before' })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { OutRow } from '../../actors/runtime/courier.ts'
-import { type Envelope, seal } from '../../actors/runtime/envelope.ts'
+import { type Envelope, letterOf, seal, sealLetter } from '../../actors/runtime/envelope.ts'
 import { ed25519Identity, ed25519Trust, generateKeys } from '../../actors/runtime/identity.ts'
 import type { PeerRow } from '../../actors/runtime/peers.ts'
 import { requestProof, requestProofSchema, verifyProof } from '../../actors/runtime/proof.ts'
@@ -105,6 +105,24 @@ describe('an actor that speaks both protocols, and one that speaks only the firs
     expect(pair.heard('peer')).toEqual(['say three'])
     expect(pair.trail.slice(-2)).toEqual(['say 2 received', 'say 2 received'])
     expect(pair.actor.notes().concat(pair.peer.notes())).toEqual([])
+  })
+
+  test('a number that was used in the first is refused in the second to another message', async () => {
+    const pair = new Pair()
+    await pair.begin('peer', old)
+    await pair.begin('actor', today)
+    await pair.say('actor', 'say one')
+    pair.crash('peer')
+    const { actor } = await pair.begin('peer', today)
+    const { signature: _, ...said } = pair.wire.find(({ envelope }) => envelope.kind === 'say')!.envelope
+    const again = (id: string): Promise<unknown> => {
+      const place = { generation: 0, seq: 1 }
+      const letter = { ...said, id, body: { text: 'otherwise' } }
+      return pair.actor.soon(actor.receive(sealLetter(letterOf(letter), cheapIdentity('actor'), place)))
+    }
+    expect(await again(said.id)).toMatchObject({ outcome: 'received', reason: 'received before' })
+    expect(await again('another')).toMatchObject({ outcome: 'refused', code: 'message-conflict' })
+    expect(pair.heard('peer')).toEqual([])
   })
 
   test('when it was set back to the old one they go on in the first', async () => {

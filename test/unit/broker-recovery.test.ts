@@ -191,4 +191,20 @@ describe('a broker that is asked what it knows', () => {
     }
     expect(told('other', 0)).toMatchObject({ pages: 1, holdings: [] })
   })
+
+  test('waits no longer because another sign of it comes, and asks anew when it starts on yet another copy', () => {
+    const { broker, copy } = desk()
+    copy()
+    const asked = broker.give(restored)
+    const [row] = broker.rows.all('recovery')
+    broker.now += 1_000
+    expect(broker.give(restored)).toEqual([])
+    expect([...broker.rows.all('recovery')]).toEqual([row])
+    const { restored: noticed } = restored as unknown as { restored: { reason: string; seenSeq: number } }
+    const again = broker.give({ kind: 'started', epoch: 3, restored: noticed })
+    const subjects = (said: readonly Said[]) =>
+      said.filter(({ kind }) => kind === 'holdings-query').map(({ subject }) => subject)
+    expect(subjects(again)).toHaveLength(subjects(asked).length)
+    expect(subjects(again)).not.toEqual(subjects(asked))
+  })
 })
