@@ -6,7 +6,7 @@ import type { Envelope } from '../runtime/envelope.ts'
 import type { Adoption } from './adoption.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
-import type { Asked, AuthorityDraft, RecoveryRow } from './rows.ts'
+import type { Asked, AuthorityDraft, HeldBack, RecoveryRow } from './rows.ts'
 import { isLive, isRecovering } from './standing.ts'
 
 const ID = 'recovery'
@@ -140,12 +140,15 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
   /** Of a lease that may be known better soon, or may not be known yet. */
   function holdBack(envelope: Envelope, draft: AuthorityDraft): void {
     const { kind, from, subject } = envelope
-    const all = draft.all('heldBack')
+    const row = draft.get('recovery', ID)!
+    const { places, rows } = row.heldBack ?? heldBackIn(draft)
     const id = `${from} ${subject} ${kind}`
-    const place = 1 + Math.max(0, ...all.map((row) => row.place))
-    if (all.length >= HELD_BACK_MAX && draft.get('heldBack', id) === undefined)
+    const isNew = draft.get('heldBack', id) === undefined
+    if (isNew && rows >= HELD_BACK_MAX)
       return draft.note('message noted', subject, `${kind} of ${from}: too much waits for the recovery`)
-    draft.put('heldBack', { id, place, envelope })
+    draft.put('heldBack', { id, place: places + 1, envelope })
+    const heldBack = { places: places + 1, rows: isNew ? rows + 1 : rows }
+    draft.put('recovery', { ...row, heldBack })
     draft.note('held back', subject, `${kind} of ${from}, until it is known what is held`)
   }
 
@@ -170,4 +173,10 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     draft.note('recovered', draft.self, `${who}; units are assigned again`)
     return heldBack.map(({ envelope }) => envelope)
   }
+}
+
+/** As counted by a store of a program that kept no count. */
+function heldBackIn(draft: AuthorityDraft): HeldBack {
+  const all = draft.all('heldBack')
+  return { places: all.reduce((most, { place }) => Math.max(most, place), 0), rows: all.length }
 }

@@ -169,6 +169,14 @@ export interface RecoveryRow extends Row {
   /** When the last phase began: only a list that was begun later counts. */
   readonly phaseSince: Instant
   readonly asked: Readonly<Record<string, Asked>>
+  /** Undefined before the first one. */
+  readonly heldBack?: HeldBack | undefined
+}
+
+/** How many messages wait, and the places given out to them: a message that is said anew gets another one. */
+export interface HeldBack {
+  readonly rows: number
+  readonly places: number
 }
 
 export interface Asked {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { HeldBackRow } from '../../actors/authority/rows.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import { type Ticket, withoutChain } from '../../actors/leases/ticket.ts'
 import type { Intended } from '../../actors/runtime/draft.ts'
@@ -209,6 +210,18 @@ describe('a site whose store was put back from an older copy', () => {
     stage.tell('redeem', 'lease-2', { ticket: late, properties: {} })
     stage.settle()
     expect(stage.row('lease-2').state).toBe('active')
+  })
+
+  test('holds a message back once, in the order in which each was said last', () => {
+    const stage = new OldStage()
+    const tickets = [stage.ticket({ units: 1 }), stage.ticket({ leaseId: 'lease-2', units: 1 })] as const
+    stage.restored()
+    for (const ticket of [...tickets, tickets[0]])
+      stage.tell('redeem', ticket.leaseId, { ticket, properties: {} })
+    const kept = [...stage.rows.all('heldBack')] as HeldBackRow[]
+    const inOrder = kept.sort((a, b) => a.place - b.place)
+    expect(inOrder.map(({ envelope }) => envelope.subject)).toEqual(['lease-2', 'lease-1'])
+    expect(stage.rows.get('recovery', 'recovery')).toMatchObject({ heldBack: { rows: 2, places: 3 } })
   })
 
   test('tells a broker that was restored what is lent to it, anew', () => {
