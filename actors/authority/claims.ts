@@ -15,6 +15,9 @@ import type { AuthorityDraft, ClaimRow, DrawnRow, OfferRow } from './rows.ts'
 /** What a claim says besides who issued it, and when. */
 export type Delegated = Pick<Claim, 'holder' | 'type' | 'units' | 'vector' | 'conditions'>
 
+/** Tickets that the ledger names beside one that is too much. */
+const OTHERS_MAX = 1_000
+
 /** A claim begins as much before it is issued: the broker's clock may be behind, and its tickets begin now. */
 export const CLAIM_EARLY_MS: Millis = 60_000
 
@@ -39,14 +42,13 @@ function count(view: Map<string, Levels>, row: DrawnRow, units: number): void {
   }
 }
 
-const accountsOf = ({ claimId, type }: Pick<DrawnRow, 'claimId' | 'type'>): readonly string[] => [
-  `claim ${claimId}`,
-  `type ${type}`,
-]
+const accountsOf = ({ claimId, type }: Pick<DrawnRow, 'claimId' | 'type'>): readonly string[] =>
+  claimId === '' ? [`type ${type}`] : [`type ${type}`, `claim ${claimId}`]
 
 /**
  * The root claims that a site hands its brokers, and the account of each: no more units than it says are ever
- * drawn from it. Whoever draws too much finds the later ticket refused, and both of them in the ledger.
+ * drawn from it. Whoever draws too much finds the later ticket refused, and both of them in the ledger. A ticket of
+ * protocol 1 names no claim: it counts, beside all others, in the account of its type.
  *
  *   issued ──▶ current: told with the offer ──half its term, or another offer──▶ old: tickets drawn from it still
  *   count ──its end──▶ forgotten
@@ -93,7 +95,7 @@ export class RootClaims {
   /** Why a ticket gives no right to what it names, as far as it rests on claims; undefined if it does. */
   doubt(ticket: Ticket, key: string | undefined, draft: AuthorityDraft): string | undefined {
     const { proof } = ticket
-    if (proof === undefined) return undefined
+    if (proof === undefined) return this.#overdrawnType(ticket, draft)
     const doubt = doubtChain(ticket, draft.now, this.#trust)
     if (doubt !== undefined) return doubt
     const root = ticket.chain![0]!
@@ -133,9 +135,9 @@ export class RootClaims {
   /** Writes an accepted ticket into the account of its root claim. */
   draw(ticket: Ticket, draft: AuthorityDraft): void {
     const root = ticket.chain?.[0]
-    if (ticket.proof === undefined || root === undefined) return
+    if (ticket.proof !== undefined && root === undefined) return
     const { id, leaseId, type, units, term } = ticket
-    draft.put('drawn', { id, claimId: root.id, leaseId, type, units, term, due: term.end })
+    draft.put('drawn', { id, claimId: root?.id ?? '', leaseId, type, units, term, due: term.end })
   }
 
   /** The lease is over: the broker gives the rest of its tickets to others. */
@@ -146,24 +148,30 @@ export class RootClaims {
   /** The later ticket of those that are too many is refused; the ledger keeps it with the names of the others. */
   #overdrawn(ticket: Ticket, root: Claim, draft: AuthorityDraft): string | undefined {
     const { id, units, type } = ticket
-    const [ofClaim, ofType] = accountsOf({ claimId: root.id, type })
+    const [ofType, ofClaim] = accountsOf({ claimId: root.id, type })
     const left = root.units - drawnAt(ofClaim!, ticket.term, draft)
     // Each new claim replaces the one before: together they are good for no more than the largest.
     const most = Math.max(root.units, ...this.#unitsOfClaims(type, ticket.term, draft))
     const room = Math.min(left, most - drawnAt(ofType!, ticket.term, draft))
     if (units <= room) return undefined
-    const others = draft
-      .all('drawn')
-      .filter(
-        (row) => row.type === type && row.term.start < ticket.term.end && ticket.term.start < row.term.end,
-      )
-      .map((row) => row.id)
     const reason = `${someUnits(units)} are more than the ${Math.max(0, room)} left of claim ${root.id}, held by ${root.holder}`
     draft.note('claim overdrawn', root.id, `ticket ${id}: ${reason}`, {
       claim: root,
       ticket,
-      others: others.slice(0, 1_000),
+      others: othersOf(ticket, draft),
     })
+    return reason
+  }
+
+  /** Of protocol 1: beside all others of its type, never more than there are, or were when claims were issued. */
+  #overdrawnType(ticket: Ticket, draft: AuthorityDraft): string | undefined {
+    const { id, units, type, term } = ticket
+    const there = this.#config.types[type]?.units ?? 0
+    const most = Math.max(there, ...this.#unitsOfClaims(type, term, draft))
+    const room = most - drawnAt(accountsOf({ claimId: '', type })[0]!, term, draft)
+    if (units <= room) return undefined
+    const reason = `${someUnits(units)} are more than the ${Math.max(0, room)} left of ${type}`
+    draft.note('type overdrawn', type, `ticket ${id}: ${reason}`, { ticket, others: othersOf(ticket, draft) })
     return reason
   }
 
@@ -193,6 +201,14 @@ export class RootClaims {
 }
 
 export const halfTimeOf = ({ issuedAt, term }: Claim): Instant => issuedAt + (term.end - issuedAt) / 2
+
+/** Ids of the accepted tickets of the same type at the same time. */
+const othersOf = ({ type, term }: Ticket, draft: AuthorityDraft): string[] =>
+  draft
+    .all('drawn')
+    .filter((row) => row.type === type && row.term.start < term.end && term.start < row.term.end)
+    .map((row) => row.id)
+    .slice(0, OTHERS_MAX)
 
 /** The most that is drawn on an account at any instant of the term, with what this batch has added or let go. */
 function drawnAt(account: string, term: Term, draft: AuthorityDraft): number {

@@ -94,6 +94,7 @@ export interface ClaimRow extends Row {
 
 /** A ticket that was accepted, in the account of the claim that it is drawn from; `id` is the ticket. */
 export interface DrawnRow extends Row {
+  /** Empty for a ticket of protocol 1, which names none. */
   readonly claimId: string
   readonly leaseId: string
   readonly type: string

@@ -141,9 +141,11 @@ class SiteBook {
       if (table === 'offer')
         this.#largestOffer.set(id, Math.max(this.largestOffer(id), (after as OfferRow).units))
     }
-    for (const { kind, subject } of entries)
+    for (const { kind, subject, reason } of entries)
       if (kind === 'unit assigned') this.#assigned.add(subject)
       else if (kind === 'unit ended') this.#assigned.delete(subject)
+      // All brokers here are honest.
+      else if (kind.endsWith(' overdrawn')) faults.push(`${this.name} finds ${subject} overdrawn: ${reason}`)
     const table = this.disk.table<SiteLease>('lease')
     this.touched = [...leases].flatMap((id) => table.get(id) ?? [])
     return faults

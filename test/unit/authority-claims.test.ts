@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { CLAIM_EARLY_MS } from '../../actors/authority/claims.ts'
 import { Levels } from '../../actors/authority/levels.ts'
-import type { Ticket } from '../../actors/leases/ticket.ts'
+import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
-import { cheapKey } from '../simulation/identities.ts'
+import { cheapIdentity, cheapKey } from '../simulation/identities.ts'
 import { conditions, MINUTE, NOW, Stage, siteConfig, subClaim } from './authority-stage.ts'
 
 describe('levels', () => {
@@ -185,6 +185,36 @@ describe('a ticket that is drawn from a claim', () => {
     // At another time there is room.
     const term = { start: NOW + 10 * MINUTE, end: NOW + 20 * MINUTE }
     expect(stage.lease({ leaseId: 'lease-3', units: 6, term }).state).toBe('pending')
+  })
+
+  test('of protocol 1 counts beside those with claims: together never more than there are', () => {
+    const stage = new Stage()
+    const old = (leaseId: string, units: number): Ticket => {
+      const {
+        proof: _,
+        chain: __,
+        signature: ___,
+        broker: ____,
+        ...record
+      } = stage.ticket({ leaseId, units })
+      return issueTicket({ ...record, id: `ticket-of-${leaseId}` }, cheapIdentity('broker'))
+    }
+    stage.lease({ id: 'ticket-a', units: 3 })
+    stage.tell('redeem', 'lease-2', { ticket: old('lease-2', 2), properties: {} })
+    expect(stage.row('lease-2').state).toBe('pending')
+    expect(refusal(stage, old('lease-3', 2))).toMatch(/2 units are more than the 1 left of vm.small/)
+    const line = stage.notes.find(({ kind }) => kind === 'type overdrawn')
+    expect(line?.data).toMatchObject({
+      ticket: { leaseId: 'lease-3' },
+      others: ['ticket-a', 'ticket-of-lease-2'],
+    })
+    // And leaves less to those with claims.
+    expect(refusal(stage, stage.ticket({ leaseId: 'lease-4', units: 2 }))).toMatch(
+      /more than the 1 left of claim/,
+    )
+    stage.tell('close', 'lease-2', { reason: 'done' })
+    stage.settle()
+    expect(stage.lease({ leaseId: 'lease-5', units: 3 }).state).toBe('active')
   })
 
   test('takes the place of one whose lease is over before its end', () => {
