@@ -44,6 +44,7 @@ import {
 } from './config.ts'
 import { OwnKeys } from './keys.ts'
 import type { Role } from './network-config.ts'
+import { ownStore } from './own-store.ts'
 import { PeerBook, waysOf } from './peers.ts'
 import type { Federation } from './site-view.ts'
 
@@ -137,7 +138,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     mind: Mind<T>,
     perform: Perform,
   ): { actor: Actor<T>; store: KeptStore } {
-    const store = bounded(sqliteStore(files.database(name)), name)
+    const store = bounded(ownStore(sqliteStore(files.database(name)), name), name)
     const actor = new Actor<T>({
       ...{ mind, store, trust, log, downgrade, transport: network },
       clock: given.clock,

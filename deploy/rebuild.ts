@@ -95,13 +95,17 @@ const rebuilt = (what: string, row: Row): Rebuilt => ({ how: 'rebuilt', what: `r
 
 function ticketOf(id: string, its: readonly LedgerEntry[], now: Instant): Rebuilt {
   const asked = its.findLast(({ kind }) => kind === 'asked')
-  const closed = its.findLastIndex(({ kind }) => kind === 'ticket closed' || kind === 'refused')
-  const tickets = its.slice(closed + 1).flatMap(({ kind, data }): Ticket[] => {
-    const read = granted.safeParse(data)
-    return kind === 'ticket granted' && read.success ? [withoutChain(read.data.ticket)] : []
-  })
+  // Not by a line `refused`: whoever else asks under this id is refused, and its holder keeps what it has.
+  const since = its.slice(its.findLastIndex(({ kind }) => kind === 'ticket closed') + 1)
+  const lines = since.filter(({ kind }) => kind === 'ticket granted' || kind === 'ticket adopted')
+  const tickets = lines
+    .flatMap(({ data }): Ticket[] => {
+      const read = granted.safeParse(data)
+      return read.success ? [withoutChain(read.data.ticket)] : []
+    })
+    .toSorted((a, b) => a.term.start - b.term.start)
   const last = tickets.at(-1)
-  if (last === undefined && its.slice(closed + 1).some(({ kind }) => kind === 'ticket granted'))
+  if (last === undefined && lines.length > 0)
     return {
       how: 'impossible',
       what: 'its ticket was granted before the ledger kept tickets: go back to a backup',

@@ -1,5 +1,6 @@
-import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { z } from 'zod'
 import type { Clock, Instant } from '../actors/runtime/clock.ts'
 import { metaOf } from '../actors/runtime/composition.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
@@ -51,12 +52,17 @@ export async function restore(
       cure: `It has ${manifest.actors.map(({ name }) => name).join(', ')}.`,
     })
   await checkCopies(folder, actors)
+  refuseToForget(
+    dir,
+    actors.map(({ name }) => name),
+    only,
+  )
   const files = inDir(dir)
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const at = clock.now()
   const paths = actors.map(({ name }) => files.database(name))
   return whileLocked(paths, async () => {
-    const replaced = join(dir, `replaced-${stamp(at)}`)
+    const replaced = unused(join(dir, `replaced-${stamp(at)}`))
     const work = workIn(dir)
     mkdirSync(work, { recursive: true, mode: 0o700 })
     const from = `the backup of ${new Date(manifest.at).toISOString()}`
@@ -65,8 +71,11 @@ export async function restore(
       copyFileSync(join(folder, `${name}.db`), copy)
       mark(copy, at, from)
     }
-    writeFileSync(journalIn(dir), `${JSON.stringify({ at, folder, replaced })}\n`)
-    syncFile(journalIn(dir))
+    writeFileSync(
+      journalIn(dir),
+      `${JSON.stringify({ at, folder, replaced, actors: actors.map(({ name }) => name) })}\n`,
+    )
+    for (const each of [journalIn(dir), work, dir]) syncFile(each)
     mkdirSync(replaced, { mode: 0o700 })
     for (const { name, base } of actors) {
       for (const end of ['', '-wal', '-shm'])
@@ -79,6 +88,42 @@ export async function restore(
     rmSync(work, { recursive: true })
     return { actors: actors.map(({ name }) => name), at, replaced }
   })
+}
+
+/**
+ * Of the actors that were being restored when it was interrupted some may have no database: whoever restores the
+ * others alone would start those with nothing, and forget every lease of theirs.
+ */
+function refuseToForget(dir: string, names: readonly string[], only: string | undefined): void {
+  const pending = pendingIn(dir)
+  if (pending === undefined) return
+  const forgotten =
+    pending === 'unknown' ? only !== undefined : !pending.every((name) => names.includes(name))
+  if (!forgotten) return
+  const whom = pending === 'unknown' ? '' : ` of ${pending.join(', ')}`
+  throw new SubletError('usage', `a restore${whom} in ${dir} was interrupted, and has to be ended first`, {
+    cure: 'Run `sublet restore FOLDER` with a backup that has all of them, and without --actor.',
+  })
+}
+
+/** Whose restore was interrupted; a journal that cannot be read was interrupted, too. */
+function pendingIn(dir: string): readonly string[] | 'unknown' | undefined {
+  if (!existsSync(journalIn(dir))) return undefined
+  try {
+    return journal.parse(JSON.parse(readFileSync(journalIn(dir), 'utf8'))).actors
+  } catch {
+    return 'unknown'
+  }
+}
+
+const journal = z.object({ actors: z.array(z.string()) })
+
+/** Two restores within a second do not share a folder. */
+function unused(path: string): string {
+  for (let i = 0; ; i++) {
+    const candidate = i === 0 ? path : `${path}-${i}`
+    if (!existsSync(candidate)) return candidate
+  }
 }
 
 async function checkCopies(folder: string, actors: Manifest['actors']): Promise<void> {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
@@ -115,10 +115,12 @@ export function ledgerArchive(folder: string, actor: string): LedgerArchive {
       const kept = ranges().filter(({ last }) => last <= afterSeq)
       const gone = ranges().filter(({ last }) => last > afterSeq)
       if (gone.length === 0) return
-      renameSync(manifest, join(aside, `archive-${actor}.json`))
-      for (const { file } of gone) renameSync(join(folder, file), join(aside, file))
-      if (kept.length > 0)
-        writeDurably(manifest, `${JSON.stringify({ format: 1, actor, ranges: kept }, null, 1)}\n`)
+      copyFileSync(manifest, join(aside, `archive-${actor}.json`))
+      // Before any file goes: a power cut in between must not leave what is kept without its names.
+      writeDurably(manifest, `${JSON.stringify({ format: 1, actor, ranges: kept }, null, 1)}\n`)
+      syncFile(folder)
+      for (const { file } of gone)
+        if (existsSync(join(folder, file))) renameSync(join(folder, file), join(aside, file))
       opened.clear()
     },
   }

@@ -6,6 +6,7 @@ import type { Row, StoredRow } from '../../actors/runtime/rows.ts'
 import { codeOf, damaged, newer, reasonOf, sentence } from './failures.ts'
 import { baseOf, headOf, lastLine } from './ledger-ends.ts'
 import { copyTo, syncFile, VERSION, versionOf } from './migration.ts'
+import { lockBeside } from './place.ts'
 import { rowsInParts } from './rows-in-parts.ts'
 
 /** What was found in a database that nobody writes to. */
@@ -26,7 +27,8 @@ export function withDatabase<T>(path: string, readOnly: boolean, work: (database
   } catch (error) {
     const code = codeOf(error)
     if (error instanceof SubletError && !error.code.startsWith('store-')) throw error
-    throw new SubletError(code, sentence(path, code, reasonOf(error)), { cause: error })
+    const cure = error instanceof SubletError ? { cure: error.cure } : {}
+    throw new SubletError(code, sentence(path, code, reasonOf(error)), { cause: error, ...cure })
   } finally {
     database?.close()
   }
@@ -40,7 +42,7 @@ export async function whileLocked<T>(paths: readonly string[], work: () => Promi
   const locks: DatabaseSync[] = []
   try {
     for (const path of paths) {
-      const lock = new DatabaseSync(`${path}.lock`, { timeout: 0 })
+      const lock = new DatabaseSync(lockBeside(path), { timeout: 0 })
       locks.push(lock)
       try {
         lock.exec('BEGIN EXCLUSIVE')

@@ -5,7 +5,7 @@ import type { Commit, LedgerEntry, LedgerHead } from '../../actors/runtime/commi
 import { codeOf, damaged, newer, reasonOf } from './failures.ts'
 import { baseOf, headOf, lastLine, lineOf } from './ledger-ends.ts'
 import { migrate, VERSION, versionOf } from './migration.ts'
-import { refuseRemote } from './place.ts'
+import { lockBeside, realPlace, refuseRemote } from './place.ts'
 import { rowsInParts } from './rows-in-parts.ts'
 import type { Answer, EntriesQuery, Opened, Question } from './store.ts'
 
@@ -65,9 +65,9 @@ function close(): undefined {
 
 /** Takes the database for this process, reads all rows, and sends them on part by part. */
 function own({ id, now }: Question & { kind: 'open' }): Opened {
-  refuseRemote(dirname(path))
+  refuseRemote(dirname(realPlace(path)))
   // A transaction held for ever on a file beside it: the lock goes with the process, however it ends.
-  lock = new DatabaseSync(`${path}.lock`, { timeout: 0 })
+  lock = new DatabaseSync(lockBeside(path), { timeout: 0 })
   lock.exec('BEGIN EXCLUSIVE')
   database = new DatabaseSync(path, { timeout: 2_000 })
   if (versionOf(database) > VERSION) throw newer(versionOf(database))

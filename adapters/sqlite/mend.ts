@@ -1,9 +1,10 @@
 import type { LedgerEntry, LedgerHead } from '../../actors/runtime/commit.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
 import { fitsChecksum, type Row, type StoredRow } from '../../actors/runtime/rows.ts'
 import { withDatabase } from './copy.ts'
-import { damaged } from './failures.ts'
+import { damaged, newer } from './failures.ts'
 import { headOf, lastLine, lineOf } from './ledger-ends.ts'
-import { syncFile } from './migration.ts'
+import { syncFile, VERSION, versionOf } from './migration.ts'
 
 /** A database of which rows are damaged, and its ledger is whole: what is left to rebuild them from. */
 export interface Damage {
@@ -16,6 +17,7 @@ export interface Damage {
 
 export function damageOf(path: string): Damage {
   return withDatabase(path, true, (database) => {
+    refuseOtherLayout(versionOf(database))
     const checked = Object.values(database.prepare('PRAGMA quick_check').get() ?? {})[0]
     if (checked !== 'ok') throw damaged(`${checked}: more than single rows; go back to a backup`)
     const head = headOf(database)
@@ -34,6 +36,16 @@ export function damageOf(path: string): Damage {
     const lines = database.prepare('SELECT json FROM ledger ORDER BY seq').all()
     return { rows, well, lines: lines.map(({ json }) => lineOf(json)), head }
   })
+}
+
+/** What another version means by its rows is not for this one to guess. */
+function refuseOtherLayout(layout: number): void {
+  if (layout > VERSION) throw newer(layout)
+  if (layout === 0) throw damaged('it is none of an actor')
+  if (layout < VERSION)
+    throw new SubletError('store-failed', `it was written by an older version (layout ${layout})`, {
+      cure: 'Start Sublet once: it brings the layout up to date, also of a database with damaged rows. Then repair.',
+    })
 }
 
 /** Puts rows in the place of damaged ones, removes those without `json`, and says so in the ledger: at once. */

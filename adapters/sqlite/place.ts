@@ -1,4 +1,4 @@
-import { statfsSync } from 'node:fs'
+import { existsSync, realpathSync, statfsSync } from 'node:fs'
 import { SubletError } from '../../actors/runtime/errors.ts'
 
 /**
@@ -30,3 +30,9 @@ export function refuseRemote(dir: string, statfs: (path: string) => { type: numb
   const kind = remoteKind(statfs(dir).type)
   if (kind !== undefined) throw new SubletError('store-remote', `${kind} (${dir})`)
 }
+
+/** Where a database really lies: by two links to one file two owners would take two locks. */
+export const realPlace = (path: string): string => (existsSync(path) ? realpathSync(path) : path)
+
+/** The file beside it on which its owner holds a transaction for as long as he has it. */
+export const lockBeside = (path: string): string => `${realPlace(path)}.lock`

@@ -1,5 +1,16 @@
 import { execFile } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -10,12 +21,13 @@ import { chain, type LedgerEntry, type LedgerNote } from '../../actors/runtime/c
 import { ed25519Identity, generateKeys } from '../../actors/runtime/identity.ts'
 import { decodeRow, encodeRow, type Row } from '../../actors/runtime/rows.ts'
 import { ledgerArchive } from '../../adapters/sqlite/archive.ts'
-import { readRow } from '../../adapters/sqlite/copy.ts'
+import { readRow, whileLocked } from '../../adapters/sqlite/copy.ts'
 import { sqliteStore } from '../../adapters/sqlite/store.ts'
 import type { KeptStore } from '../../adapters/store.ts'
 import { archiveLedger } from '../../deploy/archiving.ts'
 import { backUp } from '../../deploy/backup.ts'
 import { explainLease, linesOf, openLedgers, verifyAll, verifyLines } from '../../deploy/ledgers.ts'
+import { ownStore } from '../../deploy/own-store.ts'
 import { planRepair, repairRows } from '../../deploy/repair.ts'
 import { refuseHalfRestored, restore } from '../../deploy/restore.ts'
 
@@ -159,6 +171,38 @@ describe('a ledger of which old lines are archived', () => {
   })
 })
 
+test('a database has one owner, by whatever name it goes', async () => {
+  const store = await opened('site')
+  await store.close()
+  symlinkSync(file('site'), file('other'))
+  const owner = sqliteStore(file('other'), clock)
+  await owner.open()
+  await expect(sqliteStore(file('site'), clock).open()).rejects.toMatchObject({ code: 'store-locked' })
+  await owner.close()
+  const direct = sqliteStore(file('site'), clock)
+  await direct.open()
+  await expect(sqliteStore(file('other'), clock).open()).rejects.toMatchObject({ code: 'store-locked' })
+  await expect(whileLocked([file('other')], async () => undefined)).rejects.toMatchObject({
+    code: 'store-locked',
+  })
+  await direct.close()
+})
+
+test('a database that was put in the place of another is not opened', async () => {
+  const store = await opened('broker')
+  await store.add(started)
+  await store.close()
+  renameSync(file('broker'), file('site'))
+  const mistaken = ownStore(sqliteStore(file('site'), clock), 'site')
+  await expect(mistaken.open()).rejects.toMatchObject({
+    code: 'store-corrupt',
+    message: expect.stringContaining('is that of broker'),
+  })
+  const right = ownStore(sqliteStore(file('site'), clock), 'broker')
+  await right.open()
+  await right.close()
+})
+
 describe('a backup', () => {
   async function filled(): Promise<void> {
     const store = await opened('site')
@@ -269,6 +313,34 @@ describe('a backup', () => {
     expect(existsSync(file('site'))).toBe(true)
   })
 
+  test('of one actor does not end the restore of another that was interrupted', async () => {
+    await filled()
+    const { folder } = await backUp(dir, join(dir, 'b'), clock)
+    await interrupted({ actors: ['broker', 'site'] })
+    const refused = { code: 'usage', message: expect.stringContaining('interrupted') }
+    await expect(restore(dir, folder, { only: 'site', clock })).rejects.toMatchObject(refused)
+    expect(() => refuseHalfRestored(dir)).toThrow('was interrupted')
+    await interrupted({})
+    await expect(restore(dir, folder, { only: 'site', clock })).rejects.toMatchObject(refused)
+    await interrupted({ actors: ['site'] })
+    await restore(dir, folder, { only: 'site', clock })
+    expect(() => refuseHalfRestored(dir)).not.toThrow()
+  })
+
+  test('is put back twice within a second', async () => {
+    await filled()
+    const { folder } = await backUp(dir, join(dir, 'b'), clock)
+    const first = await restore(dir, folder, { clock })
+    const second = await restore(dir, folder, { clock })
+    expect(second.replaced).not.toBe(first.replaced)
+    expect(existsSync(join(first.replaced, 'site.db'))).toBe(true)
+  })
+
+  async function interrupted(journal: object): Promise<void> {
+    mkdirSync(join(dir, 'restoring'), { recursive: true })
+    writeFileSync(join(dir, 'restoring', 'journal.json'), JSON.stringify(journal))
+  }
+
   test('takes archives that go beyond it aside', async () => {
     const store = await opened('site')
     await store.add(started, 'checkpoint')
@@ -343,6 +415,81 @@ describe('a row that does not fit its checksum', () => {
     expect(await verifyAll(ledgers)).toMatchObject([{ faults: [], entries: 3 }])
     await close()
     expect(await planRepair(dir, clock)).toEqual([{ actor: 'site', rows: [] }])
+  })
+
+  describe('of a ticket', () => {
+    const ticketOf = (id: string, start: number, end: number) => ({
+      ...{
+        id,
+        leaseId: 'lease-1',
+        holder: 'manager',
+        site: 'site',
+        type: 'small',
+        units: 2,
+        broker: 'broker',
+      },
+      ...{ term: { start, end }, predecessor: null, issuedAt: START, signature: 'x' },
+      conditions: { recallable: false, noticeMs: 0, graceMs: 0 },
+    })
+    const broker: LedgerNote = { ...started, reason: 'the broker begins epoch 1' }
+    const granting = (kind: string, id = 'ticket-1', from = START): LedgerNote => ({
+      ...{ kind, subject: 'lease-1', reason: 'two units' },
+      data: { ticket: ticketOf(id, from, from + 9 * HOUR) },
+    })
+
+    async function rebuilt(...notes: LedgerNote[]): Promise<Row | undefined> {
+      now = START
+      const store = await opened('broker')
+      await store.add(broker, ...notes)
+      await store.put(['ticket', { id: 'lease-1' }])
+      await store.close()
+      spoil('broker', 'ticket', 'lease-1')
+      await repairRows(dir, clock)
+      return readRow(file('broker'), 'ticket', 'lease-1')
+    }
+
+    test('is not taken to be free because somebody else asked under its id', async () => {
+      const refused = { kind: 'refused', subject: 'lease-1', reason: 'eve: the lease id lease-1 is in use' }
+      expect(await rebuilt(granting('ticket granted'), refused)).toMatchObject({
+        state: 'granted',
+        holder: 'manager',
+        tickets: [{ id: 'ticket-1', units: 2 }],
+      })
+    })
+
+    test('that was adopted after a restore counts as one that was granted', async () => {
+      expect(await rebuilt(granting('ticket adopted'))).toMatchObject({ tickets: [{ id: 'ticket-1' }] })
+    })
+
+    test('is rebuilt with its extension, in whatever order they were adopted', async () => {
+      const row = await rebuilt(
+        granting('ticket adopted', 'ticket-2', START + 9 * HOUR),
+        granting('ticket adopted'),
+      )
+      expect(row).toMatchObject({ tickets: [{ id: 'ticket-1' }, { id: 'ticket-2' }] })
+    })
+
+    test('that was given back stays so', async () => {
+      const closed = { kind: 'ticket closed', subject: 'lease-1', reason: 'given back' }
+      expect(await rebuilt(granting('ticket granted'), closed)).toBeUndefined()
+    })
+  })
+
+  test('is not repaired in a layout that another version wrote', async () => {
+    for (const [version, code, cure] of [
+      [99, 'store-newer', 'newer'],
+      [2, 'store-failed', 'Start Sublet once'],
+    ] as const) {
+      await spoilt(['unit', { id: 'unit-1' }])
+      const database = new DatabaseSync(file('site'))
+      database.prepare("UPDATE meta SET value = ? WHERE key = 'version'").run(version)
+      database.close()
+      await expect(repairRows(dir, clock)).rejects.toMatchObject({
+        code,
+        cure: expect.stringContaining(cure),
+      })
+      rmSync(file('site'))
+    }
   })
 
   test('of a conversation is dropped, and its actor asks its peers as one that was restored', async () => {
