@@ -5,11 +5,13 @@ import { LENGTH_MS_MAX } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import type { BrokerDraft, DelegationRow, RecallRow, TicketRow } from './rows.ts'
 
-/** Extensions first, then in order of arrival. */
-export function byTurn(a: TicketRequest, b: TicketRequest): number {
-  const extension = Number(b.extends !== undefined) - Number(a.extends !== undefined)
-  return extension || a.arrivedAt - b.arrivedAt || (a.leaseId < b.leaseId ? -1 : 1)
-}
+/** Extensions first. */
+export const byKind = (a: TicketRequest, b: TicketRequest): number =>
+  Number(b.extends !== undefined) - Number(a.extends !== undefined)
+
+/** In order of arrival. By the names of leases only where nobody knows it any more, as after a restore. */
+export const byArrival = (a: TicketRow, b: TicketRow): number =>
+  a.arrivedAt - b.arrivedAt || (a.turn ?? 0) - (b.turn ?? 0) || (a.id < b.id ? -1 : 1)
 
 export function requestOf(row: TicketRow): TicketRequest {
   const { units, unitsMin, durationMs, start, startBy, planned } = row.asked!
@@ -23,9 +25,11 @@ export function requestOf(row: TicketRow): TicketRequest {
   }
 }
 
-/** An extension, and what is held, say no more than whose they are. */
-export const guestOf = ({ guest }: TicketRow): Properties | undefined =>
-  guest === undefined ? undefined : { guest }
+/** An extension, and what is held, say no more than whose they are and how urgent. */
+export const guestOf = ({ guest, priority }: TicketRow): Properties | undefined =>
+  guest === undefined && priority === undefined
+    ? undefined
+    : { ...(guest === undefined ? {} : { guest }), ...(priority === undefined ? {} : { priority }) }
 
 export const offersOf = (draft: BrokerDraft): Offer[] => draft.all('delegation').flatMap(offersIn)
 

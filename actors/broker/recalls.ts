@@ -6,7 +6,7 @@ import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { iso, scheduleRound } from './answers.ts'
 import { bookOf } from './book.ts'
-import { promisesOf, stillReduced } from './promises.ts'
+import { byArrival, promisesOf, stillReduced } from './promises.ts'
 import type { BrokerDraft, RecallRow, TicketRow } from './rows.ts'
 
 /**
@@ -68,7 +68,7 @@ function holdersAt({ site, type, by }: RecallRow, draft: BrokerDraft): Holder[] 
         .map((one) => ({ units: one.units, term: { ...one.term, start: Math.max(by, one.term.start) } })),
     }))
     .filter(({ parts }) => parts.length > 0)
-    .sort((a, b) => b.row.arrivedAt - a.row.arrivedAt || (a.row.id < b.row.id ? 1 : -1))
+    .sort((a, b) => byArrival(b.row, a.row))
 }
 
 /** What other recalls have asked of holders, who have not answered yet, is not asked for again. */

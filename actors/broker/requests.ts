@@ -5,8 +5,9 @@ import { LATEST, LENGTH_MS_MAX } from '../leases/term.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
-import { inOneLine } from '../runtime/errors.ts'
+import { inOneLine, SubletError } from '../runtime/errors.ts'
 import { requestProof } from '../runtime/proof.ts'
+import { indexOf } from '../runtime/views.ts'
 import { answer, closeRow, forgetUnknown, iso, scheduleRound } from './answers.ts'
 import { approvalFor } from './approvals.ts'
 import type { BrokerParts } from './config.ts'
@@ -32,6 +33,8 @@ export function requests(parts: BrokerParts) {
       forgetUnknown(leaseId, draft)
     }
     if (draft.get('ticket', leaseId) !== undefined) return refused(`the lease id ${leaseId} is in use`)
+    const tooMany = refusalForMany(holder, draft)
+    if (tooMany !== undefined) return refused(tooMany)
     let terms: ReturnType<typeof readRequest>
     try {
       terms = readRequest(body.properties, body.units)
@@ -58,6 +61,7 @@ export function requests(parts: BrokerParts) {
       state: 'asked',
       type,
       arrivedAt: draft.now,
+      turn: nextTurn(draft),
       asked: {
         ...{ units, unitsMin: terms.unitsMin, durationMs, start, startBy, properties },
         ...{ proof: proofOf(envelope), approval },
@@ -67,6 +71,7 @@ export function requests(parts: BrokerParts) {
       reduced: undefined,
       group: terms.group,
       guest: properties.guest,
+      priority: properties.priority,
       due: approval !== undefined && startBy > draft.now ? startBy : startBy + UNDECIDED_MS,
     }
     draft.put('ticket', row)
@@ -149,6 +154,34 @@ export function requests(parts: BrokerParts) {
     answer(draft, holder, leaseId, { outcome: 'closed', reason }, config.answerMs)
     forgetUnknown(leaseId, draft)
   }
+}
+
+/** Of those that one holder has open all are decided on in every round. */
+export const OPEN_MAX = 10_000
+
+const openOf = indexOf<TicketRow>('ticket', ({ asked, holder }) => (asked === undefined ? undefined : holder))
+
+const isOpen = (row: TicketRow | undefined, holder: string): boolean =>
+  row !== undefined && openOf.keyOf(row) === holder
+
+function refusalForMany(holder: string, draft: BrokerDraft): string | undefined {
+  let open = draft.view(openOf).get(holder)?.size ?? 0
+  for (const { before, after } of draft.changes('ticket'))
+    open += Number(isOpen(after, holder)) - Number(isOpen(before, holder))
+  if (open < OPEN_MAX) return undefined
+  const error = new SubletError(
+    'too-many-open',
+    `${holder} has ${open} requests open, the most that one holder may have`,
+  )
+  return `${error.message} (${error.code}). ${error.cure}`
+}
+
+/** Which came first of those that come in one millisecond. */
+function nextTurn(draft: BrokerDraft): number {
+  const round = draft.get('round', 'round')
+  const turn = (round?.turns ?? 0) + 1
+  draft.put('round', { ...round, id: 'round', turns: turn })
+  return turn
 }
 
 /** What is given back while others are still asked what they hold is not to be adopted by what they say. */

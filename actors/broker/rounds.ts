@@ -9,7 +9,7 @@ import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
 import { type Grant, grants } from './grants.ts'
 import { groupOf, groups } from './groups.ts'
-import { byTurn, requestOf } from './promises.ts'
+import { byArrival, byKind, requestOf } from './promises.ts'
 import { ENDED, UNDECIDED_MS } from './requests.ts'
 import type { Asked, BrokerDraft, GroupRow, TicketRow } from './rows.ts'
 
@@ -30,7 +30,7 @@ export function rounds(parts: BrokerParts) {
       draft.self,
       paused ?? 'there is room',
     )
-    draft.put('round', { id: 'round', due: round?.due, paused })
+    draft.put('round', { ...round, id: 'round', due: round?.due, paused })
     scheduleRound(draft, 0)
   }
 
@@ -41,8 +41,9 @@ export function rounds(parts: BrokerParts) {
   }
 
   function decide(draft: BrokerDraft): void {
-    const paused = draft.get('round', 'round')?.paused
-    draft.put('round', { id: 'round', due: undefined, paused })
+    const round = draft.get('round', 'round')
+    const paused = round?.paused
+    draft.put('round', { ...round, id: 'round', due: undefined })
     const book = bookOf(draft)
     const going = book.open.filter((row) => !endedBefore(row, draft))
     const open = ready(
@@ -55,7 +56,10 @@ export function rounds(parts: BrokerParts) {
       for (const { id } of open) keepDue(id, draft)
       return
     }
-    const requests = open.map((row) => withoutHaste(requestOf(row), draft.now)).sort(byTurn)
+    const requests = open
+      .toSorted(byArrival)
+      .map((row) => withoutHaste(requestOf(row), draft.now))
+      .sort(byKind)
     const holdings = config.holdings === false ? [] : book.holdings(draft.now)
     apply(config.policy(requests, book.supply, draft.now, holdings), book.supply, draft)
     for (const { id } of open) keepDue(id, draft)

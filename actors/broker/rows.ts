@@ -39,6 +39,8 @@ export interface TicketRow extends Row {
   readonly state: TicketState
   readonly type: string
   readonly arrivedAt: Instant
+  /** Counts the requests in order of arrival: which came first of those of one millisecond. */
+  readonly turn?: number | undefined
   /** The question that is open; undefined when there is none. */
   readonly asked: Asked | undefined
   /** Why it waits, as last decided. */
@@ -54,6 +56,8 @@ export interface TicketRow extends Row {
   readonly heardAt?: Instant | undefined
   /** The property `guest`: whom its holder asks for. */
   readonly guest?: string | undefined
+  /** The property `priority`: how urgent it was asked for, which its extensions are, too. */
+  readonly priority?: string | undefined
 }
 
 export interface Asked {
@@ -96,6 +100,8 @@ export interface RoundRow extends Row {
   readonly id: 'round'
   /** Why nothing is decided for now. */
   readonly paused?: string | undefined
+  /** The `turn` of the request that came last. */
+  readonly turns?: number | undefined
 }
 
 /** There is one while the broker, restored from an older store, asks others what they hold. Due: it waits no longer. */

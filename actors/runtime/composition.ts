@@ -4,7 +4,7 @@ import { type Commit, chain, type LedgerEntry, type LedgerHead, type LedgerNote 
 import type { OutRow } from './courier.ts'
 import type { Draft } from './draft.ts'
 import type { EffectRow } from './effects.ts'
-import { letterOf } from './envelope.ts'
+import { GOOD_MS_MAX, letterOf } from './envelope.ts'
 import type { Identity } from './identity.ts'
 import type { IdSource } from './ids.ts'
 import type { LinkDraft } from './links.ts'
@@ -97,9 +97,10 @@ export function compose<T extends Tables>(sources: Sources<T>): Composition {
     if (draft.superseded.has(message)) continue
     const { to, kind, subject, body, until, overtakes = false, whole = false } = message
     const { identity, ids } = sources
-    const number = links.speak(to, subject, until, meta.generation)
+    const goodUntil = Math.min(until, draft.now + GOOD_MS_MAX)
+    const number = links.speak(to, subject, goodUntil, meta.generation)
     const head = { id: ids.next('message'), from: identity.name, to, kind, subject, number }
-    const letter = letterOf({ ...head, body, sentAt: draft.now, until })
+    const letter = letterOf({ ...head, body, sentAt: draft.now, until: goodUntil })
     out.push({
       ...{ id: letter.id, letter, overtakes, whole, seq: ++meta.outSeq },
       generation: meta.generation,

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { canonical, digest, signable } from './canonical.ts'
-import type { Instant } from './clock.ts'
+import type { Instant, Millis } from './clock.ts'
 import type { ErrorCode } from './errors.ts'
 import type { ActorName, Identity, Trust } from './identity.ts'
 import { flawOf, plainCopy } from './plain.ts'
@@ -135,6 +135,9 @@ export function sealLetter(letter: Letter, identity: Identity, place?: Place): E
 export const seal = (unsigned: Omit<Letter, 'bodyHash'>, identity: Identity, place?: Place): Envelope =>
   sealLetter(letterOf(unsigned), identity, place)
 
+/** No message is good for longer: for as long as it is, its number is remembered. Twice the longest term. */
+export const GOOD_MS_MAX: Millis = 20 * 365 * 86_400_000
+
 export interface Doubt {
   readonly code: ErrorCode
   readonly reason: string
@@ -155,6 +158,11 @@ export function mistrust(
     return { code: 'message-misaddressed', reason: `the message is for ${to}, this is ${self.name}` }
   if (now > until + skewMsMax)
     return { code: 'message-expired', reason: `the message was good until ${new Date(until).toISOString()}` }
+  if (until > now + GOOD_MS_MAX + skewMsMax)
+    return {
+      code: 'message-malformed',
+      reason: `the message would be good for more than ${GOOD_MS_MAX / 86_400_000} days from now`,
+    }
   const stranger = doubtSender(envelope, trust, now)
   if (stranger !== undefined) return stranger
   const flaw = flawOf(body, BODY_CHARS_MAX)

@@ -119,6 +119,10 @@ export const ERRORS = {
   ],
   // leases
   'no-capacity': ['retry', 'Ask for fewer units, a later start, or make the request elastic or deferrable.'],
+  'too-many-open': [
+    'retry',
+    'Wait until some of the open requests are answered, give back those that are no longer wanted, or ask for more units at once.',
+  ],
   'unknown-type': ['give-up', 'Ask for a type that a site offers.'],
   'bad-property': ['give-up', 'Correct the named property of the request.'],
   'ticket-invalid': ['give-up', 'The ticket is not one that this site’s broker may issue.'],

@@ -122,9 +122,11 @@ export function earliestItem(
     const place = earliestPlace(only, supply, after, latest)
     return place && [place]
   }
-  // Another order of its members is no reason to put a group off.
+  // Another order of its members is no reason to put a group off, nor to move it to where others were told to come.
   const told = toldPlaces(item, supply, after, latest)
-  return earliestTogether(item, supply, after, told?.[0]?.start ?? latest) ?? told
+  const start = told?.[0]?.start
+  if (start === undefined) return earliestTogether(item, supply, after, latest)
+  return earliestTogether(item, supply, after, Math.max(after, start - 1)) ?? told
 }
 
 function earliestTogether(

@@ -236,6 +236,7 @@ describe('a message that is not to be believed', () => {
     ['with a subject that is too long', { subject: 'x'.repeat(81) }, 'message-malformed'],
     ['with a control character', { subject: 'lease\u00001' }, 'message-malformed'],
     ['with half a character', { subject: 'lease-\ud83d' }, 'message-malformed'],
+    ['that would be good for a hundred years', { until: Date.UTC(2126, 0) }, 'message-malformed'],
     ['with a time that is none', { until: Number.NaN }, 'message-malformed'],
     ['with a body that was changed', { body: { text: 'else' } }, 'message-forged'],
     ['with a word that nobody knows', { extra: 1 }, 'message-malformed'],

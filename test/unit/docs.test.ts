@@ -5,11 +5,12 @@ import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { OPEN_MAX } from '../../actors/broker/requests.ts'
 import { RETIRE_MS } from '../../actors/leases/correspondence.ts'
 import { bodies } from '../../actors/leases/messages.ts'
 import { BATCH_MAX, COMMIT_MS_MAX } from '../../actors/runtime/actor.ts'
 import { EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX } from '../../actors/runtime/effects.ts'
-import { BODY_CHARS_MAX } from '../../actors/runtime/envelope.ts'
+import { BODY_CHARS_MAX, GOOD_MS_MAX } from '../../actors/runtime/envelope.ts'
 import { MAILBOX_MAX, MAILBOX_PEER_MAX } from '../../actors/runtime/mailbox.ts'
 import { HELLO_MS } from '../../actors/runtime/memory.ts'
 import * as postman from '../../actors/runtime/postman.ts'
@@ -144,7 +145,7 @@ describe('the page on actors', () => {
     expect(rows).toEqual({
       ...{ BATCH_MAX, MAILBOX_MAX, MAILBOX_PEER_MAX, BODY_CHARS_MAX, UNDER_WAY_MAX, UNDER_WAY_SILENT_MAX },
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
-      ...{ HELLO_MS, STRANGERS_MAX },
+      ...{ HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
       ...{ RETIRE_MS, BLIND_MS_MAX },
     })
   })

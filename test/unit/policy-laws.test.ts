@@ -40,20 +40,21 @@ const asked = ({ requests }: PolicyWorld, { leaseId }: Allocation): TicketReques
   requests.find((one) => one.leaseId === leaseId)!
 
 /**
- * The same worlds each time, so that a change is judged by what it changed; SEED=n for others, RUNS=n for more. Known
- * and open: SEED=2115481970 finds, after 135 worlds, a refusal of `priority` whose start does not work when groups
- * that wait are planned before it.
+ * The same worlds each time, so that a change is judged by what it changed; SEED=n for others, RUNS=n for more.
  */
+const ONCE_FAILED = [2115481970]
 const runs = { numRuns: Number(process.env.RUNS ?? 150), seed: Number(process.env.SEED ?? 1) }
 
 describe.each(policies)('%s', (name, policy) => {
-  const holds = (law: (world: PolicyWorld, answers: readonly Allocation[]) => void): void =>
-    fc.assert(
-      fc.property(worldArbitrary, (world) => {
-        law(world, decided(policy, world))
-      }),
-      runs,
-    )
+  const holds = (law: (world: PolicyWorld, answers: readonly Allocation[]) => void): void => {
+    for (const seed of [runs.seed, ...ONCE_FAILED])
+      fc.assert(
+        fc.property(worldArbitrary, (world) => {
+          law(world, decided(policy, world))
+        }),
+        { ...runs, seed },
+      )
+  }
 
   test('answers every request once, in the order it was handed over', () => {
     holds(({ requests }, answers) =>
