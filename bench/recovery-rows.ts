@@ -1,107 +1,106 @@
-import { randomBytes } from 'node:crypto'
-import type { LeaseRow, UnitRow } from '../actors/authority/rows.ts'
-import type { TicketRow } from '../actors/broker/rows.ts'
-import type { Ticket } from '../actors/leases/ticket.ts'
-import type { Instant } from '../actors/runtime/clock.ts'
-import type { LinkRow } from '../actors/runtime/links.ts'
+import { sleep, systemClock, within } from '../actors/runtime/clock.ts'
+import { ed25519Identity, ed25519Trust, generateKeys, type KeyPair } from '../actors/runtime/identity.ts'
+import { systemRandom } from '../actors/runtime/random.ts'
 import { encodeRow, type Row, type StoredRow } from '../actors/runtime/rows.ts'
+import { InProcessNetwork } from '../actors/runtime/transport.ts'
+import { Memory } from '../test/scenarios/memory-store.ts'
+import { NAMES, type Name, trio } from './core/trio.ts'
 
-/** Who is recovered: a broker with its tickets, or a site with its leases and a machine for each. */
-export type Role = 'broker' | 'site'
+/** Whose rows are recovered. */
+export type Role = Name
 
 export const HOUR_MS = 3_600_000
-export const TYPE = 'small'
+const PATIENCE_MS = 20_000
 
-const text = (bytes: number): string => randomBytes(bytes).toString('base64url')
-const id = (kind: string): string => `${kind}-${randomBytes(6).toString('hex')}`
+/** Where an actor keeps its leases. */
+export const TABLE: Readonly<Record<Role, 'lease' | 'ticket'>> = {
+  ...{ manager: 'lease', broker: 'ticket', site: 'lease' },
+}
 
-/** As signed: nobody verifies it again when rows are read. */
-function ticketOf(leaseId: string, now: Instant): Ticket {
+/** What three actors had on their disks when a lease was active and all was said. */
+export interface Pattern {
+  readonly keys: Readonly<Record<Role, KeyPair>>
+  readonly disks: Readonly<Record<Role, readonly StoredRow[]>>
+  /** The lease, its ticket, its unit and whatever else is only of it. */
+  readonly ids: readonly string[]
+}
+
+/** Production actors agree on one lease of one unit, at a site that lends so many. */
+export async function pattern(units: number): Promise<Pattern> {
+  const keys = Object.fromEntries(NAMES.map((name) => [name, generateKeys()])) as Record<Role, KeyPair>
+  const network = new InProcessNetwork()
+  const disks = Object.fromEntries(NAMES.map((name) => [name, new Memory()])) as Record<Role, Memory>
+  const actors = trio({
+    ...{ clock: systemClock, random: systemRandom(), units, batchMs: 0 },
+    trust: ed25519Trust(Object.fromEntries(NAMES.map((name) => [name, keys[name].publicKey]))),
+    identity: (name) => ed25519Identity(name, keys[name].privateKey),
+    store: (name) =>
+      disks[name].store(
+        () => true,
+        () => undefined,
+      ),
+    transport: () => network,
+    attach: (name, actor) => network.attach(name, actor),
+  })
+  await actors.start()
+  await until('nothing was lent', () => actors.broker.rows('delegation').length > 0)
+  const durationMs = 24 * HOUR_MS
+  await actors.wish([
+    {
+      ...{ kind: 'request', type: 'small', units: 1, unitsMin: 1, durationMs, startBy: undefined },
+      reason: 'the bench',
+    },
+  ])
+  await until('no lease was active', () => actors.manager.rows('lease')[0]?.leaseState === 'active')
+  const isSaid = (): boolean => Object.values(disks).every(({ rows }) => !hasMail([...rows.values()]))
+  await until('not everything was said', isSaid)
+  await actors.stop()
+  const lease = actors.site.rows('lease')[0]!
+  const rowsOf = (name: Role): readonly StoredRow[] => [...disks[name].rows.values()]
   return {
-    id: id('ticket'),
-    leaseId,
-    holder: 'manager',
-    broker: 'broker',
-    site: 'site',
-    type: TYPE,
-    units: 1,
-    term: { start: now - HOUR_MS, end: now + HOUR_MS },
-    predecessor: null,
-    conditions: { recallable: true, noticeMs: 600_000, graceMs: HOUR_MS },
-    issuedAt: now - HOUR_MS,
-    signature: text(64),
+    keys,
+    disks: { manager: rowsOf('manager'), broker: rowsOf('broker'), site: rowsOf('site') },
+    ids: [lease.id, lease.ticket.id, ...lease.units],
   }
 }
 
-const linkOf = (subject: string, now: Instant): LinkRow => ({
-  id: `manager ${subject}`,
-  out: 2,
-  in: 1,
-  inHash: `redeem ${text(32)}`,
-  goodUntil: now + HOUR_MS,
-})
+const hasMail = (rows: readonly StoredRow[]): boolean => rows.some(({ table }) => table === '$out')
 
-/** What the minds and the runtime keep of one live lease. */
-export function* rowsOfLease(role: Role, index: number, now: Instant): Generator<StoredRow> {
-  const leaseId = id('lease')
-  const ticket = ticketOf(leaseId, now)
-  const row = <R extends Row>(table: string, kept: R): StoredRow => encodeRow(table, kept.id, kept)
-  yield row('$link', linkOf(leaseId, now))
-  if (role === 'broker') {
-    yield row<TicketRow>('ticket', {
-      id: leaseId,
-      holder: 'manager',
-      state: 'granted',
-      type: TYPE,
-      arrivedAt: now - HOUR_MS,
-      asked: undefined,
-      waitReason: '',
-      tickets: [ticket],
-      reduced: undefined,
-      due: now + HOUR_MS,
-    })
-    return
-  }
-  const unitId = id('unit')
-  yield row<LeaseRow>('lease', {
-    id: leaseId,
-    holder: 'manager',
-    state: 'active',
-    ticket,
-    next: undefined,
-    victims: [],
-    term: ticket.term,
-    unitsMin: 1,
-    image: 'debian',
-    properties: { image: 'debian', elastic: 'true', 'units.min': '1', account: 'physics', queue: 'main' },
-    units: [unitId],
-    failures: 0,
-    closeReason: '',
-    vacated: false,
-    due: now + HOUR_MS,
-  })
-  yield row<UnitRow>('unit', {
-    id: unitId,
-    leaseId,
-    holder: 'manager',
-    state: 'active',
-    type: TYPE,
-    name: `vm${index + 1}`,
-    slot: index + 1,
-    host: `host-${index % 1_000}`,
-    vector: { cpu: 1, memoryMiB: 1024 },
-    image: 'debian',
-    assignedAt: now - HOUR_MS,
-    since: now - HOUR_MS,
-    wasActive: true,
-    facts: { address: '10.0.0.1', port: '22', hostKey: text(32) },
-    reason: 'the probe passed',
-    doing: undefined,
-    pushedEnd: ticket.term.end,
-    unheardEnd: 0,
-    forceFrom: undefined,
-    teardownFailures: 0,
-    probedAt: now,
-    due: now + HOUR_MS,
-  })
+const until = (what: string, so: () => boolean): Promise<void> =>
+  within(
+    systemClock,
+    PATIENCE_MS,
+    () => new Error(`${what} within ${PATIENCE_MS} ms`),
+    async (signal) => {
+      while (!so()) await sleep(systemClock, 20, signal)
+    },
+  )
+
+/** The rows of an actor as if it had so many leases like the one of the pattern: those of each, then those of none. */
+export function* rowsLike({ disks, ids }: Pattern, role: Role, leases: number): Generator<StoredRow> {
+  const isOfLease = ({ id }: StoredRow): boolean => ids.some((one) => id.includes(one))
+  const [own, common] = [disks[role].filter(isOfLease), disks[role].filter((row) => !isOfLease(row))]
+  for (let i = 0; i < leases; i++)
+    for (const { table, json } of own) yield encoded(table, numbered(json!, ids, i))
+  for (const { table, json } of common) yield encoded(table, withLastSlot(json!, leases))
+}
+
+/** Each lease with ids, a name and a slot of its own. */
+function numbered(json: string, ids: readonly string[], index: number): string {
+  const number = index.toString(16).padStart(8, '0')
+  const renamed = ids.reduce(
+    (text, id) => text.replaceAll(id, `${id.slice(0, -number.length)}${number}`),
+    json,
+  )
+  return renamed
+    .replace(/"name":"n\d+"/g, `"name":"n${index + 1}"`)
+    .replace(/"slot":\d+/g, `"slot":${index + 1}`)
+}
+
+const withLastSlot = (json: string, slots: number): string =>
+  json.replace(/"lastSlot":\d+/, `"lastSlot":${slots}`)
+
+function encoded(table: string, json: string): StoredRow {
+  const row = JSON.parse(json) as Row
+  return encodeRow(table, row.id, row)
 }

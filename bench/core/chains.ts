@@ -20,7 +20,7 @@ export function chains(rounds: number): readonly ChainFigures[] {
   const trust = ed25519Trust(Object.fromEntries(names.map((name, i) => [name, keys[i]!.publicKey])))
   const conditions = { recallable: true, noticeMs: 1, graceMs: 1 }
   const common = { site: 'site', type: 'small', units: 10, conditions, issuedAt: NOW }
-  return [1, 2, 4, CHAIN_MAX].map((length) => {
+  return Array.from({ length: CHAIN_MAX }, (_, i) => i + 1).map((length) => {
     const chain: Claim[] = []
     for (let i = 0; i < length; i++) {
       const parent = i === 0 ? null : hashOfClaim(chain[i - 1]!)

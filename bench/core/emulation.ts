@@ -4,6 +4,8 @@ import { InProcessNetwork } from '../../actors/runtime/transport.ts'
 import type { GuestIntent } from '../../controllers/controller.ts'
 import { Memory } from '../../test/scenarios/memory-store.ts'
 import { World } from '../../test/simulation/world.ts'
+import { signAndVerify } from './floor.ts'
+import { Tally } from './tally.ts'
 import { NAMES, trio } from './trio.ts'
 
 export interface Emulated {
@@ -13,6 +15,8 @@ export interface Emulated {
   /** Of real time, for one second of the site’s. */
   readonly msPerTick: number
   readonly msPerTickMost: number
+  /** The same signatures and as many verifications, and nothing else. */
+  readonly msPerTickFloor: number
   /** Nodes that changed hands. */
   readonly flips: number
 }
@@ -28,15 +32,16 @@ const TERMS = 4
  */
 export async function emulate(nodes: number, leases: number): Promise<Emulated> {
   const world = new World()
+  const tally = new Tally()
   const network = new InProcessNetwork()
   const keys = Object.fromEntries(NAMES.map((name) => [name, generateKeys()]))
   const identities = Object.fromEntries(
-    NAMES.map((name) => [name, ed25519Identity(name, keys[name]!.privateKey)]),
+    NAMES.map((name) => [name, tally.identity(ed25519Identity(name, keys[name]!.privateKey))]),
   )
   let flips = 0
   const actors = trio({
     ...{ clock: world.clock(), random: seededRandom(1), units: nodes, batchMs: 50 },
-    trust: ed25519Trust(Object.fromEntries(NAMES.map((name) => [name, keys[name]!.publicKey]))),
+    trust: tally.trust(ed25519Trust(Object.fromEntries(NAMES.map((name) => [name, keys[name]!.publicKey])))),
     identity: (name) => identities[name]!,
     store: () =>
       new Memory().store(
@@ -74,5 +79,9 @@ export async function emulate(nodes: number, leases: number): Promise<Emulated> 
       mostMs = Math.max(mostMs, ms)
     }
   }
-  return { nodes, leases, ticks, msPerTick: spentMs / ticks, msPerTickMost: mostMs, flips }
+  await actors.stop()
+  const began = performance.now()
+  await signAndVerify(tally)
+  const msPerTickFloor = (performance.now() - began) / ticks
+  return { nodes, leases, ticks, msPerTick: spentMs / ticks, msPerTickMost: mostMs, msPerTickFloor, flips }
 }

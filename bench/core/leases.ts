@@ -17,6 +17,8 @@ import { NAMES, type Name, type Trio, trio } from './trio.ts'
 /** Milliseconds from the wish to the active lease. */
 export interface Latencies {
   readonly samples: readonly number[]
+  /** Of the time from the wish to the active lease. */
+  readonly tally: Tally
 }
 
 export interface Saturation {
@@ -165,10 +167,12 @@ export async function latencies(
       const finished = Promise.withResolvers<string>()
       watch.next('active', active.resolve)
       watch.next('finished', finished.resolve)
+      tally.on = true
       const began = performance.now()
       await actors.wish([REQUEST])
       const leaseId = await inTime('no lease was active', 60_000, active.promise)
       samples.push(performance.now() - began)
+      tally.on = false
       await actors.wish([{ kind: 'release', leaseId, reason: 'measured' }])
       await inTime('no lease was finished', 60_000, finished.promise)
     }
@@ -176,7 +180,7 @@ export async function latencies(
     await actors.stop()
     await wires.close()
   }
-  return { samples }
+  return { samples, tally }
 }
 
 /** So many leases under way at once; each that is active is given back, and another asked for. */
@@ -229,47 +233,4 @@ export async function saturation(
   await actors.stop()
   await wires.close()
   return { leases, seconds, tally }
-}
-
-/**
- * The same signatures, as many verifications, and the same commits to three databases, each as soon as the one
- * before is on disk; nothing else. In seconds.
- */
-export async function floor(dir: string, tally: Tally): Promise<number> {
-  mkdirSync(dir, { recursive: true })
-  const { privateKey, publicKey } = generateKeys()
-  const identity = ed25519Identity('floor', privateKey)
-  const trust = ed25519Trust({ floor: publicKey })
-  const stores = await Promise.all(
-    [...tally.commits].map(async ([name, commits]) => {
-      const store = sqliteStore(join(dir, `floor-${name}.sqlite`))
-      await store.open()
-      return { store, commits }
-    }),
-  )
-  const sample = tally.signed[0] ?? ''
-  const signature = identity.sign(sample)
-  // Signing goes on while the disks sync, as it does in the run.
-  const perTurn = Math.max(1, Math.ceil(tally.signed.length / 200))
-  const work = async (): Promise<void> => {
-    let verified = 0
-    for (let at = 0; at < tally.signed.length; at += perTurn) {
-      for (const text of tally.signed.slice(at, at + perTurn)) identity.sign(text)
-      const due = Math.round(((at + perTurn) / tally.signed.length) * tally.verifications)
-      for (; verified < due; verified++) trust.verify('floor', sample, signature)
-      await new Promise(setImmediate)
-    }
-  }
-  const began = performance.now()
-  await Promise.all([
-    work(),
-    ...stores.map(async ({ store, commits }) => {
-      let seq = 0
-      for (const { rows, ledger } of commits)
-        await store.commit({ rows, ledger: ledger.map((entry) => ({ ...entry, seq: ++seq })) })
-    }),
-  ])
-  const seconds = (performance.now() - began) / 1000
-  await Promise.all(stores.map(({ store }) => store.close()))
-  return seconds
 }

@@ -54,25 +54,28 @@ const say = (fields: object, message: string): void => {
   process.stderr.write(`${message}: ${JSON.stringify(fields)}\n`)
 }
 
-export function trio(parts: TrioParts): Trio {
-  let wishes: readonly GuestIntent[] = []
-  const figures = { backlogJobs: 0, unitsWanted: 0, unitsJoined: 0, unitsComing: 0, oldestWaitMs: 0 }
-  const puppet: GuestController<unknown, null, unknown> = {
-    name: 'puppet',
-    firstMemory: null,
-    decide: () => {
-      const intents = wishes
-      wishes = []
-      return { intents, memory: null, reason: '', figures, againMs: HOUR }
-    },
-    explainJob: () => undefined,
-  }
+const NO_FIGURES = { backlogJobs: 0, unitsWanted: 0, unitsJoined: 0, unitsComing: 0, oldestWaitMs: 0 }
+
+const puppetOf = (intents: () => readonly GuestIntent[]): GuestController<unknown, null, unknown> => ({
+  name: 'puppet',
+  firstMemory: null,
+  decide: () => ({ intents: intents(), memory: null, reason: '', figures: NO_FIGURES, againMs: HOUR }),
+  explainJob: () => undefined,
+})
+
+const NOTHING_WISHED = puppetOf(() => [])
+
+/** As production has them, with a guest that does what it is told. */
+export function mindsOf(
+  parts: Pick<TrioParts, 'identity' | 'trust' | 'units' | 'batchMs'>,
+  guest: GuestController<unknown, null, unknown> = NOTHING_WISHED,
+) {
   const times = { retryMs: 1_000, answerMs: HOUR }
-  const minds = {
+  return {
     manager: serviceManager(
       {
         guests: {
-          [GUEST]: { controller: puppet as unknown as Guest['controller'], config: {}, properties: {} },
+          [GUEST]: { controller: guest as unknown as Guest['controller'], config: {}, properties: {} },
         },
         ...{ broker: 'broker', skewMsMax: 2_000, leaveBudgetMs: 1_000, askMs: 60_000, joinMs: 5_000 },
         ...{ leaveMs: 5_000, joinFailuresMax: 3, quarantineMs: 60_000, ...times },
@@ -114,6 +117,16 @@ export function trio(parts: TrioParts): Trio {
       parts.trust,
     ),
   }
+}
+
+export function trio(parts: TrioParts): Trio {
+  let wishes: readonly GuestIntent[] = []
+  const puppet = puppetOf(() => {
+    const intents = wishes
+    wishes = []
+    return intents
+  })
+  const minds = mindsOf(parts, puppet)
   const actorOf = <T extends Tables>(name: Name, mind: Mind<T>, perform: Perform): Actor<T> => {
     const actor = new Actor<T>({
       ...{ mind, perform, downgrade, clock: parts.clock, trust: parts.trust, skewMsMax: 2_000 },
