@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream'
 import pino, { type Level, type Logger } from 'pino'
 import type { Clock } from '../actors/runtime/clock.ts'
+import { onOneLine } from './printable.ts'
 
 /** The log of one Sublet: JSON lines in a file; warnings also go to the terminal, as text. */
 export interface FileLog {
@@ -89,5 +90,6 @@ function asText(line: string): string {
   const rest = Object.entries(fields).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   )
-  return `${level === 'warn' ? 'warning' : level}: ${msg}${cause}${rest.length > 0 ? ` (${rest.join(', ')})` : ''}`
+  const words = `${level === 'warn' ? 'warning' : level}: ${msg}${cause}${rest.length > 0 ? ` (${rest.join(', ')})` : ''}`
+  return onOneLine(words)
 }

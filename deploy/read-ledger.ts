@@ -17,6 +17,7 @@ import {
   verifyAll,
   verifyLines,
 } from './ledgers.ts'
+import { onOneLine } from './printable.ts'
 import { showEntry, showVerdicts } from './show.ts'
 import { EXIT, print, printJson, tell } from './terminal.ts'
 import { inspected } from './work-folder.ts'
@@ -135,7 +136,7 @@ export async function explain(
     },
   )
   if (json) printJson({ what, id, sentences })
-  else for (const sentence of sentences) print(sentence)
+  else for (const sentence of sentences) print(onOneLine(sentence))
   return EXIT.done
 }
 

@@ -1,19 +1,21 @@
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { hour, some, span } from '../controllers/sentence.ts'
 import type { LedgerVerdict } from './ledgers.ts'
+import { onOneLine } from './printable.ts'
 import { isGone, type LeaseReport, type NodeReport, present, remaining, type StatusReport } from './status.ts'
 
 /** Reports as a person reads them. */
 
 /** Columns as wide as their widest cell; two blanks between them; the last one runs on. */
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => (row[i] ?? '').length)))
+  const shown = rows.map((row) => row.map(onOneLine))
+  const widths = heads.map((head, i) => Math.max(head.length, ...shown.map((row) => (row[i] ?? '').length)))
   const line = (cells: readonly string[]): string =>
     cells
       .map((cell, i) => (i === cells.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))
       .join('  ')
       .trimEnd()
-  return [line(heads), ...rows.map(line)].join('\n')
+  return [line(heads), ...shown.map(line)].join('\n')
 }
 
 export function showStatus(status: StatusReport): string {
@@ -61,7 +63,9 @@ export function showStatus(status: StatusReport): string {
       ),
     ),
     `ledger    ${status.actors.map(({ name: actor, ledger }) => `${actor} ${ledger}`).join(', ')}`,
-  ].join('\n')
+  ]
+    .map(onOneLine)
+    .join('\n')
 }
 
 const iso = (at: number): string => new Date(at).toISOString()
@@ -115,7 +119,7 @@ export function showNodes(nodes: readonly NodeReport[], all: boolean): string {
 }
 
 export const showEntry = ({ at, actor, seq, kind, subject, reason }: LedgerEntry): string =>
-  `${new Date(at).toISOString()} ${actor} ${seq} ${kind} ${subject}: ${reason}`
+  onOneLine(`${new Date(at).toISOString()} ${actor} ${seq} ${kind} ${subject}: ${reason}`)
 
 export function showVerdicts(verdicts: readonly LedgerVerdict[]): string {
   return verdicts

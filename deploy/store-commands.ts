@@ -4,6 +4,7 @@ import { SubletError } from '../actors/runtime/errors.ts'
 import { some } from '../controllers/sentence.ts'
 import { backUp } from './backup.ts'
 import { openLedgers, usageOf } from './ledgers.ts'
+import { csvCell } from './printable.ts'
 import { planRepair, repairRows } from './repair.ts'
 import { restore } from './restore.ts'
 import { table } from './show.ts'
@@ -79,13 +80,10 @@ export async function usage(
     if (json) printJson({ by, from, to, usage: rows })
     else if (csv) {
       print(`${by},granted_s,held_s,joined_s`)
-      for (const line of cells) print(line.map(quoted).join(','))
+      for (const line of cells) print(line.map(csvCell).join(','))
     } else print(table([by.toUpperCase(), 'GRANTED S', 'HELD S', 'JOINED S'], cells))
   } finally {
     await close()
   }
   return EXIT.done
 }
-
-/** As RFC 4180 has it. */
-const quoted = (cell: string): string => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)

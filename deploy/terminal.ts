@@ -1,4 +1,5 @@
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import { printable } from './printable.ts'
 
 /** What the shell is told. `docs/operate.md` lists the same numbers. */
 export const EXIT = {
@@ -23,17 +24,17 @@ const EXIT_OF: Readonly<Record<string, number>> = {
   'no-capacity': EXIT.refused,
 }
 
-/** Data goes to standard output, everything else to standard error. */
+/** Data goes to standard output, everything else to standard error; neither tells the terminal what to do. */
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`)
+  process.stdout.write(`${printable(text)}\n`)
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`)
+  process.stdout.write(`${printable(JSON.stringify(value))}\n`)
 }
 
 export function tell(text: string): void {
-  process.stderr.write(`${text}\n`)
+  process.stderr.write(`${printable(text)}\n`)
 }
 
 /** A reader that went away (`| head`) is no error of ours. */

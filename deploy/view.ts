@@ -2,6 +2,7 @@ import type { Clock, Instant, Millis } from '../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { some, span } from '../controllers/sentence.ts'
 import { ledgerTail } from './ledger-tail.ts'
+import { onOneLine } from './printable.ts'
 import type { SiteView } from './site-view.ts'
 import {
   isGone,
@@ -90,7 +91,7 @@ const isTold = ({ serviceManager, authority }: SiteView, { kind, actor }: Ledger
 
 function eventLine({ kind, subject, reason }: LedgerEntry, names: ReadonlyMap<string, string>): string {
   const name = names.get(subject)
-  return `${name ?? subject}: ${kind}: ${reason}`
+  return onOneLine(`${name ?? subject}: ${kind}: ${reason}`)
 }
 
 const seconds = (ms: Millis): string => `${(ms / 1000).toFixed(2).padStart(7)}s`
@@ -220,7 +221,7 @@ function leaseLine(lease: LeaseReport, now: Instant): string {
   const { units, names } = present(lease)
   const left = end === null ? '' : `${span(remaining(end, now))} left`
   const marks = `${extending ? ', extending' : ''}${recall === null ? '' : ', recalled'}`
-  return `  ${id}  ${`${state}${marks}`.padEnd(9)}  ${some(units, 'unit').padEnd(7)}  ${left.padEnd(11)}  ${names.join(' ')}`
+  return `  ${id}  ${`${state}${marks}`.padEnd(9)}  ${some(units, 'unit').padEnd(7)}  ${left.padEnd(11)}  ${onOneLine(names.join(' '))}`
 }
 
 const CELL_WIDTH = 26
@@ -231,7 +232,9 @@ function nodeLines(nodes: readonly NodeReport[], columns: number): readonly stri
   const cells = nodes.map(({ name, membership, machine, jobs, suspect }) => {
     const standing = membership === 'awaited' || membership === null ? (machine ?? '-') : membership
     const work = suspect !== null ? '(suspect)' : jobs.length > 0 ? `▸ ${jobs.join(' ')}` : ''
-    return `${name.padEnd(5)} ${standing} ${work}`.slice(0, CELL_WIDTH - 2).padEnd(CELL_WIDTH)
+    return onOneLine(`${name.padEnd(5)} ${standing} ${work}`)
+      .slice(0, CELL_WIDTH - 2)
+      .padEnd(CELL_WIDTH)
   })
   return Array.from({ length: Math.ceil(cells.length / perLine) }, (_, i) =>
     `  ${cells.slice(i * perLine, (i + 1) * perLine).join('')}`.trimEnd(),

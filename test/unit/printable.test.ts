@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest'
+import type { LedgerEntry } from '../../actors/runtime/commit.ts'
+import { csvCell, onOneLine, printable } from '../../deploy/printable.ts'
+import { showEntry, table } from '../../deploy/show.ts'
+
+const NAUGHTY = 'vm\u001b[2J\u009b31m\n2026-11-25T05:26:17.012Z broker 9 granted\r\u202e\u0007'
+
+test('what a terminal would obey is shown instead', () => {
+  expect(printable(NAUGHTY)).toBe(
+    'vm\\u001b[2J\\u009b31m\n2026-11-25T05:26:17.012Z broker 9 granted\\u000d\\u202e\\u0007',
+  )
+  expect(onOneLine('a\nb\u2028c')).toBe('a\\u000ab\\u2028c')
+  expect(printable('größer als 3 “vm”, 漢字, 👍')).toBe('größer als 3 “vm”, 漢字, 👍')
+})
+
+test('in JSON it stays the same value', () => {
+  expect(JSON.parse(printable(JSON.stringify({ NAUGHTY })))).toEqual({ NAUGHTY })
+})
+
+test('a reason or a name cannot look like another line of the ledger, or another row', () => {
+  const entry = { seq: 8, at: 0, actor: 'broker', kind: 'asked', subject: NAUGHTY, reason: NAUGHTY }
+  expect(showEntry(entry as unknown as LedgerEntry).split('\n')).toHaveLength(1)
+  expect(table(['NAME', 'UNITS'], [[NAUGHTY, '1']]).split('\n')).toHaveLength(2)
+})
+
+test.each([
+  ['plain', 'plain'],
+  ['a "b", c', '"a ""b"", c"'],
+  ['=HYPERLINK("http://x")', `"'=HYPERLINK(""http://x"")"`],
+  ['@SUM(A1)', "'@SUM(A1)"],
+  ['-1+1', "'-1+1"],
+])('a spreadsheet reckons nothing of %s', (name, cell) => {
+  expect(csvCell(name)).toBe(cell)
+})
