@@ -119,7 +119,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       // The holder may work on those that came up; it is told, and says when it has left them.
       return shut(lease, 'failed', draft.now, reason, draft, (unit) => isLive(unit) && unit.wasActive)
     }
-    const settled: LeaseRow = { ...lease, state: 'active' }
+    const settled: LeaseRow = { ...lease, state: nextState(leaseMachine, lease.state, 'settled')! }
     draft.put('lease', settled)
     draft.note('lease active', lease.id, `${served} of ${someUnits(lease.ticket.units)}`)
     reports.report(settled, draft)

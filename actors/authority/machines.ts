@@ -8,13 +8,13 @@ import type { Machine } from '../leases/machine.ts'
  *      └──────close, failed───────────────▶──┘
  */
 export type LeaseState = 'pending' | 'active' | 'closing' | 'closed'
-export type LeaseEvent = 'settled' | 'extend' | 'vacate' | 'close' | 'failed' | 'emptied'
+export type LeaseEvent = 'settled' | 'extend' | 'close' | 'failed' | 'emptied'
 
 export const leaseMachine: Machine<LeaseState, LeaseEvent> = {
-  pending: { settled: 'active', extend: 'pending', vacate: 'pending', close: 'closing', failed: 'closing' },
-  active: { settled: 'active', extend: 'active', vacate: 'active', close: 'closing', failed: 'closing' },
-  closing: { close: 'closing', vacate: 'closing', emptied: 'closed', failed: 'closing', settled: 'closing' },
-  closed: { close: 'closed', vacate: 'closed' },
+  pending: { settled: 'active', extend: 'pending', close: 'closing', failed: 'closing' },
+  active: { extend: 'active', close: 'closing' },
+  closing: { close: 'closing', emptied: 'closed' },
+  closed: {},
 }
 
 /**
@@ -37,7 +37,7 @@ export const unitMachine: Machine<UnitState, UnitEvent> = {
   probing: { passed: 'active', failed: 'teardown', end: 'teardown', died: 'teardown' },
   active: { passed: 'active', suspect: 'suspect', end: 'teardown', died: 'teardown' },
   suspect: { passed: 'active', suspect: 'suspect', end: 'teardown', died: 'teardown' },
-  teardown: { end: 'teardown', died: 'teardown', gone: 'ended', stuck: 'stuck' },
-  stuck: { end: 'stuck', died: 'stuck', gone: 'ended', stuck: 'stuck' },
-  ended: { end: 'ended', died: 'ended', gone: 'ended' },
+  teardown: { end: 'teardown', gone: 'ended', stuck: 'stuck' },
+  stuck: { end: 'stuck', gone: 'ended' },
+  ended: {},
 }

@@ -241,7 +241,8 @@ export class Units {
       })
     }
     this.#withheld(unit.type, 1, `${unit.name} cannot be torn down`, draft)
-    const stuck: UnitRow = { ...unit, teardownFailures, state: 'stuck', reason, since: draft.now }
+    const state = nextState(unitMachine, unit.state, 'stuck')!
+    const stuck: UnitRow = { ...unit, teardownFailures, state, reason, since: draft.now }
     draft.note('unit stuck', unit.id, reason, { leaseId: unit.leaseId, host: unit.host, slot: unit.slot })
     draft.put('unit', { ...stuck, due: draft.now + this.#config.retryMs * STUCK_RETRY_FACTOR })
     this.#changed(stuck, draft)

@@ -1,8 +1,10 @@
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import { nextState } from '../leases/machine.ts'
 import { type Body, readBody } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
+import { ticketMachine } from './machine.ts'
 import type { BrokerDraft, TicketRow } from './rows.ts'
 
 export const iso = (at: Instant): string => new Date(at).toISOString()
@@ -33,7 +35,8 @@ export function answer(
 /** Frees whatever is promised under the row, and whatever is asked for. */
 export function closeRow(row: TicketRow, draft: BrokerDraft, reason: string | undefined): void {
   const due = draft.now + RETIRE_MS
-  draft.put('ticket', { ...row, state: 'closed', asked: undefined, tickets: [], due })
+  const state = nextState(ticketMachine, row.state, 'closed')!
+  draft.put('ticket', { ...row, state, asked: undefined, tickets: [], due })
   draft.retire(row.id, due)
   if (reason !== undefined) draft.note('ticket closed', row.id, reason)
 }

@@ -221,7 +221,7 @@ export function leaseLife(config: ServiceManagerConfig) {
   function askFailed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     remember(lease, 'broker', reason, draft)
     draft.note('refused', lease.id, `no ticket: ${reason}`)
-    giveBack({ ...lease, leaseState: 'closed', closeReason: reason }, reason, draft)
+    giveBack({ ...stepLease(lease, 'leave'), closeReason: reason }, reason, draft)
   }
 
   /** The site has not answered a close, or machines have not left, long after the end. */
@@ -245,7 +245,7 @@ export function leaseLife(config: ServiceManagerConfig) {
       lease.id,
       'the broker has not said that the ticket is closed; it is held to be',
     )
-    finish({ ...stepTicket(lease, 'closed'), leaseState: 'closed' }, draft)
+    finish(stepLease(stepTicket(lease, 'closed'), 'leave'), draft)
   }
 
   /** A lease of an earlier life that waits for something has to have an end to its waiting. */

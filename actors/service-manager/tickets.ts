@@ -103,7 +103,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
       body.earliest === null ? '' : ` (earliest start that would work: ${iso(body.earliest)})`
     remember(lease, 'broker', `${body.reason}${alternative}`, draft)
     draft.note('refused', lease.id, `${body.reason}${alternative}; units free now: ${body.unitsNow}`)
-    finish({ ...stepTicket(lease, 'refused'), leaseState: 'closed', closeReason: body.reason }, draft)
+    finish({ ...stepLease(stepTicket(lease, 'refused'), 'leave'), closeReason: body.reason }, draft)
   }
 
   /**
@@ -134,7 +134,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   function ticketClosed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     const closed = stepTicket(lease, 'closed')
     if (closed.leaseState === 'none' || closed.leaseState === 'blocked')
-      return finish({ ...closed, leaseState: 'closed', closeReason: lease.closeReason || reason }, draft)
+      return finish({ ...stepLease(closed, 'leave'), closeReason: lease.closeReason || reason }, draft)
     if (closed.leaseState === 'closed') return finish(closed, draft)
     put(closed, draft)
     draft.note('ticket closed', lease.id, `by the broker, while the lease is ${lease.leaseState}: ${reason}`)

@@ -22,6 +22,8 @@ export class Operator {
   readonly #plan: SitePlan
   readonly #machines: Site
   readonly #authority: () => Actor<AuthorityTables> | undefined
+  /** How many recalls the site has written down. */
+  readonly #written: () => number
   readonly #random: Random
 
   constructor(
@@ -29,12 +31,14 @@ export class Operator {
     plan: SitePlan,
     machines: Site,
     authority: () => Actor<AuthorityTables> | undefined,
+    written: () => number,
     random: Random,
   ) {
     this.#world = world
     this.#plan = plan
     this.#machines = machines
     this.#authority = authority
+    this.#written = written
     this.#random = random
   }
 
@@ -54,17 +58,19 @@ export class Operator {
     const authority = this.#authority()
     if (authority === undefined) return again()
     const by = this.#world.now + noticeMs
-    authority.command('recall', { type: 'vm.small', units, by, reason: 'the owner needs them' }).then(
-      () => {
-        const binding = conditions.recallable && noticeMs >= conditions.noticeMs + 1_000
-        this.recalls.push({ units, by, binding })
-        // A notice that is just long enough may be so by one clock and not by the other.
-        if (conditions.recallable && noticeMs >= conditions.noticeMs - 1_000)
-          this.#machines.bindingRecalls.push(by)
-      },
-      // The actor died before the order was durable, or less is lent at present: it is given again.
-      again,
-    )
+    const before = this.#written()
+    const taken = (): void => {
+      const binding = conditions.recallable && noticeMs >= conditions.noticeMs + 1_000
+      this.recalls.push({ units, by, binding })
+      // A notice that is just long enough may be so by one clock and not by the other.
+      if (conditions.recallable && noticeMs >= conditions.noticeMs - 1_000)
+        this.#machines.bindingRecalls.push(by)
+    }
+    // The actor died, or less is lent at present: unless the order was durable by then, it is given again.
+    const failed = (): void => (this.#written() > before ? taken() : again())
+    authority
+      .command('recall', { type: 'vm.small', units, by, reason: 'the owner needs them' })
+      .then(taken, failed)
   }
 }
 

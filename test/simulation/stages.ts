@@ -78,11 +78,14 @@ export function stagesOf(plan: Plan, world: World, random: Random, faults: () =>
 
 function siteStage(plan: SitePlan, world: World, random: Random, faults: () => Faults): SiteStage {
   const machines = new Site(world, random.child('machines'), faults)
+  const recalls = (): number => site.disk.ledger.filter(({ kind }) => kind === 'recalled').length
   const site: SiteStage = {
     ...stage<AuthorityTables>(plan.name, 'authority'),
     ...{ plan, machines, config: configOf(plan) },
     units: Object.values(plan.types).reduce((sum, { units }) => sum + units, 0),
-    operator: new Operator(world, plan, machines, () => site.actor, random.child('operator')),
+    operator: new Operator(
+      ...([world, plan, machines, () => site.actor, recalls, random.child('operator')] as const),
+    ),
   }
   return site
 }

@@ -42,24 +42,15 @@ describe('a lease at its holder', () =>
 describe('a lease at its site', () =>
   holdsToTable(
     sites,
-    ['settled', 'extend', 'vacate', 'close', 'failed', 'emptied'],
+    ['settled', 'extend', 'close', 'failed', 'emptied'],
     [
       ['pending', 'settled', 'active'],
       ['pending', 'extend', 'pending'],
-      ['pending', 'vacate', 'pending'],
       ['pending', 'close', 'closing'],
       ['pending', 'failed', 'closing'],
-      ['active', 'settled', 'active'],
       ['active', 'extend', 'active'],
-      ['active', 'vacate', 'active'],
       ['active', 'close', 'closing'],
-      ['active', 'failed', 'closing'],
       ['closing', 'close', 'closing'],
-      ['closing', 'vacate', 'closing'],
       ['closing', 'emptied', 'closed'],
-      ['closing', 'failed', 'closing'],
-      ['closing', 'settled', 'closing'],
-      ['closed', 'close', 'closed'],
-      ['closed', 'vacate', 'closed'],
     ],
   ))

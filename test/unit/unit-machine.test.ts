@@ -25,16 +25,10 @@ describe('a unit at its site', () => {
       ['suspect', 'end', 'teardown'],
       ['suspect', 'died', 'teardown'],
       ['teardown', 'end', 'teardown'],
-      ['teardown', 'died', 'teardown'],
       ['teardown', 'gone', 'ended'],
       ['teardown', 'stuck', 'stuck'],
       ['stuck', 'end', 'stuck'],
-      ['stuck', 'died', 'stuck'],
       ['stuck', 'gone', 'ended'],
-      ['stuck', 'stuck', 'stuck'],
-      ['ended', 'end', 'ended'],
-      ['ended', 'died', 'ended'],
-      ['ended', 'gone', 'ended'],
     ],
   )
 
