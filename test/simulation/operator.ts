@@ -22,7 +22,7 @@ export class Operator {
   readonly #plan: SitePlan
   readonly #machines: Site
   readonly #authority: () => Actor<AuthorityTables> | undefined
-  /** How many recalls the site has written down. */
+  /** How many units the site has recalled by what it has written down: an order may outlive the answer to it. */
   readonly #written: () => number
   readonly #random: Random
 
@@ -52,8 +52,7 @@ export class Operator {
 
   #recall(units: number, noticeMs: Millis): void {
     const { types, kept, conditions } = this.#plan
-    const recalled = this.recalls.reduce((sum, order) => sum + order.units, 0)
-    if (types['vm.small']!.units - recalled - units < kept) return
+    if (types['vm.small']!.units - this.#written() - units < kept) return
     const again = (): void => void this.#world.after(1_000, () => this.#recall(units, noticeMs))
     const authority = this.#authority()
     if (authority === undefined) return again()

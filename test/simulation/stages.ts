@@ -78,7 +78,10 @@ export function stagesOf(plan: Plan, world: World, random: Random, faults: () =>
 
 function siteStage(plan: SitePlan, world: World, random: Random, faults: () => Faults): SiteStage {
   const machines = new Site(world, random.child('machines'), faults)
-  const recalls = (): number => site.disk.ledger.filter(({ kind }) => kind === 'recalled').length
+  const recalls = (): number =>
+    site.disk.ledger
+      .filter(({ kind }) => kind === 'recalled')
+      .reduce((sum, { data }) => sum + (data as { units: number }).units, 0)
   const site: SiteStage = {
     ...stage<AuthorityTables>(plan.name, 'authority'),
     ...{ plan, machines, config: configOf(plan) },
