@@ -18,9 +18,9 @@ export const ticketMachine: Machine<TicketState, TicketEvent> = {
   asked: { granted: 'held', refused: 'closed', 'give up': 'returning', closed: 'closed' },
   held: { extend: 'extending', 'give up': 'returning', closed: 'closed' },
   extending: { granted: 'held', refused: 'held', 'give up': 'returning', closed: 'closed' },
-  // A ticket or an extension that comes now is given back by the message that is already on its way.
-  returning: { granted: 'returning', refused: 'returning', closed: 'closed' },
-  closed: { 'give up': 'closed', closed: 'closed' },
+  // A ticket or an extension that comes now is given back by the message that is already on its way: it is noted.
+  returning: { closed: 'closed' },
+  closed: { closed: 'closed' },
 }
 
 /**
@@ -54,9 +54,9 @@ export const leaseMachine: Machine<LeaseState, LeaseEvent> = {
   none: { block: 'blocked', redeem: 'redeeming', leave: 'closed' },
   blocked: { redeem: 'redeeming', leave: 'closed' },
   redeeming: { active: 'active', extend: 'extending', leave: 'leaving', ended: 'closed' },
-  active: { active: 'active', extend: 'extending', leave: 'leaving', ended: 'closed' },
+  active: { extend: 'extending', leave: 'leaving', ended: 'closed' },
   extending: { active: 'active', refused: 'active', leave: 'leaving', ended: 'closed' },
-  leaving: { active: 'leaving', refused: 'leaving', leave: 'leaving', left: 'closing', ended: 'closed' },
-  closing: { active: 'closing', refused: 'closing', leave: 'closing', ended: 'closed' },
+  leaving: { refused: 'leaving', leave: 'leaving', left: 'closing', ended: 'closed' },
+  closing: { refused: 'closing', leave: 'closing', ended: 'closed' },
   closed: { leave: 'closed', ended: 'closed' },
 }

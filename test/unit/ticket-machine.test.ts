@@ -19,10 +19,7 @@ describe('a ticket at its holder', () =>
       ['extending', 'refused', 'held'],
       ['extending', 'give up', 'returning'],
       ['extending', 'closed', 'closed'],
-      ['returning', 'granted', 'returning'],
-      ['returning', 'refused', 'returning'],
       ['returning', 'closed', 'closed'],
-      ['closed', 'give up', 'closed'],
       ['closed', 'closed', 'closed'],
     ],
   ))
