@@ -1,4 +1,4 @@
-import { type Cancel, type Clock, type Instant, type Millis, within } from './clock.ts'
+import { type Cancel, type Clock, type Instant, inTime, type Millis } from './clock.ts'
 import type { CommitLog, LedgerEntry, LedgerHead, LedgerNote } from './commit.ts'
 import { type Composition, metaOf } from './composition.ts'
 import { Courier, type Downgrade, type OutRow, outRowOf } from './courier.ts'
@@ -51,8 +51,11 @@ export interface ActorParts<T extends Tables> {
 
 /** Inputs of one commit, and as many due rows. */
 export const BATCH_MAX = 256
-/** How long an acknowledged message may stay in the outbox when nothing else is to be committed. */
-export const FLUSH_MS: Millis = 1_000
+/**
+ * How long an acknowledged message may stay in the outbox when nothing else is to be committed. Whoever dies in
+ * between says it once more, and is answered by its number.
+ */
+export const FLUSH_MS: Millis = 10_000
 /** How long a commit may take before the actor stops: nobody knows then whether it is on disk. */
 export const COMMIT_MS_MAX: Millis = 60_000
 export const CLOSE_MS_MAX: Millis = 30_000
@@ -97,6 +100,8 @@ export class Actor<T extends Tables> implements Receiver {
   #idle: Promise<void> = Promise.resolve()
   #closed: Promise<void> | undefined
   #alarm: Cancel | undefined
+  /** What the alarm is for; undefined when none is set. */
+  #alarmAt: Instant | undefined
   #flush: Cancel | undefined
 
   constructor(parts: ActorParts<T>) {
@@ -327,7 +332,7 @@ export class Actor<T extends Tables> implements Receiver {
   async #makeDurable({ commit }: Composition): Promise<void> {
     const late = (): Error =>
       new SubletError('store-failed', `the store of ${this.name} did not answer within ${COMMIT_MS_MAX} ms`)
-    await within(this.#parts.clock, COMMIT_MS_MAX, late, () => this.#parts.store.commit(commit))
+    await inTime(this.#parts.clock, COMMIT_MS_MAX, late, () => this.#parts.store.commit(commit))
   }
 
   #dispatch(batch: Composition): void {
@@ -363,13 +368,20 @@ export class Actor<T extends Tables> implements Receiver {
   }
 
   #setAlarm(): void {
+    const now = this.#clock.now()
+    const looks = this.#keys.next(now, () => this.#met()) ?? Infinity
+    const next = Math.min(this.#due.next() ?? Infinity, looks)
+    if (next === this.#alarmAt && this.#state === 'running') return
     this.#alarm?.()
     this.#alarm = undefined
-    const looks = this.#keys.next(() => this.#met()) ?? Infinity
-    const next = Math.min(this.#due.next() ?? Infinity, looks)
+    this.#alarmAt = undefined
     if (next === Infinity || this.#state !== 'running') return
-    const delayMs = Math.min(ALARM_MS_MAX, Math.max(0, next - this.#clock.now()))
-    this.#alarm = this.#clock.after(delayMs, () => this.#wake())
+    const delayMs = Math.min(ALARM_MS_MAX, Math.max(0, next - now))
+    this.#alarmAt = next
+    this.#alarm = this.#clock.after(delayMs, () => {
+      this.#alarmAt = undefined
+      this.#wake()
+    })
   }
 
   /** The mails of the batch are settled as far as they were not. */
@@ -406,7 +418,7 @@ export class Actor<T extends Tables> implements Receiver {
     await this.#idle
     const late = (): Error =>
       new SubletError('store-failed', `the store of ${this.name} did not close within ${CLOSE_MS_MAX} ms`)
-    await within(this.#parts.clock, CLOSE_MS_MAX, late, () => this.#parts.store.close())
+    await inTime(this.#parts.clock, CLOSE_MS_MAX, late, () => this.#parts.store.close())
   }
 
   #all<R extends Row>(table: string): R[] {

@@ -77,23 +77,62 @@ export function deadline(
 }
 
 /** The outcome of the work, or the reason as soon as it has taken `delayMs` or `parent` aborts. */
-export async function within<T>(
+export function within<T>(
   clock: Clock,
   delayMs: Millis,
   reason: () => Error,
   work: (signal: AbortSignal) => Promise<T>,
   parent?: AbortSignal,
 ): Promise<T> {
-  const limit = deadline(clock, delayMs, reason, parent)
-  try {
-    return await Promise.race([work(limit.signal), aborted(limit.signal)])
-  } finally {
-    limit.done()
-  }
+  return new Promise((resolve, reject) => {
+    const controller = new AbortController()
+    const stop = (why: unknown): void => {
+      done()
+      controller.abort(why)
+      reject(why)
+    }
+    const onParent = (): void => stop(parent?.reason)
+    const cancel = clock.after(delayMs, () => stop(reason()))
+    const done = (): void => {
+      cancel()
+      parent?.removeEventListener('abort', onParent)
+    }
+    if (parent?.aborted) return onParent()
+    parent?.addEventListener('abort', onParent, { once: true })
+    settle(() => work(controller.signal), resolve, reject, done)
+  })
 }
 
-const aborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason)
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+/** The same for work that cannot be told to end: nothing is made to tell it. */
+export function inTime<T>(
+  clock: Clock,
+  delayMs: Millis,
+  reason: () => Error,
+  work: () => Promise<T>,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(delayMs, () => reject(reason()))
+    settle(work, resolve, reject, cancel)
   })
+}
+
+/** Begins the work, and calls `done` before its outcome is told. */
+function settle<T>(
+  work: () => Promise<T>,
+  resolve: (value: T) => void,
+  reject: (error: unknown) => void,
+  done: () => void,
+): void {
+  const failed = (error: unknown): void => {
+    done()
+    reject(error)
+  }
+  try {
+    work().then((value) => {
+      done()
+      resolve(value)
+    }, failed)
+  } catch (error) {
+    failed(error)
+  }
+}

@@ -28,10 +28,13 @@ export interface MetaRow extends Row {
 
 const FIRST: MetaRow = { id: 'meta', epoch: 0, attempt: 0, outSeq: 0, generation: 0 }
 
-export const metaOf = (rows: RowSet): MetaRow => ({
-  ...FIRST,
-  ...(rows.get('$meta', 'meta') as Partial<MetaRow> | undefined),
-})
+/** Rows of earlier programs lack what grew later. */
+export function metaOf(rows: RowSet): MetaRow {
+  const kept = rows.get('$meta', 'meta') as Partial<MetaRow> | undefined
+  return kept?.generation === undefined || kept.attempt === undefined || kept.outSeq === undefined
+    ? { ...FIRST, ...kept }
+    : (kept as MetaRow)
+}
 
 /** The generation after one whose last message had the place `outSeq`, and peers have seen `seenSeq`. */
 export const generationAfter = ({ generation, outSeq }: MetaRow, seenSeq: number, now: Instant): number =>
@@ -88,7 +91,7 @@ export function compose<T extends Tables>(sources: Sources<T>): Composition {
   const meta = beginning(before, sources)
   const changes: Change[] = []
   const change = (table: string, id: string, row: Row | undefined): void => {
-    if (row !== undefined || rows.get(table, id) !== undefined) changes.push({ table, id, row })
+    if (!isSame(rows.get(table, id), row)) changes.push({ table, id, row })
   }
 
   for (const [table, drafted] of draft.changed) for (const [id, row] of drafted) change(table, id, row)
@@ -127,6 +130,17 @@ export function compose<T extends Tables>(sources: Sources<T>): Composition {
   const stored = changes.map(({ table, id, row }) => encodeRow(table, id, row))
   const commit = { rows: stored, ledger: entries }
   return { commit, changes, entries, head: after, out, effects, generation: sources.generation }
+}
+
+/** A row that says in each field what it said at the last commit need not be written again. */
+function isSame(before: Row | undefined, after: Row | undefined): boolean {
+  if (before === after) return true
+  if (before === undefined || after === undefined) return false
+  const was = before as unknown as Readonly<Record<string, unknown>>
+  const is = after as unknown as Readonly<Record<string, unknown>>
+  for (const key in is) if (is[key] !== was[key]) return false
+  for (const key in was) if (is[key] !== was[key]) return false
+  return true
 }
 
 type Growing = { -readonly [K in keyof MetaRow]: MetaRow[K] }

@@ -1,6 +1,7 @@
 import type { Instant } from './clock.ts'
 
 interface DueItem {
+  readonly key: string
   readonly table: string
   readonly id: string
   at: Instant
@@ -27,7 +28,7 @@ export class DueQueue {
       return
     }
     if (place === undefined) {
-      this.#heap.push({ table, id, at, order: this.#order++ })
+      this.#heap.push({ key, table, id, at, order: this.#order++ })
       this.#places.set(key, this.#heap.length - 1)
       this.#rise(this.#heap.length - 1)
       return
@@ -58,7 +59,7 @@ export class DueQueue {
   #removeAt(place: number): void {
     const item = this.#heap[place]!
     const last = this.#heap.pop()!
-    this.#places.delete(keyOf(item.table, item.id))
+    this.#places.delete(item.key)
     if (last === item) return
     this.#seat(last, place)
     this.#sink(this.#rise(place))
@@ -94,7 +95,7 @@ export class DueQueue {
 
   #seat(item: DueItem, place: number): void {
     this.#heap[place] = item
-    this.#places.set(keyOf(item.table, item.id), place)
+    this.#places.set(item.key, place)
   }
 }
 

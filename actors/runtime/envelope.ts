@@ -39,11 +39,7 @@ export interface Place {
 }
 
 /** Printable and without a space, so that two words of an envelope make one key. */
-const word = (max: number): z.ZodString =>
-  z
-    .string()
-    .max(max)
-    .regex(/^[!-~]+$/)
+const word = (max: number): z.ZodString => z.string().regex(new RegExp(`^[!-~]{1,${max}}$`))
 
 const publicKey = z.string().regex(/^[\w-]{43}$/)
 

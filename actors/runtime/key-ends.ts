@@ -8,6 +8,8 @@ export const KEY_ENDS_MS: Millis = 14 * 86_400_000
 /** As often at most. */
 export const KEY_LOOK_MS: Millis = 86_400_000
 
+const KEYS_ASK_MS: Millis = 10_000
+
 /** When the last of the keys ends; undefined if one has no end, or there is none. */
 export function endOfKeys(keys: readonly TrustedKey[]): Instant | undefined {
   if (keys.length === 0 || keys.some(({ notAfter }) => notAfter === undefined)) return undefined
@@ -27,6 +29,9 @@ export class KeyWatch {
   readonly #trust: Trust
   readonly #log: Log
   #nextAt: Instant | undefined
+  #isEnding = false
+  /** Keys are changed rarely: whether one has an end is asked as often. */
+  #askAgainAt = -Infinity
 
   constructor(self: ActorName, trust: Trust, log: Log) {
     this.#self = self
@@ -49,9 +54,13 @@ export class KeyWatch {
   }
 
   /** When the next look is due; undefined while no key that is known has an end. */
-  next(peers: () => readonly ActorName[]): Instant | undefined {
-    const ends = (name: ActorName): boolean => endOfKeys(this.#trust.keysOf(name)) !== undefined
-    return [this.#self, ...peers()].some(ends) ? this.#nextAt : undefined
+  next(now: Instant, peers: () => readonly ActorName[]): Instant | undefined {
+    if (now >= this.#askAgainAt) {
+      const ends = (name: ActorName): boolean => endOfKeys(this.#trust.keysOf(name)) !== undefined
+      this.#isEnding = [this.#self, ...peers()].some(ends)
+      this.#askAgainAt = now + KEYS_ASK_MS
+    }
+    return this.#isEnding ? this.#nextAt : undefined
   }
 
   #sentence(name: ActorName, endsAt: Instant, now: Instant): string {

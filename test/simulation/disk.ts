@@ -121,16 +121,7 @@ export class Disk {
   #change(table: string, id: string, json: string | undefined): Change {
     const known = this.table(table)
     const before = known.page(id)
-    const after = known.set(id, json)
-    return {
-      ...{ table, id },
-      get before() {
-        return before?.row
-      },
-      get after() {
-        return after?.row
-      },
-    }
+    return new PageChange(table, id, before, known.set(id, json))
   }
 }
 
@@ -180,6 +171,32 @@ class Page {
   }
 }
 
+/** Read when somebody asks. */
+class PageChange implements Change {
+  readonly table: string
+  readonly id: string
+  readonly #before: Page | undefined
+  readonly #after: Page | undefined
+
+  constructor(table: string, id: string, before: Page | undefined, after: Page | undefined) {
+    this.table = table
+    this.id = id
+    this.#before = before
+    this.#after = after
+  }
+
+  get before(): Row | undefined {
+    return this.#before?.row
+  }
+
+  get after(): Row | undefined {
+    return this.#after?.row
+  }
+}
+
 /** Of a message in the outbox, without reading all of it. */
 const subjectOf = (json: string | undefined): string | undefined =>
   json === undefined ? undefined : /"subject":"([^"]*)"/.exec(json)?.[1]
+
+/** The number that a link has as heard, without reading all of it. */
+export const heardIn = (json: string): number => Number(/[{,]"in":(\d+)/.exec(json)?.[1] ?? 0)

@@ -13,7 +13,7 @@ import type { Receiver } from '../../actors/runtime/transport.ts'
 import { type MemberEffectArgs, Membership } from '../../actors/service-manager/membership.ts'
 import { Watcher } from '../../actors/service-manager/watcher.ts'
 import type { Handler } from '../../adapters/handler.ts'
-import type { Disk } from './disk.ts'
+import { type Disk, heardIn } from './disk.ts'
 import type { Keys } from './keys.ts'
 import type { Middleware } from './middleware.ts'
 import type { Plants } from './plants.ts'
@@ -109,8 +109,7 @@ function marked<T extends Tables>(
         taken = []
         for (const { from, subject, number, kind } of heard) {
           const link = commit.rows.find(({ table, id }) => table === '$link' && id === `${from} ${subject}`)
-          const mark = link?.json === undefined ? 0 : (JSON.parse(link.json) as { in: number }).in
-          if (mark < number)
+          if (link?.json === undefined || heardIn(link.json) < number)
             saw(`${name} takes ${kind} ${subject} #${number} of ${from} and does not mark it`)
         }
         return store.commit(commit)

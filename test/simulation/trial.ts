@@ -7,7 +7,7 @@ import type { Mind } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
 import type { StoredRow } from '../../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
-import type { CommitFate, Disk } from './disk.ts'
+import { type CommitFate, type Disk, heardIn } from './disk.ts'
 import { CALM, type Faults } from './faults.ts'
 import { Invariants } from './invariants.ts'
 import { type Keys, keysFor, REAL_KEYS_EVERY } from './keys.ts'
@@ -114,7 +114,7 @@ export class Trial implements Scene {
   #isHeard({ from, to, subject, number, until }: Envelope): boolean {
     const json = this.disks[to]!.rows.get(`$link\n${from} ${subject}`)?.json
     if (json === undefined) return this.world.now >= until
-    return (JSON.parse(json) as { in: number }).in >= number
+    return heardIn(json) >= number
   }
 
   get violations(): string[] {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { COMMIT_MS_MAX } from '../../actors/runtime/actor.ts'
+import { COMMIT_MS_MAX, FLUSH_MS } from '../../actors/runtime/actor.ts'
 import { sealAck } from '../../actors/runtime/envelope.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { encodeRow } from '../../actors/runtime/rows.ts'
@@ -380,7 +380,9 @@ describe('what the last life left', () => {
       send: async (envelope) => ackOf(envelope, stage.now),
     })
     expect(stage.stored('$out')).toHaveLength(1)
-    await stage.pass(2_000)
+    await stage.pass(FLUSH_MS / 2)
+    expect(stage.stored('$out'), 'no commit for an acknowledgement alone').toHaveLength(1)
+    await stage.pass(2 * FLUSH_MS)
     expect(stage.stored('$out')).toEqual([])
     await stage.soon(actor.stop())
   })
@@ -393,10 +395,10 @@ describe('what the last life left', () => {
         writer(input, draft)
       },
       send: async (envelope) => ackOf(envelope, stage.now),
-      syncMs: 3_000,
+      syncMs: 3 * FLUSH_MS,
     })
     void actor.command('slow', 1)
-    await stage.pass(12_000)
+    await stage.pass(12 * FLUSH_MS)
     expect(stage.stored('$out')).toEqual([])
   })
 

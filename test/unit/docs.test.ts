@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest'
 import { OPEN_MAX } from '../../actors/broker/requests.ts'
 import { RETIRE_MS } from '../../actors/leases/correspondence.ts'
 import { bodies } from '../../actors/leases/messages.ts'
-import { BATCH_MAX, COMMIT_MS_MAX } from '../../actors/runtime/actor.ts'
+import { BATCH_MAX, COMMIT_MS_MAX, FLUSH_MS } from '../../actors/runtime/actor.ts'
 import { EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX } from '../../actors/runtime/effects.ts'
 import { BODY_CHARS_MAX, GOOD_MS_MAX } from '../../actors/runtime/envelope.ts'
 import { MAILBOX_MAX, MAILBOX_PEER_MAX } from '../../actors/runtime/mailbox.ts'
@@ -146,7 +146,7 @@ describe('the page on actors', () => {
       ...{ BATCH_MAX, MAILBOX_MAX, MAILBOX_PEER_MAX, BODY_CHARS_MAX, UNDER_WAY_MAX, UNDER_WAY_SILENT_MAX },
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
       ...{ HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
-      ...{ RETIRE_MS, BLIND_MS_MAX },
+      ...{ FLUSH_MS, RETIRE_MS, BLIND_MS_MAX },
     })
   })
 
