@@ -94,14 +94,26 @@ export class Invariants {
       : [`holder and site mean other ends of ${leaseId}: ${ends}`]
   }
 
+  /** Whether nothing is left that would have to end yet. */
+  hasEnded(): boolean {
+    return this.#left().length === 0
+  }
+
+  #left(): string[] {
+    const { sites, brokers, managers, world } = this.#scene
+    return [
+      ...managers.flatMap((manager) => [...jobsDone(manager), ...managerEnded(manager)]),
+      ...brokers.flatMap(brokerEnded),
+      ...sites.flatMap(siteEnded),
+      ...[...sites, ...brokers, ...managers].flatMap((actor) => everythingSaid(actor, world.now)),
+    ]
+  }
+
   /** When faults have stopped and time has passed. */
   afterQuiet(): void {
     const { sites, brokers, managers } = this.#scene
-    for (const manager of managers) this.violations.push(...jobsDone(manager), ...managerEnded(manager))
-    for (const broker of brokers) this.violations.push(...brokerEnded(broker))
-    for (const site of sites) this.violations.push(...siteEnded(site))
-    for (const actor of [...sites, ...brokers, ...managers])
-      this.violations.push(...ledgerAgrees(actor), ...everythingSaid(actor, this.#scene.world.now))
+    this.violations.push(...this.#left())
+    for (const actor of [...sites, ...brokers, ...managers]) this.violations.push(...ledgerAgrees(actor))
     for (const book of this.#sites.values()) this.violations.push(...book.replayAgrees())
   }
 }

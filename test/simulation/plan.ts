@@ -64,7 +64,7 @@ export interface Pace {
 }
 
 const CLOSE_PACE: Pace = { retryMs: 500, probeEveryMs: 10_000, sweepEveryMs: 15_000 }
-const WIDE_PACE: Pace = { retryMs: 2_000, probeEveryMs: 30_000, sweepEveryMs: 40_000 }
+const WIDE_PACE: Pace = { retryMs: 2_000, probeEveryMs: 60_000, sweepEveryMs: 90_000 }
 
 /** What makes a plan smaller than its seed says, so that a failure is easier to read. */
 export interface PlanOptions {
