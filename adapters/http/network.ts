@@ -238,11 +238,12 @@ export class HttpNetwork implements Network {
   }
 
   #poller(peer: ActorName, here: ActorName, url: string): Poller {
-    const { clock, random, identity } = this.#parts
+    const { clock, random, identity, log } = this.#parts
     return new Poller(peer, url, {
       client: this.#client,
       ...{ clock, ids: this.#ids, identity: identity(here), receiver: this.#receivers.get(here)! },
       random: random.child(`poll ${peer} ${here}`),
+      log,
     })
   }
 }

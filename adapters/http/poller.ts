@@ -3,6 +3,7 @@ import type { Ack, Envelope } from '../../actors/runtime/envelope.ts'
 import { inOneLine } from '../../actors/runtime/errors.ts'
 import type { Identity } from '../../actors/runtime/identity.ts'
 import type { IdSource } from '../../actors/runtime/ids.ts'
+import type { Log } from '../../actors/runtime/log.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import type { Receiver } from '../../actors/runtime/transport.ts'
 import {
@@ -22,6 +23,7 @@ export interface PollerParts {
   readonly ids: IdSource
   readonly identity: Identity
   readonly receiver: Receiver
+  readonly log: Log
 }
 
 const BACKOFF_MS_FIRST: Millis = 100
@@ -111,14 +113,20 @@ export class Poller {
 
   /** Whoever carried it here: the receiver believes only the signature, and answers only to whom it is from. */
   #deliver(envelope: unknown): void {
+    const { receiver, log, identity } = this.#parts
     this.#inHand++
-    this.#parts.receiver
-      .receive(envelope as Envelope)
+    // Within a promise from the start: what is thrown at once must not count as a poll that failed.
+    Promise.resolve()
+      .then(() => receiver.receive(envelope as Envelope))
       .then((ack) => {
         this.#ready.push(ack)
         this.#flush()
       })
-      .catch(() => undefined)
+      // Not acknowledged: its sender comes again until its deadline, and this is told each time.
+      .catch((error: unknown) => {
+        const reason = inOneLine(error)
+        log.error({ actor: identity.name, peer: this.peer, reason }, 'a fetched message could not be taken')
+      })
       .finally(() => {
         this.#inHand--
         this.#wake()

@@ -37,3 +37,14 @@ test('two machines of one name at once are told, one after the other are not', (
   expect(compareMarks(both(T0 + 11), ledger)).toEqual([])
   expect(compareMarks(both(T0 + 5), ledger)).toEqual(['vm1 was unit-1 and unit-2 at once'])
 })
+
+test('looks that fail are not looks that found nothing', () => {
+  const sightings = seen('unit-1', [T0, T0 + 1])
+  expect(sightings.doubt()).toBeUndefined()
+  sightings.failed('the folder cannot be read')
+  expect(sightings.doubt()).toBe('1 of 3 looks from outside failed: the folder cannot be read')
+  for (let i = 0; i < 7; i++) sightings.look(T0 + i, [])
+  expect(sightings.doubt()).toBeUndefined()
+  expect(sightings.counts).toEqual({ taken: 9, failed: 1 })
+  expect(new Sightings().doubt()).toBe('0 of 0 looks from outside failed: none was taken')
+})

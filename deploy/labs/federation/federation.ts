@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Clock, deadline, type Millis, sleep } from '../../../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../../../actors/runtime/commit.ts'
-import { SubletError } from '../../../actors/runtime/errors.ts'
+import { inOneLine, SubletError } from '../../../actors/runtime/errors.ts'
 import { type BatchUser, batchUser } from '../../../adapters/embedded/batch-client.ts'
 import type { JobRecord } from '../../../adapters/embedded/batch-records.ts'
 import { endBatchServer, spawnBatchServer } from '../../../adapters/embedded/batch-server.ts'
@@ -182,11 +182,15 @@ export class Federation {
   async #watch(): Promise<void> {
     while (!this.signal.aborted) {
       const at = this.#options.clock.now()
-      const machines = await this.machines().catch(() => [])
-      this.sightings.look(at, machines)
-      const names = machines.flatMap(({ name }) => (name === '' ? [] : [name]))
-      this.peak = Math.max(this.peak, names.length)
-      for (const name of names.filter((one, i) => names.indexOf(one) !== i)) this.doubles.add(name)
+      try {
+        const machines = await this.machines()
+        this.sightings.look(at, machines)
+        const names = machines.flatMap(({ name }) => (name === '' ? [] : [name]))
+        this.peak = Math.max(this.peak, names.length)
+        for (const name of names.filter((one, i) => names.indexOf(one) !== i)) this.doubles.add(name)
+      } catch (error) {
+        this.sightings.failed(inOneLine(error))
+      }
       await sleep(this.#options.clock, 2 * LOOK_MS, this.signal).catch(() => undefined)
     }
   }

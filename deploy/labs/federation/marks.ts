@@ -10,12 +10,34 @@ export interface Sighting {
   readonly lastAt: Instant
 }
 
+/** One look in so many may fail, such as over a folder that goes while it is read. */
+const FAILED_PART_MAX = 10
+
 /** Sightings of machines, one look after the other. */
 export class Sightings {
   readonly #seen = new Map<string, Sighting>()
+  #looks = 0
+  #failures: string[] = []
+
+  /** A look that failed saw nothing, which is not to say that nothing was there. */
+  failed(reason: string): void {
+    this.#failures.push(reason)
+  }
+
+  /** Why what was seen is too little to rely on; undefined if it is enough. */
+  doubt(): string | undefined {
+    const failed = this.#failures.length
+    if (this.#looks > 0 && failed * FAILED_PART_MAX <= this.#looks + failed) return undefined
+    return `${failed} of ${this.#looks + failed} looks from outside failed: ${this.#failures.at(-1) ?? 'none was taken'}`
+  }
+
+  get counts(): { readonly taken: number; readonly failed: number } {
+    return { taken: this.#looks, failed: this.#failures.length }
+  }
 
   /** `at`: when the look began. */
   look(at: Instant, machines: readonly Pick<Sighting, 'unitId' | 'leaseId' | 'name'>[]): void {
+    this.#looks++
     for (const { unitId, leaseId, name } of machines) {
       const known = this.#seen.get(unitId)
       // A folder that is made or removed just now may not say everything.

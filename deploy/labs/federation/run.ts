@@ -126,11 +126,14 @@ try {
       assigned: site.filter(({ kind }) => kind === 'unit assigned').length,
       seenOutside: sightings.length,
       disagreements: disagreements.length,
+      looks: lab.sightings.counts,
     },
     ledgers: { lines: verdicts.reduce((sum, { entries }) => sum + entries, 0), faults: faults.length },
     ...{ doubleHolds: lab.doubles.size, leftovers: leftovers.length, peak: lab.peak },
   }
   if (jobs.completed !== jobs.submitted) problems.push('not every job completed')
+  const doubt = lab.sightings.doubt()
+  if (doubt !== undefined) problems.push(doubt)
   if (jobs.lost > 0 || jobs.runTwice > 0) problems.push('jobs were lost or run twice')
   if (kills >= 10 && endedDuringKills === 0) problems.push('no job ended while processes were killed')
   problems.push(...faults, ...disagreements, ...[...lab.doubles].map((name) => `${name} was there twice`))
