@@ -109,18 +109,21 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     const { [leaseId]: _, ...asked } = recall.asked
     draft.put('recall', { ...recall, asked })
   }
+  let back: { readonly units: number; readonly from: Instant } | undefined
   if (body.units > 0) {
     // A plan that comes on top of another adds to it; both count from the later instant.
     const before = stillReduced(row, row.tickets.at(-1))
     const most = row.tickets.at(-1)?.units ?? 0
     const units = Math.min(most, body.units + before)
     const start = Math.max(draft.now, body.by, before > 0 ? row.reduced!.from : 0)
-    draft.put('ticket', { ...row, reduced: { units, from: start, plannedAt: draft.now } })
+    back = { units, from: start }
+    draft.put('ticket', { ...row, reduced: { ...back, plannedAt: draft.now } })
   }
   draft.note(
     'recall planned',
     leaseId,
     `${from} gives ${someUnits(body.units)} back by ${iso(body.by)}: ${body.reason}`,
+    back,
   )
   scheduleRound(draft, 0)
 }

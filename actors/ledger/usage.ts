@@ -9,7 +9,8 @@ export type UsageBy = (typeof USAGE_BY)[number]
 /**
  * Node-seconds in a span of time:
  *
- *   granted   units of tickets, over their terms                       the broker's ledger
+ *   granted   units of tickets, over their terms, less what was        the broker's ledger
+ *             promised back from then on
  *   held      from assigned to torn down                               the site's
  *   joined    from joined to left in the guest's middleware            the service manager's
  */
@@ -26,10 +27,13 @@ export interface Span {
 }
 
 const granted = z.object({
+  ticketId: z.string().optional(),
   units: z.number(),
   site: z.string(),
   term: z.object({ start: z.number(), end: z.number() }),
 })
+const adopted = z.object({ ticket: granted.extend({ id: z.string() }) })
+const promisedBack = z.object({ units: z.number(), from: z.number() })
 const assigned = z.object({ leaseId: z.string() })
 const requested = z.object({ guest: z.string().optional(), queue: z.string().optional() })
 
@@ -41,10 +45,21 @@ interface Owner {
 }
 
 interface Grant {
+  readonly ticketId: string | undefined
   readonly leaseId: string
   readonly units: number
   readonly start: Instant
   end: Instant
+  /** Units that its holder gives back before its end. */
+  back: { readonly units: number; readonly from: Instant } | undefined
+}
+
+/** Unit-milliseconds of a ticket in a span. */
+function grantedIn({ units, start, end, back }: Grant, span: Span): number {
+  const whole = units * within(start, end, span)
+  return back === undefined
+    ? whole
+    : whole - Math.min(units, back.units) * within(Math.max(start, back.from), end, span)
 }
 
 /** The part of [start, end) that lies in the span. */
@@ -75,8 +90,7 @@ export class UsageCount {
       return sum
     }
     for (const grants of this.#grants.values())
-      for (const { leaseId, units, start, end } of grants)
-        of(leaseId).grantedMs += units * within(start, end, span)
+      for (const grant of grants) of(grant.leaseId).grantedMs += grantedIn(grant, span)
     for (const { leaseId, from, to } of this.#held.values())
       of(leaseId).heldMs += within(from, to ?? now, span)
     for (const stays of this.#joined.values())
@@ -100,7 +114,21 @@ export class UsageCount {
         return
       }
       case 'ticket granted':
-        return this.#grant(subject, data)
+        return this.#grant(subject, granted.safeParse(data).data)
+      // By a broker that has forgotten, in a restore, that it granted it.
+      case 'ticket adopted': {
+        const ticket = adopted.safeParse(data).data?.ticket
+        return this.#grant(subject, ticket && { ...ticket, ticketId: ticket.id })
+      }
+      // Its holder never used it, and is granted another in its place.
+      case 'extension unused':
+        this.#grants.get(subject)?.pop()
+        return
+      case 'recall planned': {
+        const back = promisedBack.safeParse(data).data
+        if (back !== undefined) for (const grant of this.#grants.get(subject) ?? []) grant.back = back
+        return
+      }
       case 'ticket closed':
         for (const grant of this.#grants.get(subject) ?? [])
           grant.end = Math.max(grant.start, Math.min(grant.end, at))
@@ -128,14 +156,14 @@ export class UsageCount {
     }
   }
 
-  #grant(leaseId: string, data: unknown): void {
-    const read = granted.safeParse(data)
-    if (!read.success) return
-    const { units, site, term } = read.data
+  #grant(leaseId: string, ticket: z.infer<typeof granted> | undefined): void {
+    if (ticket === undefined) return
+    const { units, site, term, ticketId } = ticket
     this.#owner(leaseId).site = site
     const grants = this.#grants.get(leaseId) ?? []
     this.#grants.set(leaseId, grants)
-    grants.push({ leaseId, units, start: term.start, end: term.end })
+    if (ticketId !== undefined && grants.some((one) => one.ticketId === ticketId)) return
+    grants.push({ ticketId, leaseId, units, start: term.start, end: term.end, back: undefined })
   }
 
   #join(unitId: string, at: Instant, data: unknown): void {

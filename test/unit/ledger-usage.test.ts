@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { UsageCount } from '../../actors/ledger/usage.ts'
 import { chain, type LedgerEntry, type LedgerHead, type LedgerNote } from '../../actors/runtime/commit.ts'
 
@@ -87,4 +87,48 @@ test('an extension is granted from the old end on, and nothing is counted twice'
   )
   const [all] = count.sum('guest', { from: 0, to: MIDNIGHT * 2 }, MIDNIGHT * 2)
   expect(all?.grantedS).toBe(2 * 7_200 + 3_600)
+})
+
+describe('tickets that change', () => {
+  const grant = (ticketId: string, units: number, from: number, to: number) =>
+    note('ticket granted', 'lease-1', {
+      ...{ ticketId, units, site: 'rack' },
+      term: { start: MIDNIGHT + from * HOUR, end: MIDNIGHT + to * HOUR },
+    })
+  const grantedS = (...notes: LedgerNote[]): number => {
+    const count = new UsageCount()
+    count.read(
+      linesOf(
+        'broker',
+        notes.map((one) => [MIDNIGHT, one] as const),
+      ),
+    )
+    return count.sum('site', { from: 0, to: MIDNIGHT * 2 }, MIDNIGHT)[0]?.grantedS ?? 0
+  }
+  const first = grant('ticket-1', 4, 0, 1)
+
+  test('an extension counts from the old end with its own units', () => {
+    expect(grantedS(first, grant('ticket-2', 2, 1, 3))).toBe(4 * 3_600 + 2 * 7_200)
+  })
+
+  test('one that its holder did not get to use does not count beside the one in its place', () => {
+    const unused = note('extension unused', 'lease-1')
+    expect(grantedS(first, grant('ticket-2', 4, 1, 2), unused, grant('ticket-3', 2, 1, 2))).toBe(6 * 3_600)
+  })
+
+  test('what was promised back counts until then, in the tickets that there were', () => {
+    const back = note('recall planned', 'lease-1', { units: 3, from: MIDNIGHT + HOUR / 2 })
+    expect(grantedS(first, back)).toBe(4 * 1_800 + 1_800)
+    expect(grantedS(first, back, grant('ticket-2', 1, 1, 2))).toBe(4 * 1_800 + 1_800 + 3_600)
+    expect(grantedS(first, note('recall planned', 'lease-1'))).toBe(4 * 3_600)
+  })
+
+  test('one that a restored broker adopts counts, once', () => {
+    const term = { start: MIDNIGHT, end: MIDNIGHT + HOUR }
+    const adopted = note('ticket adopted', 'lease-1', {
+      ticket: { id: 'ticket-1', units: 4, site: 'rack', term },
+    })
+    expect(grantedS(adopted)).toBe(4 * 3_600)
+    expect(grantedS(first, adopted)).toBe(4 * 3_600)
+  })
 })
