@@ -55,7 +55,7 @@ export const BATCH_MAX = 256
  * How long an acknowledged message may stay in the outbox when nothing else is to be committed. Whoever dies in
  * between says it once more, and is answered by its number.
  */
-export const FLUSH_MS: Millis = 10_000
+export const FLUSH_MS: Millis = 1_000
 /** How long a commit may take before the actor stops: nobody knows then whether it is on disk. */
 export const COMMIT_MS_MAX: Millis = 60_000
 export const CLOSE_MS_MAX: Millis = 30_000
