@@ -34,7 +34,11 @@ export async function runAll(
 /** One process takes one run after the other. */
 function work(left: TrialOptions[], heard: (outcome: Outcome) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child: ChildProcess = fork(new URL('./worker.ts', import.meta.url), { stdio: 'inherit' })
+    const child: ChildProcess = fork(new URL('./worker.ts', import.meta.url), {
+      stdio: 'inherit',
+      // Most of what a run makes is garbage at once.
+      execArgv: ['--max-semi-space-size=64'],
+    })
     let at: TrialOptions | undefined
     const next = (): void => {
       at = left.pop()
