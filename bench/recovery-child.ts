@@ -133,8 +133,8 @@ async function recover(): Promise<void> {
   let openMs = 0
   const opening: Store = {
     ...store,
-    open: async () => {
-      const opened = await store.open()
+    open: async (take) => {
+      const opened = await store.open(take)
       openMs = performance.now() - beganMs
       return opened
     },

@@ -166,7 +166,8 @@ export class Actor<T extends Tables> implements Receiver {
     if (this.#begun || !this.#isNew()) throw new Error(`actor ${this.name} was started twice`)
     this.#begun = true
     try {
-      const { rows, head } = await this.#parts.store.open()
+      const take = (table: string, row: Row): void => this.#adopt(table, row.id, row)
+      const { rows, head } = await this.#parts.store.open(take)
       this.#head = head
       for (const stored of rows) this.#adopt(stored.table, stored.id, decodeRow(stored, this.name))
       if (!this.#isNew()) throw new SubletError('not-running', `actor ${this.name} was stopped as it began`)

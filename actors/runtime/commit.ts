@@ -1,7 +1,7 @@
 import { canonical, digest } from './canonical.ts'
 import type { Instant } from './clock.ts'
 import type { ActorName } from './identity.ts'
-import type { CheckedRow, StoredRow } from './rows.ts'
+import type { CheckedRow, Row, StoredRow } from './rows.ts'
 
 /** What happened and why, in the words of the domain. */
 export interface LedgerNote {
@@ -42,8 +42,13 @@ export interface Commit {
 
 /** What an actor needs of its store; the contract in adapters/store.ts adds what others ask of it. */
 export interface CommitLog {
-  /** Takes the database for this actor alone and reads all of it. */
-  open(): Promise<{ readonly rows: readonly (StoredRow | CheckedRow)[]; readonly head: LedgerHead }>
+  /**
+   * Takes the database for this actor alone and reads all of it. A store may hand rows that it has checked to `take`
+   * while it reads on; they are not among `rows` then, and count for nothing if it rejects.
+   */
+  open(
+    take?: (table: string, row: Row) => void,
+  ): Promise<{ readonly rows: readonly (StoredRow | CheckedRow)[]; readonly head: LedgerHead }>
   /** Resolves when the commit is on disk; rejects if it is not, and then the actor stops. */
   commit(commit: Commit): Promise<void>
   close(): Promise<void>

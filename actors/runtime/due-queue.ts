@@ -1,7 +1,6 @@
 import type { Instant } from './clock.ts'
 
 interface DueItem {
-  readonly key: string
   readonly table: string
   readonly id: string
   at: Instant
@@ -12,7 +11,8 @@ interface DueItem {
 /** Rows by the instant they are due: a binary heap with one place for each row, however often it is moved. */
 export class DueQueue {
   readonly #heap: DueItem[] = []
-  readonly #places = new Map<string, number>()
+  /** By table, then by row: a text of both for each row would cost more than all the rest. */
+  readonly #places = new Map<string, Map<string, number>>()
   #order = 0
 
   get size(): number {
@@ -21,15 +21,15 @@ export class DueQueue {
 
   /** Moves the row to `at`, or takes it out. */
   set(table: string, id: string, at: Instant | undefined): void {
-    const key = keyOf(table, id)
-    const place = this.#places.get(key)
+    const place = this.#places.get(table)?.get(id)
     if (at === undefined) {
       if (place !== undefined) this.#removeAt(place)
       return
     }
     if (place === undefined) {
-      this.#heap.push({ key, table, id, at, order: this.#order++ })
-      this.#places.set(key, this.#heap.length - 1)
+      if (!this.#places.has(table)) this.#places.set(table, new Map())
+      this.#heap.push({ table, id, at, order: this.#order++ })
+      this.#seat(this.#heap.at(-1)!, this.#heap.length - 1)
       this.#rise(this.#heap.length - 1)
       return
     }
@@ -59,7 +59,7 @@ export class DueQueue {
   #removeAt(place: number): void {
     const item = this.#heap[place]!
     const last = this.#heap.pop()!
-    this.#places.delete(item.key)
+    this.#places.get(item.table)!.delete(item.id)
     if (last === item) return
     this.#seat(last, place)
     this.#sink(this.#rise(place))
@@ -95,10 +95,8 @@ export class DueQueue {
 
   #seat(item: DueItem, place: number): void {
     this.#heap[place] = item
-    this.#places.set(item.key, place)
+    this.#places.get(item.table)!.set(item.id, place)
   }
 }
 
 const before = (a: DueItem, b: DueItem): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
-
-const keyOf = (table: string, id: string): string => `${table}\n${id}`

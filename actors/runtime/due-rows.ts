@@ -28,7 +28,7 @@ export class DueRows {
   /** The row is now what it is in the rows of the last commit. */
   adopt(table: string, id: string, row: Row | undefined): void {
     this.#queue.set(table, id, row?.due)
-    if (row?.due === undefined) this.#vain.delete(`${table}\n${id}`)
+    if (row?.due === undefined && this.#vain.size > 0) this.#vain.delete(`${table}\n${id}`)
   }
 
   next(): Instant | undefined {

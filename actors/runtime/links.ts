@@ -53,7 +53,8 @@ const FRESH: Verdict = { fresh: true, outcome: 'received', code: '', reason: '' 
 /** All links as of the last commit, by their subject. The rows themselves are kept with the others. */
 export class Links {
   readonly #rows: RowSet
-  readonly #bySubject = new Map<string, Set<string>>()
+  /** A handful each. */
+  readonly #bySubject = new Map<string, readonly string[]>()
   readonly #seenSeq = new Map<ActorName, number>()
   readonly #skewMsMax: Millis
 
@@ -65,12 +66,15 @@ export class Links {
   /** The link is now what it is in the rows of the last commit. */
   adopt(id: string, row: Row | undefined): void {
     const subject = subjectOf(id)
-    const ids = this.#bySubject.get(subject) ?? new Set()
-    if (row === undefined) ids.delete(id)
-    else ids.add(id)
-    if (ids.size === 0) this.#bySubject.delete(subject)
-    else this.#bySubject.set(subject, ids)
-    if (row !== undefined) this.saw(peerOf(id), (row as LinkRow).inSeq ?? 0)
+    const ids = this.#bySubject.get(subject) ?? []
+    if (row === undefined) {
+      const left = ids.filter((other) => other !== id)
+      if (left.length === 0) this.#bySubject.delete(subject)
+      else this.#bySubject.set(subject, left)
+      return
+    }
+    if (!ids.includes(id)) this.#bySubject.set(subject, [...ids, id])
+    this.saw(peerOf(id), (row as LinkRow).inSeq ?? 0)
   }
 
   /** The peer said something at this place. */
@@ -85,8 +89,9 @@ export class Links {
 
   /** Those with whom something is spoken of. */
   peers(): Set<ActorName> {
-    const ids = [...this.#bySubject.values()].flatMap((some) => [...some])
-    return new Set(ids.map(peerOf))
+    const peers = new Set<ActorName>()
+    for (const ids of this.#bySubject.values()) for (const id of ids) peers.add(peerOf(id))
+    return peers
   }
 
   get(id: string): LinkRow | undefined {

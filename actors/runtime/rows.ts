@@ -82,23 +82,32 @@ export class RowSet {
   }
 
   set(table: string, id: string, row: Row | undefined): void {
-    const rows = this.#tables.get(table) ?? new Map<string, Row>()
-    this.#tables.set(table, rows)
-    for (const index of this.#indexes.get(table)?.values() ?? []) index.move(rows.get(id), row)
+    const rows = this.#tableOf(table)
+    const indexes = this.#indexes.get(table)
+    if (indexes !== undefined) for (const index of indexes.values()) index.move(rows.get(id), row)
     const views = this.#views.get(table)
     const before = views === undefined ? undefined : rows.get(id)
     if (row === undefined) rows.delete(id)
     else rows.set(id, row)
-    for (const [view, value] of views ?? []) {
-      if (before !== undefined) view.remove(value, before as never)
-      if (row !== undefined) view.add(value, row as never)
-    }
+    if (views !== undefined)
+      for (const [view, value] of views) {
+        if (before !== undefined) view.remove(value, before as never)
+        if (row !== undefined) view.add(value, row as never)
+      }
     const journal = this.#journals.get(table)
     if (journal === undefined) return
     journal.ids.push(id)
     if (journal.ids.length < 2 * CHANGES_MAX) return
     journal.ids.splice(0, CHANGES_MAX)
     journal.first += CHANGES_MAX
+  }
+
+  #tableOf(table: string): Map<string, Row> {
+    const known = this.#tables.get(table)
+    if (known !== undefined) return known
+    const rows = new Map<string, Row>()
+    this.#tables.set(table, rows)
+    return rows
   }
 
   /** Made on first use, and kept from then on. */

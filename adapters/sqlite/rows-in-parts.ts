@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { type CheckedRow, fitsChecksum, type Row } from '../../actors/runtime/rows.ts'
+import { fitsChecksum, type Row } from '../../actors/runtime/rows.ts'
 import { damaged } from './failures.ts'
 
 /**
@@ -38,9 +38,6 @@ export function* rowsInParts(database: DatabaseSync): Generator<RowsPart> {
   }
   if (texts.length > 0) yield { table, text: `[${texts.join(',')}]` }
 }
-
-export const rowsOfPart = ({ table, text }: RowsPart): CheckedRow[] =>
-  (JSON.parse(text) as Row[]).map((row) => ({ table, id: row.id, row }))
 
 const ID = '{"id":"'
 

@@ -2,10 +2,10 @@ import { Worker } from 'node:worker_threads'
 import { type Clock, systemClock } from '../../actors/runtime/clock.ts'
 import type { Commit, LedgerEntry, LedgerHead } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import type { CheckedRow } from '../../actors/runtime/rows.ts'
+import type { CheckedRow, Row } from '../../actors/runtime/rows.ts'
 import type { KeptStore, Store } from '../store.ts'
 import { type StoreCode, sentence } from './failures.ts'
-import { type RowsPart, rowsOfPart } from './rows-in-parts.ts'
+import type { RowsPart } from './rows-in-parts.ts'
 
 export type EntriesQuery = Parameters<Store['entries']>[0]
 
@@ -47,10 +47,11 @@ export function sqliteStore(path: string, clock: Pick<Clock, 'now'> = systemCloc
   const { ask, begin, entries, close } = databaseOf(path, false, clock)
   let base: LedgerHead = { seq: 0, hash: '' }
   return {
-    async open() {
+    async open(take) {
       const rows: CheckedRow[] = []
-      const opened = await begin((part) => {
-        for (const row of rowsOfPart(part)) rows.push(row)
+      const keep = take ?? ((table: string, row: Row): unknown => rows.push({ table, id: row.id, row }))
+      const opened = await begin(({ table, text }) => {
+        for (const row of JSON.parse(text) as Row[]) keep(table, row)
       })
       base = opened.base
       return { rows, head: opened.head }
