@@ -2,6 +2,7 @@ import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import type { Millis } from '../runtime/clock.ts'
+import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { scheduleRound } from './answers.ts'
 import type { BrokerParts } from './config.ts'
@@ -18,7 +19,8 @@ const ID = 'recovery'
  *   restored ──holdings-query to each site and holder──▶ recovering ──all have answered, or recoverMs is over──▶ as before
  *                                                          │
  *                a ticket of a holder or its site, which is signed by us ──▶ adopted
- *                a ticket that neither knows, and both have answered     ──▶ free, a quarantine later
+ *                a ticket that neither knows, and both have answered     ──▶ free, a quarantine later, unless it
+ *                                                                            was on its way when they were asked
  *                whoever does not answer holds what the old rows say, until its end
  */
 export function recovery(parts: BrokerParts) {
@@ -37,11 +39,21 @@ export function recovery(parts: BrokerParts) {
       draft.self,
       `${reason}: nothing is granted until others have said what they hold`,
     )
+    keepUnsaid(draft)
     const sites = draft.all('delegation').map(({ site }) => site)
     const holders = draft.all('ticket').map(({ holder }) => holder)
     for (const peer of new Set([...(config.sites ?? []), ...(config.peers ?? []), ...sites, ...holders]))
       ask(peer, 0, draft)
     finishIfAll(draft)
+  }
+
+  /** A ticket that is still on its way is not lost because its holder, when asked, has not seen it. */
+  function keepUnsaid(draft: BrokerDraft): void {
+    const waiting = [...draft.committed.all('$out')].map((row) => outRowOf(row as OutRow).letter)
+    for (const { kind, subject } of [...waiting, ...draft.outgoing]) {
+      const row = draft.get('ticket', subject)
+      if (kind === 'ticket-update' && row !== undefined) draft.put('ticket', { ...row, heardAt: draft.now })
+    }
   }
 
   function isRecovering(draft: BrokerDraft): boolean {

@@ -207,4 +207,17 @@ describe('a broker that is asked what it knows', () => {
     expect(subjects(again)).toHaveLength(subjects(asked).length)
     expect(subjects(again)).not.toEqual(subjects(asked))
   })
+
+  test('keeps a ticket that was on its way when its holder was asked', () => {
+    const { broker } = desk()
+    const ticket = broker.granted('lease-1')
+    const letter = { to: 'manager', kind: 'ticket-update', subject: 'lease-1' }
+    const out = { id: 'message-1', letter, overtakes: false, seq: 1, generation: 0 }
+    broker.rows.set('$out', out.id, out as never)
+    const asked = broker.give(restored)
+    tells(broker, asked, 'manager', [])
+    tells(broker, asked, 'site', [])
+    broker.now += 60_000
+    expect(broker.row('lease-1').due).toBeGreaterThanOrEqual(ticket.term.end)
+  })
 })
