@@ -8,7 +8,7 @@ import type { ClientTls } from './tls.ts'
 
 /** Of one peer; a poll holds one of them while it waits. */
 const SOCKETS_MAX = 96
-const SOCKETS_IDLE_MAX = 8
+const SOCKETS_IDLE_MAX = 48
 const LOOKUP_MS_MAX: Millis = 3_000
 const CONNECT_MS_MAX: Millis = 3_000
 /** An answer is an acknowledgement or an error: a peer that says more is not listened to. */
