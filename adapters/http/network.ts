@@ -100,7 +100,7 @@ export class HttpNetwork implements Network {
         listen,
         {
           receiverOf: (name) => this.#receivers.get(name),
-          poll: (call, gone) => this.#onPoll(call, gone),
+          poll: (call, gone, believed) => this.#onPoll(call, gone, believed),
           acks: (call) => this.#onAcks(call),
           hello: (call) => this.#onHello(call),
         },
@@ -181,9 +181,10 @@ export class HttpNetwork implements Network {
 
   // ── what peers ask ─────────────────────────────────────────────────────────────────────────────────
 
-  async #onPoll(call: Poll, gone: AbortSignal): Promise<readonly string[]> {
+  async #onPoll(call: Poll, gone: AbortSignal, believed: () => void): Promise<readonly string[]> {
     const { clock } = this.#parts
     this.#guard.admit('poll', call)
+    believed()
     const limit = deadline(clock, Math.min(call.waitMs, POLL_MS_MAX), () => new Error('nothing came'), gone)
     try {
       const ended = AbortSignal.any([limit.signal, this.#closing.signal])

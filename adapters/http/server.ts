@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import swagger from '@fastify/swagger'
 import fastify, {
   type FastifyBaseLogger,
@@ -14,10 +14,12 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
+import { z } from 'zod'
 import { ackSchema, type Envelope, envelopeSchema } from '../../actors/runtime/envelope.ts'
 import { ERRORS, type ErrorCode, inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import type { Log } from '../../actors/runtime/log.ts'
 import type { Receiver } from '../../actors/runtime/transport.ts'
+import { isTooDeep, isTooWide } from './body.ts'
 import {
   type Acks,
   acceptedSchema,
@@ -32,6 +34,7 @@ import {
   type Poll,
   pollSchema,
 } from './calls.ts'
+import { Connections } from './connections.ts'
 import { documentOf } from './openapi.ts'
 import type { ServerTls } from './tls.ts'
 
@@ -47,8 +50,8 @@ export interface Listen {
 /** What the routes are answered with. Each may throw a `SubletError`, which is told to the caller. */
 export interface Desk {
   receiverOf(name: string): Receiver | undefined
-  /** Messages as JSON; soon after `gone` is aborted, none. */
-  poll(call: Poll, gone: AbortSignal): Promise<readonly string[]>
+  /** Messages as JSON; soon after `gone` is aborted, none. `believed` is called before it waits. */
+  poll(call: Poll, gone: AbortSignal, believed: () => void): Promise<readonly string[]>
   acks(call: Acks): number
   hello(call: Hello): HelloAnswer
 }
@@ -59,7 +62,7 @@ export interface HttpServer {
   close(): Promise<void>
 }
 
-/** Connections that are open, the waiting polls among them. */
+/** Connections that are open, the waiting polls among them; beyond it those of strangers are ended. */
 export const CONNECTIONS_MAX = 512
 /** Requests under way that are no polls: each may hold a body of some megabytes. */
 export const REQUESTS_MAX = 128
@@ -137,8 +140,12 @@ function build(desk: Desk, log: Log, tls: ServerTls | undefined): App {
     keepAliveTimeout: QUIET_MS_MAX,
     forceCloseConnections: true,
     logger: false,
+    frameworkErrors: (_, __, reply) =>
+      refuse(reply, 400, new SubletError('message-malformed', 'the address is not one')),
   }).withTypeProvider<ZodTypeProvider>() as unknown as App
-  app.server.maxConnections = CONNECTIONS_MAX
+  const connections = new Connections(CONNECTIONS_MAX)
+  app.server.on('connection', (socket: Socket) => connections.opened(socket))
+  readJson(app)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log))
@@ -148,7 +155,7 @@ function build(desk: Desk, log: Log, tls: ServerTls | undefined): App {
   boundRequests(app)
   app.register(swagger, { openapi: documentOf(), transform: jsonSchemaTransform })
   app.register((inner, _, done) => {
-    routes(inner as unknown as App, desk)
+    routes(inner as unknown as App, desk, connections)
     done()
   })
   return app
@@ -156,7 +163,10 @@ function build(desk: Desk, log: Log, tls: ServerTls | undefined): App {
 
 const refusals = { 400: errorSchema, 403: errorSchema, 404: errorSchema, 413: errorSchema, 503: errorSchema }
 
-function routes(app: App, desk: Desk): void {
+/** Of what is no message: whether an acknowledgement can name it. */
+const answerable = z.object({ id: ackSchema.shape.id, from: ackSchema.shape.to })
+
+function routes(app: App, desk: Desk, connections: Connections): void {
   app.post(
     '/v2/messages',
     {
@@ -168,9 +178,13 @@ function routes(app: App, desk: Desk): void {
     async (request, reply) => {
       const to: unknown = (request.body as { to?: unknown } | null)?.to
       const receiver = typeof to === 'string' ? desk.receiverOf(to) : undefined
-      if (receiver !== undefined) return reply.send(await receiver.receive(request.body as Envelope))
-      if (request.validationError !== undefined)
-        throw new SubletError('message-malformed', 'the body has not the form of a message')
+      const flawed = request.validationError !== undefined
+      if (receiver !== undefined && (!flawed || answerable.safeParse(request.body).success)) {
+        const ack = await receiver.receive(request.body as Envelope)
+        if (ack.outcome !== 'refused') connections.believed(request.raw.socket)
+        return reply.send(ack)
+      }
+      if (flawed) throw new SubletError('message-malformed', 'the body has not the form of a message')
       throw new SubletError('message-misaddressed', 'no actor of that name is here')
     },
   )
@@ -185,9 +199,10 @@ function routes(app: App, desk: Desk): void {
     },
     async (request, reply) => {
       const gone = new AbortController()
+      const { socket } = request.raw
       const onClose = (): void => gone.abort(new Error('the caller is gone'))
       reply.raw.once('close', onClose)
-      const texts = await desk.poll(request.body, gone.signal)
+      const texts = await desk.poll(request.body, gone.signal, () => connections.believed(socket))
       reply.raw.removeListener('close', onClose)
       // As they were written once: they may be long.
       reply.serializer((text: unknown) => text as string)
@@ -204,7 +219,11 @@ function routes(app: App, desk: Desk): void {
       },
       bodyLimit: ACKS_BYTES_MAX,
     },
-    async (request) => ({ accepted: desk.acks(request.body) }),
+    async (request) => {
+      const accepted = desk.acks(request.body)
+      connections.believed(request.raw.socket)
+      return { accepted }
+    },
   )
   app.post(
     '/v2/hello',
@@ -220,6 +239,20 @@ function routes(app: App, desk: Desk): void {
   app.get('/openapi.json', { schema: { hide: true } }, (_, reply) => {
     reply.serializer(JSON.stringify)
     return reply.type('application/json; charset=utf-8').send(app.swagger() as never)
+  })
+}
+
+/** What would take long to read is refused before. */
+function readJson(app: App): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
+    if (isTooDeep(text as string)) return done(new SubletError('message-malformed', 'the body is too deep'))
+    parse(request, text as string, (error, value) =>
+      error === null && isTooWide(value)
+        ? done(new SubletError('message-malformed', 'the body has too many fields'))
+        : done(error, value),
+    )
   })
 }
 

@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { bodies } from '../../actors/leases/messages.ts'
@@ -7,8 +7,9 @@ import { ed25519Identity, type Identity } from '../../actors/runtime/identity.ts
 import { idSource } from '../../actors/runtime/ids.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { BAG_MAX } from '../../adapters/http/bag.ts'
+import { DEPTH_MAX } from '../../adapters/http/body.ts'
 import { type CallKind, ENVELOPE_BYTES_MAX, ON_THE_WAY_MS_MAX, sealCall } from '../../adapters/http/calls.ts'
-import { openApi } from '../../adapters/http/server.ts'
+import { CONNECTIONS_MAX, openApi } from '../../adapters/http/server.ts'
 import { eventually } from './eventually.ts'
 import { type HttpSide, httpSide, keysOf } from './http-sides.ts'
 import { ackOf, Listener, message, patience } from './transport.ts'
@@ -68,6 +69,43 @@ describe('what is not a message', () => {
     ['a number', '1', 'application/json', 400, 'message-malformed'],
     ['another type', 'to=right', 'application/x-www-form-urlencoded', 415, 'message-malformed'],
     ['plain text', '{}', 'text/plain', 400, 'message-malformed'],
+    ['nobody’s message', '{"to":"right"}', 'application/json', 400, 'message-malformed'],
+    [
+      'a message of a name that is none',
+      '{"to":"right","id":"x","from":"a b"}',
+      'application/json',
+      400,
+      'message-malformed',
+    ],
+    [
+      'an id of control characters',
+      '{"to":"right","id":"\\u001b[2J","from":"left"}',
+      'application/json',
+      400,
+      'message-malformed',
+    ],
+    [
+      'a broken character',
+      '{"to":"right","id":"\\ud800","from":"left"}',
+      'application/json',
+      400,
+      'message-malformed',
+    ],
+    ['two receivers', '{"to":"left","to":"right"}', 'application/json', 400, 'message-malformed'],
+    [
+      'a million lists in one another',
+      `{"to":"right","id":"x","from":"left","body":${'['.repeat(1e6)}${']'.repeat(1e6)}}`,
+      'application/json',
+      400,
+      'message-malformed',
+    ],
+    [
+      'a hundred thousand fields',
+      `{"to":"right","id":"x","from":"left"${Array.from({ length: 1e5 }, (_, i) => `,"k${i}":1`).join('')}}`,
+      'application/json',
+      400,
+      'message-malformed',
+    ],
     ['a poisoned prototype', '{"__proto__":{"to":"right"}}', 'application/json', 400, 'message-malformed'],
   ])('%s is refused, and nobody hears it', async (_, body, type, status, code) => {
     const answer = await post('/v2/messages', body, type)
@@ -79,6 +117,11 @@ describe('what is not a message', () => {
     const answer = await post('/v2/messages', `{"to":"right","body":"${'x'.repeat(ENVELOPE_BYTES_MAX)}"}`)
     expect([answer.status, answer.body.error?.sentence]).toEqual([413, 'the request is too long'])
     expect(right.heard).toEqual([])
+  })
+
+  test('brackets within a text are no depth', async () => {
+    const body = { to: 'right', id: 'x', from: 'left', body: `${'['.repeat(DEPTH_MAX + 1)}"{` }
+    expect((await post('/v2/messages', body)).status).toBe(200)
   })
 
   test('something for an actor that is here, but not in the form of an envelope, is answered by the actor', async () => {
@@ -128,6 +171,35 @@ describe('what is not a message', () => {
     )
     expect((await post('/v2/messages', message('left', 'right', 'message-1'))).status).toBe(200)
     socket.destroy()
+  })
+})
+
+describe('more connections than there may be', () => {
+  const idle = async (count: number): Promise<Socket[]> => {
+    const sockets = Array.from({ length: count }, () => connect(Number(new URL(url).port), '127.0.0.1'))
+    for (const socket of sockets) socket.on('error', () => undefined).resume()
+    await Promise.all(
+      sockets.map(
+        (socket) => new Promise((resolve) => socket.once('connect', resolve).once('close', resolve)),
+      ),
+    )
+    return sockets
+  }
+
+  test('end those of strangers: a peer still gets through, and one that polls goes on', async () => {
+    const waits = post('/v2/poll', call('poll', { waitMs: 20_000 }))
+    await eventually(async () => side.network.peers()[0]?.fetchedAt !== undefined, 5_000)
+    const sockets = await idle(CONNECTIONS_MAX + 200)
+    try {
+      expect((await post('/v2/messages', message('left', 'right', 'message-1'))).status).toBe(200)
+      const closed = (): number => sockets.filter(({ closed }) => closed).length
+      await eventually(async () => closed() >= 200, 10_000)
+      const sent = message('right', 'left', 'message-2')
+      side.network.send(sent, patience()).catch(() => undefined)
+      expect(envelopesOf(await waits)).toEqual([sent])
+    } finally {
+      for (const socket of sockets) socket.destroy()
+    }
   })
 })
 
