@@ -116,8 +116,9 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
         config.types[lease.ticket.type] === undefined
           ? `this site has no type ${lease.ticket.type} any more`
           : `only ${served} of at least ${lease.unitsMin} machines came up in ${lease.failures} failed attempts`
-      // The holder may work on those that came up; it is told, and says when it has left them.
-      return shut(lease, 'failed', draft.now, reason, draft, (unit) => isLive(unit) && unit.wasActive)
+      // The holder may work on those that came up, also on those that are on their way out within their grace; it is
+      // told, and says when it has left them.
+      return shut(lease, 'failed', draft.now, reason, draft, (unit) => unit.wasActive)
     }
     const settled: LeaseRow = { ...lease, state: nextState(leaseMachine, lease.state, 'settled')! }
     draft.put('lease', settled)

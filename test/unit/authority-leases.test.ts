@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { LeaseRow } from '../../actors/authority/rows.ts'
+import type { LeaseRow, UnitRow } from '../../actors/authority/rows.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
 import { MINUTE, NOW, Stage, siteConfig, specOf, wellBehaved } from './authority-stage.ts'
@@ -169,6 +169,31 @@ describe('a unit that served and died', () => {
     stage.settle()
     expect(stage.live()).toHaveLength(1)
   })
+})
+
+test('a lease that comes to nothing cuts off no unit that is leaving within its grace', () => {
+  const stage = new Stage({ failuresMax: 3 })
+  stage.lease({ units: 3 })
+  const [leaving, ...staying] = stage.row().units
+  stage.world = (effect) => (effect.verb === 'teardown' ? undefined : wellBehaved(effect))
+  const forceFrom = stage.now + 10_000
+  const unit = stage.rows.get('unit', leaving!) as UnitRow
+  stage.rows.set('unit', leaving!, {
+    ...unit,
+    state: 'teardown',
+    forceFrom,
+    past: true,
+    due: undefined,
+  } as UnitRow)
+  const row: LeaseRow = { ...stage.row(), state: 'pending', failures: 3, unitsMin: 3, due: stage.now }
+  stage.rows.set('lease', row.id, row)
+  stage.settle()
+  expect(stage.row()).toMatchObject({
+    state: 'closing',
+    closeReason: expect.stringContaining('only 2 of at least 3'),
+  })
+  expect((stage.rows.get('unit', leaving!) as UnitRow).forceFrom).toBe(forceFrom)
+  expect(stage.live().map(({ id }) => id)).toEqual(staying)
 })
 
 test('a ticket is good for one lease, also long after that is over', () => {
