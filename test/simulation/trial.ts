@@ -52,7 +52,7 @@ export interface TrialResult {
   readonly faults: Readonly<Record<string, number>>
   readonly leases: number
   readonly trail: readonly string[]
-  /** What each ledger says of the lease that was violated. */
+  /** What each ledger says of what was violated. */
   readonly story: readonly string[]
   /** Exceptions that the actors wrote to their logs: each is a programmer error. */
   readonly stumbles: readonly string[]
@@ -62,6 +62,7 @@ export interface TrialResult {
 const OLD_PROTOCOLS: readonly number[] = [1]
 
 const STORY_MAX = 80
+const RESTORES: ReadonlySet<string> = new Set(['restored', 'recovering', 'recovered'])
 const WHOLE_QUIET_EVERY = 10
 const QUIET_MS_MIN: Millis = 5 * 60_000
 const QUIET_STEP_MS: Millis = 60_000
@@ -190,17 +191,21 @@ export class Trial implements Scene {
     }
   }
 
+  /** What the ledgers say of the leases and units that the violations name, and of restores of those who knew them. */
   #story(): string[] {
-    const subject = /lease-[0-9a-z]+/.exec(this.violations.join(' '))?.[0]
-    if (subject === undefined) return []
-    const told = Object.entries(this.disks).flatMap(([name, { ledger }]) => {
-      const ownRestores = (kind: string): boolean =>
-        kind === 'restored' || kind === 'recovering' || kind === 'recovered'
-      const isOfIt = ledger.some((entry) => entry.subject === subject)
-      return ledger
-        .filter((entry) => entry.subject === subject || (isOfIt && ownRestores(entry.kind)))
-        .map(({ at, kind, reason }) => ({ at, words: `${name}: ${kind}: ${reason}` }))
-    })
+    const named = new Set(this.violations.join(' ').match(/(lease|unit)-[0-9a-z]+/g))
+    const lines = Object.entries(this.disks).map(([name, { ledger }]) => ({ name, ledger }))
+    for (const { subject, data } of lines.flatMap(({ ledger }) => ledger)) {
+      const { leaseId } = (data ?? {}) as { leaseId?: string }
+      if (named.has(subject) && leaseId !== undefined) named.add(leaseId)
+    }
+    const told = lines
+      .filter(({ ledger }) => ledger.some(({ subject }) => named.has(subject)))
+      .flatMap(({ name, ledger }) =>
+        ledger
+          .filter(({ subject, kind }) => named.has(subject) || RESTORES.has(kind))
+          .map(({ at, kind, subject, reason }) => ({ at, words: `${name}: ${kind} ${subject}: ${reason}` })),
+      )
     const began = this.world.now - this.world.elapsed
     return told
       .sort((a, b) => a.at - b.at)

@@ -31,6 +31,23 @@ async function setBack(pair = new Pair()): Promise<Pair> {
   return pair
 }
 
+/** The actor's peer says that it has seen more than was said; `seen` is told the place of the last message. */
+async function liedTo(seen: (said: number) => number): Promise<{ pair: Pair; life: Life }> {
+  const pair = new Pair()
+  await pair.begin('actor')
+  await pair.begin('peer')
+  pair.crash('actor')
+  const answer = async ({ id, from, to }: Envelope): Promise<Ack> =>
+    sealAck(
+      { id, from: to, to: from, outcome: 'received', code: '', reason: '', at: pair.actor.now },
+      cheapIdentity('peer'),
+      { generation: 0, seq: seen(metaOf(pair).outSeq) },
+    )
+  const life = pair.actor.live({ handle: speaker, send: answer, hello: answer })
+  await pair.actor.soon(life.started)
+  return { pair, life }
+}
+
 describe('an actor on an older copy of its store', () => {
   test('hears of it before it decides anything, and begins a new generation', async () => {
     const pair = await setBack()
@@ -123,22 +140,7 @@ describe('an actor on an older copy of its store', () => {
   })
 
   test('does not believe a peer that has seen more than there can be: its numbers would be used up', async () => {
-    const pair = new Pair()
-    await pair.begin('actor')
-    await pair.begin('peer')
-    pair.crash('actor')
-    const peer = cheapIdentity('peer')
-    const liar = async ({ id, from, to }: Envelope): Promise<Ack> =>
-      sealAck(
-        { id, from: to, to: from, outcome: 'received', code: '', reason: '', at: pair.actor.now },
-        peer,
-        {
-          generation: 0,
-          seq: Number.MAX_SAFE_INTEGER,
-        },
-      )
-    const life = pair.actor.live({ handle: speaker, send: liar, hello: liar })
-    await pair.actor.soon(life.started)
+    const { pair, life } = await liedTo(() => Number.MAX_SAFE_INTEGER)
     await pair.actor.soon(life.actor.command('lease-1', 'say one'))
     await pair.actor.pass(20_000)
     expect(restoredOf(life)).toEqual([undefined])
@@ -149,20 +151,7 @@ describe('an actor on an older copy of its store', () => {
   })
 
   test('believes a peer once in a life: nothing can be put back under an actor that runs', async () => {
-    const pair = new Pair()
-    await pair.begin('actor')
-    await pair.begin('peer')
-    pair.crash('actor')
-    const peer = cheapIdentity('peer')
-    const seen = (): number => metaOf(pair).outSeq + 1_000
-    const liar = async ({ id, from, to }: Envelope): Promise<Ack> =>
-      sealAck(
-        { id, from: to, to: from, outcome: 'received', code: '', reason: '', at: pair.actor.now },
-        peer,
-        { generation: 0, seq: seen() },
-      )
-    const life = pair.actor.live({ handle: speaker, send: liar, hello: liar })
-    await pair.actor.soon(life.started)
+    const { pair, life } = await liedTo((said) => said + 1_000)
     await pair.actor.soon(life.actor.command('lease-1', 'say one'))
     await pair.actor.pass(20_000)
     await pair.actor.soon(life.actor.command('lease-1', 'say two'))
