@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
 import type { BatchOptions, SubmitOptions } from './batch.ts'
+import { hostCommands } from './cli-host.ts'
 import { peerCommands } from './cli-peers.ts'
 import { queryCommand } from './cli-query.ts'
 import { storeCommands } from './cli-store.ts'
@@ -163,6 +164,8 @@ peerCommands(program, clock)
 
 queryCommand(commandFor, clock)
 
+hostCommands(program, clock)
+
 // ── ordering ───────────────────────────────────────────────────────────────────────────────────────
 
 commandFor('recall', 'ask units back by a time')
@@ -172,12 +175,10 @@ commandFor('recall', 'ask units back by a time')
   .option('--reason <text>', 'why; goes into the ledgers', 'asked back by the operator')
   .action((options: Common & { type: string; units: number; by: string; reason: string }) =>
     perform(options.json === true, async () => {
-      const { parseMoment } = await import('./moments.ts')
-      const { SubletError } = await import('../actors/runtime/errors.ts')
+      const { momentToCome } = await import('./moments.ts')
       const { some } = await import('../controllers/sentence.ts')
       const { type, units, reason } = options
-      const by = parseMoment(options.by, clock.now())
-      if (by < clock.now()) throw new SubletError('usage', `${new Date(by).toISOString()} is past`)
+      const by = momentToCome(options.by, clock.now())
       const answer = await (await client(options)).post('/recall', { type, units, by, reason })
       return output(
         options,

@@ -52,6 +52,10 @@ export function showStatus(status: StatusReport): string {
     ...status.recalls.map(
       ({ type, units, by }) => `recalled  ${some(units, 'unit')} of ${type} by ${hour(by)}`,
     ),
+    ...status.maintenance.map(
+      ({ name: host, units, emptyBy, maintenance }) =>
+        `host      ${host} takes no new units since ${hour(maintenance?.since ?? 0)}, ${units.length === 0 ? 'is empty' : `${some(units.length, 'unit')} there${emptyBy === null ? '' : `, empty by ${hour(emptyBy)}`}`}: ${maintenance?.reason}`,
+    ),
     ...status.approvals.map(
       ({ leaseId, holder, units, type, since, reason }) =>
         `approve?  ${leaseId} of ${holder}: ${some(units, 'unit')} of ${type}, since ${hour(since)}: ${reason}`,
