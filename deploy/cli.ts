@@ -26,6 +26,8 @@ const count = (text: string): number => {
   return value
 }
 
+const each = (text: string, before: readonly string[]): readonly string[] => [...before, text]
+
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string
 }
@@ -150,10 +152,15 @@ commandFor(
 
 commandFor('verify', 'prove from the ledgers that no unit was ever held twice; also when Sublet does not run')
   .option('--file <file>', 'of exported lines, instead of a work folder')
-  .action((options: Common & { file?: string }) =>
+  .option('--key <key>', 'with --file: a key that may have signed, or its file; may be repeated', each, [])
+  .action((options: Common & { file?: string; key: readonly string[] }) =>
     perform(options.json === true, async () => {
       const { verify, verifyFile } = await import('./read-ledger.ts')
       if (options.file !== undefined) return verifyFile(options.file, options)
+      if (options.key.length > 0) {
+        const { SubletError } = await import('../actors/runtime/errors.ts')
+        throw new SubletError('usage', '--key is for --file: a work folder has its own keys')
+      }
       return verify(await workFolder(options), options)
     }),
   )

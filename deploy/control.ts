@@ -225,7 +225,10 @@ export const ledgersOf = (site: SiteView): readonly NamedLedger[] =>
   actorsOf(site).flatMap(({ name, head }) =>
     site.stores
       .filter((held) => held.name === name)
-      .map(({ store }) => ({ name, ledger: withArchive(store, archiveOf(site, name)), head })),
+      .map(({ store }) => ({
+        ...{ name, ledger: withArchive(store, archiveOf(site, name)), head },
+        keys: site.federation?.keys.trusted(name).map(({ key }) => key),
+      })),
   )
 
 async function explain(
