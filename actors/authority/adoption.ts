@@ -46,7 +46,7 @@ export function adopting(
   life: LeaseLife,
 ) {
   const { shut } = life
-  const { place } = readopting(config, life.units)
+  const { place, settle } = readopting(config, life.units)
   return { adopt }
 
   function adopt(
@@ -57,6 +57,7 @@ export function adopting(
   ): void {
     const words = wordsOf(heard)
     const chains = chainsOf(heard)
+    settle(toldOf(words), found, draft)
     const machines = Map.groupBy(found, ({ leaseId }) => leaseId)
     for (const lease of draft.all('lease')) {
       if (lease.state !== 'pending' && lease.state !== 'active') continue
@@ -238,6 +239,10 @@ function wordsOf(heard: readonly HeardRow[]): Map<string, Words> {
   }
   return words
 }
+
+/** What holders say of their units. */
+const toldOf = (words: ReadonlyMap<string, Words>): Map<string, Holding['units'][number]> =>
+  new Map([...words.values()].flatMap(({ holder }) => holder?.units.map((unit) => [unit.id, unit]) ?? []))
 
 const isRunning = ({ state }: Holding): boolean => /lease (active|extending|leaving)/.test(state)
 

@@ -17,7 +17,27 @@ type Told = Holding['units'][number]
  *   used, but there is no machine ──▶ dead, repaired as ever
  */
 export function readopting(config: AuthorityConfig, units: Units) {
-  return { place }
+  return { place, settle }
+
+  /**
+   * What the store has and of which nothing is there has ended. First of all: what has taken its place since is taken
+   * over into that place, and is not to be written down beside it.
+   */
+  function settle(
+    told: ReadonlyMap<string, Told>,
+    found: readonly FoundMachine[],
+    draft: AuthorityDraft,
+  ): void {
+    const there = new Set(found.map(({ unitId }) => unitId))
+    for (const unit of draft.all('unit')) {
+      if (unit.state === 'ended' || there.has(unit.id)) continue
+      const report = told.get(unit.id)?.report
+      const reason = `nothing of ${unit.name} was found after the restore`
+      if (report === 'ended') units.gone({ ...unit, givenUp: true }, reason, draft)
+      else if (isLive(unit) && isUsed(unit, report)) units.gone({ ...unit, lost: 'died' }, reason, draft)
+      else units.gone(unit, reason, draft)
+    }
+  }
 
   function place(
     lease: LeaseRow,
@@ -55,7 +75,7 @@ export function readopting(config: AuthorityConfig, units: Units) {
       return units.end(gone, draft.now + graceOf(lease), 'its holder has left it', draft)
     }
     if (machine === undefined) {
-      const lost = unit.wasActive || told?.report === 'active' ? ('died' as const) : undefined
+      const lost = isUsed(unit, told?.report) ? ('died' as const) : undefined
       const dead: UnitRow = { ...unit, forceFrom: draft.now + graceOf(lease), lost }
       return units.step(dead, 'died', `the machine ${unit.name} was not found after the restore`, draft)
     }
@@ -64,7 +84,7 @@ export function readopting(config: AuthorityConfig, units: Units) {
 
   /** It runs. What is in it of properties and ends is not known, so it is told both. */
   function take(unit: UnitRow, told: Told | undefined, draft: AuthorityDraft): void {
-    const served = unit.wasActive || told?.report === 'active' || told?.report === 'suspect'
+    const served = isUsed(unit, told?.report)
     const taken: UnitRow = {
       ...unit,
       ...{ state: served ? 'active' : 'setup', wasActive: served, since: draft.now, due: undefined },
@@ -87,7 +107,7 @@ export function readopting(config: AuthorityConfig, units: Units) {
     const name = machine?.name ?? told?.name ?? ''
     const vector = ticket.proof?.vector ?? config.types[ticket.type]?.vector ?? {}
     const at = placeOf(config, { vector, ...machine, name })
-    const used = told?.report === 'active' || told?.report === 'suspect'
+    const used = isUsed({ wasActive: false }, told?.report)
     const unit: UnitRow = {
       ...{ id, leaseId: lease.id, holder, state: 'setup', type: ticket.type, name, ...at, image },
       ...{ assignedAt: lease.term.start, since: draft.now, wasActive: used, facts: told?.facts ?? {} },
@@ -135,3 +155,7 @@ export function readopting(config: AuthorityConfig, units: Units) {
     draft.put('lease', { ...current, units: [...current.units, ...ended.map(({ id }) => id)] })
   }
 }
+
+/** Its holder was told that he may use it. */
+const isUsed = ({ wasActive }: Pick<UnitRow, 'wasActive'>, report: Told['report'] | undefined): boolean =>
+  wasActive || report === 'active' || report === 'suspect'

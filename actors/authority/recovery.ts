@@ -20,6 +20,7 @@ const HELD_BACK_MAX = 10_000
  * nothing but what a lease let go of before, and says nothing of leases; what is given back is taken.
  *
  *   restored ──holdings-query to all──▶ asking ──all have answered, or recoverMs is over──▶ listing
+ *                                          ▲───one who was not asked speaks in that time──────┤
  *                                                                                             │ the machines are listed
  *   as ever ◀── leases reported, offers told, what was held back is answered ◀── adopted ◀────┘
  *
@@ -41,7 +42,7 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     )
     const until = draft.now + config.recoverMs
     const row: RecoveryRow = { id: ID, since: draft.now, phase: 'asking', phaseSince: draft.now, asked: {} }
-    draft.put('recovery', { ...row, due: until })
+    draft.put('recovery', { ...row, until, due: until })
     freeze(draft)
     for (const peer of peersOf(draft)) ask(peer, 0, draft)
     listIfAll(draft)
@@ -71,10 +72,18 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     return all
   }
 
-  /** Whoever speaks and was not known any more is asked, too; and so are the holders that a broker names. */
+  /**
+   * Whoever speaks and was not known any more is asked, too; and so are the holders that a broker names. Of one who
+   * first speaks while the machines are listed they would be taken for nobody's: they are listed anew after his word.
+   */
   function notice(peer: string, draft: AuthorityDraft): void {
     const row = draft.get('recovery', ID)
-    if (row?.phase === 'asking' && row.asked[peer] === undefined) ask(peer, 0, draft)
+    if (row === undefined || row.asked[peer] !== undefined) return
+    if (row.phase === 'asking') return ask(peer, 0, draft)
+    const { until = draft.now } = row
+    if (draft.now >= until) return
+    draft.put('recovery', { ...row, phase: 'asking', phaseSince: draft.now, due: until })
+    ask(peer, 0, draft)
   }
 
   function ask(peer: string, page: number, draft: AuthorityDraft): void {

@@ -169,6 +169,8 @@ export interface RecoveryRow extends Row {
   readonly phase: 'asking' | 'listing'
   /** When the last phase began: only a list that was begun later counts. */
   readonly phaseSince: Instant
+  /** How long others are waited for. */
+  readonly until?: Instant | undefined
   readonly asked: Readonly<Record<string, Asked>>
   /** Undefined before the first one. */
   readonly heldBack?: HeldBack | undefined

@@ -5,6 +5,7 @@ import type { EffectOutcome } from '../runtime/mind.ts'
 import type { AuthorityConfig } from './config.ts'
 import { type UnitEvent, unitMachine } from './machines.ts'
 import type { AuthorityDraft, UnitRow } from './rows.ts'
+import { isLive } from './standing.ts'
 
 /** The arguments of the handler verbs, as they are kept with the effect. */
 export interface UnitEffectArgs {
@@ -52,6 +53,17 @@ export class Units {
     if (stop) draft.endEffect(unit.id)
     const doing = stop ? undefined : unit.doing
     this.step({ ...unit, doing, forceFrom: at }, 'end', reason, draft)
+  }
+
+  /** Nothing of it was found where it would be: no teardown has to prove that it is gone. */
+  gone(unit: UnitRow, reason: string, draft: AuthorityDraft): void {
+    if (unit.state === 'ended') return
+    if (unit.doing !== undefined) draft.endEffect(unit.id)
+    const idle: UnitRow = { ...unit, doing: undefined, forceFrom: unit.forceFrom ?? draft.now }
+    if (isLive(unit)) this.step(idle, 'died', reason, draft, draft.now)
+    else draft.put('unit', idle)
+    if (unit.state === 'stuck') this.#withheld(unit.type, -1, reason, draft)
+    this.step(draft.get('unit', unit.id)!, 'gone', reason, draft)
   }
 
   /** Starts the next verb, if one is due and none is under way. */

@@ -182,11 +182,10 @@ function chained<T extends Tables>(
     append(data === undefined ? words : { ...words, data: plainCopy(data) })
   }
   if (entries.length === 0) return { entries, head }
-  const { key } = identity
-  meta.checkpoint ??= { seq: 0, at: now, key }
-  if (isCheckpointDue(meta.checkpoint, head.seq, now, key)) {
+  meta.checkpoint ??= { seq: 0, at: now }
+  if (isCheckpointDue(meta.checkpoint, head.seq, now)) {
     append(checkpointNote(head, identity))
-    meta.checkpoint = { seq: head.seq, at: now, key }
+    meta.checkpoint = { seq: head.seq, at: now }
   }
   return { entries, head }
 }

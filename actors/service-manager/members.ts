@@ -300,9 +300,7 @@ function withLeaveBy(
     return { ...unit, leaveBy: undefined }
   }
   const { recallable, noticeMs } = lease.ticket!.conditions
-  // What was binding stays so at a later time: its notice was given.
-  const isPutOff = unit.leaveBy?.binding === true && by >= unit.leaveBy.by
-  const binding = recallable && (isPutOff || by - sentAt >= noticeMs)
+  const binding = recallable && by - sentAt >= noticeMs
   const manner = binding ? 'as the terms of the lease say' : 'if it can be; it stays until the term ends'
   draft.note(
     'unit wanted back',

@@ -534,13 +534,10 @@ const siteOf = (): Changes => ({
 const isChanges = (value: unknown): value is Changes =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Changes by key; a list is changed entry by entry, and further ones come after. */
+/** Changes by key; a list is changed entry by entry. */
 function merged(value: unknown, changes: unknown): unknown {
   if (Array.isArray(value) && Array.isArray(changes) && changes.every(isChanges))
-    return [
-      ...value.map((entry, i) => (changes[i] === undefined ? entry : merged(entry, changes[i]))),
-      ...changes.slice(value.length),
-    ]
+    return value.map((entry, i) => (changes[i] === undefined ? entry : merged(entry, changes[i])))
   if (!isChanges(value) || !isChanges(changes)) return changes
   const keys = [...new Set([...Object.keys(value), ...Object.keys(changes)])]
   return Object.fromEntries(

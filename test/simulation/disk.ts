@@ -1,6 +1,7 @@
+import type { Instant } from '../../actors/runtime/clock.ts'
 import type { Commit, LedgerEntry } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import type { Row, StoredRow } from '../../actors/runtime/rows.ts'
+import { decodeRow, encodeRow, type Row, type StoredRow } from '../../actors/runtime/rows.ts'
 import type { Store } from '../../adapters/store.ts'
 import type { World } from './world.ts'
 
@@ -23,16 +24,27 @@ export interface Spoils {
   readonly hasty?: boolean | undefined
 }
 
+/** A disk as it was at an instant. */
+export interface Copy {
+  readonly at: Instant
+  readonly rows: ReadonlyMap<string, StoredRow>
+  readonly ledger: readonly LedgerEntry[]
+}
+
 /** The disk of one actor; it outlives the actor's lives. A commit is there whole, or lost with the power. */
 export class Disk {
   readonly rows = new Map<string, StoredRow>()
   readonly ledger: LedgerEntry[] = []
+  /** Lines that were on it once, and went when it was set back. */
+  readonly forgotten: LedgerEntry[] = []
   commits = 0
   /** Told what each commit changed, as soon as it is on disk. */
   onCommit: (changes: readonly Change[], entries: readonly LedgerEntry[]) => void = () => undefined
   /** Told on which subjects something was said and has arrived. */
   onArrived: (subjects: ReadonlySet<string>) => void = () => undefined
-  readonly #tables = new Map<string, Table>()
+  /** Told what was in the tables before the disk was set back to a copy. */
+  onSetBack: (before: Tables, copy: Copy) => void = () => undefined
+  #tables = new Map<string, Table>()
   /** How many messages in the outbox are on each subject. */
   readonly #saying = new Map<string, number>()
   #open = false
@@ -95,27 +107,59 @@ export class Disk {
     this.#open = false
   }
 
+  /** What is on it now; undefined while nobody has begun. */
+  copy(at: Instant): Copy | undefined {
+    if (!this.rows.has(META)) return undefined
+    return { at, rows: new Map(this.rows), ledger: [...this.ledger] }
+  }
+
+  /** An older copy is put in the place of what is there, with the mark that `sublet restore` makes. */
+  setBack(copy: Copy, now: Instant): void {
+    const before = this.#tables
+    this.rows.clear()
+    this.#tables = new Map()
+    this.#saying.clear()
+    for (const row of copy.rows.values()) this.#put(row)
+    const restored = { at: now, from: `the copy of ${new Date(copy.at).toISOString()}` }
+    const meta: Row = { ...decodeRow(copy.rows.get(META)!), ...{ restored } }
+    this.#put(encodeRow('$meta', 'meta', meta))
+    const kept = copy.ledger.length
+    // Another copy may have been put back since this one was made.
+    const same = this.ledger[kept - 1]?.hash === copy.ledger[kept - 1]?.hash
+    this.forgotten.push(...(same ? this.ledger.slice(kept) : this.ledger))
+    this.ledger.splice(0, this.ledger.length, ...copy.ledger)
+    this.onSetBack({ table: (name) => (before.get(name) ?? new Table()) as never }, copy)
+  }
+
   #apply({ rows, ledger }: Commit): void {
     const changes: Change[] = []
     const arrived = new Set<string>()
     for (const row of rows) {
-      const { table, id, json } = row
-      const key = `${table}\n${id}`
-      if (table === '$out') {
-        const before = subjectOf(this.rows.get(key)?.json)
-        const after = subjectOf(json)
-        if (before !== undefined) this.#saying.set(before, this.#saying.get(before)! - 1)
-        if (after !== undefined) this.#saying.set(after, (this.#saying.get(after) ?? 0) + 1)
-        if (before !== undefined && after === undefined) arrived.add(before)
-      }
-      if (json === undefined) this.rows.delete(key)
-      else this.rows.set(key, row)
-      // The runtime's own rows are looked at only by those who ask for one.
-      if (!table.startsWith('$')) changes.push(this.#change(table, id, json))
+      const { change, said } = this.#put(row)
+      if (change !== undefined) changes.push(change)
+      if (said !== undefined) arrived.add(said)
     }
     for (const entry of ledger) this.ledger.push(entry)
     this.onCommit(changes, ledger)
     if (arrived.size > 0) this.onArrived(arrived)
+  }
+
+  /** Returns what changed of the mind, and the subject of a message that has arrived. */
+  #put(row: StoredRow): { change?: Change; said?: string | undefined } {
+    const { table, id, json } = row
+    const key = `${table}\n${id}`
+    const before = this.rows.get(key)?.json
+    if (json === undefined) this.rows.delete(key)
+    else this.rows.set(key, row)
+    if (table === '$out') return { said: this.#say(subjectOf(before), subjectOf(json)) }
+    // The runtime's own rows are looked at only by those who ask for one.
+    return table.startsWith('$') ? {} : { change: this.#change(table, id, json) }
+  }
+
+  #say(before: string | undefined, after: string | undefined): string | undefined {
+    if (before !== undefined) this.#saying.set(before, this.#saying.get(before)! - 1)
+    if (after !== undefined) this.#saying.set(after, (this.#saying.get(after) ?? 0) + 1)
+    return after === undefined ? before : undefined
   }
 
   #change(table: string, id: string, json: string | undefined): Change {
@@ -123,6 +167,13 @@ export class Disk {
     const before = known.page(id)
     return new PageChange(table, id, before, known.set(id, json))
   }
+}
+
+const META = '$meta\nmeta'
+
+/** The tables of a mind, as they were. */
+export interface Tables {
+  table<R extends Row>(name: string): Table<R>
 }
 
 /** The rows of a table, each read when somebody asks for it: most are written many times for each look. */

@@ -40,6 +40,8 @@ export interface Faults {
   readonly slowDisk: number
   /** Per actor: its program is an older one, which speaks only protocol 1, until it is upgraded between two lives. */
   readonly oldProgram: number
+  /** Times that the stores of some actors are set back to older copies. */
+  readonly restores: number
 }
 
 export const CALM: Faults = {
@@ -47,7 +49,7 @@ export const CALM: Faults = {
   ...{ joinFails: 0, machineDies: 0, teardownFails: 0, lookFails: 0, nodeComesBack: 0, skewMsMax: 0 },
   ...{ machineHangs: 0, orders: 0, reconfigured: 0, clockSteps: 0 },
   ...{ partitions: 0, slow: 0, forged: 0, corrupt: 0, lies: 0, powerCuts: 0, slowDisk: 0 },
-  ...{ oldProgram: 0 },
+  ...{ oldProgram: 0, restores: 0 },
 }
 
 /** A mixture of its own for each seed: some have only lost messages, some have everything. */
@@ -79,6 +81,8 @@ export function faultsOf(random: Random): Faults {
     powerCuts: random.next() < 0.5 ? random.int(6) : 0,
     slowDisk: some(0.01),
     oldProgram: random.next() < 0.4 ? random.next() * 0.6 : 0,
+    // Only where they are asked for: what is forgotten excuses much.
+    restores: 0,
   }
 }
 

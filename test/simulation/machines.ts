@@ -129,6 +129,7 @@ export class Site {
             leaseId: spec.leaseId,
             name: spec.name,
             running: chance('lies') ? !running : running,
+            ...{ slot: spec.slot, host: spec.host, vector: spec.vector },
           }),
         )
       },

@@ -1,6 +1,6 @@
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { Actor } from '../../actors/runtime/actor.ts'
-import type { Millis } from '../../actors/runtime/clock.ts'
+import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
 import type { Site } from './machines.ts'
@@ -13,11 +13,12 @@ export interface Recalled {
   readonly units: number
   readonly by: number
   readonly binding: boolean
+  readonly orderedAt: number
 }
 
 /** The owner of a site, who takes units back while it storms. */
 export class Operator {
-  readonly recalls: Recalled[] = []
+  recalls: Recalled[] = []
   readonly #world: World
   readonly #plan: SitePlan
   readonly #machines: Site
@@ -50,6 +51,14 @@ export class Operator {
     }
   }
 
+  /** The site knows nothing of what was ordered since; its owner orders that once more. */
+  forgotten(since: Instant): void {
+    const lost = this.recalls.filter(({ orderedAt }) => orderedAt >= since)
+    this.recalls = this.recalls.filter(({ orderedAt }) => orderedAt < since)
+    for (const { units, by } of lost)
+      this.#world.after(1_000, () => this.#recall(units, Math.max(0, by - this.#world.now)))
+  }
+
   #recall(units: number, noticeMs: Millis): void {
     const { types, kept, conditions } = this.#plan
     if (types['vm.small']!.units - this.#written() - units < kept) return
@@ -60,7 +69,7 @@ export class Operator {
     const before = this.#written()
     const taken = (): void => {
       const binding = conditions.recallable && noticeMs >= conditions.noticeMs + 1_000
-      this.recalls.push({ units, by, binding })
+      this.recalls.push({ units, by, binding, orderedAt: this.#world.now })
       // A notice that is just long enough may be so by one clock and not by the other.
       if (conditions.recallable && noticeMs >= conditions.noticeMs - 1_000)
         this.#machines.bindingRecalls.push(by)

@@ -82,6 +82,8 @@ export interface PlanOptions {
   readonly calm?: boolean | undefined
   /** Names of faults that do not happen. */
   readonly without?: readonly string[] | undefined
+  /** How often stores are set back, instead of what the seed says. */
+  readonly restores?: number | undefined
 }
 
 export const FEDERATION = { sites: 8, brokers: 3, managers: 20 }
@@ -102,7 +104,8 @@ const SMALL_VECTOR: Vector = { cpu: 1, memoryMiB: 1024 }
 const LARGE_VECTOR: Vector = { cpu: 2, memoryMiB: 2048 }
 
 export function planOf(options: PlanOptions, random: Random): Plan {
-  const bad = options.calm === true ? CALM : faultsOf(random.child('faults'))
+  const drawn = options.calm === true ? CALM : faultsOf(random.child('faults'))
+  const bad = { ...drawn, restores: options.restores ?? drawn.restores }
   return options.size === 'federation'
     ? federation(options, without(bad, options.without ?? []), random.child('plan'))
     : small(options, without(bad, options.without ?? []))

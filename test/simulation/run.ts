@@ -15,6 +15,7 @@ npm run sim -- --planted           which planted faults are found, and after how
   --small                          one actor of each role instead of a federation
   --workers N                      processes; as many as there are processors
   --without lose,double            faults that do not happen
+  --restores N                     times that stores are set back to older copies; in most seeds there is none
   --sites N --brokers N --managers N --jobs N --leases N --storm MS
   --shrink SECONDS                 how long a smaller run is looked for that fails in the same way (60)
   --coverage                       every pair of the machines' tables, and every fault
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     ...{ workers: { type: 'string' }, without: { type: 'string' }, shrink: { type: 'string' } },
     ...{ sites: { type: 'string' }, brokers: { type: 'string' }, managers: { type: 'string' } },
     ...{ jobs: { type: 'string' }, leases: { type: 'string' }, storm: { type: 'string' } },
+    restores: { type: 'string' },
     help: { type: 'boolean' },
   } as const,
 })
@@ -55,6 +57,7 @@ function optionsOf(seed: number): TrialOptions {
   const numbers = {
     ...{ sites: count(values.sites), brokers: count(values.brokers), managers: count(values.managers) },
     ...{ jobs: count(values.jobs), leases: count(values.leases), stormMs: count(values.storm) },
+    restores: count(values.restores),
   }
   const without = values.without?.split(',').filter(Boolean)
   return { seed, size: values.small === true ? 'small' : 'federation', ...numbers, without }

@@ -2,6 +2,7 @@ import type { Disk } from './disk.ts'
 import type { Site } from './machines.ts'
 import type { Middleware } from './middleware.ts'
 import type { Operator } from './operator.ts'
+import type { Role } from './plan.ts'
 import type { World } from './world.ts'
 
 /** What is looked at by those who check: the disks of the actors, and the world. */
@@ -14,6 +15,7 @@ export interface Scene {
 
 export interface ActorScene {
   readonly name: string
+  readonly role: Role
   readonly disk: Disk
 }
 

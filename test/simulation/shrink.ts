@@ -74,9 +74,9 @@ function fewer(
 
 /** The words after `npm run sim --` that repeat a run. */
 export function wordsOf(options: TrialOptions): string {
-  const { seed, size, sites, brokers, managers, jobs, leases, stormMs, without = [] } = options
+  const { seed, size, sites, brokers, managers, jobs, leases, stormMs, restores, without = [] } = options
   const words = [`--seed ${seed}`, size === 'small' ? '--small' : '']
-  const numbers = { sites, brokers, managers, jobs, leases, storm: stormMs }
+  const numbers = { sites, brokers, managers, jobs, leases, storm: stormMs, restores }
   for (const [name, value] of Object.entries(numbers))
     if (value !== undefined) words.push(`--${name} ${value}`)
   if (without.length > 0) words.push(`--without ${without.join(',')}`)

@@ -14,6 +14,7 @@ import { type Keys, keysFor, REAL_KEYS_EVERY } from './keys.ts'
 import { handling, type Life, startActor, startWithMiddleware, startWithYard, unreachable } from './life.ts'
 import { type Plan, type PlanOptions, planOf, type SitePlan } from './plan.ts'
 import type { Plants } from './plants.ts'
+import { Restores } from './restores.ts'
 import { authorityMind, brokerMind, type SiteConfig, serviceManagerMind } from './roles.ts'
 import type { Scene } from './scene.ts'
 import {
@@ -83,6 +84,7 @@ export class Trial implements Scene {
   readonly disks: Readonly<Record<string, Disk>>
   readonly stumbles: string[] = []
   readonly #invariants: Invariants
+  readonly #restores: Restores
   readonly #names: readonly string[]
   readonly #keys: Keys
   readonly #saw: (violation: string) => void
@@ -103,6 +105,7 @@ export class Trial implements Scene {
     this.#names = all.map(({ name }) => name)
     this.#keys = keysFor(this.#names, options.seed % REAL_KEYS_EVERY === 0)
     this.disks = Object.fromEntries(all.map(({ name, disk }) => [name, disk]))
+    this.#restores = new Restores(this.world, this.random.child('restores'), all)
     const invariants = new Invariants(this)
     this.#invariants = invariants
     this.#saw = (violation) => invariants.saw(violation)
@@ -136,6 +139,7 @@ export class Trial implements Scene {
     for (const manager of this.managers) this.#submitJobs(manager)
     this.weather.begin(this.plan.faults, stormMs)
     this.#cutPower()
+    this.#restores.begin(this.plan.faults.restores, stormMs)
     const check = (): void => {
       this.#invariants.asTimePasses()
       if (this.violations.length > 0) throw new Error('violated')
@@ -169,8 +173,8 @@ export class Trial implements Scene {
 
   /** That were ever granted. */
   #leases(): ReadonlySet<string> {
-    const granted = this.brokers.flatMap(({ disk }) =>
-      disk.ledger.filter(({ kind }) => kind === 'ticket granted').map(({ subject }) => subject),
+    const granted = this.brokers.flatMap(({ disk: { ledger, forgotten } }) =>
+      [...forgotten, ...ledger].filter(({ kind }) => kind === 'ticket granted').map(({ subject }) => subject),
     )
     return new Set(granted)
   }
@@ -194,7 +198,9 @@ export class Trial implements Scene {
   /** What the ledgers say of the leases and units that the violations name, and of restores of those who knew them. */
   #story(): string[] {
     const named = new Set(this.violations.join(' ').match(/(lease|unit)-[0-9a-z]+/g))
-    const lines = Object.entries(this.disks).map(([name, { ledger }]) => ({ name, ledger }))
+    const lines = Object.entries(this.disks).map(([name, { ledger, forgotten }]) => ({
+      ...{ name, ledger: [...forgotten, ...ledger] },
+    }))
     for (const { subject, data } of lines.flatMap(({ ledger }) => ledger)) {
       const { leaseId } = (data ?? {}) as { leaseId?: string }
       if (named.has(subject) && leaseId !== undefined) named.add(leaseId)

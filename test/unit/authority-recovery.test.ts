@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { HeldBackRow } from '../../actors/authority/rows.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import { type Ticket, withoutChain } from '../../actors/leases/ticket.ts'
+import { verifyHolds } from '../../actors/ledger/verify.ts'
 import type { Intended } from '../../actors/runtime/draft.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import type { FoundMachine } from '../../adapters/handler.ts'
@@ -171,6 +172,58 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.live()).toHaveLength(2)
     expect(stage.live().some(({ id }) => id === told.units[1]!.id)).toBe(true)
     expect(stage.units().find(({ id }) => id === told.units[0]!.id)).toMatchObject({ state: 'ended' })
+  })
+
+  test('hears whoever first speaks while the machines are listed, and ends nothing of his', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket({ holder: 'manager-2' })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} }, 'manager-2')
+    stage.settle()
+    const told = held(stage, ticket)
+    back()
+    stage.restored()
+    const happens = stage.world
+    stage.world = (effect) => (effect.verb === 'list' ? undefined : happens(effect))
+    stage.says('manager', [])
+    stage.says('broker', [])
+    expect(stage.rows.get('recovery', 'recovery')).toMatchObject({ phase: 'listing' })
+    stage.tell('query', 'query-1', { about: 'types' }, 'manager-2')
+    stage.world = happens
+    stage.says('manager-2', [told])
+    expect(stage.row()).toMatchObject({ state: 'active', ticket: { id: ticket.id } })
+    expect(stage.live()).toHaveLength(2)
+    expect(kinds(stage)).not.toContain('orphan found')
+  })
+
+  test('writes that units have ended of which nothing is there, before it takes over what has their place', () => {
+    const stage = new OldStage()
+    stage.lease({ units: 6 })
+    const back = stage.copy()
+    const lines = stage.notes.length
+    stage.tell('close', 'lease-1', { reason: 'done' })
+    stage.settle()
+    const ticket = stage.ticket({ leaseId: 'lease-2', units: 6 })
+    stage.tell('redeem', 'lease-2', { ticket, properties: {} })
+    stage.settle()
+    const closed = held(stage, stage.row().ticket, { closed: true, units: [] })
+    const told = held(stage, ticket)
+    back()
+    stage.notes.splice(lines)
+    stage.restored()
+    stage.says('manager', [closed, told])
+    stage.says('broker', [])
+    expect(stage.live('lease-2')).toHaveLength(6)
+    expect(stage.row()).toMatchObject({ state: 'closed' })
+    const ledger = stage.notes.map((note, i) => ({
+      ...note,
+      seq: i + 1,
+      at: 0,
+      actor: 'duke',
+      prev: '',
+      hash: '',
+    }))
+    expect(verifyHolds(ledger).map(({ sentence }) => sentence)).toEqual([])
   })
 
   test('does not wait for ever: of those who stay silent the own rows and the broker are believed', () => {

@@ -1,0 +1,120 @@
+import type { OfferRow, LeaseRow as SiteLease, UnitRow as SiteUnit } from '../../actors/authority/rows.ts'
+import type { LedgerEntry } from '../../actors/runtime/commit.ts'
+import type { Row } from '../../actors/runtime/rows.ts'
+import type { Change } from './disk.ts'
+import type { SiteScene } from './scene.ts'
+
+/** What a site holds: who has which unit, who has which slot. */
+export class SiteBook {
+  readonly name: string
+  readonly disk: SiteScene['disk']
+  /** The leases that the last commit touched. */
+  touched: readonly string[] = []
+  readonly #largestOffer = new Map<string, number>()
+  readonly #leaseOf = new Map<string, string>()
+  readonly #unitIn = new Map<number, string>()
+  readonly #inService = new Map<string, Set<string>>()
+  /** As the ledger tells it, replayed line by line. */
+  readonly #assigned = new Set<string>()
+
+  constructor({ name, disk }: SiteScene) {
+    this.name = name
+    this.disk = disk
+  }
+
+  changed(changes: readonly Change[], entries: readonly LedgerEntry[]): string[] {
+    const faults: string[] = []
+    const leases = new Set<string>()
+    for (const { table, id, before } of changes)
+      if (before !== undefined && table === 'lease') {
+        for (const unitId of (before as SiteLease).units)
+          if (this.#leaseOf.get(unitId) === id) this.#leaseOf.delete(unitId)
+      } else if (before !== undefined && table === 'unit') this.#unplace(before as SiteUnit)
+    for (const { table, id, after } of changes) {
+      if (table === 'lease') leases.add(id)
+      if (after === undefined) continue
+      if (table === 'lease') faults.push(...this.#hold(after as SiteLease))
+      if (table === 'unit') faults.push(...this.#place(after as SiteUnit))
+      if (table === 'unit') leases.add((after as SiteUnit).leaseId)
+      if (table === 'offer')
+        this.#largestOffer.set(id, Math.max(this.largestOffer(id), (after as OfferRow).units))
+    }
+    for (const { kind, subject, reason } of entries)
+      if (kind === 'unit assigned') this.#assigned.add(subject)
+      else if (kind === 'unit ended') this.#assigned.delete(subject)
+      // All brokers here are honest.
+      else if (kind.endsWith(' overdrawn')) faults.push(`${this.name} finds ${subject} overdrawn: ${reason}`)
+    this.touched = [...leases]
+    return faults
+  }
+
+  /** The store was set back: what is held is what the copy says, and what is found again. */
+  setBack(): void {
+    this.#leaseOf.clear()
+    this.#unitIn.clear()
+    this.#inService.clear()
+    this.#assigned.clear()
+    const { disk } = this
+    const all = <R extends Row>(table: string): Change[] =>
+      disk
+        .table<R>(table)
+        .values()
+        .map((after) => ({ table, id: after.id, before: undefined, after }))
+    this.changed([...all<SiteLease>('lease'), ...all<SiteUnit>('unit')], disk.ledger)
+  }
+
+  largestOffer(type: string): number {
+    return this.#largestOffer.get(type) ?? 0
+  }
+
+  /** How many of its units are in service. */
+  inService(leaseId: string): number {
+    return this.#inService.get(leaseId)?.size ?? 0
+  }
+
+  /** What the ledger alone says is held is what the rows say. */
+  replayAgrees(): string[] {
+    const held = this.disk
+      .table<SiteUnit>('unit')
+      .values()
+      .filter(({ state, type }) => state !== 'ended' && type !== '')
+    const missing = held.filter(({ id }) => !this.#assigned.has(id)).map(({ id }) => id)
+    const rows = new Set(held.map(({ id }) => id))
+    const more = [...this.#assigned].filter((id) => !rows.has(id))
+    if (missing.length + more.length === 0) return []
+    return [
+      `${this.name}: its ledger does not tell of ${missing.join(' ') || 'none'}, and still holds ${more.join(' ') || 'none'}`,
+    ]
+  }
+
+  #hold(lease: SiteLease): string[] {
+    const faults: string[] = []
+    for (const unitId of lease.units) {
+      const other = this.#leaseOf.get(unitId)
+      if (other !== undefined && other !== lease.id)
+        faults.push(`${unitId} is in ${other} and in ${lease.id}`)
+      this.#leaseOf.set(unitId, lease.id)
+    }
+    return faults
+  }
+
+  #unplace({ id, slot, leaseId }: SiteUnit): void {
+    if (this.#unitIn.get(slot) === id) this.#unitIn.delete(slot)
+    this.#inService.get(leaseId)?.delete(id)
+  }
+
+  #place({ id, slot, state, leaseId }: SiteUnit): string[] {
+    if (IN_SERVICE.has(state)) {
+      const units = this.#inService.get(leaseId) ?? new Set()
+      this.#inService.set(leaseId, units.add(id))
+    }
+    if (state === 'ended' || slot === 0) return []
+    const other = this.#unitIn.get(slot)
+    this.#unitIn.set(slot, id)
+    return other === undefined || other === id
+      ? []
+      : [`slot ${slot} of ${this.name} is held by ${other} and by ${id}`]
+  }
+}
+
+const IN_SERVICE: ReadonlySet<SiteUnit['state']> = new Set(['setup', 'probing', 'active', 'suspect'])
