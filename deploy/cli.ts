@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
 import type { BatchOptions, SubmitOptions } from './batch.ts'
+import { hostCommands } from './cli-host.ts'
 import { peerCommands } from './cli-peers.ts'
 import { queryCommand } from './cli-query.ts'
 import { storeCommands } from './cli-store.ts'
@@ -24,6 +25,8 @@ const count = (text: string): number => {
     throw new InvalidArgumentError('Expected a whole number of at least 1.')
   return value
 }
+
+const each = (text: string, before: readonly string[]): readonly string[] => [...before, text]
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -149,10 +152,15 @@ commandFor(
 
 commandFor('verify', 'prove from the ledgers that no unit was ever held twice; also when Sublet does not run')
   .option('--file <file>', 'of exported lines, instead of a work folder')
-  .action((options: Common & { file?: string }) =>
+  .option('--key <key>', 'with --file: a key that may have signed, or its file; may be repeated', each, [])
+  .action((options: Common & { file?: string; key: readonly string[] }) =>
     perform(options.json === true, async () => {
       const { verify, verifyFile } = await import('./read-ledger.ts')
       if (options.file !== undefined) return verifyFile(options.file, options)
+      if (options.key.length > 0) {
+        const { SubletError } = await import('../actors/runtime/errors.ts')
+        throw new SubletError('usage', '--key is for --file: a work folder has its own keys')
+      }
       return verify(await workFolder(options), options)
     }),
   )
@@ -163,6 +171,8 @@ peerCommands(program, clock)
 
 queryCommand(commandFor, clock)
 
+hostCommands(program, clock)
+
 // ── ordering ───────────────────────────────────────────────────────────────────────────────────────
 
 commandFor('recall', 'ask units back by a time')
@@ -172,12 +182,10 @@ commandFor('recall', 'ask units back by a time')
   .option('--reason <text>', 'why; goes into the ledgers', 'asked back by the operator')
   .action((options: Common & { type: string; units: number; by: string; reason: string }) =>
     perform(options.json === true, async () => {
-      const { parseMoment } = await import('./moments.ts')
-      const { SubletError } = await import('../actors/runtime/errors.ts')
+      const { momentToCome } = await import('./moments.ts')
       const { some } = await import('../controllers/sentence.ts')
       const { type, units, reason } = options
-      const by = parseMoment(options.by, clock.now())
-      if (by < clock.now()) throw new SubletError('usage', `${new Date(by).toISOString()} is past`)
+      const by = momentToCome(options.by, clock.now())
       const answer = await (await client(options)).post('/recall', { type, units, by, reason })
       return output(
         options,

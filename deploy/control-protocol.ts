@@ -38,6 +38,15 @@ export const lendBody = z.strictObject({
 })
 export const lendAnswer = z.object({ lent: z.int(), withheld: z.int() })
 
+export const maintainBody = z.strictObject({
+  host: id,
+  /** Absent: as soon as the terms of the site let units be recalled. */
+  by: z.int().min(0).optional(),
+  reason: z.string().min(1).max(500),
+})
+export const resumeBody = z.strictObject({ host: id })
+export const resumeAnswer = z.object({ offered: z.int() })
+
 export const approveBody = z.strictObject({ leaseId: id })
 export const disapproveBody = z.strictObject({ leaseId: id, reason: z.string().min(1).max(400) })
 

@@ -8,20 +8,18 @@ import { type LedgerArchive, ledgerArchive } from '../adapters/sqlite/archive.ts
 import { withArchive } from './archiving.ts'
 import { ask, queryBody } from './ask.ts'
 import { inDir } from './config.ts'
+import { authorityOf, orders } from './control-orders.ts'
 import {
   afterOf,
-  approveBody,
   asAnswer,
   challengeBody,
-  disapproveBody,
   explainParams,
   explainQuery,
   ledgerQuery,
-  lendBody,
-  recallBody,
   stopBody,
 } from './control-protocol.ts'
 import { type Doorkeeper, doorkeeper } from './doorkeeper.ts'
+import { hostsOf } from './host-report.ts'
 import { explainLease, explainUnit, linesOf, type NamedLedger, verifyAll } from './ledgers.ts'
 import { checkPeers, partsOf, peersReport } from './peer-reports.ts'
 import { actorsOf, type SiteView } from './site-view.ts'
@@ -34,11 +32,11 @@ import { leasesOf, nodesOf, statusOf } from './status.ts'
  *   GET  /status /leases /nodes     viewers
  *        /ledger /verify            viewers
  *        /explain/{job,lease,node}/ID
+ *        /hosts                     viewers
  *   POST /query                     viewers
- *        /peers /peers/check       viewers
- *   POST /recall /lend /stop        operators
- *        /approve /disapprove       operators
- *        /peers/reload              operators
+ *        /peers /peers/check        viewers
+ *   POST /stop, /peers/reload       operators
+ *        and what control-orders.ts carries out
  *
  * The owner of the process and root may do everything; others what the configuration gives their uid.
  */
@@ -163,6 +161,10 @@ function routes(
   )
   app.get('/leases', view, () => Promise.resolve(leasesOf(site)))
   app.get('/nodes', view, () => Promise.resolve(nodesOf(site)))
+  app.get('/hosts', view, () => {
+    authorityOf(site)
+    return Promise.resolve(hostsOf(site))
+  })
   app.get('/verify', view, () => verifyAll(ledgers()))
   app.get<{ Querystring: z.output<typeof ledgerQuery> }>(
     '/ledger',
@@ -198,38 +200,7 @@ function routes(
     { ...view, schema: { body: queryBody } },
     (request) => ask(site.serviceManager, request.body, clock, closing),
   )
-  app.post<{ Body: z.output<typeof recallBody> }>(
-    '/recall',
-    { ...operate, schema: { body: recallBody } },
-    (request) => {
-      log.info({ orderedBy: by(request), ...request.body }, 'recall ordered')
-      return authorityOf(site).command('recall', request.body)
-    },
-  )
-  app.post<{ Body: z.output<typeof lendBody> }>(
-    '/lend',
-    { ...operate, schema: { body: lendBody } },
-    (request) => {
-      log.info({ orderedBy: by(request), ...request.body }, 'lending again ordered')
-      return authorityOf(site).command('lend again', request.body)
-    },
-  )
-  app.post<{ Body: z.output<typeof approveBody> }>(
-    '/approve',
-    { ...operate, schema: { body: approveBody } },
-    (request) => {
-      log.info({ orderedBy: by(request), ...request.body }, 'approval ordered')
-      return brokerOf(site).command('approve', { ...request.body, by: by(request) })
-    },
-  )
-  app.post<{ Body: z.output<typeof disapproveBody> }>(
-    '/disapprove',
-    { ...operate, schema: { body: disapproveBody } },
-    (request) => {
-      log.info({ orderedBy: by(request), ...request.body }, 'disapproval ordered')
-      return brokerOf(site).command('disapprove', { ...request.body, by: by(request) })
-    },
-  )
+  orders(app, site, log, operate, by)
   app.get('/peers', view, () => Promise.resolve(peersReport(partsOf(site, clock))))
   app.get('/peers/check', view, () => checkPeers(partsOf(site, clock)))
   app.post('/peers/reload', operate, (request) => {
@@ -254,24 +225,11 @@ export const ledgersOf = (site: SiteView): readonly NamedLedger[] =>
   actorsOf(site).flatMap(({ name, head }) =>
     site.stores
       .filter((held) => held.name === name)
-      .map(({ store }) => ({ name, ledger: withArchive(store, archiveOf(site, name)), head })),
+      .map(({ store }) => ({
+        ...{ name, ledger: withArchive(store, archiveOf(site, name)), head },
+        keys: site.federation?.keys.trusted(name).map(({ key }) => key),
+      })),
   )
-
-/** What only a site can do. */
-function authorityOf({ authority }: SiteView): NonNullable<SiteView['authority']> {
-  if (authority !== undefined) return authority
-  throw new SubletError('usage', 'no site runs here', {
-    cure: 'Give the command where the site runs, with --dir or --config.',
-  })
-}
-
-/** What only a broker can do. */
-function brokerOf({ broker }: SiteView): NonNullable<SiteView['broker']> {
-  if (broker !== undefined) return broker
-  throw new SubletError('usage', 'no broker runs here', {
-    cure: 'Give the command where the broker runs, with --dir or --config.',
-  })
-}
 
 async function explain(
   site: SiteView,

@@ -102,6 +102,21 @@ function held(dir: string, name: string, now: Instant): HeldKeys {
   return { signs, next: undefined }
 }
 
+/** What an actor may sign with now, read beside it; undefined if its keys are not in the folder, or not for us to read. */
+export function publicKeysIn(dir: string, name: string): readonly PublicKey[] | undefined {
+  const { open, nextSecret } = filesOf(dir, name)
+  const read = (file: string): readonly PublicKey[] => {
+    try {
+      const text = readFileSync(file, 'utf8').trim()
+      return [text.startsWith('-----') ? publicKeyOf(text) : text]
+    } catch {
+      return []
+    }
+  }
+  const keys = [...read(open), ...read(nextSecret)]
+  return keys.length === 0 ? undefined : keys
+}
+
 /** Makes the key that is to follow; refuses while another one does. */
 export function rotate(dir: string, name: string, overlapMs: Millis, now: Instant): HeldKeys {
   const { nextSecret, nextTimes } = filesOf(dir, name)

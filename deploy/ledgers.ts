@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { chainCheck } from '../actors/ledger/chain-check.ts'
+import { chainCheck, NO_LINE } from '../actors/ledger/chain-check.ts'
 import { CheckpointCheck, type Checkpoints } from '../actors/ledger/checkpoint-check.ts'
 import { explain, namesNode, unitsOfLease } from '../actors/ledger/explain.ts'
 import { holdsCheck } from '../actors/ledger/holds.ts'
@@ -10,12 +10,13 @@ import { UsageCount } from '../actors/ledger/usage.ts'
 import { type Fault, LedgerCheck } from '../actors/ledger/verify.ts'
 import type { Instant } from '../actors/runtime/clock.ts'
 import type { LedgerEntry, LedgerHead } from '../actors/runtime/commit.ts'
-import { SubletError } from '../actors/runtime/errors.ts'
-import { ed25519Trust } from '../actors/runtime/identity.ts'
+import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import { ed25519Trust, type PublicKey } from '../actors/runtime/identity.ts'
 import { ledgerArchive } from '../adapters/sqlite/archive.ts'
 import { sqliteLedger } from '../adapters/sqlite/store.ts'
 import { withArchive } from './archiving.ts'
 import { inDir } from './config.ts'
+import { publicKeysIn } from './keys.ts'
 import type { Ledger } from './site-view.ts'
 import { inspected } from './work-folder.ts'
 
@@ -24,6 +25,8 @@ export interface NamedLedger {
   readonly name: string
   readonly ledger: Ledger
   readonly head: LedgerHead
+  /** What the actor may have signed it with; absent: not known here. */
+  readonly keys?: readonly PublicKey[] | undefined
 }
 
 export interface LedgerVerdict {
@@ -62,26 +65,41 @@ export async function entriesOf(named: NamedLedger, subject?: string): Promise<L
 
 export async function verifyAll(ledgers: readonly NamedLedger[]): Promise<readonly LedgerVerdict[]> {
   const verdicts: LedgerVerdict[] = []
-  for (const named of ledgers) {
-    const { check, verdict } = newVerdict(named.name)
-    let entries = 0
+  for (const named of ledgers) verdicts.push(await verifyOne(named))
+  return verdicts
+}
+
+/** A ledger that cannot be read to its end has a fault there; the others are verified all the same. */
+async function verifyOne(named: NamedLedger): Promise<LedgerVerdict> {
+  const { check, verdict } = newVerdict(named.name, named.keys)
+  let entries = 0
+  try {
     for await (const page of pagesOf(named)) {
       check.read(page)
       entries += page.length
     }
-    verdicts.push(verdict(entries, check.end(named.head)))
+  } catch (error) {
+    if (!isUnreadable(error)) throw error
+    const sentence = `it cannot be read on: ${inOneLine(error)}`
+    return verdict(entries, [...check.faults, { actor: named.name, seq: entries + 1, sentence }])
   }
-  return verdicts
+  return verdict(entries, check.end(named.head))
 }
 
-/** Any key may sign: whose it is, is not for the ledger to say. */
+const isUnreadable = (error: unknown): error is SubletError =>
+  error instanceof SubletError && (error.code === 'store-corrupt' || error.code === 'store-newer')
+
+/** Any key may sign: whose it is, the checkpoints are compared for. */
 const anyKey = ed25519Trust({})
 
-function newVerdict(actor: string): {
+function newVerdict(
+  actor: string,
+  keys: readonly PublicKey[] | undefined,
+): {
   readonly check: LedgerCheck
   readonly verdict: (entries: number, faults: readonly Fault[]) => LedgerVerdict
 } {
-  const checkpoints = new CheckpointCheck(anyKey.verifyBy)
+  const checkpoints = new CheckpointCheck(anyKey.verifyBy, keys === undefined ? undefined : new Set(keys))
   const traces = new TraceCheck(anyKey)
   const check = new LedgerCheck([chainCheck(), holdsCheck(), checkpoints, traces])
   const verdict = (entries: number, faults: readonly Fault[]): LedgerVerdict => ({
@@ -90,12 +108,18 @@ function newVerdict(actor: string): {
   return { check, verdict }
 }
 
-/** Lines as `sublet ledger --export` wrote them, of one or several actors. Each ledger ends where the lines do. */
-export async function verifyLines(lines: AsyncIterable<LedgerEntry>): Promise<readonly LedgerVerdict[]> {
+/**
+ * Lines as `sublet ledger --export` wrote them, of one or several actors. Each ledger ends where the lines do: that it
+ * went on, nothing but a checkpoint that is missing by now tells.
+ */
+export async function verifyLines(
+  lines: AsyncIterable<LedgerEntry>,
+  keysOf: (actor: string) => readonly PublicKey[] | undefined = () => undefined,
+): Promise<readonly LedgerVerdict[]> {
   const actors = new Map<string, ReturnType<typeof newVerdict> & { entries: number; last: LedgerEntry }>()
   for await (const entry of lines) {
     const known = actors.get(entry.actor)
-    const of = known ?? { ...newVerdict(entry.actor), entries: 0, last: entry }
+    const of = known ?? { ...newVerdict(entry.actor, keysOf(entry.actor)), entries: 0, last: entry }
     of.check.read([entry])
     of.entries++
     of.last = entry
@@ -226,10 +250,17 @@ export async function openLedgers(
   }
   try {
     for (const { name, store } of stores) {
-      const { base, head } = await store.open()
-      const here: Ledger = { entries: store.entries, base: () => base }
-      const archive = ledgerArchive(inDir(dir).archive, name)
-      opened.push({ name, ledger: withArchive(here, archive), head })
+      const keys = publicKeysIn(inDir(dir).keys, name)
+      try {
+        const { base, head } = await store.open()
+        const here: Ledger = { entries: store.entries, base: () => base }
+        const archive = ledgerArchive(inDir(dir).archive, name)
+        opened.push({ name, ledger: withArchive(here, archive), head, keys })
+      } catch (error) {
+        if (!isUnreadable(error)) throw error
+        // Whoever reads this one is told; the others can be read.
+        opened.push({ ...{ name, keys }, ledger: { entries: () => Promise.reject(error) }, head: NO_LINE })
+      }
     }
   } catch (error) {
     await close()

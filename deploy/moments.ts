@@ -3,8 +3,8 @@ import { SubletError } from '../actors/runtime/errors.ts'
 import { parseDuration } from '../actors/runtime/settings.ts'
 
 /**
- * A time as a person gives it: `14:00` (today, or tomorrow if that is past), `in 30m` or `30m`, or a date and
- * time such as `2026-11-21T14:00` (local) and `2026-11-21T14:00Z`.
+ * A time as a person gives it: `14:00` (today, or tomorrow if that is past), `in 30m` or `30m`, or a date with or
+ * without a time, such as `2026-11-21`, `2026-11-21T14:00` (both local) and `2026-11-21T14:00Z`.
  */
 export function parseMoment(text: string, now: Instant): Instant {
   const words = text.trim()
@@ -17,7 +17,28 @@ export function parseMoment(text: string, now: Instant): Instant {
     if (at.getTime() <= now) at.setDate(at.getDate() + 1)
     return at.getTime()
   }
-  const at = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}/.test(words) ? Date.parse(words) : Number.NaN
-  if (!Number.isNaN(at)) return at
-  throw new SubletError('usage', `“${text}” is no time; expected 14:00, 30m or 2026-11-21T14:00`)
+  const [, year, month, day] = /^(\d{4})-(\d{2})-(\d{2})(?:[T ]\d{2}:\d{2}|$)/.exec(words) ?? []
+  if (isDay(Number(year), Number(month), Number(day))) {
+    // A day alone begins where we are, as a day with a time does.
+    const at = Date.parse(words.length === 10 ? `${words}T00:00` : words)
+    if (!Number.isNaN(at)) return at
+  }
+  throw new SubletError('usage', `“${text}” is no time; expected 14:00, 30m or 2026-11-21T14:00`, {
+    cure: 'Give a time of day, a duration from now, or a date with or without a time.',
+  })
+}
+
+/** ... of which something is wanted, so that it has to come yet. */
+export function momentToCome(text: string, now: Instant): Instant {
+  const at = parseMoment(text, now)
+  if (at >= now) return at
+  throw new SubletError('usage', `${new Date(at).toISOString()} is past`, {
+    cure: 'Give a time that is to come.',
+  })
+}
+
+/** There is no 31 February, though `Date` takes it for a day of March. */
+function isDay(year: number, month: number, day: number): boolean {
+  const at = new Date(Date.UTC(year, month - 1, day))
+  return at.getUTCMonth() === month - 1 && at.getUTCDate() === day
 }

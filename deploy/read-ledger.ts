@@ -3,9 +3,11 @@ import { createInterface } from 'node:readline'
 import type { Clock } from '../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
+import { some } from '../controllers/sentence.ts'
 import { inDir } from './config.ts'
 import { type ControlClient, controlClient } from './control-client.ts'
 import { afterText, explainParams } from './control-protocol.ts'
+import { type KeysOptions, knownKeys } from './known-keys.ts'
 import {
   allLines,
   explainLease,
@@ -149,10 +151,14 @@ export async function verify(dir: string, { json }: { readonly json?: true }): P
   return tellVerdicts(verdicts, json)
 }
 
-/** Of lines that `sublet ledger --export` wrote. */
-export async function verifyFile(file: string, { json }: { readonly json?: true }): Promise<number> {
+/** Of lines that `sublet ledger --export` wrote. Whose keys may have signed, `--key`, `--dir` or `--config` say. */
+export async function verifyFile(
+  file: string,
+  options: KeysOptions & { readonly json?: true },
+): Promise<number> {
   inspected(file, () => accessSync(file, constants.R_OK))
-  return tellVerdicts(await verifyLines(linesIn(file)), json)
+  const keysOf = await knownKeys(options)
+  return tellVerdicts(await verifyLines(linesIn(file), keysOf), options.json)
 }
 
 async function* linesIn(file: string): AsyncGenerator<LedgerEntry> {
@@ -183,6 +189,6 @@ function tellVerdicts(verdicts: readonly LedgerVerdict[], json: true | undefined
   const verified = verdicts.every(({ faults }) => faults.length === 0)
   const entries = verdicts.reduce((sum, verdict) => sum + verdict.entries, 0)
   if (json) printJson({ verified, entries, ledgers: verdicts })
-  else print(`${showVerdicts(verdicts)}\n${verified ? 'verified' : 'NOT verified'}: ${entries} lines`)
+  else print(`${showVerdicts(verdicts)}\n${verified ? 'verified' : 'NOT verified'}: ${some(entries, 'line')}`)
   return verified ? EXIT.done : EXIT.disproved
 }

@@ -1,5 +1,7 @@
+import type { Checkpoints } from '../actors/ledger/checkpoint-check.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { hour, some, span } from '../controllers/sentence.ts'
+import { fingerprint } from './keys.ts'
 import type { LedgerVerdict } from './ledgers.ts'
 import { onOneLine } from './printable.ts'
 import { isGone, type LeaseReport, type NodeReport, present, remaining, type StatusReport } from './status.ts'
@@ -51,6 +53,10 @@ export function showStatus(status: StatusReport): string {
     ),
     ...status.recalls.map(
       ({ type, units, by }) => `recalled  ${some(units, 'unit')} of ${type} by ${hour(by)}`,
+    ),
+    ...status.maintenance.map(
+      ({ name: host, units, emptyBy, maintenance }) =>
+        `host      ${host} takes no new units since ${hour(maintenance?.since ?? 0)}, ${units.length === 0 ? 'is empty' : `${some(units.length, 'unit')} there${emptyBy === null ? '' : `, empty by ${hour(emptyBy)}`}`}: ${maintenance?.reason}`,
     ),
     ...status.approvals.map(
       ({ leaseId, holder, units, type, since, reason }) =>
@@ -127,9 +133,7 @@ export function showVerdicts(verdicts: readonly LedgerVerdict[]): string {
       [
         `${actor}: ${some(entries, 'line')}`,
         faults.length === 0 ? 'unbroken' : some(faults.length, 'fault'),
-        ...(checkpoints === undefined || checkpoints.count === 0
-          ? []
-          : [`${some(checkpoints.count, 'signed checkpoint')}`]),
+        ...(checkpoints === undefined ? [] : [signed(checkpoints)]),
         ...(traces === undefined || traces.accepted === 0
           ? []
           : [`traced ${traces.traced} of ${some(traces.accepted, 'grant')}`]),
@@ -137,4 +141,15 @@ export function showVerdicts(verdicts: readonly LedgerVerdict[]): string {
       ...faults.map(({ seq, sentence }) => `  line ${seq}: ${sentence}`),
     ])
     .join('\n')
+}
+
+/** What follows from signatures, and what does not. */
+function signed({ signedTo, signedBy, unsigned, compared }: Checkpoints): string {
+  if (signedBy === undefined) return 'no line signed yet'
+  const by = compared
+    ? 'with its key'
+    : `with the key ${fingerprint(signedBy)}, which nobody vouches for here`
+  const rest =
+    unsigned === 0 ? '' : `, ${some(unsigned, 'line')} after that ${unsigned === 1 ? 'is' : 'are'} not`
+  return `signed up to line ${signedTo} ${by}${rest}`
 }

@@ -3,6 +3,7 @@ import type { Instant, Millis } from '../actors/runtime/clock.ts'
 import type { LeaseRow, UnitRow } from '../actors/service-manager/rows.ts'
 import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../controllers/controller.ts'
+import { type HostReport, hostsOf } from './host-report.ts'
 import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from './peer-reports.ts'
 import type { SiteView } from './site-view.ts'
 
@@ -85,6 +86,8 @@ export interface StatusReport {
     readonly withheld: number
     readonly held: number
   }[]
+  /** Hosts that are to be worked on. */
+  readonly maintenance: readonly HostReport[]
   /** Requests that wait at the broker until somebody approves them. */
   readonly approvals: readonly {
     readonly leaseId: string
@@ -143,6 +146,7 @@ export function statusOf(
       withheld,
       held: units.filter(({ type }) => type === id).length,
     })),
+    maintenance: hostsOf(site).filter(({ maintenance }) => maintenance !== null),
     approvals: approvalsOf(site),
     peers: peerReports(site),
     keys: ownKeys(site),

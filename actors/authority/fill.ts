@@ -72,7 +72,7 @@ export class Filling {
     const may = begins <= draft.now && !isPaused
     const added = may ? place(config, given, missing, this.#reserved(given, draft), draft) : []
     const short = missing - added.length
-    const waits = short > 0 ? whyShort(given, short, paused, begins, draft.now) : undefined
+    const waits = short > 0 ? whyShort(given, short, paused, begins, draft) : undefined
     if (waits !== undefined && waits !== given.waits) draft.note('lease waits', given.id, waits)
     const lease: LeaseRow = {
       ...given,
@@ -170,12 +170,13 @@ function whyShort(
   short: number,
   paused: string | undefined,
   begins: Instant,
-  now: Instant,
+  draft: AuthorityDraft,
 ): string {
+  const away = draft.all('host').map(({ id }) => id)
   const why =
     paused ??
-    (begins > now
+    (begins > draft.now
       ? `machines of image ${lease.image} failed or died, and the next attempt waits until ${new Date(begins).toISOString()}`
-      : 'no slot, host or unit of the offer is free')
+      : `no slot, host or unit of the offer is free${away.length === 0 ? '' : ` while work is to be done on ${away.join(', ')}`}`)
   return `still to come: ${short} of ${someUnits(lease.ticket.units)}: ${why}`
 }

@@ -11,10 +11,11 @@ import { isLive, lentOf, pokeRoom } from './standing.ts'
 import type { Reports } from './statement.ts'
 import type { Units } from './units.ts'
 
-/** A host that somebody is to work on; see `sublet maintain`. */
+/** A host that somebody is to work on; see `sublet host maintain`. */
 export interface MaintainOrder {
   readonly host: string
-  readonly by: Instant
+  /** Absent: after the notice that the site's terms promise, and a minute for the word to get round. */
+  readonly by?: Instant | undefined
   readonly reason: string
 }
 
@@ -42,42 +43,44 @@ export class Hosts {
     this.#withhold = withhold
   }
 
+  /** Ordered once more with another time or reason it is changed; with the same, nothing happens. */
   maintain(order: MaintainOrder, draft: AuthorityDraft): { units: number; withheld: number } {
-    const { host, by } = order
-    const reason = order.reason.slice(0, 500)
-    if (!this.#config.hosts.some(({ name }) => name === host))
-      throw new SubletError('unknown-id', `this site has no host ${host}`)
-    if (!Number.isInteger(by) || by < 0 || by > LATEST)
-      throw new SubletError('usage', `a host cannot be maintained by ${by}: that is no time`)
-    if (by < draft.now - LATE_MS_MAX)
-      throw new SubletError('usage', `a host cannot be maintained by ${iso(by)}: that is past`)
+    const { host } = order
+    this.#known(host)
     const before = draft.get('host', host)
+    const soonest = draft.now + this.#config.conditions.noticeMs + LATE_MS_MAX
+    const by = order.by ?? before?.by ?? soonest
+    const reason = order.reason.slice(0, 500)
+    if (!Number.isInteger(by) || by < 0 || by > LATEST)
+      throw new SubletError('usage', `a host cannot be maintained by ${by}: that is no time`, { cure: TIMES })
+    if (before !== undefined && before.by === by && before.reason === reason)
+      return this.#standing(before, draft)
+    if (by < draft.now - LATE_MS_MAX)
+      throw new SubletError('usage', `a host cannot be maintained by ${iso(by)}: that is past`, {
+        cure: TIMES,
+      })
     const row: HostRow = {
-      ...{ id: host, by, orderedAt: before?.orderedAt ?? draft.now, reason, begun: false, due: by },
+      ...{ id: host, by, orderedAt: orderedAt(before, by, draft.now), reason, begun: false, due: by },
       withheld: before?.withheld ?? {},
     }
     draft.put('host', row)
     draft.note('host leaves service', host, `wanted empty by ${iso(by)}: ${reason}`, { by })
-    const withheld = before === undefined ? this.#shortage(draft) : {}
-    for (const [type, units] of Object.entries(withheld))
-      this.#withhold(type, units, `the other hosts have no room for ${someUnits(units)} of ${host}`, draft)
-    if (before === undefined) draft.put('host', { ...row, withheld })
-    return {
-      units: this.#tellHolders(host, draft),
-      withheld: Object.values(withheld).reduce((a, b) => a + b, 0),
-    }
+    const withheld = before === undefined ? this.#shortage(draft) : row.withheld
+    if (before === undefined)
+      for (const [type, units] of Object.entries(withheld))
+        this.#withhold(type, units, `the other hosts have no room for ${someUnits(units)} of ${host}`, draft)
+    const kept: HostRow = { ...row, withheld }
+    draft.put('host', kept)
+    this.#tellHolders(host, draft)
+    return this.#standing(kept, draft)
   }
 
   maintained(host: string, draft: AuthorityDraft): { offered: number } {
+    this.#known(host)
     const row = draft.get('host', host)
-    if (row === undefined) throw new SubletError('unknown-id', `host ${host} is not out of service`)
-    draft.remove('host', host)
-    draft.note('host in service', host, 'it was worked on')
-    for (const [type, units] of Object.entries(row.withheld))
-      this.#withhold(type, -units, `${host} was worked on`, draft)
-    this.#tellHolders(host, draft)
-    pokeRoom(draft)
-    return { offered: Object.values(row.withheld).reduce((a, b) => a + b, 0) }
+    if (row === undefined)
+      throw new SubletError('unknown-id', `host ${host} is not out of service`, { cure: HOSTS })
+    return this.#backInService(row, draft)
   }
 
   /** What may be taken is taken; work there may end within the grace. The rest goes at the end of its term. */
@@ -96,16 +99,37 @@ export class Hosts {
   /** A host that was taken out of the configuration needs no maintenance; what it withheld is offered by no one. */
   begin(draft: AuthorityDraft): void {
     for (const row of draft.all('host'))
-      if (!this.#config.hosts.some(({ name }) => name === row.id)) this.maintained(row.id, draft)
+      if (!this.#config.hosts.some(({ name }) => name === row.id)) this.#backInService(row, draft)
   }
 
-  #tellHolders(host: string, draft: AuthorityDraft): number {
+  #known(host: string): void {
+    const names = this.#config.hosts.map(({ name }) => name)
+    if (!names.includes(host))
+      throw new SubletError('unknown-id', `this site has no host ${host}; it has ${names.join(', ')}`, {
+        cure: HOSTS,
+      })
+  }
+
+  #standing({ id, withheld }: HostRow, draft: AuthorityDraft): { units: number; withheld: number } {
+    return { units: draft.having(unitsByHost, id).filter(isLive).length, withheld: sumOf(withheld) }
+  }
+
+  #backInService({ id, withheld }: HostRow, draft: AuthorityDraft): { offered: number } {
+    draft.remove('host', id)
+    draft.note('host in service', id, 'it was worked on')
+    for (const [type, units] of Object.entries(withheld))
+      this.#withhold(type, -units, `${id} was worked on`, draft)
+    this.#tellHolders(id, draft)
+    pokeRoom(draft)
+    return { offered: sumOf(withheld) }
+  }
+
+  #tellHolders(host: string, draft: AuthorityDraft): void {
     const units = draft.having(unitsByHost, host).filter(isLive)
     for (const leaseId of new Set(units.map((unit) => unit.leaseId))) {
       const lease = draft.get('lease', leaseId)
       if (lease !== undefined) this.#reports.report(lease, draft)
     }
-    return units.length
   }
 
   /** Units by type that are lent and would find no place on the hosts in service, the largest placed first. */
@@ -128,5 +152,15 @@ export class Hosts {
     return shortage
   }
 }
+
+const HOSTS = 'List the hosts and how they stand with `sublet host list`.'
+const TIMES = 'Give a time that is to come, such as 14:00, 30m or 2026-11-21T14:00.'
+
+/** Notice of an earlier time begins anew; a later one was given all the notice of the time before. */
+const orderedAt = (before: HostRow | undefined, by: Instant, now: Instant): Instant =>
+  before === undefined || by < before.by ? now : before.orderedAt
+
+const sumOf = (units: Readonly<Record<string, number>>): number =>
+  Object.values(units).reduce((sum, count) => sum + count, 0)
 
 const iso = (at: Instant): string => new Date(at).toISOString()

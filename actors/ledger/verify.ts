@@ -43,6 +43,8 @@ export class LedgerCheck {
           ? `the last line is not the one that was written`
           : `the ledger ends at line ${found.seq}, and line ${head.seq} was the last one written`,
       )
+    for (const check of this.#checks)
+      for (const sentence of check.end?.() ?? []) this.#fault(last?.actor ?? '', found.seq, sentence)
     return this.faults
   }
 

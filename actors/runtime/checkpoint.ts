@@ -1,7 +1,7 @@
 import { signable } from './canonical.ts'
 import type { Instant, Millis } from './clock.ts'
 import type { LedgerHead, LedgerNote } from './commit.ts'
-import type { ActorName, Identity } from './identity.ts'
+import type { ActorName, Identity, PublicKey } from './identity.ts'
 
 /**
  * An actor's signature over its ledger so far, as a line of it:
@@ -27,8 +27,14 @@ export function checkpointNote(head: LedgerHead, identity: Identity): LedgerNote
 export interface LastCheckpoint {
   readonly seq: number
   readonly at: Instant
+  /** What signed it; undefined: written by a program that did not remember. */
+  readonly key?: PublicKey | undefined
 }
 
-/** Whether lines up to `seq` are to be signed now. */
-export const isCheckpointDue = (last: LastCheckpoint, seq: number, now: Instant): boolean =>
+/** Whether so many lines, over so long, are to be signed. */
+export const isLongUnsigned = (last: LastCheckpoint, seq: number, now: Instant): boolean =>
   seq - last.seq >= CHECKPOINT_LINES || (seq > last.seq && now - last.at >= CHECKPOINT_MS)
+
+/** Whether lines up to `seq` are to be signed now: also by a new key at once, so that whoever knows it alone can check them. */
+export const isCheckpointDue = (last: LastCheckpoint, seq: number, now: Instant, key: PublicKey): boolean =>
+  isLongUnsigned(last, seq, now) || (seq > last.seq && last.key !== key)

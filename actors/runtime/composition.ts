@@ -182,10 +182,11 @@ function chained<T extends Tables>(
     append(data === undefined ? words : { ...words, data: plainCopy(data) })
   }
   if (entries.length === 0) return { entries, head }
-  meta.checkpoint ??= { seq: 0, at: now }
-  if (isCheckpointDue(meta.checkpoint, head.seq, now)) {
+  const { key } = identity
+  meta.checkpoint ??= { seq: 0, at: now, key }
+  if (isCheckpointDue(meta.checkpoint, head.seq, now, key)) {
     append(checkpointNote(head, identity))
-    meta.checkpoint = { seq: head.seq, at: now }
+    meta.checkpoint = { seq: head.seq, at: now, key }
   }
   return { entries, head }
 }

@@ -300,7 +300,9 @@ function withLeaveBy(
     return { ...unit, leaveBy: undefined }
   }
   const { recallable, noticeMs } = lease.ticket!.conditions
-  const binding = recallable && by - sentAt >= noticeMs
+  // What was binding stays so at a later time: its notice was given.
+  const isPutOff = unit.leaveBy?.binding === true && by >= unit.leaveBy.by
+  const binding = recallable && (isPutOff || by - sentAt >= noticeMs)
   const manner = binding ? 'as the terms of the lease say' : 'if it can be; it stays until the term ends'
   draft.note(
     'unit wanted back',

@@ -2,7 +2,7 @@ import type { Body } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { type LeaseLife, wantedBy } from './leases.ts'
-import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
+import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { stepLease } from './steps.ts'
 
 type Update = Body<'lease-update'>
@@ -47,6 +47,8 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
 
   function extended(lease: LeaseRow, body: Update, draft: ServiceManagerDraft): LeaseRow {
     const { victims, ticket, next } = lease
+    for (const id of new Set([...victims, ...(lease.asking?.without ?? [])]))
+      part(draft.get('unit', id), ticket!.term.end, draft)
     const current: LeaseRow = {
       ...lease,
       ticket: next,
@@ -61,6 +63,11 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
     draft.note('extended', lease.id, `the site confirms: until ${iso(body.term.end)}${grows}`)
     return current.leaseState === 'extending' ? stepLease(current, 'active') : current
   }
+}
+
+/** The extension begins without it; what parted from the lease at an earlier one has done so already. */
+function part(unit: UnitRow | undefined, withoutFrom: Instant, draft: ServiceManagerDraft): void {
+  if (unit !== undefined && unit.withoutFrom === undefined) draft.put('unit', { ...unit, withoutFrom })
 }
 
 const iso = (at: Instant): string => new Date(at).toISOString()

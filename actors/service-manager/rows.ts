@@ -47,7 +47,7 @@ export interface LeaseRow extends Row {
   readonly units: readonly string[]
   readonly victims: readonly string[]
   /** What the extension that is asked for may be. */
-  readonly asking?: { readonly units: number; readonly unitsMin: number } | undefined
+  readonly asking?: AskedExtension | undefined
   /** Where the victims' time ends while the others' goes on; undefined when nothing shrinks. */
   readonly boundary: Instant | undefined
   readonly extendRefused: { readonly at: Instant; readonly reason: string } | undefined
@@ -60,6 +60,13 @@ export interface LeaseRow extends Row {
   readonly closeReason: string
   /** The site's grace after the end, as signed in the ticket. */
   readonly graceMs: Millis
+}
+
+export interface AskedExtension {
+  readonly units: number
+  readonly unitsMin: number
+  /** Units that were out when it was asked for: the extension is not for them. */
+  readonly without?: readonly string[]
 }
 
 export interface ModificationRow extends Modification {
@@ -102,6 +109,8 @@ export interface UnitRow extends Row {
   readonly suspect: string | undefined
   /** The site says that it is there, and it waits for another lease. */
   readonly ready?: boolean | undefined
+  /** The lease was extended without it: from then on no ticket stands for it. */
+  readonly withoutFrom?: Instant | undefined
   /** The site wants it empty by then; binding as a recall is. */
   readonly leaveBy?: { readonly by: Instant; readonly binding: boolean } | undefined
   readonly reason: string

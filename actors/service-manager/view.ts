@@ -1,6 +1,7 @@
 import type { GuestView, HeldLease, HeldUnit, Modification } from '../../controllers/controller.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { waitsFor } from './line.ts'
+import { isOut } from './members.ts'
 import type { GuestRow, LeaseRow, UnitRow } from './rows.ts'
 import { isFinished } from './steps.ts'
 
@@ -21,7 +22,7 @@ export function guestView<Observation>(
   return {
     observation,
     blind: blindReason === undefined ? undefined : { since: guest?.blindSince ?? now, reason: blindReason },
-    leases: open.map((lease) => held(lease, unitOf, leaveAt(lease), isAhead(lease))),
+    leases: open.map((lease) => held(lease, unitOf, leaveAt(lease), isAhead(lease), now)),
     refusals: guest?.refusals ?? [],
     hold: undefined,
   }
@@ -32,8 +33,12 @@ function held(
   unitOf: (id: string) => UnitRow | undefined,
   leaveAt: Instant | undefined,
   isAhead: boolean,
+  now: Instant,
 ): HeldLease {
-  const units = lease.units.map(unitOf).filter((unit) => unit !== undefined)
+  const units = lease.units
+    .map(unitOf)
+    .filter((unit) => unit !== undefined)
+    .filter((unit) => !hasParted(unit, now))
   return {
     id: lease.id,
     state: stateOf(lease, units),
@@ -59,6 +64,10 @@ function stateOf(lease: LeaseRow, units: readonly UnitRow[]): HeldLease['state']
   if (lease.leaseState !== 'redeeming') return 'closing'
   return units.some((unit) => unit.joinedAt !== undefined) ? 'active' : 'ticketed'
 }
+
+/** It is out, and nothing is held for it any more: the lease was extended without it. */
+const hasParted = (unit: UnitRow, now: Instant): boolean =>
+  isOut(unit) && unit.withoutFrom !== undefined && unit.withoutFrom <= now
 
 const shown = ({ askedAt, properties, state, reason, failed }: Modification): Modification => ({
   askedAt,

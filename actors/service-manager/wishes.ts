@@ -129,7 +129,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
       ticketState,
       leaseState,
       victims,
-      asking: { units, unitsMin },
+      asking: { units, unitsMin, without: [...chosen, ...gone] },
       durationMs: intent.durationMs,
       extendRefused: undefined,
     })

@@ -18,7 +18,7 @@ import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { checkpointNote } from '../../actors/runtime/checkpoint.ts'
 import { chain, type LedgerEntry, type LedgerNote } from '../../actors/runtime/commit.ts'
-import { ed25519Identity, generateKeys } from '../../actors/runtime/identity.ts'
+import { ed25519Identity, generateKeys, publicKeyOf } from '../../actors/runtime/identity.ts'
 import { decodeRow, encodeRow, type Row } from '../../actors/runtime/rows.ts'
 import { ledgerArchive } from '../../adapters/sqlite/archive.ts'
 import { readRow, whileLocked } from '../../adapters/sqlite/copy.ts'
@@ -26,6 +26,7 @@ import { sqliteStore } from '../../adapters/sqlite/store.ts'
 import type { KeptStore } from '../../adapters/store.ts'
 import { archiveLedger } from '../../deploy/archiving.ts'
 import { backUp } from '../../deploy/backup.ts'
+import { fingerprint } from '../../deploy/keys.ts'
 import { explainLease, linesOf, openLedgers, verifyAll, verifyLines } from '../../deploy/ledgers.ts'
 import { ownStore } from '../../deploy/own-store.ts'
 import { planRepair, repairRows } from '../../deploy/repair.ts'
@@ -114,17 +115,17 @@ describe('a ledger of which old lines are archived', () => {
     await archiveLedger(store, ledgerArchive(join(dir, 'archive'), 'site'), { ...policy, now })
     expect(store.base()).toMatchObject({ seq: 9 })
     expect(await store.entries({ afterSeq: 0, limit: 100 })).toEqual(all.slice(9))
-    await store.add(said(7))
+    await store.add(said(7), 'checkpoint')
     await store.close()
     const again = sqliteStore(file('site'), clock)
-    expect((await again.open()).head.seq).toBe(11)
+    expect((await again.open()).head.seq).toBe(12)
     await again.close()
     const { ledgers, close } = await openLedgers(dir)
     expect(await verifyAll(ledgers)).toMatchObject([
-      { actor: 'site', entries: 11, faults: [], checkpoints: { count: 3 } },
+      { actor: 'site', entries: 12, faults: [], checkpoints: { count: 4, signedTo: 11, unsigned: 0 } },
     ])
     expect(await explainLease(ledgers, 'lease-1', undefined)).toHaveLength(6)
-    expect((await linesOf(ledgers, { limit: 4 })).map(({ seq }) => seq)).toEqual([8, 9, 10, 11])
+    expect((await linesOf(ledgers, { limit: 4 })).map(({ seq }) => seq)).toEqual([9, 10, 11, 12])
     await close()
   })
 
@@ -139,15 +140,21 @@ describe('a ledger of which old lines are archived', () => {
     const path = join(dir, 'archive', 'site-000000001.jsonl.gz')
     const whole = readFileSync(path)
     writeFileSync(path, whole.subarray(1))
+    const other = await opened('other')
+    await other.add(said(1))
+    await other.close()
+    writeFileSync(file('third'), 'no database at all')
     const first = await openLedgers(dir)
-    await expect(verifyAll(first.ledgers)).rejects.toMatchObject({
-      code: 'store-corrupt',
-      message: expect.stringContaining(path),
-    })
+    expect(await verifyAll(first.ledgers)).toMatchObject([
+      { actor: 'other', entries: 1, faults: [] },
+      { actor: 'site', faults: [{ seq: 1, sentence: expect.stringContaining(path) }] },
+      { actor: 'third', faults: [{ seq: 1, sentence: expect.stringContaining('third.db is damaged') }] },
+    ])
     await first.close()
+    rmSync(file('third'))
     rmSync(join(dir, 'archive'), { recursive: true })
     const second = await openLedgers(dir)
-    const [verdict] = await verifyAll(second.ledgers)
+    const [, verdict] = await verifyAll(second.ledgers)
     expect(verdict?.faults[0]?.sentence).toBe('line 10 follows line 0: lines are missing or swapped')
     await second.close()
   })
@@ -548,10 +555,23 @@ test('the commands say what they did, with exit codes', async () => {
   expect(await sublet('usage', '--csv')).toBe('guest,granted_s,held_s,joined_s\n')
   const lines = join(dir, 'lines')
   writeFileSync(lines, await sublet('ledger', '--export'))
-  const { stdout } = await promisify(execFile)(process.execPath, [bin, 'verify', '--file', lines])
-  expect(stdout).toBe('site: 2 lines, unbroken, 1 signed checkpoint\nverified: 2 lines\n')
-  writeFileSync(lines, readFileSync(lines, 'utf8').replace('epoch 1', 'epoch 2'))
-  await expect(promisify(execFile)(process.execPath, [bin, 'verify', '--file', lines])).rejects.toMatchObject(
-    { code: 5 },
+  const verify = (...args: string[]) => promisify(execFile)(process.execPath, [bin, 'verify', ...args])
+  expect((await verify('--file', lines)).stdout).toBe(
+    `site: 2 lines, unbroken, signed up to line 1 with the key ${fingerprint(site.key)}, which nobody vouches for here\nverified: 2 lines\n`,
   )
+  const ours = 'site: 2 lines, unbroken, signed up to line 1 with its key\nverified: 2 lines\n'
+  expect((await verify('--file', lines, '--key', site.key)).stdout).toBe(ours)
+  const other = publicKeyOf(generateKeys().publicKey)
+  await expect(verify('--file', lines, '--key', other)).rejects.toMatchObject({
+    ...{ code: 5, stdout: expect.stringContaining(`signed with the key ${site.key}, which site is not`) },
+  })
+  expect((await verify('--file', lines, '--key', other, '--key', site.key)).stdout).toBe(ours)
+  await expect(verify('--file', lines, '--key', 'nonsense')).rejects.toMatchObject({ code: 2 })
+  await expect(verify('--dir', dir, '--key', site.key)).rejects.toMatchObject({ code: 2 })
+  mkdirSync(join(dir, 'keys'))
+  writeFileSync(join(dir, 'keys', 'site.pub'), `${site.key}\n`)
+  expect(await sublet('verify')).toBe(ours)
+  expect((await verify('--file', lines, '--dir', dir)).stdout).toBe(ours)
+  writeFileSync(lines, readFileSync(lines, 'utf8').replace('epoch 1', 'epoch 2'))
+  await expect(verify('--file', lines)).rejects.toMatchObject({ code: 5 })
 }, 60_000)

@@ -534,10 +534,13 @@ const siteOf = (): Changes => ({
 const isChanges = (value: unknown): value is Changes =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Changes by key; a list is changed entry by entry. */
+/** Changes by key; a list is changed entry by entry, and further ones come after. */
 function merged(value: unknown, changes: unknown): unknown {
   if (Array.isArray(value) && Array.isArray(changes) && changes.every(isChanges))
-    return value.map((entry, i) => (changes[i] === undefined ? entry : merged(entry, changes[i])))
+    return [
+      ...value.map((entry, i) => (changes[i] === undefined ? entry : merged(entry, changes[i]))),
+      ...changes.slice(value.length),
+    ]
   if (!isChanges(value) || !isChanges(changes)) return changes
   const keys = [...new Set([...Object.keys(value), ...Object.keys(changes)])]
   return Object.fromEntries(

@@ -1,6 +1,9 @@
 import type { LeaseRow as SiteLease } from '../../actors/authority/rows.ts'
 import type { TicketRow } from '../../actors/broker/rows.ts'
-import { verifyLedger } from '../../actors/ledger/verify.ts'
+import { chainCheck, NO_LINE } from '../../actors/ledger/chain-check.ts'
+import { CheckpointCheck } from '../../actors/ledger/checkpoint-check.ts'
+import { holdsCheck } from '../../actors/ledger/holds.ts'
+import { LedgerCheck } from '../../actors/ledger/verify.ts'
 import type { LeaseRow, UnitRow } from '../../actors/service-manager/rows.ts'
 import type { ActorScene, ManagerScene, Scene, SiteScene } from './scene.ts'
 
@@ -71,9 +74,9 @@ const everythingSaid = ({ name, disk }: ActorScene, now: number): string[] =>
     .filter(({ table, json }) => table === '$out' && sentAtOf(json) < now - SAID_WITHIN_MS)
     .map(({ id, json }) => `${name} still has to say ${id}: ${json?.slice(0, 200)}`)
 
+/** Also that it signed in time; who signed is for the tests of signatures. */
 export function ledgerAgrees({ name, disk: { ledger } }: ActorScene): string[] {
-  const last = ledger.at(-1)
-  return verifyLedger(ledger, { seq: last?.seq ?? 0, hash: last?.hash ?? '' }).map(
-    (fault) => `${name}: ${fault.sentence}`,
-  )
+  const check = new LedgerCheck([chainCheck(), holdsCheck(), new CheckpointCheck(() => true)])
+  check.read(ledger)
+  return check.end(ledger.at(-1) ?? NO_LINE).map((fault) => `${name}: ${fault.sentence}`)
 }

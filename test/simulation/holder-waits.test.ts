@@ -300,6 +300,17 @@ describe('a unit whose host is to be worked on', () => {
     expect(holder.lease(id).leaveBy).toBeUndefined()
   })
 
+  test('goes at the later time where its notice was given for an earlier one', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    holder.update(id, {}, wanted(holder, id, by))
+    holder.desk.now = by - 500
+    holder.update(id, {}, wanted(holder, id, by + 400))
+    expect(holder.lease(id).leaveBy).toBe(by + 400)
+    holder.update(id, {}, wanted(holder, id, by + 200))
+    expect(holder.lease(id).leaveBy).toBeUndefined()
+  })
+
   test('stays when the site takes it back', () => {
     const holder = new Holder()
     const id = holder.active()

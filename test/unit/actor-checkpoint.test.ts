@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { CheckpointCheck } from '../../actors/ledger/checkpoint-check.ts'
 import { CHECKPOINT_LINES, CHECKPOINT_MS } from '../../actors/runtime/checkpoint.ts'
-import { cheapKey, cheapTrust } from '../simulation/identities.ts'
+import { cheapIdentity, cheapKey, cheapTrust } from '../simulation/identities.ts'
 import { type Handle, NAMES, Stage } from './actor-stage.ts'
 
 /** Writes as many lines as a command says. */
@@ -39,5 +39,23 @@ describe('an actor signs its ledger', () => {
     await stage.soon(actor.command('write', 1))
     await stage.soon(actor.command('write', 1))
     expect(checkpoints(stage)).toEqual([4])
+  })
+
+  test('at once with a key that is new, and once', async () => {
+    const stage = new Stage()
+    let key = cheapKey('actor')
+    const identity = {
+      ...cheapIdentity('actor'),
+      get key() {
+        return key
+      },
+    }
+    const { actor } = await stage.begin({ handle: scribe, identity })
+    await stage.soon(actor.command('write', 2))
+    key = cheapKey('other')
+    await stage.soon(actor.command('write', 1))
+    await stage.soon(actor.command('write', 1))
+    expect(checkpoints(stage)).toEqual([4])
+    expect(stage.disk.ledger[3]).toMatchObject({ data: { seq: 3, key: cheapKey('other') } })
   })
 })

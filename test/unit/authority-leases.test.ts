@@ -277,9 +277,73 @@ describe('a host that is to be worked on', () => {
 
   test('has to be known, and the time to come', () => {
     const stage = new Stage()
-    expect(() => stage.command('maintain', { host: 'x', by: NOW, reason: '' })).toThrow('no host x')
+    expect(() => stage.command('maintain', { host: 'x', by: NOW, reason: '' })).toThrow(
+      'no host x; it has a, b, c',
+    )
     expect(() => maintain(stage, NOW - 2 * MINUTE)).toThrow('that is past')
+    expect(() => maintain(stage, 1.5)).toThrow('that is no time')
     expect(() => stage.command('maintained', { host: 'a' })).toThrow('not out of service')
+    expect(() => stage.command('maintained', { host: 'x' })).toThrow('no host x; it has a, b, c')
+  })
+
+  test('is named where a lease waits for room', () => {
+    const stage = new Stage()
+    const ticket = stage.ticket({ units: 6 })
+    maintain(stage)
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    expect(stage.row().waits).toMatch(
+      /no slot, host or unit of the offer is free while work is to be done on a$/,
+    )
+  })
+
+  test('that is ordered twice is told once; at another time it is another order', () => {
+    const stage = new Stage()
+    stage.lease()
+    const first = maintain(stage)
+    const told = () => [stage.sent.length, stage.notes.length]
+    const before = told()
+    stage.now += MINUTE
+    expect(maintain(stage)).toEqual(first)
+    expect(stage.command('maintain', { host: 'a', reason: 'a new disk' })).toEqual(first)
+    expect(told()).toEqual(before)
+    stage.now = NOW + 7 * MINUTE
+    stage.settle()
+    expect(maintain(stage)).toEqual({ units: 0, withheld: 2 })
+    expect(maintain(stage, NOW + 9 * MINUTE)).toMatchObject({ withheld: 2 })
+    expect(stage.notes.filter(({ kind }) => kind === 'host leaves service')).toHaveLength(2)
+  })
+
+  test('without a time is wanted empty once the notice of the terms is over', () => {
+    const stage = new Stage()
+    stage.lease()
+    stage.command('maintain', { host: 'a', reason: 'a new disk' })
+    const row = stage.rows.get('host', 'a')!
+    expect(row).toMatchObject({ by: NOW + 1_000 + MINUTE, due: NOW + 1_000 + MINUTE })
+    stage.now = row.due!
+    stage.settle()
+    expect(hostsOf(stage)).not.toContain('a')
+  })
+
+  test('gives notice anew when it is wanted earlier, and not when it is wanted later', () => {
+    const noticed = { ...siteConfig.conditions, noticeMs: 2 * MINUTE }
+    const stage = new Stage({ conditions: noticed })
+    stage.lease({ conditions: noticed })
+    const there = hostsOf(stage).filter((host) => host === 'a').length
+    maintain(stage, NOW + 5 * MINUTE)
+    stage.now = NOW + 3 * MINUTE
+    maintain(stage, NOW + 4 * MINUTE)
+    stage.now = NOW + 4 * MINUTE
+    stage.settle()
+    expect(hostsOf(stage).filter((host) => host === 'a')).toHaveLength(there)
+    const other = new Stage({ conditions: noticed })
+    other.lease({ conditions: noticed })
+    maintain(other, NOW + 5 * MINUTE)
+    other.now = NOW + 4 * MINUTE
+    maintain(other, NOW + 5.5 * MINUTE)
+    other.now = NOW + 5.5 * MINUTE
+    other.settle()
+    expect(hostsOf(other)).not.toContain('a')
   })
 })
 

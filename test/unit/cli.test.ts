@@ -69,6 +69,7 @@ describe('the command line', () => {
       'recall',
       'lend',
       'query',
+      'host',
       'approve',
       'disapprove',
       'batch',
@@ -92,6 +93,19 @@ describe('the command line', () => {
       ['recall', '--type', 't', '--units', '1', '--by', 'soon', '--dir', '.'],
       2,
       /“soon” is no time/,
+    ],
+    [
+      'a day that is none',
+      ['host', 'maintain', 'host-a', '--by', '2026-02-30', '--dir', '.'],
+      2,
+      /“2026-02-30” is no time[\s\S]*cure: Give a time of day/,
+    ],
+    ['maintenance of no host', ['host', 'maintain', '--dir', '.'], 2, /missing required argument 'host'/],
+    [
+      'maintenance where nothing runs',
+      ['host', 'maintain', 'host-a', '--by', '30m', '--dir', '.'],
+      3,
+      /code: not-running/,
     ],
     [
       'a batch system that is not there',
@@ -224,10 +238,19 @@ describe('times', () => {
     ['in 2h', now + 7_200_000],
     ['2026-11-21T14:00:00Z', Date.UTC(2026, 10, 21, 14)],
     ['2026-11-21T14:00', new Date(2026, 10, 21, 14, 0).getTime()],
+    ['2026-11-22', new Date(2026, 10, 22).getTime()],
   ])('%s', (text, at) => expect(parseMoment(text, now)).toBe(at))
 
-  test.each(['25:00', 'noon', '2026', ''])('“%s” is none', (text) =>
-    expect(() => parseMoment(text, now)).toThrow(/is no time/))
+  test.each([
+    '25:00',
+    'noon',
+    '2026',
+    '',
+    '2026-02-30',
+    '2026-02-31T10:00',
+    '2026-13-01',
+    '2026-11-21T',
+  ])('“%s” is none', (text) => expect(() => parseMoment(text, now)).toThrow(/is no time/))
 })
 
 test('a table is as wide as its cells', () => {

@@ -44,8 +44,10 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true })
 })
 
-async function serve(control: Parameters<typeof fakeSite>[2] = {}): Promise<FakeSite> {
-  const site = fakeSite(dir, yamlIn(dir), control)
+async function serve(
+  control: Parameters<typeof fakeSite>[2] = {},
+  site: FakeSite = fakeSite(dir, yamlIn(dir), control),
+): Promise<FakeSite> {
   server = await controlServer(site, {
     socket: socket(),
     auth: join(dir, 'auth'),
@@ -164,6 +166,41 @@ describe('the control socket', () => {
     })
     await expect(client().post('/recall', { ...order, units: 0 })).rejects.toMatchObject({ code: 'usage' })
     await expect(client().post('/recall', { ...order, extra: 1 })).rejects.toMatchObject({ code: 'usage' })
+  })
+
+  test('carries the maintenance of a host to the site, and tells what it comes to', async () => {
+    const site = await serve()
+    expect(await client().get('/hosts')).toMatchObject([
+      { name: 'host-a', state: 'in service', units: [{ name: 'vm1', leavesAt: null }], maintenance: null },
+    ])
+    const order = { host: 'host-a', by: T0 + 60_000, reason: 'a new disk' }
+    expect(await client().post('/hosts/maintain', order)).toMatchObject({ name: 'host-a' })
+    await client().post('/hosts/maintain', { host: 'host-a', reason: 'a new disk' })
+    await client().post('/hosts/resume', { host: 'host-a' })
+    expect(site.commands).toEqual([
+      { name: 'maintain', args: order },
+      { name: 'maintain', args: { host: 'host-a', reason: 'a new disk' } },
+      { name: 'maintained', args: { host: 'host-a' } },
+    ])
+    for (const wrong of [
+      { ...order, by: 1.5 },
+      { ...order, by: -1 },
+      { ...order, reason: '' },
+      { by: T0, reason: 'x' },
+      { ...order, extra: 1 },
+    ])
+      await expect(client().post('/hosts/maintain', wrong)).rejects.toMatchObject({ code: 'usage' })
+    expect(site.commands).toHaveLength(3)
+  })
+
+  test('of a process without a site no host is told', async () => {
+    const site = fakeSite(dir, yamlIn(dir))
+    await serve({}, { ...site, authority: undefined })
+    const order = { host: 'host-a', reason: 'a new disk' }
+    const refusal = { code: 'usage', message: 'no site runs here', cure: expect.stringContaining('--dir') }
+    await expect(client().get('/hosts')).rejects.toMatchObject(refusal)
+    await expect(client().post('/hosts/maintain', order)).rejects.toMatchObject(refusal)
+    await expect(client().post('/hosts/resume', { host: 'host-a' })).rejects.toMatchObject(refusal)
   })
 
   test('passes on that Sublet is to stop, and who said so', async () => {

@@ -1,0 +1,77 @@
+import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
+import type { z } from 'zod'
+import type { Log } from '../actors/runtime/actor.ts'
+import { SubletError } from '../actors/runtime/errors.ts'
+import {
+  approveBody,
+  disapproveBody,
+  lendBody,
+  maintainBody,
+  recallBody,
+  resumeBody,
+} from './control-protocol.ts'
+import { hostsOf } from './host-report.ts'
+import type { SiteView } from './site-view.ts'
+
+/**
+ * What an operator orders, as commands of the actors that run here:
+ *
+ *   POST /recall /lend                     to the site
+ *        /hosts/maintain /hosts/resume     to the site
+ *        /approve /disapprove              to the broker
+ */
+export function orders(
+  app: FastifyInstance,
+  site: SiteView,
+  log: Log,
+  operate: RouteShorthandOptions,
+  by: (request: FastifyRequest) => string,
+): void {
+  const taking = <B extends z.ZodType>(body: B) => ({ ...operate, schema: { body } })
+
+  app.post<{ Body: z.output<typeof recallBody> }>('/recall', taking(recallBody), (request) => {
+    log.info({ orderedBy: by(request), ...request.body }, 'recall ordered')
+    return authorityOf(site).command('recall', request.body)
+  })
+  app.post<{ Body: z.output<typeof lendBody> }>('/lend', taking(lendBody), (request) => {
+    log.info({ orderedBy: by(request), ...request.body }, 'lending again ordered')
+    return authorityOf(site).command('lend again', request.body)
+  })
+  app.post<{ Body: z.output<typeof maintainBody> }>(
+    '/hosts/maintain',
+    taking(maintainBody),
+    async (request) => {
+      log.info({ orderedBy: by(request), ...request.body }, 'maintenance of a host ordered')
+      await authorityOf(site).command('maintain', request.body)
+      return hostsOf(site).find(({ name }) => name === request.body.host)
+    },
+  )
+  app.post<{ Body: z.output<typeof resumeBody> }>('/hosts/resume', taking(resumeBody), (request) => {
+    log.info({ orderedBy: by(request), ...request.body }, 'end of maintenance ordered')
+    return authorityOf(site).command('maintained', request.body)
+  })
+  app.post<{ Body: z.output<typeof approveBody> }>('/approve', taking(approveBody), (request) => {
+    log.info({ orderedBy: by(request), ...request.body }, 'approval ordered')
+    return brokerOf(site).command('approve', { ...request.body, by: by(request) })
+  })
+  app.post<{ Body: z.output<typeof disapproveBody> }>('/disapprove', taking(disapproveBody), (request) => {
+    log.info({ orderedBy: by(request), ...request.body }, 'disapproval ordered')
+    return brokerOf(site).command('disapprove', { ...request.body, by: by(request) })
+  })
+}
+
+/** What only a site can do. */
+export function authorityOf({ authority }: SiteView): NonNullable<SiteView['authority']> {
+  if (authority !== undefined) return authority
+  throw new SubletError('usage', 'no site runs here', {
+    cure: 'Give the command where the site runs, with --dir or --config.',
+  })
+}
+
+/** What only a broker can do. */
+function brokerOf({ broker }: SiteView): NonNullable<SiteView['broker']> {
+  if (broker !== undefined) return broker
+  throw new SubletError('usage', 'no broker runs here', {
+    cure: 'Give the command where the broker runs, with --dir or --config.',
+  })
+}
