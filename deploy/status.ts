@@ -3,7 +3,6 @@ import type { Instant, Millis } from '../actors/runtime/clock.ts'
 import type { LeaseRow, UnitRow } from '../actors/service-manager/rows.ts'
 import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../controllers/controller.ts'
-import type { GuestSettings } from './config.ts'
 import { type HostReport, hostsOf } from './host-report.ts'
 import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from './peer-reports.ts'
 import type { SiteView } from './site-view.ts'
@@ -86,8 +85,6 @@ export interface StatusReport {
     readonly units: number
     readonly withheld: number
     readonly held: number
-    /** Why nothing of it is given away any more; null while it is. */
-    readonly withdrawn: string | null
   }[]
   /** Hosts that are to be worked on. */
   readonly maintenance: readonly HostReport[]
@@ -143,12 +140,11 @@ export function statusOf(
       ...tally(leasesOf(site).map(({ state }) => state)),
     },
     machines: tally(units.map(({ state }) => state)),
-    offers: (site.authority?.rows('offer') ?? []).map(({ id, units: offered, withheld, withdrawn }) => ({
+    offers: (site.authority?.rows('offer') ?? []).map(({ id, units: offered, withheld }) => ({
       type: id,
       units: offered,
       withheld,
       held: units.filter(({ type }) => type === id).length,
-      withdrawn: withdrawn ?? null,
     })),
     maintenance: hostsOf(site).filter(({ maintenance }) => maintenance !== null),
     approvals: approvalsOf(site),
@@ -180,14 +176,11 @@ function guestOf(site: SiteView, name: string): GuestReport {
     lookedAt: picture?.at ?? null,
     blindSince: row?.blindSince ?? null,
     figures: row?.figures ?? null,
-    unitsMax: maxOf(site.settings.guests.find((guest) => guest.name === name)?.controller),
+    unitsMax: site.settings.guests.find((guest) => guest.name === name)?.controller.max ?? null,
     decidedAt: row?.decidedAt ?? null,
     reason: row?.reason ?? '',
   }
 }
-
-const maxOf = (controller: GuestSettings['controller'] | undefined): number | null =>
-  controller?.kind === 'groc' ? controller.max : null
 
 export function jobTally(picture: BatchPicture): Record<JobState, number> {
   const counts: Record<JobState, number> = { pending: 0, held: 0, running: 0, completing: 0, ended: 0 }

@@ -1,6 +1,7 @@
 import { doubtChain } from '../leases/chain.ts'
 import { type Claim, hashOfClaim, issueClaim } from '../leases/claim.ts'
 import { RETIRE_MS } from '../leases/correspondence.ts'
+import { doubtRequest } from '../leases/request.ts'
 import type { Term } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
@@ -95,7 +96,8 @@ export class RootClaims {
   /** Why a ticket gives no right to what it names, as far as it rests on claims; undefined if it does. */
   doubt(ticket: Ticket, key: string | undefined, draft: AuthorityDraft): string | undefined {
     const { proof } = ticket
-    if (proof === undefined) return this.#overdrawnType(ticket, draft)
+    if (proof === undefined)
+      return this.#foreignConditions(ticket, draft) ?? this.#overdrawnType(ticket, draft)
     const doubt = doubtChain(ticket, draft.now, this.#trust)
     if (doubt !== undefined) return doubt
     const root = ticket.chain![0]!
@@ -104,7 +106,13 @@ export class RootClaims {
       return `it is drawn from claim ${root.id}, which this site has not issued or keeps no more`
     if (!this.#possesses(ticket.holder, proof.holderKey, key, draft.now))
       return `it was issued to a key that ${ticket.holder} has not shown`
-    return this.#overdrawn(ticket, root, draft)
+    return this.#overdrawn(ticket, root, draft) ?? this.#doubtRequest(ticket)
+  }
+
+  /** What nobody asked for could not be traced in our ledger. */
+  #doubtRequest(ticket: Ticket): string | undefined {
+    const doubt = doubtRequest(ticket, this.#trust.verifyBy)
+    return doubt === undefined ? undefined : `it ${doubt}`
   }
 
   /** A claim of our own that an older store does not have: its signature was looked at. */
@@ -161,6 +169,16 @@ export class RootClaims {
       others: othersOf(ticket, draft),
     })
     return reason
+  }
+
+  /** No claim says what a ticket of protocol 1 may be under: what the site lends under, or did when claims were issued. */
+  #foreignConditions({ type, conditions }: Ticket, draft: AuthorityDraft): string | undefined {
+    const known = [
+      this.#config.conditions,
+      ...draft.having(claimsByType, type).map(({ claim }) => claim.conditions),
+    ]
+    const isOurs = known.some((ours) => canonical(ours) === canonical(conditions))
+    return isOurs ? undefined : 'it is under conditions that this site does not lend under'
   }
 
   /** Of protocol 1: beside all others of its type, never more than there are, or were when claims were issued. */

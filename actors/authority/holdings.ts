@@ -27,7 +27,7 @@ export function tellHoldings(
   const shown = leases.slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
   const body = { page, pages, holdings: shown.map((lease) => holdingOf(lease, draft)) }
   tell(draft, from, 'holdings', subject, body, draft.now + config.answerMs)
-  if (page + 1 >= pages) draft.retire(subject, draft.now + config.answerMs)
+  draft.retire(subject, draft.now + config.answerMs, from)
 }
 
 const holdingOf = (lease: LeaseRow, draft: AuthorityDraft): Body<'holdings'>['holdings'][number] => ({

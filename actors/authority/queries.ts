@@ -36,10 +36,10 @@ export function answer(
   draft: AuthorityDraft,
 ): void {
   tell(draft, from, 'query-answer', subject, answerOf(config, query, draft), draft.now + config.answerMs)
-  draft.retire(subject, draft.now + config.answerMs)
+  draft.retire(subject, draft.now + config.answerMs, from)
 }
 
-export function answerOf(
+function answerOf(
   config: AuthorityConfig,
   query: Body<'query'>,
   draft: AuthorityDraft,

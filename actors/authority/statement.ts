@@ -37,10 +37,10 @@ export class Reports {
     if (canonical(told) === canonical(statementOf(lease, draft))) this.report(lease, draft)
   }
 
-  /** Of a lease that is not kept: nothing else would ever end the numbers of its conversation. */
+  /** Of a lease that is not kept, or not his: nothing else would ever end the numbers of this conversation. */
   lastWord(to: string, leaseId: string, body: Body<'lease-update'>, draft: AuthorityDraft): void {
     tell(draft, to, 'lease-update', leaseId, body, draft.now + this.#config.answerMs)
-    if (draft.get('lease', leaseId) === undefined) draft.retire(leaseId, draft.now + RETIRE_MS)
+    if (draft.get('lease', leaseId)?.holder !== to) draft.retire(leaseId, draft.now + RETIRE_MS, to)
   }
 }
 

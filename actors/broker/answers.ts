@@ -41,9 +41,9 @@ export function closeRow(row: TicketRow, draft: BrokerDraft, reason: string | un
   if (reason !== undefined) draft.note('ticket closed', row.id, reason)
 }
 
-/** Of a lease that is not kept nothing else would ever end the numbers of its conversation. */
-export function forgetUnknown(leaseId: string, draft: BrokerDraft): void {
-  if (draft.get('ticket', leaseId) === undefined) draft.retire(leaseId, draft.now + RETIRE_MS)
+/** Of a lease that is not kept, or not his, nothing else would ever end the numbers of the conversation with `peer`. */
+export function forgetUnknown(leaseId: string, peer: string, draft: BrokerDraft): void {
+  if (draft.get('ticket', leaseId)?.holder !== peer) draft.retire(leaseId, draft.now + RETIRE_MS, peer)
 }
 
 /** Makes a round due, unless one is due earlier. */

@@ -32,7 +32,7 @@ export function queries({ config }: BrokerParts) {
       subject,
       `${from} asks about ${query.about}${query.type ? ` of ${query.type}` : ''}`,
     )
-    draft.retire(subject, draft.now + RETIRE_MS)
+    draft.retire(subject, draft.now + RETIRE_MS, from)
   }
 }
 

@@ -21,8 +21,10 @@ export function recalled(
 ): void {
   const row: RecallRow = { id: recallId, site, type, units, by }
   const known = draft.get('recall', recallId)
+  if (known !== undefined && known.site !== site)
+    return draft.note('message refused', recallId, `${site}: ${recallId} is a recall of ${known.site}`)
   // Who is asked twice would give back twice.
-  if (known !== undefined && known.site === site && known.units === units && known.by === by)
+  if (known !== undefined && known.units === units && known.by === by)
     return draft.note('message noted', recallId, `${site} tells again what it wants back: ${reason}`)
   draft.put('recall', row)
   // Beyond what is lent at present nothing is free, and nothing is missing.

@@ -30,7 +30,7 @@ export function requests(parts: BrokerParts) {
     const refused = (reason: string): void => {
       draft.note('refused', leaseId, `${holder}: ${reason}`)
       answer(draft, holder, leaseId, { outcome: 'refused', reason }, config.answerMs)
-      forgetUnknown(leaseId, draft)
+      forgetUnknown(leaseId, holder, draft)
     }
     if (draft.get('ticket', leaseId) !== undefined) return refused(`the lease id ${leaseId} is in use`)
     const tooMany = refusalForMany(holder, draft)
@@ -95,7 +95,7 @@ export function requests(parts: BrokerParts) {
     const refused = (reason: string): void => {
       draft.note('extension refused', leaseId, reason)
       answer(draft, holder, leaseId, { outcome: 'extension-refused', reason }, config.answerMs)
-      forgetUnknown(leaseId, draft)
+      forgetUnknown(leaseId, holder, draft)
     }
     const known = draft.get('ticket', leaseId)
     // Nothing changes by the word of another than its holder.
@@ -142,7 +142,9 @@ export function requests(parts: BrokerParts) {
     const row = draft.get('ticket', leaseId)
     if (row !== undefined && row.holder !== holder) {
       const refusal = `the ticket ${leaseId} is not held by ${holder}`
-      return answer(draft, holder, leaseId, { outcome: 'refused', reason: refusal }, config.answerMs)
+      draft.note('message refused', leaseId, refusal)
+      answer(draft, holder, leaseId, { outcome: 'refused', reason: refusal }, config.answerMs)
+      return forgetUnknown(leaseId, holder, draft)
     }
     // The request itself may have been lost or overtaken; it will be refused when it comes, for its number is old.
     if (row !== undefined && row.state !== 'closed') {
@@ -152,7 +154,7 @@ export function requests(parts: BrokerParts) {
     }
     if (row === undefined && isRecovering(draft)) rememberReturned(holder, leaseId, draft)
     answer(draft, holder, leaseId, { outcome: 'closed', reason }, config.answerMs)
-    forgetUnknown(leaseId, draft)
+    forgetUnknown(leaseId, holder, draft)
   }
 }
 

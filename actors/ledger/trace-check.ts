@@ -1,17 +1,14 @@
 import { z } from 'zod'
 import { widerThan } from '../leases/chain.ts'
 import { type Claim, claimSchema, claimText, hashOfClaim } from '../leases/claim.ts'
+import { doubtRequest } from '../leases/request.ts'
 import { doubtTicket, type Ticket, ticketSchema } from '../leases/ticket.ts'
-import { signable } from '../runtime/canonical.ts'
 import type { LedgerEntry } from '../runtime/commit.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Check } from './check.ts'
 
 const offered = z.object({ claim: claimSchema })
 const accepted = z.object({ ticket: ticketSchema })
-const request = z.object({
-  ...{ from: z.string(), kind: z.string(), subject: z.string(), key: z.string(), signature: z.string() },
-})
 
 /** How many of the tickets that a site accepted can be traced to what was signed for them. */
 export interface Traces {
@@ -41,7 +38,8 @@ export class TraceCheck implements Check {
   }
 
   line(entry: LedgerEntry): readonly string[] {
-    if (entry.kind === 'offered') return this.#offered(entry)
+    // After a restore also what it had signed in the time that was forgotten.
+    if (entry.kind === 'offered' || entry.kind === 'claim adopted') return this.#offered(entry)
     this.#isSite ||= entry.kind === 'redeemed'
     // A holder, too, writes down that its lease is extended; it accepted nothing.
     if (!this.#isSite || (entry.kind !== 'redeemed' && entry.kind !== 'extended')) return []
@@ -80,18 +78,6 @@ export class TraceCheck implements Check {
     if (root === undefined) return 'is drawn from no claim that the site has written down'
     const wider = widerThan({ ...ticket, vector: proof!.vector }, root)
     if (wider !== undefined) return wider
-    return this.#doubtRequest(ticket)
-  }
-
-  #doubtRequest({ leaseId, holder, proof }: Ticket): string | undefined {
-    const read = request.safeParse(proof!.request)
-    if (!read.success) return 'answers a request that is not whole'
-    const { from, kind, subject, key, signature } = read.data
-    if (from !== holder || subject !== leaseId) return `answers a request of ${from} for ${subject}`
-    if (kind !== 'ticket' && kind !== 'extend-ticket') return `answers a ${kind}, which asks for nothing`
-    const { signature: _, ...head } = proof!.request
-    return this.#trust.verifyBy(key, signable('message', head), signature)
-      ? undefined
-      : `answers a request that ${holder} has not signed`
+    return doubtRequest(ticket, this.#trust.verifyBy)
   }
 }

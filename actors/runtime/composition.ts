@@ -118,7 +118,7 @@ export function compose<T extends Tables>(sources: Sources<T>): Composition {
     }
     change('$effect', key, effects.get(key))
   }
-  for (const [subject, at] of draft.retired) links.retire(subject, at)
+  for (const retirement of draft.retired.values()) links.retire(retirement)
   for (const [id, link] of links.changes()) change('$link', id, link)
   for (const row of out) change('$out', row.id, row)
   for (const id of new Set([...sources.delivered, ...draft.outDone])) change('$out', id, undefined)

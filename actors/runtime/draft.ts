@@ -29,6 +29,13 @@ export interface Intended {
   readonly timeoutMs: Millis
 }
 
+/** Of the subject nothing more is said from then on: with that peer, or with anybody if the name is empty. */
+export interface Retirement {
+  readonly subject: string
+  readonly peer: ActorName
+  readonly at: Instant
+}
+
 type Undo = () => void
 
 /**
@@ -43,7 +50,8 @@ export class Draft<T extends Tables> {
   readonly superseded = new Set<Outgoing>()
   readonly intended = new Map<string, Intended | undefined>()
   readonly notes: LedgerNote[] = []
-  readonly retired = new Map<string, Instant>()
+  /** By peer and subject; the empty name for all peers. */
+  readonly retired = new Map<string, Retirement>()
   /** Messages of ours that are dealt with and leave the outbox. */
   readonly outDone = new Set<string>()
   readonly changed = new Map<string, Map<string, Row | undefined>>()
@@ -158,13 +166,15 @@ export class Draft<T extends Tables> {
     this.#undo.push(() => this.notes.pop())
   }
 
-  /** The subject's numbers may be forgotten at `at`: no message about it can still be good then. */
-  retire(subject: string, at: Instant): void {
-    const before = this.retired.get(subject)
-    this.retired.set(subject, at)
-    this.#undo.push(() =>
-      before === undefined ? this.retired.delete(subject) : this.retired.set(subject, before),
-    )
+  /**
+   * The subject's numbers may be forgotten at `at`: no message about it can still be good then. With `peer` those of the
+   * conversation with that peer alone: what one peer chooses to call a subject may be another's lease.
+   */
+  retire(subject: string, at: Instant, peer: ActorName = ''): void {
+    const key = `${peer} ${subject}`
+    const before = this.retired.get(key)
+    this.retired.set(key, { subject, peer, at })
+    this.#undo.push(() => (before === undefined ? this.retired.delete(key) : this.retired.set(key, before)))
   }
 
   /** For the runtime: the message leaves the outbox in the same commit as what came of it. */

@@ -1,4 +1,5 @@
 import type { Instant, Millis } from './clock.ts'
+import type { Retirement } from './draft.ts'
 import type { Envelope } from './envelope.ts'
 import type { ActorName } from './identity.ts'
 import type { Row, RowSet } from './rows.ts'
@@ -157,7 +158,12 @@ export class LinkDraft {
     return number
   }
 
-  retire(subject: string, at: Instant): void {
+  retire({ subject, peer, at }: Retirement): void {
+    if (peer !== '') {
+      const link = this.#at(`${peer} ${subject}`)
+      if (link !== undefined) this.#put({ ...link, retiredAt: at })
+      return
+    }
     const ids = new Set(this.#links.of(subject))
     for (const [id, link] of this.#changed) if (link !== undefined && subjectOf(id) === subject) ids.add(id)
     for (const id of ids) {

@@ -65,7 +65,7 @@ export function adoption(
     draft.note('given back', leaseId, `${from} remembers a request that is not known here any more`)
     const body = { reason: 'it was forgotten in a restore' }
     tell(draft, from, 'relinquish', leaseId, body, draft.now + config.answerMs)
-    draft.retire(leaseId, draft.now + config.answerMs)
+    draft.retire(leaseId, draft.now + config.answerMs, from)
   }
 
   /** A lease may be in its grace: that the term is over speaks against nothing. */

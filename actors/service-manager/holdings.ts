@@ -25,7 +25,7 @@ export function tellHoldings(
     .map((lease) => holdingOf(lease, draft))
   draft.note('holdings told', subject, `${to}: ${mine.length} leases, page ${page + 1} of ${pages}`)
   tell(draft, to, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
-  draft.retire(subject, draft.now + config.answerMs)
+  draft.retire(subject, draft.now + config.answerMs, to)
 }
 
 function holdingOf(lease: LeaseRow, draft: ServiceManagerDraft): Holding {

@@ -22,22 +22,23 @@ export function modifications(config: ServiceManagerConfig) {
     properties: Properties,
     reason: string,
     draft: ServiceManagerDraft,
-  ): string | undefined {
-    if (lease === undefined || isGivenBack(lease)) return 'it is being given back'
+  ): void {
+    if (lease === undefined || isGivenBack(lease)) return
     const modificationId = draft.newId('modification')
     const asked: ModificationRow = {
       ...{ id: modificationId, askedAt: draft.now, properties, state: 'asked', reason: '', failed: [] },
       by: Math.min(draft.now + config.answerMs, lease.term?.end ?? Number.POSITIVE_INFINITY),
     }
-    if (lease.modification?.state === 'asked') {
-      draft.note('modification refused', lease.id, `another one is under way since it was asked: ${reason}`)
-      return 'another modification is under way'
-    }
+    if (lease.modification?.state === 'asked')
+      return draft.note(
+        'modification refused',
+        lease.id,
+        `another one is under way since it was asked: ${reason}`,
+      )
     draft.note('modification asked', lease.id, reason, { modificationId, properties })
     if (lease.leaseState === 'none' || lease.leaseState === 'blocked') {
       const early = 'it is redeemed with them'
-      settle({ ...lease, modification: asked }, 'done', early, [], draft)
-      return undefined
+      return settle({ ...lease, modification: asked }, 'done', early, [], draft)
     }
     draft.put('lease', { ...lease, modification: asked, due: Math.min(lease.due ?? asked.by, asked.by) })
     tell(
@@ -48,7 +49,6 @@ export function modifications(config: ServiceManagerConfig) {
       { modificationId, properties: { ...properties } },
       asked.by,
     )
-    return undefined
   }
 
   function answered(

@@ -149,7 +149,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     )
     const body = { reason: 'the lease is not held any more' }
     tell(draft, from, 'relinquish', leaseId, body, draft.now + config.answerMs)
-    draft.retire(leaseId, draft.now + config.answerMs)
+    draft.retire(leaseId, draft.now + config.answerMs, from)
   }
 
   /** Answers with a plan; the controller chooses who leaves, and what it has not chosen in time leaves anyway. */

@@ -130,9 +130,9 @@ describe('the broker', () => {
   test('forgets the numbers of conversations about nothing', () => {
     const desk = brokerDesk()
     const refused = desk.tell('manager', 'ticket', 'lease-1', { ...ask, properties: { elastic: 'perhaps' } })
-    expect([...refused.retired.keys()]).toEqual(['lease-1'])
+    expect([...refused.retired.values()]).toMatchObject([{ subject: 'lease-1', peer: 'manager' }])
     const unknown = desk.tell('manager', 'relinquish', 'lease-2', { reason: 'none' })
-    expect([...unknown.retired.keys()]).toEqual(['lease-2'])
+    expect([...unknown.retired.values()]).toMatchObject([{ subject: 'lease-2', peer: 'manager' }])
   })
 
   test('refuses a request whose latest start is past', () => {

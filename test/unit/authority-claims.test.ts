@@ -236,4 +236,49 @@ describe('a ticket that is drawn from a claim', () => {
     const ticket = stage.ticket({ leaseId: 'lease-3', units: 4, term }, [first])
     expect(refusal(stage, ticket)).toMatch(/more than the 2 left/)
   })
+
+  test('of protocol 1 is good only under conditions that the site lends under, or did', () => {
+    const stage = new Stage()
+    const old = (leaseId: string, change: Partial<Ticket['conditions']>): Ticket => {
+      const {
+        proof: _,
+        chain: __,
+        signature: ___,
+        broker: ____,
+        ...record
+      } = stage.ticket({ leaseId, units: 1 })
+      const conditions = { ...record.conditions, ...change }
+      return issueTicket({ ...record, conditions }, cheapIdentity('broker'))
+    }
+    for (const change of [
+      { graceMs: 1e11 },
+      { recallable: !stage.config.conditions.recallable },
+      { noticeMs: 1 },
+    ])
+      expect(refusal(stage, old('lease-1', change))).toMatch(/conditions that this site does not lend under/)
+    const issued = stage.config.conditions
+    Object.assign(stage.config, { conditions: { ...issued, graceMs: 5 } })
+    for (const [leaseId, change] of [
+      ['lease-2', {}],
+      ['lease-3', { graceMs: 5 }],
+    ] as const) {
+      stage.tell('redeem', leaseId, { ticket: old(leaseId, change), properties: {} })
+      expect(stage.row(leaseId)).toBeDefined()
+    }
+  })
+
+  test('is not honoured when its holder did not ask for it: it could not be traced', () => {
+    const stage = new Stage()
+    const forged = (request: object): Ticket => stage.ticket({ proof: { request } as never })
+    expect(refusal(stage, forged({}))).toMatch(/answers a request that is not whole/)
+    const { request } = stage.ticket().proof!
+    for (const [change, sentence] of [
+      [{ from: 'other' }, /a request of other/],
+      [{ subject: 'lease-9' }, /for lease-9/],
+      [{ kind: 'close' }, /answers a close/],
+      [{ key: cheapKey('other') }, /another key/],
+      [{ id: 'message-2' }, /manager has not signed/],
+    ] as const)
+      expect(refusal(stage, forged({ ...request, ...change }))).toMatch(sentence)
+  })
 })

@@ -5,6 +5,7 @@ import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import { type Claim, hashOfClaim, issueClaim } from '../../actors/leases/claim.ts'
 import type { Body, MessageKind } from '../../actors/leases/messages.ts'
 import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
+import { signable } from '../../actors/runtime/canonical.ts'
 import { Draft, type Intended } from '../../actors/runtime/draft.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import type { EffectOutcome, Input } from '../../actors/runtime/mind.ts'
@@ -133,15 +134,17 @@ export class Stage {
   /** A ticket that the broker draws from the claim, as it travels. */
   ticket(change: Partial<Ticket> = {}, chain: readonly Claim[] = [this.claim()], broker = 'broker'): Ticket {
     const id = change.id ?? `ticket-${++this.#number}`
+    const { leaseId = 'lease-1', holder = 'manager' } = change
+    const holderKey = change.proof?.holderKey ?? cheapKey('manager')
     return {
       ...issueTicket(
         {
-          ...{ id, leaseId: 'lease-1', holder: 'manager', site: 'duke', type: 'vm.small', units: 2 },
+          ...{ id, leaseId, holder, site: 'duke', type: 'vm.small', units: 2 },
           ...{ term: { start: this.now, end: this.now + 10 * MINUTE }, predecessor: null, conditions },
           ...{ issuedAt: this.now, ...change },
           proof: {
             ...{ parent: hashOfClaim(chain.at(-1)!), brokerKey: cheapKey(broker) },
-            ...{ holderKey: cheapKey('manager'), vector, request: { id: 'message-1' }, ...change.proof },
+            ...{ holderKey, vector, request: requestOf(holder, leaseId, holderKey), ...change.proof },
           },
         },
         cheapIdentity(broker),
@@ -221,3 +224,9 @@ export const subClaim = (parent: Claim, change: Partial<Claim> = {}): Claim =>
     },
     cheapIdentity('broker'),
   )
+
+/** What its holder had signed when he asked for it. */
+function requestOf(from: string, subject: string, key: string): Record<string, string> {
+  const head = { id: 'message-1', from, kind: 'ticket', subject, key }
+  return { ...head, signature: cheapIdentity(from, key).sign(signable('message', head)) }
+}

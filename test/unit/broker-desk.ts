@@ -54,7 +54,7 @@ export class BrokerDesk {
     this.reply = this.#mind.handle(input, draft)
     for (const [table, drafted] of draft.changed)
       for (const [id, row] of drafted) this.rows.set(table, id, row && JSON.parse(JSON.stringify(row)))
-    this.retired.push(...draft.retired.keys())
+    this.retired.push(...[...draft.retired.values()].map(({ subject }) => subject))
     this.notes.push(...draft.notes.map(({ kind, subject, reason }) => `${kind} ${subject}: ${reason}`))
     return draft
   }

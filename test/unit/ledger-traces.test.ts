@@ -108,6 +108,11 @@ describe('a grant', () => {
     ],
     ['answers a request for another lease', () => ticketOf({ request: request({ subject: 'l' }) }), /for l$/],
     [
+      'answers a request that its broker signed with a key of his own',
+      () => ticketOf({ request: { ...request({ key: broker.key }) } }),
+      /another key/,
+    ],
+    [
       'answers a request that was altered',
       () => ticketOf({ request: { ...request(), number: 7 } }),
       /manager has not signed/,
@@ -117,6 +122,11 @@ describe('a grant', () => {
     const { faults, traces } = check(ledgerOf([offered, redeemed(ticket())]))
     expect(faults).toEqual([expect.stringMatching(sentence)])
     expect(traces).toEqual({ accepted: 1, traced: 0 })
+  })
+
+  test('may stand on a claim that the site had forgotten in a restore, and took up again', () => {
+    const adopted = { ...offered, kind: 'claim adopted', subject: claim.id }
+    expect(check(ledgerOf([adopted, redeemed(ticketOf())])).faults).toEqual([])
   })
 
   test('stands on a claim that the site itself signed', () => {
