@@ -172,7 +172,7 @@ function federation(options: PlanOptions, faults: Faults, random: Random): Plan 
   })
   return {
     ...{ sites, brokers, managers, faults, pace: WIDE_PACE },
-    ...{ stormMs: options.stormMs ?? 4 * 60_000, leases: options.leases ?? 200, stormsMax: 5 },
+    ...{ stormMs: options.stormMs ?? 4 * 60_000, leases: options.leases ?? 200, stormsMax: 25 },
     quietMs: 15 * 60_000,
   }
 }
