@@ -6,6 +6,7 @@ import { copyDatabase } from '../adapters/sqlite/copy.ts'
 import { stamp, syncFile } from '../adapters/sqlite/migration.ts'
 import { hashOfFile, MANIFEST, type Manifest } from './backup-form.ts'
 import { inDir } from './config.ts'
+import { refuseHalfRestored } from './restore.ts'
 import { inspected } from './work-folder.ts'
 
 /** The actors whose databases lie in a work folder. */
@@ -23,6 +24,7 @@ export async function backUp(
   to: string | undefined,
   clock: Clock,
 ): Promise<{ readonly folder: string; readonly manifest: Manifest }> {
+  refuseHalfRestored(dir)
   const names = actorsIn(dir)
   if (names.length === 0)
     throw new SubletError('not-running', `there is no Sublet in ${dir}, and no database of one`)

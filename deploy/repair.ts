@@ -11,6 +11,7 @@ import { some } from '../controllers/sentence.ts'
 import { actorsIn } from './backup.ts'
 import { inDir } from './config.ts'
 import { type Rebuilt, type Role, rebuild } from './rebuild.ts'
+import { refuseHalfRestored } from './restore.ts'
 
 /** What was or would be done to one damaged row. */
 export interface RowRepair {
@@ -51,6 +52,7 @@ async function repairing(
   clock: Clock,
   act: (plan: Plan, now: number) => void,
 ): Promise<readonly ActorRepair[]> {
+  refuseHalfRestored(dir)
   const names = actorsIn(dir)
   const paths = names.map((name) => inDir(dir).database(name))
   if (paths.length === 0)

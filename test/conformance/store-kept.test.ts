@@ -320,6 +320,15 @@ describe('a backup', () => {
     expect(existsSync(file('site'))).toBe(true)
   })
 
+  test('is neither taken of a folder that was restored by half, nor is that repaired', async () => {
+    await filled()
+    await interrupted({ actors: ['site'] })
+    const refused = { code: 'store-failed', message: expect.stringContaining('interrupted') }
+    await expect(backUp(dir, join(dir, 'b'), clock)).rejects.toMatchObject(refused)
+    await expect(planRepair(dir, clock)).rejects.toMatchObject(refused)
+    await expect(repairRows(dir, clock)).rejects.toMatchObject(refused)
+  })
+
   test('of one actor does not end the restore of another that was interrupted', async () => {
     await filled()
     const { folder } = await backUp(dir, join(dir, 'b'), clock)
