@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { type Body, bodies } from '../actors/leases/messages.ts'
 import { type Clock, sleep } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
-import type { QueryRow, ServiceManagerTables } from '../actors/service-manager/rows.ts'
+import type { QueryRow } from '../actors/service-manager/rows.ts'
 import { hour, some, span } from '../controllers/sentence.ts'
-import type { ActorView } from './site-view.ts'
+import type { SiteView } from './site-view.ts'
 
 /** What `sublet query` puts to a broker or a site, through the service manager. */
 export const queryBody = bodies.query.extend({
@@ -15,26 +15,49 @@ export const queryBody = bodies.query.extend({
 
 const LOOK_MS = 50
 
-/** Resolves with the answer; rejects in time if there is none. */
+type Asked = Pick<SiteView, 'serviceManager' | 'broker' | 'authority'>
+
+/**
+ * Resolves with the answer; rejects in time if there is none. Where a service manager runs it asks for us; where
+ * there is none, the broker or site that runs here answers for itself.
+ */
 export async function ask(
-  manager: ActorView<ServiceManagerTables> | undefined,
+  site: Asked,
   question: z.output<typeof queryBody>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Body<'query-answer'>> {
-  if (manager === undefined)
-    throw new SubletError('usage', 'no service manager runs here', {
-      cure: 'Give the command where one runs, with --dir or --config.',
-    })
+  const { serviceManager: manager } = site
+  if (manager === undefined) return believed(await askHere(site, question))
   const { queryId } = (await manager.command('query', question)) as { queryId: string }
   for (;;) {
     const row = manager.rows('query').find(({ id }) => id === queryId)
     const { answer, failed } = row ?? ({ failed: 'it was forgotten' } as Partial<QueryRow>)
     if (failed !== undefined) throw new SubletError('deadline-missed', `there is no answer: ${failed}`)
-    if (answer?.refused != null) throw new SubletError('usage', `the question is refused: ${answer.refused}`)
-    if (answer !== undefined) return answer
+    if (answer !== undefined) return believed(answer)
     await sleep(clock, LOOK_MS, signal)
   }
+}
+
+async function askHere(
+  { broker, authority }: Asked,
+  { to, withinMs: _, ...body }: z.output<typeof queryBody>,
+): Promise<Body<'query-answer'>> {
+  const here = [broker, authority].filter((actor) => actor !== undefined)
+  const asked = here.find(({ name }) => to === undefined || name === to)
+  if (asked !== undefined) return (await asked.command('query', body)) as Body<'query-answer'>
+  throw new SubletError(
+    'usage',
+    `no service manager runs here that could ask ${to}; only ${here.map(({ name }) => name).join(' and ')} can be asked`,
+    { cure: 'Leave --to out, or give the command where a service manager runs, with --dir or --config.' },
+  )
+}
+
+function believed(answer: Body<'query-answer'>): Body<'query-answer'> {
+  if (answer.refused === null) return answer
+  throw new SubletError('usage', `the question is refused: ${answer.refused}`, {
+    cure: 'Look at what is lent with `sublet query types`.',
+  })
 }
 
 /** A line for each type, or when so many units would be free. */

@@ -30,6 +30,7 @@ import { sqliteStore } from '../adapters/sqlite/store.ts'
 import type { KeptStore } from '../adapters/store.ts'
 import { bestFit } from '../controllers/authorities/best-fit.ts'
 import { policyOf, readsHoldings } from '../controllers/brokers/policies.ts'
+import { byHand } from '../controllers/guests/by-hand/by-hand.ts'
 import { groc } from '../controllers/guests/groc/groc.ts'
 import { batchOf, joinOf, machinesOf } from './adapters.ts'
 import { networkOf } from './assemble-network.ts'
@@ -330,8 +331,8 @@ function assembleGuest(
         (lease) => lease.term?.end,
         clock.now(),
       )
-      const { kind: _, ...controllerConfig } = guest.controller
-      return groc.explainJob(jobId, view, controllerConfig, clock.now())
+      const { controller, config: asConfigured } = guestOf(guest)
+      return controller.explainJob(jobId, view, asConfigured, clock.now())
     },
   }
 }
@@ -408,10 +409,12 @@ function memberVerbs(
   return guest.batch.requeue(jobIds, reason, signal)
 }
 
+const CONTROLLERS = { groc, 'by-hand': byHand } as const
+
 /** The controller is generic in what it sees and remembers; the service manager only hands it through. */
 function guestOf({ controller, properties, broker }: GuestSettings): Guest {
-  const { kind: _, ...config } = controller
-  return { controller: groc as Guest['controller'], config, properties, broker }
+  const { kind, ...config } = controller
+  return { controller: CONTROLLERS[kind] as Guest['controller'], config, properties, broker }
 }
 
 function managerTimes(times: ServiceManagerSettings, skewMsMax: Millis) {

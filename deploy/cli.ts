@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
 import type { BatchOptions, SubmitOptions } from './batch.ts'
+import { handCommands } from './cli-hand.ts'
 import { hostCommands } from './cli-host.ts'
+import { orderCommands } from './cli-orders.ts'
 import { peerCommands } from './cli-peers.ts'
 import { queryCommand } from './cli-query.ts'
 import { storeCommands } from './cli-store.ts'
@@ -173,62 +175,9 @@ queryCommand(commandFor, clock)
 
 hostCommands(program, clock)
 
-// ── ordering ───────────────────────────────────────────────────────────────────────────────────────
+handCommands(commandFor, clock)
 
-commandFor('recall', 'ask units back by a time')
-  .requiredOption('--type <type>', 'of this type (required)')
-  .requiredOption('--units <count>', 'so many (required)', count)
-  .requiredOption('--by <time>', '14:00, 30m or 2026-11-21T14:00 (required)')
-  .option('--reason <text>', 'why; goes into the ledgers', 'asked back by the operator')
-  .action((options: Common & { type: string; units: number; by: string; reason: string }) =>
-    perform(options.json === true, async () => {
-      const { momentToCome } = await import('./moments.ts')
-      const { some } = await import('../controllers/sentence.ts')
-      const { type, units, reason } = options
-      const by = momentToCome(options.by, clock.now())
-      const answer = await (await client(options)).post('/recall', { type, units, by, reason })
-      return output(
-        options,
-        answer,
-        () => `${some(units, 'unit')} of ${type} asked back by ${new Date(by).toISOString()}`,
-      )
-    }),
-  )
-
-commandFor('lend', 'lend again what was recalled')
-  .requiredOption('--type <type>', 'of this type (required)')
-  .requiredOption('--units <count>', 'so many (required)', count)
-  .option('--reason <text>', 'why; goes into the ledgers', 'the operator no longer needs them')
-  .action((options: Common & { type: string; units: number; reason: string }) =>
-    perform(options.json === true, async () => {
-      const { lendAnswer } = await import('./control-protocol.ts')
-      const { some } = await import('../controllers/sentence.ts')
-      const { type, units, reason } = options
-      const answer = await (await client(options)).post('/lend', { type, units, reason })
-      return output(options, answer, () => {
-        const { lent, withheld } = lendAnswer.parse(answer)
-        return `${some(lent, 'unit')} of ${type} lent now${withheld > 0 ? `, ${withheld} withheld` : ''}`
-      })
-    }),
-  )
-
-commandFor('approve <lease>', 'let a request that waits for it be decided on').action(
-  (leaseId: string, options: Common) =>
-    perform(options.json === true, async () => {
-      const answer = await (await client(options)).post('/approve', { leaseId })
-      return output(options, answer, () => `${leaseId} is approved, and will be decided on`)
-    }),
-)
-
-commandFor('disapprove <lease>', 'refuse a request that waits to be approved')
-  .option('--reason <text>', 'why; its holder is told', 'not approved')
-  .action((leaseId: string, options: Common & { reason: string }) =>
-    perform(options.json === true, async () => {
-      const { reason } = options
-      const answer = await (await client(options)).post('/disapprove', { leaseId, reason })
-      return output(options, answer, () => `${leaseId} is refused: ${reason}`)
-    }),
-  )
+orderCommands(commandFor, clock)
 
 // ── the embedded batch system ──────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ import { slurmConfig } from '../adapters/slurm/config.ts'
 import { type SlurmJoinConfig, slurmJoinConfig } from '../adapters/slurm/join.ts'
 import { GUEST_PROPERTY } from '../controllers/brokers/guests.ts'
 import { policyOptions } from '../controllers/brokers/policies.ts'
+import { byHandConfig } from '../controllers/guests/by-hand/by-hand.ts'
 import { grocConfig } from '../controllers/guests/groc/config.ts'
 import { byKind } from './by-kind.ts'
 import { networkConfig, type PeerSettings, resolvedNetwork } from './network-config.ts'
@@ -190,7 +191,7 @@ const guest = z.strictObject({
   broker: name.optional(),
   batch,
   join: joining,
-  controller: byKind({ groc: grocConfig }),
+  controller: byKind({ groc: grocConfig, 'by-hand': byHandConfig }, { nameAlone: true }),
   properties: z.record(z.string().min(1).max(100), z.string().max(4000)).default({}),
 })
 

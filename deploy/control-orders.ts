@@ -1,14 +1,21 @@
 import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { z } from 'zod'
 import type { Log } from '../actors/runtime/actor.ts'
+import type { Clock } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
+import { extend, release, request } from './by-hand.ts'
 import {
   approveBody,
   disapproveBody,
+  extendBody,
   lendBody,
   maintainBody,
   recallBody,
+  reclaimBody,
+  releaseBody,
+  requestBody,
   resumeBody,
+  withdrawBody,
 } from './control-protocol.ts'
 import { hostsOf } from './host-report.ts'
 import type { SiteView } from './site-view.ts'
@@ -17,13 +24,16 @@ import type { SiteView } from './site-view.ts'
  * What an operator orders, as commands of the actors that run here:
  *
  *   POST /recall /lend                     to the site
+ *        /withdraw /reclaim                to the site
  *        /hosts/maintain /hosts/resume     to the site
  *        /approve /disapprove              to the broker
+ *        /request /extend /release         to the service manager
  */
 export function orders(
   app: FastifyInstance,
   site: SiteView,
-  log: Log,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+  closing: AbortSignal,
   operate: RouteShorthandOptions,
   by: (request: FastifyRequest) => string,
 ): void {
@@ -36,6 +46,14 @@ export function orders(
   app.post<{ Body: z.output<typeof lendBody> }>('/lend', taking(lendBody), (request) => {
     log.info({ orderedBy: by(request), ...request.body }, 'lending again ordered')
     return authorityOf(site).command('lend again', request.body)
+  })
+  app.post<{ Body: z.output<typeof withdrawBody> }>('/withdraw', taking(withdrawBody), (order) => {
+    log.info({ orderedBy: by(order), ...order.body }, 'withdrawal ordered')
+    return authorityOf(site).command('withdraw', order.body)
+  })
+  app.post<{ Body: z.output<typeof reclaimBody> }>('/reclaim', taking(reclaimBody), (order) => {
+    log.info({ orderedBy: by(order), ...order.body }, 'reclaim ordered')
+    return authorityOf(site).command('reclaim', order.body)
   })
   app.post<{ Body: z.output<typeof maintainBody> }>(
     '/hosts/maintain',
@@ -57,6 +75,18 @@ export function orders(
   app.post<{ Body: z.output<typeof disapproveBody> }>('/disapprove', taking(disapproveBody), (request) => {
     log.info({ orderedBy: by(request), ...request.body }, 'disapproval ordered')
     return brokerOf(site).command('disapprove', { ...request.body, by: by(request) })
+  })
+  app.post<{ Body: z.output<typeof requestBody> }>('/request', taking(requestBody), (order) => {
+    log.info({ orderedBy: by(order), ...order.body }, 'units asked for')
+    return request(site, order.body, by(order), clock, closing)
+  })
+  app.post<{ Body: z.output<typeof extendBody> }>('/extend', taking(extendBody), (order) => {
+    log.info({ orderedBy: by(order), ...order.body }, 'extension asked for')
+    return extend(site, order.body, by(order), clock, closing)
+  })
+  app.post<{ Body: z.output<typeof releaseBody> }>('/release', taking(releaseBody), (order) => {
+    log.info({ orderedBy: by(order), ...order.body }, 'release ordered')
+    return release(site, order.body, by(order))
   })
 }
 

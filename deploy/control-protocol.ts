@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { instantSchema, lengthSchema } from '../actors/leases/term.ts'
 import { ERRORS, type ErrorCode, SubletError } from '../actors/runtime/errors.ts'
 
 /** What travels over the control socket. Every answer is JSON; an error is `{ error: { code, sentence, cure } }`. */
@@ -31,9 +32,15 @@ export const recallBody = z.strictObject({
   reason: z.string().min(1).max(500),
 })
 
+export const withdrawBody = z.strictObject({ type: id, reason: z.string().min(1).max(500) })
+export const withdrawAnswer = z.object({ promised: z.int() })
+export const reclaimBody = withdrawBody.extend({ by: z.int().min(0) })
+export const reclaimAnswer = z.object({ units: z.int() })
+
 export const lendBody = z.strictObject({
   type: id,
-  units: z.int().min(1).max(1_000_000),
+  /** 0: a type that was withdrawn is lent again. */
+  units: z.int().min(0).max(1_000_000),
   reason: z.string().min(1).max(400),
 })
 export const lendAnswer = z.object({ lent: z.int(), withheld: z.int() })
@@ -46,6 +53,46 @@ export const maintainBody = z.strictObject({
 })
 export const resumeBody = z.strictObject({ host: id })
 export const resumeAnswer = z.object({ offered: z.int() })
+
+/** How long an order waits for its answer before it says that there is none yet. */
+const withinMs = z.int().min(0).max(25_000).default(5_000)
+const count = z.int().min(1).max(1_000_000)
+const length = lengthSchema.min(1)
+const label = z.string().min(1).max(80)
+const reason = z.string().min(1).max(400)
+
+export const requestBody = z.strictObject({
+  /** Absent: the only one. */
+  guest: id.optional(),
+  type: label,
+  units: count,
+  /** Fewer will do, down to this many; absent: they will not. */
+  unitsMin: count.optional(),
+  durationMs: length,
+  /** Not before; absent: now. */
+  startAt: instantSchema.optional(),
+  /** A later start will do, until then; absent: it will not. */
+  startBy: instantSchema.optional(),
+  group: z
+    .strictObject({ id: z.string().regex(/^[!-~]{1,80}$/), size: z.int().min(1).max(1_000) })
+    .optional(),
+  label: label.optional(),
+  after: z.strictObject({ redeem: label.optional(), join: label.optional() }).optional(),
+  properties: z.record(z.string().min(1).max(100), z.string().max(4_000)).default({}),
+  reason,
+  withinMs,
+})
+
+export const extendBody = z.strictObject({
+  leaseId: id,
+  durationMs: length,
+  units: count.optional(),
+  unitsMin: count.optional(),
+  reason,
+  withinMs,
+})
+
+export const releaseBody = z.strictObject({ leaseId: id, reason })
 
 export const approveBody = z.strictObject({ leaseId: id })
 export const disapproveBody = z.strictObject({ leaseId: id, reason: z.string().min(1).max(400) })

@@ -67,6 +67,9 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   'unknown-type': 404,
   usage: 400,
   'no-capacity': 409,
+  'bad-property': 400,
+  'lease-ended': 409,
+  'deadline-missed': 504,
   'not-running': 503,
 }
 
@@ -198,9 +201,9 @@ function routes(
   app.post<{ Body: z.output<typeof queryBody> }>(
     '/query',
     { ...view, schema: { body: queryBody } },
-    (request) => ask(site.serviceManager, request.body, clock, closing),
+    (request) => ask(site, request.body, clock, closing),
   )
-  orders(app, site, log, operate, by)
+  orders(app, site, { clock, log }, closing, operate, by)
   app.get('/peers', view, () => Promise.resolve(peersReport(partsOf(site, clock))))
   app.get('/peers/check', view, () => checkPeers(partsOf(site, clock)))
   app.post('/peers/reload', operate, (request) => {

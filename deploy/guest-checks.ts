@@ -3,7 +3,7 @@ import { managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
 
 /** Properties that the service manager writes itself. */
-const OWN_PROPERTIES = [
+export const OWN_PROPERTIES = [
   'elastic',
   'units.min',
   'deferrable',
@@ -56,7 +56,9 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
       )
   }
 
-  if (site !== undefined) found.push(...againstSite(site, written.guests[i]!, at))
+  // Who asks by hand says with each request what it is to be.
+  if (controller.kind === 'by-hand') return found
+  if (site !== undefined) found.push(...againstSite(site, controller, at))
   if (controller.term <= serviceManager.leaveBudget + skewMax)
     found.push(
       error(
@@ -77,7 +79,7 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
 /** Of a site elsewhere nothing is known here: what it does not lend it will refuse. */
 function againstSite(
   site: NonNullable<Written['site']>,
-  { controller }: Written['guests'][number],
+  controller: Extract<Written['guests'][number]['controller'], { kind: 'groc' }>,
   at: (...path: PropertyKey[]) => Path,
 ): readonly CrossComplaint[] {
   const found: CrossComplaint[] = []

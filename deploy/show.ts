@@ -48,8 +48,8 @@ export function showStatus(status: StatusReport): string {
     `leases    ${counts(status.leases)}`,
     `machines  ${counts(status.machines)}`,
     ...status.offers.map(
-      ({ type, units, withheld, held }) =>
-        `lent      ${some(units - withheld, 'unit')} of ${type}, ${held} held${withheld > 0 ? `, ${withheld} withheld` : ''}`,
+      ({ type, units, withheld, held, withdrawn }) =>
+        `lent      ${some(withdrawn === null ? units - withheld : 0, 'unit')} of ${type}, ${held} held${withheld > 0 ? `, ${withheld} withheld` : ''}${withdrawn === null ? '' : `, withdrawn: ${withdrawn}`}`,
     ),
     ...status.recalls.map(
       ({ type, units, by }) => `recalled  ${some(units, 'unit')} of ${type} by ${hour(by)}`,

@@ -3,6 +3,7 @@ import type { Instant, Millis } from '../actors/runtime/clock.ts'
 import type { LeaseRow, UnitRow } from '../actors/service-manager/rows.ts'
 import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../controllers/controller.ts'
+import type { GuestSettings } from './config.ts'
 import { type HostReport, hostsOf } from './host-report.ts'
 import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from './peer-reports.ts'
 import type { SiteView } from './site-view.ts'
@@ -85,6 +86,8 @@ export interface StatusReport {
     readonly units: number
     readonly withheld: number
     readonly held: number
+    /** Why nothing of it is given away any more; null while it is. */
+    readonly withdrawn: string | null
   }[]
   /** Hosts that are to be worked on. */
   readonly maintenance: readonly HostReport[]
@@ -140,11 +143,12 @@ export function statusOf(
       ...tally(leasesOf(site).map(({ state }) => state)),
     },
     machines: tally(units.map(({ state }) => state)),
-    offers: (site.authority?.rows('offer') ?? []).map(({ id, units: offered, withheld }) => ({
+    offers: (site.authority?.rows('offer') ?? []).map(({ id, units: offered, withheld, withdrawn }) => ({
       type: id,
       units: offered,
       withheld,
       held: units.filter(({ type }) => type === id).length,
+      withdrawn: withdrawn ?? null,
     })),
     maintenance: hostsOf(site).filter(({ maintenance }) => maintenance !== null),
     approvals: approvalsOf(site),
@@ -176,11 +180,14 @@ function guestOf(site: SiteView, name: string): GuestReport {
     lookedAt: picture?.at ?? null,
     blindSince: row?.blindSince ?? null,
     figures: row?.figures ?? null,
-    unitsMax: site.settings.guests.find((guest) => guest.name === name)?.controller.max ?? null,
+    unitsMax: maxOf(site.settings.guests.find((guest) => guest.name === name)?.controller),
     decidedAt: row?.decidedAt ?? null,
     reason: row?.reason ?? '',
   }
 }
+
+const maxOf = (controller: GuestSettings['controller'] | undefined): number | null =>
+  controller?.kind === 'groc' ? controller.max : null
 
 export function jobTally(picture: BatchPicture): Record<JobState, number> {
   const counts: Record<JobState, number> = { pending: 0, held: 0, running: 0, completing: 0, ended: 0 }

@@ -1,5 +1,5 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
-import { type Body, isMessageKind, type MessageKind, readBody } from '../leases/messages.ts'
+import { type Body, bodies, isMessageKind, type MessageKind, readBody } from '../leases/messages.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
@@ -13,7 +13,7 @@ import { Hosts, type MaintainOrder } from './hosts.ts'
 import { leaseLife } from './leases.ts'
 import { Modifications } from './modify.ts'
 import { offers } from './offers.ts'
-import { answer } from './queries.ts'
+import { answer, answerOf } from './queries.ts'
 import {
   type LendOrder,
   type RecallOrder,
@@ -104,6 +104,8 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
         return owner.withdraw(args as WithdrawOrder, draft)
       case 'reclaim':
         return owner.reclaim(args as ReclaimOrder, draft)
+      case 'query':
+        return answerOf(config, bodies.query.parse(args), draft)
       case 'maintain':
         return hosts.maintain(args as MaintainOrder, draft)
       case 'maintained':

@@ -81,7 +81,7 @@ export class Filling {
         short: short > 0 && may ? short : undefined,
         growing: short > 0 ? given.growing : undefined,
       },
-      units: [...given.units, ...added.map(({ id }) => id)],
+      units: added.length === 0 ? given.units : [...given.units, ...added.map(({ id }) => id)],
       due: short > 0 && !may && !isPaused ? Math.min(end, begins) : end,
     }
     draft.put('lease', lease)

@@ -39,7 +39,7 @@ export function answer(
   draft.retire(subject, draft.now + config.answerMs, from)
 }
 
-function answerOf(
+export function answerOf(
   config: AuthorityConfig,
   query: Body<'query'>,
   draft: AuthorityDraft,

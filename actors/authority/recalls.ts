@@ -137,6 +137,10 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     const offer = draft.get('offer', order.type)
     if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${order.type}`)
     if (offer.withdrawn !== undefined && order.units === 0) return offerAgain(offer, order.reason, draft)
+    if (order.units === 0)
+      throw new SubletError('usage', `${order.type} is not withdrawn`, {
+        cure: 'Say with --units how many units are to be lent again that were recalled.',
+      })
     const stuck = draft
       .all('unit')
       .filter(({ type, state }) => type === order.type && state === 'stuck').length

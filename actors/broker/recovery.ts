@@ -1,5 +1,6 @@
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
+import type { Properties } from '../leases/properties.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import type { Millis } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
@@ -81,7 +82,7 @@ export function recovery(parts: BrokerParts) {
       return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
     for (const { leaseId, closed, ticket, next, properties } of body.holdings)
       if (!closed)
-        for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, properties.guest, draft)
+        for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, properties, draft)
     draft.note(
       'holdings heard',
       subject,
@@ -92,13 +93,7 @@ export function recovery(parts: BrokerParts) {
   }
 
   /** A ticket is what its signature says, whoever shows it; only its holder and its site have a reason to. */
-  function adopt(
-    from: string,
-    leaseId: string,
-    ticket: Ticket,
-    guestTold: string | undefined,
-    draft: BrokerDraft,
-  ): void {
+  function adopt(from: string, leaseId: string, ticket: Ticket, told: Properties, draft: BrokerDraft): void {
     const { holder, site, type, term } = ticket
     if (term.end <= draft.now) return
     // With a key of ours that has ended since we promised it all the same.
@@ -126,9 +121,17 @@ export function recovery(parts: BrokerParts) {
     // A question that was open in the old store has its answer.
     const current: TicketRow =
       isNew && row !== undefined ? { ...row, state: 'granted', asked: undefined } : (row ?? fresh)
-    // Whom a holder asks for is only his to say, as it was when he asked.
-    const guest = current.guest ?? (from === holder ? guestTold : undefined)
-    draft.put('ticket', { ...current, guest, tickets, heardAt: draft.now, due: end + config.quarantineMs })
+    // Whom a holder asks for, and how urgently, is only his to say, as it was when he asked.
+    const asked = from === holder ? told : {}
+    const { guest = asked.guest, priority = asked.priority } = current
+    draft.put('ticket', {
+      ...current,
+      guest,
+      priority,
+      tickets,
+      heardAt: draft.now,
+      due: end + config.quarantineMs,
+    })
     if (isNew)
       draft.note('ticket adopted', leaseId, `${from} shows a ticket that we signed`, {
         ticket: withoutChain(ticket),

@@ -36,7 +36,10 @@ export function rounds(parts: BrokerParts) {
 
   function wait(row: TicketRow, reason: string, planned: Asked['planned'], draft: BrokerDraft): void {
     if (row.waitReason !== reason) draft.note('waits', row.id, reason)
-    const asked = { ...row.asked!, planned }
+    const before = row.asked!.planned
+    // Many wait in each round, and most of them for the same as before.
+    const isAsBefore = before?.site === planned?.site && before?.start === planned?.start
+    const asked = isAsBefore ? row.asked : { ...row.asked!, planned }
     draft.put('ticket', { ...row, asked, waitReason: reason, due: dueOfWaiting(row, draft) })
   }
 

@@ -54,11 +54,15 @@ interface Pages<T extends Tables> {
 }
 
 const EXCERPT_CHARS_MAX = 4_000
+/** Rows that a batch makes due at once and that are read with it; none in a full batch, for others wait before them. */
+const SOON_MAX = 256
 
 /**
  * Reads a batch of mails into one commit.
  *
  *   mail ──numbers, attempts, due rows checked──▶ mind ──▶ draft ──▶ composition
+ *                                                  ▲         └── rows due at once ──┐
+ *                                                  └─────────────── once ───────────┘
  *                                                  │ it throws: what the mail did is taken back
  *                                                  ├──first time──▶ read again, alone
  *                                                  └──second──────▶ set aside, with its reason
@@ -84,6 +88,7 @@ export class Reader<T extends Tables> {
     }
     const pages = begin()
     const afterwards = mails.map((mail) => this.#think(mail, pages))
+    if (mails[0]?.again !== true && mails.length < SOON_MAX) afterwards.push(...this.#thinkSoon(mails, pages))
     try {
       return { composition: compose({ ...pages, ...besides, identity, ids, rows }), afterwards }
     } catch (error) {
@@ -131,6 +136,34 @@ export class Reader<T extends Tables> {
     }
   }
 
+  /**
+   * What the batch itself made due at once goes into the same commit, once each. If the mind throws at it, it stays due,
+   * and comes with the next batch like all that are due.
+   */
+  #thinkSoon(mails: readonly Mail[], { draft }: Pages<T>): Afterwards[] {
+    const keyOf = (table: string, id: string): string => `${table}\n${id}`
+    const given = new Set(
+      mails.map(({ input }) => (input.kind === 'due' ? keyOf(input.table, input.row.id) : undefined)),
+    )
+    const soon: { readonly table: string; readonly row: Row }[] = []
+    for (const [table, rows] of draft.changed)
+      for (const row of rows.values())
+        if (soon.length < SOON_MAX && isDue(row, draft.now) && !given.has(keyOf(table, row.id)))
+          soon.push({ table, row })
+    return soon.map(({ table, row: { id } }) => {
+      const row = draft.get(table, id)
+      if (!isDue(row, draft.now)) return () => this.#parts.due.settle(table, id)
+      const mark = draft.mark()
+      try {
+        this.#parts.mind.handle({ kind: 'due', table, row }, draft)
+      } catch {
+        draft.rollback(mark)
+        return () => undefined
+      }
+      return this.#afterDue(table, id, draft)
+    })
+  }
+
   #beginGeneration({ reason, seenSeq }: Restored, pages: Pages<T>): void {
     const { draft } = pages
     const generation = generationAfter(metaOf(this.#parts.rows), seenSeq, draft.now)
@@ -162,11 +195,14 @@ export class Reader<T extends Tables> {
       links.forget(id, draft.now)
       return () => undefined
     }
-    const isDue = (row: Row | undefined): row is Row => row?.due !== undefined && row.due <= draft.now
     const row = draft.get(table, id)
-    if (!isDue(row)) return () => this.#parts.due.settle(table, id)
+    if (!isDue(row, draft.now)) return () => this.#parts.due.settle(table, id)
     this.#parts.mind.handle({ kind, table, row }, draft)
-    return isDue(draft.get(table, id))
+    return this.#afterDue(table, id, draft)
+  }
+
+  #afterDue(table: string, id: string, draft: Draft<T>): Afterwards {
+    return isDue(draft.get(table, id), draft.now)
       ? () => this.#parts.due.stillDue(table, id, draft.now)
       : () => this.#parts.due.settle(table, id)
   }
@@ -213,6 +249,8 @@ export class Reader<T extends Tables> {
     }
   }
 }
+
+const isDue = (row: Row | undefined, now: Instant): row is Row => row?.due !== undefined && row.due <= now
 
 const subjectOf = (input: Input): string => {
   if (input.kind === 'message' || input.kind === 'undelivered') return input.envelope.subject

@@ -7,7 +7,7 @@ import type { GuestRow, ServiceManagerDraft } from './rows.ts'
 import { isFinished } from './steps.ts'
 import { strays, type Traces } from './strays.ts'
 import { guestView } from './view.ts'
-import { wishes } from './wishes.ts'
+import { type Carried, wishes } from './wishes.ts'
 
 /** A controller's look, or why there is none. */
 export interface Look {
@@ -23,6 +23,8 @@ export interface Look {
 export interface Wish {
   readonly guest: string
   readonly intent: GuestIntent
+  /** Who. */
+  readonly by?: string | undefined
 }
 
 /**
@@ -105,8 +107,8 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
     }
   }
 
-  /** By hand: a reservation, a modification. What a controller does not know it may give back as idle. */
-  function wish({ guest: name, intent }: Wish, draft: ServiceManagerDraft): void {
+  /** By hand: a request, a reservation, a modification. What a controller does not know it may give back as idle. */
+  function wish({ guest: name, intent, by }: Wish, draft: ServiceManagerDraft): Carried {
     const guest = guestOf(name)
     const { kind } = intent
     if (
@@ -119,8 +121,10 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
       draft.get('lease', intent.leaseId) === undefined
     )
       throw new SubletError('unknown-id', `no lease ${intent.leaseId} is held`)
-    draft.note('wished', name, intent.reason, { intent })
-    carryOut(name, guest, intent, draft)
+    draft.note('wished', name, by === undefined ? intent.reason : `${by}: ${intent.reason}`, { intent })
+    const carried = carryOut(name, guest, intent, draft)
+    if (carried.refused !== undefined) draft.note('wish refused', name, carried.refused)
+    return carried
   }
 
   function releaseAll(reason: string, draft: ServiceManagerDraft): { leases: number } {

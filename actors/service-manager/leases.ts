@@ -173,7 +173,7 @@ export function leaseLife(config: ServiceManagerConfig) {
   }
 
   function close(lease: LeaseRow, draft: ServiceManagerDraft): void {
-    const until = Math.max(draft.now, lease.term!.end + lease.graceMs) + config.answerMs
+    const until = Math.max(draft.now, heldUntil(lease)) + config.answerMs
     tell(draft, lease.ticket!.site, 'close', lease.id, { reason: lease.closeReason.slice(0, 500) }, until)
   }
 
@@ -226,8 +226,7 @@ export function leaseLife(config: ServiceManagerConfig) {
 
   /** The site has not answered a close, or machines have not left, long after the end. */
   function overdue(lease: LeaseRow, draft: ServiceManagerDraft): void {
-    const last = lease.term!.end + lease.graceMs + config.quarantineMs
-    if (draft.now < last) return put(lease, draft)
+    if (draft.now < heldUntil(lease) + config.quarantineMs) return put(lease, draft)
     draft.note(
       'final word missing',
       lease.id,
@@ -279,7 +278,7 @@ export function leaseLife(config: ServiceManagerConfig) {
   function dueOf(lease: LeaseRow, draft: ServiceManagerDraft): Instant | undefined {
     if (lease.ticketState === 'asked') return lease.due
     if (lease.leaseState === 'closing' || lease.leaseState === 'leaving')
-      return lease.term!.end + lease.graceMs + config.quarantineMs
+      return heldUntil(lease) + config.quarantineMs
     if (lease.leaseState === 'closed' || lease.leaseState === 'none')
       return lease.ticketState === 'returning' ? (lease.due ?? draft.now + 2 * config.answerMs) : undefined
     const moments = [lease.term!.end]
@@ -325,4 +324,14 @@ const wantedBack = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] =>
 export function wantedBy(lease: LeaseRow, draft: ServiceManagerDraft): LeaseRow {
   const times = wantedBack(lease, draft).map(({ leaveBy }) => leaveBy!.by)
   return { ...lease, leaveBy: times.length === 0 ? undefined : Math.min(...times) }
+}
+
+/**
+ * Until then the site may hold units of it, work and all: to the end of the last ticket that it may stand on, and the
+ * grace of that one. The lease's own grace is the shortest of all its tickets, for whoever leaves has to keep to each.
+ */
+function heldUntil({ term, graceMs, ticket, next }: LeaseRow): Instant {
+  const tickets = [ticket, next].filter((one) => one !== undefined)
+  const ends = tickets.map((one) => one.term.end + Math.max(graceMs, one.conditions.graceMs))
+  return Math.max(term!.end + graceMs, ...ends)
 }

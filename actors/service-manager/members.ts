@@ -1,6 +1,7 @@
 import type { MemberState } from '../../controllers/controller.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import type { Properties } from '../leases/properties.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
 import type { ServiceManagerConfig } from './config.ts'
@@ -53,7 +54,7 @@ export class Members {
         if (unit.state === 'awaited' && isGivenBack(lease)) this.#tooLate(unit, draft)
         return
       case 'active':
-        return this.#active({ ...unit, facts: report.facts, suspect: undefined }, lease, draft)
+        return this.#active({ ...unit, facts: factsOf(unit, report), suspect: undefined }, lease, draft)
       case 'suspect':
         if (unit.suspect === undefined && !isOut(unit))
           draft.note('unit suspect', unit.id, `the site doubts ${unit.name}: ${report.reason}`)
@@ -316,6 +317,13 @@ const iso = (at: Instant): string => new Date(at).toISOString()
 
 /** The first, second, fourth, eighth ... of a long row. */
 const isWorthSaying = (count: number): boolean => (count & (count - 1)) === 0
+
+/** The same ones as before if they say the same: a row that says nothing new is not written again. */
+function factsOf({ facts: before }: UnitRow, { facts }: Report): Properties {
+  const keys = Object.keys(facts)
+  const isSame = keys.length === Object.keys(before).length && keys.every((key) => facts[key] === before[key])
+  return isSame ? before : facts
+}
 
 /** Out of the middleware, one way or the other. */
 export const isOut = (unit: UnitRow): boolean => unit.state === 'left' || unit.state === 'lost'

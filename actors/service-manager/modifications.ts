@@ -22,23 +22,22 @@ export function modifications(config: ServiceManagerConfig) {
     properties: Properties,
     reason: string,
     draft: ServiceManagerDraft,
-  ): void {
-    if (lease === undefined || isGivenBack(lease)) return
+  ): string | undefined {
+    if (lease === undefined || isGivenBack(lease)) return 'it is being given back'
     const modificationId = draft.newId('modification')
     const asked: ModificationRow = {
       ...{ id: modificationId, askedAt: draft.now, properties, state: 'asked', reason: '', failed: [] },
       by: Math.min(draft.now + config.answerMs, lease.term?.end ?? Number.POSITIVE_INFINITY),
     }
-    if (lease.modification?.state === 'asked')
-      return draft.note(
-        'modification refused',
-        lease.id,
-        `another one is under way since it was asked: ${reason}`,
-      )
+    if (lease.modification?.state === 'asked') {
+      draft.note('modification refused', lease.id, `another one is under way since it was asked: ${reason}`)
+      return 'another modification is under way'
+    }
     draft.note('modification asked', lease.id, reason, { modificationId, properties })
     if (lease.leaseState === 'none' || lease.leaseState === 'blocked') {
       const early = 'it is redeemed with them'
-      return settle({ ...lease, modification: asked }, 'done', early, [], draft)
+      settle({ ...lease, modification: asked }, 'done', early, [], draft)
+      return undefined
     }
     draft.put('lease', { ...lease, modification: asked, due: Math.min(lease.due ?? asked.by, asked.by) })
     tell(
@@ -49,6 +48,7 @@ export function modifications(config: ServiceManagerConfig) {
       { modificationId, properties: { ...properties } },
       asked.by,
     )
+    return undefined
   }
 
   function answered(

@@ -12,28 +12,38 @@ import { takePlace } from './places.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { isFinished, unitsOf } from './steps.ts'
 
+/** What comes of a wish here; what brokers and sites make of it is in the row of its lease. */
+export interface Carried {
+  readonly leaseId?: string
+  /** Why nobody is even asked. */
+  readonly refused?: string | undefined
+}
+
 /** What controllers wish, as requests and as work in the middleware. A wish that cannot be is refused with a reason. */
 export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
   const { members, modified, leaveAt, isBegun, leaveAll, remember } = life
   return { carryOut }
 
-  function carryOut(name: string, guest: Guest, intent: GuestIntent, draft: ServiceManagerDraft): void {
+  function carryOut(name: string, guest: Guest, intent: GuestIntent, draft: ServiceManagerDraft): Carried {
     switch (intent.kind) {
       case 'request':
         return request(name, guest, intent, draft)
       case 'extend':
-        return extend(draft.get('lease', intent.leaseId), intent, draft)
+        return { refused: extend(draft.get('lease', intent.leaseId), intent, draft) }
       case 'modify':
-        return modified.ask(draft.get('lease', intent.leaseId), intent.properties, intent.reason, draft)
+        return {
+          refused: modified.ask(draft.get('lease', intent.leaseId), intent.properties, intent.reason, draft),
+        }
       case 'release':
-        return release(draft.get('lease', intent.leaseId), intent.reason, draft)
+        return { refused: release(draft.get('lease', intent.leaseId), intent.reason, draft) }
       case 'requeue':
-        return draft.effect({
+        draft.effect({
           key: `requeue-${name}`,
           verb: 'requeue',
           args: { guest: name, jobIds: intent.jobIds, reason: intent.reason },
           timeoutMs: config.leaveMs,
         })
+        return {}
       case 'drain':
       case 'resume':
       case 'leave': {
@@ -42,9 +52,10 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
           throw new Error(
             `the controller of ${name} wants to ${intent.kind} ${intent.unitId}, which it does not hold`,
           )
-        if (intent.kind === 'drain') return members.drain(unit, intent.reason, draft)
-        if (intent.kind === 'resume') return members.resume(unit, intent.reason, draft)
-        return members.leave(unit, undefined, false, intent.reason, draft)
+        if (intent.kind === 'drain') members.drain(unit, intent.reason, draft)
+        else if (intent.kind === 'resume') members.resume(unit, intent.reason, draft)
+        else members.leave(unit, undefined, false, intent.reason, draft)
+        return {}
       }
     }
   }
@@ -54,7 +65,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     guest: Guest,
     intent: GuestIntent & { kind: 'request' },
     draft: ServiceManagerDraft,
-  ): void {
+  ): Carried {
     const { type, units, unitsMin, durationMs, startAt, startBy, reason } = intent
     const properties: Properties = {
       ...guest.properties,
@@ -90,7 +101,8 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     const placed = takePlace(lease, intent, draft)
     if (typeof placed === 'string') {
       remember(lease, 'broker', placed, draft)
-      return draft.note('refused', lease.id, `it is not even asked for: ${placed}`)
+      draft.note('refused', lease.id, `it is not even asked for: ${placed}`)
+      return { leaseId: lease.id, refused: placed }
     }
     draft.put('lease', placed)
     const { label, group, after } = intent
@@ -99,6 +111,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     draft.note('requested', lease.id, reason, data)
     const body = { type, units, durationMs, start, properties: { ...placed.properties } }
     tell(draft, brokerOf(lease, config), 'ticket', lease.id, body, until)
+    return { leaseId: lease.id }
   }
 
   /** Asks to keep what is still alive, less the victims, for another term; or that and more. */
@@ -106,9 +119,12 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     lease: LeaseRow | undefined,
     intent: GuestIntent & { kind: 'extend' },
     draft: ServiceManagerDraft,
-  ): void {
-    if (lease?.ticket === undefined || lease.next !== undefined || draft.now >= leaveAt(lease, draft)!) return
-    if (!isBegun(lease, draft)) return
+  ): string | undefined {
+    if (lease?.ticket === undefined) return 'it has no ticket yet that could be extended'
+    if (lease.next !== undefined) return 'an extension is agreed already, and has not been confirmed yet'
+    if (draft.now >= leaveAt(lease, draft)!) return 'it is too late: its units leave already'
+    if (!isBegun(lease, draft)) return 'its last extension has not begun yet'
+    if (lease.units.length === 0) return 'its site has not said yet which units it has'
     const gone = unitsOf(lease, draft)
       .filter(isOut)
       .map((unit) => unit.id)
@@ -117,10 +133,14 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     if (keep < 1) return release(lease, `${intent.reason}; nothing of it would be kept`, draft)
     const units = intent.units ?? keep
     const fault = faultOfSize(keep, units, chosen.length)
-    if (fault !== undefined) return refuseExtension(lease, fault, draft)
+    if (fault !== undefined) {
+      refuseExtension(lease, fault, draft)
+      return fault
+    }
     const ticketState = nextState(ticketMachine, lease.ticketState, 'extend')
     const leaseState = nextState(leaseMachine, lease.leaseState, 'extend')
-    if (ticketState === undefined || leaseState === undefined) return
+    if (ticketState === undefined || leaseState === undefined)
+      return `it cannot be extended while its ticket is ${lease.ticketState} and its lease ${lease.leaseState}`
     const unitsMin = Math.min(units, Math.max(keep, intent.unitsMin ?? units))
     // Whoever grows names nobody: what is out is known at the site to be over.
     const victims = units > keep ? [] : [...chosen, ...gone]
@@ -141,6 +161,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
       ...(unitsMin < units ? { unitsMin } : {}),
     }
     tell(draft, brokerOf(lease, config), 'extend-ticket', lease.id, body, lease.ticket.term.end)
+    return undefined
   }
 
   function refuseExtension(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
@@ -148,9 +169,14 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     draft.note('extension refused', lease.id, `it is not even asked for: ${reason}`)
   }
 
-  function release(lease: LeaseRow | undefined, reason: string, draft: ServiceManagerDraft): void {
-    if (lease === undefined || isFinished(lease)) return
+  function release(
+    lease: LeaseRow | undefined,
+    reason: string,
+    draft: ServiceManagerDraft,
+  ): string | undefined {
+    if (lease === undefined || isFinished(lease)) return 'it is over already'
     leaveAll(lease, undefined, reason, draft)
+    return undefined
   }
 }
 

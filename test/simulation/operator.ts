@@ -26,6 +26,8 @@ export class Operator {
   /** How many units the site has recalled by what it has written down: an order may outlive the answer to it. */
   readonly #written: () => number
   readonly #random: Random
+  /** Ordered, and not yet known to be written down. */
+  #ordered = 0
 
   constructor(
     world: World,
@@ -61,7 +63,7 @@ export class Operator {
 
   #recall(units: number, noticeMs: Millis): void {
     const { types, kept, conditions } = this.#plan
-    if (types['vm.small']!.units - this.#written() - units < kept) return
+    if (types['vm.small']!.units - this.#written() - this.#ordered - units < kept) return
     const again = (): void => void this.#world.after(1_000, () => this.#recall(units, noticeMs))
     const authority = this.#authority()
     if (authority === undefined) return again()
@@ -76,8 +78,12 @@ export class Operator {
     }
     // The actor died, or less is lent at present: unless the order was durable by then, it is given again.
     const failed = (): void => (this.#written() > before ? taken() : again())
+    this.#ordered += units
     authority
       .command('recall', { type: 'vm.small', units, by, reason: 'the owner needs them' })
+      .finally(() => {
+        this.#ordered -= units
+      })
       .then(taken, failed)
   }
 }

@@ -74,13 +74,13 @@ async function storms(): Promise<void> {
   const pairs = new Map<string, number>()
   const faults = new Map<string, number>()
   const failed: Outcome[] = []
-  const sum = { leases: 0, fewest: Number.POSITIVE_INFINITY, crashes: 0, events: 0 }
+  const sum = { leases: 0, fewest: Number.POSITIVE_INFINITY, fewestIn: 0, crashes: 0, events: 0 }
   const heard = (outcome: Outcome): void => {
     const { result } = outcome
     addTo(pairs, outcome.pairs)
     addTo(faults, result.faults)
     sum.leases += result.leases
-    sum.fewest = Math.min(sum.fewest, result.leases)
+    if (result.leases < sum.fewest) Object.assign(sum, { fewest: result.leases, fewestIn: result.seed })
     sum.crashes += result.crashes
     sum.events += result.events
     if (result.violations.length > 0) failed.push(outcome)
@@ -93,7 +93,7 @@ async function storms(): Promise<void> {
   if (values.coverage === true || chosen.length >= 20) cover(pairs, faults)
   const rate = `${Math.round((chosen.length / seconds) * 60)} seeds a minute, ${Math.round(sum.events / seconds)} events a second`
   say(
-    `${chosen.length - failed.length} seeds held, ${failed.length} failed; ${sum.leases} leases (${sum.fewest} or more each), ${sum.crashes} crashes, ${sum.events} events; ${rate}`,
+    `${chosen.length - failed.length} seeds held, ${failed.length} failed; ${sum.leases} leases (${sum.fewest} or more each, so few in seed ${sum.fewestIn}), ${sum.crashes} crashes, ${sum.events} events; ${rate}`,
   )
   if (failed.length > 0) say(`failed: ${failed.map(({ options }) => options.seed).join(' ')}`)
   process.exitCode = failed.length > 0 ? 1 : 0

@@ -67,6 +67,9 @@ const RESTORES: ReadonlySet<string> = new Set(['restored', 'recovering', 'recove
 const WHOLE_QUIET_EVERY = 10
 const QUIET_MS_MIN: Millis = 5 * 60_000
 const QUIET_STEP_MS: Millis = 60_000
+/** Longer than the longest job. */
+const WORK_STEP_MS: Millis = 6 * 60_000
+const WORK_STEPS_MAX = 20
 const STORM_STEP_MS: Millis = 20_000
 
 /** One seed: a storm of faults while jobs arrive, then quiet until everything should have ended. */
@@ -161,7 +164,8 @@ export class Trial implements Scene {
 
   /**
    * Until everything has ended and some minutes have passed, or the time for that is over. In one seed of ten to the
-   * end of that time: what is over has to stay so.
+   * end of that time: what is over has to stay so. While jobs come to their ends it goes on: a pool of which its owner
+   * has most back may have much to do.
    */
   async #quiet(quietMs: Millis, check: () => void): Promise<void> {
     const until = this.world.elapsed + quietMs
@@ -169,6 +173,18 @@ export class Trial implements Scene {
     const isWhole = this.options.size !== 'federation' || this.options.seed % WHOLE_QUIET_EVERY === 0
     while (this.world.elapsed < until && (isWhole || !this.#invariants.hasEnded()))
       await this.world.run(Math.min(until, this.world.elapsed + QUIET_STEP_MS), check)
+    for (let i = 0, before = -1; i < WORK_STEPS_MAX && !this.#invariants.hasEnded(); i++) {
+      const done = this.#workDone()
+      if (done === before) return
+      before = done
+      await this.world.run(this.world.elapsed + WORK_STEP_MS, check)
+    }
+  }
+
+  /** Jobs that were begun and jobs that have ended, in all batch systems. */
+  #workDone(): number {
+    const tasks = this.managers.flatMap(({ middleware }) => middleware?.tasks ?? [])
+    return tasks.reduce((sum, { attempt, state }) => sum + attempt + (state === 'ended' ? 1 : 0), 0)
   }
 
   /** That were ever granted. */

@@ -76,6 +76,39 @@ describe('a row that is due', () => {
     }
   })
 
+  test('at once is handed over with what made it so, in the same commit', async () => {
+    const stage = new Stage()
+    const { actor, inputs } = await stage.begin({ handle: clearing })
+    const before = stage.disk.commits
+    await stage.soon(actor.command('a', 0))
+    expect(inputs.slice(-2).map(({ kind }) => kind)).toEqual(['command', 'due'])
+    expect(stage.disk.commits - before).toBe(1)
+    await stage.pass(60_000)
+    expect(inputs.filter(({ kind }) => kind === 'due')).toHaveLength(1)
+  })
+
+  test('at once, and that its mind fails at, takes nothing back of what made it so', async () => {
+    const stage = new Stage()
+    let failures = 1
+    const { actor, inputs } = await stage.begin({
+      handle(input, draft) {
+        if (input.kind === 'command') put(draft, 'a', draft.now, 'made')
+        if (input.kind !== 'due') return
+        put(draft, 'b', undefined, 'begun')
+        if (failures-- > 0) throw new Error('not now')
+        put(draft, 'a', undefined, 'done')
+      },
+    })
+    const written: string[] = []
+    stage.disk.onCommit = (changes) => {
+      for (const { id, after } of changes) written.push(`${id} ${(after as { text?: string }).text}`)
+    }
+    await stage.soon(actor.command('set', {}))
+    await stage.pass(1_000)
+    expect(written).toEqual(['a made', 'b begun', 'a done'])
+    expect(inputs.filter(({ kind }) => kind === 'due')).toHaveLength(2)
+  })
+
   test('that its mind leaves as it is comes again, ever more seldom: it is neither lost nor a loop', async () => {
     const stage = new Stage()
     const handle: Handle = (input, draft) => input.kind === 'command' && put(draft, 'a', draft.now)

@@ -1,18 +1,29 @@
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../actors/runtime/clock.ts'
-import type { QueryRow, ServiceManagerTables } from '../../actors/service-manager/rows.ts'
+import type { QueryRow } from '../../actors/service-manager/rows.ts'
 import { answerText, ask } from '../../deploy/ask.ts'
-import type { ActorView } from '../../deploy/site-view.ts'
 
 const answer = { types: [], earliest: null, unitsNow: 2, profile: [], refused: null }
 const question = { about: 'types' as const, withinMs: 1_000 }
 const { signal } = new AbortController()
+type Asked = Parameters<typeof ask>[0]
+const nobody: Asked = { serviceManager: undefined, broker: undefined, authority: undefined }
+
+/** An actor that answers for itself. */
+const answering = (name: string, given: object): never =>
+  ({
+    ...{ name, running: true, head: { seq: 0, hash: '' }, rows: () => [] },
+    command: (command: string, args: unknown) => Promise.resolve({ ...answer, ...given, command, args }),
+  }) as never
 
 /** A service manager of which only the row of one question is there. */
-const manager = (row: Partial<QueryRow>): ActorView<ServiceManagerTables> => ({
-  ...{ name: 'manager', running: true, head: { seq: 0, hash: '' } },
-  rows: () => [{ id: 'query-1', to: 'broker', askedAt: 0, ...row }] as never[],
-  command: () => Promise.resolve({ queryId: 'query-1' }),
+const manager = (row: Partial<QueryRow>): Asked => ({
+  ...nobody,
+  serviceManager: {
+    ...{ name: 'manager', running: true, head: { seq: 0, hash: '' } },
+    rows: () => [{ id: 'query-1', to: 'broker', askedAt: 0, ...row }] as never[],
+    command: () => Promise.resolve({ queryId: 'query-1' }),
+  },
 })
 
 describe('a question that is put by hand', () => {
@@ -22,10 +33,33 @@ describe('a question that is put by hand', () => {
   test.each([
     ['is refused', manager({ answer: { ...answer, refused: 'no such type' } }), 'usage'],
     ['is not answered', manager({ failed: 'broker did not answer in time' }), 'deadline-missed'],
-    ['is put where no service manager runs', undefined, 'usage'],
+    ['is refused by a broker', { ...nobody, broker: answering('b', { refused: 'no such type' }) }, 'usage'],
   ])('that %s says so with a code', async (_, asked, code) => {
     await expect(ask(asked, question, systemClock, signal)).rejects.toMatchObject({ code })
   })
+})
+
+describe('where no service manager runs', () => {
+  const here = {
+    ...nobody,
+    broker: answering('b', { unitsNow: 1 }),
+    authority: answering('s', { unitsNow: 3 }),
+  }
+  const put = (to?: string) => ask(here, { ...question, to }, systemClock, signal)
+
+  test('the broker or the site answers for itself', async () => {
+    const asked = { command: 'query', args: { about: 'types' } }
+    expect(await put()).toMatchObject({ unitsNow: 1, ...asked })
+    expect(await put('s')).toMatchObject({ unitsNow: 3, ...asked })
+    const site = { ...nobody, authority: here.authority }
+    expect(await ask(site, question, systemClock, signal)).toMatchObject({ unitsNow: 3 })
+  })
+
+  test('nobody else can be asked', async () =>
+    expect(put('elsewhere')).rejects.toMatchObject({
+      code: 'usage',
+      message: 'no service manager runs here that could ask elsewhere; only b and s can be asked',
+    }))
 })
 
 test('what is lent, and when, is said in a line each', () => {

@@ -463,9 +463,9 @@ describe('whoever asks a site', () => {
   test('hears what is lent and what of it is free', () => {
     const stage = new Stage()
     stage.lease()
-    expect(ask(stage, { about: 'types' }).types).toMatchObject([
-      { site: 'duke', type: 'vm.small', units: 6, free: 4, until: null },
-    ])
+    const told = [{ site: 'duke', type: 'vm.small', units: 6, free: 4, until: null }]
+    expect(ask(stage, { about: 'types' }).types).toMatchObject(told)
+    expect(stage.command('query', { about: 'types' })).toMatchObject({ types: told })
   })
 
   test('hears when there would be room, and what is held until when', () => {

@@ -93,21 +93,22 @@ describe('a broker whose store was put back from an older copy', () => {
     expect(inShort(broker.due('ticket', 'lease-1'))).toEqual(['lease-1 closed'])
   })
 
-  test('learns from its holder, and not from the site, for which guest a lease is', () => {
+  test('learns from its holder, and not from the site, for which guest a lease is, and how urgent', () => {
     const { broker, copy } = desk()
     const ticket = broker.granted('lease-1')
     const other = broker.granted('lease-2', { units: 2 })
     copy()
     const asked = broker.give(restored)
-    const says = (guest: string) => ({ properties: { guest } })
+    const says = (guest: string) => ({ properties: { guest, priority: `as ${guest} says` } })
     tells(broker, asked, 'site', [
       { ...holding('lease-1', ticket), ...says('lab') },
       { ...holding('lease-2', other), ...says('lab') },
     ])
     expect(broker.row('lease-1').guest).toBeUndefined()
     tells(broker, asked, 'manager', [{ ...holding('lease-1', ticket), ...says('batch') }])
-    expect(broker.row('lease-1').guest).toBe('batch')
+    expect(broker.row('lease-1')).toMatchObject({ guest: 'batch', priority: 'as batch says' })
     expect(broker.row('lease-2').guest).toBeUndefined()
+    expect(broker.row('lease-2').priority).toBeUndefined()
   })
 
   test('believes its own signature only, and only of the holder and the site', () => {

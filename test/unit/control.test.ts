@@ -161,11 +161,46 @@ describe('the control socket', () => {
     const lend = { type: 'vm.small', units: 2, reason: 'no longer' }
     await client().post('/lend', lend)
     expect(site.commands.at(-1)).toEqual({ name: 'lend again', args: lend })
+    const withdraw = { type: 'vm.small', reason: 'sold' }
+    await client().post('/withdraw', withdraw)
+    await client().post('/reclaim', { ...withdraw, by: T0 })
+    expect(site.commands.slice(2)).toEqual([
+      { name: 'withdraw', args: withdraw },
+      { name: 'reclaim', args: { ...withdraw, by: T0 } },
+    ])
     await expect(client().post('/recall', { ...order, type: 'none' })).rejects.toMatchObject({
       code: 'unknown-type',
     })
     await expect(client().post('/recall', { ...order, units: 0 })).rejects.toMatchObject({ code: 'usage' })
     await expect(client().post('/recall', { ...order, extra: 1 })).rejects.toMatchObject({ code: 'usage' })
+  })
+
+  test('carries requests and what becomes of them to the service manager, who asked besides', async () => {
+    const site = await serve()
+    const by = `uid ${process.getuid?.()}`
+    const wanted = { type: 'vm.small', units: 1, durationMs: 3_600_000, reason: 'a class' }
+    await expect(client().post('/request', { ...wanted, withinMs: 0 })).rejects.toMatchObject({
+      code: 'unknown-id',
+    })
+    expect(await client().post('/release', { leaseId: 'lease-1', reason: 'done' })).toMatchObject({
+      state: 'given back',
+    })
+    await client().post('/extend', { leaseId: 'lease-1', durationMs: 3_600_000, reason: 'more' })
+    expect(site.commands).toMatchObject([
+      { name: 'wish', args: { guest: 'batch', by, intent: { kind: 'request', units: 1, unitsMin: 1 } } },
+      { name: 'wish', args: { guest: 'batch', by, intent: { kind: 'release', leaseId: 'lease-1' } } },
+      { name: 'wish', args: { guest: 'batch', by, intent: { kind: 'extend', leaseId: 'lease-1' } } },
+    ])
+    for (const wrong of [
+      { ...wanted, units: 0 },
+      { ...wanted, type: 'x'.repeat(81) },
+      { ...wanted, durationMs: 0 },
+      { ...wanted, group: { id: 'a b', size: 2 } },
+      { ...wanted, startAt: -1 },
+      { ...wanted, elastic: true },
+    ])
+      await expect(client().post('/request', wrong)).rejects.toMatchObject({ code: 'usage' })
+    expect(site.commands).toHaveLength(3)
   })
 
   test('carries the maintenance of a host to the site, and tells what it comes to', async () => {

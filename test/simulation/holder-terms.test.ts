@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { MINUTE } from './desk.ts'
-import { Holder } from './holder.ts'
+import { conditions, Holder } from './holder.ts'
 
 /** Three units, of which one or more have left by the wish of the controller. */
 function lessOf(holder: Holder, leave: number): { id: string; left: string[]; kept: string[] } {
@@ -63,5 +63,36 @@ describe('a lease that is extended without units that have left', () => {
     holder.desk.now = end
     expect(heldIn(holder, id)).toEqual(kept)
     expect(holder.shown(id)!.units).toBe(4)
+  })
+})
+
+describe('the final word', () => {
+  /** Extended once under another grace than before, and given back; the instant from which only silence is waited for. */
+  function extendedUnder(graceMs: number, confirmed: boolean): { holder: Holder; id: string; end: number } {
+    const holder = new Holder()
+    const id = holder.active()
+    holder.wish([{ kind: 'extend', leaseId: id, durationMs: 10 * MINUTE, victims: [], reason: 'wanted' }])
+    holder.grant(id, { conditions: { ...conditions, graceMs } })
+    const { next, term } = holder.lease(id)
+    const { end } = next!.term
+    if (confirmed) holder.update(id, { ticketId: next!.id, term: { start: term!.start, end } })
+    holder.wish([{ kind: 'release', leaseId: id, reason: 'enough' }])
+    for (const unitId of holder.lease(id).units) holder.done(unitId, 'leave')
+    expect(holder.lease(id).leaseState).toBe('closing')
+    return { holder, id, end }
+  }
+
+  test.each([
+    true,
+    false,
+  ])('is waited for to the end of the grace of the last ticket, agreed: %s', (confirmed) => {
+    const { holder, id, end } = extendedUnder(5 * MINUTE, confirmed)
+    const last = end + 5 * MINUTE + MINUTE
+    holder.desk.now = last - 1
+    holder.desk.due('lease', id)
+    expect(holder.lease(id).leaseState).toBe('closing')
+    holder.desk.now = last
+    holder.desk.due('lease', id)
+    expect(holder.lease(id).leaseState).toBe('closed')
   })
 })

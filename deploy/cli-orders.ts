@@ -1,0 +1,133 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import type { Clock } from '../actors/runtime/clock.ts'
+import { perform, print, printJson } from './terminal.ts'
+import { type Whose, workFolder } from './work-folder.ts'
+
+/** The commands by which a site is told what it lends, and a broker what it may grant. */
+interface Options extends Whose {
+  readonly json?: true
+  readonly type: string
+  readonly units: number
+  readonly by: string
+  readonly reason: string
+}
+
+const count = (text: string): number => {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('Expected a whole number of at least 1.')
+  return value
+}
+
+const iso = (at: number): string => new Date(at).toISOString()
+
+export function orderCommands(
+  commandFor: (usage: string, description: string) => Command,
+  clock: Clock,
+): void {
+  /** Puts the order, and prints its answer, or what is said of it. */
+  const order = async (
+    path: string,
+    body: object,
+    options: Options,
+    say: (answer: unknown) => string,
+  ): Promise<undefined> => {
+    const { controlClient } = await import('./control-client.ts')
+    const { inDir } = await import('./config.ts')
+    const answer = await controlClient(inDir(await workFolder(options)).socket).post(path, body)
+    if (options.json === true) printJson(answer)
+    else print(say(answer))
+    return undefined
+  }
+  const unitsOf = async (units: number, type: string): Promise<string> => {
+    const { some } = await import('../controllers/sentence.ts')
+    return `${some(units, 'unit')} of ${type}`
+  }
+  const timeToCome = async (text: string): Promise<number> =>
+    (await import('./moments.ts')).momentToCome(text, clock.now())
+  const perhaps = (options: Options, command: () => Promise<undefined>): Promise<void> =>
+    perform(options.json === true, command)
+
+  commandFor('recall', 'ask units back by a time')
+    .requiredOption('--type <type>', 'of this type (required)')
+    .requiredOption('--units <count>', 'so many (required)', count)
+    .requiredOption('--by <time>', '14:00, 30m or 2026-11-21T14:00 (required)')
+    .option('--reason <text>', 'why; goes into the ledgers', 'asked back by the operator')
+    .action((options: Options) =>
+      perhaps(options, async () => {
+        const { type, units, reason } = options
+        const by = await timeToCome(options.by)
+        const what = await unitsOf(units, type)
+        return order(
+          '/recall',
+          { type, units, by, reason },
+          options,
+          () => `${what} asked back by ${iso(by)}`,
+        )
+      }),
+    )
+
+  commandFor('lend', 'lend again what was recalled, or a type that was withdrawn')
+    .requiredOption('--type <type>', 'of this type (required)')
+    .option('--units <count>', 'so many (default: none but what was withdrawn)', count)
+    .option('--reason <text>', 'why; goes into the ledgers', 'the operator no longer needs them')
+    .action((options: Options) =>
+      perhaps(options, async () => {
+        const { lendAnswer } = await import('./control-protocol.ts')
+        const { some } = await import('../controllers/sentence.ts')
+        const { type, units = 0, reason } = options
+        return order('/lend', { type, units, reason }, options, (answer) => {
+          const { lent, withheld } = lendAnswer.parse(answer)
+          return `${some(lent, 'unit')} of ${type} lent now${withheld > 0 ? `, ${withheld} withheld` : ''}`
+        })
+      }),
+    )
+
+  commandFor('withdraw', 'give nothing of a type away any more; what was promised is kept')
+    .requiredOption('--type <type>', 'this type (required)')
+    .option('--reason <text>', 'why; goes into the ledgers', 'withdrawn by the operator')
+    .action((options: Options) =>
+      perhaps(options, async () => {
+        const { withdrawAnswer } = await import('./control-protocol.ts')
+        const { some } = await import('../controllers/sentence.ts')
+        const { type, reason } = options
+        return order('/withdraw', { type, reason }, options, (answer) => {
+          const { promised } = withdrawAnswer.parse(answer)
+          return `nothing of ${type} is given away any more; leases on up to ${some(promised, 'unit')} go on to their end`
+        })
+      }),
+    )
+
+  commandFor('reclaim', 'withdraw a type, and ask all of it back by a time')
+    .requiredOption('--type <type>', 'this type (required)')
+    .requiredOption('--by <time>', '14:00, 30m or 2026-11-21T14:00 (required)')
+    .option('--reason <text>', 'why; goes into the ledgers', 'reclaimed by the operator')
+    .action((options: Options) =>
+      perhaps(options, async () => {
+        const { reclaimAnswer } = await import('./control-protocol.ts')
+        const { some } = await import('../controllers/sentence.ts')
+        const { type, reason } = options
+        const by = await timeToCome(options.by)
+        return order('/reclaim', { type, by, reason }, options, (answer) => {
+          const { units } = reclaimAnswer.parse(answer)
+          return `nothing of ${type} is given away any more; asked back by ${iso(by)}: ${some(units, 'unit')}`
+        })
+      }),
+    )
+
+  commandFor('approve <lease>', 'let a request that waits for it be decided on').action(
+    (leaseId: string, options: Options) =>
+      perhaps(options, () =>
+        order('/approve', { leaseId }, options, () => `${leaseId} is approved, and will be decided on`),
+      ),
+  )
+
+  commandFor('disapprove <lease>', 'refuse a request that waits to be approved')
+    .option('--reason <text>', 'why; its holder is told', 'not approved')
+    .action((leaseId: string, options: Options) =>
+      perhaps(options, () => {
+        const { reason } = options
+        return order('/disapprove', { leaseId, reason }, options, () => `${leaseId} is refused: ${reason}`)
+      }),
+    )
+}
