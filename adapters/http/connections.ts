@@ -36,6 +36,10 @@ export class Connections {
     }
   }
 
+  isProven(socket: Socket): boolean {
+    return this.#proven.has(idOf(socket))
+  }
+
   /** Somebody who is trusted speaks on it. */
   believed(socket: Socket): void {
     const id = idOf(socket)

@@ -36,6 +36,7 @@ import {
 } from './calls.ts'
 import { Connections } from './connections.ts'
 import { documentOf } from './openapi.ts'
+import { Requests } from './requests.ts'
 import type { ServerTls } from './tls.ts'
 
 /** Where a process listens for its peers. */
@@ -64,7 +65,7 @@ export interface HttpServer {
 
 /** Connections that are open, the waiting polls among them; beyond it those of strangers are ended. */
 export const CONNECTIONS_MAX = 512
-/** Requests under way that are no polls: each may hold a body of some megabytes. */
+/** Requests under way that are no polls, of peers that were believed, and as many of all others. */
 export const REQUESTS_MAX = 128
 /** For the whole of a request to come in. */
 export const REQUEST_MS_MAX = 10_000
@@ -152,7 +153,7 @@ function build(desk: Desk, log: Log, tls: ServerTls | undefined): App {
   app.setNotFoundHandler((_, reply) =>
     refuse(reply, 404, new SubletError('message-misaddressed', 'there is nothing at this address')),
   )
-  boundRequests(app)
+  boundRequests(app, new Requests(REQUESTS_MAX, (socket) => connections.isProven(socket)))
   app.register(swagger, { openapi: documentOf(), transform: jsonSchemaTransform })
   app.register((inner, _, done) => {
     routes(inner as unknown as App, desk, connections)
@@ -256,25 +257,17 @@ function readJson(app: App): void {
   })
 }
 
-/** Counted before a body is read. Polls wait long and carry little: their number is that of the peers. */
-function boundRequests(app: App): void {
-  let underWay = 0
-  const counted = new WeakSet<FastifyRequest>()
+/** Counted before a body is read. Polls of peers wait long and carry little: their number is that of the peers. */
+function boundRequests(app: App, requests: Requests): void {
   app.addHook('onRequest', async (request) => {
     if (request.url === '/v2/poll') return
-    if (underWay >= REQUESTS_MAX)
+    if (!requests.begin(request.raw, request.raw.socket))
       throw new SubletError('overloaded', 'too many requests are under way here', {
         cure: 'Come again in a moment.',
       })
-    underWay++
-    counted.add(request)
-    request.raw.once('close', () => {
-      if (counted.delete(request)) underWay--
-    })
+    request.raw.once('close', () => requests.end(request.raw))
   })
-  app.addHook('onResponse', async (request) => {
-    if (counted.delete(request)) underWay--
-  })
+  app.addHook('onResponse', async (request) => requests.end(request.raw))
 }
 
 const isCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code)
