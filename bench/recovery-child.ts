@@ -3,13 +3,15 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Actor, type Log } from '../actors/runtime/actor.ts'
 import { systemClock } from '../actors/runtime/clock.ts'
+import type { CommitLog } from '../actors/runtime/commit.ts'
 import { ed25519Identity, ed25519Trust, type KeyPair, type Trust } from '../actors/runtime/identity.ts'
 import type { Mind } from '../actors/runtime/mind.ts'
 import { systemRandom } from '../actors/runtime/random.ts'
 import type { StoredRow, Tables } from '../actors/runtime/rows.ts'
 import { InProcessNetwork } from '../actors/runtime/transport.ts'
 import { sqliteStore } from '../adapters/sqlite/store.ts'
-import type { Store } from '../adapters/store.ts'
+import type { KeptStore } from '../adapters/store.ts'
+import { ownStore } from '../deploy/own-store.ts'
 import { Memory } from '../test/scenarios/memory-store.ts'
 import { mindsOf, NAMES } from './core/trio.ts'
 import { pattern, type Role, rowsLike, TABLE } from './recovery-rows.ts'
@@ -32,6 +34,8 @@ const count = Number(counted)
 const fileOf = (name: Role): string => join(dir, `${name}.db`)
 const KEYS = join(dir, 'keys.json')
 const CHUNK = 20_000
+/** All that are large. */
+const TABLES = ['lease', 'ticket', 'unit', 'drawn', '$link']
 /** The rest of a recovered site's work, such as a sweep of its machines, does not belong to the measure. */
 const NEVER = new Promise<never>(() => undefined)
 const silent = (): undefined => undefined
@@ -88,7 +92,7 @@ function floor(): void {
   say({ ms: performance.now() - beganMs, cpuMs: cpuMs() - beganCpuMs, rows, chars })
 }
 
-function actorOf(name: Role, mind: Mind<Tables>, store: Store, network: InProcessNetwork): Actor<Tables> {
+function actorOf(name: Role, mind: Mind<Tables>, store: CommitLog, network: InProcessNetwork): Actor<Tables> {
   const keys = JSON.parse(readFileSync(KEYS, 'utf8')) as Record<Role, KeyPair>
   const actor = new Actor<Tables>({
     ...{ mind, store, log, clock: systemClock, transport: network, skewMsMax: 2_000 },
@@ -129,9 +133,9 @@ async function recover(): Promise<void> {
   const before = { heap: heapBytes(), rss: process.memoryUsage().rss }
   const beganMs = performance.now()
   const beganCpuMs = cpuMs()
-  const store = sqliteStore(fileOf(role))
+  const store = ownStore(sqliteStore(fileOf(role)), role)
   let openMs = 0
-  const opening: Store = {
+  const opening: KeptStore = {
     ...store,
     open: async (take) => {
       const opened = await store.open(take)
@@ -146,14 +150,15 @@ async function recover(): Promise<void> {
   const ms = performance.now() - beganMs
   const usedCpuMs = cpuMs() - beganCpuMs
   const sinceSpawnMs = performance.now()
+  const heap = heapBytes() - before.heap
+  const lookedMs = performance.now()
   const kept = actor.rows(TABLE[role]).length
+  const lookMs = performance.now() - lookedMs
   if (kept !== count) throw new Error(`${kept} of ${count} leases were recovered`)
-  const after = { rss: process.memoryUsage().rss, heap: heapBytes() }
-  say({
-    ...{ ms, openMs, sinceSpawnMs, cpuMs: usedCpuMs },
-    heap: after.heap - before.heap,
-    rss: after.rss - before.rss,
-  })
+  for (const table of TABLES) actor.rows(table)
+  const heapLooked = heapBytes() - before.heap
+  const rss = process.memoryUsage().rss - before.rss
+  say({ ms, openMs, sinceSpawnMs, cpuMs: usedCpuMs, lookMs, heap, heapLooked, rss })
   if (task === 'hold') await NEVER
   process.exit(0)
 }

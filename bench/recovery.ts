@@ -37,7 +37,11 @@ interface Recovered {
   readonly cpuMs: number
   readonly openMs: number
   readonly sinceSpawnMs: number
+  /** Until somebody has looked at every lease, from then on. */
+  readonly lookMs: number
   readonly heap: number
+  /** Once every row was looked at. */
+  readonly heapLooked: number
   readonly rss: number
 }
 interface Floor {
@@ -90,13 +94,16 @@ async function measure(dir: string, count: number, role: Role): Promise<Measured
   const of = (figure: keyof Recovered): number => median(recovered.map((each) => each[figure]))
   const floorMs = median(floors.map(({ ms }) => ms))
   const floorCpuMs = median(floors.map(({ cpuMs }) => cpuMs))
-  const heapBytes = of('heap') / count
+  const heapBytes = Math.max(of('heap'), of('heapLooked')) / count
   const cells = [
     ...[role, count.toLocaleString('en'), `${(statSync(join(dir, `${role}.db`)).size / 1e6).toFixed(0)}`],
-    ...[of('ms'), of('openMs'), of('sinceSpawnMs'), of('cpuMs'), floorMs, floorCpuMs].map((ms) =>
-      ms.toFixed(0),
+    ...[of('ms'), of('openMs'), of('sinceSpawnMs'), of('cpuMs'), of('lookMs'), floorMs, floorCpuMs].map(
+      (ms) => ms.toFixed(0),
     ),
-    ...[(of('ms') / floorMs).toFixed(1), heapBytes.toFixed(0), (of('rss') / count).toFixed(0)],
+    ...[
+      (of('ms') / floorMs).toFixed(1),
+      ...[of('heap'), of('heapLooked'), of('rss')].map((bytes) => (bytes / count).toFixed(0)),
+    ],
   ]
   if (count !== GOAL.leases) return { cells, line: undefined }
   const reached = of('ms') < GOAL.ms && heapBytes < GOAL.heapBytes
@@ -133,8 +140,14 @@ const head = [
     'of it: rows read',
     'since the process began',
   ],
-  ...['processor time, ms', 'floor, ms', 'its processor time', 'times the floor', 'heap a lease, B'],
-  'RSS a lease, B',
+  ...[
+    'processor time, ms',
+    'then a look at all leases, ms',
+    'floor, ms',
+    'its processor time',
+    'times the floor',
+  ],
+  ...['heap a lease, B', 'once all was looked at', 'RSS a lease, B'],
 ]
 report(
   'recovery',
@@ -148,7 +161,8 @@ ${markdownTable(
 Median of ${runs}. Production actors agree on one lease, and what each of them kept of it is written as often as the table
 says, with other ids: a site has a lease, a ticket’s account, a machine and a link; a manager a lease, a machine and two
 links; a broker a ticket and a link. Each begins after kill -9, its peers are up, and time runs from the opening of the
-database until a command is answered. The floor is a process that lets SQLite give it the same rows, and nothing else.
+database until a command is answered. Rows are compared with their checksums, and parsed when somebody first asks for
+them: the look at all leases is what that costs whoever needs them all at once. The floor is a process that lets SQLite give it the same rows, and nothing else.
 Processor time is of all threads.
 `,
   all.flatMap(({ line }) => line ?? []),

@@ -8,8 +8,8 @@ import type { KeptStore } from '../adapters/store.ts'
 export function ownStore(store: KeptStore, name: string): KeptStore {
   return {
     ...store,
-    async open() {
-      const opened = await store.open()
+    async open(take) {
+      const opened = await store.open(take)
       const { seq } = opened.head
       const [last] = seq === 0 ? [] : await store.entries({ afterSeq: seq - 1, limit: 1 })
       if (last === undefined || last.actor === name) return opened

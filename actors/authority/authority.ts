@@ -126,9 +126,9 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     if (restored !== undefined) restore.begin(restored.reason, true, draft)
     if (isRecovering(draft)) return
     // A lease that is active and says when it is due is looked at then: there may be very many.
-    for (const lease of draft.all('lease'))
-      if (lease.state !== 'closed' && (lease.state !== 'active' || lease.due === undefined))
-        draft.put('lease', { ...lease, due: draft.now })
+    for (const { id, due, text: state } of draft.glimpses('lease', 'state'))
+      if (state !== 'closed' && (state !== 'active' || due === undefined))
+        draft.put('lease', { ...draft.get('lease', id)!, due: draft.now })
   }
 
   /** No unit is assigned while there is a reason not to; what is to be ended is ended all the same. */

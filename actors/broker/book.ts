@@ -2,7 +2,7 @@ import type { Holding } from '../../controllers/controller.ts'
 import { lend, type Pool, type Promised, poolKey, type Supply, supply, take } from '../leases/calendar.ts'
 import { levelAlways, nextRise, type Profile } from '../leases/profile.ts'
 import type { Instant } from '../runtime/clock.ts'
-import type { RowSet } from '../runtime/rows.ts'
+import type { RowSet } from '../runtime/row-set.ts'
 import { guestOf, offersOf, promisesOf, recallOf } from './promises.ts'
 import type { BrokerDraft, BrokerTables, TicketRow } from './rows.ts'
 

@@ -31,6 +31,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
   const { approve, disapprove } = approvals(parts)
   const { answered, asked: queried } = queries(parts)
   return {
+    looksAtAll: ['ticket'],
     handle(input: Input, draft: BrokerDraft): unknown {
       switch (input.kind) {
         case 'started':

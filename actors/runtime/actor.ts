@@ -19,7 +19,9 @@ import { Postman } from './postman.ts'
 import type { Random } from './random.ts'
 import { Reader, type Reading } from './reader.ts'
 import { Reception } from './reception.ts'
-import { decodeRow, type Row, RowSet, type Tables } from './rows.ts'
+import { type RowsPart, rowsIn } from './row-parts.ts'
+import { RowSet } from './row-set.ts'
+import { decodeRow, type Row, type Tables } from './rows.ts'
 import { steadyClock } from './steady.ts'
 import type { Receiver, Transport } from './transport.ts'
 
@@ -166,8 +168,7 @@ export class Actor<T extends Tables> implements Receiver {
     if (this.#begun || !this.#isNew()) throw new Error(`actor ${this.name} was started twice`)
     this.#begun = true
     try {
-      const take = (table: string, row: Row): void => this.#adopt(table, row.id, row)
-      const { rows, head } = await this.#parts.store.open(take)
+      const { rows, head } = await this.#parts.store.open((part) => this.#takeUp(part))
       this.#head = head
       for (const stored of rows) this.#adopt(stored.table, stored.id, decodeRow(stored, this.name))
       if (!this.#isNew()) throw new SubletError('not-running', `actor ${this.name} was stopped as it began`)
@@ -360,6 +361,19 @@ export class Actor<T extends Tables> implements Receiver {
   }
 
   // ── small things ─────────────────────────────────────────────────────────────────────────────────
+
+  /** What the mind does not look at when it is started is not parsed before somebody asks for it. */
+  #takeUp(part: RowsPart): void {
+    const { table, ids, dues } = part
+    if (table === '$peer' || this.#parts.mind.looksAtAll?.includes(table) === true) {
+      for (const row of rowsIn(part)) this.#adopt(table, row.id, row)
+      return
+    }
+    this.#rows.takeUp(part)
+    for (let place = 0; place < ids.length; place++)
+      if (!Number.isNaN(dues[place])) this.#due.schedule(table, ids[place]!, dues[place]!)
+    if (table === '$link') this.#links.takeUp(part)
+  }
 
   #adopt(table: string, id: string, row: Row | undefined): void {
     this.#rows.set(table, id, row)

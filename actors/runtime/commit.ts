@@ -1,7 +1,8 @@
 import { canonical, digest } from './canonical.ts'
 import type { Instant } from './clock.ts'
 import type { ActorName } from './identity.ts'
-import type { CheckedRow, Row, StoredRow } from './rows.ts'
+import type { RowsPart } from './row-parts.ts'
+import type { CheckedRow, StoredRow } from './rows.ts'
 
 /** What happened and why, in the words of the domain. */
 export interface LedgerNote {
@@ -47,7 +48,7 @@ export interface CommitLog {
    * while it reads on; they are not among `rows` then, and count for nothing if it rejects.
    */
   open(
-    take?: (table: string, row: Row) => void,
+    take?: (part: RowsPart) => void,
   ): Promise<{ readonly rows: readonly (StoredRow | CheckedRow)[]; readonly head: LedgerHead }>
   /** Resolves when the commit is on disk; rejects if it is not, and then the actor stops. */
   commit(commit: Commit): Promise<void>

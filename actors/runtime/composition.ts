@@ -10,7 +10,8 @@ import type { IdSource } from './ids.ts'
 import type { LinkDraft } from './links.ts'
 import type { PeerRow } from './peers.ts'
 import { plainCopy } from './plain.ts'
-import { encodeRow, type Row, type RowSet, type Tables } from './rows.ts'
+import type { RowSet } from './row-set.ts'
+import { encodeRow, type Row, type Tables } from './rows.ts'
 
 /** There is one, `meta`: what grows over the lives of an actor. */
 export interface MetaRow extends Row {

@@ -3,7 +3,9 @@ import type { LedgerNote } from './commit.ts'
 import type { ActorName } from './identity.ts'
 import type { IdKind, IdSource } from './ids.ts'
 import type { PeerRow } from './peers.ts'
-import type { Row, RowSet, Tables } from './rows.ts'
+import type { RowSet } from './row-set.ts'
+import { type Glimpse, textIn } from './row-table.ts'
+import type { Row, Tables } from './rows.ts'
 import type { Change, Index, View } from './views.ts'
 
 /** A message to be sent once the commit is durable. */
@@ -95,6 +97,17 @@ export class Draft<T extends Tables> {
     for (const row of changes.values() as Iterable<T[K] | undefined>)
       if (row !== undefined && row[field] === value) rows.push(row)
     return rows
+  }
+
+  /**
+   * Due and one field of every row. Rows that nobody has looked at since the start are not parsed for it: whoever begins
+   * finds those that have to be seen to, and the others cost nothing.
+   */
+  *glimpses<K extends keyof T & string>(table: K, field: keyof T[K] & string): Generator<Glimpse> {
+    const changed = new Map(this.changed.get(table))
+    for (const glimpse of this.#base.glimpses(table, field)) if (!changed.has(glimpse.id)) yield glimpse
+    for (const row of changed.values())
+      if (row !== undefined) yield { id: row.id, due: row.due, text: textIn(row, field) }
   }
 
   /** The rows as of the last commit, for caches that follow them; what this draft changes is in `changed`. */

@@ -6,13 +6,15 @@ interface DueItem {
   at: Instant
   /** Rows that are due at the same instant come in the order in which they were put in. */
   order: number
+  /** Where it is in the heap. */
+  place: number
 }
 
 /** Rows by the instant they are due: a binary heap with one place for each row, however often it is moved. */
 export class DueQueue {
   readonly #heap: DueItem[] = []
   /** By table, then by row: a text of both for each row would cost more than all the rest. */
-  readonly #places = new Map<string, Map<string, number>>()
+  readonly #items = new Map<string, Map<string, DueItem>>()
   #order = 0
 
   get size(): number {
@@ -21,23 +23,29 @@ export class DueQueue {
 
   /** Moves the row to `at`, or takes it out. */
   set(table: string, id: string, at: Instant | undefined): void {
-    const place = this.#places.get(table)?.get(id)
+    const items = this.#itemsOf(table)
+    const known = items.get(id)
     if (at === undefined) {
-      if (place !== undefined) this.#removeAt(place)
-      return
+      if (known !== undefined) this.#remove(known)
+    } else if (known === undefined) {
+      const item = { table, id, at, order: this.#order++, place: this.#heap.length }
+      items.set(id, item)
+      this.#heap.push(item)
+      this.#rise(item)
+    } else if (known.at !== at) {
+      known.at = at
+      known.order = this.#order++
+      this.#rise(known)
+      this.#sink(known)
     }
-    if (place === undefined) {
-      if (!this.#places.has(table)) this.#places.set(table, new Map())
-      this.#heap.push({ table, id, at, order: this.#order++ })
-      this.#seat(this.#heap.at(-1)!, this.#heap.length - 1)
-      this.#rise(this.#heap.length - 1)
-      return
-    }
-    const item = this.#heap[place]!
-    if (item.at === at) return
-    item.at = at
-    item.order = this.#order++
-    this.#sink(this.#rise(place))
+  }
+
+  #itemsOf(table: string): Map<string, DueItem> {
+    const known = this.#items.get(table)
+    if (known !== undefined) return known
+    const items = new Map<string, DueItem>()
+    this.#items.set(table, items)
+    return items
   }
 
   /** When the earliest row is due. */
@@ -50,52 +58,50 @@ export class DueQueue {
     const taken: DueItem[] = []
     for (let top = this.#heap[0]; top !== undefined && top.at <= now && taken.length < max; ) {
       taken.push(top)
-      this.#removeAt(0)
+      this.#remove(top)
       top = this.#heap[0]
     }
     return taken
   }
 
-  #removeAt(place: number): void {
-    const item = this.#heap[place]!
+  #remove(item: DueItem): void {
     const last = this.#heap.pop()!
-    this.#places.get(item.table)!.delete(item.id)
+    this.#items.get(item.table)!.delete(item.id)
     if (last === item) return
-    this.#seat(last, place)
-    this.#sink(this.#rise(place))
+    this.#seat(last, item.place)
+    this.#rise(last)
+    this.#sink(last)
   }
 
-  #rise(from: number): number {
-    let place = from
-    while (place > 0) {
-      const parent = (place - 1) >> 1
-      if (before(this.#heap[parent]!, this.#heap[place]!)) break
-      this.#swap(place, parent)
-      place = parent
-    }
-    return place
-  }
-
-  #sink(from: number): void {
-    for (let place = from; ; ) {
-      let least = place
-      for (const child of [2 * place + 1, 2 * place + 2])
-        if (child < this.#heap.length && before(this.#heap[child]!, this.#heap[least]!)) least = child
-      if (least === place) return
-      this.#swap(place, least)
-      place = least
+  #rise(item: DueItem): void {
+    while (item.place > 0) {
+      const parent = this.#heap[(item.place - 1) >> 1]!
+      if (before(parent, item)) return
+      this.#swap(parent, item)
     }
   }
 
-  #swap(a: number, b: number): void {
-    const item = this.#heap[a]!
-    this.#seat(this.#heap[b]!, a)
-    this.#seat(item, b)
+  #sink(item: DueItem): void {
+    for (;;) {
+      let least = item
+      for (const place of [2 * item.place + 1, 2 * item.place + 2]) {
+        const child = this.#heap[place]
+        if (child !== undefined && before(child, least)) least = child
+      }
+      if (least === item) return
+      this.#swap(item, least)
+    }
+  }
+
+  #swap(a: DueItem, b: DueItem): void {
+    const { place } = a
+    this.#seat(a, b.place)
+    this.#seat(b, place)
   }
 
   #seat(item: DueItem, place: number): void {
     this.#heap[place] = item
-    this.#places.get(item.table)!.set(item.id, place)
+    item.place = place
   }
 }
 

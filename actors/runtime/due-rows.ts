@@ -1,6 +1,7 @@
 import type { Instant, Millis } from './clock.ts'
 import { DueQueue } from './due-queue.ts'
-import type { Row, RowSet } from './rows.ts'
+import type { RowSet } from './row-set.ts'
+import type { Row } from './rows.ts'
 
 const SOON_MS_MAX = 60_000
 const SET_ASIDE_MS_FIRST = 60_000
@@ -29,6 +30,11 @@ export class DueRows {
   adopt(table: string, id: string, row: Row | undefined): void {
     this.#queue.set(table, id, row?.due)
     if (row?.due === undefined && this.#vain.size > 0) this.#vain.delete(`${table}\n${id}`)
+  }
+
+  /** A row of a store that is being opened. */
+  schedule(table: string, id: string, due: Instant): void {
+    this.#queue.set(table, id, due)
   }
 
   next(): Instant | undefined {

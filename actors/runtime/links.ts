@@ -2,7 +2,9 @@ import type { Instant, Millis } from './clock.ts'
 import type { Retirement } from './draft.ts'
 import type { Envelope } from './envelope.ts'
 import type { ActorName } from './identity.ts'
-import type { Row, RowSet } from './rows.ts'
+import type { RowsPart } from './row-parts.ts'
+import type { RowSet } from './row-set.ts'
+import type { Row } from './rows.ts'
 
 /**
  * The numbers of a conversation: one link for each peer and subject.
@@ -51,11 +53,10 @@ export interface Verdict {
 
 const FRESH: Verdict = { fresh: true, outcome: 'received', code: '', reason: '' }
 
-/** All links as of the last commit, by their subject. The rows themselves are kept with the others. */
+/** What is said with whom, as of the last commit. The rows themselves are kept with the others. */
 export class Links {
   readonly #rows: RowSet
-  /** A handful each. */
-  readonly #bySubject = new Map<string, readonly string[]>()
+  /** Of everybody who was ever spoken with in this life. */
   readonly #seenSeq = new Map<ActorName, number>()
   readonly #skewMsMax: Millis
 
@@ -66,21 +67,19 @@ export class Links {
 
   /** The link is now what it is in the rows of the last commit. */
   adopt(id: string, row: Row | undefined): void {
-    const subject = subjectOf(id)
-    const ids = this.#bySubject.get(subject) ?? []
-    if (row === undefined) {
-      const left = ids.filter((other) => other !== id)
-      if (left.length === 0) this.#bySubject.delete(subject)
-      else this.#bySubject.set(subject, left)
-      return
-    }
-    if (!ids.includes(id)) this.#bySubject.set(subject, [...ids, id])
-    this.saw(peerOf(id), (row as LinkRow).inSeq ?? 0)
+    if (row !== undefined) this.saw(peerOf(id), (row as LinkRow).inSeq ?? 0)
+  }
+
+  /** Links of a store that is being opened. */
+  takeUp(part: RowsPart): void {
+    const seqs = inSeqsOf(part)
+    for (const id of part.ids) this.saw(peerOf(id), seqs.next().value ?? 0)
   }
 
   /** The peer said something at this place. */
   saw(peer: ActorName, seq: number): void {
-    if (seq > this.seenSeq(peer)) this.#seenSeq.set(peer, seq)
+    const before = this.#seenSeq.get(peer)
+    if (before === undefined || seq > before) this.#seenSeq.set(peer, seq)
   }
 
   /** The highest place of what the peer said, in all that it ever said. */
@@ -88,19 +87,23 @@ export class Links {
     return this.#seenSeq.get(peer) ?? 0
   }
 
-  /** Those with whom something is spoken of. */
-  peers(): Set<ActorName> {
-    const peers = new Set<ActorName>()
-    for (const ids of this.#bySubject.values()) for (const id of ids) peers.add(peerOf(id))
-    return peers
+  /** Those with whom something is or was spoken of. */
+  peers(): Iterable<ActorName> {
+    return this.#seenSeq.keys()
   }
 
   get(id: string): LinkRow | undefined {
     return this.#rows.get('$link', id) as LinkRow | undefined
   }
 
-  of(subject: string): Iterable<string> {
-    return this.#bySubject.get(subject) ?? []
+  /** Peers are few, and subjects are very many: an index of them would be larger than all else that is kept here. */
+  of(subject: string): string[] {
+    const ids: string[] = []
+    for (const peer of this.#seenSeq.keys()) {
+      const id = linkOf(peer, subject)
+      if (this.#rows.has('$link', id)) ids.push(id)
+    }
+    return ids
   }
 
   /** What one batch says and hears, on top of the last commit. */
@@ -189,7 +192,7 @@ export class LinkDraft {
   }
 
   #get(peer: ActorName, subject: string): LinkRow {
-    const id = `${peer} ${subject}`
+    const id = linkOf(peer, subject)
     return this.#at(id) ?? { id, out: 0, in: 0, inHash: '' }
   }
 
@@ -213,6 +216,21 @@ const hashOf = ({ kind, bodyHash }: Envelope): string => `${kind} ${bodyHash}`
 const isRewritten = ({ id, protocol }: Envelope, { inProtocol = 1, inId = id }: LinkRow): boolean =>
   protocol !== inProtocol && id === inId
 
+const linkOf = (peer: ActorName, subject: string): string => `${peer} ${subject}`
 /** Names of actors have no spaces. */
 const peerOf = (id: string): ActorName => id.slice(0, id.indexOf(' '))
 const subjectOf = (id: string): string => id.slice(id.indexOf(' ') + 1)
+
+const IN_SEQ = '"inSeq":'
+
+/** What each says as `inSeq`, without parsing it: nothing is nested in a link, and a quote within a text is `\"`. */
+function* inSeqsOf({ text, ends }: RowsPart): Generator<number> {
+  let from = 0
+  let at = -1
+  for (const end of ends) {
+    if (at < from) at = text.indexOf(IN_SEQ, from)
+    if (at === -1) at = text.length
+    yield at < end ? Number.parseInt(text.slice(at + IN_SEQ.length, end), 10) : 0
+    from = end
+  }
+}

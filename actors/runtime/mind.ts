@@ -47,5 +47,7 @@ export type Input =
  * other error takes back what the input did.
  */
 export interface Mind<T extends Tables> {
+  /** Tables of which it looks at every row when it is started: they are made ready while the store is read. */
+  readonly looksAtAll?: readonly string[]
   handle(input: Input, draft: Draft<T>): unknown
 }

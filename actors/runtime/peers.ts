@@ -2,7 +2,8 @@ import type { Clock, Instant, Millis } from './clock.ts'
 import type { Ack, Envelope } from './envelope.ts'
 import type { ActorName } from './identity.ts'
 import { betterOffset } from './offset.ts'
-import type { Row, RowSet } from './rows.ts'
+import type { RowSet } from './row-set.ts'
+import type { Row } from './rows.ts'
 
 /** What is known of another actor, over the lives of this one. */
 export interface PeerRow extends Row {

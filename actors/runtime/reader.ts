@@ -13,7 +13,8 @@ import type { Mail } from './mailbox.ts'
 import type { Input, Mind } from './mind.ts'
 import type { PeerRow, Restored } from './peers.ts'
 import { excerpt } from './plain.ts'
-import type { Row, RowSet, Tables } from './rows.ts'
+import type { RowSet } from './row-set.ts'
+import type { Row, Tables } from './rows.ts'
 
 /** What is to be told once the batch is durable. */
 export type Afterwards = () => void

@@ -34,7 +34,8 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     switch (input.kind) {
       case 'started':
         draft.note('started', draft.self, `the service manager begins epoch ${input.epoch}`)
-        for (const lease of draft.all('lease')) resume(lease, draft)
+        for (const { id, due, text: openFor } of draft.glimpses('lease', 'openFor'))
+          if (due === undefined || openFor === undefined) resume(draft.get('lease', id)!, draft)
         if (input.restored !== undefined) restore.begin(input.restored.reason, true, draft)
         return
       case 'restored':

@@ -72,7 +72,7 @@ export function inspect(path: string): Inspected {
     const checked = Object.values(database.prepare('PRAGMA quick_check').get() ?? {})[0]
     if (checked !== 'ok') throw damaged(String(checked))
     let rows = 0
-    for (const { text } of rowsInParts(database)) rows += (JSON.parse(text) as Row[]).length
+    for (const { ids } of rowsInParts(database, layout)) rows += ids.length
     const here = lastLine(database)
     const base = layout < 3 ? { seq: 0, hash: '' } : baseOf(database)
     const last = here.seq === 0 ? base : here

@@ -25,6 +25,11 @@ let database: DatabaseSync | undefined
 let lock: DatabaseSync | undefined
 let statements: Record<'put' | 'remove' | 'append' | 'head', StatementSync>
 
+/**
+ * Of a new database; one that is there keeps what it was made with. The row of a lease is on one page then: on smaller
+ * ones it would need another page of its own for what is left over, and the whole database twice the room.
+ */
+const PAGE_BYTES = 8_192
 /** Lines that leave in one transaction, so that commits need not wait long. */
 const PRUNE_LINES = 2_000
 
@@ -71,7 +76,7 @@ function own({ id, now }: Question & { kind: 'open' }): Opened {
   lock.exec('BEGIN EXCLUSIVE')
   database = new DatabaseSync(path, { timeout: 2_000 })
   if (versionOf(database) > VERSION) throw newer(versionOf(database))
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+  database.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL`)
   migrate(database, path, now)
   statements = {
     put: database.prepare('INSERT OR REPLACE INTO row (tbl, id, json, checksum) VALUES (?, ?, ?, ?)'),
@@ -85,10 +90,11 @@ function own({ id, now }: Question & { kind: 'open' }): Opened {
   const last = here.seq === 0 ? base : here
   if (last.seq !== head.seq || last.hash !== head.hash)
     throw damaged(`its ledger ends at line ${last.seq}, and line ${head.seq} was the last one written`)
-  // A row that its index has lost would not be read, and not be missed: what it holds would look free.
+  for (const part of rowsInParts(database, VERSION)) port.postMessage({ id, part } satisfies Answer)
+  // A row that its index has lost is not read, and would not be missed: what it holds would look free. Done last, for
+  // whoever takes the rows up is not done with them yet.
   const checked = Object.values(database.prepare('PRAGMA quick_check(row)').get() ?? {})[0]
   if (checked !== 'ok') throw damaged(String(checked))
-  for (const part of rowsInParts(database)) port.postMessage({ id, part } satisfies Answer)
   return { base, head }
 }
 

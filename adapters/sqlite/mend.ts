@@ -27,7 +27,9 @@ export function damageOf(path: string): Damage {
     const rows: { table: string; id: string }[] = []
     const well: { table: string; row: Row }[] = []
     for (const found of database.prepare('SELECT tbl, id, json, checksum FROM row').iterate()) {
-      const { tbl, id, json, checksum } = found as Record<'tbl' | 'id' | 'json' | 'checksum', string>
+      const { tbl, id, json, checksum } = found as Record<'tbl' | 'id' | 'json', string> & {
+        checksum: number
+      }
       if (fitsChecksum(tbl, id, json, checksum)) well.push({ table: tbl, row: JSON.parse(json) as Row })
       else rows.push({ table: tbl, id })
     }

@@ -6,9 +6,10 @@ import { newer } from './failures.ts'
 import { rowsAndLedger } from './migrations/0001-rows-and-ledger.ts'
 import { head } from './migrations/0002-head.ts'
 import { base } from './migrations/0003-base.ts'
+import { checksums } from './migrations/0004-checksums.ts'
 import type { Migration } from './migrations/step.ts'
 
-const MIGRATIONS: readonly Migration[] = [rowsAndLedger, head, base]
+const MIGRATIONS: readonly Migration[] = [rowsAndLedger, head, base, checksums]
 
 /** The layout that this code writes. */
 export const VERSION = MIGRATIONS.length

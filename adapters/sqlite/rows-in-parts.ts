@@ -1,42 +1,27 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { partsOf, type RowsPart } from '../../actors/runtime/row-parts.ts'
 import { fitsChecksum, type Row } from '../../actors/runtime/rows.ts'
 import { damaged } from './failures.ts'
+import { fitsLayout3 } from './migrations/0004-checksums.ts'
 
 /**
- * Rows of one table on their way from the thread that reads them to the one that keeps them. Each was
- * compared with its checksum; `text` is a JSON array. One long text is copied in one piece, where many
- * small objects would be taken apart and built again one by one.
+ * All rows of a database in this layout, each compared with its checksum. One that does not fit ends it: it is never
+ * skipped.
  */
-export interface RowsPart {
-  readonly table: string
-  readonly text: string
+export function* rowsInParts(database: DatabaseSync, layout: number): Generator<RowsPart> {
+  yield* partsOf(checked(database, layout < 4 ? fitsLayout3 : fitsChecksum))
 }
 
-/** Long enough to be worth a message, short enough that the other thread parses while this one reads. */
-const PART_CHARS = 512 * 1024
-
-/** All rows, each compared with its checksum. One that does not fit ends it: it is never skipped. */
-export function* rowsInParts(database: DatabaseSync): Generator<RowsPart> {
+function* checked(database: DatabaseSync, fits: typeof fitsChecksum) {
   const all = database.prepare('SELECT tbl, id, json, checksum FROM row')
   all.setReturnArrays(true)
-  let table = ''
-  let texts: string[] = []
-  let chars = 0
   for (const found of all.iterate() as Iterable<unknown>) {
-    const [tbl, id, json, checksum] = found as [string, string, string, string]
-    if (!fitsChecksum(tbl, id, json, checksum))
-      throw damaged(`row ${id} of table ${tbl} does not fit its checksum`)
-    if (!namesItself(id, json)) throw damaged(`row ${id} of table ${tbl} calls itself otherwise`)
-    if (tbl !== table || chars >= PART_CHARS) {
-      if (texts.length > 0) yield { table, text: `[${texts.join(',')}]` }
-      table = tbl
-      texts = []
-      chars = 0
-    }
-    texts.push(json)
-    chars += json.length
+    const [table, id, json, checksum] = found as [string, string, string, number]
+    if (!fits(table, id, json, checksum))
+      throw damaged(`row ${id} of table ${table} does not fit its checksum`)
+    if (!namesItself(id, json)) throw damaged(`row ${id} of table ${table} calls itself otherwise`)
+    yield { table, id, json }
   }
-  if (texts.length > 0) yield { table, text: `[${texts.join(',')}]` }
 }
 
 const ID = '{"id":"'

@@ -2,10 +2,10 @@ import { Worker } from 'node:worker_threads'
 import { type Clock, systemClock } from '../../actors/runtime/clock.ts'
 import type { Commit, LedgerEntry, LedgerHead } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import type { CheckedRow, Row } from '../../actors/runtime/rows.ts'
+import { type RowsPart, rowsIn } from '../../actors/runtime/row-parts.ts'
+import type { CheckedRow } from '../../actors/runtime/rows.ts'
 import type { KeptStore, Store } from '../store.ts'
 import { type StoreCode, sentence } from './failures.ts'
-import type { RowsPart } from './rows-in-parts.ts'
 
 export type EntriesQuery = Parameters<Store['entries']>[0]
 
@@ -49,10 +49,10 @@ export function sqliteStore(path: string, clock: Pick<Clock, 'now'> = systemCloc
   return {
     async open(take) {
       const rows: CheckedRow[] = []
-      const keep = take ?? ((table: string, row: Row): unknown => rows.push({ table, id: row.id, row }))
-      const opened = await begin(({ table, text }) => {
-        for (const row of JSON.parse(text) as Row[]) keep(table, row)
-      })
+      const keep = (part: RowsPart): void => {
+        for (const row of rowsIn(part)) rows.push({ table: part.table, id: row.id, row })
+      }
+      const opened = await begin(take ?? keep)
       base = opened.base
       return { rows, head: opened.head }
     },

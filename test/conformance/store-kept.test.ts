@@ -210,6 +210,18 @@ test('a database that was put in the place of another is not opened', async () =
   await right.close()
 })
 
+test('rows of one that is its own are handed over while they are read', async () => {
+  const store = await opened('site')
+  await store.add(started)
+  await store.put(['unit', { id: 'unit-1' }], ['unit', { id: 'unit-2' }])
+  await store.close()
+  const own = ownStore(sqliteStore(file('site'), clock), 'site')
+  const taken: string[] = []
+  expect((await own.open(({ ids }) => taken.push(...ids))).rows).toEqual([])
+  expect(taken).toEqual(['unit-1', 'unit-2'])
+  await own.close()
+})
+
 describe('a backup', () => {
   async function filled(): Promise<void> {
     const store = await opened('site')

@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { verifyLedger } from '../../actors/ledger/verify.ts'
 import { decodeRow, type Row } from '../../actors/runtime/rows.ts'
+import { inspect } from '../../adapters/sqlite/copy.ts'
+import { damageOf } from '../../adapters/sqlite/mend.ts'
 import { VERSION } from '../../adapters/sqlite/migration.ts'
 import { sqliteLedger, sqliteStore } from '../../adapters/sqlite/store.ts'
 import { OLD_STORES } from './old-stores.ts'
@@ -21,6 +23,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
+/** How such a page begins; a table without rowid is an index (https://sqlite.org/fileformat2.html). */
+const LEAF_OF_INDEX = 10
 const AT = Date.UTC(2026, 10, 25, 1, 30)
 const clock = { now: () => AT }
 const copies = (): string[] => readdirSync(dir).filter((name) => name.startsWith('a.db.v'))
@@ -79,6 +83,45 @@ describe.each(OLD_STORES)('a database of version $version', ({ version, build })
     expect(content(path)).toMatchObject({ version: VERSION })
   })
 
+  test('of which a row is damaged is brought there with the damage, and not opened', async () => {
+    build(path, 3)
+    const database = new DatabaseSync(path)
+    database.exec("UPDATE row SET json = replace(json, '2', '3') WHERE id = 'row 2'")
+    database.close()
+    for (const life of [1, 2])
+      await expect(sqliteStore(path, clock).open(), `life ${life}`).rejects.toMatchObject({
+        code: 'store-corrupt',
+        message: expect.stringContaining('row row 2 of table count does not fit its checksum'),
+      })
+    expect(content(path)).toMatchObject({ version: VERSION })
+    expect(damageOf(path)).toMatchObject({ rows: [{ table: 'count', id: 'row 2' }] })
+  })
+
+  test('of which rows are lost is left as it was, for nobody would miss them any more', async () => {
+    build(path, 300)
+    const whole = readFileSync(path)
+    const pageSize = whole.readUInt16BE(16)
+    const damaged = Array.from({ length: whole.length / pageSize }, (_, page) => page * pageSize).find(
+      (at) =>
+        at > 0 && whole[at] === LEAF_OF_INDEX && whole.subarray(at, at + pageSize).includes('{"id":"row '),
+    )!
+    whole.writeUInt16BE(whole.readUInt16BE(damaged + 3) - 1, damaged + 3)
+    writeFileSync(path, whole)
+    const before = content(path) as { rows: unknown[] }
+    expect(before.rows).toHaveLength(300)
+    await expect(sqliteStore(path, clock).open()).rejects.toMatchObject({ code: 'store-corrupt' })
+    expect(content(path)).toEqual(before)
+  })
+
+  test('can be inspected as it is', () => {
+    build(path, 3)
+    expect(inspect(path)).toMatchObject({ layout: version, rows: 4, head: { seq: 3 } })
+    const database = new DatabaseSync(path)
+    database.exec("UPDATE row SET json = replace(json, '2', '3') WHERE id = 'row 2'")
+    database.close()
+    expect(() => inspect(path)).toThrow('does not fit its checksum')
+  })
+
   test('an empty one is brought there, too', async () => {
     build(path, 0)
     const store = sqliteStore(path, clock)
@@ -100,12 +143,12 @@ describe.each(OLD_STORES)('a database of version $version', ({ version, build })
   test('a step that fails leaves it as it was', async () => {
     build(path, 3)
     const database = new DatabaseSync(path)
-    database.exec('CREATE VIEW base AS SELECT 1')
+    database.exec('CREATE VIEW row_4 AS SELECT 1')
     database.close()
     const before = content(path)
     await expect(sqliteStore(path, clock).open()).rejects.toMatchObject({
       code: 'store-failed',
-      message: expect.stringContaining('base'),
+      message: expect.stringContaining('row_4'),
     })
     expect(content(path)).toEqual(before)
   })

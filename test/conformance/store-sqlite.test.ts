@@ -201,7 +201,7 @@ describe('a database that will not do is refused with a sentence and a cure', ()
     })
     await expect(sqliteLedger(path).open()).rejects.toMatchObject({ code: 'store-newer' })
     expect(readFileSync(path).equals(before)).toBe(true)
-    tamper("UPDATE meta SET value = 3 WHERE key = 'version'")
+    tamper("UPDATE meta SET value = 4 WHERE key = 'version'")
     expect(await opening()).toHaveLength(2)
   })
 
@@ -245,9 +245,9 @@ describe('a database that will not do is refused with a sentence and a cure', ()
   })
 
   test('of which the index of rows was damaged: no row is skipped', async () => {
-    await fill(200)
+    await fill(400)
     const whole = readFileSync(path)
-    const pageSize = 4096
+    const pageSize = whole.readUInt16BE(16)
     let damagedPages = 0
     for (let page = 1; page < whole.length / pageSize; page++) {
       // An inner or leaf page of an index: a table without rowid is one.
@@ -266,8 +266,8 @@ describe('a database that will not do is refused with a sentence and a cure', ()
 
 describe('a disk that is full', () => {
   test('rejects the commit with store-failed; what was durable before is there', async () => {
-    // No file of that process may be larger than 400 blocks of 512 bytes.
-    const { process: writing, lines } = child('count', path, "trap '' XFSZ; ulimit -f 400")
+    // No file of that process may be larger than 800 blocks of 512 bytes.
+    const { process: writing, lines } = child('count', path, "trap '' XFSZ; ulimit -f 800")
     await once(writing, 'exit')
     const last = lines.at(-1)!
     expect(last).toMatch(/^store-failed the database .*a\.db failed: /)

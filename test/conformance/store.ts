@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { type Commit, chain, type LedgerEntry, type LedgerHead } from '../../actors/runtime/commit.ts'
-import { decodeRow, encodeRow } from '../../actors/runtime/rows.ts'
+import { type RowsPart, rowsIn } from '../../actors/runtime/row-parts.ts'
+import { decodeRow, encodeRow, type Row } from '../../actors/runtime/rows.ts'
 import type { Store } from '../../adapters/store.ts'
 
 /** One place for a database, and stores that open it one after the other. */
@@ -74,6 +75,22 @@ export function storeLaw(name: string, begin: () => Promise<StorePlace>): void {
     ])
     expect(head).toEqual({ seq: 6, hash: last.entry.hash })
     expect(await place.soon(second.entries({ afterSeq: 0, limit: 10 }))).toEqual([...entries, last.entry])
+    await place.soon(second.close())
+  })
+
+  law('whoever takes rows while it is opened is handed each of them once', async (place) => {
+    const first = place.store()
+    await place.soon(first.open())
+    await count(place, first, 5)
+    await place.soon(first.close())
+    const second = place.store()
+    const taken: Row[] = []
+    const take = (part: RowsPart): void => {
+      for (const row of rowsIn(part)) taken.push(row)
+    }
+    const { rows } = await place.soon(second.open(take))
+    const ids = [...taken, ...rows.map((row) => decodeRow(row))].map(({ id }) => id)
+    expect(ids.toSorted()).toEqual(['counter', 'row 1', 'row 2', 'row 3', 'row 4', 'row 5'])
     await place.soon(second.close())
   })
 

@@ -2,7 +2,8 @@ import { Draft } from '../../actors/runtime/draft.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import type { Input, Mind } from '../../actors/runtime/mind.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
-import { RowSet, type Tables } from '../../actors/runtime/rows.ts'
+import { RowSet } from '../../actors/runtime/row-set.ts'
+import type { Tables } from '../../actors/runtime/rows.ts'
 
 /** When every desk opens. */
 export const NOW = Date.UTC(2026, 0, 5, 8)

@@ -130,7 +130,7 @@ export class Stage {
         },
       },
       store: {
-        open: () => store.open(),
+        open: (take) => store.open(take),
         commit: options.commit ?? ((commit) => store.commit(commit)),
         close: () => {
           this.closed++

@@ -8,7 +8,7 @@ import type { AuthorityDraft, AuthorityTables, UnitRow } from '../../actors/auth
 import { Draft } from '../../actors/runtime/draft.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
-import { RowSet } from '../../actors/runtime/rows.ts'
+import { RowSet } from '../../actors/runtime/row-set.ts'
 import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
 
 const NOW = 1_700_000_000_000

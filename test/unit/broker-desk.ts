@@ -8,7 +8,7 @@ import { Draft } from '../../actors/runtime/draft.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import type { Input, Mind } from '../../actors/runtime/mind.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
-import { RowSet } from '../../actors/runtime/rows.ts'
+import { RowSet } from '../../actors/runtime/row-set.ts'
 import { firstCome } from '../../controllers/brokers/first-come.ts'
 import { cheapIdentity, cheapKey, cheapTrust } from '../simulation/identities.ts'
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { Draft } from '../../actors/runtime/draft.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
-import { RowSet } from '../../actors/runtime/rows.ts'
+import { RowSet } from '../../actors/runtime/row-set.ts'
 
 test('of what tells the whole state only the last of a batch goes out, and what is taken back takes nothing with it', () => {
   const draft = new Draft(new RowSet(), 'site', 0, idSource(seededRandom(1)))

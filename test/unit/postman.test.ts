@@ -13,7 +13,7 @@ import {
   UNDER_WAY_SILENT_MAX,
 } from '../../actors/runtime/postman.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
-import { RowSet } from '../../actors/runtime/rows.ts'
+import { RowSet } from '../../actors/runtime/row-set.ts'
 import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
 import { World } from '../simulation/world.ts'
 

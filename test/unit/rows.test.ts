@@ -4,7 +4,8 @@ import { Draft } from '../../actors/runtime/draft.ts'
 import { DueQueue } from '../../actors/runtime/due-queue.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
-import { decodeRow, encodeRow, type Row, RowSet } from '../../actors/runtime/rows.ts'
+import { RowSet } from '../../actors/runtime/row-set.ts'
+import { decodeRow, encodeRow, type Row } from '../../actors/runtime/rows.ts'
 
 interface NameRow extends Row {
   readonly name: string

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { Draft } from '../../actors/runtime/draft.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
-import { type Row, RowSet } from '../../actors/runtime/rows.ts'
+import { RowSet } from '../../actors/runtime/row-set.ts'
+import type { Row } from '../../actors/runtime/rows.ts'
 import { indexOf } from '../../actors/runtime/views.ts'
 
 interface Fruit extends Row {
