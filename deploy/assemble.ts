@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs'
 import { authority } from '../actors/authority/authority.ts'
 import type { AuthorityConfig } from '../actors/authority/config.ts'
 import type { AuthorityTables } from '../actors/authority/rows.ts'
@@ -15,6 +14,7 @@ import { ed25519Trust, type Identity } from '../actors/runtime/identity.ts'
 import type { Mind } from '../actors/runtime/mind.ts'
 import type { Random } from '../actors/runtime/random.ts'
 import type { Tables } from '../actors/runtime/rows.ts'
+import { period } from '../actors/runtime/sentence.ts'
 import { steadyClock } from '../actors/runtime/steady.ts'
 import type { Guest } from '../actors/service-manager/config.ts'
 import { type MemberEffectArgs, Membership } from '../actors/service-manager/membership.ts'
@@ -44,6 +44,7 @@ import {
   type SiteSettings,
 } from './config.ts'
 import { OwnKeys } from './keys.ts'
+import { makeFolder } from './make-folder.ts'
 import type { Role } from './network-config.ts'
 import { ownStore } from './own-store.ts'
 import { PeerBook, waysOf } from './peers.ts'
@@ -100,7 +101,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   // The actors see to their own clock, and tell of a jump; everything beside them must not believe it either.
   const clock = steadyClock(given.clock, settings.skewMax, () => undefined)
   const parts: SiteParts = { ...given, clock }
-  mkdirSync(settings.dir, { recursive: true, mode: 0o700 })
+  makeFolder(settings.dir, 0o700)
   const files = inDir(settings.dir)
   const keys = new OwnKeys(files.keys, namesHere(settings), clock)
   const identity = (name: string): Identity => keys.identity(name)
@@ -254,7 +255,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
       )
     await Promise.all(Object.values(guests).map(({ watcher }) => watcher.stop()))
     const late = (): Error =>
-      new SubletError('deadline-missed', `not all leases were closed within ${withinMs} ms`)
+      new SubletError('deadline-missed', `not all leases were closed within ${period(withinMs)}`)
     const limit = deadline(clock, withinMs, late)
     try {
       await manager.command('release all', { reason })

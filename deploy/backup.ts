@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import type { Clock } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
@@ -6,6 +6,7 @@ import { copyDatabase } from '../adapters/sqlite/copy.ts'
 import { stamp, syncFile } from '../adapters/sqlite/migration.ts'
 import { hashOfFile, MANIFEST, type Manifest } from './backup-form.ts'
 import { inDir } from './config.ts'
+import { makeNamedFolder } from './make-folder.ts'
 import { refuseHalfRestored } from './restore.ts'
 import { inspected } from './work-folder.ts'
 
@@ -34,7 +35,7 @@ export async function backUp(
     throw new SubletError('usage', `${folder} is there already, and is not empty`, {
       cure: 'Name a new folder with --to FOLDER.',
     })
-  inspected(folder, () => mkdirSync(folder, { recursive: true, mode: 0o700 }))
+  makeNamedFolder(folder, 'Name a new folder with --to FOLDER.')
   const actors: Manifest['actors'] = []
   for (const name of names) {
     const copy = join(folder, `${name}.db`)

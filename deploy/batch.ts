@@ -6,6 +6,7 @@ import { type BatchUser, batchUser } from '../adapters/embedded/batch-client.ts'
 import type { JobRecord } from '../adapters/embedded/batch-records.ts'
 import { batchSocketIn, endBatchServer, spawnBatchServer } from '../adapters/embedded/batch-server.ts'
 import { span } from '../controllers/sentence.ts'
+import { makeNamedFolder } from './make-folder.ts'
 import { table } from './show.ts'
 import { EXIT, print, printJson } from './terminal.ts'
 
@@ -27,6 +28,7 @@ export interface SubmitOptions extends BatchOptions {
 }
 
 export async function startBatch({ dir, json }: BatchOptions, clock: Clock): Promise<number> {
+  makeNamedFolder(resolve(dir), 'Name another folder with --dir.')
   const { pid, socket } = await spawnBatchServer(resolve(dir), {}, clock)
   if (json) printJson({ pid, socket })
   else print(`the embedded batch system runs (pid ${pid}); its socket is ${socket}`)

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { USAGE_BY, type UsageBy } from '../actors/ledger/usage.ts'
 import type { Clock } from '../actors/runtime/clock.ts'
+import { dateOf } from './moments.ts'
 import { perform } from './terminal.ts'
 import { type Whose, workFolder } from './work-folder.ts'
 
@@ -10,8 +11,8 @@ interface Common extends Whose {
 }
 
 const moment = (text: string): number => {
-  const at = Date.parse(text)
-  if (Number.isNaN(at))
+  const at = dateOf(text.trim())
+  if (at === undefined)
     throw new InvalidArgumentError('Expected a date such as 2026-11-01 or 2026-11-01T14:00.')
   return at
 }

@@ -8,7 +8,8 @@ import { orderCommands } from './cli-orders.ts'
 import { peerCommands } from './cli-peers.ts'
 import { queryCommand } from './cli-query.ts'
 import { storeCommands } from './cli-store.ts'
-import { EXIT, outliveClosedPipes, perform, print, printJson, tell, whenNobodyReads } from './terminal.ts'
+import { mistakeOf, refuseUnknownHelp } from './mistake.ts'
+import { EXIT, outliveClosedPipes, perform, print, printJson, report, whenNobodyReads } from './terminal.ts'
 import { type Whose, workFolder } from './work-folder.ts'
 
 /**
@@ -34,11 +35,23 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
   version: string
 }
 
+const BEGIN = `
+Begin with:
+  sublet demo                          needs nothing, and shows what happens
+  sublet validate site.yaml --reach    is a configuration right, and is everything there?
+  sublet start --config site.yaml      run it; in another terminal, in the same folder: sublet status
+  sublet explain lease ID              why, of anything: a lease, a node, a job
+
+\`sublet COMMAND --help\` lists the options of a command; docs/operate.md describes them all.`
+
 const program = new Command('sublet')
   .version(version, '--version', 'print the version')
   .description('Lends and leases cluster nodes between middleware that each think they own their machines.')
   .showSuggestionAfterError()
+  // Told below, with code and cure, as every other error is.
+  .configureOutput({ outputError: () => undefined })
   .exitOverride()
+  .addHelpText('after', BEGIN)
 
 const command = (usage: string, description: string): Command =>
   program.command(usage).description(description).option('--json', 'print JSON')
@@ -57,6 +70,7 @@ const client = async (whose: Whose) => {
 
 // ── running ────────────────────────────────────────────────────────────────────────────────────────
 
+program.commandsGroup('Running:')
 command('start', 'run Sublet in the foreground until Ctrl-C; leases and jobs go on when it ends')
   .requiredOption('--config <file>', 'the configuration')
   .option('--foreground', 'the default, and the only way')
@@ -93,6 +107,7 @@ commandFor('stop', 'end Sublet; leases and jobs go on, unless they are to be giv
 
 // ── looking ────────────────────────────────────────────────────────────────────────────────────────
 
+program.commandsGroup('Looking:')
 commandFor('status', 'guests, jobs, nodes and leases at a glance').action((options: Common) =>
   perform(options.json === true, async () => {
     const status = await (await client(options)).get('/status')
@@ -167,20 +182,22 @@ commandFor('verify', 'prove from the ledgers that no unit was ever held twice; a
     }),
   )
 
-storeCommands(commandFor, clock)
-
-peerCommands(program, clock)
-
 queryCommand(commandFor, clock)
 
+program.commandsGroup('Ordering:')
+handCommands(commandFor, clock)
+orderCommands(commandFor, clock)
 hostCommands(program, clock)
 
-handCommands(commandFor, clock)
+program.commandsGroup('Keeping:')
+storeCommands(commandFor, clock)
 
-orderCommands(commandFor, clock)
+program.commandsGroup('Keys and other processes:')
+peerCommands(program, clock)
 
 // ── the embedded batch system ──────────────────────────────────────────────────────────────────────
 
+program.commandsGroup('Trying:')
 const batch = program
   .command('batch')
   .description('the embedded batch system by hand: start and end it, submit and cancel jobs')
@@ -229,11 +246,13 @@ function output(options: { readonly json?: true }, value: unknown, show: (value:
 
 outliveClosedPipes()
 whenNobodyReads(() => process.exit(EXIT.done))
+const words = process.argv.slice(2)
 try {
+  refuseUnknownHelp(program, words)
   await program.parseAsync()
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error
-  // Commander has printed its sentence; asking for help is no mistake.
-  process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage
-  if (error.code === 'commander.help') tell('See `sublet --help`.')
+  const mistake = error instanceof CommanderError ? mistakeOf(error, program, words) : error
+  // Asking for help or the version is no mistake.
+  const isDone = error instanceof CommanderError && error.exitCode === 0
+  process.exitCode = isDone ? EXIT.done : report(mistake, words.includes('--json'))
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/clock.ts'
@@ -11,6 +11,7 @@ import { ledgersOf } from './control.ts'
 import { guardFolder } from './folder-guard.ts'
 import { historyOf } from './job-history.ts'
 import { entriesOf, type NamedLedger, openLedgers, verifyAll } from './ledgers.ts'
+import { makeFolder, makeNamedFolder } from './make-folder.ts'
 import { type Recorder, recorder } from './recorder.ts'
 import { isSound, type RunReport, readTrails, reportOf, showReport } from './report.ts'
 import { type Running, run } from './running.ts'
@@ -18,6 +19,7 @@ import { loadConfig } from './settings-file.ts'
 import { onInterrupt } from './signals.ts'
 import { EXIT, print, printJson, tell, whenNobodyReads } from './terminal.ts'
 import { leaveScreen, type View, view } from './view.ts'
+import { inspected } from './work-folder.ts'
 
 /**
  * A site of its own, with real jobs:
@@ -255,15 +257,15 @@ async function reportRun(
 
 // ── places ─────────────────────────────────────────────────────────────────────────────────────────
 
+const NEW_FOLDER = 'Name a folder that is new or empty with --dir.'
+
 /** Short, for the sockets in it; new or empty, so that nothing of anybody's is mixed in. */
 function workIn(wanted: string | undefined): { readonly dir: string; readonly isOurs: boolean } {
   if (wanted === undefined) return { dir: mkdtempSync(join(tmpdir(), 'sublet-')), isOurs: true }
   const dir = resolve(wanted)
-  if (existsSync(dir) && readdirSync(dir).length > 0)
-    throw new SubletError('usage', `${dir} is not empty`, {
-      cure: 'Name a folder that is new or empty with --dir.',
-    })
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  makeNamedFolder(dir, NEW_FOLDER)
+  if (inspected(dir, () => readdirSync(dir)).length > 0)
+    throw new SubletError('usage', `${dir} is not empty`, { cure: NEW_FOLDER })
   return { dir, isOurs: false }
 }
 
@@ -271,7 +273,7 @@ function workIn(wanted: string | undefined): { readonly dir: string; readonly is
 function chartFile(dir: string, keep: boolean, clock: Clock): string {
   const stamp = new Date(clock.now()).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
   const charts = keep ? join(dir, 'charts') : resolve('.sublet', 'charts')
-  mkdirSync(charts, { recursive: true })
+  makeFolder(charts)
   return join(charts, `demo-${stamp}.svg`)
 }
 

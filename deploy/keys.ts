@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { digest } from '../actors/runtime/canonical.ts'
@@ -12,6 +12,7 @@ import {
   publicKeyOf,
   type TrustedKey,
 } from '../actors/runtime/identity.ts'
+import { makeNamedFolder } from './make-folder.ts'
 
 /**
  * The keys of the actors of a work folder: made on first use, private ones readable by the owner only.
@@ -32,7 +33,7 @@ export class OwnKeys {
   constructor(dir: string, names: readonly string[], clock: Clock) {
     this.#dir = dir
     this.#clock = clock
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeNamedFolder(dir, 'Name a work folder that can be made with `dir` in the configuration.')
     for (const name of names) this.#held.set(name, held(dir, name, clock.now()))
   }
 

@@ -17,15 +17,20 @@ export function parseMoment(text: string, now: Instant): Instant {
     if (at.getTime() <= now) at.setDate(at.getDate() + 1)
     return at.getTime()
   }
-  const [, year, month, day] = /^(\d{4})-(\d{2})-(\d{2})(?:[T ]\d{2}:\d{2}|$)/.exec(words) ?? []
-  if (isDay(Number(year), Number(month), Number(day))) {
-    // A day alone begins where we are, as a day with a time does.
-    const at = Date.parse(words.length === 10 ? `${words}T00:00` : words)
-    if (!Number.isNaN(at)) return at
-  }
+  const at = dateOf(words)
+  if (at !== undefined) return at
   throw new SubletError('usage', `“${text}” is no time; expected 14:00, 30m or 2026-11-21T14:00`, {
     cure: 'Give a time of day, a duration from now, or a date with or without a time.',
   })
+}
+
+/** A date with or without a time; undefined if it is none. */
+export function dateOf(words: string): Instant | undefined {
+  const [, year, month, day] = /^(\d{4})-(\d{2})-(\d{2})(?:[T ]\d{2}:\d{2}|$)/.exec(words) ?? []
+  if (!isDay(Number(year), Number(month), Number(day))) return undefined
+  // A day alone begins where we are, as a day with a time does.
+  const at = Date.parse(words.length === 10 ? `${words}T00:00` : words)
+  return Number.isNaN(at) ? undefined : at
 }
 
 /** ... of which something is wanted, so that it has to come yet. */

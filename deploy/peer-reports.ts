@@ -4,6 +4,7 @@ import { ERRORS, inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import type { Trust } from '../actors/runtime/identity.ts'
 import { endOfKeys, KEY_ENDS_MS } from '../actors/runtime/key-ends.ts'
 import type { PeerView } from '../actors/runtime/peers.ts'
+import { period } from '../actors/runtime/sentence.ts'
 import type { Network, PeerSight } from '../adapters/transport.ts'
 import { span } from '../controllers/sentence.ts'
 import type { Settings } from './config.ts'
@@ -202,7 +203,7 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
       ? []
       : [
           bad(
-            `its clock is ${skewed.offsetMs} ms off ours since ${iso(skewed.since)}`,
+            `its clock is ${period(skewed.offsetMs)} off ours since ${iso(skewed.since)}`,
             'Set both clocks (NTP), or raise skewMax.',
           ),
         ]),
@@ -248,12 +249,12 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
       ),
     )
   if (Math.abs(offsetMs) - errorMs > settings.skewMax)
-    found.push(bad(`its clock is ${offsetMs} ms off ours`, 'Set both clocks (NTP), or raise skewMax.'))
+    found.push(bad(`its clock is ${period(offsetMs)} off ours`, 'Set both clocks (NTP), or raise skewMax.'))
   if (found.length > 0) return [...found, ...since]
   const ends = endOfKeys(peer.keys)
   return [
     good(
-      `reachable, keys known on both sides${ends === undefined ? '' : `, good until ${iso(ends)}`}, protocol ${Math.max(...protocols)}, clock ${offsetMs} ms ± ${errorMs} ms`,
+      `reachable, keys known on both sides${ends === undefined ? '' : `, good until ${iso(ends)}`}, protocol ${Math.max(...protocols)}, clock ${period(offsetMs)} ± ${period(errorMs)}`,
     ),
     ...since,
   ]

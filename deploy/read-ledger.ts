@@ -1,4 +1,4 @@
-import { accessSync, constants, createReadStream } from 'node:fs'
+import { accessSync, constants, createReadStream, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import type { Clock } from '../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
@@ -156,9 +156,19 @@ export async function verifyFile(
   file: string,
   options: KeysOptions & { readonly json?: true },
 ): Promise<number> {
-  inspected(file, () => accessSync(file, constants.R_OK))
+  checkFile(file)
   const keysOf = await knownKeys(options)
   return tellVerdicts(await verifyLines(linesIn(file), keysOf), options.json)
+}
+
+const EXPORTED = 'Give a file that `sublet ledger --export` wrote.'
+
+function checkFile(file: string): void {
+  const found = inspected(file, () => statSync(file, { throwIfNoEntry: false }), EXPORTED)
+  if (found === undefined) throw new SubletError('usage', `there is no file ${file}`, { cure: EXPORTED })
+  if (found.isDirectory())
+    throw new SubletError('usage', `${file} is a folder, not a file`, { cure: EXPORTED })
+  inspected(file, () => accessSync(file, constants.R_OK), EXPORTED)
 }
 
 async function* linesIn(file: string): AsyncGenerator<LedgerEntry> {
@@ -169,7 +179,7 @@ async function* linesIn(file: string): AsyncGenerator<LedgerEntry> {
     try {
       yield JSON.parse(text) as LedgerEntry
     } catch (cause) {
-      throw new SubletError('usage', `${file}:${number} is no line of a ledger`, { cause })
+      throw new SubletError('usage', `${file}:${number} is no line of a ledger`, { cause, cure: EXPORTED })
     }
   }
 }

@@ -6,13 +6,13 @@ import { SubletError } from '../actors/runtime/errors.ts'
 import { RowSet } from '../actors/runtime/row-set.ts'
 import { encodeRow, type Row, type StoredRow } from '../actors/runtime/rows.ts'
 import { ledgerArchive } from '../adapters/sqlite/archive.ts'
-import { whileLocked } from '../adapters/sqlite/copy.ts'
 import { type Damage, damageOf, mend } from '../adapters/sqlite/mend.ts'
 import { some } from '../controllers/sentence.ts'
 import { actorsIn } from './backup.ts'
 import { inDir } from './config.ts'
 import { type Rebuilt, type Role, rebuild } from './rebuild.ts'
 import { refuseHalfRestored } from './restore.ts'
+import { whileStopped } from './while-stopped.ts'
 
 /** What was or would be done to one damaged row. */
 export interface RowRepair {
@@ -55,10 +55,9 @@ async function repairing(
 ): Promise<readonly ActorRepair[]> {
   refuseHalfRestored(dir)
   const names = actorsIn(dir)
-  const paths = names.map((name) => inDir(dir).database(name))
-  if (paths.length === 0)
+  if (names.length === 0)
     throw new SubletError('not-running', `there is no Sublet in ${dir}, and no database of one`)
-  return whileLocked(paths, async () => {
+  return whileStopped(dir, names, async () => {
     const now = clock.now()
     const plans: ActorRepair[] = []
     for (const actor of names) {

@@ -7,10 +7,12 @@ import { SubletError } from '../actors/runtime/errors.ts'
 import { RowSet } from '../actors/runtime/row-set.ts'
 import { encodeRow, type Row } from '../actors/runtime/rows.ts'
 import { ledgerArchive } from '../adapters/sqlite/archive.ts'
-import { inspect, readRow, whileLocked, writeRow } from '../adapters/sqlite/copy.ts'
+import { inspect, readRow, writeRow } from '../adapters/sqlite/copy.ts'
 import { stamp, syncFile } from '../adapters/sqlite/migration.ts'
 import { hashOfFile, type Manifest, readManifest } from './backup-form.ts'
 import { inDir } from './config.ts'
+import { makeFolder } from './make-folder.ts'
+import { whileStopped } from './while-stopped.ts'
 
 /**
  * Puts a backup in the place of what is there:
@@ -59,10 +61,10 @@ export async function restore(
     only,
   )
   const files = inDir(dir)
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  makeFolder(dir, 0o700)
   const at = clock.now()
-  const paths = actors.map(({ name }) => files.database(name))
-  return whileLocked(paths, async () => {
+  const names = actors.map(({ name }) => name)
+  return whileStopped(dir, names, async () => {
     const replaced = unused(join(dir, `replaced-${stamp(at)}`))
     const work = workIn(dir)
     mkdirSync(work, { recursive: true, mode: 0o700 })

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, statSync } from 'node:fs'
+import { chmodSync, statSync } from 'node:fs'
 import { basename, dirname, relative } from 'node:path'
 import type { Log } from '../actors/runtime/actor.ts'
 import type { Clock, Instant } from '../actors/runtime/clock.ts'
@@ -12,6 +12,7 @@ import { controlClient } from './control-client.ts'
 import { watchDisk } from './disk-watch.ts'
 import { scheduleHousekeeping } from './housekeeping.ts'
 import { fileLog } from './log.ts'
+import { makeFolder } from './make-folder.ts'
 import { refuseHalfRestored } from './restore.ts'
 
 /**
@@ -49,7 +50,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   // Databases, keys and logs are nobody else's business.
   process.umask(0o077)
   const isShared = viewers.length + operators.length > 0
-  const made = usable(settings.dir, () => mkdirSync(settings.dir, { recursive: true }))
+  const made = usable(settings.dir, () => makeFolder(settings.dir))
   if (isShared) openParent(settings.dir, made, warn)
   await refuseSecond(files.socket, settings.dir)
   refuseHalfRestored(settings.dir)

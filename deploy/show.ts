@@ -1,5 +1,6 @@
 import type { Checkpoints } from '../actors/ledger/checkpoint-check.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
+import { period } from '../actors/runtime/sentence.ts'
 import { hour, some, span } from '../controllers/sentence.ts'
 import { fingerprint } from './keys.ts'
 import type { LedgerVerdict } from './ledgers.ts'
@@ -83,7 +84,7 @@ function peerLine(peer: StatusReport['peers'][number]): string {
     url ?? (fetchedAt === null ? 'has not come to fetch yet' : 'comes and fetches'),
     ...(silentSince === null ? [] : [`silent since ${hour(silentSince)}: ${lastError}`]),
     ...(slowSince === null ? [] : [`slow since ${hour(slowSince)}`]),
-    ...(skewed === null ? [] : [`clock ${skewed.offsetMs} ms off since ${hour(skewed.since)}`]),
+    ...(skewed === null ? [] : [`clock ${period(skewed.offsetMs)} off since ${hour(skewed.since)}`]),
     ...(keyEndsAt === null ? [] : [`key until ${iso(keyEndsAt)}`]),
   ].join(', ')
 }

@@ -68,20 +68,24 @@ export async function usage(
   clock: Clock,
 ): Promise<number> {
   const { by, from = 0, to = clock.now(), csv, json } = options
-  if (from >= to) throw new SubletError('usage', '--from has to be before --to')
-  if (csv === true && json === true) throw new SubletError('usage', 'give --csv or --json, not both')
+  if (from >= to)
+    throw new SubletError('usage', '--from has to be before --to', {
+      cure: 'Give an earlier --from, or a later --to; without --to it is now.',
+    })
+  if (csv === true && json === true)
+    throw new SubletError('usage', 'give --csv or --json, not both', { cure: 'Leave one of the two out.' })
   const { ledgers, close } = await openLedgers(dir)
   try {
     const rows = (await usageOf(ledgers)).sum(by, { from, to }, clock.now())
-    const cells = rows.map(({ name, grantedS, heldS, joinedS }) => [
+    const cells = rows.map(({ name, grantedS, heldS, joinedS, toComeS }) => [
       name,
-      ...[grantedS, heldS, joinedS].map((seconds) => seconds.toFixed(3)),
+      ...[grantedS, heldS, joinedS, toComeS].map((seconds) => seconds.toFixed(3)),
     ])
     if (json) printJson({ by, from, to, usage: rows })
     else if (csv) {
-      print(`${by},granted_s,held_s,joined_s`)
+      print(`${by},granted_s,held_s,joined_s,to_come_s`)
       for (const line of cells) print(line.map(csvCell).join(','))
-    } else print(table([by.toUpperCase(), 'GRANTED S', 'HELD S', 'JOINED S'], cells))
+    } else print(table([by.toUpperCase(), 'GRANTED S', 'HELD S', 'JOINED S', 'TO COME S'], cells))
   } finally {
     await close()
   }

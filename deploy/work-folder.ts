@@ -39,21 +39,27 @@ function existing(dir: string): string {
   return dir
 }
 
-/** What the system says of a folder that a person has named is his affair, not a mistake of ours. */
-export function inspected<T>(path: string, look: () => T): T {
+const ANOTHER = 'Name the work folder with --dir FOLDER.'
+
+/** What the system says of a folder or file that a person has named is his affair, not a mistake of ours. */
+export function inspected<T>(path: string, look: () => T, cure = ANOTHER): T {
   try {
     return look()
   } catch (cause) {
     if (!(cause instanceof Error && 'code' in cause && 'syscall' in cause)) throw cause
-    if (cause.code === 'ENOTDIR') throw new SubletError('not-running', `${path} is not a folder`, { cause })
+    if (cause.code === 'ENOTDIR' && cure === ANOTHER)
+      throw new SubletError('not-running', `${path} is not a folder`, { cause })
     if (cause.code !== 'EACCES' && cause.code !== 'EPERM')
       throw new SubletError('usage', `${path} cannot be looked at`, {
         cause,
-        cure: 'Name the work folder with --dir FOLDER.',
+        cure,
       })
     throw new SubletError('not-permitted', `this user may not look into ${path}`, {
       cause,
-      cure: 'Name a work folder that may be entered with --dir FOLDER, or ask the user who runs Sublet.',
+      cure:
+        cure === ANOTHER
+          ? 'Name a work folder that may be entered with --dir FOLDER, or ask the user who runs Sublet.'
+          : `${cure} This one belongs to another user.`,
     })
   }
 }

@@ -5,6 +5,7 @@ import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
+import { span } from '../runtime/sentence.ts'
 import { adopting } from './adoption.ts'
 import { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
@@ -85,7 +86,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
         return draft.note(
           'clock stepped',
           draft.self,
-          `the wall clock jumped by ${input.byMs} ms and is not believed`,
+          `the wall clock jumped by ${span(input.byMs)} and is not believed`,
         )
     }
   }

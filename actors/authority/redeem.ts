@@ -7,6 +7,7 @@ import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { inOneLine } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
+import { period } from '../runtime/sentence.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { LeaseLife } from './leases.ts'
@@ -96,7 +97,7 @@ export function redeeming(
 
   function doubtLength({ term }: Ticket): string | undefined {
     if (term.end - term.start <= config.termMsMax) return undefined
-    return `a term is at most ${config.termMsMax} ms long here`
+    return `a term is at most ${period(config.termMsMax)} long here`
   }
 
   /** Whether its holder has a right to it. Looked at last: what was drawn too much is written down. */

@@ -2,6 +2,7 @@ import type { ProbeOutcome, TeardownOutcome, UnitFacts, UnitSpec } from '../../a
 import { nextState } from '../leases/machine.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
+import { period } from '../runtime/sentence.ts'
 import type { AuthorityConfig } from './config.ts'
 import { type UnitEvent, unitMachine } from './machines.ts'
 import type { AuthorityDraft, UnitRow } from './rows.ts'
@@ -270,7 +271,7 @@ export class Units {
     draft.note(
       'image failed',
       unit.image,
-      `${failures} in a row; the next attempt waits ${delayMs} ms: ${reason}`,
+      `${failures} in a row; the next attempt waits ${period(delayMs)}: ${reason}`,
     )
     this.step({ ...unit, forceFrom: draft.now }, 'failed', reason, draft)
   }

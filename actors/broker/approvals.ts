@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
+import { period } from '../runtime/sentence.ts'
 import { iso, scheduleRound } from './answers.ts'
 import type { ApprovalRule, BrokerParts } from './config.ts'
 import { grants } from './grants.ts'
@@ -28,7 +29,7 @@ export function approvalFor(
   } = rule ?? {}
   const why = [
     units > unitsOver && units > held ? `${units} units are more than ${unitsOver}` : '',
-    durationMs > durationOverMs ? `${durationMs} ms are longer than ${durationOverMs} ms` : '',
+    durationMs > durationOverMs ? `${period(durationMs)} are longer than ${period(durationOverMs)}` : '',
     types.includes(type) && units > held ? `it is for ${type}` : '',
   ].filter(Boolean)
   return why.length === 0 ? undefined : { since: now, reason: why.join(', ') }

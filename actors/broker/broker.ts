@@ -2,6 +2,7 @@ import { bodies, isMessageKind } from '../leases/messages.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
+import { span } from '../runtime/sentence.ts'
 import { answer, closeRow, refuseMessage, scheduleRound, withBody } from './answers.ts'
 import { approvals, unapproved } from './approvals.ts'
 import type { BrokerConfig } from './config.ts'
@@ -61,7 +62,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
           return draft.note(
             'clock stepped',
             draft.self,
-            `the wall clock jumped by ${input.byMs} ms and is not believed`,
+            `the wall clock jumped by ${span(input.byMs)} and is not believed`,
           )
         case 'command':
           return command(input.name, input.args, draft)

@@ -7,6 +7,7 @@ import type { Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
 import { requestProof } from '../runtime/proof.ts'
+import { period } from '../runtime/sentence.ts'
 import { indexOf } from '../runtime/views.ts'
 import { answer, closeRow, forgetUnknown, iso, scheduleRound } from './answers.ts'
 import { approvalFor } from './approvals.ts'
@@ -84,7 +85,7 @@ export function requests(parts: BrokerParts) {
     draft.note(
       'asked',
       leaseId,
-      `${holder} asks for ${units} of ${type} for ${durationMs} ms ${manner.filter(Boolean).join(', ')}`.trim(),
+      `${holder} asks for ${units} of ${type} for ${period(durationMs)} ${manner.filter(Boolean).join(', ')}`.trim(),
     )
     if (approval !== undefined) draft.note('awaits approval', leaseId, approval.reason)
     scheduleRound(draft, config.batchMs)

@@ -166,7 +166,9 @@ function sumsOf(lines: readonly LedgerEntry[], machines: readonly UnitStory[], n
   const sum = (of: (usage: (typeof all)[number]) => number): string =>
     String(Math.round(all.reduce((total, usage) => total + of(usage), 0) * 10) / 10)
   const among = machines.length === 1 ? 'one machine' : `${machines.length} machines`
-  return `In all ${among}; node-seconds: ${sum(({ grantedS }) => grantedS)} granted, ${sum(({ heldS }) => heldS)} held at the site, ${sum(({ joinedS }) => joinedS)} in the middleware.`
+  const toCome = sum(({ toComeS }) => toComeS)
+  const more = toCome === '0' ? '' : ` and ${toCome} to come`
+  return `In all ${among}; node-seconds: ${sum(({ grantedS }) => grantedS)} granted${more}, ${sum(({ heldS }) => heldS)} held at the site, ${sum(({ joinedS }) => joinedS)} in the middleware.`
 }
 
 function missedOf(roles: Roles): string[] {

@@ -9,14 +9,17 @@ export type UsageBy = (typeof USAGE_BY)[number]
 /**
  * Node-seconds in a span of time:
  *
- *   granted   units of tickets, over their terms, less what was        the broker's ledger
- *             promised back from then on
+ *   granted   units of tickets, over their terms up to now, less        the broker's ledger
+ *             what was promised back from then on
+ *   to come   likewise, of what of their terms is still to come
  *   held      from assigned to torn down                               the site's
  *   joined    from joined to left in the guest's middleware            the service manager's
  */
 export interface Usage {
   readonly name: string
   readonly grantedS: number
+  /** Promised within the span and after now. */
+  readonly toComeS: number
   readonly heldS: number
   readonly joinedS: number
 }
@@ -62,6 +65,13 @@ function grantedIn({ units, start, end, back }: Grant, span: Span): number {
     : whole - Math.min(units, back.units) * within(Math.max(start, back.from), end, span)
 }
 
+interface Sum {
+  grantedMs: number
+  toComeMs: number
+  heldMs: number
+  joinedMs: number
+}
+
 /** The part of [start, end) that lies in the span. */
 const within = (start: Instant, end: Instant, { from, to }: Span): Millis =>
   Math.max(0, Math.min(end, to) - Math.max(start, from))
@@ -82,24 +92,29 @@ export class UsageCount {
   }
 
   sum(by: UsageBy, span: Span, now: Instant): readonly Usage[] {
-    const sums = new Map<string, { grantedMs: number; heldMs: number; joinedMs: number }>()
-    const of = (leaseId: string): { grantedMs: number; heldMs: number; joinedMs: number } => {
+    const sums = new Map<string, Sum>()
+    const of = (leaseId: string): Sum => {
       const name = this.#owners.get(leaseId)?.[by] || '(unknown)'
-      const sum = sums.get(name) ?? { grantedMs: 0, heldMs: 0, joinedMs: 0 }
+      const sum = sums.get(name) ?? { grantedMs: 0, toComeMs: 0, heldMs: 0, joinedMs: 0 }
       sums.set(name, sum)
       return sum
     }
     for (const grants of this.#grants.values())
-      for (const grant of grants) of(grant.leaseId).grantedMs += grantedIn(grant, span)
+      for (const grant of grants) {
+        const sum = of(grant.leaseId)
+        sum.grantedMs += grantedIn(grant, { from: span.from, to: Math.min(span.to, now) })
+        sum.toComeMs += grantedIn(grant, { from: Math.max(span.from, now), to: span.to })
+      }
     for (const { leaseId, from, to } of this.#held.values())
       of(leaseId).heldMs += within(from, to ?? now, span)
     for (const stays of this.#joined.values())
       for (const { leaseId, from, to } of stays) of(leaseId).joinedMs += within(from, to ?? now, span)
     return [...sums]
-      .map(([name, { grantedMs, heldMs, joinedMs }]) => ({
-        ...{ name, grantedS: grantedMs / 1_000, heldS: heldMs / 1_000, joinedS: joinedMs / 1_000 },
+      .map(([name, { grantedMs, toComeMs, heldMs, joinedMs }]) => ({
+        ...{ name, grantedS: grantedMs / 1_000, toComeS: toComeMs / 1_000 },
+        ...{ heldS: heldMs / 1_000, joinedS: joinedMs / 1_000 },
       }))
-      .filter(({ grantedS, heldS, joinedS }) => grantedS + heldS + joinedS > 0)
+      .filter(({ grantedS, toComeS, heldS, joinedS }) => grantedS + toComeS + heldS + joinedS > 0)
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
   }
 

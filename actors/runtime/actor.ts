@@ -22,6 +22,7 @@ import { Reception } from './reception.ts'
 import { type RowsPart, rowsIn } from './row-parts.ts'
 import { RowSet } from './row-set.ts'
 import { decodeRow, type Row, type Tables } from './rows.ts'
+import { period } from './sentence.ts'
 import { steadyClock } from './steady.ts'
 import type { Receiver, Transport } from './transport.ts'
 
@@ -333,7 +334,10 @@ export class Actor<T extends Tables> implements Receiver {
 
   async #makeDurable({ commit }: Composition): Promise<void> {
     const late = (): Error =>
-      new SubletError('store-failed', `the store of ${this.name} did not answer within ${COMMIT_MS_MAX} ms`)
+      new SubletError(
+        'store-failed',
+        `the store of ${this.name} did not answer within ${period(COMMIT_MS_MAX)}`,
+      )
     await inTime(this.#parts.clock, COMMIT_MS_MAX, late, () => this.#parts.store.commit(commit))
   }
 
@@ -432,7 +436,10 @@ export class Actor<T extends Tables> implements Receiver {
       this.#parts.log.error({ actor: this.name, keys: running }, 'effects did not end when told to')
     await this.#idle
     const late = (): Error =>
-      new SubletError('store-failed', `the store of ${this.name} did not close within ${CLOSE_MS_MAX} ms`)
+      new SubletError(
+        'store-failed',
+        `the store of ${this.name} did not close within ${period(CLOSE_MS_MAX)}`,
+      )
     await inTime(this.#parts.clock, CLOSE_MS_MAX, late, () => this.#parts.store.close())
   }
 

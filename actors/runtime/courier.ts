@@ -13,6 +13,7 @@ import type { ActorName, Identity, Trust } from './identity.ts'
 import type { IdSource } from './ids.ts'
 import type { Peers, Restored } from './peers.ts'
 import type { Row } from './rows.ts'
+import { period } from './sentence.ts'
 import type { Transport } from './transport.ts'
 
 /** A message in the outbox: durable until it is acknowledged or given up. */
@@ -151,7 +152,7 @@ export class Courier {
   async #send(envelope: Envelope, tryMs: Millis, signal: AbortSignal, first: boolean): Promise<Ack> {
     const { clock, transport, trust, peers } = this.#parts
     const sentMonotonic = clock.monotonic()
-    const late = (): Error => new Error(`no acknowledgement within ${tryMs} ms`)
+    const late = (): Error => new Error(`no acknowledgement within ${period(tryMs)}`)
     const ack: unknown = await within(clock, tryMs, late, (stop) => transport.send(envelope, stop), signal)
     const doubt = doubtAck(ack, envelope, trust, clock.now())
     if (doubt !== undefined) throw new Error(doubt)

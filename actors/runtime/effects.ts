@@ -2,6 +2,7 @@ import { type Clock, deadline, type Millis, within } from './clock.ts'
 import { inOneLine, SubletError } from './errors.ts'
 import type { EffectOutcome } from './mind.ts'
 import type { Row } from './rows.ts'
+import { period } from './sentence.ts'
 
 /** An effect that was decided and is not yet answered for. Kept until its outcome is committed. */
 export interface EffectRow extends Row {
@@ -92,7 +93,7 @@ export class EffectRunner {
   #giveUpLater(row: EffectRow): () => void {
     return this.#clock.after(row.timeoutMs, () => {
       this.#waiting.delete(row.id)
-      const reason = `${row.verb} could not begin within ${row.timeoutMs} ms: what was done before on ${row.id} has not ended`
+      const reason = `${row.verb} could not begin within ${period(row.timeoutMs)}: what was done before on ${row.id} has not ended`
       this.#answer(row, { kind: 'failed', code: 'deadline-missed', reason })
     })
   }
@@ -130,7 +131,8 @@ export class EffectRunner {
   /** Resolves when the effect has really ended; answers for it at most once. */
   async #once(row: EffectRow, ended: AbortSignal, leaveVerb: () => void): Promise<void> {
     const { id, verb, args, timeoutMs } = row
-    const late = (): Error => new SubletError('deadline-missed', `${verb} took longer than ${timeoutMs} ms`)
+    const late = (): Error =>
+      new SubletError('deadline-missed', `${verb} took longer than ${period(timeoutMs)}`)
     let answered = false
     const answer = (outcome: EffectOutcome): void => {
       if (!answered && !this.#stopped) this.#answer(row, outcome)
@@ -143,7 +145,10 @@ export class EffectRunner {
     const limit = deadline(this.#clock, timeoutMs, late, ended)
     const cancelOverrun = this.#clock.after(timeoutMs + OVERRUN_MS_MAX, () => {
       failed(
-        new SubletError('deadline-missed', `${verb} took longer than ${timeoutMs} ms and has not ended yet`),
+        new SubletError(
+          'deadline-missed',
+          `${verb} took longer than ${period(timeoutMs)} and has not ended yet`,
+        ),
       )
       // It keeps its key, but others of its verb no longer wait for it.
       leaveVerb()
@@ -163,4 +168,4 @@ export class EffectRunner {
 
 const nothing = (): void => undefined
 
-const lateToStop = (): Error => new Error(`not everything ended within ${EFFECTS_STOP_MS_MAX} ms`)
+const lateToStop = (): Error => new Error(`not everything ended within ${period(EFFECTS_STOP_MS_MAX)}`)

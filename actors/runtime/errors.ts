@@ -65,7 +65,10 @@ export const ERRORS = {
     'retry',
     'Wait and try again; if it stays so, look whether the disk of the work folder is slow or broken.',
   ],
-  'already-running': ['ask-operator', 'Another Sublet holds this pool or this work folder; stop it first.'],
+  'already-running': [
+    'ask-operator',
+    'Another Sublet holds this pool or this work folder; end it first, with `sublet stop`.',
+  ],
   'not-permitted': ['ask-operator', 'Ask the user who runs Sublet, or run the command as that user.'],
   'unknown-id': ['give-up', 'List the ids with `sublet leases`, `sublet nodes` or `sublet ledger`.'],
   'needs-root': ['ask-operator', 'Run as root, or use machines of kind “process”.'],

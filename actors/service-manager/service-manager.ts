@@ -3,6 +3,7 @@ import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
+import { span } from '../runtime/sentence.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { guestDesk, type Look, type Wish } from './guests.ts'
 import { tellHoldings } from './holdings.ts'
@@ -62,7 +63,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
         return draft.note(
           'clock stepped',
           draft.self,
-          `the wall clock jumped by ${input.byMs} ms and is not believed`,
+          `the wall clock jumped by ${span(input.byMs)} and is not believed`,
         )
     }
   }

@@ -1,6 +1,7 @@
 import type { BatchPicture, BatchSystem } from '../../adapters/batch-system.ts'
 import { type Cancel, type Clock, deadline, type Millis } from '../runtime/clock.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
+import { period } from '../runtime/sentence.ts'
 import type { Look } from './guests.ts'
 import type { Traces } from './strays.ts'
 import { BLIND_MS_MAX } from './view.ts'
@@ -102,7 +103,7 @@ export class Watcher {
   async #observe(): Promise<Look> {
     const { guest, lookMs } = this.#config
     const late = (): Error =>
-      new SubletError('exec-timeout', `${this.#batch.name} could not be looked at within ${lookMs} ms`)
+      new SubletError('exec-timeout', `${this.#batch.name} could not be looked at within ${period(lookMs)}`)
     const limit = deadline(this.#clock, lookMs, late, this.#stop.signal)
     try {
       const picture = await this.#batch.observe(limit.signal)

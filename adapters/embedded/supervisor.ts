@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Cancel, type Clock, type Millis, systemClock } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import { writeDurably } from './durable-file.ts'
 import { asFields, count, type Fields, list, optional, text, textRecord, texts } from './fields.ts'
 import { type Attachment, type MachineAgent, machineAgent } from './machine-agent.ts'
@@ -246,7 +247,7 @@ function probeOne(
     child.once('error', (error) => finish(error.message))
     child.once('exit', (code, signal) => {
       kill()
-      if (late) finish(`it did not end within ${timeoutMs} ms`)
+      if (late) finish(`it did not end within ${period(timeoutMs)}`)
       else if (code === 0) finish(undefined)
       else
         finish(`${code === null ? `ended by ${signal}` : `exit ${code}`}: ${said.trim().split('\n').at(-1)}`)

@@ -2,6 +2,7 @@ import { chmodSync, rmSync } from 'node:fs'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { type Clock, deadline, type Millis } from '../../actors/runtime/clock.ts'
 import { ERRORS, type ErrorCode, SubletError } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import { asFields, type Fields, text } from './fields.ts'
 
 /**
@@ -203,7 +204,7 @@ export async function dial(
       const asked = deadline(
         clock,
         timeoutMs,
-        () => unreachable(`did not answer “${what}” within ${timeoutMs} ms`),
+        () => unreachable(`did not answer “${what}” within ${period(timeoutMs)}`),
         signal,
       )
       try {

@@ -1,5 +1,6 @@
 import type { Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 
 /** The bounds of `RunOptions` where the caller names none. */
 export const TIMEOUT_MS: Millis = 10_000
@@ -21,7 +22,7 @@ export const programMissing = (argv: Argv, where: string, cause?: unknown): Subl
   })
 
 export const timedOut = (argv: Argv, timeoutMs: Millis): SubletError =>
-  new SubletError('exec-timeout', `“${shown(argv)}” had not ended after ${timeoutMs} ms and was ended`)
+  new SubletError('exec-timeout', `“${shown(argv)}” had not ended after ${period(timeoutMs)} and was ended`)
 
 export const outputTooLarge = (argv: Argv, bytesMax: number): SubletError =>
   new SubletError(

@@ -5,6 +5,7 @@ import ssh2, { type ClientChannel, type ConnectConfig, type ServerHostKeyAlgorit
 import { z } from 'zod'
 import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import { duration } from '../../actors/runtime/settings.ts'
 import type { Executor, Finished } from '../executor.ts'
 import { saysMissing } from './guard.ts'
@@ -64,7 +65,7 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
     new SubletError('ssh-unreachable', `${name}: ${what}`, { cause, ...(cure === undefined ? {} : { cure }) })
 
   async function open(forget: () => void): Promise<ssh2.Client> {
-    const limit = deadline(clock, config.ready, () => unreachable(`no login within ${config.ready} ms`))
+    const limit = deadline(clock, config.ready, () => unreachable(`no login within ${period(config.ready)}`))
     try {
       const privateKey = await readFile(config.privateKeyFile).catch((cause: unknown) => {
         throw new SubletError('config-invalid', `The private key “${config.privateKeyFile}” cannot be read`, {

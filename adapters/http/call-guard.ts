@@ -1,6 +1,7 @@
 import type { Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { ActorName, KeyDoubt, Trust } from '../../actors/runtime/identity.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import { type Call, type CallKind, ON_THE_WAY_MS_MAX, signedCall } from './calls.ts'
 
 /** Calls whose nonces are remembered, all known callers together. */
@@ -39,7 +40,7 @@ export class CallGuard {
     if (Math.abs(now - call.at) > freshMs)
       throw new SubletError(
         'message-expired',
-        `the call was signed at ${new Date(call.at).toISOString()}, and here it is ${new Date(now).toISOString()}: more than ${freshMs} ms apart`,
+        `the call was signed at ${new Date(call.at).toISOString()}, and here it is ${new Date(now).toISOString()}: more than ${period(freshMs)} apart`,
         { cure: 'Set both clocks (NTP), or raise skewMax if the path is slow.' },
       )
     if (!trust.verifyBy(call.key, signedCall(kind, call), call.signature))

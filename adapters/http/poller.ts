@@ -5,6 +5,7 @@ import type { Identity } from '../../actors/runtime/identity.ts'
 import type { IdSource } from '../../actors/runtime/ids.ts'
 import type { Log } from '../../actors/runtime/log.ts'
 import type { Random } from '../../actors/runtime/random.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import type { Receiver } from '../../actors/runtime/transport.ts'
 import {
   ENVELOPE_BYTES_MAX,
@@ -152,7 +153,7 @@ export class Poller {
   async #post(acks: readonly Ack[]): Promise<void> {
     const { client, clock, identity, ids } = this.#parts
     const seal = (): object => sealCall('acks', { acks }, this.peer, { identity, ids, now: clock.now() })
-    const late = (): Error => new Error(`acknowledgements were not taken within ${ACKS_MS_MAX} ms`)
+    const late = (): Error => new Error(`acknowledgements were not taken within ${period(ACKS_MS_MAX)}`)
     await within(
       clock,
       ACKS_MS_MAX,

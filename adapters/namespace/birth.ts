@@ -2,6 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Millis } from '../../actors/runtime/clock.ts'
 import { type ErrorCode, SubletError } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import type { Finished } from '../executor.ts'
 import type { UnitFacts, UnitSpec } from '../handler.ts'
 import { processOf, unlessAbsent } from './cgroups.ts'
@@ -78,7 +79,7 @@ export async function make(site: Site, unit: UnitSpec, mark: Mark, signal: Abort
   async function boot(env: Record<string, string>): Promise<number> {
     const finished = await site
       .run(['bash', script('boot')], signal, config.setupTimeout, env)
-      .catch(late('machine-setup', `${unit.unitId} did not start within ${config.setupTimeout} ms`))
+      .catch(late('machine-setup', `${unit.unitId} did not start within ${period(config.setupTimeout)}`))
     if (finished.exitCode === 0) return Number(finished.stdout.trim())
     throw new SubletError('machine-setup', `${unit.unitId} did not start: ${await why(finished, folder)}`)
   }

@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 
 /**
  * The control groups of one machine. Every process of it is in them, so that they also tell, without
@@ -167,7 +168,7 @@ export class Cgroups {
         'machine-teardown',
         left.length === 0
           ? `The control groups of ${mark} cannot be removed`
-          : `Of ${mark} there still run after ${withinMs} ms: ${left.join(', ')}`,
+          : `Of ${mark} there still run after ${period(withinMs)}: ${left.join(', ')}`,
         { cause: error },
       )
     } finally {

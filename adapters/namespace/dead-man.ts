@@ -2,6 +2,7 @@ import { constants, type FileHandle, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Clock, deadline, type Instant, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import { writeDurably } from './durable.ts'
 
 /**
@@ -57,7 +58,7 @@ export async function confirmed(
     () =>
       new SubletError(
         'machine-unreachable',
-        `The dead-man in ${folder} did not confirm its new end within ${withinMs} ms`,
+        `The dead-man in ${folder} did not confirm its new end within ${period(withinMs)}`,
       ),
     signal,
   )

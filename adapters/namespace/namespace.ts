@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import type { Executor } from '../executor.ts'
 import type { FoundMachine, Handler, ProbeOutcome, UnitFacts, UnitSpec } from '../handler.ts'
 import { make, reach } from './birth.ts'
@@ -59,7 +60,7 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     try {
       return await make(site, unit, mark, signal)
     } catch (error) {
-      const undo = deadline(clock, UNDO_MS, () => new Error(`undoing took longer than ${UNDO_MS} ms`))
+      const undo = deadline(clock, UNDO_MS, () => new Error(`undoing took longer than ${period(UNDO_MS)}`))
       try {
         await end(site, mark, undo.signal)
       } catch (left) {
@@ -216,7 +217,7 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     async freeze(unitId, signal) {
       const mark = await site.markOf(unitId)
       if (!(await (await site.cgroups()).freeze(mark, FREEZE_MS, signal)))
-        throw new SubletError('machine-busy', `${unitId} did not come to a halt within ${FREEZE_MS} ms`)
+        throw new SubletError('machine-busy', `${unitId} did not come to a halt within ${period(FREEZE_MS)}`)
     },
 
     thaw: async (unitId) => (await site.cgroups()).thaw(await site.markOf(unitId)),

@@ -1,5 +1,6 @@
 import type { Millis } from '../../actors/runtime/clock.ts'
 import { type ErrorCode, inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import type { Executor, Finished } from '../executor.ts'
 import { TEXT_ENV } from './parse-text.ts'
 
@@ -57,7 +58,7 @@ export function slurmCommands(
       if (signal.aborted || !(cause instanceof SubletError) || cause.code !== 'exec-timeout') throw cause
       throw new SubletError(
         'middleware-unreachable',
-        `Slurm gave no answer within ${timeoutMs} ms: ${inOneLine(cause)}`,
+        `Slurm gave no answer within ${period(timeoutMs)}: ${inOneLine(cause)}`,
         { cause },
       )
     }

@@ -296,7 +296,10 @@ describe('a backup', () => {
     await filled()
     const { folder } = await backUp(dir, join(dir, 'b'), clock)
     const store = await opened('site')
-    await expect(restore(dir, folder, { clock })).rejects.toMatchObject({ code: 'store-locked' })
+    await expect(restore(dir, folder, { clock })).rejects.toMatchObject({
+      code: 'store-locked',
+      cure: expect.stringContaining(`\`sublet stop --dir ${dir}\``),
+    })
     await store.add(said(9))
     await store.close()
     expect(existsSync(join(dir, 'restoring'))).toBe(false)
@@ -553,7 +556,10 @@ describe('a row that does not fit its checksum', () => {
     database.close()
     const lock = new DatabaseSync(`${file('site')}.lock`)
     lock.exec('BEGIN EXCLUSIVE')
-    await expect(repairRows(dir, clock)).rejects.toMatchObject({ code: 'store-locked' })
+    await expect(repairRows(dir, clock)).rejects.toMatchObject({
+      code: 'store-locked',
+      cure: expect.stringContaining(`\`sublet stop --dir ${dir}\``),
+    })
     lock.close()
   })
 })
@@ -573,7 +579,7 @@ test('the commands say what they did, with exit codes', async () => {
   expect(await sublet('repair', '--from-ledger')).toBe(
     'every row fits its checksum; nothing is to be repaired\n',
   )
-  expect(await sublet('usage', '--csv')).toBe('guest,granted_s,held_s,joined_s\n')
+  expect(await sublet('usage', '--csv')).toBe('guest,granted_s,held_s,joined_s,to_come_s\n')
   const lines = join(dir, 'lines')
   writeFileSync(lines, await sublet('ledger', '--export'))
   const verify = (...args: string[]) => promisify(execFile)(process.execPath, [bin, 'verify', ...args])

@@ -83,10 +83,71 @@ describe('the command line', () => {
   })
 
   test.each<[string, readonly string[], number, RegExp]>([
-    ['an unknown command', ['stauts'], 2, /Did you mean status/],
-    ['an unknown option', ['status', '--jsn'], 2, /Did you mean --json/],
-    ['no number', ['ledger', '--limit', 'many'], 2, /whole number/],
-    ['a missing option', ['start'], 2, /--config/],
+    [
+      'an unknown command',
+      ['stauts'],
+      2,
+      /'stauts'\. Did you mean status\?\n {2}code: usage\n {2}cure: See `sublet --help`/,
+    ],
+    [
+      'an unknown option',
+      ['status', '--jsn'],
+      2,
+      /Did you mean --json\?\n.*\n {2}cure: See `sublet status --help`/,
+    ],
+    ['no number', ['ledger', '--limit', 'many'], 2, /whole number.*\n {2}code: usage\n/],
+    ['a missing option', ['start'], 2, /--config.*\n {2}code: usage\n {2}cure: See `sublet start --help`/],
+    ['a missing argument', ['peer', 'add'], 2, /argument 'name'\n.*\n {2}cure: See `sublet peer add --help`/],
+    [
+      'help with what is no command',
+      ['help', 'stauts'],
+      2,
+      /^error: there is no command stauts\. Did you mean status\?/,
+    ],
+    [
+      'no command',
+      [],
+      2,
+      /none is named\n {2}code: usage\n {2}cure: See `sublet --help`; `sublet demo` needs/,
+    ],
+    ['half a command', ['host'], 2, /sublet host is followed by a command/],
+    [
+      'a file that is not there',
+      ['verify', '--file', '/nonexistent'],
+      2,
+      /there is no file \/nonexistent\n.*\n {2}cure: Give a file that `sublet ledger --export` wrote/,
+    ],
+    [
+      'a folder for a file',
+      ['verify', '--file', '/'],
+      2,
+      /\/ is a folder, not a file\n.*\n {2}cure: Give a file/,
+    ],
+    [
+      'a folder that nobody can make',
+      ['demo', '--dir', '/proc/x'],
+      2,
+      /the folder \/proc\/x cannot be made: ENOENT.*\n {2}code: usage\n {2}cure: Name a folder that is new/,
+    ],
+    [
+      'a folder below what is none',
+      ['demo', '--dir', '/dev/null/x'],
+      2,
+      /the folder \/dev\/null\/x cannot be made: ENOTDIR/,
+    ],
+    ['a file for a folder of the demo', ['demo', '--dir', BIN], 2, /bin\.js is a file, not a folder/],
+    [
+      'a folder of the batch system that nobody can make',
+      ['batch', 'start', '--dir', '/proc/x'],
+      2,
+      /the folder \/proc\/x cannot be made/,
+    ],
+    [
+      'a day that is none',
+      ['usage', '--from', '2026-02-30', '--dir', '.'],
+      2,
+      /Expected a date such as 2026-11-01/,
+    ],
     ['two ways to name it', ['status', '--dir', '.', '--config', 'x'], 2, /--dir or --config, not both/],
     ['a Sublet that does not run', ['status'], 3, /code: not-running/],
     ['a folder without one', ['verify', '--dir', '.'], 3, /there is no Sublet in \//],
@@ -147,6 +208,29 @@ describe('the command line', () => {
         cure: expect.any(String),
       },
     })
+  })
+
+  test('prints a mistake of its own words as one object, too', async () => {
+    const { code, out } = await sublet(['status', '--jsn', '--json'], dir)
+    expect(code).toBe(2)
+    expect(JSON.parse(out)).toEqual({
+      error: {
+        code: 'usage',
+        sentence: "unknown option '--jsn'. Did you mean --json?",
+        cure: 'See `sublet status --help`.',
+      },
+    })
+  })
+
+  test('does not take help for a mistake', async () => {
+    for (const words of [
+      ['--help'],
+      ['help'],
+      ['help', 'host'],
+      ['host', 'maintain', '--help'],
+      ['--version'],
+    ])
+      expect(await sublet(words)).toMatchObject({ code: 0, err: '' })
   })
 
   const needsRoot =

@@ -111,7 +111,7 @@ describe('effects', () => {
     bench.start('unit', 'setup', 5_000)
     await bench.pass(5_000)
     expect(bench.answers).toMatchObject([
-      { outcome: { kind: 'failed', code: 'deadline-missed', reason: 'setup took longer than 5000 ms' } },
+      { outcome: { kind: 'failed', code: 'deadline-missed', reason: 'setup took longer than 5 s' } },
     ])
   })
 

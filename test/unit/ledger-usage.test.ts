@@ -48,8 +48,10 @@ test('a lease over midnight is split between the days, to the second', () => {
   const day = (from: number): object[] => [
     ...count.sum('guest', { from, to: from + 24 * HOUR }, MIDNIGHT + 9 * HOUR),
   ]
-  expect(day(MIDNIGHT - 24 * HOUR)).toEqual([{ name: 'duke', grantedS: 7_200, heldS: 3_000, joinedS: 1_800 }])
-  expect(day(MIDNIGHT)).toEqual([{ name: 'duke', grantedS: 7_200, heldS: 1_800, joinedS: 900 }])
+  expect(day(MIDNIGHT - 24 * HOUR)).toEqual([
+    { name: 'duke', grantedS: 7_200, toComeS: 0, heldS: 3_000, joinedS: 1_800 },
+  ])
+  expect(day(MIDNIGHT)).toEqual([{ name: 'duke', grantedS: 7_200, toComeS: 0, heldS: 1_800, joinedS: 900 }])
   expect(day(MIDNIGHT + 24 * HOUR)).toEqual([])
 })
 
@@ -76,7 +78,20 @@ test('a ticket that is closed counts until then; what is held still, until now',
   count.read(linesOf('broker', [[MIDNIGHT, note('ticket closed', 'lease-1')]]))
   count.read(linesOf('rack', [[MIDNIGHT, note('unit assigned', 'unit-2', { leaseId: 'lease-1' })]]))
   const [all] = count.sum('guest', { from: 0, to: MIDNIGHT * 2 }, MIDNIGHT + HOUR)
-  expect(all).toEqual({ name: 'duke', grantedS: 7_200, heldS: 4_800 + 3_600, joinedS: 2_700 })
+  expect(all).toEqual({ name: 'duke', grantedS: 7_200, toComeS: 0, heldS: 4_800 + 3_600, joinedS: 2_700 })
+})
+
+test('what of a term is still to come is told apart', () => {
+  const sum = (from: number, to: number, now: number) => {
+    const [all] = read().sum('guest', { from, to }, now)
+    return [all?.grantedS, all?.toComeS]
+  }
+  const [begin, end] = [MIDNIGHT - HOUR, MIDNIGHT + HOUR]
+  expect(sum(0, MIDNIGHT * 2, MIDNIGHT)).toEqual([7_200, 7_200])
+  expect(sum(0, end - HOUR / 2, MIDNIGHT)).toEqual([7_200, 3_600])
+  expect(sum(MIDNIGHT + HOUR / 2, end, MIDNIGHT)).toEqual([0, 3_600])
+  expect(sum(0, end, begin)).toEqual([0, 14_400])
+  expect(sum(0, MIDNIGHT, MIDNIGHT)).toEqual([7_200, 0])
 })
 
 test('an extension is granted from the old end on, and nothing is counted twice', () => {
@@ -103,7 +118,7 @@ describe('tickets that change', () => {
         notes.map((one) => [MIDNIGHT, one] as const),
       ),
     )
-    return count.sum('site', { from: 0, to: MIDNIGHT * 2 }, MIDNIGHT)[0]?.grantedS ?? 0
+    return count.sum('site', { from: 0, to: MIDNIGHT * 2 }, MIDNIGHT * 2)[0]?.grantedS ?? 0
   }
   const first = grant('ticket-1', 4, 0, 1)
 
