@@ -10,18 +10,12 @@ import type { Trust } from '../runtime/identity.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { LeaseLife } from './leases.ts'
-import { readopting } from './readopt.ts'
+import { readopting, type Words } from './readopt.ts'
 import type { AuthorityDraft, HeardRow, LeaseRow } from './rows.ts'
 import { graceOf } from './standing.ts'
 import type { Reports } from './statement.ts'
 
 type Holding = HeardRow['holding']
-
-/** What was said of one lease: by its holder, and by the broker of its ticket. */
-interface Words {
-  holder?: Holding
-  broker?: Holding
-}
 
 export type Adoption = ReturnType<typeof adopting>
 
@@ -46,23 +40,23 @@ export function adopting(
   life: LeaseLife,
 ) {
   const { shut } = life
-  const { place, settle } = readopting(config, life.units)
+  const { place, settle, shrink } = readopting(config, life.units)
   return { adopt }
 
   function adopt(
     heard: readonly HeardRow[],
     found: readonly FoundMachine[],
-    { hasAnswered, since }: { hasAnswered: (peer: string) => boolean; since: Instant },
+    { isSure, since }: { isSure: (peer: string) => boolean; since: Instant },
     draft: AuthorityDraft,
   ): void {
-    const words = wordsOf(heard)
+    const words = wordsOf(heard, isSure)
     const chains = chainsOf(heard)
     settle(toldOf(words), found, draft)
     const machines = Map.groupBy(found, ({ leaseId }) => leaseId)
     for (const lease of draft.all('lease')) {
       if (lease.state !== 'pending' && lease.state !== 'active') continue
-      const said = words.get(lease.id) ?? {}
-      goOn(lease, said, hasAnswered(lease.holder), machines.get(lease.id) ?? [], chains, draft)
+      const said = words.get(lease.id) ?? { isSure: isSure(lease.holder) }
+      goOn(lease, said, machines.get(lease.id) ?? [], chains, draft)
     }
     for (const [leaseId, said] of words)
       if (draft.get('lease', leaseId) === undefined)
@@ -78,25 +72,26 @@ export function adopting(
   /** A lease that the old store has. */
   function goOn(
     lease: LeaseRow,
-    { holder, broker }: Words,
-    answered: boolean,
+    said: Words,
     machines: readonly FoundMachine[],
     chains: Chains,
     draft: AuthorityDraft,
   ): void {
+    const { holder, broker, isSure } = said
     const grace = draft.now + graceOf(lease)
-    if (answered && holder === undefined)
+    if (isSure && holder === undefined)
       return shut(lease, 'close', grace, 'its holder does not know it (any more)', draft)
     if (holder?.closed === true)
       return shut({ ...lease, vacated: true }, 'close', draft.now, 'its holder has closed it', draft)
     if (holder === undefined && broker?.closed === true)
       return shut(lease, 'close', grace, 'its broker says that it was given back', draft)
     const own = [lease.ticket, lease.next].filter((one) => one !== undefined)
-    const shown = ticketsOf(holder ?? broker, lease.holder, chains, draft)
+    const { shown, others } = ticketsOf(said, lease.holder, chains, draft)
     const agreed = agreedOn([...own, ...shown])
-    const others = holder === undefined ? [] : ticketsOf(broker, lease.holder, chains, draft)
     const on = standingOn(agreed, [...own, ...shown, ...others], draft.now)
-    const victims = on.next?.id === lease.next?.id ? lease.victims : (holder?.victims ?? [])
+    // Those that were to go when the ticket began that it stands on now are gone with its beginning.
+    const isSame = (on.next ?? on.ticket).id === lease.next?.id
+    const victims = holder?.victims ?? (isSame ? lease.victims : [])
     const went = on.ticket.id !== lease.ticket.id
     const current: LeaseRow = {
       ...lease,
@@ -114,34 +109,38 @@ export function adopting(
         ...{ ticketId: agreed.id, predecessor: agreed.predecessor, term: agreed.term, units: agreed.units },
         ...{ ticket: withoutChain(agreed), victims: current.victims },
       })
-    finish(current, holder, machines, draft)
+    finish(current, said, machines, victims, draft)
   }
 
   /** One that began after the old store was written. */
   function begin(
     id: string,
-    { holder: held, broker }: Words,
+    said: Words,
     machines: readonly FoundMachine[],
     chains: Chains,
     draft: AuthorityDraft,
   ): void {
+    const { holder: held, broker, isSure } = said
     const holding = held ?? broker
     const runs = machines.some(({ running }) => running)
     if (holding?.ticket == null || holding.closed) return
     if (held === undefined && !runs) return
     // He has the ticket and has not come with it; or he comes again.
-    if (held !== undefined && /lease (none|blocked|closed)/.test(held.state)) return
+    if (held !== undefined && /lease closed/.test(held.state)) return
+    const mayHaveCome = !isSure && runs
+    if (held !== undefined && /lease (none|blocked)/.test(held.state) && !mayHaveCome) return
     const name = holding.ticket.holder
-    const shown = ticketsOf(holding, name, chains, draft)
+    const { shown, others } = ticketsOf(said, name, chains, draft)
     if (shown.length === 0) return
     const agreed = agreedOn(shown)
-    const on = standingOn(agreed, [...shown, ...ticketsOf(broker, name, chains, draft)], draft.now)
+    const on = standingOn(agreed, [...shown, ...others], draft.now)
     const { unitsMin, image } = wishesOf(holding, on.ticket)
+    const victims = held?.victims ?? []
     if (!runs && agreed.term.end + agreed.conditions.graceMs <= draft.now) return
     const lease: LeaseRow = {
       ...{ id, holder: name, state: held === undefined || isRunning(held) ? 'active' : 'pending' },
       ...{ ticket: withoutChain(on.ticket), next: on.next && withoutChain(on.next) },
-      ...{ victims: on.next === undefined ? [] : (held?.victims ?? []), unitsMin },
+      ...{ victims: on.next === undefined ? [] : victims, unitsMin },
       term: { start: Math.min(on.ticket.term.start, draft.now), end: agreed.term.end },
       ...{ image: image ?? config.types[on.ticket.type]?.image ?? '', properties: holding.properties },
       ...{ units: [], failures: 0, closeReason: '', vacated: false },
@@ -157,23 +156,38 @@ export function adopting(
         ...{ unitsMin, image: lease.image },
       },
     )
-    finish(lease, held, machines, draft)
+    finish(lease, said, machines, victims, draft)
   }
 
   function finish(
     lease: LeaseRow,
-    holder: Holding | undefined,
+    said: Words,
     machines: readonly FoundMachine[],
+    victims: readonly string[],
     draft: AuthorityDraft,
   ): void {
-    place(lease, holder, machines, draft)
+    const { holder } = said
+    place(lease, said, machines, draft)
+    shrink(lease.id, holder, victims, draft)
     const current = draft.get('lease', lease.id)!
     if (holder !== undefined && /lease closing/.test(holder.state))
       shut({ ...current, vacated: true }, 'close', draft.now, 'its holder closes it', draft)
   }
 
-  /** The tickets somebody shows of a lease, as far as they are proven; with their claims where these are known. */
+  /** A ticket that its holder does not show has not reached him, unless he may have forgotten it. */
   function ticketsOf(
+    { holder, broker, isSure }: Words,
+    name: string,
+    chains: Chains,
+    draft: AuthorityDraft,
+  ): { readonly shown: readonly Ticket[]; readonly others: readonly Ticket[] } {
+    const his = provenOf(holder, name, chains, draft)
+    const others = provenOf(broker, name, chains, draft)
+    return { shown: holder !== undefined && isSure ? his : [...his, ...others], others }
+  }
+
+  /** The tickets somebody shows of a lease, as far as they are proven; with their claims where these are known. */
+  function provenOf(
     holding: Holding | undefined,
     holder: string,
     chains: Chains,
@@ -229,13 +243,12 @@ function chainsOf(heard: readonly HeardRow[]): Chains {
   )
 }
 
-function wordsOf(heard: readonly HeardRow[]): Map<string, Words> {
+function wordsOf(heard: readonly HeardRow[], isSure: (peer: string) => boolean): Map<string, Words> {
   const words = new Map<string, Words>()
   for (const { from, holding } of heard) {
-    const said = words.get(holding.leaseId) ?? {}
-    words.set(holding.leaseId, said)
-    if (holding.ticket?.holder === from) said.holder = holding
-    else said.broker = holding
+    const { leaseId, ticket } = holding
+    const said = words.get(leaseId) ?? { isSure: ticket !== null && isSure(ticket.holder) }
+    words.set(leaseId, { ...said, ...(ticket?.holder === from ? { holder: holding } : { broker: holding }) })
   }
   return words
 }

@@ -240,10 +240,11 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     const read = readBody(kind, envelope.body)
     if (!read.ok) return refuse(draft, envelope, read.reason)
     if (kind === 'query') return answer(config, envelope, read.body as Body<'query'>, draft)
-    if (kind === 'holdings-query') return holdingsAsked(envelope, read.body as Body<'holdings-query'>, draft)
     if (kind === 'holdings') return restore.told(envelope, read.body as Body<'holdings'>, draft)
+    // Also who was restored, too, and asks what is held here: it is not known yet.
     if (isRecovering(draft) && (kind !== 'close' || draft.get('lease', subject)?.holder !== from))
       return restore.holdBack(envelope, draft)
+    if (kind === 'holdings-query') return holdingsAsked(envelope, read.body as Body<'holdings-query'>, draft)
     if (kind === 'redeem') return redeem(asker, subject, read.body as Body<'redeem'>, draft)
     const lease = draft.get('lease', subject)
     if (lease === undefined || lease.holder !== from) return unknownLease(from, subject, kind, draft)

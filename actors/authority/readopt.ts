@@ -6,6 +6,15 @@ import { placeOf } from './sweep.ts'
 import type { Units } from './units.ts'
 
 type Holding = HeardRow['holding']
+
+/** What was said of one lease: by its holder, and by the broker of its ticket. */
+export interface Words {
+  readonly holder?: Holding | undefined
+  readonly broker?: Holding | undefined
+  /** Its holder has spoken, and was not restored himself: what he does not name there is not. */
+  readonly isSure: boolean
+}
+
 type Told = Holding['units'][number]
 
 /**
@@ -14,10 +23,10 @@ type Told = Holding['units'][number]
  *   found running, and its holder uses it ──▶ active; its end is pushed anew
  *   found running, and nobody was told of it ──▶ set up again, which takes over what runs
  *   its holder has left it ──▶ ended, work there within the grace
- *   used, but there is no machine ──▶ dead, repaired as ever
+ *   used, but nothing of it is there ──▶ ended, repaired as ever
  */
 export function readopting(config: AuthorityConfig, units: Units) {
-  return { place, settle }
+  return { place, settle, shrink }
 
   /**
    * What the store has and of which nothing is there has ended. First of all: what has taken its place since is taken
@@ -41,22 +50,47 @@ export function readopting(config: AuthorityConfig, units: Units) {
 
   function place(
     lease: LeaseRow,
-    holder: Holding | undefined,
+    { holder, isSure }: Pick<Words, 'holder' | 'isSure'>,
     machines: readonly FoundMachine[],
     draft: AuthorityDraft,
   ): void {
-    const running = new Map(machines.filter((one) => one.running).map((one) => [one.unitId, one]))
+    const there = new Map(machines.map((one) => [one.unitId, one]))
+    const running = new Map([...there].filter(([, one]) => one.running))
     const told = new Map(holder?.units.map((unit) => [unit.id, unit]))
     for (const unit of unitsOf(lease, draft))
-      if (isLive(unit)) known(unit, lease, told.get(unit.id), running.get(unit.id), draft)
+      if (isLive(unit)) known(unit, lease, told.get(unit.id), running.get(unit.id), isSure, draft)
     const isNew = (id: string): boolean => draft.get('unit', id) === undefined
     for (const unit of told.values())
       if (isNew(unit.id) && unit.report !== 'ended')
-        forgotten(lease, unit.id, unit, running.get(unit.id), draft)
+        if (there.has(unit.id)) forgotten(lease, unit, there.get(unit.id)!, isSure, draft)
+        else gone(lease, unit, 'nothing of it was found after the restore', draft)
     for (const machine of running.values())
       if (isNew(machine.unitId) && !told.has(machine.unitId) && hasRoom(lease, draft))
-        forgotten(lease, machine.unitId, undefined, machine, draft)
+        forgotten(lease, undefined, machine, isSure, draft)
     leftBehind(lease, told, draft)
+  }
+
+  /**
+   * Those that were not to see the ticket that has begun since are let go, and what is still too much for it: the site
+   * had given others for them, and they turned out to run.
+   */
+  function shrink(
+    leaseId: string,
+    holder: Holding | undefined,
+    victims: readonly string[],
+    draft: AuthorityDraft,
+  ): void {
+    const { ticket, next, term } = draft.get('lease', leaseId)!
+    const live = (): UnitRow[] => unitsOf(draft.get('lease', leaseId)!, draft).filter(isLive)
+    const boundary = ticket.term.start + ticket.conditions.graceMs
+    if (next === undefined)
+      for (const unit of live().filter(({ id }) => victims.includes(id)))
+        units.end({ ...unit, past: true }, boundary, 'the lease goes on without it', draft)
+    const told = new Map(holder?.units.map(({ id, report }) => [id, DOUBTS.indexOf(report)]))
+    const doubted = live().sort((a, b) => (told.get(b.id) ?? 0) - (told.get(a.id) ?? 0))
+    const end = term.end + ticket.conditions.graceMs
+    for (const unit of doubted.slice(0, Math.max(0, doubted.length - ticket.units)))
+      units.end({ ...unit, lost: 'died' }, end, 'it was taken for dead, and others came for it', draft)
   }
 
   function hasRoom({ id, ticket }: LeaseRow, draft: AuthorityDraft): boolean {
@@ -68,6 +102,7 @@ export function readopting(config: AuthorityConfig, units: Units) {
     lease: LeaseRow,
     told: Told | undefined,
     machine: FoundMachine | undefined,
+    isSure: boolean,
     draft: AuthorityDraft,
   ): void {
     if (told?.report === 'ended') {
@@ -79,15 +114,17 @@ export function readopting(config: AuthorityConfig, units: Units) {
       const dead: UnitRow = { ...unit, forceFrom: draft.now + graceOf(lease), lost }
       return units.step(dead, 'died', `the machine ${unit.name} was not found after the restore`, draft)
     }
-    take(unit, told, draft)
+    take(unit, told, isSure, draft)
   }
 
   /** It runs. What is in it of properties and ends is not known, so it is told both. */
-  function take(unit: UnitRow, told: Told | undefined, draft: AuthorityDraft): void {
+  function take(unit: UnitRow, told: Told | undefined, isSure: boolean, draft: AuthorityDraft): void {
     const served = isUsed(unit, told?.report)
+    // Of a holder who did not say for certain it may be that he works there.
+    const wasActive = served || !isSure
     const taken: UnitRow = {
       ...unit,
-      ...{ state: served ? 'active' : 'setup', wasActive: served, since: draft.now, due: undefined },
+      ...{ state: served ? 'active' : 'setup', wasActive, since: draft.now, due: undefined },
       ...{ pushedEnd: 0, unheardEnd: 0, pushedModification: undefined, failedModification: undefined },
       ...{ facts: told?.facts ?? unit.facts, reason: 'it was found running after a restore' },
     }
@@ -98,13 +135,14 @@ export function readopting(config: AuthorityConfig, units: Units) {
   /** The old store has no row of it. */
   function forgotten(
     lease: LeaseRow,
-    id: string,
     told: Told | undefined,
-    machine: FoundMachine | undefined,
+    machine: FoundMachine,
+    isSure: boolean,
     draft: AuthorityDraft,
   ): void {
     const { ticket, holder, image } = lease
-    const name = machine?.name ?? told?.name ?? ''
+    const id = machine.unitId
+    const name = machine.name || (told?.name ?? '')
     const vector = ticket.proof?.vector ?? config.types[ticket.type]?.vector ?? {}
     const at = placeOf(config, { vector, ...machine, name })
     const used = isUsed({ wasActive: false }, told?.report)
@@ -114,17 +152,38 @@ export function readopting(config: AuthorityConfig, units: Units) {
       ...{ reason: 'it was there before the restore', doing: undefined, pushedEnd: 0, unheardEnd: 0 },
       ...{ forceFrom: undefined, teardownFailures: 0, probedAt: draft.now },
     }
-    draft.put('unit', unit)
-    const current = draft.get('lease', lease.id)!
-    draft.put('lease', { ...current, units: [...current.units, id] })
-    const where = machine === undefined ? 'its machine was not found' : `found running, slot ${at.slot}`
+    add(unit, draft)
+    const where = `found${machine.running ? ' running' : ', not running'}, slot ${at.slot}`
     draft.note('unit assigned', id, `${name}, ${where}, for ${holder}: before the store was restored`, {
       ...{ leaseId: lease.id, holder, type: unit.type, image, name, host: at.host, slot: at.slot },
       ...{ vector: at.vector, units: ticket.units, term: ticket.term },
     })
-    if (machine !== undefined) return take(unit, told, draft)
+    if (machine.running) return take(unit, told, isSure, draft)
     const dead: UnitRow = { ...unit, forceFrom: draft.now, lost: used ? 'died' : undefined }
-    units.step(dead, 'died', `the machine ${name} was not found after the restore`, draft)
+    units.step(dead, 'died', `the machine ${name} does not run after the restore`, draft)
+  }
+
+  /** One that its holder knows, and that takes up no place: it is lost if he uses it, and given up if he has left it. */
+  function gone(lease: LeaseRow, told: Told, reason: string, draft: AuthorityDraft): void {
+    const { id, name, report } = told
+    const wasActive = report !== 'coming'
+    const fate = report === 'ended' ? { givenUp: true } : { lost: wasActive ? ('died' as const) : undefined }
+    add(
+      {
+        ...{ id, leaseId: lease.id, holder: lease.holder, state: 'ended', type: lease.ticket.type, name },
+        ...{ slot: 0, host: '', vector: {}, image: lease.image, assignedAt: lease.term.start, wasActive },
+        ...{ since: draft.now, facts: {}, ...fate, reason, doing: undefined, pushedEnd: 0, unheardEnd: 0 },
+        ...{ forceFrom: draft.now, teardownFailures: 0, probedAt: draft.now },
+      },
+      draft,
+    )
+    draft.note('unit ended', id, reason, { leaseId: lease.id, host: '', slot: 0 })
+  }
+
+  function add(unit: UnitRow, draft: AuthorityDraft): void {
+    const lease = draft.get('lease', unit.leaseId)!
+    draft.put('unit', unit)
+    draft.put('lease', { ...lease, units: [...lease.units, unit.id] })
   }
 
   /** What its holder has left of a lease that stands is not replaced: nobody knows why he left it. */
@@ -135,26 +194,13 @@ export function readopting(config: AuthorityConfig, units: Units) {
     const left = [...told.values()].filter(
       ({ id, report }) => report === 'ended' && draft.get('unit', id) === undefined,
     )
-    const ended = left.slice(0, Math.max(0, missing)).map(
-      ({ id, name }): UnitRow => ({
-        ...{ id, leaseId: lease.id, holder: lease.holder, state: 'ended', type: lease.ticket.type, name },
-        ...{
-          slot: 0,
-          host: '',
-          vector: {},
-          image: lease.image,
-          assignedAt: lease.term.start,
-          since: draft.now,
-        },
-        ...{ wasActive: true, facts: {}, givenUp: true, reason: 'it ended before the restore' },
-        ...{ doing: undefined, pushedEnd: 0, unheardEnd: 0, forceFrom: draft.now, teardownFailures: 0 },
-        probedAt: draft.now,
-      }),
-    )
-    for (const unit of ended) draft.put('unit', unit)
-    draft.put('lease', { ...current, units: [...current.units, ...ended.map(({ id }) => id)] })
+    for (const unit of left.slice(0, Math.max(0, missing)))
+      gone(lease, unit, 'it ended before the restore', draft)
   }
 }
+
+/** Reports of a unit, in the order in which it is let go the more readily. */
+const DOUBTS: readonly Told['report'][] = ['active', 'coming', 'suspect']
 
 /** Its holder was told that he may use it. */
 const isUsed = ({ wasActive }: Pick<UnitRow, 'wasActive'>, report: Told['report'] | undefined): boolean =>

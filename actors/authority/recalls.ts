@@ -158,11 +158,18 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     return { lent: offeredOf(grown), withheld: grown.withheld }
   }
 
-  /** Units beyond what is lent, the latest first. */
+  /**
+   * Units beyond what is lent: those that are going already, which are held while work runs there, then the latest.
+   * What is stuck is not lent any more.
+   */
   function excessOf(type: string, draft: AuthorityDraft): UnitRow[] {
-    const held = draft.all('unit').filter((unit) => unit.type === type && isLive(unit))
+    const held = draft
+      .all('unit')
+      .filter((unit) => unit.type === type && unit.state !== 'stuck' && unit.state !== 'ended')
     const excess = held.length - lentOf(type, draft)
-    return held.sort((a, b) => b.assignedAt - a.assignedAt || b.slot - a.slot).slice(0, Math.max(0, excess))
+    const order = (a: UnitRow, b: UnitRow): number =>
+      Number(isLive(a)) - Number(isLive(b)) || b.assignedAt - a.assignedAt || b.slot - a.slot
+    return held.sort(order).slice(0, Math.max(0, excess))
   }
 
   function offerOf(type: string, draft: AuthorityDraft): OfferRow {

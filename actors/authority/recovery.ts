@@ -86,13 +86,13 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     ask(peer, 0, draft)
   }
 
-  function ask(peer: string, page: number, draft: AuthorityDraft): void {
+  function ask(peer: string, page: number, draft: AuthorityDraft, unsure?: boolean): void {
     const row = draft.get('recovery', ID)!
     const subject = row.asked[peer]?.subject ?? draft.newId('holdings')
     const until = row.due ?? draft.now
     tell(draft, peer, 'holdings-query', subject, { page }, until)
     draft.retire(subject, until + RETIRE_MS)
-    settle(peer, { subject, page, state: 'asked' }, draft)
+    settle(peer, { subject, page, state: 'asked', unsure }, draft)
   }
 
   function settle(peer: string, asked: Asked, draft: AuthorityDraft): void {
@@ -113,9 +113,10 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
       draft.put('heard', { id: `${leaseId} ${from}`, from, holding })
     }
     const { page, pages, holdings } = body
+    const unsure = body.unsure ?? asked.unsure
     draft.note('holdings heard', subject, `${from} tells ${holdings.length}, page ${page + 1} of ${pages}`)
-    if (page + 1 < Math.min(pages, HEARD_PAGES_MAX)) return ask(from, page + 1, draft)
-    settle(from, { ...asked, state: 'answered' }, draft)
+    if (page + 1 < Math.min(pages, HEARD_PAGES_MAX)) return ask(from, page + 1, draft, unsure)
+    settle(from, { ...asked, state: 'answered', unsure }, draft)
     listIfAll(draft)
   }
 
@@ -176,8 +177,9 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     for (const { id } of heard) draft.remove('heard', id)
     for (const { id } of heldBack) draft.remove('heldBack', id)
     const hasAnswered = (peer: string): boolean => row.asked[peer]?.state === 'answered'
-    adoption.adopt(heard, found, { hasAnswered, since: row.since }, draft)
-    const silent = Object.keys(row.asked).filter((peer) => !hasAnswered(peer))
+    const isSure = (peer: string): boolean => hasAnswered(peer) && row.asked[peer]!.unsure !== true
+    adoption.adopt(heard, found, { isSure, since: row.since }, draft)
+    const silent = Object.keys(row.asked).filter((peer) => !isSure(peer))
     const who = silent.length === 0 ? 'all have answered' : `without the word of ${silent.join(', ')}`
     draft.note('recovered', draft.self, `${who}; units are assigned again`)
     return heldBack.map(({ envelope }) => envelope)

@@ -186,6 +186,8 @@ export interface Asked {
   readonly subject: string
   readonly page: number
   readonly state: 'asked' | 'answered' | 'silent'
+  /** He was restored, too: what he does not name he may have forgotten. */
+  readonly unsure?: boolean | undefined
 }
 
 /** What somebody said of one lease while this site recovers; `id` is the lease and who said it. */

@@ -23,11 +23,11 @@ import type { BrokerDraft, BrokerTables, GroupRow, RecoveryRow, TicketRow } from
 export function broker(config: BrokerConfig, identity: Identity, trust: Trust): Mind<BrokerTables> {
   const parts = { config, identity, trust }
   const { offered } = delegations(parts)
-  const { asked, extensionAsked, relinquished } = requests(parts)
+  const { asked, extensionAsked, relinquished, givenBack } = requests(parts)
   const { refuse } = grants(parts)
   const { decide, pause } = rounds(parts)
-  const { begin, isRecovering, notice, told, onDue: onRecoveryDue, ...recovering } = recovery(parts)
-  const { undelivered: unheard, answered: showHoldings } = recovering
+  const restore = recovery(parts, { givenBack })
+  const { begin, isRecovering } = restore
   const { memberEnded, onDue: onGroupDue } = groups(parts)
   const { approve, disapprove } = approvals(parts)
   const { answered, asked: queried } = queries(parts)
@@ -42,17 +42,18 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
         case 'restored':
           return begin(input.restored.reason, false, draft)
         case 'message':
-          notice(input.envelope.from, draft)
+          restore.notice(input.envelope.from, draft)
           return receive(input.envelope, draft)
         case 'due':
-          if (input.table === 'recovery') return onRecoveryDue(input.row as RecoveryRow, draft)
+          if (input.table === 'recovery') return restore.onDue(input.row as RecoveryRow, draft)
           if (input.table === 'round') return isRecovering(draft) ? noRound(draft) : decide(draft)
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
           if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)
           if (input.table === 'claim') return draft.remove('claim', input.row.id)
           return undefined
         case 'undelivered':
-          if (input.envelope.kind === 'holdings-query') return unheard(input.envelope.to, input.reason, draft)
+          if (input.envelope.kind === 'holdings-query')
+            return restore.undelivered(input.envelope.to, input.reason, draft)
           return draft.note(
             'undelivered',
             input.envelope.subject,
@@ -99,9 +100,9 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
       case 'recall-plan':
         return withBody(kind, envelope, draft, (body) => planned(from, subject, body, draft))
       case 'holdings-query':
-        return withBody(kind, envelope, draft, (body) => showHoldings(envelope, body, draft))
+        return withBody(kind, envelope, draft, (body) => restore.isAsked(envelope, body, draft))
       case 'holdings':
-        return withBody(kind, envelope, draft, (body) => told(envelope, body, draft))
+        return withBody(kind, envelope, draft, (body) => restore.told(envelope, body, draft))
       case 'query':
         return withBody(kind, envelope, draft, (body) => answered(envelope, body, draft))
       default:

@@ -8,6 +8,7 @@ import type { Envelope } from '../runtime/envelope.ts'
 import { scheduleRound } from './answers.ts'
 import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
+import type { requests } from './requests.ts'
 import type { BrokerDraft, RecoveryRow, TicketRow } from './rows.ts'
 
 /** How long others are waited for, unless it is configured. */
@@ -20,14 +21,15 @@ const ID = 'recovery'
  *   restored ──holdings-query to each site and holder──▶ recovering ──all have answered, or recoverMs is over──▶ as before
  *                                                          │
  *                a ticket of a holder or its site, which is signed by us ──▶ adopted
+ *                a ticket that its holder has given back           ──▶ free
  *                a ticket that neither knows, and both have answered     ──▶ free, a quarantine later, unless it
  *                                                                            was on its way when they were asked
  *                whoever does not answer holds what the old rows say, until its end
  */
-export function recovery(parts: BrokerParts) {
+export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<typeof requests>, 'givenBack'>) {
   const { config, trust } = parts
   const { chainOf } = delegations(parts)
-  return { begin, isRecovering, notice, told, undelivered, onDue, answered }
+  return { begin, isRecovering, notice, told, undelivered, onDue, isAsked }
 
   function begin(reason: string, isStart: boolean, draft: BrokerDraft): void {
     // The answers that a copy holds are as old as it is. In one life a second sign changes nothing, least of all
@@ -80,8 +82,10 @@ export function recovery(parts: BrokerParts) {
     const asked = draft.get('recovery', ID)?.peers[from]
     if (asked?.subject !== subject || asked.page !== body.page || asked.state !== 'asked')
       return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
-    for (const { leaseId, closed, ticket, next, properties } of body.holdings)
-      if (!closed)
+    // He waits for an answer: that it came back here before may be forgotten.
+    for (const { leaseId, state, closed, ticket, next, properties } of body.holdings)
+      if (/^ticket returning/.test(state)) givenBack(from, leaseId, 'it had come back before', draft)
+      else if (!closed)
         for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, properties, draft)
     draft.note(
       'holdings heard',
@@ -89,7 +93,8 @@ export function recovery(parts: BrokerParts) {
       `${from} tells ${body.holdings.length}, page ${body.page + 1} of ${body.pages}`,
     )
     if (body.page + 1 < body.pages) return ask(from, body.page + 1, draft)
-    settle(from, 'answered', draft)
+    // What one does not name who was restored, too, he may have forgotten.
+    settle(from, body.unsure === true ? 'silent' : 'answered', draft)
   }
 
   /** A ticket is what its signature says, whoever shows it; only its holder and its site have a reason to. */
@@ -177,13 +182,30 @@ export function recovery(parts: BrokerParts) {
     draft.remove('recovery', ID)
     const without = silent.length === 0 ? 'all have answered' : `without the word of ${silent.join(', ')}`
     draft.note('recovered', draft.self, `${without}; tickets are granted again`)
+    for (const [holder, { subject, page }] of Object.entries(row.waiting ?? {}))
+      answered(holder, subject, page, draft)
     scheduleRound(draft, 0)
   }
 
   // ── for others that were restored ──────────────────────────────────────────────────────────────────
 
+  /**
+   * A site is told at once, for its word is waited for here, and it concludes nothing from what is not named. A holder
+   * is told when it is known: what its site remembers of it is not lost then.
+   */
+  function isAsked({ from, subject }: Envelope, { page }: Body<'holdings-query'>, draft: BrokerDraft): void {
+    const row = draft.get('recovery', ID)
+    if (row === undefined || isSite(from, draft)) return answered(from, subject, page, draft)
+    draft.put('recovery', { ...row, waiting: { ...row.waiting, [from]: { subject, page } } })
+    draft.note('held back', subject, `holdings-query of ${from}, until it is known what is held`)
+  }
+
+  function isSite(name: string, draft: BrokerDraft): boolean {
+    return config.sites?.includes(name) === true || draft.all('delegation').some(({ site }) => site === name)
+  }
+
   /** What the one who asks holds of us, or what is held at it. */
-  function answered({ from, subject }: Envelope, { page }: Body<'holdings-query'>, draft: BrokerDraft): void {
+  function answered(from: string, subject: string, page: number, draft: BrokerDraft): void {
     const mine = draft
       .all('ticket')
       .filter(({ holder, tickets }) => holder === from || tickets.some(({ site }) => site === from))

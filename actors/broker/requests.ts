@@ -24,7 +24,7 @@ export const UNDECIDED_MS: Millis = 60_000
 export function requests(parts: BrokerParts) {
   const { config } = parts
   const { join, memberEnded } = groups(parts)
-  return { asked, extensionAsked, relinquished }
+  return { asked, extensionAsked, relinquished, givenBack }
 
   function asked(envelope: Envelope, body: Body<'ticket'>, draft: BrokerDraft): void {
     const { from: holder, subject: leaseId } = envelope
@@ -140,6 +140,11 @@ export function requests(parts: BrokerParts) {
     { reason }: Body<'relinquish'>,
     draft: BrokerDraft,
   ): void {
+    givenBack(holder, leaseId, reason, draft)
+  }
+
+  /** By a message of its own, or told by its holder of one that this store does not remember. */
+  function givenBack(holder: string, leaseId: string, reason: string, draft: BrokerDraft): void {
     const row = draft.get('ticket', leaseId)
     if (row !== undefined && row.holder !== holder) {
       const refusal = `the ticket ${leaseId} is not held by ${holder}`

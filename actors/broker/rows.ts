@@ -113,6 +113,8 @@ export interface RecoveryRow extends Row {
       { readonly subject: string; readonly page: number; readonly state: 'asked' | 'answered' | 'silent' }
     >
   >
+  /** Holders who were restored, too, and what they asked: they are told when it is known. By name. */
+  readonly waiting?: Readonly<Record<string, { readonly subject: string; readonly page: number }>> | undefined
 }
 
 export type BrokerTables = {

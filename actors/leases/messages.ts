@@ -176,6 +176,8 @@ export const bodies = {
   holdings: z.strictObject({
     page: count,
     pages: count.min(1),
+    /** Whoever says so was restored himself and has not recovered: what he does not name he may have forgotten. */
+    unsure: z.boolean().optional(),
     holdings: z
       .array(
         z.strictObject({

@@ -1,4 +1,4 @@
-import { tell } from '../leases/correspondence.ts'
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { lengthMs } from '../leases/term.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
@@ -34,6 +34,7 @@ export function adoption(
     const lease = draft.get('lease', leaseId)
     if (lease !== undefined && isFinished(lease)) return undefined
     if (closed) {
+      if (lease === undefined) remember(from, holding, draft)
       if (lease === undefined || lease.ticket?.site !== from || isGivenBackToBroker(lease)) return undefined
       const why = 'its site says that it is closed'
       if (lease.leaseState === 'blocked') leaveAll(lease, undefined, why, draft)
@@ -52,6 +53,27 @@ export function adoption(
     }
     stands(adopt(from, holding, ticket, lease, draft), from, holding, draft)
     return undefined
+  }
+
+  /** It was ours, and is over: what the middleware has of it is known again, and so can be removed. */
+  function remember(from: string, holding: Holding, draft: ServiceManagerDraft): void {
+    const { leaseId, ticket, units } = holding
+    if (ticket?.site !== from || doubtOf(from, leaseId, ticket, draft) !== undefined) return
+    const { unsure: _, ...lease } = freshOf(holding, ticket)
+    const due = draft.now + RETIRE_MS
+    const closeReason = 'it was over before the store was restored'
+    draft.put('lease', {
+      ...{ ...lease, openFor: undefined, ticketState: 'closed', leaseState: 'closed' },
+      ...{ units: units.map(({ id }) => id), closeReason, due },
+    })
+    for (const { id, name, facts } of units)
+      draft.put('unit', {
+        ...{ id, leaseId, guest: lease.guest, name, vector: { ...ticket.proof?.vector }, facts },
+        ...{ state: 'left', since: draft.now, joinedAt: undefined, suspect: undefined, reason: closeReason },
+        ...{ doing: undefined, failures: 0, settled: true, requeueFrom: undefined, mustLeave: true },
+      })
+    draft.retire(leaseId, due)
+    draft.note('remembered', leaseId, `${from} had it for us, and says that it is closed`)
   }
 
   /** A request that is remembered by its broker alone. */
@@ -90,11 +112,19 @@ export function adoption(
     before: LeaseRow | undefined,
     draft: ServiceManagerDraft,
   ): LeaseRow {
-    const { leaseId: id, properties } = holding
-    const guest = before?.guest || guestOf(properties)
+    const { leaseId: id } = holding
     if (before === undefined || before.ticketState === 'asked')
       draft.note('adopted', id, `${from} holds it: ${ticket.units} of ${ticket.type} at ${ticket.site}`)
-    const fresh: LeaseRow = {
+    const isKnown = before !== undefined && before.ticketState !== 'asked'
+    const lease = isKnown ? before : freshOf(holding, ticket, before?.guest)
+    put(lease, draft)
+    return lease
+  }
+
+  /** What is known of a lease that is not in the store. */
+  function freshOf({ leaseId: id, properties }: Holding, ticket: Ticket, asked = ''): LeaseRow {
+    const guest = asked || guestOf(properties)
+    return {
       ...{ id, guest, openFor: guest, broker: ticket.broker, ticketState: 'held', leaseState: 'redeeming' },
       ...{ type: ticket.type, unitsAsked: ticket.units, durationMs: lengthMs(ticket.term), properties },
       ...{ image: properties.image ?? '', requestedAt: ticket.issuedAt, ticket: withoutChain(ticket) },
@@ -104,10 +134,6 @@ export function adoption(
       // Until a guest shows a node of it, nothing of it joins.
       ...(guest === '' ? { afterJoin: 'a guest that shows it' } : {}),
     }
-    const isKnown = before !== undefined && before.ticketState !== 'asked'
-    const lease = isKnown ? before : fresh
-    put(lease, draft)
-    return lease
   }
 
   /** The site's word: the lease stands, on this ticket or the one that follows it, with these units. */
@@ -134,21 +160,12 @@ export function adoption(
     const named = new Set(holding.units.map(({ id }) => id))
     const gone = lease.units.filter((id) => !named.has(id))
     const vector = { ...last.proof?.vector }
-    for (const unit of holding.units) {
-      const report = { ...unit, vector, reason: 'as its site holds it' }
-      members.reported(draft.get('lease', lease.id)!, report, draft.now, draft)
-    }
+    const told = (report: Parameters<typeof members.reported>[1]): void =>
+      members.reported({ ...draft.get('lease', lease.id)!, unsure: true }, report, draft.now, draft)
+    for (const unit of holding.units) told({ ...unit, vector, reason: 'as its site holds it' })
     for (const id of gone) {
       const name = draft.get('unit', id)?.name ?? id
-      const report = {
-        id,
-        name,
-        report: 'ended' as const,
-        vector,
-        facts: {},
-        reason: 'its site does not know it (any more)',
-      }
-      members.reported(draft.get('lease', lease.id)!, report, draft.now, draft)
+      told({ id, name, report: 'ended', vector, facts: {}, reason: 'its site does not know it (any more)' })
     }
     const current = draft.get('lease', lease.id)!
     if (isLive && holding.state.includes('closing'))

@@ -2,6 +2,7 @@ import { tell } from '../leases/correspondence.ts'
 import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf } from './leases.ts'
+import { isOut } from './members.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isFinished, unitsOf } from './steps.ts'
 
@@ -12,7 +13,7 @@ export function tellHoldings(
   to: string,
   subject: string,
   page: number,
-  config: ServiceManagerConfig,
+  { config, isUnsure }: { readonly config: ServiceManagerConfig; readonly isUnsure: boolean },
   draft: ServiceManagerDraft,
 ): void {
   const mine = draft
@@ -24,12 +25,19 @@ export function tellHoldings(
     .slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
     .map((lease) => holdingOf(lease, draft))
   draft.note('holdings told', subject, `${to}: ${mine.length} leases, page ${page + 1} of ${pages}`)
-  tell(draft, to, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
+  const unsure = isUnsure ? { unsure: true } : {}
+  tell(draft, to, 'holdings', subject, { page, pages, ...unsure, holdings }, draft.now + config.answerMs)
   draft.retire(subject, draft.now + config.answerMs, to)
 }
 
 function holdingOf(lease: LeaseRow, draft: ServiceManagerDraft): Holding {
   const { id, ticketState, leaseState, ticket, next, properties } = lease
+  const units = unitsOf(lease, draft)
+  // Of those that have to go with a boundary some may still be on their way when it is behind us.
+  const without = units
+    .filter((unit) => unit.withoutFrom !== undefined && !isOut(unit))
+    .map((unit) => unit.id)
+  const victims = [...new Set([...lease.victims, ...without])]
   return {
     leaseId: id,
     state: `ticket ${ticketState}, lease ${leaseState}`,
@@ -37,8 +45,8 @@ function holdingOf(lease: LeaseRow, draft: ServiceManagerDraft): Holding {
     ticket: ticket ?? null,
     next: next ?? null,
     properties: { ...properties },
-    ...(lease.victims.length === 0 ? {} : { victims: [...lease.victims] }),
-    units: unitsOf(lease, draft).map(({ id: unitId, name, state, suspect, facts }) => ({
+    ...(victims.length === 0 ? {} : { victims }),
+    units: units.map(({ id: unitId, name, state, suspect, facts }) => ({
       ...{ id: unitId, name, facts: { ...facts } },
       report: reportOf(state, suspect),
     })),

@@ -46,12 +46,15 @@ export class Members {
     const known = draft.get('unit', report.id)
     if (known !== undefined && known.leaseId !== lease.id)
       return draft.note('message refused', lease.id, `${report.id} is a unit of ${known.leaseId}`)
-    const before = known ?? this.#newUnit(lease, report, draft)
+    const awaited = known ?? this.#newUnit(lease, report, draft)
+    // Of an older store: it may be in the middleware since.
+    const isForgotten = lease.unsure === true && awaited.state === 'awaited'
+    const before = isForgotten ? { ...awaited, mayBeIn: true } : awaited
     const unit = withLeaveBy(before, lease, report.leaveBy ?? undefined, sentAt, draft)
     if (unit !== known) draft.put('unit', unit)
     switch (report.report) {
       case 'coming':
-        if (unit.state === 'awaited' && isGivenBack(lease)) this.#tooLate(unit, draft)
+        if (unit.state === 'awaited' && isGivenBack(lease)) this.#tooLate(unit, lease, draft)
         return
       case 'active':
         return this.#active({ ...unit, facts: factsOf(unit, report), suspect: undefined }, lease, draft)
@@ -96,7 +99,7 @@ export class Members {
       requeueFrom: Number.isFinite(from) ? from : undefined,
       mustLeave: unit.mustLeave || mustLeave,
     }
-    if (unit.state === 'awaited') {
+    if (isOutside(unit)) {
       draft.put('unit', firm)
       this.#enter(firm, 'left', `${reason}; it had not joined yet`, draft)
       return this.#out(unit.leaseId, draft)
@@ -174,14 +177,19 @@ export class Members {
   #active(unit: UnitRow, lease: LeaseRow, draft: ServiceManagerDraft): void {
     draft.put('unit', unit)
     if (unit.state !== 'awaited') return
-    if (isGivenBack(lease) || unit.mustLeave) return this.#tooLate(unit, draft)
+    if (isGivenBack(lease) || unit.mustLeave) return this.#tooLate(unit, lease, draft)
     if (lease.afterJoin !== undefined) return draft.put('unit', { ...unit, ready: true })
     this.#enter(unit, 'joining', `the site says that ${unit.name} is ready`, draft)
     this.#do(unit.id, 'join', this.#config.joinMs, draft)
   }
 
-  #tooLate(unit: UnitRow, draft: ServiceManagerDraft): void {
-    this.#enter(unit, 'left', 'it came when the lease was already being given back', draft)
+  #tooLate(unit: UnitRow, lease: LeaseRow, draft: ServiceManagerDraft): void {
+    const reason = 'it came when the lease was already being given back'
+    if (!isOutside(unit)) {
+      const requeueFrom = lease.term!.end + lease.graceMs - this.#config.leaveBudgetMs
+      return this.leave(unit, requeueFrom, true, reason, draft)
+    }
+    this.#enter(unit, 'left', reason, draft)
     this.#out(unit.leaseId, draft)
   }
 
@@ -189,7 +197,7 @@ export class Members {
     // Given up by us before, and now gone: its jobs, if any, are free to go.
     if (unit.state === 'lost' && unit.alive === true) return draft.put('unit', { ...unit, alive: undefined })
     if (unit.state === 'left' || unit.state === 'lost') return
-    const neverThere = unit.state === 'awaited'
+    const neverThere = isOutside(unit)
     this.#enter({ ...unit, settled: neverThere }, 'lost', reason, draft)
     if (neverThere) {
       this.#wasted(unit, reason, draft)
@@ -324,6 +332,9 @@ function factsOf({ facts: before }: UnitRow, { facts }: Report): Properties {
   const isSame = keys.length === Object.keys(before).length && keys.every((key) => facts[key] === before[key])
   return isSame ? before : facts
 }
+
+/** It has never been in the middleware. */
+const isOutside = (unit: UnitRow): boolean => unit.state === 'awaited' && unit.mayBeIn !== true
 
 /** Out of the middleware, one way or the other. */
 export const isOut = (unit: UnitRow): boolean => unit.state === 'left' || unit.state === 'lost'

@@ -126,10 +126,17 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     const isRedeemed = !['none', 'blocked', 'closed'].includes(lease.leaseState)
     if (lease.ticketState === 'asked') return draft.put('lease', { ...sure, due: draft.now + config.askMs })
     put(sure, draft)
+    if (lease.ticketState === 'returning') return returnAgain(sure, draft)
     if (lease.unsure === true && isRedeemed && hasAnswered)
       return unknownAtSite(sure, `its site, ${site}, does not know it (any more)`, draft)
     if (lease.guest === '')
       leaveAll({ ...sure, afterJoin: undefined }, undefined, 'no guest shows anything of it', draft)
+  }
+
+  /** The broker may have it back, and have said so in the time forgotten: to be told twice changes nothing for it. */
+  function returnAgain(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    const reason = (lease.closeReason || 'it was given back').slice(0, 500)
+    tell(draft, brokerOf(lease, config), 'relinquish', lease.id, { reason }, draft.now + config.answerMs)
   }
 
   /** A lease whose site has not answered yet is not judged by what an older store says of its time. */
@@ -145,7 +152,8 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     for (const { mark } of traces?.nodes ?? []) {
       const lease = draft.get('lease', mark.leaseId)
       if (lease?.guest !== '') continue
-      draft.put('lease', { ...lease, guest, openFor: guest, afterJoin: undefined })
+      const openFor = isFinished(lease) ? undefined : guest
+      draft.put('lease', { ...lease, guest, openFor, afterJoin: undefined })
       for (const id of lease.units) {
         const unit = draft.get('unit', id)
         if (unit !== undefined) draft.put('unit', { ...unit, guest })

@@ -109,6 +109,8 @@ export interface UnitRow extends Row {
   readonly suspect: string | undefined
   /** The site says that it is there, and it waits for another lease. */
   readonly ready?: boolean | undefined
+  /** It is awaited by an older store, and may have joined in the time that is forgotten. */
+  readonly mayBeIn?: boolean | undefined
   /** The lease was extended without it: from then on no ticket stands for it. */
   readonly withoutFrom?: Instant | undefined
   /** The site wants it empty by then; binding as a recall is. */

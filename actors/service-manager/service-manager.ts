@@ -105,7 +105,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
       )
     if (kind === 'holdings-query') {
       const { page } = read.body as Body<'holdings-query'>
-      return tellHoldings(from, subject, page, config, draft)
+      return tellHoldings(from, subject, page, { config, isUnsure: restore.isUnderWay(draft) }, draft)
     }
     if (kind === 'holdings') return restore.told(from, subject, read.body as Body<'holdings'>, draft)
     if (lease === undefined) {

@@ -175,6 +175,89 @@ describe('a service manager that was restored from an older store', () => {
     expect(questionTo(second, 'broker')).not.toBe(questionTo(first, 'broker'))
   })
 
+  test('gives back once more what it has given back: it may have been told so in the time forgotten', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    holder.wish([{ kind: 'release', leaseId: id, reason: 'done' }])
+    for (const unit of holder.lease(id).units) holder.done(unit, 'leave')
+    holder.update(id, { state: 'closed' }, [])
+    const { draft } = restored(holder, () => undefined)
+    expect(holder.lease(id)).toMatchObject({ ticketState: 'returning' })
+    const drafts = ['broker', 'broker-2', 'site'].map((peer) =>
+      tells(holder, peer, questionTo(draft, peer), []),
+    )
+    expect(drafts.flatMap(kindsOf)).toEqual(['relinquish'])
+  })
+
+  test('remembers from its site what is over, and removes what the middleware still has of it', () => {
+    const holder = new Holder()
+    const other = holder.active()
+    let id = ''
+    const { draft, later } = restored(holder, () => {
+      id = holder.active()
+    })
+    for (const peer of ['broker', 'broker-2']) tells(holder, peer, questionTo(draft, peer), [])
+    const over = held(later(id), [machine('u1', 'ended')], { state: 'closed', closed: true })
+    const stands = held(
+      holder.lease(other),
+      holder.lease(other).units.map((unit) => machine(unit)),
+    )
+    tells(holder, 'site', questionTo(draft, 'site'), [stands, over])
+    expect(holder.lease(id)).toMatchObject({ ticketState: 'closed', leaseState: 'closed', guest: 'g' })
+    holder.desk.now += MINUTE
+    const nodes = [{ name: 'node-u1', mark: { leaseId: id, unitId: 'u1' } }]
+    const traces = { startedAt: holder.desk.now, nodes, launchFailed: [] }
+    const args = { guest: 'g', observation: undefined, failure: undefined, traces }
+    const look = holder.desk.give({ kind: 'command', name: 'look', args })
+    expect([...look.intended.entries()].map(([key, effect]) => [key, effect?.verb])).toEqual([['u1', 'lost']])
+  })
+
+  test('takes a unit out of the middleware that it has forgotten, when its lease is closing', () => {
+    const holder = new Holder()
+    let id = ''
+    const { draft, later } = restored(holder, () => {
+      id = holder.active()
+    })
+    const heard = tells(holder, 'broker', questionTo(draft, 'broker'), [held(later(id))])
+    tells(holder, 'broker-2', questionTo(draft, 'broker-2'), [])
+    const units = [machine('u1', 'suspect'), machine('u2', 'coming')]
+    const last = tells(holder, 'site', questionTo(heard, 'site'), [
+      held(later(id), units, { state: 'closing' }),
+    ])
+    expect(holder.lease(id).leaseState).toBe('leaving')
+    expect([...last.intended.entries()].map(([key, effect]) => [key, effect?.verb])).toEqual([
+      ['u1', 'leave'],
+      ['u2', 'leave'],
+    ])
+    expect(kindsOf(last)).not.toContain('vacate')
+  })
+
+  test('says to who was restored, too, that it may have forgotten what it does not name', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const ask = () => holder.desk.tell('site', 'holdings-query', 'holdings-1', { page: 0 }).outgoing[0]?.body
+    const known = ask()
+    expect(known).toMatchObject({ holdings: [{ leaseId: id }] })
+    expect(known).not.toHaveProperty('unsure')
+    restored(holder, () => undefined)
+    expect(ask()).toMatchObject({ unsure: true, holdings: [{ leaseId: id }] })
+  })
+
+  test('names the units that still leave from a boundary that is behind', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [victim] = holder.lease(id).units
+    holder.wish([{ kind: 'extend', leaseId: id, durationMs: MINUTE, victims: [victim!], reason: 'less' }])
+    holder.grant(id)
+    const { next } = holder.lease(id)
+    holder.update(id, { ticketId: next!.id, term: { start: 0, end: next!.term.end } })
+    holder.desk.now = holder.lease(id).ticket!.term.start - 1
+    holder.desk.due('lease', id)
+    expect(holder.lease(id).victims).toEqual([])
+    const told = holder.desk.tell('site', 'holdings-query', 'holdings-1', { page: 0 }).outgoing
+    expect(told[0]?.body).toMatchObject({ holdings: [{ victims: [victim] }] })
+  })
+
   test('gives back a request that its broker alone remembers', () => {
     const holder = new Holder()
     let id = ''

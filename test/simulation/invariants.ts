@@ -123,6 +123,16 @@ export class Invariants {
       : [`holder and site mean other ends of ${leaseId}: ${ends}`]
   }
 
+  /** Its manager has forgotten the lease in a restore, and no site can tell him of it. */
+  isNobodys(manager: string, leaseId: string): boolean {
+    const excuses = this.#excuses
+    const { disk } = this.#scene.managers.find(({ name }) => name === manager)!
+    if (!excuses.isForgotten(manager, leaseId) || disk.table('lease').has(leaseId)) return false
+    return this.#scene.sites.every(
+      (site) => !site.disk.table('lease').has(leaseId) || excuses.wasSilent(manager, site.name),
+    )
+  }
+
   /** Whether nothing is left that would have to end yet. */
   hasEnded(): boolean {
     return leftOf(this.#scene).length === 0

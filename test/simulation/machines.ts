@@ -112,7 +112,7 @@ export class Site {
           const last = Math.min(machine.endsAt, ...this.bindingRecalls)
           if (this.#world.now < last + machine.graceMs - 5_000)
             this.violations.push(
-              `${spec.name} (${spec.unitId}) was ended while ${[...machine.jobs].join(' ')} ran there`,
+              `${spec.name} (${spec.unitId}) was ended while ${[...machine.jobs].join(' ')} ran there, ${last + machine.graceMs - this.#world.now} ms early`,
             )
           this.killedWithWork++
         }

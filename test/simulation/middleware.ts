@@ -195,6 +195,17 @@ export class Middleware {
     this.#tell()
   }
 
+  /** An administrator removes dead nodes of leases that nobody remembers; their jobs go back into the queue. */
+  removeDead(isNobodys: (leaseId: string) => boolean): void {
+    for (const [name, node] of this.nodes) {
+      if (node.machine?.running === true || !isNobodys(node.mark.leaseId)) continue
+      for (const job of this.#jobsOn(node)) this.#lose(job)
+      this.nodes.delete(name)
+      this.#world.count('forgotten node removed by hand')
+    }
+    this.#settle()
+  }
+
   #registerLater(name: string, unitId: string, machine: Machine): void {
     const node = this.nodes.get(name)
     if (node?.mark.unitId === unitId && machine.running) this.#register(node, machine)

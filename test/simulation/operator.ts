@@ -88,6 +88,8 @@ export class Operator {
   }
 }
 
+const TIDY_EVERY_MS: Millis = 30_000
+
 /** What an administrator of a guest has a hand on. */
 export interface Grip {
   readonly world: World
@@ -110,6 +112,12 @@ export class Administrator {
       const kind = this.#random.int(5)
       this.#grip.world.after(this.#random.int(stormMs), () => this.#act(kind, stormMs))
     }
+  }
+
+  /** Once in a while: what a restore left in the middleware, and no actor can know of, is removed by hand. */
+  tidyUp(isNobodys: (leaseId: string) => boolean): void {
+    this.#grip.middleware?.removeDead(isNobodys)
+    this.#grip.world.after(TIDY_EVERY_MS, () => this.tidyUp(isNobodys))
   }
 
   /** A question that the actor takes and then dies over is not asked again. */

@@ -154,6 +154,8 @@ export class Trial implements Scene {
         await this.world.run(this.world.elapsed + STORM_STEP_MS, check)
       this.#stormy = false
       this.#restoreConfiguration()
+      for (const { name, administrator } of this.managers)
+        administrator.tidyUp((leaseId) => this.#invariants.isNobodys(name, leaseId))
       await this.#quiet(quietMs, check)
       this.#invariants.afterQuiet()
     } catch (error) {

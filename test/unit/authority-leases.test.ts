@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { LeaseRow, UnitRow } from '../../actors/authority/rows.ts'
+import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
 import { MINUTE, NOW, Stage, siteConfig, specOf, wellBehaved } from './authority-stage.ts'
@@ -451,6 +452,26 @@ describe('a type that is taken back', () => {
     stage.now = by + siteConfig.conditions.graceMs
     stage.settle()
     expect(stage.live()).toEqual([])
+  })
+})
+
+describe('a unit that works in its grace', () => {
+  test('is taken when the grace of a recall is over, though its own is longer', () => {
+    const stage = new Stage()
+    const works: Stage['world'] = (effect) =>
+      effect.verb === 'teardown' && !(effect.args as UnitEffectArgs).force
+        ? { kind: 'done', value: { kind: 'busy', what: 'job 1' } }
+        : wellBehaved(effect)
+    stage.world = works
+    const by = NOW + 2_000
+    stage.lease({ units: 6, term: { start: NOW, end: by + 5_000 } })
+    stage.command('recall', { type: 'vm.small', units: 6, by, reason: 'ours' })
+    stage.now = by + 5_000
+    stage.settle()
+    expect(stage.units().map(({ state }) => state)).toEqual(Array(6).fill('teardown'))
+    stage.now = by + siteConfig.conditions.graceMs
+    stage.settle()
+    expect(stage.units().filter(({ state }) => state !== 'ended')).toEqual([])
   })
 })
 

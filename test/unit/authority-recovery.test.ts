@@ -37,9 +37,9 @@ class OldStage extends Stage {
   }
 
   /** What somebody answers to the question that he was asked. */
-  says(from: string, holdings: readonly Holding[]): void {
+  says(from: string, holdings: readonly Holding[], change: { unsure?: boolean } = {}): void {
     const asked = this.sent.find(({ to, kind }) => to === from && kind === 'holdings-query')
-    this.tell('holdings', asked!.subject, { page: 0, pages: 1, holdings: [...holdings] }, from)
+    this.tell('holdings', asked!.subject, { page: 0, pages: 1, ...change, holdings: [...holdings] }, from)
     this.settle()
   }
 
@@ -65,6 +65,8 @@ const held = (stage: OldStage, ticket: Ticket, change: Partial<Holding> = {}): H
     .map(({ unitId, name }) => ({ id: unitId, name, report: 'active', facts: {} })),
   ...change,
 })
+
+const hostIn = (data: unknown): unknown => (data as { host?: unknown } | undefined)?.host
 
 const kinds = (stage: Stage): string[] => stage.notes.map(({ kind }) => kind)
 
@@ -172,6 +174,95 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.live()).toHaveLength(2)
     expect(stage.live().some(({ id }) => id === told.units[1]!.id)).toBe(true)
     expect(stage.units().find(({ id }) => id === told.units[0]!.id)).toMatchObject({ state: 'ended' })
+    const placed = stage.notes.filter(({ kind, data }) => kind === 'unit assigned' && hostIn(data) === '')
+    expect(placed).toEqual([])
+  })
+
+  test('lets go what was not to see the ticket that has begun since', () => {
+    const stage = new OldStage()
+    const first = stage.lease().ticket
+    const back = stage.copy()
+    const [victim, other] = stage.live().map(({ id }) => id)
+    const term = { start: first.term.end, end: first.term.end + 10 * MINUTE }
+    const next = stage.ticket({ predecessor: first.id, term, units: 1 })
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [victim!] })
+    stage.settle()
+    const told = held(stage, next, { victims: [victim!] })
+    back()
+    stage.now = term.start + 1
+    stage.restored()
+    stage.says('manager', [told])
+    stage.says('broker', [])
+    expect(stage.row()).toMatchObject({ ticket: { id: next.id }, next: undefined, victims: [] })
+    expect(stage.live().map(({ id }) => id)).toEqual([other])
+  })
+
+  test('keeps no more than the ticket is for: what was taken for dead goes', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const all = held(stage, ticket)
+    const single = stage.ticket({ id: ticket.id, units: 1 })
+    const units = all.units.map((unit, i) => ({ ...unit, report: i === 0 ? 'suspect' : 'active' }) as const)
+    back()
+    stage.restored()
+    stage.says('manager', [{ ...all, ticket: withoutChain(single), units }])
+    stage.says('broker', [])
+    expect(stage.live().map(({ id }) => id)).toEqual([units[1]!.id])
+  })
+
+  test('ends nothing because a holder does not name it who was restored, too', () => {
+    const stage = new OldStage()
+    stage.lease()
+    const back = stage.copy()
+    const ticket = stage.ticket({ leaseId: 'lease-2' })
+    stage.tell('redeem', 'lease-2', { ticket, properties: {} })
+    stage.settle()
+    back()
+    stage.restored()
+    stage.says('manager', [], { unsure: true })
+    stage.says('broker', [{ ...held(stage, ticket), state: 'granted', units: [] }])
+    expect(stage.row().state).toBe('active')
+    expect(stage.live('lease-2')).toHaveLength(2)
+    // He may work there: that it has ended is said when it has.
+    stage.world = () => undefined
+    stage.now = ticket.term.end
+    stage.settle()
+    expect(stage.lastUpdate('lease-2').units.map(({ report }) => report)).toEqual(['suspect', 'suspect'])
+  })
+
+  test('goes on with an extension that its holder has forgotten and its broker remembers', () => {
+    const stage = new OldStage()
+    const first = stage.lease().ticket
+    const back = stage.copy()
+    const before = held(stage, first)
+    const term = { start: first.term.end, end: first.term.end + 10 * MINUTE }
+    const next = stage.ticket({ predecessor: first.id, term })
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    stage.settle()
+    back()
+    stage.restored()
+    stage.says('manager', [before], { unsure: true })
+    stage.says('broker', [held(stage, first, { state: 'granted', units: [], next: withoutChain(next) })])
+    expect(stage.row()).toMatchObject({ next: { id: next.id }, term: { end: term.end } })
+  })
+
+  test('tells others who were restored what it holds when it knows', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    back()
+    stage.restored()
+    stage.tell('holdings-query', 'holdings-1', { page: 0 })
+    stage.says('manager', [], { unsure: true })
+    const answers = () => stage.sent.filter(({ kind }) => kind === 'holdings')
+    expect(answers()).toEqual([])
+    stage.says('broker', [held(stage, ticket, { state: 'granted', units: [] })])
+    expect(answers()).toMatchObject([{ to: 'manager', body: { holdings: [{ leaseId: 'lease-1' }] } }])
   })
 
   test('hears whoever first speaks while the machines are listed, and ends nothing of his', () => {

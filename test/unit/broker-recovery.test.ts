@@ -93,6 +93,43 @@ describe('a broker whose store was put back from an older copy', () => {
     expect(inShort(broker.due('ticket', 'lease-1'))).toEqual(['lease-1 closed'])
   })
 
+  test('takes back what its holder has given back before, and tells him so', () => {
+    const { broker, copy } = desk()
+    const ticket = broker.granted('lease-1')
+    copy()
+    const asked = broker.give(restored)
+    const returning = { ...holding('lease-1', ticket), state: 'ticket returning, lease closed' }
+    expect(inShort(tells(broker, asked, 'manager', [returning]))).toEqual(['lease-1 closed'])
+    tells(broker, asked, 'site', [{ ...holding('lease-1', ticket), state: 'closed', closed: true }])
+    expect(broker.row('lease-1').state).toBe('closed')
+  })
+
+  test('tells holders who were restored, too, when it knows what sites hold, and sites at once', () => {
+    const { broker, copy } = desk()
+    const ticket = broker.granted('lease-1')
+    copy()
+    const asked = broker.give(restored)
+    const query = (from: string) => broker.tell(from, 'holdings-query', `of-${from}`, { page: 0 })
+    expect(query('site').map(({ kind }) => kind)).toEqual(['holdings'])
+    expect(query('manager')).toEqual([])
+    tells(broker, asked, 'manager', [])
+    const said = tells(broker, asked, 'site', [holding('lease-1', ticket)])
+    expect(said.find(({ kind, to }) => kind === 'holdings' && to === 'manager')?.body).toMatchObject({
+      holdings: [{ leaseId: 'lease-1' }],
+    })
+  })
+
+  test('frees nothing because a holder does not name it who was restored, too', () => {
+    const { broker } = desk()
+    const ticket = broker.granted('lease-1')
+    const asked = broker.give(restored)
+    const query = asked.find(({ to }) => to === 'manager')!
+    broker.tell('manager', 'holdings', query.subject, { page: 0, pages: 1, unsure: true, holdings: [] })
+    tells(broker, asked, 'site', [])
+    expect(broker.rows.get('recovery', 'recovery')).toBeUndefined()
+    expect(broker.row('lease-1').due).toBeGreaterThanOrEqual(ticket.term.end)
+  })
+
   test('learns from its holder, and not from the site, for which guest a lease is, and how urgent', () => {
     const { broker, copy } = desk()
     const ticket = broker.granted('lease-1')
