@@ -57,10 +57,11 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
       boundary: victims.length > 0 ? ticket!.term.end : undefined,
       // What leaves at the boundary leaves by the old grace, what stays by the new: the shorter serves both.
       graceMs: Math.min(lease.graceMs, next!.conditions.graceMs),
-      term: { ...body.term },
+      // No longer than its ticket, whatever the site says.
+      term: { start: body.term.start, end: Math.min(body.term.end, next!.term.end) },
     }
     const grows = next!.units > ticket!.units ? `, with ${someUnits(next!.units)} from then on` : ''
-    draft.note('extended', lease.id, `the site confirms: until ${iso(body.term.end)}${grows}`)
+    draft.note('extended', lease.id, `the site confirms: until ${iso(current.term!.end)}${grows}`)
     return current.leaseState === 'extending' ? stepLease(current, 'active') : current
   }
 }

@@ -1,6 +1,7 @@
 import { doubtChain } from '../leases/chain.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import { lengthMs } from '../leases/term.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
@@ -54,11 +55,24 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   function doubtOf(lease: LeaseRow, ticket: Ticket, draft: ServiceManagerDraft): string | undefined {
     const expected = { holder: draft.self, broker: brokerOf(lease, config), now: draft.now }
     if (lease.group !== undefined && speaksOnly1(expected.broker, draft)) return NO_GROUPS
-    const misfit = misfitOf(lease, ticket) ?? doubtTicket(ticket, expected, trust)
+    const misfit =
+      misfitOf(lease, ticket) ?? tooLate(lease, ticket, draft) ?? doubtTicket(ticket, expected, trust)
     if (misfit !== undefined || ticket.proof === undefined) return misfit
     if (!trust.hasKey(draft.self, ticket.proof.holderKey, draft.now))
       return 'whoever redeems it has to have a key that is not ours'
     return doubtChain(ticket, draft.now, trust)
+  }
+
+  /** It begins when it was asked for, or may begin later; and its site is one that we can speak with. */
+  function tooLate(lease: LeaseRow, { term, site }: Ticket, draft: ServiceManagerDraft): string | undefined {
+    if (!trust.knows(site)) return `it is for ${site}, and no peer of that name is known here`
+    if (lease.ticketState !== 'asked') return undefined
+    const { deferrable, deadline } = lease.properties
+    const startBy = deferrable === 'true' && deadline !== undefined ? Number(deadline) : 0
+    const latest = Math.max(draft.now, lease.startAt ?? 0, startBy) + 2 * config.skewMsMax
+    return term.start <= latest
+      ? undefined
+      : `it begins at ${iso(term.start)}, after the latest start asked for`
   }
 
   function ticketed(lease: LeaseRow, ticket: Ticket, reason: string, draft: ServiceManagerDraft): void {
@@ -160,9 +174,12 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     const promised = Math.min(live, before?.units ?? 0)
     // Told again, it is not another one: what of it is still to leave is said once more.
     const isAgain = before?.recallId === body.recallId
-    const wanted = body.binding ? Math.min(body.units, live - promised) : 0
+    // Whatever its broker says, what was not lent to be recalled is not.
+    const isLentSo = [lease.ticket, lease.next].some((ticket) => ticket?.conditions.recallable === true)
+    const binding = body.binding && isLentSo
+    const wanted = binding ? Math.min(body.units, live - promised) : 0
     const units = isAgain ? promised : wanted
-    const reason = body.binding
+    const reason = binding
       ? 'as the terms of the lease say'
       : 'the recall is advice; nothing leaves before the end of the term'
     // An earlier recall still stands: both are served by the earlier of the two.
@@ -188,6 +205,8 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
 function misfitOf(lease: LeaseRow, ticket: Ticket): string | undefined {
   if (ticket.leaseId !== lease.id) return 'it is for another lease'
   if (ticket.type !== lease.type) return `it is for ${ticket.type}, not for ${lease.type}`
+  if (lengthMs(ticket.term) > lease.durationMs)
+    return `it is for ${lengthMs(ticket.term)} ms, and ${lease.durationMs} ms were asked for`
   const { units: most, unitsMin } = lease.asking ?? { units: lease.unitsAsked, unitsMin: 1 }
   if (ticket.units > most) return `it is for ${someUnits(ticket.units)}, and ${most} asked for`
   if (lease.ticketState === 'asked') {
