@@ -206,7 +206,11 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   )
   const brokerActor = role<BrokerSettings, BrokerTables>(settings.broker, (section, name) => {
     const nothing: Perform = () => Promise.reject(new Error('a broker has no effects'))
-    const mind = broker({ ...brokerConfig(section), sites, peers: managers }, identity(name), trust)
+    const mind = broker(
+      { ...brokerConfig(section), sites, peers: managers, holders: managers },
+      identity(name),
+      trust,
+    )
     return actorOf(name, mind, nothing)
   })
   const siteActor = role<SiteSettings, AuthorityTables>(settings.site, (section, name) =>

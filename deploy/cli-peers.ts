@@ -30,7 +30,7 @@ export function peerCommands(program: Command, clock: Clock): void {
 
   const way = (of: Command): Command =>
     of
-      .option('--role <role>', 'site, broker or service-manager')
+      .option('--role <role>', 'site, broker, service-manager or observer')
       .option('--url <url>', 'where it is called')
       .option('--poll', 'it comes here and fetches; with --url: it is fetched from')
       .option('--old-until <duration>', 'its other keys are good for so long from now')

@@ -2,8 +2,11 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { name } from '../actors/runtime/settings.ts'
 
-/** The words for the three actors, where a peer says which of them it is. */
-export const ROLES = ['site', 'broker', 'service-manager'] as const
+/**
+ * What a peer is: one of the three actors, or an observer, which may ask what there is, and neither lends nor holds
+ * anything.
+ */
+export const ROLES = ['site', 'broker', 'service-manager', 'observer'] as const
 export type Role = (typeof ROLES)[number]
 
 export const publicKey = z

@@ -5,6 +5,7 @@ import { hour, some, span } from '../controllers/sentence.ts'
 import { fingerprint } from './keys.ts'
 import type { LedgerVerdict } from './ledgers.ts'
 import { onOneLine } from './printable.ts'
+import type { RecoveryReport } from './recovery-report.ts'
 import { isGone, type LeaseReport, type NodeReport, present, remaining, type StatusReport } from './status.ts'
 
 /** Reports as a person reads them. */
@@ -21,6 +22,15 @@ export function table(heads: readonly string[], rows: readonly (readonly string[
   return [line(heads), ...shown.map(line)].join('\n')
 }
 
+export const recoveryLine = ({ actor, since, until, waitsFor }: RecoveryReport): string =>
+  [
+    `recovering: ${actor} was restored, and asks since ${hour(since)} what it has forgotten`,
+    ...(waitsFor.length === 0
+      ? []
+      : [`${waitsFor.join(', ')} ${waitsFor.length === 1 ? 'has' : 'have'} not answered`]),
+    ...(until === null ? [] : [`nobody is waited for after ${hour(until)}`]),
+  ].join('; ')
+
 export function showStatus(status: StatusReport): string {
   const { name, dir, pid, startedAt, now } = status
   const counts = (of: Readonly<Record<string, number>>): string =>
@@ -33,6 +43,7 @@ export function showStatus(status: StatusReport): string {
     `${name} runs in ${dir} (pid ${pid}) for ${span(now - startedAt)}`,
     ...silent.map((actor) => `the ${actor.role} ${actor.name} has stopped: look into sublet.log`),
     ...(status.paused === null ? [] : [`paused: ${status.paused}`]),
+    ...status.recovering.map(recoveryLine),
     '',
     ...status.guests.flatMap((guest) => [
       `guest ${guest.name} (${guest.middleware})`,

@@ -6,6 +6,7 @@ import type { GuestFigures, MemberState } from '../controllers/controller.ts'
 import type { GuestSettings } from './config.ts'
 import { type HostReport, hostsOf } from './host-report.ts'
 import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from './peer-reports.ts'
+import { type RecoveryReport, recoveriesOf } from './recovery-report.ts'
 import type { SiteView } from './site-view.ts'
 
 /** What is shown of a running site: plain JSON, read from the rows of the last commits. */
@@ -77,6 +78,7 @@ export interface StatusReport {
   }[]
   /** Why nothing new is granted or assigned for now. */
   readonly paused: string | null
+  readonly recovering: readonly RecoveryReport[]
   readonly guests: readonly GuestReport[]
   readonly leases: Readonly<Record<LeaseStanding, number>>
   /** Units that are held, by state of their machine. */
@@ -129,6 +131,7 @@ export function statusOf(
     dir: site.settings.dir,
     ...self,
     now,
+    recovering: recoveriesOf(site),
     paused: site.broker?.rows('round')[0]?.paused ?? site.authority?.rows('site')[0]?.paused ?? null,
     actors: Object.entries(roles).flatMap(([role, actor]) =>
       actor === undefined ? [] : [{ name: actor.name, role, running: actor.running, ledger: actor.head.seq }],

@@ -18,6 +18,8 @@ export interface BrokerConfig {
   readonly holdings?: boolean
   /** Who may lend; absent: every peer. */
   readonly sites?: readonly string[]
+  /** Who may ask for tickets; absent: every peer. */
+  readonly holders?: readonly string[]
   /** Requests that arrive within this long are decided together. */
   readonly batchMs: Millis
   /** How long after a ticket's end it is kept, for a relinquish that is late. */

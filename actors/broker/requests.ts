@@ -33,6 +33,8 @@ export function requests(parts: BrokerParts) {
       answer(draft, holder, leaseId, { outcome: 'refused', reason }, config.answerMs)
       forgetUnknown(leaseId, holder, draft)
     }
+    if (config.holders?.includes(holder) === false)
+      return refused(`${holder} is no service manager here, and only those are given tickets`)
     if (draft.get('ticket', leaseId) !== undefined) return refused(`the lease id ${leaseId} is in use`)
     const tooMany = refusalForMany(holder, draft)
     if (tooMany !== undefined) return refused(tooMany)

@@ -25,7 +25,7 @@ const ANSWER_MS: Millis = 3_600_000
 
 export function brokerMind(
   { name, policy }: BrokerPlan,
-  { sites }: Plan,
+  { sites, managers }: Plan,
   identity: Identity,
   trust: Trust,
 ): Mind<BrokerTables> {
@@ -35,6 +35,7 @@ export function brokerMind(
       sites: sites
         .filter(({ types }) => Object.values(types).some(({ broker }) => broker === name))
         .map((site) => site.name),
+      holders: managers.map((manager) => manager.name),
       ...{ batchMs: 50, quarantineMs: 5_000, answerMs: ANSWER_MS },
     },
     identity,
