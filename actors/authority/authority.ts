@@ -287,6 +287,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
 
   /** An answer about a lease that is not known here: whatever is asked of it, it has ended. */
   function unknownLease(from: string, leaseId: string, kind: string, draft: AuthorityDraft): void {
+    draft.turnDown()
     draft.note('message refused', leaseId, `${from} sends ${kind} for a lease that it does not hold here`)
     const body: Body<'lease-update'> = {
       state: 'closed',
@@ -310,6 +311,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
   }
 
   function refuse(draft: AuthorityDraft, envelope: Envelope, reason: string): void {
+    draft.turnDown()
     draft.note('message refused', envelope.subject, `${envelope.from}: ${reason}`)
   }
 }

@@ -48,6 +48,7 @@ export function redeeming(
     const doubt =
       held !== undefined ? `the lease id ${leaseId} is in use` : doubtRedeem(asker, leaseId, body, draft)
     if (doubt !== undefined) {
+      draft.turnDown()
       draft.note('redeem refused', leaseId, `${holder}: ${doubt}`)
       return reports.lastWord(holder, leaseId, refusal(ticket, doubt), draft)
     }

@@ -66,5 +66,6 @@ export function withBody<K extends Parameters<typeof readBody>[0]>(
 
 /** A request that no table lists, or of a wrong form: refused and recorded. */
 export function refuseMessage(draft: BrokerDraft, envelope: Envelope, reason: string): void {
+  draft.turnDown()
   draft.note('message refused', envelope.subject, `${envelope.from}: ${reason}`)
 }

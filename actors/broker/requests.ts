@@ -29,6 +29,7 @@ export function requests(parts: BrokerParts) {
   function asked(envelope: Envelope, body: Body<'ticket'>, draft: BrokerDraft): void {
     const { from: holder, subject: leaseId } = envelope
     const refused = (reason: string): void => {
+      draft.turnDown()
       draft.note('refused', leaseId, `${holder}: ${reason}`)
       answer(draft, holder, leaseId, { outcome: 'refused', reason }, config.answerMs)
       forgetUnknown(leaseId, holder, draft)
@@ -96,6 +97,7 @@ export function requests(parts: BrokerParts) {
   function extensionAsked(envelope: Envelope, body: Body<'extend-ticket'>, draft: BrokerDraft): void {
     const { from: holder, subject: leaseId } = envelope
     const refused = (reason: string): void => {
+      draft.turnDown()
       draft.note('extension refused', leaseId, reason)
       answer(draft, holder, leaseId, { outcome: 'extension-refused', reason }, config.answerMs)
       forgetUnknown(leaseId, holder, draft)
@@ -150,6 +152,7 @@ export function requests(parts: BrokerParts) {
     const row = draft.get('ticket', leaseId)
     if (row !== undefined && row.holder !== holder) {
       const refusal = `the ticket ${leaseId} is not held by ${holder}`
+      draft.turnDown()
       draft.note('message refused', leaseId, refusal)
       answer(draft, holder, leaseId, { outcome: 'refused', reason: refusal }, config.answerMs)
       return forgetUnknown(leaseId, holder, draft)

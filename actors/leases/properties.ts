@@ -25,6 +25,8 @@ export interface RequestGroup {
   readonly size: number
 }
 
+/** Of all keys and values of a request together: thousands of them are kept. */
+export const PROPERTIES_CHARS_MAX = 32_768
 const GROUP_SIZE_MAX = 1_000
 
 /** ORCA's names for the same thing. */
@@ -35,6 +37,12 @@ const SYNONYMS: ReadonlyMap<string, string> = new Map([
 
 /** Reads the known keys; a known key with a bad value is refused with its name. */
 export function readRequest(properties: Properties, units: number): RequestTerms {
+  const chars = Object.entries(properties).reduce((sum, [key, value]) => sum + key.length + value.length, 0)
+  if (chars > PROPERTIES_CHARS_MAX)
+    throw new SubletError(
+      'bad-property',
+      `the request’s properties are ${chars} characters long together, expected at most ${PROPERTIES_CHARS_MAX}`,
+    )
   const known = new Map<string, string>()
   for (const [key, value] of Object.entries(properties)) known.set(SYNONYMS.get(key) ?? key, value)
   const elastic = readBoolean(known, 'elastic')

@@ -19,6 +19,7 @@ import { Postman } from './postman.ts'
 import type { Random } from './random.ts'
 import { Reader, type Reading } from './reader.ts'
 import { Reception } from './reception.ts'
+import { Refusals } from './refusals.ts'
 import { type RowsPart, rowsIn } from './row-parts.ts'
 import { RowSet } from './row-set.ts'
 import { decodeRow, type Row, type Tables } from './rows.ts'
@@ -91,6 +92,7 @@ export class Actor<T extends Tables> implements Receiver {
   readonly #memory: Memory
   readonly #effects: EffectRunner
   readonly #mailbox = new Mailbox()
+  readonly #refusals: Refusals
   readonly #reader: Reader<T>
   readonly #reception: Reception
   readonly #delivered = new Set<string>()
@@ -120,9 +122,11 @@ export class Actor<T extends Tables> implements Receiver {
     const ids = idSource(parts.random.child('ids'))
     const peers = new Peers(this.#rows, clock, skewMsMax, protocols)
     this.#peers = peers
+    this.#refusals = new Refusals(clock)
     this.#keys = new KeyWatch(identity.name, trust, log)
     this.#reader = new Reader<T>({
       ...{ mind, identity, log, ids, rows: this.#rows, links: this.#links, due: this.#due },
+      turnedDown: (peer) => this.#refusals.add(peer),
       tryAgain: (mail) => this.#tryAgain(mail),
     })
     this.#reception = new Reception({
@@ -132,7 +136,7 @@ export class Actor<T extends Tables> implements Receiver {
         this.#postman.heardFrom(envelope.from)
       },
       placeFor: (peer) => this.#placeFor(peer),
-      busy: (from) => (this.running ? this.#mailbox.fullFor(from) : `${this.name} is not running`),
+      busy: (from) => this.#busyFor(from),
       take: (envelope) => this.#ask({ kind: 'message', envelope }) as Promise<Verdict>,
     })
     const downgrade = parts.downgrade ?? ((_kind, body) => body)
@@ -262,6 +266,12 @@ export class Actor<T extends Tables> implements Receiver {
       this.#flush = undefined
       this.#wake()
     })
+  }
+
+  /** Why nothing of this peer is taken now; undefined if there is room. */
+  #busyFor(peer: ActorName): string | undefined {
+    if (!this.running) return `${this.name} is not running`
+    return this.#refusals.tooMany(peer) ?? this.#mailbox.fullFor(peer)
   }
 
   #placeFor(peer: ActorName): Place | undefined {

@@ -54,6 +54,8 @@ export class Draft<T extends Tables> {
   readonly notes: LedgerNote[] = []
   /** By peer and subject; the empty name for all peers. */
   readonly retired = new Map<string, Retirement>()
+  /** So many messages were refused as they stand. */
+  turnedDown = 0
   /** Messages of ours that are dealt with and leave the outbox. */
   readonly outDone = new Set<string>()
   readonly changed = new Map<string, Map<string, Row | undefined>>()
@@ -188,6 +190,14 @@ export class Draft<T extends Tables> {
     const before = this.retired.get(key)
     this.retired.set(key, { subject, peer, at })
     this.#undo.push(() => (before === undefined ? this.retired.delete(key) : this.retired.set(key, before)))
+  }
+
+  /** What is being read is refused, without anything to be decided about it: its sender may say so many such things, and then waits. */
+  turnDown(): void {
+    this.turnedDown++
+    this.#undo.push(() => {
+      this.turnedDown--
+    })
   }
 
   /** For the runtime: the message leaves the outbox in the same commit as what came of it. */

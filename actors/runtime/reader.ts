@@ -5,7 +5,7 @@ import { Draft } from './draft.ts'
 import type { DueRows } from './due-rows.ts'
 import type { EffectRow } from './effects.ts'
 import { inOneLine, SubletError } from './errors.ts'
-import type { Identity } from './identity.ts'
+import type { ActorName, Identity } from './identity.ts'
 import type { IdSource } from './ids.ts'
 import type { LinkDraft, Links, Verdict } from './links.ts'
 import type { Log } from './log.ts'
@@ -33,6 +33,8 @@ export interface ReaderParts<T extends Tables> {
   readonly rows: RowSet
   readonly links: Links
   readonly due: DueRows
+  /** Something of this peer was refused as it stands. */
+  readonly turnedDown: (peer: ActorName) => void
   /** Puts the mail back, to be read alone. */
   readonly tryAgain: (mail: Mail) => void
 }
@@ -175,14 +177,18 @@ export class Reader<T extends Tables> {
   #hear(input: Input & { kind: 'message' }, draft: Draft<T>, links: LinkDraft): Verdict {
     const { envelope } = input
     const verdict = links.verdict(envelope)
+    const before = draft.turnedDown
     if (verdict.fresh) {
       this.#parts.mind.handle(input, draft)
       links.heard(envelope, false)
-    } else if (verdict.code === 'message-conflict')
+    } else if (verdict.code === 'message-conflict') {
+      draft.turnDown()
       draft.note('message refused', envelope.subject, verdict.reason, {
         from: envelope.from,
         code: verdict.code,
       })
+    }
+    if (draft.turnedDown > before) this.#parts.turnedDown(envelope.from)
     return verdict
   }
 

@@ -125,6 +125,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     note('message refused', `a service manager is not told ${kind}`)
 
     function note(what: string, reason: string): void {
+      draft.turnDown()
       draft.note(what, subject, reason)
     }
   }

@@ -143,7 +143,7 @@ const lies: readonly [string, () => Ticket, RegExp][] = [
   [
     'for longer than the site lets anybody',
     () => ticketOf({ change: { term: { start: now() - 1_000, end: now() + 61 * MINUTE } } }),
-    /a term is at most 3600000 ms long here/,
+    /a term is at most .+ long here/,
   ],
   [
     'that ends after what was delegated',

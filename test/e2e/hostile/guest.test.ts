@@ -124,12 +124,12 @@ test('old numbers, other bodies, older generations and what is too late change n
 })
 
 test('two thousand requests are bounded and answered, and a job of an honest guest starts meanwhile', async () => {
+  const job = await world.submit(1)
   const flood = Array.from({ length: 2_000 }, (_, i) =>
     i % 2 === 0
       ? mallory.utters('broker', 'ticket', `lease-flood-${i}`, { n: 'x'.repeat(1_000) })
       : mallory.says('site', 'close', `lease-flood-${i}`, { reason: 'none' }),
   )
-  const job = await world.submit(1)
   const acks = await Promise.all(flood)
   expect(new Set(acks.map(({ outcome }) => outcome)).has('received')).toBe(true)
   await world.until(
