@@ -51,6 +51,8 @@ export class EffectRunner {
   readonly #answer: (row: EffectRow, outcome: EffectOutcome) => void
   readonly #running = new Map<string, Running>()
   readonly #waiting = new Map<string, Waiting>()
+  /** Of each verb the keys that wait, in the order in which they came: there may be very many. */
+  readonly #queues = new Map<string, Set<string>>()
   readonly #busy = new Map<string, number>()
   #stopped = false
 
@@ -65,13 +67,14 @@ export class EffectRunner {
     if (this.#stopped || (underWay !== undefined && underWay.attempt >= row.attempt)) return
     this.end(row.id)
     this.#waiting.set(row.id, { row, cancel: this.#running.has(row.id) ? this.#giveUpLater(row) : nothing })
-    this.#pump()
+    const queue = this.#queues.get(row.verb) ?? new Set<string>()
+    this.#queues.set(row.verb, queue.add(row.id))
+    this.#pump(row.verb)
   }
 
   /** Ends what is under way on the key; it is not answered for. */
   end(key: string): void {
-    this.#waiting.get(key)?.cancel()
-    this.#waiting.delete(key)
+    this.#takeOut(key)?.cancel()
     this.#running.get(key)?.stop.abort(new Error('another effect takes its place'))
   }
 
@@ -80,6 +83,7 @@ export class EffectRunner {
     this.#stopped = true
     for (const { cancel } of this.#waiting.values()) cancel()
     this.#waiting.clear()
+    this.#queues.clear()
     for (const { stop } of this.#running.values()) stop.abort(new Error('the actor stops'))
     const ended = Promise.all([...this.#running.values()].map((running) => running.ended))
     try {
@@ -92,17 +96,31 @@ export class EffectRunner {
 
   #giveUpLater(row: EffectRow): () => void {
     return this.#clock.after(row.timeoutMs, () => {
-      this.#waiting.delete(row.id)
+      this.#takeOut(row.id)
       const reason = `${row.verb} could not begin within ${period(row.timeoutMs)}: what was done before on ${row.id} has not ended`
       this.#answer(row, { kind: 'failed', code: 'deadline-missed', reason })
     })
   }
 
-  #pump(): void {
-    for (const [key, { row, cancel }] of this.#waiting) {
-      if (this.#running.has(key) || (this.#busy.get(row.verb) ?? 0) >= EFFECTS_AT_ONCE_MAX) continue
+  /** It waits no longer. */
+  #takeOut(key: string): Waiting | undefined {
+    const waiting = this.#waiting.get(key)
+    if (waiting === undefined) return undefined
+    this.#waiting.delete(key)
+    const { verb } = waiting.row
+    const queue = this.#queues.get(verb)
+    queue?.delete(key)
+    if (queue?.size === 0) this.#queues.delete(verb)
+    return waiting
+  }
+
+  /** Begins what has come first, while the verb has places; passed over are only keys that are taken, which are few. */
+  #pump(verb: string): void {
+    for (const key of this.#queues.get(verb) ?? []) {
+      if ((this.#busy.get(verb) ?? 0) >= EFFECTS_AT_ONCE_MAX) return
+      if (this.#running.has(key)) continue
+      const { row, cancel } = this.#takeOut(key)!
       cancel()
-      this.#waiting.delete(key)
       this.#run(row)
     }
   }
@@ -113,7 +131,9 @@ export class EffectRunner {
     const ended = this.#once(row, stop.signal, leaveVerb).then(() => {
       this.#running.delete(row.id)
       leaveVerb()
-      this.#pump()
+      this.#pump(row.verb)
+      const next = this.#waiting.get(row.id)?.row
+      if (next !== undefined) this.#pump(next.verb)
     })
     this.#running.set(row.id, { verb: row.verb, attempt: row.attempt, stop, ended })
   }
@@ -152,7 +172,7 @@ export class EffectRunner {
       )
       // It keeps its key, but others of its verb no longer wait for it.
       leaveVerb()
-      this.#pump()
+      this.#pump(verb)
     })
     try {
       // Answered even if it was to end: that it was done after all is to be noted.

@@ -5,7 +5,7 @@ import { sqliteStore } from '../../adapters/sqlite/store.ts'
 import type { Tally } from './tally.ts'
 
 /**
- * The same signatures, as many verifications, and the same commits to three databases, each as soon as the one
+ * As many signatures and verifications, and the same commits to three databases, each as soon as the one
  * before is on disk; nothing else. In seconds. `inTurn`: one thing after the other, as one lease needs them.
  */
 export async function floor(dir: string, tally: Tally, inTurn = false): Promise<number> {
@@ -32,20 +32,20 @@ export async function floor(dir: string, tally: Tally, inTurn = false): Promise<
   return seconds
 }
 
-/** The same signatures, and as many verifications. */
-export async function signAndVerify(tally: Tally): Promise<void> {
+/** As many signatures on texts of the mean length, and as many verifications. */
+export async function signAndVerify({ signatures, signedChars, verifications }: Tally): Promise<void> {
   const { privateKey, publicKey } = generateKeys()
   const identity = ed25519Identity('floor', privateKey)
   const trust = ed25519Trust({ floor: publicKey })
-  const sample = tally.signed[0] ?? ''
-  const signature = identity.sign(sample)
+  const text = 'x'.repeat(Math.round(signedChars / Math.max(1, signatures)))
+  const signature = identity.sign(text)
   // Signing goes on while the disks sync, as it does in the run.
-  const perTurn = Math.max(1, Math.ceil(tally.signed.length / 200))
+  const perTurn = Math.max(1, Math.ceil(signatures / 200))
   let verified = 0
-  for (let at = 0; at < tally.signed.length; at += perTurn) {
-    for (const text of tally.signed.slice(at, at + perTurn)) identity.sign(text)
-    const due = Math.round(((at + perTurn) / tally.signed.length) * tally.verifications)
-    for (; verified < due; verified++) trust.verify('floor', sample, signature)
+  for (let signed = 0; signed < signatures; ) {
+    for (const end = Math.min(signatures, signed + perTurn); signed < end; signed++) identity.sign(text)
+    const due = Math.round((signed / signatures) * verifications)
+    for (; verified < due; verified++) trust.verify('floor', text, signature)
     await new Promise(setImmediate)
   }
 }

@@ -63,7 +63,7 @@ for (const [name, wires] of [
     (run.leases / run.seconds).toFixed(0),
     (run.leases / floorSeconds).toFixed(0),
     share.toFixed(2),
-    (run.tally.signed.length / run.leases).toFixed(1),
+    (run.tally.signatures / run.leases).toFixed(1),
     (run.tally.verifications / run.leases).toFixed(1),
     (run.leases / commits).toFixed(1),
   ])
@@ -125,8 +125,8 @@ counted a lease; acknowledgements are signed, too.
 ${markdownTable(['nodes, all flip each term', 'leases a term', 'flips', 'ms a tick', 'most ms', 'floor, ms', 'µs a tick and node'], emulationRows)}
 
 After the emulation of the Shirako paper (USENIX 2006, 5.3): one site, one manager, leases of ten nodes, terms of 60 ticks
-of a second of virtual time, four terms; nothing is extended. Signatures are real; disks are memory. The floor signs
-and verifies as much, and nothing else.
+of a second of virtual time, four terms; nothing is extended. Signatures are real; what is committed goes nowhere. The
+floor signs and verifies as much, and nothing else.
 
 ${markdownTable(['claims before the ticket', 'ms to check', 'ms again', 'floor, ms', 'share of the floor'], chainRows)}
 

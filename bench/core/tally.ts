@@ -2,10 +2,13 @@ import type { Commit } from '../../actors/runtime/commit.ts'
 import type { Identity, Trust } from '../../actors/runtime/identity.ts'
 import type { Store } from '../../adapters/store.ts'
 
-/** What a run signed, verified and committed, kept so that the floor can do the same and nothing else. */
+/**
+ * What a run signed, verified and committed, so that the floor can do the same and nothing else. Of signatures only
+ * numbers are kept: the texts of a long run would be more than all that the actors have in memory.
+ */
 export class Tally {
-  /** Texts that were signed, in order. */
-  readonly signed: string[] = []
+  signatures = 0
+  signedChars = 0
   verifications = 0
   /** By actor, in order. */
   readonly commits = new Map<string, Commit[]>()
@@ -15,7 +18,10 @@ export class Tally {
     return {
       ...identity,
       sign: (text) => {
-        if (this.on) this.signed.push(text)
+        if (this.on) {
+          this.signatures++
+          this.signedChars += text.length
+        }
         return identity.sign(text)
       },
     }

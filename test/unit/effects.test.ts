@@ -159,6 +159,48 @@ describe('effects', () => {
     expect(bench.answers).toHaveLength(41)
   })
 
+  test('of one verb begin in the order in which they came, and pass over keys that are taken', async () => {
+    const bench = new Bench()
+    bench.obeys = false
+    bench.start('taken', 'probe')
+    for (let i = 0; i < EFFECTS_AT_ONCE_MAX; i++) bench.start(`first-${i}`)
+    bench.start('taken')
+    for (const key of ['a', 'b', 'c']) bench.start(key)
+    bench.runner.end('b')
+    bench.takesMs = 5_000
+    await bench.pass(30_000)
+    const begun = bench.log.filter((line) => line.endsWith('setup begins'))
+    expect(begun.slice(EFFECTS_AT_ONCE_MAX)).toEqual([
+      'taken setup begins',
+      'a setup begins',
+      'c setup begins',
+    ])
+  })
+
+  test('cost as much each when very many wait as when few do', async () => {
+    const looksAtEach = async (count: number): Promise<number> => {
+      let looks = 0
+      const world = new World()
+      const perform = () => new Promise<void>((resolve) => void world.after(1, resolve))
+      const runner = new EffectRunner(world.clock(), perform, () => undefined)
+      for (let i = 0; i < count; i++)
+        runner.start({
+          ...{ id: `unit-${i}`, args: null, timeoutMs: 60_000, attempt: 1 },
+          get verb() {
+            looks++
+            return 'setup'
+          },
+        })
+      for (let waves = count / EFFECTS_AT_ONCE_MAX; waves > 0; waves--) {
+        await world.run(world.elapsed + 1, () => undefined)
+        await new Promise(setImmediate)
+      }
+      expect(await runner.stop()).toEqual([])
+      return looks / count
+    }
+    expect(await looksAtEach(1_600)).toBe(await looksAtEach(160))
+  })
+
   test('that hang do not take the places of their verb for ever', async () => {
     const bench = new Bench()
     bench.obeys = false
