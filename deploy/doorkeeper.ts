@@ -14,7 +14,7 @@ import { SubletError } from '../actors/runtime/errors.ts'
  *     ├──────────── mkdir, mode 0700 ┼────────────────────────────▶ folder
  *     ├─ GET /status, token ───────▶ │  lstat: a folder? whose? ──▶ removed
  *
- * A token serves one request, the one it was asked for, within five seconds.
+ * A token serves one request, the one it was asked for, within five seconds. Of too many the oldest is forgotten.
  */
 export interface Doorkeeper {
   challenge(request: string): Challenge
@@ -29,7 +29,7 @@ export interface Challenge {
 }
 
 export const CHALLENGE_MS: Millis = 5_000
-const PENDING_MAX = 256
+export const PENDING_MAX = 256
 
 interface Pending {
   readonly request: string
@@ -58,10 +58,12 @@ export function doorkeeper(dir: string, open: boolean, clock: Clock): Doorkeeper
   return {
     challenge(request) {
       dropExpired()
-      if (pending.size >= PENDING_MAX)
-        throw new SubletError('not-permitted', `${PENDING_MAX} callers are being identified already`, {
-          cure: 'Try again in five seconds.',
-        })
+      // Anybody may begin; who only begins must not keep out who goes on at once.
+      for (const [oldest, { folder }] of pending) {
+        if (pending.size < PENDING_MAX) break
+        pending.delete(oldest)
+        removeFolder(folder)
+      }
       const token = randomBytes(16).toString('hex')
       const folder = join(dir, randomBytes(16).toString('hex'))
       pending.set(token, { request, folder, until: clock.monotonic() + CHALLENGE_MS })

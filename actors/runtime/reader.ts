@@ -242,7 +242,7 @@ export class Reader<T extends Tables> {
       'input set aside',
       subjectOf(input),
       `${inOneLine(error)}; it failed twice and is not tried again`,
-      { input: input.kind, excerpt: excerpt(input, EXCERPT_CHARS_MAX) },
+      { input: input.kind, excerpt: excerpt(withoutProperties(input), EXCERPT_CHARS_MAX) },
     )
     const refusal = new SubletError('message-set-aside', `the input made ${this.#name} fail twice`, {
       cause: error,
@@ -258,6 +258,19 @@ export class Reader<T extends Tables> {
 }
 
 const isDue = (row: Row | undefined, now: Instant): row is Row => row?.due !== undefined && row.due <= now
+
+/** The ledger keeps for ever what is in it: property lists may hold what is nobody's business, so only their keys are. */
+function withoutProperties(input: Input): unknown {
+  const hide = (key: string, value: unknown): unknown =>
+    (key === 'properties' || key === 'facts') && typeof value === 'object' && value !== null
+      ? Object.keys(value)
+      : value
+  try {
+    return JSON.parse(JSON.stringify(input, hide))
+  } catch {
+    return input.kind
+  }
+}
 
 const subjectOf = (input: Input): string => {
   if (input.kind === 'message' || input.kind === 'undelivered') return input.envelope.subject

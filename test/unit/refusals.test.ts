@@ -79,3 +79,22 @@ test('properties that are too long together are refused by their length', () => 
   )
   expect(readRequest({ a: half }, 1)).toMatchObject({ elastic: false })
 })
+
+test('of an input that is set aside the ledger keeps what it was, and of property lists only the keys', async () => {
+  const stage = new Stage()
+  const { actor } = await stage.begin({
+    handle: (input) => {
+      if (input.kind === 'message') throw new Error('it stumbles')
+    },
+  })
+  const body = {
+    type: 'small',
+    properties: { password: 'hunter2' },
+    units: [{ facts: { token: 'hunter2' } }],
+  }
+  await stage.soon(actor.receive(stage.letter(1, { body })))
+  const kept = JSON.stringify(stage.disk.ledger)
+  expect(kept).toContain('password')
+  expect(kept).toContain('small')
+  expect(kept).not.toContain('hunter2')
+})

@@ -20,6 +20,11 @@ beforeAll(async () => {
   await world.open()
   mallory = world.puppets.mallory!
   anna = world.puppets.anna!
+  await world.until(
+    'the site lends to the broker',
+    () => Object.keys(world.rows('broker')),
+    (keys) => keys.includes('delegation site/vm.small'),
+  )
 }, 60_000)
 afterEach(({ task }) => {
   failed ||= task.result?.state === 'fail'
@@ -141,5 +146,39 @@ test('two thousand requests are bounded and answered, and a job of an honest gue
     expect([name, await world.faults(name)]).toEqual([name, []])
     const out = readFileSync(join(world.dir, `${name}.out`), 'utf8')
     expect(out).not.toMatch(/set aside|TypeError|unhandled/i)
+  }
+}, 60_000)
+
+test('what property lists hold is in no ledger, log, export, story or sentence', async () => {
+  const secret = 'hunter2-of-anna'
+  const properties = { 'db.password': secret, 'ssh.key': `file:/secret/${secret}` }
+  const id = 'lease-secret'
+  const ask = { type: 'vm.small', units: 1, durationMs: 5 * MINUTE, start: now(), properties }
+  await anna.says('broker', 'ticket', id, ask)
+  const { body } = await anna.hears('ticket-update', id, ({ outcome }) => outcome === 'granted')
+  await anna.says('site', 'redeem', id, { ticket: body.ticket!, properties })
+  await anna.hears('lease-update', id, ({ state }) => state === 'active')
+  await anna.says('site', 'modify-lease', id, { modificationId: 'm-1', properties: { token: secret } })
+  await anna.hears('lease-update', id, ({ modified }) => modified?.modificationId === 'm-1')
+  // Of a wrong form, for nobody, and where the request is refused.
+  await anna.utters('broker', 'ticket', 'lease-wrong', {
+    ...ask,
+    units: secret,
+    properties: { a: { b: secret } },
+  })
+  await anna.utters('site', 'modify-lease', 'lease-none', {
+    modificationId: 'm-2',
+    properties: { token: secret },
+  })
+  await anna.says('broker', 'ticket', id, ask)
+  await anna.says('site', 'redeem', 'lease-other', { ticket: body.ticket!, properties })
+  await closed(anna, 'lease-other')
+  const keys = Object.values(world.keys).map(({ privateKey }) => privateKey.split('\n')[1]!)
+  for (const name of ['broker', 'site', 'manager'] as const) {
+    const story = await world.processes[name]!.client.get(`/explain/lease/${id}`).catch(String)
+    const logs = ['.out', '/sublet.log'].map((end) => readFileSync(join(world.dir, `${name}${end}`), 'utf8'))
+    const told = [JSON.stringify(await world.ledger(name)), JSON.stringify(story), ...logs].join('\n')
+    for (const word of [secret, ...keys]) expect([name, told.includes(word)]).toEqual([name, false])
+    expect(told.length).toBeGreaterThan(1_000)
   }
 }, 60_000)
