@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -85,6 +86,58 @@ test('a database that another process does not let go of stops Sublet with its c
   await closes(held)
   expect(await world.faults('site')).toEqual([])
 }, 60_000)
+
+test('a disk that takes no more stops Sublet with its cure; what was said to be durable is, and machines go on', async () => {
+  const held = await lease()
+  await site().kill()
+  // No file of that process may be larger than 1,600 blocks of 512 bytes.
+  const words = [
+    'trap \'\' XFSZ; ulimit -f 1600; exec "$@"',
+    'sh',
+    process.execPath,
+    CLI,
+    'start',
+    '--config',
+  ]
+  const limited = spawn('sh', ['-c', ...words, world.configOf('site')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let said = ''
+  limited.stderr.on('data', (part) => {
+    said += String(part)
+  })
+  const ended = once(limited, 'exit')
+  try {
+    await world.until('it answers', () => site().answers(), Boolean)
+    const taken: string[] = []
+    const text = 'x'.repeat(2_000)
+    for (let i = 0; i < 4_000 && limited.exitCode === null; i += 20)
+      await Promise.all(
+        Array.from({ length: 20 }, async (_, j) => {
+          const subject = `query-${i + j}`
+          const said = await anna
+            .utters('site', 'vacate', held, { units: [`${subject}`], reason: text })
+            .catch(() => undefined)
+          if (said?.outcome === 'received') taken.push(subject)
+        }),
+      )
+    const [code] = (await ended) as [number | null]
+    expect([code, said]).toEqual([
+      expect.any(Number),
+      expect.stringMatching(/code: store-failed\n {2}cure: /),
+    ])
+    expect(code).not.toBe(0)
+    expect(taken.length).toBeGreaterThan(0)
+    await site().up()
+    expect(world.rows('site')[`lease ${held}`]).toMatchObject({ state: 'active' })
+    const lines = await world.notes('site', 'message noted', held)
+    expect(lines.length).toBeGreaterThanOrEqual(taken.length)
+    await closes(held)
+    expect(await world.faults('site')).toEqual([])
+  } finally {
+    limited.kill('SIGKILL')
+  }
+}, 90_000)
 
 test('a second process on the same folder is refused, and the first goes on', async () => {
   const held = await lease()
