@@ -65,7 +65,7 @@ export interface LeaseRow extends Row {
 export interface AskedExtension {
   readonly units: number
   readonly unitsMin: number
-  /** Units that were out when it was asked for: the extension is not for them. */
+  /** Units that were out, or on their way, when it was asked for: the extension is not for them. */
   readonly without?: readonly string[]
 }
 

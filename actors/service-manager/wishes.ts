@@ -114,7 +114,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     return { leaseId: lease.id }
   }
 
-  /** Asks to keep what is still alive, less the victims, for another term; or that and more. */
+  /** Asks to keep what is alive and does not leave already, less the victims, for another term; or that and more. */
   function extend(
     lease: LeaseRow | undefined,
     intent: GuestIntent & { kind: 'extend' },
@@ -125,14 +125,20 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     if (draft.now >= leaveAt(lease, draft)!) return 'it is too late: its units leave already'
     if (!isBegun(lease, draft)) return 'its last extension has not begun yet'
     if (lease.units.length === 0) return 'its site has not said yet which units it has'
-    const gone = unitsOf(lease, draft)
-      .filter(isOut)
-      .map((unit) => unit.id)
-    const chosen = [...new Set(intent.victims)].filter((id) => lease.units.includes(id) && !gone.includes(id))
-    const keep = lease.units.length - gone.length - chosen.length
-    if (keep < 1) return release(lease, `${intent.reason}; nothing of it would be kept`, draft)
+    const all = unitsOf(lease, draft)
+    const gone = all.filter(isOut).map(({ id }) => id)
+    // They only let their work end: another term would be paid for machines that take no jobs.
+    const leaving = all.filter((unit) => unit.mustLeave && !isOut(unit)).map(({ id }) => id)
+    const going = [...leaving, ...gone]
+    const chosen = [...new Set(intent.victims)].filter(
+      (id) => lease.units.includes(id) && !going.includes(id),
+    )
+    const keep = lease.units.length - going.length - chosen.length
+    // Where all leave for their hosts' sake others may come in their place; they may be kept then.
+    const isWaiting = leaving.length > 0 && chosen.length === 0
+    if (keep < 1 && !isWaiting) return release(lease, `${intent.reason}; nothing of it would be kept`, draft)
     const units = intent.units ?? keep
-    const fault = faultOfSize(keep, units, chosen.length)
+    const fault = keep < 1 ? 'all its units leave already' : faultOfSize(keep, units, chosen.length)
     if (fault !== undefined) {
       refuseExtension(lease, fault, draft)
       return fault
@@ -142,14 +148,14 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     if (ticketState === undefined || leaseState === undefined)
       return `it cannot be extended while its ticket is ${lease.ticketState} and its lease ${lease.leaseState}`
     const unitsMin = Math.min(units, Math.max(keep, intent.unitsMin ?? units))
-    // Whoever grows names nobody: what is out is known at the site to be over.
-    const victims = units > keep ? [] : [...chosen, ...gone]
+    // Whoever grows names nobody but those that still leave: what is out is known at the site to be over.
+    const victims = units > keep ? leaving : [...chosen, ...going]
     draft.put('lease', {
       ...lease,
       ticketState,
       leaseState,
       victims,
-      asking: { units, unitsMin, without: [...chosen, ...gone] },
+      asking: { units, unitsMin, without: [...chosen, ...going] },
       durationMs: intent.durationMs,
       extendRefused: undefined,
     })

@@ -66,6 +66,77 @@ describe('a lease that is extended without units that have left', () => {
   })
 })
 
+describe('an extension that is asked for while units only let their work end', () => {
+  const wanted = { kind: 'extend', durationMs: 20 * MINUTE, victims: [], reason: 'wanted' } as const
+  const asked = (draft: ReturnType<Holder['wish']>) =>
+    draft.outgoing.find(({ kind }) => kind === 'extend-ticket')?.body
+
+  function three(): { holder: Holder; id: string } {
+    const holder = new Holder()
+    const id = holder.ask({ units: 3, unitsMin: 3, durationMs: 20 * MINUTE })
+    holder.grant(id, { conditions: { ...conditions, graceMs: 60 * MINUTE } })
+    holder.update(id)
+    for (const unitId of holder.lease(id).units) holder.done(unitId, 'join')
+    return { holder, id }
+  }
+
+  /** So many of three units are recalled, and work there goes on. */
+  function recalled(units: number): { holder: Holder; id: string; leaving: string[] } {
+    const { holder, id } = three()
+    const by = holder.desk.now + 5 * MINUTE
+    holder.desk.tell('broker', 'recall', id, { recallId: 'r', units, by, binding: true, reason: 'ours' })
+    holder.desk.now = holder.lease(id).due!
+    holder.desk.due('lease', id)
+    const leaving = holder.lease(id).units.filter((unitId) => holder.unit(unitId).mustLeave)
+    for (const unitId of leaving) holder.done(unitId, 'leave', { kind: 'busy', jobs: ['7'] })
+    expect(leaving).toHaveLength(units)
+    return { holder, id, leaving }
+  }
+
+  test('is for those that stay, and its site is told which do not', () => {
+    const { holder, id, leaving } = recalled(1)
+    const draft = holder.wish([{ ...wanted, leaseId: id }])
+    expect(asked(draft)).toMatchObject({ units: 2 })
+    const told = holder.grant(id).outgoing.find(({ kind }) => kind === 'extend-lease')
+    expect(told?.body).toMatchObject({ victims: leaving })
+  })
+
+  test('names them also when it grows', () => {
+    const { holder, id, leaving } = recalled(1)
+    expect(asked(holder.wish([{ ...wanted, leaseId: id, units: 4 }]))).toMatchObject({ units: 4 })
+    const told = holder.grant(id).outgoing.find(({ kind }) => kind === 'extend-lease')
+    expect(told?.body).toMatchObject({ victims: leaving })
+  })
+
+  test('is not asked for where all of them leave, and the lease goes on to its end', () => {
+    const { holder, id } = recalled(3)
+    expect(asked(holder.wish([{ ...wanted, leaseId: id }]))).toBeUndefined()
+    expect(holder.lease(id)).toMatchObject({
+      leaseState: 'active',
+      extendRefused: { reason: 'all its units leave already' },
+    })
+  })
+
+  test('does not count one that had to go at the last boundary', () => {
+    const { holder, id } = three()
+    const [victim = ''] = holder.lease(id).units
+    holder.wish([{ ...wanted, leaseId: id, victims: [victim] }])
+    holder.grant(id)
+    const { next, term, units } = holder.lease(id)
+    const extended = { ticketId: next!.id, term: { start: term!.start, end: next!.term.end } }
+    holder.update(
+      id,
+      extended,
+      units.map((unitId) => holder.report(unitId, 'active')),
+    )
+    holder.desk.now = holder.lease(id).due!
+    holder.desk.due('lease', id)
+    holder.done(victim, 'leave', { kind: 'busy', jobs: ['7'] })
+    holder.desk.now = next!.term.start + MINUTE
+    expect(asked(holder.wish([{ ...wanted, leaseId: id }]))).toMatchObject({ units: 2 })
+  })
+})
+
 describe('the final word', () => {
   /** Extended once under another grace than before, and given back; the instant from which only silence is waited for. */
   function extendedUnder(graceMs: number, confirmed: boolean): { holder: Holder; id: string; end: number } {
