@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import type { Log } from '../actors/runtime/actor.ts'
 import { type Clock, type Instant, sleep } from '../actors/runtime/clock.ts'
 import { type ErrorCode, inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import { Connections } from '../adapters/http/connections.ts'
 import { type LedgerArchive, ledgerArchive } from '../adapters/sqlite/archive.ts'
 import { withArchive } from './archiving.ts'
 import { ask, queryBody } from './ask.ts'
@@ -86,7 +87,9 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
     forceCloseConnections: true,
     logger: false,
   })
-  app.server.maxConnections = CONNECTIONS_MAX
+  // Callers who never say who they are must not keep out those who do.
+  const connections = new Connections(CONNECTIONS_MAX)
+  app.server.on('connection', (connection) => connections.opened(connection))
   app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => (value) => {
     const read = schema.safeParse(value)
     if (read.success) return { value: read.data }
@@ -104,7 +107,8 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
       .code(404)
       .send(asAnswer(new SubletError('usage', `nothing answers ${request.method} ${request.url}`))),
   )
-  routes(app, site, parts, door, closing.signal, { viewers, operators })
+  const believed = (request: FastifyRequest): void => connections.believed(request.raw.socket)
+  routes(app, site, parts, door, closing.signal, { viewers, operators }, believed)
 
   // What a killed process left; the databases' locks prove that no other Sublet uses this folder.
   rmSync(socket, { force: true })
@@ -127,6 +131,7 @@ function routes(
   door: Doorkeeper,
   closing: AbortSignal,
   uids: { readonly viewers: readonly number[]; readonly operators: readonly number[] },
+  believed: (request: FastifyRequest) => void,
 ): void {
   const { clock, log, startedAt } = parts
   const rights = new WeakMap<FastifyRequest, { readonly uid: number }>()
@@ -148,6 +153,7 @@ function routes(
         )
       }
       rights.set(request, { uid })
+      believed(request)
     }
   const by = (request: FastifyRequest): string => `uid ${rights.get(request)?.uid}`
   const view = { onRequest: may('view') }

@@ -50,4 +50,14 @@ export class Connections {
   }
 }
 
-const idOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
+/** The other end of a socket of the file system has no address; it is known by itself. */
+const nameless = new WeakMap<Socket, string>()
+let namelessCount = 0
+
+function idOf(socket: Socket): string {
+  const { remoteAddress, remotePort } = socket
+  if (remotePort !== undefined) return `${remoteAddress} ${remotePort}`
+  const id = nameless.get(socket) ?? `nameless ${++namelessCount}`
+  nameless.set(socket, id)
+  return id
+}

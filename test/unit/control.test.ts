@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   mkdirSync,
@@ -10,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -287,6 +289,35 @@ describe('the control socket', () => {
     expect((await raw('GET', '/nothing')).status).toBe(404)
     expect(await client().get('/status')).toMatchObject({ name: 'lab' })
   })
+})
+
+test('callers who only connect, say half a line or nonsense keep nobody out', async () => {
+  await serve()
+  const idle = Array.from({ length: 300 }, () =>
+    connect(socket())
+      .on('error', () => undefined)
+      .on('data', () => undefined)
+      .setEncoding('latin1')
+      .resume(),
+  )
+  try {
+    for (const [i, one] of idle.entries())
+      one.write(
+        [
+          '',
+          'GET /sta',
+          '\u0000\u0001\u0002\r\n\r\n',
+          `POST /challenge HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{`,
+        ][i % 4]!,
+      )
+    await Promise.all(
+      idle.map((one) => (one.connecting ? once(one, 'connect').catch(() => undefined) : undefined)),
+    )
+    expect(await client().get('/status')).toMatchObject({ name: 'lab' })
+    expect(await client().get('/leases')).toEqual(expect.any(Array))
+  } finally {
+    for (const one of idle) one.destroy()
+  }
 })
 
 describe('who is asking', () => {
