@@ -1,5 +1,5 @@
 import { tell } from '../leases/correspondence.ts'
-import type { Body } from '../leases/messages.ts'
+import { type Body, RECALLS_MAX } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
 import { halfTimeOf, type RootClaims } from './claims.ts'
@@ -78,15 +78,16 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
       vector: { ...config.types[row.id]?.vector },
       conditions: config.conditions,
       settledRecalls: [...row.settledRecalls],
+      ...openRecallsOf(row.id, draft),
       ...(claim === undefined ? {} : { claim }),
     }
   }
 
   /** The broker was silent for as long as an answer is worth repeating: what it has not heard still holds. */
   function tellAgain(undelivered: unknown, draft: AuthorityDraft): void {
-    const { reason: _, ...told } = undelivered as Body<'delegation'>
+    const told = undelivered as Body<'delegation'>
     const row = draft.get('offer', told.type)
-    if (row !== undefined && canonical(told) === canonical(statementOf(row, draft)))
+    if (row !== undefined && offerIn(told) === offerIn(statementOf(row, draft)))
       tellOffer(row, 'told again, the broker was silent', draft)
   }
 
@@ -96,6 +97,22 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
     const changed = { ...row, withheld: Math.max(0, row.withheld + by) }
     tellOffer(changed, reason, draft)
   }
+}
+
+/** Recalls have a message of their own, which changes no offer. */
+const offerIn = ({
+  reason: _,
+  openRecalls: __,
+  ...offer
+}: Partial<Pick<Body<'delegation'>, 'reason'>> & Omit<Body<'delegation'>, 'reason'>): string =>
+  canonical(offer)
+
+/** The broker of a site that was restored may count recalls that the site does not know of any more. */
+function openRecallsOf(type: string, draft: AuthorityDraft): Pick<Body<'delegation'>, 'openRecalls'> {
+  if (draft.get('site', 'site')?.restoredAt === undefined) return {}
+  const open = draft.all('recall').filter((recall) => recall.type === type && !recall.taken)
+  // Named in part, the others would count as forgotten.
+  return open.length > RECALLS_MAX ? {} : { openRecalls: open.map(({ id }) => id) }
 }
 
 export type Offers = ReturnType<typeof offers>

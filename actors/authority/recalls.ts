@@ -1,5 +1,6 @@
 import type { Conditions } from '../leases/conditions.ts'
 import { tell } from '../leases/correspondence.ts'
+import { RECALLS_MAX } from '../leases/messages.ts'
 import { LATEST } from '../leases/term.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
@@ -124,10 +125,11 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
 
   function take(order: RecallRow, draft: AuthorityDraft): void {
     const offer = draft.get('offer', order.type)!
+    draft.put('recall', { ...order, taken: true })
     const shrunk = {
       ...offer,
       withheld: offer.withheld + order.units,
-      settledRecalls: [...offer.settledRecalls, order.id].slice(-1_000),
+      settledRecalls: [...offer.settledRecalls, order.id].slice(-RECALLS_MAX),
     }
     site.tellOffer(shrunk, `recalled: ${someUnits(order.units)}`, draft)
   }

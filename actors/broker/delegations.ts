@@ -37,8 +37,7 @@ export function delegations({ config, identity, trust }: BrokerParts) {
     const delegated = isKnown ? known.claim : told
     const before = isKnown ? known.before : supersede(known, told, draft)
     draft.put('delegation', { id, site, type, units, vector, conditions, claim: delegated, before })
-    for (const recallId of body.settledRecalls)
-      if (draft.get('recall', recallId)?.site === site) draft.remove('recall', recallId)
+    settleRecalls(site, body, draft)
     draft.note(
       'offer changed',
       id,
@@ -46,6 +45,22 @@ export function delegations({ config, identity, trust }: BrokerParts) {
       { site, type, units, vector, conditions, claim: claim ?? null },
     )
     scheduleRound(draft, 0)
+  }
+
+  /** What the offer has taken into account; and what the site knows nothing of since it was restored. */
+  function settleRecalls(
+    site: string,
+    { type, settledRecalls, openRecalls }: Body<'delegation'>,
+    draft: BrokerDraft,
+  ): void {
+    for (const recallId of settledRecalls)
+      if (draft.get('recall', recallId)?.site === site) draft.remove('recall', recallId)
+    if (openRecalls === undefined) return
+    for (const { id, ...recall } of draft.all('recall')) {
+      if (recall.site !== site || recall.type !== type || openRecalls.includes(id)) continue
+      draft.remove('recall', id)
+      draft.note('recall forgotten', id, `${site} was restored and knows nothing of it: it counts no more`)
+    }
   }
 
   /** Why the site could not sign this, or not for us; undefined if it may be drawn from. */

@@ -45,6 +45,9 @@ export const UNIT_REPORTS = ['coming', 'active', 'suspect', 'ended'] as const
 /** Leases on one page of holdings. */
 export const HOLDINGS_MAX = 100
 
+/** Recalls of one type that an offer names. */
+export const RECALLS_MAX = 1_000
+
 export const bodies = {
   // site authority → broker
   delegation: z.strictObject({
@@ -53,7 +56,9 @@ export const bodies = {
     vector: vectorSchema,
     conditions: conditionsSchema,
     /** Recalls that this offer has taken into account. */
-    settledRecalls: z.array(id).max(1_000),
+    settledRecalls: z.array(id).max(RECALLS_MAX),
+    /** Recalls that the site still has before it, all of them; said by one that was restored and may have forgotten some. */
+    openRecalls: z.array(id).max(RECALLS_MAX).optional(),
     reason: sentence,
     /** What tickets are drawn from (protocol 2); absent when nothing is lent. */
     claim: claimSchema.optional(),
