@@ -274,7 +274,8 @@ describe('a poll', () => {
     await Promise.all(all)
   })
 
-  const forged = { ...call('poll', { waitMs: 0 }), nonce: 'nonce-other' }
+  // Made when it is sent: a call is old within seconds.
+  const forged = () => ({ ...call('poll', { waitMs: 0 }), nonce: 'nonce-other' })
   test.each([
     [
       'by a stranger',
@@ -288,7 +289,7 @@ describe('a poll', () => {
       403,
       'message-unknown-key',
     ],
-    ['altered on its way', () => forged, 403, 'message-forged'],
+    ['altered on its way', forged, 403, 'message-forged'],
     ['signed as something else', () => call('hello', { waitMs: 0 }), 403, 'message-forged'],
     [
       'that is old',
