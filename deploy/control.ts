@@ -21,10 +21,11 @@ import {
 } from './control-protocol.ts'
 import { type Doorkeeper, doorkeeper } from './doorkeeper.ts'
 import { hostsOf } from './host-report.ts'
+import { leasesOf } from './lease-report.ts'
 import { explainLease, explainUnit, linesOf, type NamedLedger, verifyAll } from './ledgers.ts'
 import { checkPeers, partsOf, peersReport } from './peer-reports.ts'
 import { actorsOf, type SiteView } from './site-view.ts'
-import { leasesOf, nodesOf, statusOf } from './status.ts'
+import { nodesOf, statusOf } from './status.ts'
 
 /**
  * The socket through which commands reach a running Sublet.

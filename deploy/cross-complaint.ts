@@ -4,6 +4,8 @@ import { nearest } from './near.ts'
 /** Errors keep Sublet from starting; warnings are for the admin to weigh. */
 export interface CrossComplaint extends Complaint {
   readonly grave: boolean
+  /** Holds unless a command has added this actor as a broker. */
+  readonly unlessBroker?: string
 }
 
 export type Path = readonly PropertyKey[]

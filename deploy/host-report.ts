@@ -14,6 +14,8 @@ export interface HostUnit {
   readonly machine: UnitRow['state']
   /** Of a host under maintenance: when the unit goes from there; null if that cannot be known yet. */
   readonly leavesAt: Instant | null
+  /** ... with work that is let end. */
+  readonly latestAt: Instant | null
   /** It goes then for the sake of the host; false: its lease lets it stay until then, or longer. */
   readonly binding: boolean
 }
@@ -63,8 +65,8 @@ export function hostsOf({ settings, authority }: SiteView): readonly HostReport[
             ? 'leaving'
             : 'empty',
       units: units.map(({ id, name: node, type, leaseId, state: machine }, i) => {
-        const { at: leavesAt, binding } = ends[i]!
-        return { unitId: id, name: node, type, leaseId, machine, leavesAt, binding }
+        const { at: leavesAt, latest: latestAt, binding } = ends[i]!
+        return { unitId: id, name: node, type, leaseId, machine, leavesAt, latestAt, binding }
       }),
       maintenance:
         row === undefined

@@ -32,9 +32,13 @@ function roles(written: Written): readonly CrossComplaint[] {
   for (const [path, name] of named)
     if (name !== undefined && !brokers.includes(name))
       // A peer may also be added by a command.
-      found.push(
-        warning([...path, 'broker'], `“${name}” is no broker that is known here${hint(name, brokers)}`),
-      )
+      found.push({
+        ...warning(
+          [...path, 'broker'],
+          `“${name}” is no broker that is known here${brokers.length === 0 ? '; name it among the peers, or add it with `sublet peer add`' : hint(name, brokers)}`,
+        ),
+        unlessBroker: name,
+      })
   for (const [isHere, path, name] of asked)
     if (isHere && name === undefined && broker.name === undefined)
       found.push(

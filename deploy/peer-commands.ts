@@ -16,7 +16,7 @@ import {
   type PeersReport,
   peersReport,
 } from './peer-reports.ts'
-import { knownPeers, readStored, rolesHere, type StoredPeer, waysOf, writeStored } from './peers.ts'
+import { knownPeers, readStored, rolesHere, type StoredPeer, waysOf, wayTo, writeStored } from './peers.ts'
 import { loadConfig } from './settings-file.ts'
 import { table } from './show.ts'
 import { EXIT, print, printJson } from './terminal.ts'
@@ -56,7 +56,7 @@ export async function keygen(file: string, options: KeygenOptions, clock: Clock)
   if (options.json) printJson(made)
   else
     for (const { name, role, keys: own } of made)
-      for (const key of own) print(keyLines(name, role, key, own.length > 1))
+      for (const key of own) print(keyLines(name, role, key, own.length > 1, wayTo(settings)))
   return EXIT.done
 }
 
@@ -65,12 +65,13 @@ function keyLines(
   role: Role,
   { key, fingerprint: print, until }: { key: string; fingerprint: string; until: Instant | null },
   isChanging: boolean,
+  way: string,
 ): string {
   if (until !== null)
     return `${name} (${role}) ${key}\n  fingerprint ${print}, good until ${new Date(until).toISOString()}`
   const cure = isChanging
     ? `\n  follows it; on every peer, before half of that time is over: sublet peer add ${name} --key ${key}`
-    : `\n  on every peer: sublet peer add ${name} --role ${role} --url URL --key ${key}`
+    : `\n  on every peer: sublet peer add ${name} --role ${role} ${way} --key ${key}`
   return `${name} (${role}) ${key}\n  fingerprint ${print}${cure}`
 }
 
@@ -128,6 +129,8 @@ export async function approvePeer(name: string, options: PeerOptions, clock: Clo
   return put(name, only.key, options, clock)
 }
 
+const NEW_PEER = 'Say of a new peer what it is with --role, and how it is reached with --url URL or --poll.'
+
 async function put(name: string, key: string, options: PeerOptions, clock: Clock): Promise<number> {
   const dir = await workFolder(options)
   const file = inDir(dir).peers
@@ -138,11 +141,13 @@ async function put(name: string, key: string, options: PeerOptions, clock: Clock
   const role = options.role ?? known?.role
   const url = options.url ?? known?.url ?? undefined
   const poll = options.poll ?? known?.poll ?? false
-  if (role === undefined) throw new SubletError('usage', `expected --role: one of ${ROLES.join(', ')}`)
+  if (role === undefined)
+    throw new SubletError('usage', `expected --role: one of ${ROLES.join(', ')}`, { cure: NEW_PEER })
   if (url === undefined && !poll)
     throw new SubletError(
       'usage',
       'expected --url (where it is called) or --poll (it comes here and fetches)',
+      { cure: NEW_PEER },
     )
   const peer: StoredPeer = {
     ...{ name, role: read(z.enum(ROLES), role, '--role'), poll },
@@ -233,8 +238,12 @@ async function running<T>(
   try {
     return (await controlClient(inDir(dir).socket).get(path)) as T
   } catch (error) {
-    if (!(error instanceof SubletError && error.code === 'not-running') || options.config === undefined)
-      throw error
+    if (!(error instanceof SubletError && error.code === 'not-running')) throw error
+    if (options.config === undefined)
+      throw new SubletError('not-running', error.message, {
+        cause: error.cause,
+        cure: 'Start Sublet, or give the configuration with --config FILE: then this works while it does not run, too.',
+      })
   }
   return otherwise(loadConfig(options.config).settings)
 }
@@ -298,5 +307,6 @@ function showPeers({ peers, strangers }: PeersReport): string {
       String(times),
     ]),
   )
-  return `${known}\n\n${came}\n\nlet one in with: sublet peer approve NAME`
+  const isNew = strangers.some(({ name }) => !peers.some((peer) => peer.name === name))
+  return `${known}\n\n${came}\n\nlet one in with: sublet peer approve NAME${isNew ? '; who is no peer yet needs --role ROLE, and --url URL or --poll' : ''}`
 }

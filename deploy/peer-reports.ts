@@ -9,7 +9,7 @@ import type { Network, PeerSight } from '../adapters/transport.ts'
 import { span } from '../controllers/sentence.ts'
 import type { Settings } from './config.ts'
 import { fingerprint, type OwnKeys } from './keys.ts'
-import { type Peer, rolesHere } from './peers.ts'
+import { type Peer, roleOf, rolesHere, wayTo } from './peers.ts'
 import { type ActorView, actorsOf, type SiteView } from './site-view.ts'
 
 /** What is shown of actors in other processes: plain JSON. */
@@ -176,11 +176,12 @@ export async function checkPeers(parts: PeerParts): Promise<readonly PeerFinding
   const asked = rolesHere(settings).flatMap(([from, role]) =>
     peers.filter((peer) => peer.role !== role).map((peer) => check(parts, from, peer)),
   )
+  const isPeer = (name: string): boolean => peers.some((peer) => peer.name === name)
   const strangers = trust.strangers().map(
     ({ name, key, firstAt, times }): PeerFinding => ({
       ...{ from: settings.name, peer: name, ok: false },
       sentence: `came ${times} times since ${new Date(firstAt).toISOString()} with a key that is not trusted here, ${fingerprint(key)}`,
-      cure: `If it is who it says, \`sublet peer approve ${name}\` here.`,
+      cure: `If it is who it says, \`sublet peer approve ${name}${isPeer(name) ? '' : ' --role ROLE (--url URL or --poll)'}\` here.`,
     }),
   )
   return [...(await Promise.all(asked)).flat(), ...keysThatEnd(parts, clock.now()), ...strangers]
@@ -225,7 +226,7 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
     found.push(
       bad(
         `it does not know ${from}`,
-        `There: \`sublet peer approve ${from}\`; the key to be seen is ${fingerprint(own)}.`,
+        `There: \`sublet peer approve ${from} --role ${roleOf(settings, from)} ${wayTo(settings)}\`; the key to be seen is ${fingerprint(own)}.`,
       ),
     )
   if (outcome === 'unknown-key')

@@ -114,6 +114,19 @@ export const rolesHere = ({
   ...(site === undefined ? [] : [[site.name, 'site'] as const]),
 ]
 
+/** What one of the actors here is. */
+export const roleOf = (settings: Settings, name: string): Role | undefined =>
+  rolesHere(settings).find(([own]) => own === name)?.[1]
+
+/** As peers write it: where it is called, or, where nobody can call it, that it comes and fetches. */
+export function wayTo({ listen }: Settings): string {
+  if (listen === undefined) return '--poll'
+  const { host, port, tls } = listen
+  const isAnywhere = host === '0.0.0.0' || host === '::'
+  const at = host.includes(':') ? `[${host}]` : host
+  return isAnywhere ? '--url URL' : `--url ${tls === undefined ? 'http' : 'https'}://${at}:${port}`
+}
+
 const LOOK_MS: Millis = 5_000
 
 export interface PeerBookParts {

@@ -5,8 +5,9 @@ import { SubletError } from '../actors/runtime/errors.ts'
 import { duration } from '../actors/runtime/settings.ts'
 import { shapeOf } from './by-kind.ts'
 import { type Complaint, complaintsOf } from './complaints.ts'
-import { configSchema, resolved, type Settings } from './config.ts'
+import { configSchema, inDir, resolved, type Settings } from './config.ts'
 import { crossChecks } from './cross-checks.ts'
+import { readStored } from './peers.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
 
@@ -65,12 +66,25 @@ export function readConfig(file: string): ReadConfig {
   const { written, complaints } = check(document.toJS())
   const cross = written === undefined ? [] : crossChecks(written, file)
   const errors = [...complaints, ...cross.filter(({ grave }) => grave)].map(place)
-  const warnings = cross.filter(({ grave }) => !grave).map(place)
+  const settings = errors.length === 0 && written !== undefined ? resolved(written, file) : undefined
+  const added = settings === undefined ? [] : brokersAdded(settings)
+  const warnings = cross
+    .filter(({ grave, unlessBroker }) => !grave && !added.includes(unlessBroker ?? ''))
+    .map(place)
   const byPlace = (a: Finding, b: Finding): number => a.line - b.line || a.column - b.column
   return {
-    settings: errors.length === 0 && written !== undefined ? resolved(written, file) : undefined,
+    settings,
     errors: errors.sort(byPlace),
     warnings: warnings.sort(byPlace),
+  }
+}
+
+/** Brokers that commands added as peers. What is wrong with that file the start says. */
+function brokersAdded({ dir }: Settings): readonly string[] {
+  try {
+    return readStored(inDir(dir).peers).flatMap(({ name, role }) => (role === 'broker' ? [name] : []))
+  } catch {
+    return []
   }
 }
 

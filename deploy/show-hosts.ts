@@ -7,13 +7,14 @@ import { table } from './show.ts'
 
 export const showHosts = (hosts: readonly HostReport[]): string =>
   table(
-    ['HOST', 'STATE', 'UNITS', 'NODES', 'SINCE', 'EMPTY BY', 'WHY'],
+    ['HOST', 'STATE', 'UNITS', 'NODES', 'SINCE', 'WANTED BY', 'AT THE LATEST', 'WHY'],
     hosts.map((host) => [
       host.name,
       STATES[host.state],
       String(host.units.length),
       few(host.units.map(({ name }) => name)) || '-',
       host.maintenance === null ? '-' : hour(host.maintenance.since),
+      host.maintenance === null ? '-' : hour(host.maintenance.by),
       host.maintenance === null ? '-' : emptyBy(host),
       host.maintenance?.reason ?? '-',
     ]),
@@ -46,10 +47,11 @@ export function showMaintenance({ name, units, maintenance }: HostReport): strin
     .join('\n')
 }
 
-function unitLine({ name, leaseId, machine, leavesAt, binding }: HostUnit): string {
+function unitLine({ name, leaseId, machine, leavesAt, latestAt, binding }: HostUnit): string {
   const unit = `  ${name} of ${leaseId}`
   if (machine === 'teardown' || machine === 'stuck') return `${unit} is being torn down`
-  if (binding) return `${unit} leaves by ${hour(leavesAt!)}; work that runs there may end within the grace`
+  if (binding)
+    return `${unit} leaves by ${hour(leavesAt!)}; work that runs there may end until ${hour(latestAt!)}`
   const until = leavesAt === null ? 'its term ends after that' : hour(leavesAt)
   return `${unit} may stay until ${until}: its terms do not let it be recalled by then`
 }

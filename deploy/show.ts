@@ -3,10 +3,11 @@ import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { period } from '../actors/runtime/sentence.ts'
 import { hour, some, span } from '../controllers/sentence.ts'
 import { fingerprint } from './keys.ts'
+import { type LeaseReport, present, remaining } from './lease-report.ts'
 import type { LedgerVerdict } from './ledgers.ts'
 import { onOneLine } from './printable.ts'
 import type { RecoveryReport } from './recovery-report.ts'
-import { isGone, type LeaseReport, type NodeReport, present, remaining, type StatusReport } from './status.ts'
+import { isGone, type NodeReport, type StatusReport } from './status.ts'
 
 /** Reports as a person reads them. */
 
@@ -38,14 +39,15 @@ export function showStatus(status: StatusReport): string {
       .filter(([, count]) => count > 0)
       .map(([word, count]) => `${count} ${word}`)
       .join(', ') || 'none'
+  const has = (role: string): boolean => status.actors.some((actor) => actor.role === role)
   const silent = status.actors.filter(({ running }) => !running)
   return [
     `${name} runs in ${dir} (pid ${pid}) for ${span(now - startedAt)}`,
     ...silent.map((actor) => `the ${actor.role} ${actor.name} has stopped: look into sublet.log`),
     ...(status.paused === null ? [] : [`paused: ${status.paused}`]),
     ...status.recovering.map(recoveryLine),
-    '',
     ...status.guests.flatMap((guest) => [
+      '',
       `guest ${guest.name} (${guest.middleware})`,
       `  jobs    ${guest.jobs === null ? 'not looked at yet' : counts(guest.jobs)}`,
       ...(guest.blindSince === null ? [] : [`  blind   since ${hour(guest.blindSince)}`]),
@@ -58,7 +60,7 @@ export function showStatus(status: StatusReport): string {
     ]),
     '',
     `leases    ${counts(status.leases)}`,
-    `machines  ${counts(status.machines)}`,
+    ...(has('site authority') ? [`machines  ${counts(status.machines)}`] : []),
     ...status.offers.map(
       ({ type, units, withheld, held, withdrawn }) =>
         `lent      ${some(withdrawn === null ? units - withheld : 0, 'unit')} of ${type}, ${held} held${withheld > 0 ? `, ${withheld} withheld` : ''}${withdrawn === null ? '' : `, withdrawn: ${withdrawn}`}`,
@@ -68,7 +70,7 @@ export function showStatus(status: StatusReport): string {
     ),
     ...status.maintenance.map(
       ({ name: host, units, emptyBy, maintenance }) =>
-        `host      ${host} takes no new units since ${hour(maintenance?.since ?? 0)}, ${units.length === 0 ? 'is empty' : `${some(units.length, 'unit')} there${emptyBy === null ? '' : `, empty by ${hour(emptyBy)}`}`}: ${maintenance?.reason}`,
+        `host      ${host} takes no new units since ${hour(maintenance?.since ?? 0)}, ${units.length === 0 ? 'is empty' : `${some(units.length, 'unit')} there, wanted empty by ${hour(maintenance?.by ?? 0)}${emptyBy === null ? '' : `, at the latest ${hour(emptyBy)}`}`}: ${maintenance?.reason}`,
     ),
     ...status.approvals.map(
       ({ leaseId, holder, units, type, since, reason }) =>

@@ -1,37 +1,15 @@
 import type { UnitRow as SiteUnitRow } from '../actors/authority/rows.ts'
 import type { Instant, Millis } from '../actors/runtime/clock.ts'
-import type { LeaseRow, UnitRow } from '../actors/service-manager/rows.ts'
 import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../controllers/controller.ts'
 import type { GuestSettings } from './config.ts'
 import { type HostReport, hostsOf } from './host-report.ts'
+import { type Approval, approvalsOf, type LeaseStanding, leasesOf } from './lease-report.ts'
 import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from './peer-reports.ts'
 import { type RecoveryReport, recoveriesOf } from './recovery-report.ts'
 import type { SiteView } from './site-view.ts'
 
 /** What is shown of a running site: plain JSON, read from the rows of the last commits. */
-
-export type LeaseStanding = 'requested' | 'ticketed' | 'active' | 'closing' | 'closed'
-
-export interface LeaseReport {
-  readonly id: string
-  readonly guest: string
-  readonly state: LeaseStanding
-  readonly type: string
-  /** Granted; until then, asked for. */
-  readonly units: number
-  readonly site: string | null
-  readonly start: Instant | null
-  readonly end: Instant | null
-  readonly extending: boolean
-  readonly recall: { readonly units: number; readonly by: Instant } | null
-  readonly requestedAt: Instant
-  /** Somebody has to approve the request, or its extension; null if nobody has to. */
-  readonly approval: { readonly since: Instant; readonly reason: string } | null
-  readonly reason: string
-  readonly closeReason: string
-  readonly members: readonly { readonly unitId: string; readonly name: string; readonly state: MemberState }[]
-}
 
 export interface NodeReport {
   readonly unitId: string
@@ -94,15 +72,7 @@ export interface StatusReport {
   /** Hosts that are to be worked on. */
   readonly maintenance: readonly HostReport[]
   /** Requests that wait at the broker until somebody approves them. */
-  readonly approvals: readonly {
-    readonly leaseId: string
-    readonly holder: string
-    readonly type: string
-    readonly units: number
-    readonly durationMs: Millis
-    readonly since: Instant
-    readonly reason: string
-  }[]
+  readonly approvals: readonly Approval[]
   /** Actors in other processes. */
   readonly peers: readonly PeerReport[]
   /** The keys of the actors that run here. */
@@ -166,13 +136,6 @@ export function statusOf(
   }
 }
 
-const approvalsOf = (site: SiteView): StatusReport['approvals'] =>
-  (site.broker?.rows('ticket') ?? []).flatMap(({ id, holder, type, asked }) => {
-    if (asked?.approval === undefined) return []
-    const { units, durationMs, approval } = asked
-    return [{ leaseId: id, holder, type, units, durationMs, ...approval }]
-  })
-
 function guestOf(site: SiteView, name: string): GuestReport {
   const row = site.serviceManager?.rows('guest').find(({ id }) => id === name)
   const picture = site.guests[name]?.lastPicture()
@@ -196,51 +159,6 @@ export function jobTally(picture: BatchPicture): Record<JobState, number> {
   const counts: Record<JobState, number> = { pending: 0, held: 0, running: 0, completing: 0, ended: 0 }
   for (const { state, tasks } of picture.jobs) counts[state] += tasks
   return counts
-}
-
-/** Every lease that is still in the store, those that are closed too. The latest request comes first. */
-export function leasesOf(site: SiteView): readonly LeaseReport[] {
-  const units = new Map((site.serviceManager?.rows('unit') ?? []).map((unit) => [unit.id, unit]))
-  const approvals = new Map(approvalsOf(site).map((one) => [one.leaseId, one]))
-  return (site.serviceManager?.rows('lease') ?? [])
-    .toSorted((a, b) => b.requestedAt - a.requestedAt || (a.id < b.id ? -1 : 1))
-    .map((lease) =>
-      leaseReport(
-        lease,
-        lease.units.flatMap((id) => units.get(id) ?? []),
-        approvals.get(lease.id),
-      ),
-    )
-}
-
-const leaseReport = (
-  lease: LeaseRow,
-  units: readonly UnitRow[],
-  approval: StatusReport['approvals'][number] | undefined,
-): LeaseReport => ({
-  id: lease.id,
-  guest: lease.guest,
-  state: standing(lease, units),
-  type: lease.type,
-  units: lease.ticket?.units ?? lease.unitsAsked,
-  site: lease.ticket?.site ?? null,
-  start: lease.term?.start ?? null,
-  end: lease.term?.end ?? null,
-  extending: lease.ticketState === 'extending' || lease.leaseState === 'extending',
-  recall: lease.recall === undefined ? null : { units: lease.recall.units, by: lease.recall.by },
-  requestedAt: lease.requestedAt,
-  approval: approval === undefined ? null : { since: approval.since, reason: approval.reason },
-  reason: lease.reason,
-  closeReason: lease.closeReason,
-  members: units.map(({ id, name, state }) => ({ unitId: id, name, state })),
-})
-
-function standing({ ticketState, leaseState }: LeaseRow, units: readonly UnitRow[]): LeaseStanding {
-  if (leaseState === 'closed') return ticketState === 'closed' ? 'closed' : 'closing'
-  if (ticketState === 'asked') return 'requested'
-  if (leaseState === 'active' || leaseState === 'extending') return 'active'
-  if (leaseState !== 'redeeming') return 'closing'
-  return units.some(({ joinedAt }) => joinedAt !== undefined) ? 'active' : 'ticketed'
 }
 
 /** Units that are held by the site or known to the service manager and not yet gone, by name. */
@@ -284,23 +202,8 @@ export const isGone = ({ membership, machine }: NodeReport): boolean =>
   (membership === null || membership === 'left' || membership === 'lost') &&
   (machine === null || machine === 'ended')
 
-/** What is there of a lease that is not closed: units that left or were lost are not. */
-export function present({ state, units, members }: LeaseReport): {
-  readonly units: number
-  readonly names: readonly string[]
-} {
-  const there =
-    state === 'closed' ? members : members.filter((unit) => unit.state !== 'left' && unit.state !== 'lost')
-  return {
-    units: there.length === members.length ? units : there.length,
-    names: there.map(({ name }) => name),
-  }
-}
-
 function tally(words: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const word of words) counts[word] = (counts[word] ?? 0) + 1
   return counts
 }
-
-export const remaining = (end: Instant, now: Instant): Millis => Math.max(0, end - now)

@@ -81,11 +81,17 @@ export async function usage(
       name,
       ...[grantedS, heldS, joinedS, toComeS].map((seconds) => seconds.toFixed(3)),
     ])
+    const heads = [by.toUpperCase(), 'GRANTED S', 'HELD S', 'JOINED S', 'TO COME S']
+    // Up to now nothing is still to come.
+    const shown = to > clock.now() ? heads.length : heads.length - 1
     if (json) printJson({ by, from, to, usage: rows })
     else if (csv) {
       print(`${by},granted_s,held_s,joined_s,to_come_s`)
       for (const line of cells) print(line.map(csvCell).join(','))
-    } else print(table([by.toUpperCase(), 'GRANTED S', 'HELD S', 'JOINED S', 'TO COME S'], cells))
+    } else {
+      const line = (cell: readonly string[]): readonly string[] => cell.slice(0, shown)
+      print(table(line(heads), cells.map(line)))
+    }
   } finally {
     await close()
   }

@@ -1,19 +1,11 @@
 import type { Clock, Instant, Millis } from '../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { some, span } from '../controllers/sentence.ts'
+import { type LeaseReport, leasesOf, present, remaining } from './lease-report.ts'
 import { ledgerTail } from './ledger-tail.ts'
 import { onOneLine } from './printable.ts'
 import type { SiteView } from './site-view.ts'
-import {
-  isGone,
-  type LeaseReport,
-  leasesOf,
-  type NodeReport,
-  nodesOf,
-  present,
-  remaining,
-  statusOf,
-} from './status.ts'
+import { isGone, type NodeReport, nodesOf, statusOf } from './status.ts'
 
 /**
  * What a running site looks like: on a terminal a screen that is drawn anew a few times a second, else a

@@ -71,4 +71,6 @@ const isFolder = (path: string): boolean =>
 
 const isWorkFolder = (path: string): boolean =>
   isFolder(path) &&
-  (existsSync(join(path, 'control.sock')) || namesIn(path).some((name) => name.endsWith('.db')))
+  // Before the first start there are only the keys that `sublet keygen` made.
+  (['control.sock', 'keys'].some((name) => existsSync(join(path, name))) ||
+    namesIn(path).some((name) => name.endsWith('.db')))

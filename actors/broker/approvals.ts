@@ -71,7 +71,7 @@ export function approvals(parts: BrokerParts) {
     const row = draft.get('ticket', leaseId)
     if (row?.asked?.approval === undefined)
       throw new SubletError('unknown-id', `no request ${leaseId} waits for an approval`, {
-        cure: 'List what waits with `sublet leases`.',
+        cure: 'List what waits with `sublet leases` or `sublet status`.',
       })
     return { row, asked: row.asked }
   }

@@ -80,16 +80,13 @@ export function requests(parts: BrokerParts) {
     }
     draft.put('ticket', row)
     const manner = [
+      `${holder} asks for ${units} of ${type} for ${period(durationMs)}`,
       start > draft.now ? `from ${iso(start)} on` : '',
       terms.elastic ? `elastic down to ${terms.unitsMin}` : '',
       terms.deferrable ? `deferrable until ${iso(startBy)}` : '',
       terms.group === undefined ? '' : `one of ${terms.group.size} of group ${terms.group.id}`,
     ]
-    draft.note(
-      'asked',
-      leaseId,
-      `${holder} asks for ${units} of ${type} for ${period(durationMs)} ${manner.filter(Boolean).join(', ')}`.trim(),
-    )
+    draft.note('asked', leaseId, manner.filter(Boolean).join(', '))
     if (approval !== undefined) draft.note('awaits approval', leaseId, approval.reason)
     scheduleRound(draft, config.batchMs)
   }

@@ -41,7 +41,10 @@ export function openOf(
   const blocked = last('blocked')
   if (blocked !== undefined) return `the ticket is kept, ${since(blocked)}: ${blocked.reason}`
   const granted = last('ticket granted', 'ticketed')
-  if (granted !== undefined) return `the ticket is not redeemed, ${since(granted)}`
+  if (granted !== undefined)
+    return manager === undefined && site === undefined
+      ? `it is granted, ${since(granted)}${untilOf(mine, begun)}; what became of it is not in the ledgers that are here`
+      : `the ticket is not redeemed, ${since(granted)}`
   const waits = last('waits', 'awaits approval')
   const asked = last('asked', 'requested')
   if (waits !== undefined)

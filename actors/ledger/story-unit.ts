@@ -16,22 +16,22 @@ export interface UnitStory {
 /** Steps on the way to what is told anyway. */
 const PASSED_OVER = new Set(['unit joining', 'unit setup', 'unit probing', 'unit resuming', 'outcome noted'])
 
-/** What it waits for, by the last that is known of it. */
-const WAITS_FOR: Readonly<Record<string, string>> = {
-  'unit assigned': 'to be ready',
-  'unit probing': 'its probe',
-  'unit active': 'to be taken into the middleware',
-  'unit joining': 'to be taken into the middleware',
-  'unit joined': 'the end of its work, and takes jobs',
-  'unit suspect': 'to answer again',
-  'unit draining': 'its work to end, and takes no new jobs',
-  'unit leaving': 'to be out of the middleware',
-  'unit left': 'its teardown',
-  'unit lost': 'its teardown',
-  'unit teardown': 'its teardown to be complete',
-  'teardown waits': 'its work to end',
-  'teardown failed': 'its teardown to be tried again',
-  'unit stuck': 'its teardown to be tried again, and is withheld',
+/** What it does or waits for, by the last that is known of it. */
+const NOW: Readonly<Record<string, string>> = {
+  'unit assigned': 'is not ready yet',
+  'unit probing': 'waits for its probe',
+  'unit active': 'waits to be taken into the middleware',
+  'unit joining': 'waits to be taken into the middleware',
+  'unit joined': 'takes jobs',
+  'unit suspect': 'is doubted, and waits to answer again',
+  'unit draining': 'takes no new jobs, and waits for its work to end',
+  'unit leaving': 'waits to be out of the middleware',
+  'unit left': 'waits for its teardown',
+  'unit lost': 'waits for its teardown',
+  'unit teardown': 'waits for its teardown to be complete',
+  'teardown waits': 'waits for its work to end',
+  'teardown failed': 'waits for its teardown to be tried again',
+  'unit stuck': 'is withheld, and waits for its teardown to be tried again',
 }
 
 /**
@@ -44,7 +44,7 @@ export function unitStory(
   all: readonly LedgerEntry[],
   begun: Instant,
   now: Instant,
-  replaces?: string,
+  { replaces, isHolderHere }: { readonly replaces: string | undefined; readonly isHolderHere: boolean },
 ): UnitStory {
   const entries = inOrder(all)
   const first = entries[0]!
@@ -84,12 +84,15 @@ export function unitStory(
       clauses.push(`${clauseOf(kind)} at ${when}${isSaid ? '' : ` (${reason})`}`)
     }
   }
-  const last = entries.findLast(({ kind }) => WAITS_FOR[kind] !== undefined || kind === 'unit ended') ?? first
-  const waits = WAITS_FOR[last.kind]
+  const last = entries.findLast(({ kind }) => NOW[kind] !== undefined || kind === 'unit ended') ?? first
+  // Where its holder's ledger is not there.
+  const isGivenOver = last.kind === 'unit active' && !isHolderHere
+  const does = isGivenOver ? 'is ready' : NOW[last.kind]
+  const more = isGivenOver ? '; what its holder does with it is not in the ledgers that are here' : ''
   const open =
-    to !== undefined || waits === undefined || isOver(entries)
+    to !== undefined || does === undefined || isOver(entries)
       ? undefined
-      : `${name} waits for ${waits}, since ${moment(last.at, begun)} (${length(now - last.at)})`
+      : `${name} ${does}, since ${moment(last.at, begun)} (${length(now - last.at)})${more}`
   return { name, from, to, sentence: `${name} (${unitId}) was ${clauses.join('; ')}.`, open }
 }
 

@@ -35,8 +35,11 @@ const WORDS: Readonly<Record<string, string>> = {
   'extension refused': 'does not extend it',
   extended: 'extends it',
   refused: 'refuses it',
+  asked: 'hears the request',
   waits: 'lets it wait',
   'awaits approval': 'waits for a person to approve it',
+  approved: 'has it approved',
+  disapproved: 'has it refused',
   recalled: 'hears of a recall',
   'recall planned': 'hears what will be given back',
   leaving: 'lets everything leave',
@@ -68,7 +71,7 @@ export function storyOf(leaseId: string, lines: readonly LedgerEntry[], now: Ins
   if (first === undefined) return []
   const begun = first.at
   const roles = rolesOf(mine, ofUnits)
-  const machines = machinesOf(mine, ofUnits, begun, now)
+  const machines = machinesOf(mine, ofUnits, begun, now, roles.manager !== undefined)
   const nameOfUnit = (id: string): string => nameOf(ofUnits.get(id) ?? []) ?? id
   const told = mine.filter((entry) => !isEcho(entry, mine, roles))
   const happened = [
@@ -134,6 +137,7 @@ function machinesOf(
   units: ReadonlyMap<string, readonly LedgerEntry[]>,
   begun: Instant,
   now: Instant,
+  isHolderHere: boolean,
 ): readonly UnitStory[] {
   const stories: UnitStory[] = []
   const order = [...units].toSorted(([, a], [, b]) => startOf(a) - startOf(b))
@@ -147,7 +151,7 @@ function machinesOf(
     )
     if (gone !== undefined) replaced.add(gone[0])
     const replaces = gone === undefined ? undefined : (nameOf(gone[1]) ?? gone[0])
-    stories.push(unitStory(id, entries, begun, now, replaces))
+    stories.push(unitStory(id, entries, begun, now, { replaces, isHolderHere }))
   }
   return stories
 }

@@ -31,18 +31,23 @@ export interface Span {
 
 const granted = z.object({
   ticketId: z.string().optional(),
+  ticket: z.object({ holder: z.string() }).optional(),
   units: z.number(),
   site: z.string(),
   term: z.object({ start: z.number(), end: z.number() }),
 })
-const adopted = z.object({ ticket: granted.extend({ id: z.string() }) })
+const adopted = z.object({
+  ticket: granted.omit({ ticket: true }).extend({ id: z.string(), holder: z.string().optional() }),
+})
 const promisedBack = z.object({ units: z.number(), from: z.number() })
-const assigned = z.object({ leaseId: z.string() })
+const assigned = z.object({ leaseId: z.string(), holder: z.string().optional() })
 const requested = z.object({ guest: z.string().optional(), queue: z.string().optional() })
 
 /** What is known of a lease from all ledgers. */
 interface Owner {
   guest: string
+  /** Counts for the guest where the holder's own ledger is not there. */
+  holder: string
   queue: string
   site: string
 }
@@ -94,7 +99,8 @@ export class UsageCount {
   sum(by: UsageBy, span: Span, now: Instant): readonly Usage[] {
     const sums = new Map<string, Sum>()
     const of = (leaseId: string): Sum => {
-      const name = this.#owners.get(leaseId)?.[by] || '(unknown)'
+      const owner = this.#owners.get(leaseId)
+      const name = owner?.[by] || (by === 'guest' && owner?.holder) || '(unknown)'
       const sum = sums.get(name) ?? { grantedMs: 0, toComeMs: 0, heldMs: 0, joinedMs: 0 }
       sums.set(name, sum)
       return sum
@@ -133,7 +139,9 @@ export class UsageCount {
       // By a broker that has forgotten, in a restore, that it granted it.
       case 'ticket adopted': {
         const ticket = adopted.safeParse(data).data?.ticket
-        return this.#grant(subject, ticket && { ...ticket, ticketId: ticket.id })
+        const holder = ticket?.holder
+        if (holder !== undefined) this.#owner(subject).holder = holder
+        return this.#grant(subject, ticket && { ...ticket, ticketId: ticket.id, ticket: undefined })
       }
       // Its holder never used it, and is granted another in its place.
       case 'extension unused':
@@ -151,7 +159,9 @@ export class UsageCount {
       case 'unit assigned': {
         const read = assigned.safeParse(data)
         if (!read.success) return
-        this.#owner(read.data.leaseId).site = actor
+        const owner = this.#owner(read.data.leaseId)
+        owner.site = actor
+        owner.holder = read.data.holder ?? owner.holder
         this.#leaseOfUnit.set(subject, read.data.leaseId)
         this.#held.set(subject, { leaseId: read.data.leaseId, from: at, to: undefined })
         return
@@ -174,7 +184,9 @@ export class UsageCount {
   #grant(leaseId: string, ticket: z.infer<typeof granted> | undefined): void {
     if (ticket === undefined) return
     const { units, site, term, ticketId } = ticket
-    this.#owner(leaseId).site = site
+    const owner = this.#owner(leaseId)
+    owner.site = site
+    owner.holder = ticket.ticket?.holder ?? owner.holder
     const grants = this.#grants.get(leaseId) ?? []
     this.#grants.set(leaseId, grants)
     if (ticketId !== undefined && grants.some((one) => one.ticketId === ticketId)) return
@@ -191,7 +203,7 @@ export class UsageCount {
   }
 
   #owner(leaseId: string): Owner {
-    const owner = this.#owners.get(leaseId) ?? { guest: '', queue: '', site: '' }
+    const owner = this.#owners.get(leaseId) ?? { guest: '', holder: '', queue: '', site: '' }
     this.#owners.set(leaseId, owner)
     return owner
   }

@@ -1,7 +1,7 @@
 import type { Term } from '../../actors/leases/term.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import type { TicketRequest } from '../controller.ts'
-import { some } from '../sentence.ts'
+import { some, span } from '../sentence.ts'
 
 export type Extension = TicketRequest & { readonly extends: NonNullable<TicketRequest['extends']> }
 
@@ -73,10 +73,9 @@ export const isDeferrable = ({ start, startBy }: Item): boolean => startBy > sta
 /** The units that it cannot do without. */
 export const leastOf = ({ members }: Item): number => members.reduce((sum, one) => sum + least(one), 0)
 
-/** `2 to 5 units of vm for 3600 s`; `group g (3 members, 7 units)`. */
+/** `2 to 5 units of vm for 1 h`; `group g (3 members, 7 units)`. */
 export function whatOf(item: Item): string {
   const [first] = item.members
-  if (item.group === undefined)
-    return `${atLeast(first!)} of ${first!.type} for ${Math.round(first!.durationMs / 1000)} s`
+  if (item.group === undefined) return `${atLeast(first!)} of ${first!.type} for ${span(first!.durationMs)}`
   return `group ${item.group} (${some(item.members.length, 'member')}, ${some(leastOf(item), 'unit')})`
 }

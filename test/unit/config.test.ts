@@ -361,7 +361,7 @@ describe('docs/configure.md', () => {
   test('shows examples that are valid', () => {
     const examples = [...document.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, example = '']) => example)
     const whole = examples.filter((example) => example.startsWith('name:'))
-    expect(whole).toHaveLength(2)
+    expect(whole).toHaveLength(4)
     for (const example of whole)
       expect(readConfig(write(example))).toMatchObject({ errors: [], warnings: [] })
   })

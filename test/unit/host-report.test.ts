@@ -90,7 +90,7 @@ describe('hosts', () => {
     expect(showMaintenance(host!)).toBe(
       [
         'host host-a gets no new units; wanted empty by 2023-11-14T23:13:20Z: a new disk',
-        '  vm1 of lease-1 leaves by 2023-11-14T23:13:20Z; work that runs there may end within the grace',
+        '  vm1 of lease-1 leaves by 2023-11-14T23:13:20Z; work that runs there may end until 2023-11-14T23:13:50Z',
         '  vm2 of lease-2 may stay until 2023-11-15T00:13:20Z: its terms do not let it be recalled by then',
         '  vm3 of lease-3 may stay until 2023-11-15T01:13:20Z: its terms do not let it be recalled by then',
         '  vm4 of lease-1 is being torn down',
@@ -113,9 +113,9 @@ describe('hosts', () => {
     const found = hosts({ host: [withheld], unit: [unit('vm1', { host: 'host-b' })] })
     expect(showHosts(found)).toBe(
       [
-        'HOST    STATE           UNITS  NODES  SINCE                 EMPTY BY  WHY',
-        'host-b  in service      1      vm1    -                     -         -',
-        'host-a  out of service  0      -      2023-11-14T22:13:20Z  is empty  a new disk',
+        'HOST    STATE           UNITS  NODES  SINCE                 WANTED BY             AT THE LATEST  WHY',
+        'host-b  in service      1      vm1    -                     -                     -              -',
+        'host-a  out of service  0      -      2023-11-14T22:13:20Z  2023-11-14T23:13:20Z  is empty       a new disk',
       ].join('\n'),
     )
     expect(showMaintenance(found[1]!)).toMatch(

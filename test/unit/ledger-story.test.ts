@@ -59,8 +59,8 @@ describe('what is open says since when and what it waits for', () => {
     await stage.runs(10)
     expect(open(stage)).toEqual([
       expect.stringMatching(/it runs, since .*, and ends at .* unless it is extended\.$/),
-      expect.stringMatching(/waits for the end of its work, and takes jobs, since/),
-      expect.stringMatching(/waits for the end of its work, and takes jobs, since/),
+      expect.stringMatching(/: vm1 takes jobs, since/),
+      expect.stringMatching(/: vm2 takes jobs, since/),
     ])
     stage.messages('extend-lease', 'lost', { times: 100 })
     await stage.wishes([extend(first(stage))])
@@ -90,6 +90,26 @@ describe('an actor whose ledger is not there', () => {
     expect(told.at(-1)).toBe('There is no line of a broker and a site about it in the ledgers that are here.')
     expect(told.some((line) => line.includes('manager has the ticket: 2 units of small'))).toBe(true)
     expect(story(stage, ['site']).some((line) => line.includes('site takes the ticket'))).toBe(true)
+  })
+
+  test('is not guessed at: what became of a ticket, and of a machine that is ready', async () => {
+    const stage = await staged()
+    await stage.wishes([request()])
+    await stage.runs(10)
+    const open = (name: string): string[] =>
+      story(stage, [name]).filter((line) => line.startsWith('Still open'))
+    expect(open('broker')).toEqual([
+      expect.stringMatching(
+        /: it is granted, since .*, and ends at .*; what became of it is not in the ledgers/,
+      ),
+    ])
+    expect(open('site')).toEqual([
+      expect.stringMatching(/: it runs, since /),
+      expect.stringMatching(
+        /: vm1 is ready, since .*; what its holder does with it is not in the ledgers that are here/,
+      ),
+      expect.stringMatching(/: vm2 is ready, since/),
+    ])
   })
 
   test('and a lease that nobody knows has no story', () => expect(storyOf('lease-none', [], 0)).toEqual([]))

@@ -81,6 +81,26 @@ test('a ticket that is closed counts until then; what is held still, until now',
   expect(all).toEqual({ name: 'duke', grantedS: 7_200, toComeS: 0, heldS: 4_800 + 3_600, joinedS: 2_700 })
 })
 
+test('where the ledger of the holder is not there, the holder stands for its guests', () => {
+  const count = new UsageCount()
+  const term = { start: MIDNIGHT - HOUR, end: MIDNIGHT }
+  const ticket = { id: 'ticket-1', holder: 'manager', units: 2, site: 'rack', term }
+  const grant = { ticketId: 'ticket-1', units: 2, site: 'rack', term, ticket }
+  count.read(linesOf('broker', [[MIDNIGHT - HOUR, note('ticket granted', 'lease-1', grant)]]))
+  count.read(linesOf('broker', [[MIDNIGHT - HOUR, note('ticket adopted', 'lease-2', { ticket })]]))
+  const held = { leaseId: 'lease-3', holder: 'other' }
+  count.read(linesOf('rack', [[MIDNIGHT - HOUR, note('unit assigned', 'unit-1', held)]]))
+  const sums = (by: 'guest' | 'queue') =>
+    count
+      .sum(by, { from: 0, to: MIDNIGHT }, MIDNIGHT)
+      .map(({ name, grantedS, heldS }) => [name, grantedS, heldS])
+  expect(sums('guest')).toEqual([
+    ['manager', 14_400, 0],
+    ['other', 0, 3_600],
+  ])
+  expect(sums('queue')).toEqual([['(unknown)', 14_400, 3_600]])
+})
+
 test('what of a term is still to come is told apart', () => {
   const sum = (from: number, to: number, now: number) => {
     const [all] = read().sum('guest', { from, to }, now)

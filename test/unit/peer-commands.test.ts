@@ -76,3 +76,46 @@ test('keys are changed while Sublet runs: the old one gets an end, both are trus
   expect(keys.map(({ until }) => until)).toEqual([expect.any(Number), null])
   expect(keys.map((one) => trust.hasKey('duke', one.key, clock.now()))).toEqual([true, true])
 })
+
+test('what peers have to do is printed with the way to whoever made the keys', async () => {
+  const lineWith = async (more: string): Promise<string | undefined> => {
+    writeFileSync(yamlIn(dir), `${SITE_YAML.replace('dir: s\n', `dir: ${JSON.stringify(dir)}\n`)}${more}`)
+    printed = []
+    await keygen(yamlIn(dir), { overlap: '7d' }, clock)
+    return printed.join('').match(/on every peer: sublet peer add duke .*(?= --key)/)?.[0]
+  }
+  const add = 'on every peer: sublet peer add duke --role site'
+  expect(await lineWith('')).toBe(`${add} --poll`)
+  expect(await lineWith('listen: { port: 7711 }\n')).toBe(`${add} --url http://127.0.0.1:7711`)
+})
+
+test('before the first start the keys show which folder is the work folder', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'sublet-new-'))
+  const before = process.cwd()
+  try {
+    writeFileSync(yamlIn(home), SITE_YAML.replace('dir: s\n', ''))
+    process.chdir(home)
+    await keygen(yamlIn(home), { json, overlap: '7d' }, clock)
+    await addPeer('far', { json, role: 'site', url: 'http://127.0.0.1:1', key: newKey() }, clock)
+    expect(last()).toMatchObject({ name: 'far', active: false })
+    await expect(listPeers({ json }, clock)).rejects.toMatchObject({
+      code: 'not-running',
+      cure: expect.stringContaining('--config FILE'),
+    })
+    await listPeers({ json, config: yamlIn(home) }, clock)
+    expect(last()).toMatchObject({ peers: [{ name: 'far' }] })
+  } finally {
+    process.chdir(before)
+    rmSync(home, { recursive: true, force: true })
+  }
+})
+
+test('a new peer needs a role and a way, and it is said so', async () => {
+  trust.remember('stranger-2', newKey(), clock.now())
+  const refused = (options: object) => approvePeer('stranger-2', { dir, json, ...options }, clock)
+  const cure = expect.stringContaining('--role, and how it is reached with --url URL or --poll')
+  await expect(refused({})).rejects.toMatchObject({ code: 'usage', cure })
+  await expect(refused({ role: 'site' })).rejects.toMatchObject({ code: 'usage', cure })
+  await listPeers({ dir }, clock)
+  expect(printed.at(-1)).toMatch(/peer approve NAME; who is no peer yet needs --role ROLE/)
+})

@@ -231,6 +231,21 @@ site:
     ])
   })
 
+  test('a broker that a command has added is known, and where there is none it is said how to add one', () => {
+    const site = SITE.replace('site:', 'site:\n  broker: far')
+    expect(findings(site)[0]).toMatch(/“far” is no broker that is known here; .*`sublet peer add`$/)
+    const file = join(dir, 'stored.yaml')
+    writeFileSync(file, site)
+    const { settings } = loadConfig(file)
+    mkdirSync(settings.dir, { recursive: true })
+    const url = 'http://127.0.0.1:1'
+    const peer: StoredPeer = { name: 'far', role: 'broker', url, poll: false, keys: [] }
+    writeStored(inDir(settings.dir).peers, [peer])
+    expect(loadConfig(file).warnings).toEqual([])
+    writeFileSync(inDir(settings.dir).peers, 'not JSON')
+    expect(loadConfig(file).warnings).toHaveLength(1)
+  })
+
   test('what cannot work is told at its place', () => {
     const broker = 'name: b\nbroker: {}\n'
     const sentences = (text: string): readonly string[] =>

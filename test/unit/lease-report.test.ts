@@ -1,0 +1,88 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { leasesOf } from '../../deploy/lease-report.ts'
+import { showLeases, showStatus } from '../../deploy/show.ts'
+import type { SiteView } from '../../deploy/site-view.ts'
+import { statusOf } from '../../deploy/status.ts'
+import { fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
+
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-leases-'))
+  writeFileSync(yamlIn(dir), SITE_YAML)
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+const HOUR = 3_600_000
+const ticket = {
+  site: 'duke',
+  type: 'vm.small',
+  units: 2,
+  term: { start: T0, end: T0 + HOUR },
+  issuedAt: T0 - 5,
+}
+
+/** A process in which only this one of the three runs, with these rows. */
+function alone(role: 'broker' | 'authority', tables: Readonly<Record<string, readonly object[]>>): SiteView {
+  const whole = fakeSite(dir, yamlIn(dir))
+  const actor = { ...whole[role]!, rows: (table: string) => tables[table] ?? [] }
+  const nobody = { serviceManager: undefined, broker: undefined, authority: undefined, guests: {} }
+  return { ...whole, ...nobody, [role]: actor } as unknown as SiteView
+}
+
+const status = (site: SiteView): string => showStatus(statusOf(site, T0, { pid: 1, startedAt: T0 }))
+
+test('where only a site runs its leases are those that it has assigned units to', () => {
+  const lease = {
+    ...{ id: 'lease-1', holder: 'manager', state: 'active', ticket, next: undefined, units: ['u1', 'u2'] },
+    ...{ term: ticket.term, closeReason: '' },
+  }
+  const site = alone('authority', {
+    lease: [
+      lease,
+      { ...lease, id: 'lease-2', state: 'pending', waits: 'still to come: 1 of 2 units', units: [] },
+    ],
+    unit: [
+      { id: 'u1', name: 'vm1', state: 'active', type: 'vm.small', host: 'host-a' },
+      { id: 'u2', name: 'vm2', state: 'ended', type: 'vm.small', host: 'host-a' },
+    ],
+  })
+  const [first, second] = leasesOf(site)
+  expect(first).toMatchObject({ guest: 'manager', state: 'active', units: 2, members: [{ name: 'vm1' }] })
+  expect(second).toMatchObject({ state: 'ticketed', reason: 'still to come: 1 of 2 units' })
+  expect(showLeases([first!], false, T0)).toMatch(
+    /^LEASE .*\nlease-1 +manager +active +2 +vm\.small +(60 min|1 h) +vm1/,
+  )
+  expect(status(site)).toMatch(/\nleases {4}1 ticketed, 1 active\nmachines {2}1 active\n/)
+})
+
+test('where only a broker runs they are what it was asked for and has granted', () => {
+  const asked = {
+    ...{ units: 3, unitsMin: 3, durationMs: HOUR, start: T0, startBy: T0 },
+    approval: { since: T0, reason: '3 units are more than 2' },
+  }
+  const row = {
+    holder: 'manager',
+    type: 'vm.small',
+    arrivedAt: T0,
+    waitReason: '',
+    tickets: [],
+    asked: undefined,
+  }
+  const site = alone('broker', {
+    ticket: [
+      { ...row, id: 'lease-1', state: 'granted', tickets: [ticket] },
+      { ...row, id: 'lease-2', state: 'asked', arrivedAt: T0 + 1, asked, waitReason: 'awaits approval' },
+      { ...row, id: 'lease-3', state: 'closed', arrivedAt: T0 - 1 },
+    ],
+  })
+  expect(leasesOf(site)).toMatchObject([
+    { id: 'lease-2', state: 'requested', units: 3, approval: { reason: '3 units are more than 2' } },
+    { id: 'lease-1', state: 'ticketed', guest: 'manager', units: 2, end: T0 + HOUR },
+    { id: 'lease-3', state: 'closed' },
+  ])
+  expect(status(site)).toMatch(/\n\nleases {4}1 requested, 1 ticketed, 1 closed\napprove\?/)
+  expect(status(site)).not.toContain('machines')
+})
