@@ -164,6 +164,11 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
   }
 
   function swept(input: Input & { kind: 'effect' }, draft: AuthorityDraft): void {
+    listed(input, draft)
+    machines.forget(draft)
+  }
+
+  function listed(input: Input & { kind: 'effect' }, draft: AuthorityDraft): void {
     const { outcome } = input
     const row = draft.get('site', SITE_KEY)!
     const failing = outcome.kind === 'failed' ? true : undefined

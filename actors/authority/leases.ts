@@ -195,8 +195,9 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       else draft.put('lease', { ...lease, due: draft.now })
     }
     if (!ended) return
-    // An orphan that no lease remembers is forgotten with its machine.
-    if (lease?.units.includes(unit.id) !== true) draft.remove('unit', unit.id)
+    // An orphan that no lease remembers is forgotten with its machine; a list that is under way may still have it.
+    const isListing = draft.get('site', 'site')?.sweeping === true
+    if (!isListing && lease?.units.includes(unit.id) !== true) draft.remove('unit', unit.id)
     pokeRoom(draft)
   }
 

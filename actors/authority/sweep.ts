@@ -24,11 +24,19 @@ export class Sweep {
     }
     for (const machine of found) {
       const row = draft.get('unit', machine.unitId)
-      if (row !== undefined && row.state !== 'ended') continue
+      // A machine that was torn down while they were listed is still in the list.
+      if (row !== undefined && (row.state !== 'ended' || row.since >= startedAt)) continue
       const reason = `the machine ${machine.name} of lease ${machine.leaseId} was found, but nobody holds it`
       draft.note('orphan found', machine.unitId, reason)
       this.#tearDownOrphan(machine, draft)
     }
+  }
+
+  /** The list is over: orphans that ended while it was made need not be known any more. */
+  forget(draft: AuthorityDraft): void {
+    for (const { id, leaseId, state } of draft.all('unit'))
+      if (state === 'ended' && draft.get('lease', leaseId)?.units.includes(id) !== true)
+        draft.remove('unit', id)
   }
 
   #died(unit: UnitRow, draft: AuthorityDraft): void {

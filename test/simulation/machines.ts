@@ -122,8 +122,8 @@ export class Site {
         return { kind: 'gone' }
       },
       list: async (signal) => {
-        await wait(between(5, 50), signal)
-        return [...this.machines.values()].map(
+        // A picture is as old as its first look: what ends while the others are looked at is still in it.
+        const found = [...this.machines.values()].map(
           ({ spec, running }): FoundMachine => ({
             unitId: spec.unitId,
             leaseId: spec.leaseId,
@@ -132,6 +132,8 @@ export class Site {
             ...{ slot: spec.slot, host: spec.host, vector: spec.vector },
           }),
         )
+        await wait(between(5, 500), signal)
+        return found
       },
     }
   }

@@ -172,6 +172,50 @@ describe('a unit that served and died', () => {
   })
 })
 
+describe('a list of machines that comes late', () => {
+  const list = (stage: Stage, startedAt: number, value: unknown[]): void => {
+    stage.under.delete('site')
+    const outcome = { kind: 'done' as const, value }
+    stage.give({ kind: 'effect', key: 'site', verb: 'list', args: { startedAt }, attempt: 1, outcome })
+  }
+  const begin = (stage: Stage): number => {
+    stage.now += MINUTE
+    stage.command('machine ended', {})
+    const { startedAt } = stage.under.get('site')!.args as { startedAt: number }
+    stage.now += 100
+    return startedAt
+  }
+  const held = (stage: Stage) => stage.units().filter(({ state, slot }) => state !== 'ended' && slot === 1)
+
+  test('makes no orphan of a unit that has ended since it was begun, nor takes back its slot', () => {
+    const stage = new Stage({ slots: 1 })
+    list(stage, NOW, [])
+    stage.lease({ units: 1 })
+    const { id: unitId, leaseId, name, slot, host, vector } = stage.live()[0]!
+    const begun = begin(stage)
+    stage.tell('close', 'lease-1', { reason: 'enough' })
+    stage.settle()
+    stage.now += 100
+    stage.lease({ leaseId: 'lease-2', units: 1 })
+    list(stage, begun, [{ unitId, leaseId, name, slot, host, vector, running: true }])
+    expect(held(stage).map((unit) => unit.leaseId)).toEqual(['lease-2'])
+    expect(stage.notes.map(({ kind }) => kind)).not.toContain('orphan found')
+  })
+
+  test('finds an orphan once that has ended since, and then forgets it', () => {
+    const stage = new Stage({ slots: 1 })
+    const orphan = { unitId: 'unit-x', leaseId: 'lease-x', name: 'n1', slot: 1, host: 'a', running: false }
+    list(stage, NOW, [{ ...orphan, vector: {} }])
+    const begun = begin(stage)
+    stage.settle()
+    stage.lease({ units: 1 })
+    list(stage, begun, [{ ...orphan, vector: {} }])
+    expect(held(stage).map((unit) => unit.leaseId)).toEqual(['lease-1'])
+    expect(stage.notes.filter(({ kind }) => kind === 'orphan found')).toHaveLength(1)
+    expect(stage.units('lease-x')).toEqual([])
+  })
+})
+
 test('a lease that comes to nothing cuts off no unit that is leaving within its grace', () => {
   const stage = new Stage({ failuresMax: 3 })
   stage.lease({ units: 3 })
