@@ -1,3 +1,4 @@
+import type { NodeMark } from '../../adapters/batch-system.ts'
 import type { MemberState } from '../../controllers/controller.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
@@ -10,6 +11,14 @@ import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isGivenBack } from './steps.ts'
 
 type Report = Body<'lease-update'>['units'][number]
+type Named = Pick<Report, 'id' | 'name' | 'vector' | 'facts'>
+
+/** As a look at the middleware shows it. */
+export interface MarkedNode {
+  readonly name: string
+  readonly mark: NodeMark
+  readonly responding: boolean
+}
 
 const JOIN_RETRY_FACTOR_MAX = 8
 
@@ -122,6 +131,28 @@ export class Members {
   removeAgain(unit: UnitRow, draft: ServiceManagerDraft): void {
     draft.put('unit', { ...unit, since: draft.now })
     this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
+  }
+
+  /**
+   * The lease is over, and its node is in the middleware though an older store had no row of it. Its machine may run as
+   * long as the site lets work there end, and a frozen one does not answer either: it is gone if it does not for longer.
+   */
+  forgotten(
+    lease: LeaseRow,
+    { name, mark: { unitId: id }, responding }: MarkedNode,
+    draft: ServiceManagerDraft,
+  ): void {
+    const { leaveBudgetMs, quarantineMs } = this.#config
+    const known = draft.get('unit', id)
+    if (known === undefined) {
+      const unit = { ...this.#newUnit(lease, { id, name, vector: {}, facts: {} }, draft), mayBeIn: true }
+      const until = lease.term === undefined ? draft.now + quarantineMs : lease.term.end + lease.graceMs
+      const reason = `${name} is in the middleware, and its lease is over`
+      return this.leave(unit, until - leaveBudgetMs, true, reason, draft)
+    }
+    if (responding || known.leaseId !== lease.id || known.mayBeIn !== true || isOut(known)) return
+    if (draft.now < (known.requeueFrom ?? known.since) + leaveBudgetMs + quarantineMs) return
+    this.#ended(known, `${name} does not answer, long after the end of its lease`, draft)
   }
 
   /** The lease need not wait for another one any more. */
@@ -268,7 +299,7 @@ export class Members {
     draft.effect({ key: id, verb, args, timeoutMs })
   }
 
-  #newUnit(lease: LeaseRow, report: Report, draft: ServiceManagerDraft): UnitRow {
+  #newUnit(lease: LeaseRow, report: Named, draft: ServiceManagerDraft): UnitRow {
     draft.put('lease', {
       ...draft.get('lease', lease.id)!,
       units: [...draft.get('lease', lease.id)!.units, report.id],

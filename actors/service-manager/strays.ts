@@ -1,13 +1,12 @@
-import type { NodeMark } from '../../adapters/batch-system.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { ServiceManagerConfig } from './config.ts'
-import type { Members } from './members.ts'
+import type { MarkedNode, Members } from './members.ts'
 import type { ServiceManagerDraft } from './rows.ts'
 
 /** What one look at the middleware shows of ours. */
 export interface Traces {
   readonly startedAt: Instant
-  readonly nodes: readonly { readonly name: string; readonly mark: NodeMark }[]
+  readonly nodes: readonly MarkedNode[]
   /** Jobs that the middleware holds since their start failed on a node. */
   readonly launchFailed: readonly { readonly id: string; readonly restarts: number }[]
 }
@@ -25,15 +24,20 @@ const LET_GO_AGAIN_MS: Millis = 10_000
  * older memory: nodes of ours that have left are in it again, jobs are sent to them, and fail to start.
  *
  *   node marked ours, unit has left or is lost  ──▶ removed again, its jobs back into the queue
+ *   lease is over, unit was forgotten           ──▶ leaves; is lost if its machine does not answer for long
  *   job held since its start failed             ──▶ let go, if a machine of ours may have been the cause
  *
- * A node whose unit is not in our rows may be another's: it is left alone.
+ * A unit is forgotten if an older store was put back. A node whose lease is not in our rows may be another's: it is
+ * left alone.
  */
 export function strays(config: ServiceManagerConfig, members: Members) {
   return { putRight }
 
   function putRight(guest: string, traces: Traces, draft: ServiceManagerDraft): void {
-    for (const { name, mark } of traces.nodes) {
+    for (const node of traces.nodes) {
+      const { name, mark } = node
+      const lease = draft.get('lease', mark.leaseId)
+      if (lease?.leaseState === 'closed' && lease.guest === guest) members.forgotten(lease, node, draft)
       const unit = draft.get('unit', mark.unitId)
       if (unit?.guest !== guest || unit.leaseId !== mark.leaseId || unit.doing !== undefined) continue
       const isOver = unit.state === 'left' || (unit.state === 'lost' && unit.settled)

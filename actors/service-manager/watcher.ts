@@ -133,6 +133,8 @@ export class Watcher {
 
 const tracesOf = ({ startedAt, nodes, jobs }: BatchPicture): Traces => ({
   startedAt,
-  nodes: nodes.flatMap(({ name, mark }) => (mark === undefined ? [] : [{ name, mark }])),
+  nodes: nodes.flatMap(({ name, mark, responding }) =>
+    mark === undefined ? [] : [{ name, mark, responding }],
+  ),
   launchFailed: jobs.filter((job) => job.launchFailed).map(({ id, restarts }) => ({ id, restarts })),
 })

@@ -205,7 +205,7 @@ describe('a service manager that was restored from an older store', () => {
     tells(holder, 'site', questionTo(draft, 'site'), [stands, over])
     expect(holder.lease(id)).toMatchObject({ ticketState: 'closed', leaseState: 'closed', guest: 'g' })
     holder.desk.now += MINUTE
-    const nodes = [{ name: 'node-u1', mark: { leaseId: id, unitId: 'u1' } }]
+    const nodes = [{ name: 'node-u1', mark: { leaseId: id, unitId: 'u1' }, responding: false }]
     const traces = { startedAt: holder.desk.now, nodes, launchFailed: [] }
     const args = { guest: 'g', observation: undefined, failure: undefined, traces }
     const look = holder.desk.give({ kind: 'command', name: 'look', args })
@@ -301,7 +301,7 @@ describe('a service manager that was restored from an older store', () => {
     const heard = tells(holder, 'broker', questionTo(draft, 'broker'), [held(lease)])
     tells(holder, 'site', questionTo(heard, 'site'), [held(lease, [machine('u1')])])
     expect([holder.lease(id).guest, holder.unit('u1').state]).toEqual(['', 'awaited'])
-    const nodes = [{ name: 'node-u1', mark: { leaseId: id, unitId: 'u1' } }]
+    const nodes = [{ name: 'node-u1', mark: { leaseId: id, unitId: 'u1' }, responding: false }]
     const traces = { startedAt: holder.desk.now, nodes, launchFailed: [] }
     const args = { guest: 'h', observation: undefined, failure: undefined, traces }
     holder.desk.give({ kind: 'command', name: 'look', args })
