@@ -10,85 +10,50 @@ export interface RowsPart {
   readonly ids: readonly string[]
   /** When each is due; NaN for one that does not say. */
   readonly dues: Float64Array
-  /** One JSON array of them all: a long text is copied in one piece, where many small ones would cost as much each. */
+  /** All of them, as within an array: a long text is copied in one piece, where many small ones would cost as much each. */
   readonly text: string
-  /** Where each ends in the text; the next begins after the comma. */
+  /** Where each ends in the text. */
   readonly ends: Uint32Array
 }
 
-/** Long enough to be worth a message, short enough that one thread takes them up while the other reads on. */
-const PART_CHARS = 512 * 1024
-const PART_ROWS = 4_096
+/** What stands between two rows: in none of them is a line feed, for JSON writes it otherwise. */
+export const BETWEEN_ROWS = ',\n'
 
-/** Puts rows of one table together. */
-class Gathered {
-  readonly #table: string
-  readonly #ids: string[] = []
-  readonly #texts: string[] = []
-  readonly #dues: number[] = []
-  readonly #ends: number[] = []
-  #chars = 1
-
-  constructor(table: string) {
-    this.#table = table
+/** Of rows whose texts stand one after the other. `check` is shown each before anything is read out of it. */
+export function partOf(
+  table: string,
+  ids: readonly string[],
+  text: string,
+  check: (place: number, json: string) => void,
+): RowsPart {
+  const dues = new Float64Array(ids.length)
+  const ends = new Uint32Array(ids.length)
+  let begin = 0
+  for (let place = 0; place < ids.length; place++) {
+    const feed = text.indexOf('\n', begin)
+    const end = feed === -1 ? text.length : feed + 1 - BETWEEN_ROWS.length
+    const json = text.slice(begin, end)
+    check(place, json)
+    dues[place] = dueIn(json) ?? Number.NaN
+    ends[place] = end
+    begin = end + BETWEEN_ROWS.length
   }
-
-  get isFull(): boolean {
-    return this.#chars >= PART_CHARS || this.#ids.length >= PART_ROWS
-  }
-
-  add(id: string, json: string): void {
-    this.#ids.push(id)
-    this.#texts.push(json)
-    this.#dues.push(dueIn(json) ?? Number.NaN)
-    this.#chars += json.length
-    this.#ends.push(this.#chars)
-    this.#chars++
-  }
-
-  part(): RowsPart {
-    const texts = this.#texts
-    texts[0] = `[${texts[0]}`
-    texts.push(`${texts.pop()}]`)
-    return {
-      table: this.#table,
-      ids: this.#ids,
-      dues: Float64Array.from(this.#dues),
-      text: texts.join(','),
-      ends: Uint32Array.from(this.#ends),
-    }
-  }
+  return { table, ids, dues, text, ends }
 }
 
-/** Rows in parts, in the order in which they come within their table. */
-export function* partsOf(
-  rows: Iterable<{ readonly table: string; readonly id: string; readonly json: string }>,
-): Generator<RowsPart> {
-  const gathered = new Map<string, Gathered>()
-  for (const { table, id, json } of rows) {
-    const known = gathered.get(table) ?? new Gathered(table)
-    known.add(id, json)
-    gathered.set(table, known)
-    if (!known.isFull) continue
-    gathered.delete(table)
-    yield known.part()
-  }
-  for (const rest of gathered.values()) yield rest.part()
-}
+const jsonAt = ({ text, ends }: RowsPart, place: number): string =>
+  text.slice(place === 0 ? 0 : ends[place - 1]! + BETWEEN_ROWS.length, ends[place]!)
 
-const textOf = ({ text, ends }: RowsPart, place: number): string =>
-  text.slice(place === 0 ? 1 : ends[place - 1]! + 1, ends[place]!)
+export const rowAt = (part: RowsPart, place: number): Row => JSON.parse(jsonAt(part, place)) as Row
 
-export const rowAt = (part: RowsPart, place: number): Row => JSON.parse(textOf(part, place)) as Row
-
-export const rowsIn = ({ text }: RowsPart): Row[] => JSON.parse(text) as Row[]
+export const rowsIn = ({ text }: RowsPart): Row[] => JSON.parse(`[${text}]`) as Row[]
 
 /**
  * What a row has in a field if that is a text, mostly without parsing the row: what stands before anything nested is of
  * the row itself. A quote within a text is written `\"`, so that none looks like a key.
  */
 export function textAt(part: RowsPart, place: number, field: string): string | undefined {
-  const json = textOf(part, place)
+  const json = jsonAt(part, place)
   const key = `"${field}":"`
   const at = json.indexOf(key)
   const value = at === -1 ? undefined : json.slice(at + key.length, json.indexOf('"', at + key.length))

@@ -1,28 +1,63 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { partsOf, type RowsPart } from '../../actors/runtime/row-parts.ts'
+import { BETWEEN_ROWS, partOf, type RowsPart } from '../../actors/runtime/row-parts.ts'
 import { fitsChecksum, type Row } from '../../actors/runtime/rows.ts'
 import { damaged } from './failures.ts'
 import { fitsLayout3 } from './migrations/0004-checksums.ts'
 
+/** Enough to be worth a message, and few enough that one thread takes them up while the other reads on. */
+const PART_ROWS = 256
+const PART_BYTES = 8 * 1024 * 1024
+
+/** Checksums are written one after the other. */
+type Fits = (table: string, id: string, json: string, checksum: string) => boolean
+const fitsToday: Fits = (table, id, json, checksum) => fitsChecksum(table, id, json, Number(checksum))
+
 /**
- * All rows of a database in this layout, each compared with its checksum. One that does not fit ends it: it is never
- * skipped.
+ * All rows of a database, table by table, each compared with its checksum. One that does not fit ends it: it is never
+ * skipped. SQLite itself puts the rows of a part together: to fetch each alone would cost as much as to compare it.
  */
 export function* rowsInParts(database: DatabaseSync, layout: number): Generator<RowsPart> {
-  yield* partsOf(checked(database, layout < 4 ? fitsLayout3 : fitsChecksum))
-}
-
-function* checked(database: DatabaseSync, fits: typeof fitsChecksum) {
-  const all = database.prepare('SELECT tbl, id, json, checksum FROM row')
-  all.setReturnArrays(true)
-  for (const found of all.iterate() as Iterable<unknown>) {
-    const [table, id, json, checksum] = found as [string, string, string, number]
-    if (!fits(table, id, json, checksum))
-      throw damaged(`row ${id} of table ${table} does not fit its checksum`)
-    if (!namesItself(id, json)) throw damaged(`row ${id} of table ${table} calls itself otherwise`)
-    yield { table, id, json }
+  const fits = layout < 4 ? fitsLayout3 : fitsToday
+  const tables = database
+    .prepare('SELECT tbl, count(*) AS n, max(octet_length(json)) AS bytes FROM row GROUP BY tbl')
+    .all() as { tbl: string; n: number; bytes: number }[]
+  for (const { tbl, n, bytes } of tables) {
+    let left = n
+    for (const part of pagesOf(database, tbl, Math.floor(PART_BYTES / bytes), fits)) {
+      left -= part.ids.length
+      yield part
+    }
+    // Where ids are not in order they are not all found by going from one to the next.
+    if (left !== 0) throw damaged(`${left} rows of table ${tbl} are not in their place`)
   }
 }
+
+function* pagesOf(database: DatabaseSync, table: string, fitting: number, fits: Fits): Generator<RowsPart> {
+  const limit = Math.max(1, Math.min(PART_ROWS, fitting))
+  const [first, following] = ['>=', '>'].map((beyond) => {
+    const page = database.prepare(`
+      SELECT json_group_array(id), group_concat(json, '${BETWEEN_ROWS}'), group_concat(checksum, ' '), max(id)
+      FROM (SELECT id, json, checksum FROM row WHERE tbl = ? AND id ${beyond} ? ORDER BY id LIMIT ?)`)
+    page.setReturnArrays(true)
+    return (from: string) => page.get(table, from, limit) as unknown as (string | null)[]
+  }) as [(from: string) => (string | null)[], (from: string) => (string | null)[]]
+  for (let page = first(''); page[3] !== null; page = following(page[3]!)) {
+    const ids = JSON.parse(page[0]!) as string[]
+    const checksums = page[2]!.split(' ')
+    yield partOf(table, ids, page[1]!, (place, json) => {
+      const id = ids[place]!
+      if (!fits(table, id, json, checksums[place]!))
+        throw damaged(`row ${id} of table ${table} does not fit its checksum`)
+      if (!namesItself(id, json)) throw damaged(`row ${id} of table ${table} calls itself otherwise`)
+      if (place > 0 && !isBefore(ids[place - 1]!, id))
+        throw damaged(`row ${id} of table ${table} is not in its place`)
+    })
+  }
+}
+
+/** SQLite goes by UTF-8, which puts few and rare letters elsewhere. */
+const isBefore = (a: string, b: string): boolean =>
+  a < b || Buffer.compare(Buffer.from(a), Buffer.from(b)) < 0
 
 const ID = '{"id":"'
 

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { verifyLedger } from '../../actors/ledger/verify.ts'
-import { type CheckedRow, decodeRow, type StoredRow } from '../../actors/runtime/rows.ts'
+import { type CheckedRow, decodeRow, encodeRow, type StoredRow } from '../../actors/runtime/rows.ts'
 import { sqliteLedger, sqliteStore } from '../../adapters/sqlite/store.ts'
 import { Stage, writer } from '../unit/actor-stage.ts'
 import { eventually } from './eventually.ts'
@@ -189,6 +189,38 @@ describe('a ledger', () => {
   })
 })
 
+describe('rows that are handed over while they are read', () => {
+  const parts = async (rows: readonly StoredRow[]): Promise<string[][]> => {
+    const store = sqliteStore(path)
+    await store.open()
+    await store.commit({ rows, ledger: [] })
+    await store.close()
+    const again = sqliteStore(path)
+    const taken: string[][] = []
+    await again.open(({ ids }) => taken.push([...ids]))
+    await again.close()
+    return taken
+  }
+
+  test('come many at once, but never more than there is room for', async () => {
+    const many = Array.from({ length: 600 }, (_, n) => ({ id: `row ${String(n).padStart(3, '0')}` }))
+    const large = ['a', 'b', 'c'].map((id) => ({ id, text: 'x'.repeat(4_000_000) }))
+    const taken = await parts([
+      ...many.map((row) => encodeRow('many', row.id, row)),
+      ...large.map((row) => encodeRow('large', row.id, row)),
+    ])
+    expect(taken.map((ids) => ids.length)).toEqual([2, 1, 256, 256, 88])
+    expect(taken.flat()).toEqual(['a', 'b', 'c', ...many.map(({ id }) => id)])
+  })
+
+  test('may have whatever id', async () => {
+    const ids = ['', ' ', 'a\nb', 'a"b', 'a\\', 'naïve 🙂', '\uffff', '\u{10000}', "'", '{"id":"', ',\n']
+    expect((await parts(ids.map((id) => encodeRow('note', id, { id })))).flat().toSorted()).toEqual(
+      ids.toSorted(),
+    )
+  })
+})
+
 describe('a database that will not do is refused with a sentence and a cure', () => {
   test('of a newer version, and it is left as it is', async () => {
     await fill(1)
@@ -261,6 +293,34 @@ describe('a database that will not do is refused with a sentence and a cure', ()
       await expect(opening(), `page ${page}`).rejects.toMatchObject({ code: 'store-corrupt' })
     }
     expect(damagedPages).toBeGreaterThan(1)
+  })
+})
+
+describe('a database of which the order of rows was damaged', () => {
+  test('is not opened: rows would not be found, and be there twice', async () => {
+    await fill(400)
+    const whole = readFileSync(path)
+    const pageSize = whole.readUInt16BE(16)
+    let pages = 0
+    for (let at = pageSize; at < whole.length; at += pageSize) {
+      const cells = whole.readUInt16BE(at + 3)
+      // A leaf of an index, as a table without rowid is one: where its cells are is written behind eight bytes.
+      if (whole[at] !== 10 || cells < 9 || !whole.subarray(at, at + pageSize).includes('{"id":"row '))
+        continue
+      pages++
+      for (const other of [3, cells - 1]) {
+        const [one, two] = [at + 8 + 2 * 2, at + 8 + 2 * other]
+        const swapped = Buffer.from(whole)
+        swapped.writeUInt16BE(whole.readUInt16BE(two), one)
+        swapped.writeUInt16BE(whole.readUInt16BE(one), two)
+        writeFileSync(path, swapped)
+        await expect(opening(), `cell ${other} of the page at ${at}`).rejects.toMatchObject({
+          code: 'store-corrupt',
+          message: expect.stringMatching(/of table count (is|are) not in (its|their) place$/),
+        })
+      }
+    }
+    expect(pages).toBeGreaterThan(1)
   })
 })
 

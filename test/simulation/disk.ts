@@ -1,9 +1,9 @@
 import type { Instant } from '../../actors/runtime/clock.ts'
 import type { Commit, LedgerEntry } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { partsOf } from '../../actors/runtime/row-parts.ts'
 import { decodeRow, encodeRow, fitsChecksum, type Row, type StoredRow } from '../../actors/runtime/rows.ts'
 import type { Store } from '../../adapters/store.ts'
+import { partsOf } from './parts.ts'
 import type { World } from './world.ts'
 
 /** What happens to one commit: nothing, or the power goes before or after it is on disk. */
