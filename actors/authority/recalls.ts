@@ -110,7 +110,7 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     const order = draft.get('recall', recallId)
     if (order === undefined) return
     if (!order.taken) take(order, draft)
-    const excess = excessOf(order.type, draft)
+    const excess = excessOf(order, draft)
     let next: Instant | undefined
     for (const unit of excess) {
       const conditions = draft.get('lease', unit.leaseId)?.ticket.conditions
@@ -161,17 +161,19 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
   }
 
   /**
-   * Units beyond what is lent: those that are going already, which are held while work runs there, then the latest.
-   * What is stuck is not lent any more.
+   * Units beyond what is lent, as many as the recall is for at most: those that are going already, which are held
+   * while work runs there, then the latest. What is stuck is not lent any more; what goes whatever runs there, for
+   * another recall or with its host, is no excess.
    */
-  function excessOf(type: string, draft: AuthorityDraft): UnitRow[] {
+  function excessOf({ type, units: most }: RecallRow, draft: AuthorityDraft): UnitRow[] {
     const held = draft
       .all('unit')
       .filter((unit) => unit.type === type && unit.state !== 'stuck' && unit.state !== 'ended')
-    const excess = held.length - lentOf(type, draft)
-    const order = (a: UnitRow, b: UnitRow): number =>
-      Number(isLive(a)) - Number(isLive(b)) || b.assignedAt - a.assignedAt || b.slot - a.slot
-    return held.sort(order).slice(0, Math.max(0, excess))
+      .sort(byTurn)
+    const leaving = leavingWithHosts(type, held, draft)
+    const staying = held.filter((unit) => !leaving.has(unit) && (isLive(unit) || mayWork(unit, draft.now)))
+    const excess = staying.length - lentOf(type, draft)
+    return staying.slice(0, Math.max(0, Math.min(excess, most)))
   }
 
   function offerOf(type: string, draft: AuthorityDraft): OfferRow {
@@ -206,6 +208,26 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     site.tellOffer(again, `offered again: ${reason}`, draft)
     return { lent: offeredOf(again), withheld: again.withheld }
   }
+}
+
+/** Those that are going come first, then the latest. */
+const byTurn = (a: UnitRow, b: UnitRow): number =>
+  Number(isLive(a)) - Number(isLive(b)) || b.assignedAt - a.assignedAt || b.slot - a.slot
+
+/** It is ended when no work runs there any more. */
+const mayWork = ({ forceFrom }: UnitRow, now: Instant): boolean => forceFrom !== undefined && forceFrom > now
+
+/** As many on each host that is to be worked on as are not lent because of it: they go with their host. */
+function leavingWithHosts(
+  type: string,
+  held: readonly UnitRow[],
+  draft: AuthorityDraft,
+): ReadonlySet<UnitRow> {
+  return new Set(
+    draft
+      .all('host')
+      .flatMap(({ id, withheld }) => held.filter(({ host }) => host === id).slice(0, withheld[type] ?? 0)),
+  )
 }
 
 /** A recall binds the holder if its ticket says so and the notice was as long as the ticket says. */

@@ -36,7 +36,8 @@ export function delegations({ config, identity, trust }: BrokerParts) {
     const isKnown = told !== undefined && known?.claim?.hash === told.hash
     const delegated = isKnown ? known.claim : told
     const before = isKnown ? known.before : supersede(known, told, draft)
-    draft.put('delegation', { id, site, type, units, vector, conditions, claim: delegated, before })
+    const lent = units > 0 ? undefined : known?.units || known?.lent
+    draft.put('delegation', { id, site, type, units, lent, vector, conditions, claim: delegated, before })
     settleRecalls(site, body, draft)
     draft.note(
       'offer changed',

@@ -1,12 +1,12 @@
 import { tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
-import { leastWithin, type Profile, withUnits } from '../leases/profile.ts'
+import { leastWithin, type Profile, raisedTo, withUnits } from '../leases/profile.ts'
 import { LENGTH_MS_MAX, type Term } from '../leases/term.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { iso, scheduleRound } from './answers.ts'
 import { bookOf } from './book.ts'
-import { byArrival, promisesOf, stillReduced } from './promises.ts'
+import { byArrival, promisesOf, recallOf, stillReduced } from './promises.ts'
 import type { BrokerDraft, RecallRow, TicketRow } from './rows.ts'
 
 /**
@@ -27,12 +27,13 @@ export function recalled(
   if (known !== undefined && known.units === units && known.by === by)
     return draft.note('message noted', recallId, `${site} tells again what it wants back: ${reason}`)
   draft.put('recall', row)
+  const spares = sparesFor(row, draft)
   // Beyond what is lent at present nothing is free, and nothing is missing.
   const lentUntil = draft.get('delegation', `${site}/${type}`)?.claim?.claim.term.end ?? by + LENGTH_MS_MAX
   const from: Term = { start: by, end: Math.max(by + 1, lentUntil) }
-  // Below nothing by as much as is missing.
-  let free = withoutAsked(bookOf(draft).profile(site, type), row, draft)
-  const spare = Math.max(0, leastWithin(free, from) + units)
+  // Below nothing by as much as is missing: no more than is recalled here, for what else is missing others look after.
+  let free = withUnits(raisedTo(spares, 0, from), -units, from)
+  const spare = Math.max(0, leastWithin(spares, from))
   draft.note(
     'recalled',
     recallId,
@@ -59,32 +60,55 @@ interface Holder {
   readonly parts: readonly { readonly units: number; readonly term: Term }[]
 }
 
-/** What each lease holds from then on; those who asked last come first. */
-function holdersAt({ site, type, by }: RecallRow, draft: BrokerDraft): Holder[] {
+/** What each lease holds from then on, and is not asked for yet; those who asked last come first. */
+function holdersAt(recall: RecallRow, draft: BrokerDraft): Holder[] {
+  const { site, type, by } = recall
+  const asked = Map.groupBy(askedByOthers(recall, draft), ([leaseId]) => leaseId)
   return draft
     .all('ticket')
-    .map((row) => ({
-      row,
-      parts: promisesOf(row)
+    .map((row) => {
+      const already = (asked.get(row.id) ?? []).reduce((sum, [, units]) => sum + units, 0)
+      const parts = promisesOf(row)
         .filter((one) => one.site === site && one.type === type && one.term.end > by)
-        .map((one) => ({ units: one.units, term: { ...one.term, start: Math.max(by, one.term.start) } })),
-    }))
+        .map(({ units, term }) => ({
+          units: units - already,
+          term: { ...term, start: Math.max(by, term.start) },
+        }))
+      return { row, parts }
+    })
     .filter(({ parts }) => parts.length > 0)
     .sort((a, b) => byArrival(b.row, a.row))
+}
+
+/** What would be free without this recall; below nothing where other units are missing, as those that are stuck. */
+function sparesFor(recall: RecallRow, draft: BrokerDraft): Profile {
+  const { site, type, units } = recall
+  const { term } = recallOf(recall)
+  const without = withUnits(bookOf(draft).profile(site, type), units, term)
+  // Of a type that is withdrawn no more is promised, and what was lent is there all the same.
+  const offer = draft.get('delegation', `${site}/${type}`)
+  const withdrawn = offer?.units === 0 ? (offer.lent ?? 0) : 0
+  return withoutAsked(withUnits(without, withdrawn, term), recall, draft)
 }
 
 /** What other recalls have asked of holders, who have not answered yet, is not asked for again. */
 function withoutAsked(free: Profile, recall: RecallRow, draft: BrokerDraft): Profile {
   let without = free
-  for (const other of draft.all('recall')) {
-    if (other.id === recall.id || other.site !== recall.site || other.type !== recall.type) continue
-    for (const [leaseId, units] of Object.entries(other.asked ?? {})) {
-      const end = draft.get('ticket', leaseId)?.tickets.at(-1)?.term.end ?? 0
-      without = withUnits(without, units, { start: other.by, end })
-    }
+  for (const [leaseId, units, by] of askedByOthers(recall, draft)) {
+    const end = draft.get('ticket', leaseId)?.tickets.at(-1)?.term.end ?? 0
+    without = withUnits(without, units, { start: by, end })
   }
   return without
 }
+
+/** Lease, units, and by when. */
+const askedByOthers = (recall: RecallRow, draft: BrokerDraft): [string, number, Instant][] =>
+  draft
+    .all('recall')
+    .filter(({ id, site, type }) => id !== recall.id && site === recall.site && type === recall.type)
+    .flatMap(({ asked = {}, by }) =>
+      Object.entries(asked).map(([leaseId, units]): [string, number, Instant] => [leaseId, units, by]),
+    )
 
 function ask(
   { id, holder, tickets }: TicketRow,

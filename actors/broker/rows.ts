@@ -15,6 +15,8 @@ export interface DelegationRow extends Row {
   readonly units: number
   readonly vector: Vector
   readonly conditions: Conditions
+  /** How many they were before they were none, as of a type that is withdrawn. */
+  readonly lent?: number | undefined
   /** What tickets are drawn from; absent while nothing is lent, and of a site that speaks protocol 1. */
   readonly claim?: Delegated | undefined
   /** The one before, until `claim` begins. */

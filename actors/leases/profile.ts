@@ -92,6 +92,23 @@ export function* stepsFrom(
   }
 }
 
+/** As it is, but within the term nowhere below `floor`. */
+export function raisedTo(profile: Profile, floor: number, { start, end }: Term): Profile {
+  let raised = profile
+  let below: { readonly at: Instant; readonly level: number } | undefined
+  const raise = (until: Instant): void => {
+    if (below !== undefined && below.level < floor)
+      raised = withUnits(raised, floor - below.level, { start: below.at, end: until })
+  }
+  for (const step of stepsFrom(profile, start)) {
+    if (step.at >= end) break
+    raise(step.at)
+    below = step
+  }
+  raise(end)
+  return raised
+}
+
 /** The next instant after `at` at which the level rises. */
 export function nextRise({ changes }: Profile, at: Instant): Instant | undefined {
   for (const node of changesAfter(changes, at)) if (node.change > 0) return node.at

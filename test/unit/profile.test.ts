@@ -7,6 +7,7 @@ import {
   mostEver,
   nextRise,
   type Profile,
+  raisedTo,
   stepsFrom,
   withUnits,
 } from '../../actors/leases/profile.ts'
@@ -46,6 +47,9 @@ describe('units over time', () => {
     const term = { start, end: start + length }
     expect(levelAt(profile, start)).toBe(levels[start])
     expect(leastWithin(profile, term)).toBe(Math.min(...levels.slice(start, term.end)))
+    const raised = levels.map((level, at) => (at >= start && at < term.end ? Math.max(units, level) : level))
+    const raisedProfile = raisedTo(profile, units, term)
+    expect(levels.map((_, at) => levelAt(raisedProfile, at))).toEqual(raised)
     expect(mostEver(profile)).toBe(Math.max(...levels))
     const fits = (at: number): boolean => levels.slice(at, at + length).every((level) => level >= units)
     const starts = Array.from({ length: LENGTH - start }, (_, i) => start + i)
