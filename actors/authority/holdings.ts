@@ -4,7 +4,7 @@ import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
 import type { AuthorityDraft, LeaseRow } from './rows.ts'
 import { unitsOf } from './standing.ts'
-import { reportOf } from './statement.ts'
+import { reportOf, wantedOf } from './statement.ts'
 
 const byHolder = indexOf<LeaseRow>('lease', ({ holder }) => holder)
 const byBroker = indexOf<LeaseRow>('lease', ({ ticket }) => ticket.broker)
@@ -35,5 +35,8 @@ const holdingOf = (lease: LeaseRow, draft: AuthorityDraft): Body<'holdings'>['ho
   ...{ ticket: lease.ticket, next: lease.next ?? null, properties: { ...lease.properties } },
   units: unitsOf(lease, draft)
     .slice(0, 1_000)
-    .map((unit) => ({ id: unit.id, name: unit.name, report: reportOf(unit), facts: { ...unit.facts } })),
+    .map((unit) => ({
+      ...{ id: unit.id, name: unit.name, report: reportOf(unit), facts: { ...unit.facts } },
+      ...wantedOf(unit, draft),
+    })),
 })

@@ -1,5 +1,6 @@
 import { fitsIn, minus, type Vector } from '../leases/resources.ts'
 import { LATEST } from '../leases/term.ts'
+import { speaksOnly1 } from '../leases/versions.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
@@ -7,7 +8,7 @@ import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
 import { isBinding, LATE_MS_MAX } from './recalls.ts'
 import type { AuthorityDraft, HostRow, UnitRow } from './rows.ts'
-import { isLive, lentOf, pokeRoom } from './standing.ts'
+import { graceOf, isLive, lentOf, pokeRoom } from './standing.ts'
 import type { Reports } from './statement.ts'
 import type { Units } from './units.ts'
 
@@ -89,10 +90,12 @@ export class Hosts {
     if (row === undefined) return
     draft.put('host', { ...row, begun: true, due: undefined })
     for (const unit of draft.having(unitsByHost, host)) {
-      const conditions = draft.get('lease', unit.leaseId)?.ticket.conditions
-      if (!isLive(unit) || conditions === undefined || !isBinding(row, conditions)) continue
+      const lease = draft.get('lease', unit.leaseId)
+      if (!isLive(unit) || lease === undefined || !isBinding(row, lease.ticket.conditions)) continue
+      // It was never told.
+      if (speaksOnly1(lease.holder, draft)) continue
       const reason = `host ${host} is to be worked on: ${row.reason}`
-      this.#units.end({ ...unit, lost: 'moved' }, row.by + conditions.graceMs, reason, draft)
+      this.#units.end({ ...unit, lost: 'moved' }, row.by + graceOf(lease), reason, draft)
     }
   }
 

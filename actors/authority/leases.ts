@@ -1,5 +1,6 @@
 import { RETIRE_MS } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
+import { speaksOnly1 } from '../leases/versions.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { RootClaims } from './claims.ts'
@@ -74,7 +75,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       const forceFrom = next.term.start + graceOf(lease)
       const host = draft.get('host', unit.host)
       if (lease.victims.includes(unit.id)) units.end(unit, forceFrom, 'the lease goes on without it', draft)
-      else if (host?.begun === true && isLive(unit))
+      else if (host?.begun === true && isLive(unit) && !speaksOnly1(lease.holder, draft))
         units.end({ ...unit, lost: 'moved' }, forceFrom, leavesHost(unit, host.reason), draft)
     }
     for (const unit of unitsOf(lease, draft))

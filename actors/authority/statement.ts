@@ -1,6 +1,7 @@
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { canonical } from '../runtime/canonical.ts'
+import type { Instant } from '../runtime/clock.ts'
 import type { AuthorityConfig } from './config.ts'
 import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
 import { isLive, isRecovering, unitsOf } from './standing.ts'
@@ -51,23 +52,25 @@ function statementOf(lease: LeaseRow, draft: AuthorityDraft): Omit<Body<'lease-u
     state: lease.state,
     term: { ...lease.term },
     ticketId: (lease.next ?? lease.ticket).id,
-    units: units.map((unit) => {
-      const leaveBy = leaveByOf(unit, draft)
-      return {
-        ...{ id: unit.id, name: unit.name, report: reportOf(unit), vector: { ...unit.vector } },
-        ...{ facts: { ...unit.facts }, reason: unit.reason.slice(0, 500) },
-        ...(leaveBy === undefined ? {} : { leaveBy }),
-      }
-    }),
+    units: units.map((unit) => ({
+      ...{ id: unit.id, name: unit.name, report: reportOf(unit), vector: { ...unit.vector } },
+      ...{ facts: { ...unit.facts }, reason: unit.reason.slice(0, 500) },
+      ...wantedOf(unit, draft),
+    })),
     image: lease.image,
     reason: lease.closeReason.slice(0, 500),
     ...(modified === undefined ? {} : { modified }),
   }
 }
 
-/** Its host is to be worked on. */
-const leaveByOf = (unit: UnitRow, draft: AuthorityDraft): number | undefined =>
-  isLive(unit) ? draft.get('host', unit.host)?.by : undefined
+/** Its host is to be worked on. That is said until it has ended: while it is being ended it is no more welcome to stay. */
+export function wantedOf(
+  unit: UnitRow,
+  draft: AuthorityDraft,
+): { readonly leaveBy?: Instant; readonly leaveOrderedAt?: Instant } {
+  const host = unit.state === 'ended' ? undefined : draft.get('host', unit.host)
+  return host === undefined ? {} : { leaveBy: host.by, leaveOrderedAt: host.orderedAt }
+}
 
 /** How the latest modification went; undefined while units are still being told. */
 function modifiedOf(lease: LeaseRow, units: readonly UnitRow[]): Body<'lease-update'>['modified'] {

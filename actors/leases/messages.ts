@@ -39,6 +39,9 @@ const instant = instantSchema
 const length = lengthSchema.min(1)
 const count = z.int().min(0).max(1_000_000)
 
+/** The site wants a unit empty by then, for its host is to be worked on; the notice runs from when that was ordered. */
+const wanted = { leaveBy: instant.nullish(), leaveOrderedAt: instant.nullish() }
+
 /** What the site says of one unit. */
 export const UNIT_REPORTS = ['coming', 'active', 'suspect', 'ended'] as const
 
@@ -130,8 +133,7 @@ export const bodies = {
         vector: vectorSchema,
         facts: properties,
         reason: sentence,
-        /** The site wants it empty by then, for its host is to be worked on. */
-        leaveBy: instant.nullish(),
+        ...wanted,
       }),
     ),
     image: z.string().max(80),
@@ -200,6 +202,7 @@ export const bodies = {
                 name: z.string().max(255),
                 report: z.enum(UNIT_REPORTS),
                 facts: properties,
+                ...wanted,
               }),
             )
             .max(1_000),

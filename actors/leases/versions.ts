@@ -29,9 +29,13 @@ const INTO_1: { readonly [K in MessageKind]?: Older } = {
   close: (body) => body,
   'lease-update': ({ modified: _, ...body }: Body<'lease-update'>) => ({
     ...body,
-    units: body.units.map(({ leaveBy: __, ...unit }) => unit),
+    units: body.units.map(({ leaveBy: __, leaveOrderedAt: ___, ...unit }) => unit),
   }),
 }
+
+/** Whether a peer knows nothing of groups, claims, growth, modification and maintenance. */
+export const speaksOnly1 = (peer: string, draft: { peer(name: string): unknown }): boolean =>
+  (draft.peer(peer) as { readonly protocol?: number } | undefined)?.protocol === 1
 
 /**
  * A body as a peer of an older protocol reads it; undefined if that protocol has no words for it. What an older

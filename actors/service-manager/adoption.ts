@@ -4,7 +4,7 @@ import { lengthMs } from '../leases/term.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { ServiceManagerConfig } from './config.ts'
-import type { LeaseLife } from './leases.ts'
+import { type LeaseLife, wantedBy } from './leases.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { isFinished, isGivenBack } from './steps.ts'
 
@@ -167,6 +167,7 @@ export function adoption(
       const name = draft.get('unit', id)?.name ?? id
       told({ id, name, report: 'ended', vector, facts: {}, reason: 'its site does not know it (any more)' })
     }
+    put(wantedBy(draft.get('lease', lease.id)!, draft), draft)
     const current = draft.get('lease', lease.id)!
     if (isLive && holding.state.includes('closing'))
       leaveAll(current, undefined, 'the site ends the lease', draft)

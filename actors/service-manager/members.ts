@@ -59,7 +59,7 @@ export class Members {
     // Of an older store: it may be in the middleware since.
     const isForgotten = lease.unsure === true && awaited.state === 'awaited'
     const before = isForgotten ? { ...awaited, mayBeIn: true } : awaited
-    const unit = withLeaveBy(before, lease, report.leaveBy ?? undefined, sentAt, draft)
+    const unit = withLeaveBy(before, lease, report, sentAt, draft)
     if (unit !== known) draft.put('unit', unit)
     switch (report.report) {
       case 'coming':
@@ -329,20 +329,25 @@ export class Members {
 function withLeaveBy(
   unit: UnitRow,
   lease: LeaseRow,
-  by: Instant | undefined,
+  { report, leaveBy: by, leaveOrderedAt }: Report,
   sentAt: Instant,
   draft: ServiceManagerDraft,
 ): UnitRow {
-  if (unit.leaveBy?.by === by) return unit
-  if (by === undefined) {
-    if (!isOut(unit))
+  if (by == null) {
+    if (unit.leaveBy === undefined) return unit
+    // What leaves already leaves, whatever is done to its host.
+    if (!isOut(unit) && !unit.mustLeave && report !== 'ended')
       draft.note('unit may stay', unit.id, `the site does not want ${unit.name} back any more`)
     return { ...unit, leaveBy: undefined }
   }
+  if (isOut(unit)) return unit
   const { recallable, noticeMs } = lease.ticket!.conditions
-  // What was binding stays so at a later time: its notice was given.
+  // A site that does not say when it was ordered said so at once; what was binding stays so at a later time.
   const isPutOff = unit.leaveBy?.binding === true && by >= unit.leaveBy.by
-  const binding = recallable && (isPutOff || by - sentAt >= noticeMs)
+  const isNoticed =
+    leaveOrderedAt == null ? isPutOff || by - sentAt >= noticeMs : by - leaveOrderedAt >= noticeMs
+  const binding = recallable && isNoticed
+  if (unit.leaveBy?.by === by && (unit.leaveBy.binding || !binding)) return unit
   const manner = binding ? 'as the terms of the lease say' : 'if it can be; it stays until the term ends'
   draft.note(
     'unit wanted back',

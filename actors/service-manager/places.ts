@@ -1,4 +1,5 @@
 import type { GuestIntent } from '../../controllers/controller.ts'
+import { speaksOnly1 } from '../leases/versions.ts'
 import { factsOf } from './line.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { isGivenBack, unitsOf } from './steps.ts'
@@ -6,10 +7,6 @@ import { isGivenBack, unitsOf } from './steps.ts'
 type Request = Extract<GuestIntent, { kind: 'request' }>
 
 export const NO_GROUPS = 'its broker speaks an older protocol, which knows no groups'
-
-/** Whether a peer knows nothing of groups, claims, growth and modification. */
-export const speaksOnly1 = (peer: string, draft: ServiceManagerDraft): boolean =>
-  (draft.peer(peer) as { readonly protocol?: number } | undefined)?.protocol === 1
 
 /**
  * Gives a new request its place among the leases of its guest: its label, whom it comes after, its group. A

@@ -96,6 +96,20 @@ describe('a service manager that was restored from an older store', () => {
     ])
   })
 
+  test('hears from its site which units it wants back, and by when that was ordered', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [first, second] = holder.lease(id).units
+    const { draft } = restored(holder, () => undefined)
+    for (const peer of ['broker', 'broker-2']) tells(holder, peer, questionTo(draft, peer), [])
+    const leaveBy = holder.desk.now + 30_000
+    holder.desk.now = leaveBy - 500
+    const units = [{ ...machine(first!), leaveBy, leaveOrderedAt: leaveBy - 1_000 }, machine(second!)]
+    tells(holder, 'site', questionTo(draft, 'site'), [held(holder.lease(id), units)])
+    expect(holder.unit(first!).leaveBy).toEqual({ by: leaveBy, binding: true })
+    expect(holder.lease(id).leaveBy).toBe(leaveBy)
+  })
+
   test('keeps an extension of which the site has not heard yet: its answer may have crossed it', () => {
     const holder = new Holder()
     const id = holder.active()

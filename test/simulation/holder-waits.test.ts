@@ -311,6 +311,33 @@ describe('a unit whose host is to be worked on', () => {
     expect(holder.lease(id).leaveBy).toBeUndefined()
   })
 
+  test('goes where its notice was long enough when it was ordered, however late the holder hears of it', () => {
+    const holder = new Holder()
+    const id = holder.ask()
+    holder.grant(id, { conditions: { recallable: true, noticeMs: 4 * MINUTE, graceMs: 60 * MINUTE } })
+    holder.update(id)
+    holder.desk.now = NOW + 2 * MINUTE
+    const told = (leaveOrderedAt: number) =>
+      holder.lease(id).units.map((unitId) => holder.report(unitId, 'active', { leaveBy: by, leaveOrderedAt }))
+    holder.update(id, {}, told(NOW + 2 * MINUTE))
+    expect(holder.lease(id).leaveBy).toBeUndefined()
+    holder.update(id, {}, told(NOW))
+    expect(holder.lease(id).leaveBy).toBe(by)
+  })
+
+  test('is not said to be welcome to stay while it only lets its work end', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [first = ''] = holder.lease(id).units
+    holder.update(id, {}, wanted(holder, id, by))
+    holder.desk.now = holder.lease(id).due!
+    holder.desk.due('lease', id)
+    holder.done(first, 'leave', { kind: 'busy', jobs: ['7'] })
+    const draft = holder.update(id, {}, wanted(holder, id, null))
+    expect(draft.notes.map(({ kind }) => kind)).not.toContain('unit may stay')
+    expect(holder.unit(first)).toMatchObject({ state: 'draining', mustLeave: true, leaveBy: undefined })
+  })
+
   test('stays when the site takes it back', () => {
     const holder = new Holder()
     const id = holder.active()

@@ -3,6 +3,8 @@ import type { LeaseRow, UnitRow } from '../../actors/authority/rows.ts'
 import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
+import type { PeerRow } from '../../actors/runtime/peers.ts'
+import type { Row } from '../../actors/runtime/rows.ts'
 import { MINUTE, NOW, Stage, siteConfig, specOf, wellBehaved } from './authority-stage.ts'
 
 const END = NOW + 10 * MINUTE
@@ -272,6 +274,7 @@ describe('a host that is to be worked on', () => {
     expect(maintain(stage)).toEqual({ units: told, withheld: 2 })
     const leaveBy = stage.lastUpdate().units.map((unit) => unit.leaveBy)
     expect(leaveBy.filter((by) => by === NOW + 5 * MINUTE)).toHaveLength(told)
+    expect(stage.lastUpdate().units.find((unit) => unit.leaveBy != null)?.leaveOrderedAt).toBe(NOW)
     expect(stage.claim().units).toBe(4)
     stage.lease({ leaseId: 'lease-2', units: 2 })
     expect(stage.live('lease-2').map(({ host }) => host)).not.toContain('a')
@@ -318,6 +321,55 @@ describe('a host that is to be worked on', () => {
     stage.settle()
     expect(stage.live()).toHaveLength(2)
     expect(hostsOf(stage)).not.toContain('a')
+  })
+
+  test('is what a unit leaves for until that has ended, and so its holder is told, also who was restored', () => {
+    const stage = new Stage()
+    stage.lease()
+    const there = stage.live().filter(({ host }) => host === 'a')
+    maintain(stage)
+    stage.world = (effect) =>
+      effect.verb === 'teardown'
+        ? { kind: 'done', value: { kind: 'busy', what: 'a job' } }
+        : wellBehaved(effect)
+    stage.now = NOW + 5 * MINUTE
+    stage.settle()
+    const wanted = { leaveBy: NOW + 5 * MINUTE, leaveOrderedAt: NOW }
+    stage.tell('holdings-query', 'holdings-1', { page: 0 })
+    const told = stage.sent.at(-1)?.body as Body<'holdings'>
+    expect(there.length).toBeGreaterThan(0)
+    for (const { id } of there) {
+      expect(stage.lastUpdate().units.find((unit) => unit.id === id)).toMatchObject({
+        report: 'suspect',
+        ...wanted,
+      })
+      expect(told.holdings[0]?.units.find((unit) => unit.id === id)).toMatchObject(wanted)
+    }
+    stage.world = wellBehaved
+    stage.pass(1_000)
+    for (const { id } of there)
+      expect(stage.lastUpdate().units.find((unit) => unit.id === id)?.leaveBy).toBeUndefined()
+  })
+
+  test('keeps what is held by somebody whose protocol has no word for it: it was never told', () => {
+    const stage = new Stage()
+    const peer: PeerRow & { protocol: number } = {
+      ...{ id: 'manager', offsetMs: 0, errorMs: 0, measuredAt: NOW },
+      protocol: 1,
+    }
+    stage.rows.set('$peer', 'manager', peer as Row)
+    stage.lease()
+    const there = stage.live().filter(({ host }) => host === 'a')
+    maintain(stage)
+    stage.now = NOW + 5 * MINUTE
+    stage.settle()
+    extend(stage, {})
+    stage.now = END
+    stage.settle()
+    expect(there.length).toBeGreaterThan(0)
+    expect(stage.live().filter(({ host }) => host === 'a')).toEqual(
+      there.map(({ id }) => expect.objectContaining({ id })),
+    )
   })
 
   test('has to be known, and the time to come', () => {

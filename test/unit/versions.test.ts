@@ -9,7 +9,7 @@ const update = {
 }
 
 test('what protocol 1 does not know is left out for a peer that speaks it', () => {
-  const told = { ...update, modified: null, units: [{ ...unit, leaveBy: 5 }] }
+  const told = { ...update, modified: null, units: [{ ...unit, leaveBy: 5, leaveOrderedAt: 3 }] }
   expect(downgrade('lease-update', told, 1)).toEqual(update)
   expect(downgrade('lease-update', told, 2)).toBe(told)
   expect(downgrade('extend-ticket', { predecessor: 't', units: 1, durationMs: 1, unitsMin: 1 }, 1)).toEqual({
