@@ -2,15 +2,19 @@ import { spawn, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
+  statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { systemClock as clock } from '../../actors/runtime/clock.ts'
@@ -22,6 +26,9 @@ import { table } from '../../deploy/show.ts'
 import { inspected } from '../../deploy/work-folder.ts'
 
 const BIN = new URL('../../deploy/bin.js', import.meta.url).pathname
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
 
 interface Ended {
   readonly code: number | null
@@ -279,13 +286,50 @@ describe('the command line', () => {
   })
 })
 
+/** Makes a Node say that it is of version 20. */
+const old =
+  'data:text/javascript,Object.defineProperty(process.versions,"node",{value:"20.20.2"});Object.defineProperty(process,"version",{value:"v20.20.2"})'
+
+/** The Node of the machine, which may be older than the one that runs this. */
+const ANOTHER = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => existsSync(path)) ?? process.execPath
+
 describe('the launcher', () => {
+  test('can be executed, also by a link in a folder of PATH', () => {
+    expect(statSync(BIN).mode & 0o111).toBe(0o111)
+    symlinkSync(BIN, join(dir, 'sublet'))
+    const { status, stdout, stderr } = spawnSync('sublet', ['--version'], {
+      encoding: 'utf8',
+      cwd: '/',
+      env: { PATH: `${dir}:${dirname(ANOTHER)}` },
+    })
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' })
+  })
+
+  test.each([
+    ['in a checkout', 'deploy', 'node_modules/node/bin'],
+    ['beside its dependencies', 'node_modules/sublet/deploy', 'node_modules/node/bin'],
+  ])('finds %s the Node that was installed with it, whatever Node runs it', (_, deploy, bin) => {
+    for (const folder of [deploy, bin]) mkdirSync(join(dir, folder), { recursive: true })
+    writeFileSync(join(dir, deploy, '../package.json'), '{"type":"module"}')
+    copyFileSync(BIN, join(dir, deploy, 'bin.js'))
+    writeFileSync(join(dir, bin, 'node'), '#!/bin/sh\necho "$@"\nexit 7\n', { mode: 0o755 })
+    const run = (...args: readonly string[]) =>
+      spawnSync(process.execPath, [...args, join(dir, deploy, 'bin.js'), 'status', '--all'], {
+        encoding: 'utf8',
+      })
+    const told = {
+      status: 7,
+      stdout: `${join(realpathSync(dir), deploy, 'cli.ts')} status --all\n`,
+      stderr: '',
+    }
+    expect(run()).toMatchObject(told)
+    expect(run('--import', old)).toMatchObject(told)
+  })
+
   test('says in one sentence what is missing when there is no Node that is new enough', () => {
     mkdirSync(join(dir, 'deploy'))
     writeFileSync(join(dir, 'package.json'), '{"type":"module"}')
     copyFileSync(BIN, join(dir, 'deploy', 'bin.js'))
-    const old =
-      'data:text/javascript,Object.defineProperty(process.versions,"node",{value:"20.20.2"});Object.defineProperty(process,"version",{value:"v20.20.2"})'
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
       ['--import', old, join(dir, 'deploy', 'bin.js')],
