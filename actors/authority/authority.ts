@@ -27,7 +27,7 @@ import { type Asker, redeeming } from './redeem.ts'
 import type { AuthorityDraft, AuthorityTables, LeaseRow, UnitRow } from './rows.ts'
 import { isLive, isRecovering, unitsOf } from './standing.ts'
 import { Reports } from './statement.ts'
-import { Sweep } from './sweep.ts'
+import { hasOrphans, Sweep } from './sweep.ts'
 import type { UnitEffectArgs } from './units.ts'
 
 const SITE_KEY = 'site'
@@ -290,17 +290,21 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     shut({ ...lease, vacated: true }, 'close', draft.now, `closed by ${lease.holder}: ${reason}`, draft)
   }
 
-  /** An answer about a lease that is not known here: whatever is asked of it, it has ended. */
+  /**
+   * An answer about a lease that is not known here: whatever is asked of it, it has ended. Where machines of it are there
+   * after all, work on them is let end, and who has forgotten nothing of it has to let them be left before.
+   */
   function unknownLease(from: string, leaseId: string, kind: string, draft: AuthorityDraft): void {
     draft.turnDown()
     draft.note('message refused', leaseId, `${from} sends ${kind} for a lease that it does not hold here`)
+    const isEnding = kind !== 'close' && hasOrphans(leaseId, draft)
     const body: Body<'lease-update'> = {
-      state: 'closed',
+      state: isEnding ? 'closing' : 'closed',
       term: { start: draft.now - 1, end: draft.now },
       ticketId: 'none',
       units: [],
       image: '',
-      reason: 'no such lease of yours is known here',
+      reason: `no such lease of yours is known here${isEnding ? ' (any more): its machines are ended, work there within the grace' : ''}`,
       extensionRefused: null,
     }
     reports.lastWord(from, leaseId, body, draft)

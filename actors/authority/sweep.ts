@@ -1,8 +1,17 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import type { Instant } from '../runtime/clock.ts'
+import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
 import type { AuthorityDraft, UnitRow } from './rows.ts'
 import type { Units } from './units.ts'
+
+/** Machines of leases that nobody holds, while they are being ended. */
+const orphans = indexOf<UnitRow>('unit', ({ holder, state, leaseId }) =>
+  holder === '' && state !== 'ended' ? leaseId : undefined,
+)
+
+export const hasOrphans = (leaseId: string, draft: AuthorityDraft): boolean =>
+  draft.having(orphans, leaseId).length > 0
 
 /** Compares the machines that were found with the rows: neither may be without the other. */
 export class Sweep {

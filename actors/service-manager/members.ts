@@ -150,7 +150,9 @@ export class Members {
       const reason = `${name} is in the middleware, and its lease is over`
       return this.leave(unit, until - leaveBudgetMs, true, reason, draft)
     }
-    if (responding || known.leaseId !== lease.id || known.mayBeIn !== true || isOut(known)) return
+    const isGivenUp = known.state === 'lost' && known.alive === true
+    if (responding || known.leaseId !== lease.id || known.mayBeIn !== true) return
+    if (isOut(known) && !isGivenUp) return
     if (draft.now < (known.requeueFrom ?? known.since) + leaveBudgetMs + quarantineMs) return
     this.#ended(known, `${name} does not answer, long after the end of its lease`, draft)
   }

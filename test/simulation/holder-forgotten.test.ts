@@ -55,6 +55,25 @@ describe('a node of a lease that is over, and of whose unit an older store has n
     expect(holder.unit('u9')).toMatchObject({ state: 'lost', settled: true })
   })
 
+  test('is removed with its jobs also if it was given up before as it did not leave', () => {
+    const holder = new Holder()
+    const id = closed(holder)
+    seen(holder, id, true)
+    const fails = (verb: string) => holder.failed('u9', verb)
+    for (let i = 0; i < 3; i++) {
+      if (i > 0) holder.desk.due('unit', 'u9')
+      fails('leave')
+    }
+    expect(holder.unit('u9')).toMatchObject({ state: 'lost', alive: true, settled: false })
+    fails('lost')
+    holder.desk.now = holder.lease(id).term!.end + 11 * MINUTE
+    seen(holder, id, false)
+    const args = holder.desk.due('unit', 'u9').intended.get('u9')?.args as Args
+    expect(args.alive).toBeUndefined()
+    holder.done('u9', 'lost')
+    expect(holder.unit('u9')).toMatchObject({ state: 'lost', settled: true })
+  })
+
   test('is left alone if its lease is nobody’s here, or another guest’s, or stands', () => {
     const holder = new Holder()
     expect(seen(holder, 'lease-unknown', false)).toEqual([])

@@ -128,6 +128,11 @@ export class Holder {
     return this.desk.give({ kind: 'effect', key: unitId, verb, args: {}, attempt: 1, outcome })
   }
 
+  failed(unitId: string, verb: string): HolderDraft {
+    const outcome = { kind: 'failed' as const, reason: 'no answer', code: 'exec-timeout' as const }
+    return this.desk.give({ kind: 'effect', key: unitId, verb, args: {}, attempt: 1, outcome })
+  }
+
   /** A lease whose units have all joined. */
   active(change: Partial<Extract<GuestIntent, { kind: 'request' }>> = {}): string {
     const id = this.ask(change)

@@ -377,4 +377,28 @@ describe('a site whose store was put back from an older copy', () => {
       'broker holdings',
     ])
   })
+
+  test('does not say that a lease is closed which it has forgotten while work runs on its machines', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const busy = stage.world
+    stage.world = (effect) =>
+      effect.verb === 'teardown' && !(effect.args as { force: boolean }).force
+        ? { kind: 'done', value: { kind: 'busy', what: 'a job' } }
+        : busy(effect)
+    back()
+    stage.restored()
+    stage.says('manager', [], { unsure: true })
+    stage.says('broker', [])
+    expect(stage.machines.size).toBe(2)
+    stage.tell('vacate', 'lease-1', { units: [], reason: 'test' })
+    expect(stage.lastUpdate()).toMatchObject({ state: 'closing', units: [] })
+    stage.pass(conditions.graceMs + MINUTE)
+    expect(stage.machines.size).toBe(0)
+    stage.tell('vacate', 'lease-1', { units: [], reason: 'test' })
+    expect(stage.lastUpdate()).toMatchObject({ state: 'closed' })
+  })
 })
