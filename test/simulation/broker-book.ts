@@ -1,5 +1,7 @@
+import type { OfferRow, RecallRow } from '../../actors/authority/rows.ts'
 import type { TicketRow } from '../../actors/broker/rows.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
+import type { Instant } from '../../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { Change } from './disk.ts'
 import type { ActorScene } from './scene.ts'
@@ -13,11 +15,18 @@ export class BrokerBook {
   touched: readonly string[] = []
   readonly #sites: ReadonlyMap<string, SiteBook>
   readonly #pools = new Map<string, Map<string, readonly Ticket[]>>()
+  /** It has heard all that this site has said, or could. */
+  readonly #knows: (site: string) => boolean
 
-  constructor({ name, disk }: ActorScene, sites: ReadonlyMap<string, SiteBook>) {
+  constructor(
+    { name, disk }: ActorScene,
+    sites: ReadonlyMap<string, SiteBook>,
+    knows: (site: string) => boolean,
+  ) {
     this.name = name
     this.disk = disk
     this.#sites = sites
+    this.#knows = knows
   }
 
   ticketsOf(leaseId: string): readonly Ticket[] {
@@ -27,12 +36,15 @@ export class BrokerBook {
   changed(changes: readonly Change[], _entries: readonly LedgerEntry[]): string[] {
     const pools = new Set<string>()
     const touched: string[] = []
+    const granted: Ticket[] = []
     for (const { table, id, before, after } of changes) {
       if (table !== 'ticket') continue
       touched.push(id)
       for (const { site, type } of (before as TicketRow | undefined)?.tickets ?? [])
         this.#pools.get(`${site} ${type}`)?.delete(id)
+      const known = new Set((before as TicketRow | undefined)?.tickets.map((ticket) => ticket.id))
       for (const ticket of (after as TicketRow | undefined)?.tickets ?? []) {
+        if (!known.has(ticket.id)) granted.push(ticket)
         const key = `${ticket.site} ${ticket.type}`
         const pool = this.#pools.get(key) ?? new Map<string, readonly Ticket[]>()
         this.#pools.set(key, pool.set(id, [...(pool.get(id) ?? []), ticket]))
@@ -40,7 +52,10 @@ export class BrokerBook {
       }
     }
     this.touched = touched
-    return [...pools].flatMap((key) => this.#withinInventory(key))
+    return [
+      ...[...pools].flatMap((key) => this.#withinInventory(key)),
+      ...granted.flatMap((ticket) => this.#withinOffer(ticket)),
+    ]
   }
 
   /** The store was set back: what is promised is what the copy says, and what others show. */
@@ -71,4 +86,47 @@ export class BrokerBook {
     }
     return faults
   }
+
+  /**
+   * What is granted now is free by what the site offers now, less what it wants back by then. While that is being said
+   * the broker may not have heard it yet.
+   */
+  #withinOffer({ id, leaseId, site, type, term }: Ticket): string[] {
+    const { disk } = this.#sites.get(site)!
+    if (disk.isSaying(`offer-${type}`) || !this.#knows(site)) return []
+    const offer = disk.table<OfferRow>('offer').get(type)
+    const offered =
+      offer === undefined || offer.withdrawn !== undefined ? 0 : Math.max(0, offer.units - offer.withheld)
+    const recalls = disk
+      .table<RecallRow>('recall')
+      .values()
+      .filter((recall) => recall.type === type && !recall.taken)
+    const rows = [...(this.#pools.get(`${site} ${type}`)?.keys() ?? [])].map(
+      (lease) => this.disk.table<TicketRow>('ticket').get(lease)!,
+    )
+    const starts = rows.flatMap(({ tickets, reduced }) => [
+      ...tickets.map((ticket) => ticket.term.start),
+      ...(reduced === undefined ? [] : [reduced.from]),
+    ])
+    const instants = [term.start, ...recalls.map(({ by }) => by), ...starts]
+    for (const at of instants.filter((one) => term.start <= one && one < term.end)) {
+      const most = recalls.reduce((left, { by, units }) => (by <= at ? left - units : left), offered)
+      const promised = rows.reduce((sum, row) => sum + unitsAt(row, site, type, at), 0)
+      if (promised > Math.max(0, most))
+        return [
+          `${this.name} grants ${id} of ${leaseId} at ${site}: then ${promised} of ${type} are promised at ${at}, and ${most} are lent`,
+        ]
+    }
+    return []
+  }
+}
+
+/** What a lease has at an instant, less what its holder gives back. */
+function unitsAt({ tickets, reduced }: TicketRow, site: string, type: string, at: Instant): number {
+  const ticket = tickets.find(
+    (one) => one.site === site && one.type === type && one.term.start <= at && at < one.term.end,
+  )
+  if (ticket === undefined) return 0
+  const isLess = reduced !== undefined && ticket.issuedAt <= reduced.plannedAt && reduced.from <= at
+  return isLess ? Math.max(0, ticket.units - reduced.units) : ticket.units
 }

@@ -5,6 +5,7 @@ import { CheckpointCheck } from '../../actors/ledger/checkpoint-check.ts'
 import { holdsCheck } from '../../actors/ledger/holds.ts'
 import { LedgerCheck } from '../../actors/ledger/verify.ts'
 import type { LeaseRow, UnitRow } from '../../actors/service-manager/rows.ts'
+import { remainsOf } from './remains.ts'
 import type { ActorScene, ManagerScene, Scene, SiteScene } from './scene.ts'
 
 /** What would have to end yet, in sentences. */
@@ -13,7 +14,10 @@ export function leftOf({ sites, brokers, managers, world }: Scene): string[] {
     ...managers.flatMap((manager) => [...jobsDone(manager), ...managerEnded(manager)]),
     ...brokers.flatMap(brokerEnded),
     ...sites.flatMap(siteEnded),
-    ...[...sites, ...brokers, ...managers].flatMap((actor) => everythingSaid(actor, world.now)),
+    ...[...sites, ...brokers, ...managers].flatMap((actor) => [
+      ...everythingSaid(actor, world.now),
+      ...remainsOf(actor, world.now),
+    ]),
   ]
 }
 

@@ -65,7 +65,7 @@ export function faultsOf(random: Random): Faults {
     probeFails: some(0.2),
     joinFails: some(0.2),
     machineDies: some(0.15),
-    teardownFails: some(0.2),
+    teardownFails: some(0.4),
     lookFails: some(0.2),
     nodeComesBack: some(0.2),
     skewMsMax: Math.round(some(800)),

@@ -4,8 +4,9 @@ import type { LeaseRow } from '../../actors/service-manager/rows.ts'
 import { BrokerBook } from './broker-book.ts'
 import { ledgerAgrees, leftOf } from './endings.ts'
 import { Excuses } from './excuses.ts'
-import type { Scene, SiteScene } from './scene.ts'
+import type { ActorScene, Scene, SiteScene } from './scene.ts'
 import { SiteBook } from './site-book.ts'
+import { Takings } from './takings.ts'
 
 /**
  * What must hold, on what is on disk and on what is plugged in. A commit can break only what it touches, so
@@ -26,15 +27,20 @@ export class Invariants {
   constructor(scene: Scene) {
     this.#scene = scene
     this.#sites = new Map(scene.sites.map((site) => [site.name, new SiteBook(site)]))
-    this.#brokers = scene.brokers.map((broker) => new BrokerBook(broker, this.#sites))
+    this.#brokers = scene.brokers.map(
+      (broker) => new BrokerBook(broker, this.#sites, (site) => this.#hasHeard(broker, site)),
+    )
     const found = (faults: readonly string[]): void => void this.violations.push(...faults)
     const { sites, brokers, managers } = scene
+    const takings = new Map(sites.map((site) => [site.name, new Takings(site)]))
+    for (const { name, machines } of sites) machines.takenFrom = (unitId) => takings.get(name)!.from(unitId)
     for (const { name, role, disk } of [...sites, ...brokers, ...managers]) {
       const book = this.#sites.get(name) ?? this.#brokers.find((one) => one.name === name)
       disk.onCommit = (changes, entries) => {
         found(this.#excuses.committed(name, role, disk, entries))
         if (book === undefined) return
         found(book.changed(changes, entries))
+        found(takings.get(name)?.committed(changes, scene.world.now) ?? [])
         for (const leaseId of book.touched) found(this.#looked(leaseId))
       }
       disk.onSetBack = (before, copy) => {
@@ -76,6 +82,13 @@ export class Invariants {
       excuses.isForgotten(broker, id) &&
       (excuses.wasSilent(broker, holder) || excuses.wasSilent(broker, site.name))
     )
+  }
+
+  /** Neither has lost what they said to each other. */
+  #hasHeard({ name, disk }: ActorScene, site: string): boolean {
+    const excuses = this.#excuses
+    const theirs = this.#sites.get(site)!.disk
+    return !excuses.isUnsure(name, disk) && !excuses.isUnsure(site, theirs) && !excuses.wasSilent(name, site)
   }
 
   /** After every event: what breaks as time passes. */

@@ -33,8 +33,8 @@ export class Site {
   /** Sentences about things that must never happen. */
   readonly violations: string[] = []
   killedWithWork = 0
-  /** When the owner wanted units back, with notice enough to be binding; the grace counts from then. */
-  readonly bindingRecalls: number[] = []
+  /** From when on a unit may be ended whatever runs there, because the owner wants it back. */
+  takenFrom: (unitId: string) => number | undefined = () => undefined
 
   constructor(world: World, random: Random, faults: () => Faults) {
     this.#world = world
@@ -109,10 +109,11 @@ export class Site {
         const machine = this.machines.get(spec.unitId)
         if (machine?.running && machine.jobs.size > 0) {
           if (!force) return { kind: 'busy', what: [...machine.jobs].join(' ') }
-          const last = Math.min(machine.endsAt, ...this.bindingRecalls)
-          if (this.#world.now < last + machine.graceMs - 5_000)
+          const taken = this.takenFrom(spec.unitId) ?? Number.POSITIVE_INFINITY
+          const last = Math.min(machine.endsAt + machine.graceMs, taken)
+          if (this.#world.now < last - 5_000)
             this.violations.push(
-              `${spec.name} (${spec.unitId}) was ended while ${[...machine.jobs].join(' ')} ran there, ${last + machine.graceMs - this.#world.now} ms early`,
+              `${spec.name} (${spec.unitId}) was ended while ${[...machine.jobs].join(' ')} ran there, ${last - this.#world.now} ms early`,
             )
           this.killedWithWork++
         }

@@ -3,16 +3,18 @@ import type { Actor } from '../../actors/runtime/actor.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
-import type { Site } from './machines.ts'
 import type { Middleware } from './middleware.ts'
 import type { SitePlan } from './plan.ts'
 import type { World } from './world.ts'
 
 /** What the owner of a site wants back, and from when on. */
 export interface Recalled {
+  readonly type: string
   readonly units: number
   readonly by: number
   readonly binding: boolean
+  /** A notice that is just long enough may be so by one clock and not by the other. */
+  readonly mayBind: boolean
   readonly orderedAt: number
 }
 
@@ -21,7 +23,6 @@ export class Operator {
   recalls: Recalled[] = []
   readonly #world: World
   readonly #plan: SitePlan
-  readonly #machines: Site
   readonly #authority: () => Actor<AuthorityTables> | undefined
   /** How many units the site has recalled by what it has written down: an order may outlive the answer to it. */
   readonly #written: () => number
@@ -32,14 +33,12 @@ export class Operator {
   constructor(
     world: World,
     plan: SitePlan,
-    machines: Site,
     authority: () => Actor<AuthorityTables> | undefined,
     written: () => number,
     random: Random,
   ) {
     this.#world = world
     this.#plan = plan
-    this.#machines = machines
     this.#authority = authority
     this.#written = written
     this.#random = random
@@ -71,10 +70,8 @@ export class Operator {
     const before = this.#written()
     const taken = (): void => {
       const binding = conditions.recallable && noticeMs >= conditions.noticeMs + 1_000
-      this.recalls.push({ units, by, binding, orderedAt: this.#world.now })
-      // A notice that is just long enough may be so by one clock and not by the other.
-      if (conditions.recallable && noticeMs >= conditions.noticeMs - 1_000)
-        this.#machines.bindingRecalls.push(by)
+      const mayBind = conditions.recallable && noticeMs >= conditions.noticeMs - 1_000
+      this.recalls.push({ type: 'vm.small', units, by, binding, mayBind, orderedAt: this.#world.now })
     }
     // The actor died, or less is lent at present: unless the order was durable by then, it is given again.
     const failed = (): void => (this.#written() > before ? taken() : again())

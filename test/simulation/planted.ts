@@ -1,4 +1,4 @@
-import type { LeaseRow } from '../../actors/authority/rows.ts'
+import type { AuthorityTables, LeaseRow, OfferRow, SiteRow } from '../../actors/authority/rows.ts'
 import type { DelegationRow, TicketRow } from '../../actors/broker/rows.ts'
 import type { Draft } from '../../actors/runtime/draft.ts'
 import type { Input, Mind } from '../../actors/runtime/mind.ts'
@@ -171,6 +171,58 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
             : input,
       }),
   },
+  'after a binding recall every machine is torn down whatever runs there': {
+    authority: (mind) =>
+      worse(mind, {
+        after: (draft, _, input) => {
+          if (input.kind === 'command' && input.name === 'recall') harden(input.args as { by: number }, draft)
+          const { tearsFrom = Number.POSITIVE_INFINITY } = (draft.get('site', 'site') ?? {}) as Hardened
+          if (draft.now < tearsFrom) return
+          for (const [key, effect] of draft.intended)
+            if (effect?.verb === 'teardown')
+              draft.intended.set(key, { ...effect, args: { ...(effect.args as object), force: true } })
+        },
+      }),
+  },
+  'the site keeps withheld what was stuck': {
+    authority: (mind) =>
+      worse(mind, {
+        after: (draft) => {
+          for (const row of changedRows<OfferRow>(draft, 'offer')) {
+            const { withheld = 0 } = (draft.committed.get('offer', row.id) ?? {}) as Partial<OfferRow>
+            if (row.withheld < withheld) draft.put('offer', { ...row, withheld })
+          }
+        },
+      }),
+  },
+  'the broker ignores what sites recall': {
+    broker: (mind) =>
+      worse(mind, {
+        before: (input) =>
+          input.kind === 'message' && input.envelope.kind === 'recall-units' ? undefined : input,
+      }),
+  },
+  'the broker never forgets a recall': {
+    broker: (mind) =>
+      worse(mind, {
+        before: (input) => {
+          if (input.kind !== 'message' || input.envelope.kind !== 'delegation') return input
+          const body = { ...(input.envelope.body as object), settledRecalls: [] }
+          return { ...input, envelope: { ...input.envelope, body } }
+        },
+      }),
+  },
+}
+
+type Hardened = Partial<SiteRow> & { readonly tearsFrom?: number }
+
+/** The site remembers the end of the grace of the first recall that binds. */
+function harden({ by }: { readonly by: number }, draft: Draft<AuthorityTables>): void {
+  const conditions = draft.all('lease')[0]?.ticket.conditions
+  const site = draft.get('site', 'site')
+  if (conditions?.recallable !== true || by - draft.now < conditions.noticeMs || site === undefined) return
+  const { tearsFrom = Number.POSITIVE_INFINITY } = site as Hardened
+  draft.put('site', { ...site, tearsFrom: Math.min(tearsFrom, by + conditions.graceMs) } as SiteRow)
 }
 
 const changedRows = <R extends Row>(

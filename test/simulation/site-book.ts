@@ -1,4 +1,9 @@
-import type { OfferRow, LeaseRow as SiteLease, UnitRow as SiteUnit } from '../../actors/authority/rows.ts'
+import type {
+  HostRow,
+  OfferRow,
+  LeaseRow as SiteLease,
+  UnitRow as SiteUnit,
+} from '../../actors/authority/rows.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import type { Change } from './disk.ts'
@@ -16,6 +21,9 @@ export class SiteBook {
   readonly #inService = new Map<string, Set<string>>()
   /** As the ledger tells it, replayed line by line. */
   readonly #assigned = new Set<string>()
+  /** Units of each recall, and what was lent again of each type, by the ledger. */
+  readonly #recalled = new Map<string, number>()
+  readonly #lentAgain = new Map<string, number>()
 
   constructor({ name, disk }: SiteScene) {
     this.name = name
@@ -39,12 +47,15 @@ export class SiteBook {
       if (table === 'offer')
         this.#largestOffer.set(id, Math.max(this.largestOffer(id), (after as OfferRow).units))
     }
-    for (const { kind, subject, reason } of entries)
+    for (const { kind, subject, reason, data } of entries)
       if (kind === 'unit assigned') this.#assigned.add(subject)
       else if (kind === 'unit ended') this.#assigned.delete(subject)
+      else if (kind === 'recalled') this.#recalled.set(subject, (data as { units: number }).units)
+      else if (kind === 'offered') this.#lentAgain.set(subject, this.#lent(subject) + lentAgainIn(reason))
       // All brokers here are honest.
       else if (kind.endsWith(' overdrawn')) faults.push(`${this.name} finds ${subject} overdrawn: ${reason}`)
     this.touched = [...leases]
+    if (changes.some(({ table }) => table === 'offer')) faults.push(...this.#withheldAddsUp())
     return faults
   }
 
@@ -54,6 +65,8 @@ export class SiteBook {
     this.#unitIn.clear()
     this.#inService.clear()
     this.#assigned.clear()
+    this.#recalled.clear()
+    this.#lentAgain.clear()
     const { disk } = this
     const all = <R extends Row>(table: string): Change[] =>
       disk
@@ -87,6 +100,33 @@ export class SiteBook {
     ]
   }
 
+  #lent(type: string): number {
+    return this.#lentAgain.get(type) ?? 0
+  }
+
+  /** Withheld is what is stuck, what was recalled and not lent again, and what hosts that are worked on leave no room for. */
+  #withheldAddsUp(): string[] {
+    const { disk, name } = this
+    const stuck = disk
+      .table<SiteUnit>('unit')
+      .values()
+      .filter(({ state }) => state === 'stuck')
+    const hosts = disk.table<HostRow>('host').values()
+    const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0)
+    return disk
+      .table<OfferRow>('offer')
+      .values()
+      .flatMap(({ id: type, withheld, settledRecalls }) => {
+        const parts = {
+          stuck: stuck.filter((unit) => unit.type === type).length,
+          recalled: sum(settledRecalls.map((id) => this.#recalled.get(id) ?? 0)) - this.#lent(type),
+          onHosts: sum(hosts.map((host) => host.withheld[type] ?? 0)),
+        }
+        if (withheld === sum(Object.values(parts))) return []
+        return [`${name} withholds ${withheld} of ${type}, for which it has ${JSON.stringify(parts)}`]
+      })
+  }
+
   #hold(lease: SiteLease): string[] {
     const faults: string[] = []
     for (const unitId of lease.units) {
@@ -118,3 +158,6 @@ export class SiteBook {
 }
 
 const IN_SERVICE: ReadonlySet<SiteUnit['state']> = new Set(['setup', 'probing', 'active', 'suspect'])
+
+const lentAgainIn = (reason: string): number =>
+  Number(/: (\d+) units? lent again after a recall/.exec(reason)?.[1] ?? 0)

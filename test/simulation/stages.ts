@@ -86,9 +86,7 @@ function siteStage(plan: SitePlan, world: World, random: Random, faults: () => F
     ...stage<AuthorityTables>(plan.name, 'authority'),
     ...{ plan, machines, config: configOf(plan) },
     units: Object.values(plan.types).reduce((sum, { units }) => sum + units, 0),
-    operator: new Operator(
-      ...([world, plan, machines, () => site.actor, recalls, random.child('operator')] as const),
-    ),
+    operator: new Operator(...([world, plan, () => site.actor, recalls, random.child('operator')] as const)),
   }
   return site
 }
