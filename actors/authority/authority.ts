@@ -16,6 +16,7 @@ import { Modifications } from './modify.ts'
 import { offers } from './offers.ts'
 import { answer, answerOf } from './queries.ts'
 import {
+  isRecalledIn,
   type LendOrder,
   type RecallOrder,
   type ReclaimOrder,
@@ -271,10 +272,11 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     if (given.length === 0)
       return draft.note('message noted', lease.id, 'it gives units back of which none is there')
     const reason = `the holder no longer uses it: ${body.reason}`
+    const recalledAt = isRecalledIn(lease.ticket, draft) ? draft.now : undefined
     for (const unit of given) {
       // It leaves because the site asked it to: that is no less of a lease.
       const moved = config.repair && draft.get('host', unit.host) !== undefined
-      const gone: UnitRow = moved ? { ...unit, lost: 'moved' } : { ...unit, givenUp: true }
+      const gone: UnitRow = moved ? { ...unit, lost: 'moved' } : { ...unit, givenUp: true, recalledAt }
       units.end(gone, draft.now, reason, draft)
     }
   }

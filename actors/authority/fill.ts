@@ -1,3 +1,4 @@
+import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { indexOf } from '../runtime/views.ts'
@@ -125,7 +126,10 @@ export class Filling {
       lease.failures >= this.#config.failuresMax || this.#config.types[lease.ticket.type] === undefined
     const missing = lease.ticket.units - counting
     if (lease.next === undefined) return { missing, exhausted }
-    const staying = mine.filter((unit) => isLive(unit) && !lease.victims.includes(unit.id)).length
+    const { next } = lease
+    const staying = mine.filter(
+      (unit) => !lease.victims.includes(unit.id) && (isLive(unit) || isRecalledOf(next, unit)),
+    ).length
     return { missing: Math.min(missing, lease.next.units - staying), exhausted }
   }
 
@@ -151,6 +155,10 @@ const byTurn = (a: LeaseRow, b: LeaseRow): number =>
 const counts = (unit: UnitRow, repairs: boolean): boolean =>
   unit.past !== true &&
   (isLive(unit) || (hasServed(unit) && !(repairs && unit.lost !== undefined && unit.givenUp !== true)))
+
+/** The ticket was issued before the unit was given back for a recall: its broker counts one fewer of it since. */
+export const isRecalledOf = ({ issuedAt }: Ticket, { recalledAt, past }: UnitRow): boolean =>
+  past !== true && recalledAt !== undefined && recalledAt >= issuedAt
 
 /** Units that served and died, or that the holder gave up. */
 export const hasServed = (unit: UnitRow): boolean => unit.wasActive || unit.givenUp === true

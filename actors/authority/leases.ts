@@ -5,7 +5,7 @@ import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { RootClaims } from './claims.ts'
 import type { AuthorityConfig } from './config.ts'
-import { Filling, hasServed, repairDelayMs } from './fill.ts'
+import { Filling, hasServed, isRecalledOf, repairDelayMs } from './fill.ts'
 import { leaseMachine } from './machines.ts'
 import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
 import { graceOf, isLive, pokeRoom, unitsOf } from './standing.ts'
@@ -68,7 +68,10 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     if (current !== undefined) finishIfEmpty(current, draft)
   }
 
-  /** First it shrinks: victims go, and so do units whose host is to be worked on. What it grows by comes after. */
+  /**
+   * First it shrinks: victims go, and so do units whose host is to be worked on. What it grows by comes after. What was
+   * recalled when `next` was issued already is not assigned anew.
+   */
   function crossBoundary(lease: LeaseRow, draft: AuthorityDraft): LeaseRow {
     const next = lease.next!
     for (const unit of unitsOf(lease, draft)) {
@@ -79,18 +82,21 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
         units.end({ ...unit, lost: 'moved' }, forceFrom, leavesHost(unit, host.reason), draft)
     }
     for (const unit of unitsOf(lease, draft))
-      if (!isLive(unit) && unit.past !== true) draft.put('unit', { ...unit, past: true })
+      if (!isLive(unit) && (lease.victims.includes(unit.id) || !isRecalledOf(next, unit)))
+        if (unit.past !== true) draft.put('unit', { ...unit, past: true })
     const current = draft.get('lease', lease.id) ?? lease
-    const staying = unitsOf(current, draft).filter(isLive).length
+    const mine = unitsOf(current, draft).filter(({ past }) => past !== true)
+    const staying = mine.filter(isLive).length
+    const recalled = mine.length - staying
     const crossed: LeaseRow = {
       ...current,
       ...{ ticket: next, next: undefined, victims: [] },
       ...{ failures: 0, repairs: undefined, repairNotBefore: undefined, incomplete: undefined },
-      growing: next.units > staying && lease.state === 'active' ? true : undefined,
+      growing: next.units - recalled > staying && lease.state === 'active' ? true : undefined,
     }
     draft.put('lease', crossed)
     if (crossed.growing === true)
-      draft.note('lease grows', lease.id, `from ${someUnits(staying)} to ${next.units}`, {
+      draft.note('lease grows', lease.id, `from ${someUnits(staying)} to ${next.units - recalled}`, {
         ticketId: next.id,
       })
     return crossed

@@ -27,6 +27,7 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
         units: config.types[type]?.units ?? 0,
         withheld: before?.withheld ?? 0,
         settledRecalls: before?.settledRecalls ?? [],
+        recalledAt: before?.recalledAt,
         withdrawn: before?.withdrawn,
       }
       const former = before?.broker ?? config.broker

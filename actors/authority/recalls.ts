@@ -2,6 +2,7 @@ import type { Conditions } from '../leases/conditions.ts'
 import { tell } from '../leases/correspondence.ts'
 import { RECALLS_MAX } from '../leases/messages.ts'
 import { LATEST } from '../leases/term.ts'
+import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
@@ -116,7 +117,8 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
       const conditions = draft.get('lease', unit.leaseId)?.ticket.conditions
       if (conditions === undefined || !isBinding(order, conditions)) continue
       const last = order.by + conditions.graceMs
-      if (draft.now >= last) units.end(unit, draft.now, 'it was recalled and not given back', draft)
+      const taken = { ...unit, recalledAt: unit.recalledAt ?? draft.now }
+      if (draft.now >= last) units.end(taken, draft.now, 'it was recalled and not given back', draft)
       else next = Math.min(next ?? last, last)
     }
     if (next === undefined) draft.remove('recall', recallId)
@@ -129,6 +131,7 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     const shrunk = {
       ...offer,
       withheld: offer.withheld + order.units,
+      recalledAt: draft.now,
       settledRecalls: [...offer.settledRecalls, order.id].slice(-RECALLS_MAX),
     }
     site.tellOffer(shrunk, `recalled: ${someUnits(order.units)}`, draft)
@@ -229,6 +232,11 @@ function leavingWithHosts(
       .flatMap(({ id, withheld }) => held.filter(({ host }) => host === id).slice(0, withheld[type] ?? 0)),
   )
 }
+
+/** Whether a holder who gives units back in the term of his ticket may do so for a recall. */
+export const isRecalledIn = ({ type, term }: Ticket, draft: AuthorityDraft): boolean =>
+  (draft.get('offer', type)?.recalledAt ?? 0) > term.start ||
+  draft.all('recall').some((recall) => recall.type === type)
 
 /** A recall binds the holder if its ticket says so and the notice was as long as the ticket says. */
 export const isBinding = (

@@ -64,6 +64,8 @@ export interface UnitRow extends Row {
   readonly facts: Properties
   /** Its holder said that it does not use it: it is not replaced. */
   readonly givenUp?: boolean | undefined
+  /** Given back for a recall, or taken by one, then: tickets issued before are for that many fewer. */
+  readonly recalledAt?: Instant | undefined
   /** It served, and the site lost it or took it away: it may be replaced within the term. */
   readonly lost?: 'died' | 'moved' | undefined
   /** It went under an earlier ticket: the present one does not count it. */
@@ -112,6 +114,8 @@ export interface OfferRow extends Row {
   /** Not offered because they are stuck or were recalled. */
   readonly withheld: number
   readonly settledRecalls: readonly string[]
+  /** When units of it were last taken by a recall. */
+  readonly recalledAt?: Instant | undefined
   /** Nothing is offered any more, for this reason; what was promised is kept. */
   readonly withdrawn?: string | undefined
 }

@@ -1,0 +1,114 @@
+import { describe, expect, test } from 'vitest'
+import type { LeaseRow } from '../../actors/authority/rows.ts'
+import type { Ticket } from '../../actors/leases/ticket.ts'
+import { MINUTE, NOW, Stage } from './authority-stage.ts'
+
+describe('what is recalled beside an extension that is agreed already', () => {
+  test('is not assigned again at the boundary', () => {
+    const { stage } = extended({ units: 2 })
+    recall(stage)
+    giveBack(stage, 1)
+    expect(stage.live()).toHaveLength(1)
+    stage.pass(12 * MINUTE)
+    expect(stage.live()).toHaveLength(1)
+  })
+
+  test('is there for the lease to which the broker has given it', () => {
+    const { stage, boundary } = extended({ units: 2 })
+    recall(stage)
+    giveBack(stage, 1)
+    stage.pass(6 * MINUTE)
+    const term = { start: boundary + MINUTE, end: boundary + 20 * MINUTE }
+    const ticket = stage.ticket({ leaseId: 'lease-2', units: 4, term })
+    stage.tell('redeem', 'lease-2', { ticket, properties: {} })
+    stage.pass(6 * MINUTE)
+    expect(stage.row('lease-2')).toMatchObject({ state: 'active' })
+    expect(stage.live('lease-2')).toHaveLength(4)
+  })
+
+  test('is missing from what it grows to', () => {
+    const { stage } = extended({ units: 4 })
+    recall(stage)
+    giveBack(stage, 1)
+    stage.pass(12 * MINUTE)
+    expect(stage.live()).toHaveLength(3)
+    expect(stage.notes.filter(({ kind }) => kind === 'lease grows').map(({ reason }) => reason)).toEqual([
+      'from 1 unit to 3',
+    ])
+  })
+
+  test('comes back with an extension that is agreed later', () => {
+    const { stage, boundary } = extended({ units: 2 })
+    recall(stage)
+    giveBack(stage, 1)
+    stage.pass(12 * MINUTE)
+    stage.command('lend again', { type: 'vm.small', units: 1, reason: 'done' })
+    stage.pass(MINUTE)
+    expect(stage.live()).toHaveLength(1)
+    extend(stage, { units: 2, term: { start: boundary + 10 * MINUTE, end: boundary + 20 * MINUTE } })
+    stage.pass(10 * MINUTE)
+    expect(stage.live()).toHaveLength(2)
+  })
+
+  test('is not assigned again where the site had to take it', () => {
+    const full = new Stage()
+    full.lease({ leaseId: 'lease-2', units: 4, term: { start: NOW, end: NOW + 9 * MINUTE } })
+    const { stage } = extended({ units: 2 }, 0, full)
+    recall(stage)
+    stage.pass(12 * MINUTE)
+    expect(stage.row('lease-2').state).toBe('closed')
+    expect(stage.live('lease-1')).toHaveLength(1)
+  })
+})
+
+test('a unit that its holder gives up without a recall is back where the extension begins', () => {
+  const { stage } = extended({ units: 2 })
+  giveBack(stage, 1)
+  expect(stage.live()).toHaveLength(1)
+  stage.pass(12 * MINUTE)
+  expect(stage.live()).toHaveLength(2)
+})
+
+test('a victim of the extension that goes early for a recall is one fewer once', () => {
+  const { stage } = extended({ units: 1 }, 1)
+  recall(stage)
+  giveBack(stage, 1)
+  stage.pass(12 * MINUTE)
+  expect(stage.live()).toHaveLength(1)
+})
+
+/** A lease of two units for ten minutes that goes on for another ten; so many of its first units go in between. */
+function extended(
+  change: Partial<Ticket>,
+  victims = 0,
+  stage = new Stage(),
+): { stage: Stage; boundary: number } {
+  const boundary = NOW + 10 * MINUTE
+  stage.lease({ units: 2, term: { start: NOW, end: boundary } })
+  extend(stage, { ...change, term: { start: boundary, end: boundary + 10 * MINUTE } }, victims)
+  return { stage, boundary }
+}
+
+function extend(stage: Stage, change: Partial<Ticket>, victims = 0): void {
+  const predecessor = (stage.row() satisfies LeaseRow).ticket.id
+  const named = stage
+    .live()
+    .slice(0, victims)
+    .map(({ id }) => id)
+  stage.tell('extend-lease', 'lease-1', { ticket: stage.ticket({ ...change, predecessor }), victims: named })
+  stage.settle()
+}
+
+function recall(stage: Stage): void {
+  stage.command('recall', { type: 'vm.small', units: 1, by: NOW + 5 * MINUTE, reason: 'ours' })
+}
+
+/** So many of its first units. */
+function giveBack(stage: Stage, units: number): void {
+  const given = stage
+    .live('lease-1')
+    .slice(0, units)
+    .map(({ id }) => id)
+  stage.tell('vacate', 'lease-1', { units: given, reason: 'the site recalls it' })
+  stage.settle()
+}
