@@ -57,7 +57,8 @@ export class Members {
       return draft.note('message refused', lease.id, `${report.id} is a unit of ${known.leaseId}`)
     const awaited = known ?? this.#newUnit(lease, report, draft)
     // Of an older store: it may be in the middleware since.
-    const isForgotten = lease.unsure === true && awaited.state === 'awaited'
+    const isOld = lease.unsure === true || (lease.unheard === true && known === undefined)
+    const isForgotten = isOld && awaited.state === 'awaited'
     const before = isForgotten ? { ...awaited, mayBeIn: true } : awaited
     const unit = withLeaveBy(before, lease, report, sentAt, draft)
     if (unit !== known) draft.put('unit', unit)

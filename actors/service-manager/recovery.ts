@@ -6,7 +6,7 @@ import { adoption } from './adoption.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
 import type { LeaseRow, RecoveryRow, ServiceManagerDraft } from './rows.ts'
-import { isFinished } from './steps.ts'
+import { isFinished, unitsOf } from './steps.ts'
 import type { Traces } from './strays.ts'
 
 const RECOVER_MS: Millis = 600_000
@@ -51,6 +51,8 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     for (const lease of draft.all('lease')) {
       if (isFinished(lease)) continue
       draft.put('lease', { ...lease, openFor: lease.guest, unsure: true })
+      for (const unit of unitsOf(lease, draft))
+        if (unit.state === 'awaited') draft.put('unit', { ...unit, mayBeIn: true })
       peers.add(brokerOf(lease, config))
       if (lease.ticket !== undefined) peers.add(lease.ticket.site)
     }
@@ -120,9 +122,10 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
   }
 
   function reconcileLease(lease: LeaseRow, { asked }: RecoveryRow, draft: ServiceManagerDraft): void {
-    const sure: LeaseRow = { ...lease, unsure: undefined }
     const site = lease.ticket?.site
     const hasAnswered = Object.values(asked).some(({ peer, state }) => peer === site && state === 'answered')
+    const unheard = lease.unsure === true && !hasAnswered ? true : undefined
+    const sure: LeaseRow = { ...lease, unsure: undefined, unheard }
     const isRedeemed = !['none', 'blocked', 'closed'].includes(lease.leaseState)
     if (lease.ticketState === 'asked') return draft.put('lease', { ...sure, due: draft.now + config.askMs })
     put(sure, draft)

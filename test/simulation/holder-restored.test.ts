@@ -246,6 +246,25 @@ describe('a service manager that was restored from an older store', () => {
     expect(kindsOf(last)).not.toContain('vacate')
   })
 
+  test('takes units out of the middleware that may have joined in the time forgotten, also if their site stays silent', () => {
+    const holder = new Holder()
+    const id = holder.ask()
+    holder.grant(id)
+    holder.update(id, {}, [holder.report('u1', 'coming')])
+    restored(holder, () => {
+      holder.update(id, {}, [holder.report('u1', 'active'), holder.report('u2', 'active')])
+      for (const unit of ['u1', 'u2']) holder.done(unit, 'join')
+    })
+    holder.desk.now += 20 * MINUTE
+    holder.desk.due('recovery', 'recovery')
+    const last = holder.update(id, { state: 'closing' }, [holder.report('u2', 'suspect')])
+    expect(holder.lease(id).leaseState).toBe('leaving')
+    expect([...last.intended.entries()].map(([key, effect]) => [key, effect?.verb])).toEqual([
+      ['u1', 'leave'],
+      ['u2', 'leave'],
+    ])
+  })
+
   test('says to who was restored, too, that it may have forgotten what it does not name', () => {
     const holder = new Holder()
     const id = holder.active()
