@@ -14,12 +14,15 @@ type Assigned = Readonly<z.infer<typeof assigned>>
  *
  *   unit assigned ──── held: its slot, its part of a host ────▶ unit ended
  *
+ * After a restore a machine may be found that does not say where it is: its place is unknown, and is held against nothing.
+ *
  * Memory grows with the units there ever were, by their name only: none may come back.
  */
 export function holdsCheck(): Check {
   const held = new Map<string, Assigned>()
   const bySlot = new Map<number, string>()
   const ever = new Map<string, string>()
+  let isRestored = false
   const hosts = new Map<string, Host>()
 
   function begin(entry: LedgerEntry): readonly string[] {
@@ -33,17 +36,20 @@ export function holdsCheck(): Check {
 
   function assign(unitId: string, unit: Assigned): readonly string[] {
     const faults: string[] = []
-    const other = bySlot.get(unit.slot)
+    const isPlaced = !isRestored || unit.host !== ''
+    const hasSlot = !isRestored || unit.slot !== 0
+    const other = hasSlot ? bySlot.get(unit.slot) : undefined
     if (other !== undefined) faults.push(`slot ${unit.slot} is given to ${unitId} while ${other} holds it`)
     const before = ever.get(unitId)
     if (before !== undefined)
       faults.push(`${unitId} is given to ${unit.leaseId}; it was given to ${before} before`)
     if (held.has(unitId)) end(unitId)
     held.set(unitId, unit)
-    bySlot.set(unit.slot, unitId)
+    if (hasSlot) bySlot.set(unit.slot, unitId)
     ever.set(unitId, unit.leaseId)
     const host = hostOf(unit.host)
     host.take(unit.vector, 1)
+    if (!isPlaced) return faults
     if (host.capacity === undefined)
       faults.push(`${unitId} is placed on ${unit.host}, which the site does not have`)
     else faults.push(...host.overfull())
@@ -68,6 +74,7 @@ export function holdsCheck(): Check {
   return {
     line(entry) {
       if (entry.kind === 'started') return begin(entry)
+      if (entry.kind === 'store restored') isRestored = true
       if (entry.kind === 'unit ended') return end(entry.subject)
       if (entry.kind !== 'unit assigned') return []
       const read = assigned.safeParse(entry.data)

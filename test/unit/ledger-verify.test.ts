@@ -159,6 +159,17 @@ describe('a ledger of a site', () => {
     ])
   })
 
+  test('holds a unit against no place of which a restored site does not know where it is', () => {
+    const lost = [assigned('unit-1', 0, 'lease-1', ''), assigned('unit-2', 0, 'lease-1', '')]
+    const back: LedgerNote = { kind: 'store restored', subject: 'site', reason: 'from a copy' }
+    expect(holds(back, ...lost, ended('unit-1'))).toEqual([])
+    expect(holds(...lost)).toEqual([
+      'unit-1 is placed on , which the site does not have',
+      'slot 0 is given to unit-2 while unit-1 holds it',
+      'unit-2 is placed on , which the site does not have',
+    ])
+  })
+
   test('shows a line that does not say what was given', () => {
     for (const data of [null, {}, { leaseId: 1 }, 'x'])
       expect(holds({ ...assigned('unit-1', 1), data })).toEqual([
