@@ -1,15 +1,16 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import { type Clock, type Millis, systemClock } from '../../actors/runtime/clock.ts'
+import got, { type Got, RequestError } from 'got'
+import type { Millis } from '../../actors/runtime/clock.ts'
 import { ERRORS, type ErrorCode, SubletError } from '../../actors/runtime/errors.ts'
 import { errorSchema } from './calls.ts'
-import { Broken, type RequestParts, request } from './request.ts'
 import type { ClientTls } from './tls.ts'
 
 /** Of one peer; a poll holds one of them while it waits. */
 const SOCKETS_MAX = 96
 const SOCKETS_IDLE_MAX = 48
-const CONNECT_MS_MAX: Millis = 5_000
+const LOOKUP_MS_MAX: Millis = 3_000
+const CONNECT_MS_MAX: Millis = 3_000
 /** An answer is an acknowledgement or an error: a peer that says more is not listened to. */
 export const ANSWER_BYTES_MAX = 64 * 1024
 
@@ -25,20 +26,31 @@ export interface PostOptions {
  * wrote is tried once more, with a body of its own; everything else is told, and whoever asked repeats it.
  */
 export class HttpClient {
-  readonly #parts: RequestParts
+  readonly #agents: { readonly http: HttpAgent; readonly https: HttpsAgent }
+  readonly #got: Got
 
-  constructor({ certificateAuthority: ca, certificate: cert, key }: ClientTls, clock: Clock = systemClock) {
-    const kept = { keepAlive: true, maxSockets: SOCKETS_MAX, maxFreeSockets: SOCKETS_IDLE_MAX }
-    const tls = { ca, cert, key, rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const
-    const agents = { http: new HttpAgent(kept), https: new HttpsAgent({ ...kept, ...tls }) }
-    this.#parts = { clock, agents, connectMsMax: CONNECT_MS_MAX }
+  constructor(tls: ClientTls) {
+    const options = { keepAlive: true, maxSockets: SOCKETS_MAX, maxFreeSockets: SOCKETS_IDLE_MAX }
+    this.#agents = { http: new HttpAgent(options), https: new HttpsAgent(options) }
+    this.#got = got.extend({
+      agent: this.#agents,
+      https: { ...tls, rejectUnauthorized: true, minVersion: 'TLSv1.2' },
+      method: 'POST',
+      retry: { limit: 0 },
+      followRedirect: false,
+      decompress: false,
+      throwHttpErrors: false,
+      responseType: 'text',
+      headers: { 'user-agent': 'sublet' },
+    })
   }
 
   async post(base: string, path: string, body: () => object, options: PostOptions): Promise<unknown> {
     try {
       return await this.#once(base, path, body(), options)
     } catch (error) {
-      if (!(error instanceof Broken) || !CLOSED.has(error.code)) throw told(base, error)
+      if (!(error instanceof RequestError) || !['ECONNRESET', 'EPIPE'].includes(error.code))
+        throw told(base, error)
     }
     try {
       return await this.#once(base, path, body(), options)
@@ -48,22 +60,38 @@ export class HttpClient {
   }
 
   close(): void {
-    this.#parts.agents.http.destroy()
-    this.#parts.agents.https.destroy()
+    this.#agents.http.destroy()
+    this.#agents.https.destroy()
   }
 
   async #once(base: string, path: string, body: object, options: PostOptions): Promise<unknown> {
     const { signal, timeoutMs, bytesMax = ANSWER_BYTES_MAX } = options
     signal.throwIfAborted()
-    const limits = { signal, timeoutMs, bytesMax }
-    const { status, text } = await request(new URL(path, base), body, this.#parts, limits)
-    if (status === 200) return JSON.parse(text)
-    throw refusal(base, status, text)
+    const enough = new AbortController()
+    const asked = this.#got(new URL(path, base), {
+      json: body,
+      signal: AbortSignal.any([signal, enough.signal]),
+      timeout: {
+        lookup: LOOKUP_MS_MAX,
+        connect: CONNECT_MS_MAX,
+        secureConnect: CONNECT_MS_MAX,
+        request: timeoutMs,
+      },
+    })
+    asked.on('downloadProgress', ({ transferred }) => {
+      if (transferred > bytesMax) enough.abort(new Error(`the answer is longer than ${bytesMax} bytes`))
+    })
+    try {
+      const { statusCode, body: text } = await asked
+      if (statusCode === 200) return JSON.parse(text)
+      throw refusal(base, statusCode, text)
+    } catch (error) {
+      if (signal.aborted) throw signal.reason
+      if (enough.signal.aborted) throw enough.signal.reason
+      throw error
+    }
   }
 }
-
-/** How it is called when the other side had closed the connection meanwhile. */
-const CLOSED: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE'])
 
 const isCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code)
 
@@ -87,8 +115,9 @@ function refusal(base: string, status: number, text: string): SubletError {
 function told(base: string, error: unknown): unknown {
   if (error instanceof SyntaxError)
     return new SubletError('peer-silent', `${base} answered with something that is not JSON`)
-  if (!(error instanceof Broken)) return error
-  return new SubletError('peer-silent', `${base} cannot be reached: ${error.message}`, {
+  if (!(error instanceof RequestError)) return error
+  const why = error.code === 'ETIMEDOUT' ? 'no answer in time' : error.message || error.code
+  return new SubletError('peer-silent', `${base} cannot be reached: ${why}`, {
     cure: CURES[error.code] ?? ERRORS['peer-silent'][1],
   })
 }

@@ -74,7 +74,7 @@ export class HttpNetwork implements Network {
   constructor(config: HttpNetworkConfig, parts: HttpNetworkParts) {
     this.#config = config
     this.#parts = parts
-    this.#client = new HttpClient(config.dial ?? {}, parts.clock)
+    this.#client = new HttpClient(config.dial ?? {})
     this.#ids = idSource(parts.random.child('calls'))
     this.#guard = new CallGuard({
       ...parts,

@@ -1,8 +1,6 @@
 import { createServer, type Server } from 'node:net'
 import { expect, test } from 'vitest'
-import { systemClock } from '../../actors/runtime/clock.ts'
 import { InProcessNetwork } from '../../actors/runtime/transport.ts'
-import { HttpClient } from '../../adapters/http/client.ts'
 import { httpSide, keysOf } from './http-sides.ts'
 import { ackOf, type Listener, message, patience, type TransportStage, transportLaw } from './transport.ts'
 
@@ -170,46 +168,4 @@ test('a port on which nobody listens is told with its cure', async () => {
     message: expect.stringContaining('cannot be reached'),
     cure: 'Start the peer, or correct its url.',
   })
-})
-
-test('a peer that takes the connection and never shows its certificate is not waited for as long as an answer', async () => {
-  const peer = await listening(createServer((socket) => socket.on('error', () => undefined).resume()))
-  // Of the time that there is for a whole answer nothing is left over at this pace; of that for a connection it is.
-  const clock = { ...systemClock, after: (ms: number, run: () => void) => systemClock.after(ms / 100, run) }
-  const client = new HttpClient({}, clock)
-  try {
-    const url = peer.url.replace('http:', 'https:')
-    const asked = client.post(url, '/', () => ({}), { signal: patience(9_000), timeoutMs: 900_000 })
-    await expect(asked).rejects.toMatchObject({
-      code: 'peer-silent',
-      message: expect.stringContaining('no connection in time'),
-    })
-  } finally {
-    client.close()
-    await peer.close()
-  }
-})
-
-test('whoever gives up a request is told his own reason, whatever it is, and the connection is ended', async () => {
-  const gone = Promise.withResolvers<void>()
-  const peer = await listening(
-    createServer((socket) =>
-      socket
-        .on('error', () => undefined)
-        .on('close', () => gone.resolve())
-        .resume(),
-    ),
-  )
-  const client = new HttpClient({})
-  try {
-    const reason = Object.assign(new Error('enough'), { code: 'ECONNRESET' })
-    const giving = new AbortController()
-    const asked = client.post(peer.url, '/', () => ({}), { signal: giving.signal, timeoutMs: 9_000 })
-    setTimeout(() => giving.abort(reason), 50)
-    await expect(asked).rejects.toBe(reason)
-    await gone.promise
-  } finally {
-    client.close()
-    await peer.close()
-  }
 })
