@@ -45,18 +45,16 @@ function offersIn({ site, type, units, claim, before }: DelegationRow): Offer[] 
 }
 
 /** All that a row promises: its tickets, less what was promised back. */
-export function promisesOf({ tickets, reduced }: TicketRow): Promised[] {
+export function promisesOf(row: TicketRow): Promised[] {
   const promises: Promised[] = []
-  for (const { site, type, units, term, issuedAt } of tickets)
-    if (reduced === undefined || issuedAt > reduced.plannedAt || reduced.from >= term.end)
-      promises.push({ site, type, units, term })
-    else {
-      if (reduced.from > term.start)
-        promises.push({ site, type, units, term: { start: term.start, end: reduced.from } })
-      const start = Math.max(term.start, reduced.from)
-      if (units > reduced.units)
-        promises.push({ site, type, units: units - reduced.units, term: { start, end: term.end } })
-    }
+  for (const ticket of row.tickets) {
+    const { site, type, units, term } = ticket
+    const back = stillReduced(row, ticket)
+    const from = back === 0 ? term.end : Math.min(term.end, Math.max(term.start, row.reduced!.from))
+    if (from > term.start) promises.push({ site, type, units, term: { start: term.start, end: from } })
+    if (from < term.end && units > back)
+      promises.push({ site, type, units: units - back, term: { start: from, end: term.end } })
+  }
   return promises
 }
 
@@ -66,6 +64,12 @@ export const recallOf = ({ site, type, units, by }: RecallRow): Promised => ({
   term: { start: by, end: by + LENGTH_MS_MAX },
 })
 
-/** Units of the ticket that were promised back; a ticket issued after the promise is already without them. */
-export const stillReduced = ({ reduced }: TicketRow, ticket: Ticket | undefined): number =>
-  reduced !== undefined && ticket !== undefined && ticket.issuedAt <= reduced.plannedAt ? reduced.units : 0
+/**
+ * Units of the ticket that were promised back; a ticket issued after the promise is already without them. Those that
+ * leave at the boundary to fewer may be the ones that were given back: they are not counted twice.
+ */
+export function stillReduced({ reduced }: TicketRow, ticket: Ticket | undefined): number {
+  if (reduced === undefined || ticket === undefined || ticket.issuedAt > reduced.plannedAt) return 0
+  const { units, of = ticket.units } = reduced
+  return Math.min(ticket.units, Math.max(0, units - Math.max(0, of - ticket.units)))
+}

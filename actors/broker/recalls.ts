@@ -138,12 +138,14 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
   let back: { readonly units: number; readonly from: Instant } | undefined
   if (body.units > 0) {
     // A plan that comes on top of another adds to it; both count from the later instant.
-    const before = stillReduced(row, row.tickets.at(-1))
-    const most = row.tickets.at(-1)?.units ?? 0
-    const units = Math.min(most, body.units + before)
-    const start = Math.max(draft.now, body.by, before > 0 ? row.reduced!.from : 0)
+    const { reduced, tickets } = row
+    const ticket = tickets.find(({ term }) => term.end > Math.max(draft.now, body.by)) ?? tickets.at(-1)
+    const before = stillReduced(row, ticket)
+    const of = ticket?.units ?? 0
+    const units = Math.min(of, body.units + before)
+    const start = Math.max(draft.now, body.by, before > 0 ? reduced!.from : 0)
     back = { units, from: start }
-    draft.put('ticket', { ...row, reduced: { ...back, plannedAt: draft.now } })
+    draft.put('ticket', { ...row, reduced: { ...back, of, plannedAt: draft.now } })
   }
   draft.note(
     'recall planned',

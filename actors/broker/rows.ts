@@ -51,7 +51,13 @@ export interface TicketRow extends Row {
   readonly tickets: readonly Ticket[]
   /** Units that the holder promised to give back, from then on, of tickets issued until it promised. */
   readonly reduced:
-    | { readonly units: number; readonly from: Instant; readonly plannedAt: Instant }
+    | {
+        readonly units: number
+        readonly from: Instant
+        readonly plannedAt: Instant
+        /** Of how many they are: an extension that shrinks to fewer may be without them already. */
+        readonly of?: number | undefined
+      }
     | undefined
   readonly group?: RequestGroup | undefined
   /** When somebody last showed its ticket to a broker that was restored from an older store. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { LeaseRow } from '../../actors/authority/rows.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
 import { MINUTE, NOW, Stage } from './authority-stage.ts'
+import { BrokerDesk, inShort } from './broker-desk.ts'
 
 describe('what is recalled beside an extension that is agreed already', () => {
   test('is not assigned again at the boundary', () => {
@@ -68,6 +69,51 @@ test('a unit that its holder gives up without a recall is back where the extensi
   stage.pass(12 * MINUTE)
   expect(stage.live()).toHaveLength(2)
 })
+
+describe('a broker to which units are promised back of a lease that shrinks where its extension begins', () => {
+  test('does not count those that leave there twice', () => {
+    const desk = recalledDesk(2, 1, 1)
+    expect(desk.row('lease-1').reduced).toMatchObject({ units: 1, of: 2 })
+    // Five are lent, and one is kept.
+    expect(ask(desk, 'lease-2', 5)).toEqual(['lease-2 refused'])
+    expect(ask(desk, 'lease-3', 4)).toEqual(['lease-3 granted 4'])
+  })
+
+  test('hears of more than the extension is for', () => {
+    const desk = recalledDesk(2, 1, 2)
+    expect(desk.row('lease-1').reduced).toMatchObject({ units: 2, of: 2 })
+    expect(ask(desk, 'lease-3', 4)).toEqual(['lease-3 granted 4'])
+  })
+
+  test('counts all of them where it grows', () => {
+    const desk = recalledDesk(1, 2, 1)
+    expect(ask(desk, 'lease-2', 5)).toEqual(['lease-2 refused'])
+    expect(ask(desk, 'lease-3', 4)).toEqual(['lease-3 granted 4'])
+  })
+})
+
+/** Of six one lease has some and goes on with others, one has the rest; units are recalled and promised back. */
+function recalledDesk(first: number, next: number, units: number): BrokerDesk {
+  const desk = new BrokerDesk()
+  desk.offer(6)
+  desk.granted('lease-0', { units: 6 - first, durationMs: 10 * MINUTE })
+  desk.granted('lease-1', { units: first, durationMs: 10 * MINUTE })
+  desk.extend('lease-1', { units: next, durationMs: 30 * MINUTE })
+  desk.decide()
+  const by = NOW + 5 * MINUTE
+  const order = { recallId: 'recall-1', units, by, reason: 'needed' }
+  desk.tell('site', 'recall-units', 'offer-t', { ...order, type: 't' })
+  desk.tell('manager', 'recall-plan', 'lease-1', order)
+  desk.now = by
+  desk.offer(6 - units, { settledRecalls: ['recall-1'] })
+  return desk
+}
+
+/** For then, when the extension has begun. */
+function ask(desk: BrokerDesk, leaseId: string, units: number): string[] {
+  desk.ask(leaseId, { units, start: NOW + 12 * MINUTE, durationMs: 10 * MINUTE })
+  return inShort(desk.decide())
+}
 
 test('a victim of the extension that goes early for a recall is one fewer once', () => {
   const { stage } = extended({ units: 1 }, 1)
