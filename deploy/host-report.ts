@@ -91,7 +91,7 @@ const UNKNOWN: UnitEnd = { at: null, latest: null, binding: false }
 /** What its terms let be taken goes at the time; the rest at the first end of its ticket that is not before it. */
 function endOn(host: HostRow, unit: UnitRow, lease: LeaseRow | undefined): UnitEnd {
   if (unit.forceFrom !== undefined) return { at: unit.forceFrom, latest: unit.forceFrom, binding: true }
-  if (lease === undefined) return UNKNOWN
+  if (lease === undefined || host.lapsed === true) return UNKNOWN
   const { graceMs } = lease.ticket.conditions
   if (isBinding(host, lease.ticket.conditions))
     return { at: host.by, latest: host.by + graceMs, binding: true }

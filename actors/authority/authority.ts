@@ -11,6 +11,7 @@ import { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import { tellHoldings } from './holdings.ts'
 import { Hosts, type MaintainOrder } from './hosts.ts'
+import { lapseOrders } from './lapse.ts'
 import { leaseLife } from './leases.ts'
 import { Modifications } from './modify.ts'
 import { offers } from './offers.ts'
@@ -191,6 +192,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
 
   /** What nobody holds takes up its place before anything is assigned. */
   function recovered(found: readonly FoundMachine[], startedAt: Instant, draft: AuthorityDraft): void {
+    lapseOrders(draft)
     const heldBack = restore.conclude(found, draft)
     machines.compare(found, startedAt, draft)
     for (const row of draft.all('unit'))

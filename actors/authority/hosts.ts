@@ -50,11 +50,11 @@ export class Hosts {
     this.#known(host)
     const before = draft.get('host', host)
     const soonest = draft.now + this.#config.conditions.noticeMs + LATE_MS_MAX
-    const by = order.by ?? before?.by ?? soonest
+    const by = order.by ?? (before?.lapsed === true ? undefined : before?.by) ?? soonest
     const reason = order.reason.slice(0, 500)
     if (!Number.isInteger(by) || by < 0 || by > LATEST)
       throw new SubletError('usage', `a host cannot be maintained by ${by}: that is no time`, { cure: TIMES })
-    if (before !== undefined && before.by === by && before.reason === reason)
+    if (before?.by === by && before.reason === reason && before.lapsed !== true)
       return this.#standing(before, draft)
     if (by < draft.now - LATE_MS_MAX)
       throw new SubletError('usage', `a host cannot be maintained by ${iso(by)}: that is past`, {
@@ -95,7 +95,8 @@ export class Hosts {
       // It was never told.
       if (speaksOnly1(lease.holder, draft)) continue
       const reason = `host ${host} is to be worked on: ${row.reason}`
-      this.#units.end({ ...unit, lost: 'moved' }, row.by + graceOf(lease), reason, draft)
+      const forceFrom = Math.max(row.by, draft.now) + graceOf(lease)
+      this.#units.end({ ...unit, lost: 'moved' }, forceFrom, reason, draft)
     }
   }
 
@@ -161,7 +162,7 @@ const TIMES = 'Give a time that is to come, such as 14:00, 30m or 2026-11-21T14:
 
 /** Notice of an earlier time begins anew; a later one was given all the notice of the time before. */
 const orderedAt = (before: HostRow | undefined, by: Instant, now: Instant): Instant =>
-  before === undefined || by < before.by ? now : before.orderedAt
+  before === undefined || before.lapsed === true || by < before.by ? now : before.orderedAt
 
 const sumOf = (units: Readonly<Record<string, number>>): number =>
   Object.values(units).reduce((sum, count) => sum + count, 0)

@@ -7,7 +7,7 @@ import type { RootClaims } from './claims.ts'
 import type { AuthorityConfig } from './config.ts'
 import { Filling, hasServed, isRecalledOf, repairDelayMs } from './fill.ts'
 import { leaseMachine } from './machines.ts'
-import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
+import type { AuthorityDraft, HostRow, LeaseRow, UnitRow } from './rows.ts'
 import { graceOf, isLive, pokeRoom, unitsOf } from './standing.ts'
 import type { Reports } from './statement.ts'
 import { Units } from './units.ts'
@@ -78,7 +78,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       const forceFrom = next.term.start + graceOf(lease)
       const host = draft.get('host', unit.host)
       if (lease.victims.includes(unit.id)) units.end(unit, forceFrom, 'the lease goes on without it', draft)
-      else if (host?.begun === true && isLive(unit) && !speaksOnly1(lease.holder, draft))
+      else if (host?.begun === true && isLive(unit) && isTold(lease, host, draft))
         units.end({ ...unit, lost: 'moved' }, forceFrom, leavesHost(unit, host.reason), draft)
     }
     for (const unit of unitsOf(lease, draft))
@@ -215,6 +215,10 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     return counted
   }
 }
+
+/** Holders of protocol 1 are not told of it, nor is anybody of work that may be done with. */
+const isTold = (lease: LeaseRow, host: HostRow, draft: AuthorityDraft): boolean =>
+  host.lapsed !== true && !speaksOnly1(lease.holder, draft)
 
 const leavesHost = (unit: UnitRow, reason: string): string =>
   `host ${unit.host} is to be worked on: ${reason}`

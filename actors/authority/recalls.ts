@@ -111,18 +111,19 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     const order = draft.get('recall', recallId)
     if (order === undefined) return
     if (!order.taken) take(order, draft)
+    const takenAt = order.taken ? order.takenAt : Math.max(order.by, draft.now)
     const excess = excessOf(order, draft)
     let next: Instant | undefined
     for (const unit of excess) {
       const conditions = draft.get('lease', unit.leaseId)?.ticket.conditions
       if (conditions === undefined || !isBinding(order, conditions)) continue
-      const last = order.by + conditions.graceMs
+      const last = (takenAt ?? order.by) + conditions.graceMs
       const taken = { ...unit, recalledAt: unit.recalledAt ?? draft.now }
       if (draft.now >= last) units.end(taken, draft.now, 'it was recalled and not given back', draft)
       else next = Math.min(next ?? last, last)
     }
     if (next === undefined) draft.remove('recall', recallId)
-    else draft.put('recall', { ...order, taken: true, due: next })
+    else draft.put('recall', { ...order, taken: true, takenAt, due: next })
   }
 
   function take(order: RecallRow, draft: AuthorityDraft): void {
@@ -240,8 +241,8 @@ export const isRecalledIn = ({ type, term }: Ticket, draft: AuthorityDraft): boo
 
 /** A recall binds the holder if its ticket says so and the notice was as long as the ticket says. */
 export const isBinding = (
-  order: Pick<RecallRow, 'by' | 'orderedAt'>,
+  order: Pick<RecallRow, 'by' | 'orderedAt' | 'lapsed'>,
   { recallable, noticeMs }: Conditions,
-): boolean => recallable && order.by - (order.orderedAt ?? order.by) >= noticeMs
+): boolean => order.lapsed !== true && recallable && order.by - (order.orderedAt ?? order.by) >= noticeMs
 
 const iso = (at: Instant): string => new Date(at).toISOString()

@@ -126,6 +126,9 @@ export interface ImageRow extends Row {
   readonly notBefore: Instant
 }
 
+/** Its time came while it is forgotten what happened: it may be done with. It binds nobody before it is ordered anew. */
+export type Lapsed = true | undefined
+
 /** Units that the site wants back. */
 export interface RecallRow extends Row {
   readonly type: string
@@ -135,6 +138,9 @@ export interface RecallRow extends Row {
   readonly orderedAt?: Instant | undefined
   /** The offer has shrunk by it; what is too much may still let its work end. */
   readonly taken: boolean
+  /** When it did. */
+  readonly takenAt?: Instant | undefined
+  readonly lapsed?: Lapsed
 }
 
 /** A host that is to be worked on; `id` is the host. It gets no new units. */
@@ -147,6 +153,7 @@ export interface HostRow extends Row {
   readonly withheld: Readonly<Record<string, number>>
   /** `by` has come. */
   readonly begun: boolean
+  readonly lapsed?: Lapsed
 }
 
 /** There is one, `room`, while leases wait for room. */

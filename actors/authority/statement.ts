@@ -69,7 +69,9 @@ export function wantedOf(
   draft: AuthorityDraft,
 ): { readonly leaveBy?: Instant; readonly leaveOrderedAt?: Instant } {
   const host = unit.state === 'ended' ? undefined : draft.get('host', unit.host)
-  return host === undefined ? {} : { leaveBy: host.by, leaveOrderedAt: host.orderedAt }
+  return host === undefined || host.lapsed === true
+    ? {}
+    : { leaveBy: host.by, leaveOrderedAt: host.orderedAt }
 }
 
 /** How the latest modification went; undefined while units are still being told. */

@@ -372,6 +372,23 @@ describe('a host that is to be worked on', () => {
     )
   })
 
+  test('leaves work there its grace from when it begins, should the site have been away', () => {
+    const stage = new Stage()
+    stage.lease()
+    const there = stage.live().find(({ host }) => host === 'a')!
+    maintain(stage)
+    stage.world = (effect) =>
+      effect.verb === 'teardown' && !(effect.args as UnitEffectArgs).force
+        ? { kind: 'done', value: { kind: 'busy', what: 'a job' } }
+        : wellBehaved(effect)
+    stage.now = NOW + 7 * MINUTE
+    stage.settle()
+    expect(stage.rows.get('unit', there.id)).toMatchObject({
+      state: 'teardown',
+      forceFrom: NOW + 7 * MINUTE + siteConfig.conditions.graceMs,
+    })
+  })
+
   test('has to be known, and the time to come', () => {
     const stage = new Stage()
     expect(() => stage.command('maintain', { host: 'x', by: NOW, reason: '' })).toThrow(
@@ -545,8 +562,10 @@ describe('a type that is taken back', () => {
     const by = NOW + MINUTE
     expect(stage.command('reclaim', { type: 'vm.small', by, reason: 'ours' })).toMatchObject({ units: 6 })
     expect(stage.sent.find(({ kind }) => kind === 'recall-units')?.body).toMatchObject({ units: 6, by })
-    stage.now = by + siteConfig.conditions.graceMs
-    stage.settle()
+    for (const now of [by, by + siteConfig.conditions.graceMs]) {
+      stage.now = now
+      stage.settle()
+    }
     expect(stage.live()).toEqual([])
   })
 })
@@ -562,12 +581,30 @@ describe('a unit that works in its grace', () => {
     const by = NOW + 2_000
     stage.lease({ units: 6, term: { start: NOW, end: by + 5_000 } })
     stage.command('recall', { type: 'vm.small', units: 6, by, reason: 'ours' })
-    stage.now = by + 5_000
-    stage.settle()
+    for (const now of [by, by + 5_000]) {
+      stage.now = now
+      stage.settle()
+    }
     expect(stage.units().map(({ state }) => state)).toEqual(Array(6).fill('teardown'))
     stage.now = by + siteConfig.conditions.graceMs
     stage.settle()
     expect(stage.units().filter(({ state }) => state !== 'ended')).toEqual([])
+  })
+
+  test('has the whole grace of a recall whose time came while the site was away', () => {
+    const stage = new Stage()
+    const by = NOW + 2_000
+    stage.lease({ units: 6, term: { start: NOW, end: by + 5 * MINUTE } })
+    stage.command('recall', { type: 'vm.small', units: 6, by, reason: 'ours' })
+    const { graceMs } = siteConfig.conditions
+    stage.now = by + MINUTE
+    stage.settle()
+    stage.now = by + MINUTE + graceMs - 1
+    stage.settle()
+    expect(stage.live()).toHaveLength(6)
+    stage.now = by + MINUTE + graceMs
+    stage.settle()
+    expect(stage.live()).toEqual([])
   })
 })
 

@@ -14,6 +14,8 @@ const TABLES = ['lease', 'unit', 'offer', 'claim', 'drawn', 'image', 'recall', '
 class OldStage extends Stage {
   readonly machines = new Map<string, FoundMachine & { endsAt: number }>()
   readonly forced: string[] = []
+  /** Work runs on every machine: only force ends one. */
+  isBusy = false
 
   constructor() {
     super({ peers: ['manager'] })
@@ -49,7 +51,12 @@ class OldStage extends Stage {
     const { unitId, leaseId, name, slot, host, vector, endsAt } = specOf(effect)
     if (verb === 'setup' || verb === 'modify')
       this.machines.set(key, { unitId, leaseId, name, slot, host, vector, endsAt, running: true })
-    if (verb === 'teardown') this.machines.delete(key)
+    if (this.isBusy && verb === 'teardown' && !(effect.args as { force: boolean }).force)
+      return { kind: 'done' as const, value: { kind: 'busy', what: 'a job' } }
+    if (verb === 'teardown') {
+      if (this.isBusy) this.forced.push(key)
+      this.machines.delete(key)
+    }
     return wellBehaved(effect)
   }
 }
@@ -400,5 +407,72 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.machines.size).toBe(0)
     stage.tell('vacate', 'lease-1', { units: [], reason: 'test' })
     expect(stage.lastUpdate()).toMatchObject({ state: 'closed' })
+  })
+
+  describe('and has orders in it whose time has come since', () => {
+    /** The order is carried out and undone, then another lease begins, and all that is forgotten again. */
+    function undone(name: string, order: object, undo: [string, object]): OldStage {
+      const stage = new OldStage()
+      stage.isBusy = true
+      stage.command(name, { by: stage.now + 5 * MINUTE, reason: 'ours', ...order })
+      const back = stage.copy()
+      stage.pass(10 * MINUTE)
+      stage.command(...undo)
+      const ticket = stage.ticket({ units: 6, term: { start: stage.now, end: stage.now + 50 * MINUTE } })
+      stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+      stage.pass(MINUTE)
+      const told = held(stage, ticket)
+      back()
+      stage.restored()
+      stage.says('manager', [told])
+      stage.says('broker', [])
+      stage.pass(MINUTE)
+      expect(stage.live('lease-1')).toHaveLength(6)
+      return stage
+    }
+    const disk = { host: 'a', reason: 'a new disk' }
+
+    test('takes no busy unit for maintenance that may be over, nor says that it wants one back', () => {
+      const stage = undone('maintain', disk, ['maintained', { host: 'a' }])
+      expect(stage.forced).toEqual([])
+      expect(stage.lastUpdate().units.filter(({ leaveBy }) => leaveBy != null)).toEqual([])
+      expect(kinds(stage)).toContain('order lapsed')
+    })
+
+    test('takes none for it where the lease is extended either', () => {
+      const stage = undone('maintain', disk, ['maintained', { host: 'a' }])
+      const { ticket } = stage.row()
+      const term = { start: ticket.term.end, end: ticket.term.end + 10 * MINUTE }
+      const victims = stage.live().filter(({ host }) => host === 'b')
+      const next = stage.ticket({ units: 4, predecessor: ticket.id, term })
+      stage.tell('extend-lease', 'lease-1', { ticket: next, victims: victims.map(({ id }) => id) })
+      stage.now = term.start
+      stage.settle()
+      expect(stage.live().map(({ host }) => host)).toEqual(['a', 'a', 'c', 'c'])
+    })
+
+    test('takes them when it is ordered anew, with its own notice', () => {
+      const stage = undone('maintain', disk, ['maintained', { host: 'a' }])
+      stage.command('maintain', disk)
+      const by = stage.now + conditions.noticeMs + MINUTE
+      const wanted = { leaveBy: by, leaveOrderedAt: stage.now }
+      expect(stage.lastUpdate().units.filter(({ leaveBy }) => leaveBy != null)).toMatchObject([
+        wanted,
+        wanted,
+      ])
+      stage.pass(by + conditions.graceMs - stage.now - 1_000)
+      expect(stage.forced).toEqual([])
+      stage.pass(2_000)
+      expect(stage.forced).toHaveLength(2)
+    })
+
+    test('takes no busy unit for a recall that may be over, and lends less', () => {
+      const recalled = { type: 'vm.small', units: 4 }
+      const stage = undone('recall', recalled, ['lend again', { ...recalled, reason: 'yours' }])
+      expect(stage.forced).toEqual([])
+      expect(stage.claim().units).toBe(2)
+      expect(stage.sent.filter(({ kind }) => kind === 'recall-units')).toEqual([])
+      expect([...stage.rows.all('recall')]).toEqual([])
+    })
   })
 })

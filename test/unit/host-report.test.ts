@@ -108,6 +108,19 @@ describe('hosts', () => {
     expect(showMaintenance(host!)).toContain('vm1 of lease-1 may stay until its term ends after that')
   })
 
+  test('do not tell so either where the order has lapsed: nobody is held to it', () => {
+    const [, host] = hosts({
+      host: [{ ...order, lapsed: true }],
+      unit: [unit('vm1')],
+      lease: [lease('lease-1', T0 + 2 * HOUR, recallable)],
+    })
+    expect(host).toMatchObject({
+      state: 'leaving',
+      emptyBy: null,
+      units: [{ leavesAt: null, binding: false }],
+    })
+  })
+
   test('go on a line each', () => {
     const withheld = { ...order, withheld: { 'vm.small': 2 } }
     const found = hosts({ host: [withheld], unit: [unit('vm1', { host: 'host-b' })] })
