@@ -108,7 +108,7 @@ export interface ExpectedNode {
  * - Whose node is it: expect, drain, resume and remove touch only nodes that carry our mark (or a node
  *   not yet known, for expect); else `node-not-ours`. A drain, note or state that anybody else set is
  *   never cleared or overwritten: drain of a node that they drained resolves and changes nothing, and
- *   resume clears only our own drain.
+ *   resume and expect clear only our own drain.
  * - An empty answer: see `trust`. A failed look rejects; it never returns an empty picture.
  * - Idle: `empty` is false while a job runs or completes or an epilog runs; `collectingFor` is set while
  *   a wide job is gathering nodes.

@@ -44,6 +44,9 @@ export interface FoundMachine {
   readonly slot?: number
   readonly host?: string
   readonly vector?: Readonly<Record<string, number>>
+  /** What its dead-man was told last: a site that has forgotten it lets work there go on as long. */
+  readonly endsAt?: Instant
+  readonly graceMs?: Millis
 }
 
 export type ProbeOutcome =
@@ -66,7 +69,7 @@ export type TeardownOutcome =
  * start time, boot id and nonce) and never makes a second one; setup after a half-done setup ends the
  * half first; teardown returns `gone` only when every process of the machine has ended; teardown of
  * what never was is `gone`; modify is acknowledged by the machine itself, which then has the properties of the last one (after
- * setup, those of the setup); list finds a machine whose
+ * setup, those of the setup); list says what it was told last, and finds a machine whose
  * record was lost; aborting the signal ends the verb's own processes. Different units may be worked on
  * at once; two verbs never run on one unit at once (the caller sees to it).
  */

@@ -78,7 +78,7 @@ export function adopting(
     draft: AuthorityDraft,
   ): void {
     const { holder, broker, isSure } = said
-    const grace = draft.now + graceOf(lease)
+    const grace = lastOf(draft.now, said, machines) + graceOf(lease)
     if (isSure && holder === undefined)
       return shut(lease, 'close', grace, 'its holder does not know it (any more)', draft)
     if (holder?.closed === true)
@@ -97,12 +97,13 @@ export function adopting(
       ...lease,
       ...{ ticket: withoutChain(on.ticket), next: on.next && withoutChain(on.next) },
       ...{ victims: on.next === undefined ? [] : victims, growing: undefined },
-      term: { start: lease.term.start, end: agreed.term.end },
+      term: { start: lease.term.start, end: lastOf(agreed.term.end, said, machines) },
       state: holder !== undefined && isRunning(holder) ? 'active' : lease.state,
       ...(went ? { failures: 0, repairs: undefined, repairNotBefore: undefined, incomplete: undefined } : {}),
       ...changedProperties(lease, holder, draft),
     }
     draft.put('lease', current)
+    noteKept(current, agreed, draft)
     for (const one of [on.ticket, on.next]) if (one !== undefined) claims.draw(one, draft)
     if (agreed.id !== (lease.next ?? lease.ticket).id)
       draft.note('extended', lease.id, 'its holder shows the ticket, which is proven', {
@@ -141,7 +142,10 @@ export function adopting(
       ...{ id, holder: name, state: held === undefined || isRunning(held) ? 'active' : 'pending' },
       ...{ ticket: withoutChain(on.ticket), next: on.next && withoutChain(on.next) },
       ...{ victims: on.next === undefined ? [] : victims, unitsMin },
-      term: { start: Math.min(on.ticket.term.start, draft.now), end: agreed.term.end },
+      term: {
+        start: Math.min(on.ticket.term.start, draft.now),
+        end: lastOf(agreed.term.end, said, machines),
+      },
       ...{ image: image ?? config.types[on.ticket.type]?.image ?? '', properties: holding.properties },
       ...{ units: [], failures: 0, closeReason: '', vacated: false },
     }
@@ -156,7 +160,17 @@ export function adopting(
         ...{ unitsMin, image: lease.image },
       },
     )
+    noteKept(lease, agreed, draft)
     finish(lease, said, machines, victims, draft)
+  }
+
+  function noteKept({ id, term }: LeaseRow, agreed: Ticket, draft: AuthorityDraft): void {
+    if (term.end > agreed.term.end)
+      draft.note(
+        'end kept',
+        id,
+        `its machines were told ${new Date(term.end).toISOString()}, and nobody says why`,
+      )
   }
 
   function finish(
@@ -258,6 +272,10 @@ const toldOf = (words: ReadonlyMap<string, Words>): Map<string, Holding['units']
   new Map([...words.values()].flatMap(({ holder }) => holder?.units.map((unit) => [unit.id, unit]) ?? []))
 
 const isRunning = ({ state }: Holding): boolean => /lease (active|extending|leaving)/.test(state)
+
+/** What machines were told last was agreed, also if nobody who speaks for certain remembers it. */
+const lastOf = (end: Instant, { isSure }: Words, machines: readonly FoundMachine[]): Instant =>
+  isSure ? end : Math.max(end, ...machines.map(({ running, endsAt }) => (running ? (endsAt ?? end) : end)))
 
 /** The last that counts: the one that ends latest. */
 const agreedOn = (tickets: readonly Ticket[]): Ticket =>

@@ -5,7 +5,7 @@ import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
 import { place } from './place.ts'
 import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
-import { awaitRoom, isLive, isRecovering, unitsOf } from './standing.ts'
+import { awaitRoom, isLive, isRecovering, nextEndOf, unitsOf } from './standing.ts'
 import type { Units } from './units.ts'
 
 /** In which order those that wait for room are served: what was granted before goes on before anything new begins. */
@@ -56,7 +56,7 @@ export class Filling {
     const config = this.#config
     const { missing, exhausted } = this.lacking(given, draft)
     const begins = Math.max(draft.get('image', given.image)?.notBefore ?? 0, given.repairNotBefore ?? 0)
-    const end = given.ticket.term.end
+    const end = nextEndOf(given)
     if (missing <= 0 || exhausted) {
       const growing = missing > 0 && !exhausted ? given.growing : undefined
       const lease: LeaseRow = { ...given, waits: undefined, short: undefined, growing, due: end }
@@ -94,7 +94,7 @@ export class Filling {
   /** It has to wait until those that are before it were served, in the next commit. */
   queue(given: LeaseRow, draft: AuthorityDraft): void {
     const { missing } = this.lacking(given, draft)
-    draft.put('lease', { ...given, short: Math.max(1, missing), due: given.ticket.term.end })
+    draft.put('lease', { ...given, short: Math.max(1, missing), due: nextEndOf(given) })
     awaitRoom(draft.now, draft)
   }
 
@@ -124,7 +124,9 @@ export class Filling {
     const counting = mine.filter((unit) => counts(unit, repairs)).length
     const exhausted =
       lease.failures >= this.#config.failuresMax || this.#config.types[lease.ticket.type] === undefined
-    const missing = lease.ticket.units - counting
+    // What goes on beyond its ticket, for its machines were told so before a restore, gets nothing new.
+    const isBeyond = lease.next === undefined && draft.now >= lease.ticket.term.end
+    const missing = isBeyond ? 0 : lease.ticket.units - counting
     if (lease.next === undefined) return { missing, exhausted }
     const { next } = lease
     const staying = mine.filter(

@@ -8,7 +8,7 @@ import type { AuthorityConfig } from './config.ts'
 import { Filling, hasServed, isRecalledOf, repairDelayMs } from './fill.ts'
 import { leaseMachine } from './machines.ts'
 import type { AuthorityDraft, HostRow, LeaseRow, UnitRow } from './rows.ts'
-import { graceOf, isLive, pokeRoom, unitsOf } from './standing.ts'
+import { graceOf, isLive, nextEndOf, pokeRoom, unitsOf } from './standing.ts'
 import type { Reports } from './statement.ts'
 import { Units } from './units.ts'
 
@@ -43,7 +43,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     let lease: LeaseRow = { ...(draft.get('lease', given.id) ?? given), due: undefined }
     if (lease.state === 'closed') return forget(lease, draft)
     if (lease.state === 'closing') return tendClosing(lease, draft)
-    while (draft.now >= lease.ticket.term.end) {
+    while (draft.now >= nextEndOf(lease)) {
       if (lease.next === undefined)
         return shut(lease, 'close', lease.term.end + graceOf(lease), 'the term is over', draft)
       lease = crossBoundary(lease, draft)

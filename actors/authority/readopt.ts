@@ -61,12 +61,14 @@ export function readopting(config: AuthorityConfig, units: Units) {
       if (isLive(unit)) known(unit, lease, told.get(unit.id), running.get(unit.id), isSure, draft)
     const isNew = (id: string): boolean => draft.get('unit', id) === undefined
     for (const unit of told.values())
-      if (isNew(unit.id) && unit.report !== 'ended')
-        if (there.has(unit.id)) forgotten(lease, unit, there.get(unit.id)!, isSure, draft)
-        else gone(lease, unit, 'nothing of it was found after the restore', draft)
-    for (const machine of running.values())
-      if (isNew(machine.unitId) && !told.has(machine.unitId) && hasRoom(lease, draft))
-        forgotten(lease, undefined, machine, isSure, draft)
+      if (isNew(unit.id) && there.has(unit.id)) forgotten(lease, unit, there.get(unit.id)!, isSure, draft)
+      else if (isNew(unit.id) && unit.report !== 'ended')
+        gone(lease, unit, 'nothing of it was found after the restore', draft)
+    // Of what a holder does not name who may have forgotten it, he is told all, also of what has died since.
+    for (const machine of machines)
+      if (isNew(machine.unitId) && !told.has(machine.unitId))
+        if (!isSure || (machine.running && hasRoom(lease, draft)))
+          forgotten(lease, undefined, machine, isSure, draft)
     leftBehind(lease, told, draft)
   }
 
@@ -158,8 +160,18 @@ export function readopting(config: AuthorityConfig, units: Units) {
       ...{ leaseId: lease.id, holder, type: unit.type, image, name, host: at.host, slot: at.slot },
       ...{ vector: at.vector, units: ticket.units, term: ticket.term },
     })
+    // It has its place until it is gone.
+    if (told?.report === 'ended')
+      return units.end(
+        { ...unit, givenUp: true },
+        draft.now + graceOf(lease),
+        'its holder has left it',
+        draft,
+      )
     if (machine.running) return take(unit, told, isSure, draft)
-    const dead: UnitRow = { ...unit, forceFrom: draft.now, lost: used ? 'died' : undefined }
+    const wasActive = used || !isSure
+    const lost = wasActive ? ('died' as const) : undefined
+    const dead: UnitRow = { ...unit, wasActive, lost, forceFrom: draft.now + graceOf(lease) }
     units.step(dead, 'died', `the machine ${name} does not run after the restore`, draft)
   }
 

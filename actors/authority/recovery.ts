@@ -1,6 +1,7 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Adoption } from './adoption.ts'
@@ -179,9 +180,9 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     const hasAnswered = (peer: string): boolean => row.asked[peer]?.state === 'answered'
     const isSure = (peer: string): boolean => hasAnswered(peer) && row.asked[peer]!.unsure !== true
     adoption.adopt(heard, found, { isSure, since: row.since }, draft)
-    const silent = Object.keys(row.asked).filter((peer) => !isSure(peer))
-    const who = silent.length === 0 ? 'all have answered' : `without the word of ${silent.join(', ')}`
-    draft.note('recovered', draft.self, `${who}; units are assigned again`)
+    const silent = Object.keys(row.asked).filter((peer) => !hasAnswered(peer))
+    const unsure = Object.keys(row.asked).filter((peer) => hasAnswered(peer) && !isSure(peer))
+    draft.note('recovered', draft.self, `${spokenBy(silent, unsure)}; units are assigned again`)
     return heldBack.map(({ envelope }) => envelope)
   }
 }

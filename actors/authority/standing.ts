@@ -11,6 +11,10 @@ export const isLive = (unit: UnitRow): boolean => !['teardown', 'stuck', 'ended'
 export const unitsOf = (lease: LeaseRow, draft: AuthorityDraft): UnitRow[] =>
   lease.units.map((id) => draft.get('unit', id)).filter((unit) => unit !== undefined)
 
+/** When the next boundary comes, or its end: after a restore its machines may have been told a later one than its ticket. */
+export const nextEndOf = ({ next, ticket, term }: LeaseRow): Instant =>
+  next === undefined ? term.end : ticket.term.end
+
 /** How long after the end work is let go on: as signed, whatever is configured since. */
 export const graceOf = (lease: LeaseRow): number => lease.ticket.conditions.graceMs
 

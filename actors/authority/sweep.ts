@@ -59,7 +59,7 @@ export class Sweep {
   /** Nobody remembers it, but its guest may still work there: that is let end within the site's grace. */
   #tearDownOrphan(machine: FoundMachine, draft: AuthorityDraft): void {
     const { unitId: id, leaseId, name, running } = machine
-    const forceFrom = running ? draft.now + this.#config.conditions.graceMs : draft.now
+    const forceFrom = running ? promisedUntil(machine, this.#config, draft.now) : draft.now
     const lost: UnitRow = {
       ...{ id, leaseId, name, holder: '', state: 'teardown', type: '' },
       ...placeOf(this.#config, machine),
@@ -70,6 +70,15 @@ export class Sweep {
     draft.put('unit', lost)
     this.#units.tend(lost, draft)
   }
+}
+
+/** Until when work on a machine is let go on of which nothing else is known: as long as it was told, or from now. */
+function promisedUntil(
+  { endsAt, graceMs }: FoundMachine,
+  { conditions }: AuthorityConfig,
+  now: Instant,
+): Instant {
+  return Math.max(now, endsAt ?? now) + (graceMs ?? conditions.graceMs)
 }
 
 /** What a machine takes up, by its marks; its name tells the slot, and an only host is the one. */

@@ -273,7 +273,9 @@ export class Units {
       unit.image,
       `${failures} in a row; the next attempt waits ${period(delayMs)}: ${reason}`,
     )
-    this.step({ ...unit, forceFrom: draft.now }, 'failed', reason, draft)
+    // One that was found after a restore may have work on it, though it was not known to have come up.
+    const forceFrom = unit.wasActive ? this.endOf(unit, draft) + this.graceOf(unit, draft) : draft.now
+    this.step({ ...unit, forceFrom, lost: unit.wasActive ? 'died' : unit.lost }, 'failed', reason, draft)
   }
 
   #again(unit: UnitRow, draft: AuthorityDraft): void {

@@ -2,12 +2,14 @@ import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
 import type { Properties } from '../leases/properties.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import { spokenBy } from '../leases/words.ts'
 import type { Millis } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
-import { scheduleRound } from './answers.ts'
+import { closeRow, scheduleRound } from './answers.ts'
 import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
+import { groups } from './groups.ts'
 import type { requests } from './requests.ts'
 import type { BrokerDraft, RecoveryRow, TicketRow } from './rows.ts'
 
@@ -29,6 +31,7 @@ const ID = 'recovery'
 export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<typeof requests>, 'givenBack'>) {
   const { config, trust } = parts
   const { chainOf } = delegations(parts)
+  const { memberEnded } = groups(parts)
   return { begin, isRecovering, notice, told, undelivered, onDue, isAsked }
 
   function begin(reason: string, isStart: boolean, draft: BrokerDraft): void {
@@ -85,8 +88,8 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     // He waits for an answer: that it came back here before may be forgotten.
     for (const { leaseId, state, closed, ticket, next, properties } of body.holdings)
       if (/^ticket returning/.test(state)) givenBack(from, leaseId, 'it had come back before', draft)
-      else if (!closed)
-        for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, properties, draft)
+      else if (closed) over(from, leaseId, draft)
+      else for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, properties, draft)
     draft.note(
       'holdings heard',
       subject,
@@ -94,7 +97,16 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     )
     if (body.page + 1 < body.pages) return ask(from, body.page + 1, draft)
     // What one does not name who was restored, too, he may have forgotten.
-    settle(from, body.unsure === true ? 'silent' : 'answered', draft)
+    settle(from, body.unsure === true ? 'unsure' : 'answered', draft)
+  }
+
+  /** For its holder it was over when we had said so: it is free. */
+  function over(from: string, leaseId: string, draft: BrokerDraft): void {
+    const row = draft.get('ticket', leaseId)
+    if (row === undefined || row.holder !== from || row.state === 'closed') return
+    const reason = `${from} had given it back before`
+    closeRow(row, draft, reason)
+    memberEnded(row, reason, draft)
   }
 
   /** A ticket is what its signature says, whoever shows it; only its holder and its site have a reason to. */
@@ -148,7 +160,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     settle(peer, 'silent', draft)
   }
 
-  function settle(peer: string, state: 'answered' | 'silent', draft: BrokerDraft): void {
+  function settle(peer: string, state: 'answered' | 'unsure' | 'silent', draft: BrokerDraft): void {
     const row = draft.get('recovery', ID)
     const asked = row?.peers[peer]
     if (row === undefined || asked === undefined) return
@@ -178,10 +190,10 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       else if ((one.due ?? 0) <= draft.now)
         draft.put('ticket', { ...one, due: Math.max(draft.now, last.term.end) + config.quarantineMs })
     }
-    const silent = Object.keys(row.peers).filter((name) => !hasAnswered(name))
+    const unsure = Object.keys(row.peers).filter((name) => row.peers[name]!.state === 'unsure')
+    const silent = Object.keys(row.peers).filter((name) => !hasAnswered(name) && !unsure.includes(name))
     draft.remove('recovery', ID)
-    const without = silent.length === 0 ? 'all have answered' : `without the word of ${silent.join(', ')}`
-    draft.note('recovered', draft.self, `${without}; tickets are granted again`)
+    draft.note('recovered', draft.self, `${spokenBy(silent, unsure)}; tickets are granted again`)
     for (const [holder, { subject, page }] of Object.entries(row.waiting ?? {}))
       answered(holder, subject, page, draft)
     scheduleRound(draft, 0)

@@ -118,7 +118,12 @@ export interface RecoveryRow extends Row {
   readonly peers: Readonly<
     Record<
       string,
-      { readonly subject: string; readonly page: number; readonly state: 'asked' | 'answered' | 'silent' }
+      {
+        readonly subject: string
+        readonly page: number
+        /** `unsure`: he was restored, too, and may have forgotten what he does not name. */
+        readonly state: 'asked' | 'answered' | 'unsure' | 'silent'
+      }
     >
   >
   /** Holders who were restored, too, and what they asked: they are told when it is known. By name. */

@@ -59,7 +59,7 @@ export function adoption(
   function remember(from: string, holding: Holding, draft: ServiceManagerDraft): void {
     const { leaseId, ticket, units } = holding
     if (ticket?.site !== from || doubtOf(from, leaseId, ticket, draft) !== undefined) return
-    const { unsure: _, ...lease } = freshOf(holding, ticket)
+    const { unsure: _, ...lease } = freshOf(holding, ticket, undefined, draft)
     const due = draft.now + RETIRE_MS
     const closeReason = 'it was over before the store was restored'
     draft.put('lease', {
@@ -116,14 +116,19 @@ export function adoption(
     if (before === undefined || before.ticketState === 'asked')
       draft.note('adopted', id, `${from} holds it: ${ticket.units} of ${ticket.type} at ${ticket.site}`)
     const isKnown = before !== undefined && before.ticketState !== 'asked'
-    const lease = isKnown ? before : freshOf(holding, ticket, before?.guest)
+    const lease = isKnown ? before : freshOf(holding, ticket, before?.guest, draft)
     put(lease, draft)
     return lease
   }
 
   /** What is known of a lease that is not in the store. */
-  function freshOf({ leaseId: id, properties }: Holding, ticket: Ticket, asked = ''): LeaseRow {
-    const guest = asked || guestOf(properties)
+  function freshOf(
+    { leaseId: id, properties }: Holding,
+    ticket: Ticket,
+    asked: string | undefined,
+    draft: ServiceManagerDraft,
+  ): LeaseRow {
+    const guest = asked || guestOf(properties, draft)
     return {
       ...{ id, guest, openFor: guest, broker: ticket.broker, ticketState: 'held', leaseState: 'redeeming' },
       ...{ type: ticket.type, unitsAsked: ticket.units, durationMs: lengthMs(ticket.term), properties },
@@ -173,11 +178,12 @@ export function adoption(
       leaveAll(current, undefined, 'the site ends the lease', draft)
   }
 
-  /** Whose it was; the empty name until a middleware shows it. */
-  function guestOf(properties: Holding['properties']): string {
+  /** Whose it was, also if that one is not configured for now; the empty name until a middleware shows it. */
+  function guestOf(properties: Holding['properties'], draft: ServiceManagerDraft): string {
     const names = Object.keys(config.guests)
     const named = properties[GUEST_PROPERTY]
-    if (named !== undefined && names.includes(named)) return named
+    if (named !== undefined && (names.includes(named) || draft.get('guest', named) !== undefined))
+      return named
     return names.length === 1 ? names[0]! : ''
   }
 }

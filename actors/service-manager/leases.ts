@@ -167,6 +167,8 @@ export function leaseLife(config: ServiceManagerConfig) {
 
   function closeIfLeft(lease: LeaseRow, draft: ServiceManagerDraft): void {
     if (lease.leaseState !== 'leaving' || !unitsOf(lease, draft).every(isDone)) return
+    // After a restore there may be units of it that only its site knows of.
+    if (lease.unsure === true) return
     put(stepLease(lease, 'left'), draft)
     draft.note('closing', lease.id, `nothing of it is in the middleware any more: ${lease.closeReason}`)
     close(lease, draft)
@@ -177,14 +179,16 @@ export function leaseLife(config: ServiceManagerConfig) {
     tell(draft, lease.ticket!.site, 'close', lease.id, { reason: lease.closeReason.slice(0, 500) }, until)
   }
 
-  /** Its site does not know it. That is the last word only in answer to a close: it could be redeemed since. */
+  /**
+   * Its site does not know it. That is the last word only in answer to a close: it could be redeemed since, and machines
+   * of it may run that the site has forgotten whose they are.
+   */
   function unknownAtSite(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     if (lease.leaseState === 'closing') {
       put(lease, draft)
       return close(lease, draft)
     }
-    leaveAll(lease, draft.now, reason, draft)
-    members.allGone(draft.get('lease', lease.id)!, reason, draft)
+    leaveAll(lease, undefined, reason, draft)
   }
 
   /** The ticket goes back to the broker; the lease is finished when the broker has said so. */

@@ -261,7 +261,8 @@ export class Members {
     if (verb === 'resume') return draft.put('unit', { ...unit, failures })
     const hopeless = unit.joinedAt === undefined && failures >= this.#config.joinFailuresMax
     if (verb === 'join' && hopeless) return this.#neverJoined(unit, `it never joined: ${reason}`, draft)
-    if (verb === 'leave' && hopeless) return this.#giveUp(unit, draft)
+    // One that an older store awaits may have joined, and leaves as any other: its work is waited for.
+    if (verb === 'leave' && hopeless && unit.mayBeIn !== true) return this.#giveUp(unit, draft)
     draft.put('unit', again)
   }
 

@@ -128,12 +128,25 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     const sure: LeaseRow = { ...lease, unsure: undefined, unheard }
     const isRedeemed = !['none', 'blocked', 'closed'].includes(lease.leaseState)
     if (lease.ticketState === 'asked') return draft.put('lease', { ...sure, due: draft.now + config.askMs })
+    if (lease.unsure === true && isRedeemed && !hasAnswered) return askLater(lease, draft)
     put(sure, draft)
     if (lease.ticketState === 'returning') return returnAgain(sure, draft)
-    if (lease.unsure === true && isRedeemed && hasAnswered)
+    if (lease.unsure === true && isRedeemed)
       return unknownAtSite(sure, `its site, ${site}, does not know it (any more)`, draft)
     if (lease.guest === '')
       leaveAll({ ...sure, afterJoin: undefined }, undefined, 'no guest shows anything of it', draft)
+  }
+
+  /**
+   * Its site is silent, and there may be units of it that are forgotten here: nobody says that all have left before it
+   * has told. Whoever redeems once more is told how the lease stands, also by a site that knows no other question.
+   */
+  function askLater(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    put(lease, draft)
+    const { id, ticket, properties } = lease
+    if (lease.leaseState === 'closing') return unknownAtSite(lease, 'its site is silent', draft)
+    const body = { ticket: ticket!, properties: { ...properties } }
+    tell(draft, ticket!.site, 'redeem', id, body, Math.max(ticket!.term.end, draft.now + config.answerMs))
   }
 
   /** The broker may have it back, and have said so in the time forgotten: to be told twice changes nothing for it. */

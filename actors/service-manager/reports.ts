@@ -14,8 +14,10 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
   function updated(lease: LeaseRow, body: Update, sentAt: Instant, draft: ServiceManagerDraft): void {
     if (lease.leaseState === 'closed')
       return draft.note('message noted', lease.id, 'an update of a lease that is closed')
-    // It stands, and on the ticket that is known here: an answer from before this word says no more about it.
-    const unsure = body.ticketId === lease.ticket?.id ? undefined : lease.unsure
+    // It stands, and on the ticket that is known here: an answer from before this word says no more about it. When none
+    // is waited for any more, its word is as good on whatever ticket.
+    const isAsked = draft.get('recovery', 'recovery') !== undefined
+    const unsure = !isAsked || body.ticketId === lease.ticket?.id ? undefined : lease.unsure
     if (unsure !== lease.unsure) draft.put('lease', { ...lease, unsure })
     if (body.image !== '' && body.image !== lease.image)
       draft.put('lease', { ...draft.get('lease', lease.id)!, image: body.image })
@@ -35,6 +37,9 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
     const isWanted = body.units.some(({ leaveBy }) => leaveBy != null) || current.leaveBy !== undefined
     put(isWanted ? wantedBy(current, draft) : current, draft)
     joined(lease.id, draft)
+    // What was not known to have left is known now.
+    if (current.leaseState === 'leaving' && lease.unsure === true)
+      leaveAll(draft.get('lease', lease.id)!, undefined, current.closeReason, draft)
     if (body.state === 'closing')
       leaveAll(draft.get('lease', lease.id)!, undefined, `the site ends the lease: ${body.reason}`, draft)
   }

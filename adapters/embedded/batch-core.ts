@@ -265,7 +265,8 @@ export function batchCore(deps: {
       const { name } = node
       const record = ours(nodes.get(name) ?? newNode({ ...node, expected: true }), node.mark)
       nodes.set(name, Object.assign(record, { expected: true }))
-      nodeChanged(name)
+      if (record.drain?.by === 'ours') setDrain(record, null)
+      else nodeChanged(name)
       await new Promise<void>((resolve, reject) => {
         const waiter = { name, resolve }
         acceptWaiters.push(waiter)

@@ -37,6 +37,8 @@ export interface MachineFolder {
   unit(): { readonly leaseId: string; readonly name: string; readonly nonce: string } | undefined
   /** What it takes up, as far as its file is there. */
   place(): MachinePlace | undefined
+  /** What its dead-man was told last, as far as its file is there. */
+  end(): LeaseEnd | undefined
   /** Makes what a new start needs; the process of an earlier start has ended. */
   prepare(mark: MachineMark, boot: Boot, end: LeaseEnd, place: MachinePlace): void
   /** Writes down who a machine is that was found without a file. */
@@ -110,6 +112,16 @@ function machineFolder(site: string, unitId: string): MachineFolder {
         return { slot: count(from, 'slot'), host: text(from, 'host'), vector: Object.fromEntries(amounts) }
       } catch {
         // Without it the machine is found all the same; only where it is placed is not told.
+        return undefined
+      }
+    },
+    end() {
+      if (!existsSync(file('end.json'))) return undefined
+      try {
+        const from = asFields('end.json', JSON.parse(readFileSync(file('end.json'), 'utf8')))
+        return { endsAt: count(from, 'endsAt'), graceMs: count(from, 'graceMs') }
+      } catch {
+        // Without it the machine is found all the same; only how long it is promised is not told.
         return undefined
       }
     },

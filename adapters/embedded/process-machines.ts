@@ -301,6 +301,7 @@ export function processMachines(
         name: unit?.name ?? marked?.name ?? '',
         running: processes.some((each) => each.unitId === unitId && each.isSupervisor),
         ...folders.of(unitId).place(),
+        ...folders.of(unitId).end(),
       }
     })
   }

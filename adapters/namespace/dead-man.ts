@@ -1,8 +1,10 @@
 import { constants, type FileHandle, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { type Clock, deadline, type Instant, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { period } from '../../actors/runtime/sentence.ts'
+import { unlessAbsent } from './cgroups.ts'
 import { writeDurably } from './durable.ts'
 
 /**
@@ -22,6 +24,9 @@ export interface Order {
   readonly graceMs: Millis
 }
 
+const end = z.object({ endsAt: z.number(), graceMs: z.number() })
+const END_FILE = 'end.json'
+
 const LOOK_MS: Millis = 5
 const ANSWER_BYTES_MAX = 200
 
@@ -38,10 +43,23 @@ export async function giveOrder(
   { token, endsAt, graceMs }: Order,
   clock: Clock,
 ): Promise<string> {
+  await writeDurably(join(folder, END_FILE), `${JSON.stringify({ endsAt, graceMs })}\n`)
   const uptimeMs = Math.round(Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0]) * 1000)
   const line = `${token} ${Math.max(0, uptimeMs + endsAt - clock.now())} ${graceMs}`
   await writeDurably(join(folder, 'run', 'order'), `${line}\n`, join(folder, 'order.new'))
   return line
+}
+
+/** What it was told last, as the host has written it down: the machine's own word could be its guest's. */
+export async function endIn(folder: string): Promise<z.infer<typeof end> | undefined> {
+  const text = await unlessAbsent(readFile(join(folder, END_FILE), 'utf8'))
+  if (text === undefined) return undefined
+  try {
+    return end.parse(JSON.parse(text))
+  } catch {
+    // Without it the machine is found all the same; only how long it is promised is not told.
+    return undefined
+  }
 }
 
 /** Resolves once the dead-man has this very order on disk. */

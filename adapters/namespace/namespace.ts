@@ -8,7 +8,7 @@ import { make, reach } from './birth.ts'
 import { type Process, unlessAbsent } from './cgroups.ts'
 import { missing } from './check.ts'
 import type { NamespaceMachinesConfig } from './config.ts'
-import { confirmed, giveOrder, giveProperties } from './dead-man.ts'
+import { confirmed, endIn, giveOrder, giveProperties } from './dead-man.ts'
 import { end } from './end.ts'
 import { inside } from './inside.ts'
 import { addressOf, greetingOf, type Mark, markOf, readMark } from './names.ts'
@@ -141,7 +141,8 @@ export function namespaceMachines(config: NamespaceMachinesConfig, deps: Namespa
     const inits = await initsOf(await (await site.cgroups()).processes(mark))
     const [init] = inits
     const name = record?.name ?? (init === undefined ? '' : (await environmentOf(init)).SUBLET_NAME) ?? ''
-    return { ...ids, name, running: inits.length > 0, ...record?.place }
+    const end = await endIn(site.folder(mark))
+    return { ...ids, name, running: inits.length > 0, ...record?.place, ...end }
   }
 
   return {

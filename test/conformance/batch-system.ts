@@ -307,6 +307,15 @@ export function batchSystemLaw(
       expect(await node(name(0))).toMatchObject({ drained: 'no' })
     })
 
+    test('a node that we drained and have forgotten of is let in again when it is expected anew', async () => {
+      const expected = await letIn(name(0))
+      await bench.system.drain(name(0), expected.mark, 'its site doubts it', never)
+      await nodeIs(name(0), 'drained by us', (each) => each.drained === 'ours')
+      await bench.system.expect(expected, never)
+      await running(await bench.submit({ runsMs: 60_000 }))
+      expect(await node(name(0))).toMatchObject({ drained: 'no' })
+    })
+
     test('what the admin drained stays the admin’s', async () => {
       const expected = await letIn(name(0))
       await bench.adminDrain(name(0), 'smells of smoke')

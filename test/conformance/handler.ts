@@ -78,8 +78,9 @@ export function handlerLaw(
       const { unit, facts } = await setUp({ probe: [anyProbe] })
       expect(Object.keys(facts)).not.toEqual([])
       expect(await site.processes(unit)).not.toEqual([])
-      const { unitId, leaseId, name, slot, host, vector } = unit
-      expect(await found(unit)).toEqual([{ unitId, leaseId, name, running: true, slot, host, vector }])
+      const { unitId, leaseId, name, slot, host, vector, endsAt, graceMs } = unit
+      const listed = { unitId, leaseId, name, running: true, slot, host, vector, endsAt, graceMs }
+      expect(await found(unit)).toEqual([listed])
       expect(await site.handler.probe(unit, { onlyIdle: false }, soon())).toEqual({ kind: 'passed' })
       expect(await end(unit)).toEqual({ kind: 'gone' })
       await expectGone(unit)
@@ -276,7 +277,9 @@ export function handlerLaw(
 
     test('modify moves the end: the machine lives past the old one, and ends at the new one', async () => {
       const { unit } = await setUp({ endsAt: systemClock.now() + 1500 })
-      await site.restarted().modify({ ...unit, endsAt: systemClock.now() + HOUR_MS }, soon())
+      const longer = systemClock.now() + HOUR_MS
+      await site.restarted().modify({ ...unit, endsAt: longer }, soon())
+      expect(await found(unit)).toMatchObject([{ endsAt: longer, graceMs: unit.graceMs }])
       await sleep(systemClock, Math.max(0, unit.endsAt - systemClock.now()) + 1500)
       expect(await site.processes(unit)).not.toEqual([])
       await site.handler.modify({ ...unit, endsAt: systemClock.now() + 200 }, soon())

@@ -4,6 +4,7 @@ import type { Ticket } from '../../actors/leases/ticket.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { Change } from './disk.ts'
+import type { Excuses } from './excuses.ts'
 import type { ActorScene } from './scene.ts'
 import type { SiteBook } from './site-book.ts'
 
@@ -14,6 +15,7 @@ export class BrokerBook {
   /** The leases that the last commit touched. */
   touched: readonly string[] = []
   readonly #sites: ReadonlyMap<string, SiteBook>
+  readonly #excuses: Excuses
   readonly #pools = new Map<string, Map<string, readonly Ticket[]>>()
   /** It has heard all that this site has said, or could. */
   readonly #knows: (site: string) => boolean
@@ -21,8 +23,10 @@ export class BrokerBook {
   constructor(
     { name, disk }: ActorScene,
     sites: ReadonlyMap<string, SiteBook>,
+    excuses: Excuses,
     knows: (site: string) => boolean,
   ) {
+    this.#excuses = excuses
     this.name = name
     this.disk = disk
     this.#sites = sites
@@ -71,8 +75,13 @@ export class BrokerBook {
   /** Promised at any instant, against the most that the site ever meant to lend. */
   #withinInventory(key: string): string[] {
     const [site = '', type = ''] = key.split(' ')
+    const { name, disk } = this
+    // While it recovers it promises nothing; what came back with its copy had been given back.
+    if (this.#excuses.isUnsure(name, disk)) return []
     const most = this.#sites.get(site)?.largestOffer(type) ?? 0
-    const tickets = [...(this.#pools.get(key)?.values() ?? [])].flat()
+    const tickets = [...(this.#pools.get(key)?.values() ?? [])]
+      .flat()
+      .filter(({ leaseId }) => !this.#excuses.isBack(name, leaseId))
     if (tickets.reduce((sum, { units }) => sum + units, 0) <= most) return []
     const faults: string[] = []
     for (const { term } of tickets) {

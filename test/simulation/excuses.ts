@@ -9,10 +9,12 @@ import type { Role } from './plan.ts'
 interface Loss {
   /** Leases that were over for it before, and stand again in the older copy. */
   readonly over: Set<string>
-  /** Leases that it had, of which the copy says nothing. */
+  /** Leases that it had, of which the copy says nothing, or not of all their tickets. */
   readonly forgotten: Set<string>
   /** Others whose word it did without when it recovered. */
   readonly silent: Set<string>
+  /** Others who had forgotten something themselves. */
+  readonly unsure: Set<string>
 }
 
 const GRANTS: Readonly<Record<Role, ReadonlySet<string>>> = {
@@ -20,6 +22,9 @@ const GRANTS: Readonly<Record<Role, ReadonlySet<string>>> = {
   authority: new Set(['unit assigned']),
   'service-manager': new Set(['requested', 'extension asked']),
 }
+
+/** Of those who take part, in a sentence. */
+const NAMES = /[a-z]+(-[a-z]+)*-\d+|authority|broker|service-manager/g
 
 /**
  * What is not held against an actor whose store was set back to an older copy, and what is. Until it has heard what
@@ -32,11 +37,12 @@ export class Excuses {
 
   /** The store was set back; `before` is what was in it. */
   setBack(name: string, role: Role, disk: Disk, before: Tables): void {
-    const loss = this.#losses.get(name) ?? { over: new Set(), forgotten: new Set(), silent: new Set() }
+    const loss = this.#losses.get(name) ?? newLoss()
     this.#losses.set(name, loss)
     const table = role === 'broker' ? 'ticket' : 'lease'
     const now = disk.table(table)
-    for (const id of before.table(table).keys()) if (!now.has(id)) loss.forgotten.add(id)
+    for (const id of before.table(table).keys())
+      if (!isAllIn(before.table(table).get(id)!, now.get(id))) loss.forgotten.add(id)
     for (const id of now.keys()) {
       const was = before.table(table).get(id)
       if ((was === undefined || isOver(was)) && !isOver(now.get(id)!)) loss.over.add(id)
@@ -49,8 +55,11 @@ export class Excuses {
     if (loss === undefined) return []
     for (const { kind, reason } of entries)
       if (kind === 'recovered')
-        for (const [peer] of reason.matchAll(/[a-z]+(-[a-z]+)*-\d+|authority|broker|service-manager/g))
-          loss.silent.add(peer)
+        for (const part of reason.split(';')) {
+          const peers = [...part.matchAll(NAMES)].map(([name]) => name)
+          for (const peer of peers)
+            (part.includes('may have forgotten') ? loss.unsure : loss.silent).add(peer)
+        }
     if (!this.isUnsure(name, disk)) return []
     return entries
       .filter(({ kind }) => GRANTS[role].has(kind))
@@ -78,6 +87,26 @@ export class Excuses {
   wasSilent(name: string, peer: string): boolean {
     return this.#losses.get(name)?.silent.has(peer) === true
   }
+
+  /** It recovered, and this one did not tell it for certain what he holds; without a name: somebody did not. */
+  isUntold(name: string, peer?: string): boolean {
+    const { silent = NOBODY, unsure = NOBODY } = this.#losses.get(name) ?? {}
+    return peer === undefined ? silent.size > 0 : silent.has(peer) || unsure.has(peer)
+  }
+}
+
+const NOBODY: ReadonlySet<string> = new Set()
+
+const newLoss = (): Loss => ({
+  ...{ over: new Set(), forgotten: new Set(), silent: new Set(), unsure: new Set() },
+})
+
+/** For a site and a holder, and for a broker with all the tickets of one lease. */
+function isAllIn(before: object, now: object | undefined): boolean {
+  if (now === undefined) return false
+  const { tickets = [] } = before as Partial<TicketRow>
+  const known = new Set((now as Partial<TicketRow>).tickets?.map(({ id }) => id))
+  return tickets.every(({ id }) => known.has(id))
 }
 
 /** For a site, a broker and a holder alike. */

@@ -141,7 +141,8 @@ describe('a service manager that was restored from an older store', () => {
       tells(holder, peer, questionTo(draft, peer), []),
     )
     expect(drafts.flatMap(kindsOf)).toEqual([])
-    const gone = holder.lease(id).units.map((unit) => holder.done(unit, 'lost'))
+    // They may run all the same: they leave as any others.
+    const gone = holder.lease(id).units.map((unit) => holder.done(unit, 'leave'))
     expect(gone.flatMap(kindsOf)).toEqual(['close'])
     expect(kindsOf(holder.update(id, { state: 'closed' }, []))).toEqual(['relinquish'])
     expect(holder.lease(id)).toMatchObject({ leaseState: 'closed', ticketState: 'returning' })
@@ -226,6 +227,38 @@ describe('a service manager that was restored from an older store', () => {
     expect([...look.intended.entries()].map(([key, effect]) => [key, effect?.verb])).toEqual([['u1', 'lost']])
   })
 
+  test('knows whose a lease is, also while that guest is not configured', () => {
+    const holder = new Holder()
+    const figures = { backlogJobs: 0, unitsWanted: 0, unitsJoined: 0, unitsComing: 0, oldestWaitMs: 0 }
+    holder.desk.rows.set('guest', 'gone', { id: 'gone', figures, refusals: [], reason: '' } as never)
+    let id = ''
+    const { draft, later } = restored(holder, () => {
+      id = holder.active()
+    })
+    const lease = { ...later(id)!, properties: { guest: 'gone' } }
+    tells(holder, 'broker', questionTo(draft, 'broker'), [held(lease)])
+    expect(holder.lease(id).guest).toBe('gone')
+  })
+
+  test('waits for the work of a unit that may have joined, however often it fails to leave', () => {
+    const holder = new Holder()
+    let id = ''
+    const { draft, later } = restored(holder, () => {
+      id = holder.active()
+    })
+    const heard = tells(holder, 'broker', questionTo(draft, 'broker'), [held(later(id))])
+    tells(holder, 'broker-2', questionTo(draft, 'broker-2'), [])
+    tells(holder, 'site', questionTo(heard, 'site'), [
+      held(later(id), [machine('u1', 'suspect')], { state: 'closing' }),
+    ])
+    for (let i = 0; i < 5; i++) {
+      const outcome = { kind: 'failed' as const, code: 'unexpected' as const, reason: 'no answer' }
+      holder.desk.give({ kind: 'effect', key: 'u1', verb: 'leave', args: {}, attempt: 1, outcome })
+      holder.desk.due('unit', 'u1')
+    }
+    expect(holder.unit('u1').state).toBe('leaving')
+  })
+
   test('takes a unit out of the middleware that it has forgotten, when its lease is closing', () => {
     const holder = new Holder()
     let id = ''
@@ -303,14 +336,37 @@ describe('a service manager that was restored from an older store', () => {
     expect(answer.outgoing.map(({ kind, subject }) => [kind, subject])).toEqual([['relinquish', id]])
   })
 
-  test('believes its own rows of those who stay silent', () => {
+  test('believes its own rows of those who stay silent, and has redeemed once more whose units only the site knows', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    restored(holder, () => undefined)
+    holder.desk.now = [...holder.desk.rows.all('recovery')][0]!.due!
+    const draft = holder.desk.due('recovery', 'recovery')
+    expect(holder.lease(id)).toMatchObject({ leaseState: 'active' })
+    expect(draft.outgoing.map(({ to, kind, subject }) => [to, kind, subject])).toEqual([
+      ['site', 'redeem', id],
+    ])
+    expect(holder.ask()).not.toBe('none')
+    holder.update(id, {}, [...holder.reports(id), holder.report('u9', 'active')])
+    expect(holder.unit('u9').state).toBe('joining')
+    expect(holder.lease(id).unsure).toBeUndefined()
+  })
+
+  test('says that nothing is left of a lease only when its site has told what there is', () => {
     const holder = new Holder()
     const id = holder.active()
     restored(holder, () => undefined)
     holder.desk.now = [...holder.desk.rows.all('recovery')][0]!.due!
     holder.desk.due('recovery', 'recovery')
-    expect(holder.lease(id)).toMatchObject({ leaseState: 'active', unsure: undefined })
-    expect(holder.ask()).not.toBe('none')
+    holder.wish([{ kind: 'release', leaseId: id, reason: 'done' }])
+    const left = holder.lease(id).units.map((unit) => holder.done(unit, 'leave'))
+    expect(left.flatMap(kindsOf)).not.toContain('close')
+    expect(holder.lease(id).leaseState).toBe('leaving')
+    const told = holder.update(id, {}, [...holder.reports(id, 'suspect'), holder.report('u9', 'suspect')])
+    expect([...told.intended.entries()].map(([key, effect]) => [key, effect?.verb])).toEqual([
+      ['u9', 'leave'],
+    ])
+    expect(kindsOf(holder.done('u9', 'leave'))).toContain('close')
   })
 
   test('adopts nothing that no broker of ours has signed for us', () => {

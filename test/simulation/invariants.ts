@@ -1,5 +1,7 @@
 import type { LeaseRow as SiteLease } from '../../actors/authority/rows.ts'
 import type { TicketRow } from '../../actors/broker/rows.ts'
+import type { Ticket } from '../../actors/leases/ticket.ts'
+import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { LeaseRow } from '../../actors/service-manager/rows.ts'
 import { BrokerBook } from './broker-book.ts'
 import { ledgerAgrees, leftOf } from './endings.ts'
@@ -28,7 +30,7 @@ export class Invariants {
     this.#scene = scene
     this.#sites = new Map(scene.sites.map((site) => [site.name, new SiteBook(site)]))
     this.#brokers = scene.brokers.map(
-      (broker) => new BrokerBook(broker, this.#sites, (site) => this.#hasHeard(broker, site)),
+      (broker) => new BrokerBook(broker, this.#sites, this.#excuses, (site) => this.#hasHeard(broker, site)),
     )
     const found = (faults: readonly string[]): void => void this.violations.push(...faults)
     const { sites, brokers, managers } = scene
@@ -41,6 +43,7 @@ export class Invariants {
         if (book === undefined) return
         found(book.changed(changes, entries))
         found(takings.get(name)?.committed(changes, scene.world.now) ?? [])
+        found(this.#overdrawn(name, entries))
         for (const leaseId of book.touched) found(this.#looked(leaseId))
       }
       disk.onSetBack = (before, copy) => {
@@ -52,6 +55,16 @@ export class Invariants {
         for (const subject of subjects) found(this.#agree(subject))
       }
     }
+  }
+
+  /** All brokers here are honest; one that was restored may promise twice what no site and holder told it of. */
+  #overdrawn(site: string, entries: readonly LedgerEntry[]): string[] {
+    return entries
+      .filter(({ kind, data }) => {
+        const broker = (data as { ticket?: Ticket } | undefined)?.ticket?.broker
+        return kind.endsWith(' overdrawn') && !this.#excuses.isUntold(broker ?? '')
+      })
+      .map(({ subject, reason }) => `${site} finds ${subject} overdrawn: ${reason}`)
   }
 
   /** A lease that a site or a broker has changed. */
@@ -78,10 +91,7 @@ export class Invariants {
     const { disk } = this.#brokers.find(({ name }) => name === broker)!
     if (excuses.isUnsure(site.name, site.disk) || excuses.isUnsure(broker, disk)) return true
     if (excuses.isBack(site.name, id)) return true
-    return (
-      excuses.isForgotten(broker, id) &&
-      (excuses.wasSilent(broker, holder) || excuses.wasSilent(broker, site.name))
-    )
+    return excuses.isForgotten(broker, id) && excuses.isUntold(broker, holder)
   }
 
   /** Neither has lost what they said to each other. */

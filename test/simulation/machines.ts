@@ -125,12 +125,12 @@ export class Site {
       list: async (signal) => {
         // A picture is as old as its first look: what ends while the others are looked at is still in it.
         const found = [...this.machines.values()].map(
-          ({ spec, running }): FoundMachine => ({
+          ({ spec, running, endsAt, graceMs }): FoundMachine => ({
             unitId: spec.unitId,
             leaseId: spec.leaseId,
             name: spec.name,
             running: chance('lies') ? !running : running,
-            ...{ slot: spec.slot, host: spec.host, vector: spec.vector },
+            ...{ slot: spec.slot, host: spec.host, vector: spec.vector, endsAt, graceMs },
           }),
         )
         await wait(between(5, 500), signal)

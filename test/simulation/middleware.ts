@@ -230,7 +230,7 @@ export class Middleware {
       this.nodes.delete(node.name)
     }
     const kept = this.nodes.get(node.name)
-    if (kept !== undefined) kept.expected = true
+    if (kept !== undefined) Object.assign(kept, { expected: true, drained: undefined })
     else
       this.nodes.set(node.name, {
         mark: node.mark,

@@ -52,8 +52,6 @@ export class SiteBook {
       else if (kind === 'unit ended') this.#assigned.delete(subject)
       else if (kind === 'recalled') this.#recalled.set(subject, (data as { units: number }).units)
       else if (kind === 'offered') this.#lentAgain.set(subject, this.#lent(subject) + lentAgainIn(reason))
-      // All brokers here are honest.
-      else if (kind.endsWith(' overdrawn')) faults.push(`${this.name} finds ${subject} overdrawn: ${reason}`)
     this.touched = [...leases]
     if (changes.some(({ table }) => table === 'offer')) faults.push(...this.#withheldAddsUp())
     return faults

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { HeldBackRow } from '../../actors/authority/rows.ts'
+import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import { type Ticket, withoutChain } from '../../actors/leases/ticket.ts'
 import { verifyHolds } from '../../actors/ledger/verify.ts'
@@ -48,9 +49,9 @@ class OldStage extends Stage {
   #happens(effect: Intended) {
     const { verb, key } = effect
     if (verb === 'list') return { kind: 'done' as const, value: [...this.machines.values()] }
-    const { unitId, leaseId, name, slot, host, vector, endsAt } = specOf(effect)
+    const { unitId, leaseId, name, slot, host, vector, endsAt, graceMs } = specOf(effect)
     if (verb === 'setup' || verb === 'modify')
-      this.machines.set(key, { unitId, leaseId, name, slot, host, vector, endsAt, running: true })
+      this.machines.set(key, { unitId, leaseId, name, slot, host, vector, endsAt, graceMs, running: true })
     if (this.isBusy && verb === 'teardown' && !(effect.args as { force: boolean }).force)
       return { kind: 'done' as const, value: { kind: 'busy', what: 'a job' } }
     if (verb === 'teardown') {
@@ -256,6 +257,105 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.row()).toMatchObject({ next: { id: next.id }, term: { end: term.end } })
   })
 
+  test('gives nobody the place of a machine that its holder has left, while it is there', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket({ units: 1 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const all = held(stage, ticket)
+    const told = { ...all, units: all.units.map((unit) => ({ ...unit, report: 'ended' as const })) }
+    back()
+    const happens = stage.world
+    stage.world = (effect) => (effect.verb === 'teardown' ? undefined : happens(effect))
+    stage.restored()
+    const other = stage.ticket({ leaseId: 'lease-2', units: 5 })
+    stage.tell('redeem', 'lease-2', { ticket: other, properties: {} })
+    stage.says('manager', [told])
+    stage.says('broker', [])
+    const places = stage.units().filter(({ state }) => state !== 'ended')
+    expect(places.map(({ slot }) => slot).sort()).toEqual([1, 2, 3, 4, 5, 6])
+  })
+
+  test('keeps the end that its machines were told, if nobody says for certain what was agreed', () => {
+    const stage = new OldStage()
+    const first = stage.lease().ticket
+    const back = stage.copy()
+    const term = { start: first.term.end, end: first.term.end + 10 * MINUTE }
+    const next = stage.ticket({ predecessor: first.id, term })
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    stage.settle()
+    back()
+    stage.now = first.term.end + conditions.graceMs + MINUTE
+    stage.restored()
+    stage.says('broker', [])
+    stage.says('manager', [], { unsure: true })
+    expect(stage.row()).toMatchObject({ state: 'active', term: { end: term.end } })
+    expect(stage.live()).toHaveLength(2)
+  })
+
+  test('lets work of nobody go on as long as its machine was told', () => {
+    const stage = new OldStage()
+    const happens = stage.world
+    stage.world = (effect) => {
+      if (effect.verb !== 'teardown' || (effect.args as UnitEffectArgs).force) return happens(effect)
+      return { kind: 'done', value: { kind: 'busy', what: 'job 1' } }
+    }
+    const back = stage.copy()
+    const ticket = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    back()
+    stage.restored()
+    stage.says('broker', [])
+    stage.says('manager', [])
+    expect(kinds(stage)).toContain('orphan found')
+    stage.pass(ticket.term.end + conditions.graceMs - 1_000 - stage.now, 30_000)
+    expect(stage.machines.size).toBe(2)
+    stage.pass(2_000)
+    expect(stage.machines.size).toBe(0)
+  })
+
+  test('tells a holder who may have forgotten it also of a machine that has died', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const [dead, alive] = [...stage.machines.keys()]
+    back()
+    stage.machines.set(dead!, { ...stage.machines.get(dead!)!, running: false })
+    stage.restored()
+    stage.says('broker', [held(stage, ticket, { state: 'granted', units: [] })])
+    stage.says('manager', [], { unsure: true })
+    expect(stage.units('lease-1').map(({ id }) => id)).toEqual(expect.arrayContaining([dead, alive]))
+    expect(stage.lastUpdate().units.find(({ id }) => id === dead)).toMatchObject({ report: 'ended' })
+  })
+
+  test('cuts no work off because the probe of a machine fails that it has found', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket({ units: 1 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    back()
+    const [found] = stage.machines.keys()
+    const happens = stage.world
+    stage.world = (effect) => {
+      if (effect.key !== found) return happens(effect)
+      if (effect.verb === 'probe')
+        return { kind: 'done', value: { kind: 'failed', command: 'true', reason: 'exit 1' } }
+      if (effect.verb !== 'teardown') return happens(effect)
+      expect((effect.args as UnitEffectArgs).force).toBe(false)
+      return { kind: 'done', value: { kind: 'busy', what: 'job 1' } }
+    }
+    stage.restored()
+    stage.says('broker', [held(stage, ticket, { state: 'granted', units: [] })])
+    stage.says('manager', [], { unsure: true })
+    stage.pass(MINUTE)
+    expect(stage.units().find(({ id }) => id === found)).toMatchObject({ state: 'teardown', wasActive: true })
+  })
+
   test('tells others who were restored what it holds when it knows', () => {
     const stage = new OldStage()
     const back = stage.copy()
@@ -403,7 +503,7 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.machines.size).toBe(2)
     stage.tell('vacate', 'lease-1', { units: [], reason: 'test' })
     expect(stage.lastUpdate()).toMatchObject({ state: 'closing', units: [] })
-    stage.pass(conditions.graceMs + MINUTE)
+    stage.pass(ticket.term.end + conditions.graceMs + MINUTE - stage.now, 30_000)
     expect(stage.machines.size).toBe(0)
     stage.tell('vacate', 'lease-1', { units: [], reason: 'test' })
     expect(stage.lastUpdate()).toMatchObject({ state: 'closed' })

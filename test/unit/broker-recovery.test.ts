@@ -104,6 +104,14 @@ describe('a broker whose store was put back from an older copy', () => {
     expect(broker.row('lease-1').state).toBe('closed')
   })
 
+  test('frees at once what its holder says is over', () => {
+    const { broker } = desk()
+    const ticket = broker.granted('lease-1')
+    const asked = broker.give(restored)
+    tells(broker, asked, 'manager', [{ ...holding('lease-1', ticket), state: 'closed', closed: true }])
+    expect(broker.row('lease-1')).toMatchObject({ state: 'closed', tickets: [] })
+  })
+
   test('tells holders who were restored, too, when it knows what sites hold, and sites at once', () => {
     const { broker, copy } = desk()
     const ticket = broker.granted('lease-1')
