@@ -115,10 +115,20 @@ export class World {
     }
   }
 
-  /** The rows of the mind of a live actor, as they are on disk. */
+  /**
+   * The rows of the mind of a live actor, as they are on disk, but for what goes on by itself: lists of machines and
+   * probes, and when the next is due.
+   */
   rows(name: Place): Readonly<Record<string, unknown>> {
     const rows = this.allRows(name)
-    return Object.fromEntries(Object.entries(rows).filter(([key]) => !key.startsWith('$')))
+    const held = Object.entries(rows).filter(([key]) => !key.startsWith('$'))
+    return Object.fromEntries(
+      held.map(([key, row]) => {
+        if (!key.startsWith('site ') && !key.startsWith('unit ')) return [key, row]
+        const { due: _, sweeping: __, doing: ___, probedAt: ____, ...rest } = row as Record<string, unknown>
+        return [key, rest]
+      }),
+    )
   }
 
   allRows(name: Place): Readonly<Record<string, unknown>> {
