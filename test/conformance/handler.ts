@@ -257,9 +257,11 @@ export function handlerLaw(
     }, 30_000)
 
     test('the dead-man lets work finish', async () => {
-      const { unit } = await setUp({ endsAt: systemClock.now() + 1500, graceMs: HOUR_MS })
+      const { unit } = await setUp({ endsAt: systemClock.now() + HOUR_MS, graceMs: HOUR_MS })
       const stop = await site.startWork(unit)
-      await sleep(systemClock, Math.max(0, unit.endsAt - systemClock.now()) + 1500)
+      // Not before work is there, however slow the machine is that this runs on.
+      await site.handler.modify({ ...unit, endsAt: systemClock.now() + 200 }, soon())
+      await sleep(systemClock, 1_700)
       expect(await site.processes(unit)).not.toEqual([])
       await stop()
       await ended(unit, 8000)
@@ -267,8 +269,10 @@ export function handlerLaw(
     }, 30_000)
 
     test('the dead-man ends even a busy machine when the grace is over', async () => {
-      const { unit } = await setUp({ endsAt: systemClock.now() + 1500, graceMs: 1000 })
-      await site.startWork(unit)
+      const { unit: early } = await setUp({ endsAt: systemClock.now() + HOUR_MS, graceMs: 1000 })
+      await site.startWork(early)
+      const unit = { ...early, endsAt: systemClock.now() + 200 }
+      await site.handler.modify(unit, soon())
       await ended(unit, 8000)
       expect(systemClock.now()).toBeGreaterThanOrEqual(unit.endsAt + unit.graceMs)
       await end(unit)
