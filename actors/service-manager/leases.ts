@@ -334,8 +334,8 @@ export function wantedBy(lease: LeaseRow, draft: ServiceManagerDraft): LeaseRow 
  * Until then the site may hold units of it, work and all: to the end of the last ticket that it may stand on, and the
  * grace of that one. The lease's own grace is the shortest of all its tickets, for whoever leaves has to keep to each.
  */
-function heldUntil({ term, graceMs, ticket, next }: LeaseRow): Instant {
+export function heldUntil({ term, graceMs, ticket, next, heldTo }: LeaseRow): Instant {
   const tickets = [ticket, next].filter((one) => one !== undefined)
   const ends = tickets.map((one) => one.term.end + Math.max(graceMs, one.conditions.graceMs))
-  return Math.max(term!.end + graceMs, ...ends)
+  return Math.max(term!.end + graceMs, heldTo ?? 0, ...ends)
 }

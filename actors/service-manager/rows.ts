@@ -42,6 +42,8 @@ export interface LeaseRow extends Row {
   /** The last ticket that counts; an extension that is granted but not confirmed by the site is `next`. Without claims. */
   readonly ticket: Ticket | undefined
   readonly next: Ticket | undefined
+  /** Until then the site may hold it by an extension that was sent and never answered. */
+  readonly heldTo?: Instant | undefined
   /** What site and broker agree on; undefined until ticketed. */
   readonly term: Term | undefined
   readonly units: readonly string[]

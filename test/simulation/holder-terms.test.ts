@@ -139,14 +139,18 @@ describe('an extension that is asked for while units only let their work end', (
 
 describe('the final word', () => {
   /** Extended once under another grace than before, and given back; the instant from which only silence is waited for. */
-  function extendedUnder(graceMs: number, confirmed: boolean): { holder: Holder; id: string; end: number } {
+  function extendedUnder(graceMs: number, how: string): { holder: Holder; id: string; end: number } {
     const holder = new Holder()
     const id = holder.active()
     holder.wish([{ kind: 'extend', leaseId: id, durationMs: 10 * MINUTE, victims: [], reason: 'wanted' }])
     holder.grant(id, { conditions: { ...conditions, graceMs } })
     const { next, term } = holder.lease(id)
     const { end } = next!.term
-    if (confirmed) holder.update(id, { ticketId: next!.id, term: { start: term!.start, end } })
+    if (how === 'confirmed') holder.update(id, { ticketId: next!.id, term: { start: term!.start, end } })
+    // Acknowledgements are lost, too: the site may have taken it.
+    const envelope = { kind: 'extend-lease', subject: id, to: 'site', body: {} } as never
+    if (how === 'unanswered')
+      holder.desk.give({ kind: 'undelivered', envelope, code: 'peer-silent', reason: 'no answer' })
     holder.wish([{ kind: 'release', leaseId: id, reason: 'enough' }])
     for (const unitId of holder.lease(id).units) holder.done(unitId, 'leave')
     expect(holder.lease(id).leaseState).toBe('closing')
@@ -154,10 +158,11 @@ describe('the final word', () => {
   }
 
   test.each([
-    true,
-    false,
-  ])('is waited for to the end of the grace of the last ticket, agreed: %s', (confirmed) => {
-    const { holder, id, end } = extendedUnder(5 * MINUTE, confirmed)
+    'confirmed',
+    'still asked',
+    'unanswered',
+  ])('is waited for to the end of the grace of the last ticket: %s', (how) => {
+    const { holder, id, end } = extendedUnder(5 * MINUTE, how)
     const last = end + 5 * MINUTE + MINUTE
     holder.desk.now = last - 1
     holder.desk.due('lease', id)
