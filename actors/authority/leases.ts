@@ -79,7 +79,8 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
         units.end({ ...unit, lost: 'moved' }, forceFrom, leavesHost(unit, host.reason), draft)
     }
     for (const unit of unitsOf(lease, draft))
-      if (!isLive(unit) && unit.past !== true) draft.put('unit', { ...unit, past: true })
+      if (!isLive(unit) && unit.past !== true)
+        draft.put('unit', { ...unit, past: true, pastGraceMs: graceOf(lease) })
     const current = draft.get('lease', lease.id) ?? lease
     const staying = unitsOf(current, draft).filter(isLive).length
     const crossed: LeaseRow = {

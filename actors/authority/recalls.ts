@@ -115,7 +115,8 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     for (const unit of excess) {
       const conditions = draft.get('lease', unit.leaseId)?.ticket.conditions
       if (conditions === undefined || !isBinding(order, conditions)) continue
-      const last = order.by + conditions.graceMs
+      // What went under an earlier ticket has the grace of that one.
+      const last = order.by + (unit.pastGraceMs ?? conditions.graceMs)
       if (draft.now >= last) units.end(unit, draft.now, 'it was recalled and not given back', draft)
       else next = Math.min(next ?? last, last)
     }

@@ -4,7 +4,7 @@ import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Term } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
-import type { Instant } from '../runtime/clock.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Draft } from '../runtime/draft.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Row } from '../runtime/rows.ts'
@@ -68,6 +68,8 @@ export interface UnitRow extends Row {
   readonly lost?: 'died' | 'moved' | undefined
   /** It went under an earlier ticket: the present one does not count it. */
   readonly past?: boolean | undefined
+  /** ... and the grace of that one. */
+  readonly pastGraceMs?: Millis | undefined
   /** The change of properties that it has acknowledged, the one that it has not, and how often it was tried. */
   readonly pushedModification?: string | undefined
   readonly failedModification?: string | undefined

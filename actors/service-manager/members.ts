@@ -356,7 +356,7 @@ function withLeaveBy(
     unit.id,
     `the host of ${unit.name} is to be worked on: empty by ${iso(by)}, ${manner}`,
   )
-  return { ...unit, leaveBy: { by, binding } }
+  return { ...unit, leaveBy: { by, binding, since: draft.now } }
 }
 
 const iso = (at: Instant): string => new Date(at).toISOString()

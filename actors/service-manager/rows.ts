@@ -114,7 +114,14 @@ export interface UnitRow extends Row {
   /** The lease was extended without it: from then on no ticket stands for it. */
   readonly withoutFrom?: Instant | undefined
   /** The site wants it empty by then; binding as a recall is. */
-  readonly leaveBy?: { readonly by: Instant; readonly binding: boolean } | undefined
+  readonly leaveBy?:
+    | {
+        readonly by: Instant
+        readonly binding: boolean
+        /** When that was heard. */
+        readonly since?: Instant | undefined
+      }
+    | undefined
   readonly reason: string
   /** The verb under way in the middleware, if any. */
   readonly doing: 'join' | 'drain' | 'resume' | 'leave' | 'lost' | undefined

@@ -300,6 +300,35 @@ describe('a unit whose host is to be worked on', () => {
     expect(holder.lease(id).leaveBy).toBeUndefined()
   })
 
+  test('leaves where its lease goes on into another ticket, though nobody could have it back before', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [first, second] = holder.lease(id).units
+    holder.update(id, {}, wanted(holder, id, NOW + 500))
+    const old = holder.lease(id).term!.end
+    holder.wish([{ kind: 'extend', leaseId: id, durationMs: 9 * MINUTE, victims: [], reason: 'more' }])
+    const ticket = holder.ticketFor(id)
+    holder.answer(id, 'granted', { ticket })
+    holder.update(
+      id,
+      { ticketId: ticket.id, term: { start: NOW, end: ticket.term.end } },
+      wanted(holder, id, NOW + 500),
+    )
+    expect(holder.lease(id)).toMatchObject({ leaveBy: old, due: old - 2_000 - 5_000 })
+    holder.desk.now = holder.lease(id).due!
+    holder.desk.due('lease', id)
+    expect([holder.unit(first!).state, holder.unit(second!).state]).toEqual(['leaving', 'joined'])
+    // Of a boundary that was over when it was heard nothing is to be said any more.
+    holder.desk.now = old + MINUTE
+    const late = holder
+      .lease(id)
+      .units.map((unitId, i) =>
+        holder.report(unitId, i === 0 ? 'ended' : 'active', i === 1 ? { leaveBy: old - 1 } : {}),
+      )
+    holder.update(id, { ticketId: ticket.id, term: { start: NOW, end: ticket.term.end } }, late)
+    expect(holder.lease(id).leaveBy).toBeUndefined()
+  })
+
   test('goes at the later time where its notice was given for an earlier one', () => {
     const holder = new Holder()
     const id = holder.active()

@@ -35,6 +35,8 @@ export class Site {
   killedWithWork = 0
   /** When the owner wanted units back, with notice enough to be binding; the grace counts from then. */
   readonly bindingRecalls: number[] = []
+  /** What is there goes then, or where one ticket of its lease ends and the next begins. */
+  readonly wantedEmpty: { readonly host: string; readonly by: number }[] = []
 
   constructor(world: World, random: Random, faults: () => Faults) {
     this.#world = world
@@ -109,7 +111,8 @@ export class Site {
         const machine = this.machines.get(spec.unitId)
         if (machine?.running && machine.jobs.size > 0) {
           if (!force) return { kind: 'busy', what: [...machine.jobs].join(' ') }
-          const last = Math.min(machine.endsAt, ...this.bindingRecalls)
+          const moves = this.wantedEmpty.filter(({ host }) => host === machine.spec.host).map(({ by }) => by)
+          const last = Math.min(machine.endsAt, ...this.bindingRecalls, ...moves)
           if (this.#world.now < last + machine.graceMs - 5_000)
             this.violations.push(
               `${spec.name} (${spec.unitId}) was ended while ${[...machine.jobs].join(' ')} ran there, ${last + machine.graceMs - this.#world.now} ms early`,

@@ -1,6 +1,7 @@
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { Actor } from '../../actors/runtime/actor.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
 import type { Site } from './machines.ts'
@@ -51,6 +52,35 @@ export class Operator {
       const noticeMs = this.#random.int(60_000)
       this.#world.after(this.#random.int(stormMs), () => this.#recall(units, noticeMs))
     }
+    for (let i = 0; i < orders; i++) {
+      const host = `host-${1 + this.#random.int(this.#plan.hosts)}`
+      const noticeMs = this.#random.int(60_000)
+      const workMs = this.#random.int(300_000)
+      this.#world.after(this.#random.int(stormMs), () => this.#maintain(host, noticeMs, workMs))
+    }
+  }
+
+  /** A host is worked on for a while; what is ordered twice, or was forgotten, comes to the same. */
+  #maintain(host: string, noticeMs: Millis, workMs: Millis): void {
+    const authority = this.#authority()
+    if (authority === undefined)
+      return void this.#world.after(1_000, () => this.#maintain(host, noticeMs, workMs))
+    const by = this.#world.now + noticeMs
+    // It may be durable though nobody hears so.
+    this.#machines.wantedEmpty.push({ host, by })
+    const worked = (): void => void this.#world.after(noticeMs + workMs, () => this.#maintained(host))
+    authority.command('maintain', { host, by, reason: 'a new disk' }).then(worked, worked)
+  }
+
+  #maintained(host: string): void {
+    const again = (): void => void this.#world.after(1_000, () => this.#maintained(host))
+    const failed = (error: unknown): void => {
+      // It was not durable, or another order of the same host has ended already.
+      if (!(error instanceof SubletError && error.code === 'unknown-id')) again()
+    }
+    const authority = this.#authority()
+    if (authority === undefined) again()
+    else authority.command('maintained', { host }).then(() => undefined, failed)
   }
 
   /** The site knows nothing of what was ordered since; its owner orders that once more. */

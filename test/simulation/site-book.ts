@@ -16,6 +16,7 @@ export class SiteBook {
   readonly #inService = new Map<string, Set<string>>()
   /** As the ledger tells it, replayed line by line. */
   readonly #assigned = new Set<string>()
+  #isSetBack = false
 
   constructor({ name, disk }: SiteScene) {
     this.name = name
@@ -39,9 +40,11 @@ export class SiteBook {
       if (table === 'offer')
         this.#largestOffer.set(id, Math.max(this.largestOffer(id), (after as OfferRow).units))
     }
-    for (const { kind, subject, reason } of entries)
-      if (kind === 'unit assigned') this.#assigned.add(subject)
-      else if (kind === 'unit ended') this.#assigned.delete(subject)
+    for (const { kind, subject, reason, data } of entries)
+      if (kind === 'unit assigned') {
+        this.#assigned.add(subject)
+        faults.push(...this.#isWorkedOn(subject, (data as { host: string }).host))
+      } else if (kind === 'unit ended') this.#assigned.delete(subject)
       // All brokers here are honest.
       else if (kind.endsWith(' overdrawn')) faults.push(`${this.name} finds ${subject} overdrawn: ${reason}`)
     this.touched = [...leases]
@@ -60,7 +63,9 @@ export class SiteBook {
         .table<R>(table)
         .values()
         .map((after) => ({ table, id: after.id, before: undefined, after }))
+    this.#isSetBack = true
     this.changed([...all<SiteLease>('lease'), ...all<SiteUnit>('unit')], disk.ledger)
+    this.#isSetBack = false
   }
 
   largestOffer(type: string): number {
@@ -85,6 +90,13 @@ export class SiteBook {
     return [
       `${this.name}: its ledger does not tell of ${missing.join(' ') || 'none'}, and still holds ${more.join(' ') || 'none'}`,
     ]
+  }
+
+  /** Lines of long ago tell of hosts as they were then. */
+  #isWorkedOn(unitId: string, host: string): string[] {
+    return !this.#isSetBack && this.disk.table('host').has(host)
+      ? [`${unitId} was placed on ${host}, which is to be worked on`]
+      : []
   }
 
   #hold(lease: SiteLease): string[] {

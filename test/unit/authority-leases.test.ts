@@ -569,6 +569,31 @@ describe('a unit that works in its grace', () => {
     stage.settle()
     expect(stage.units().filter(({ state }) => state !== 'ended')).toEqual([])
   })
+
+  test('keeps the grace of the ticket that it went under, though the next one has less', () => {
+    const before = { ...siteConfig.conditions, graceMs: MINUTE }
+    const stage = new Stage({ conditions: before })
+    stage.world = (effect) =>
+      effect.verb === 'teardown' && !(effect.args as UnitEffectArgs).force
+        ? { kind: 'done', value: { kind: 'busy', what: 'job 1' } }
+        : wellBehaved(effect)
+    stage.lease({ conditions: before })
+    const [dead] = stage.live()
+    sweepWithout(stage, [dead!.id])
+    Object.assign(stage.config, { conditions: siteConfig.conditions })
+    stage.give({ kind: 'started', epoch: 2 })
+    stage.settle()
+    extend(stage, {})
+    stage.command('recall', { type: 'vm.small', units: 6, by: END + 2_000, reason: 'ours' })
+    const stateAt = (now: number): string | undefined => {
+      stage.now = now
+      stage.settle()
+      return stage.units().find(({ id }) => id === dead!.id)?.state
+    }
+    expect(stateAt(END)).toBe('teardown')
+    expect(stateAt(END + 2_000 + siteConfig.conditions.graceMs)).toBe('teardown')
+    expect([undefined, 'ended']).toContain(stateAt(END + MINUTE + 1_000))
+  })
 })
 
 describe('whoever asks a site', () => {
