@@ -97,7 +97,7 @@ export class Invariants {
     const late = now >= this.#lookAt
     if (late) this.#lookAt = now + LOOK_EVERY_MS
     for (const site of this.#scene.sites) {
-      if (late) this.violations.push(...givenBack(site, this.#scene))
+      if (late) this.violations.push(...givenBack(site, this.#sites.get(site.name)!, this.#scene))
       if (site.machines.violations.length > 0) this.violations.push(...site.machines.violations)
     }
     for (const { middleware } of this.#scene.managers)
@@ -176,11 +176,16 @@ const ADVICE_SLACK_MS = RECALL_SLACK_MS + 300_000
 /** What is late stays so for longer. */
 const LOOK_EVERY_MS = 500
 
-function givenBack({ name, machines, operator, units }: SiteScene, { world }: Scene): string[] {
+function givenBack(
+  { name, machines, operator, units }: SiteScene,
+  book: SiteBook,
+  { world }: Scene,
+): string[] {
   let recalled = 0
   for (const { by, binding, units: count } of operator.recalls)
     if (world.now >= by + (binding ? RECALL_SLACK_MS : ADVICE_SLACK_MS)) recalled += count
-  if (recalled === 0) return []
+  recalled -= book.lentAgain()
+  if (recalled <= 0) return []
   const running = machines.running().length
   return running > units - recalled
     ? [`${running} machines run at ${name}, ${recalled} of ${units} were recalled`]

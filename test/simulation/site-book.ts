@@ -7,6 +7,7 @@ import type {
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import type { Change } from './disk.ts'
+import { lentAgainIn } from './operator.ts'
 import type { SiteScene } from './scene.ts'
 
 /** What a site holds: who has which unit, who has which slot. */
@@ -104,6 +105,11 @@ export class SiteBook {
     return this.#lentAgain.get(type) ?? 0
   }
 
+  /** Units of all types that were lent again after recalls. */
+  lentAgain(): number {
+    return [...this.#lentAgain.values()].reduce((sum, units) => sum + units, 0)
+  }
+
   /** Withheld is what is stuck, what was recalled and not lent again, and what hosts that are worked on leave no room for. */
   #withheldAddsUp(): string[] {
     const { disk, name } = this
@@ -158,6 +164,3 @@ export class SiteBook {
 }
 
 const IN_SERVICE: ReadonlySet<SiteUnit['state']> = new Set(['setup', 'probing', 'active', 'suspect'])
-
-const lentAgainIn = (reason: string): number =>
-  Number(/: (\d+) units? lent again after a recall/.exec(reason)?.[1] ?? 0)

@@ -1,5 +1,5 @@
 import type { OfferRow, LeaseRow as SiteLease, UnitRow as SiteUnit } from '../../actors/authority/rows.ts'
-import type { Instant } from '../../actors/runtime/clock.ts'
+import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { Change } from './disk.ts'
 import type { SiteScene } from './scene.ts'
 
@@ -7,12 +7,14 @@ const RECALLED = 'it was recalled and not given back'
 
 /**
  * What a site takes before its term is over because its owner wants it, held against what he ordered: as many units
- * as are too many, only for a recall with binding notice, and none before the grace has passed.
+ * as are too many, no more than were recalled with binding notice, and none before the grace has passed.
  */
 export class Takings {
   readonly #site: SiteScene
   /** From when on whatever runs there may be ended. */
   readonly #from = new Map<string, Instant>()
+  /** How many were taken for recalls, by type. */
+  readonly #taken = new Map<string, number>()
 
   constructor(site: SiteScene) {
     this.#site = site
@@ -31,6 +33,7 @@ export class Takings {
         (is.forceFrom ?? Number.POSITIVE_INFINITY) < (was?.forceFrom ?? Number.POSITIVE_INFINITY)
       return isSooner && is.reason === RECALLED ? [is] : []
     })
+    this.#forHosts(changes)
     return [...new Set(taken.map(({ type }) => type))].flatMap((type) =>
       this.#recalled(
         type,
@@ -41,22 +44,39 @@ export class Takings {
     )
   }
 
+  /** A host is to be worked on by a time that has come, and the notice was long enough. */
+  #forHosts(changes: readonly Change[]): void {
+    for (const { table, before, after } of changes) {
+      if (table !== 'unit' || after === undefined) continue
+      const [was, is] = [before as SiteUnit | undefined, after as SiteUnit]
+      const isMoved = is.lost === 'moved' && was?.lost !== 'moved' && is.forceFrom !== undefined
+      const by = this.#site.caretaker.takesFrom(is.host)
+      if (isMoved && by !== undefined) this.#from.set(is.id, Math.max(is.forceFrom, by + this.#graceOf(is)))
+    }
+  }
+
   #recalled(type: string, taken: readonly SiteUnit[], changes: readonly Change[], now: Instant): string[] {
+    const total = (this.#taken.get(type) ?? 0) + taken.length
+    this.#taken.set(type, total)
     const excess = this.#heldBefore(type, changes) - this.#lent(type)
+    const wanted = this.#wanted(type, taken, now)
     for (const { id, forceFrom } of taken) this.#from.set(id, forceFrom!)
     const words = `${this.#site.name} takes ${taken.map(({ id }) => id).join(' ')} as recalled`
     if (taken.length > excess) return [`${words}, and ${excess} of ${type} are too many`]
-    return this.#wanted(type, taken, now) === 0 ? [`${words}, and no recall is due that binds`] : []
+    return total > wanted ? [`${words}: ${total} of ${type} by now, of ${wanted} that are due`] : []
   }
 
   /** Recalls of which also the grace of the tickets is over. */
   #wanted(type: string, taken: readonly SiteUnit[], now: Instant): number {
-    const leases = this.#site.disk.table<SiteLease>('lease')
-    const graces = taken.map(({ leaseId }) => leases.get(leaseId)?.ticket.conditions.graceMs ?? 0)
-    const graceMs = Math.min(...graces)
+    const graceMs = Math.min(...taken.map((unit) => this.#graceOf(unit)))
     return this.#site.operator.recalls
       .filter((one) => one.type === type && one.mayBind && now >= one.by + graceMs - SKEW_MS)
       .reduce((sum, { units }) => sum + units, 0)
+  }
+
+  #graceOf({ leaseId }: SiteUnit): Millis {
+    const lease = this.#site.disk.table<SiteLease>('lease').get(leaseId)
+    return lease?.ticket.conditions.graceMs ?? 0
   }
 
   /** What is stuck is not lent any more, and does not count. */
