@@ -50,8 +50,11 @@ export class Takings {
       if (table !== 'unit' || after === undefined) continue
       const [was, is] = [before as SiteUnit | undefined, after as SiteUnit]
       const isMoved = is.lost === 'moved' && was?.lost !== 'moved' && is.forceFrom !== undefined
-      const by = this.#site.caretaker.takesFrom(is.host)
-      if (isMoved && by !== undefined) this.#from.set(is.id, Math.max(is.forceFrom, by + this.#graceOf(is)))
+      if (!isMoved) continue
+      // Without the notice of its ticket it goes where that ends and the next one begins.
+      const boundary = this.#leaseOf(is)?.ticket.term.start ?? Number.POSITIVE_INFINITY
+      const from = this.#site.caretaker.takesFrom(is.host) ?? boundary
+      this.#from.set(is.id, Math.max(is.forceFrom, from + this.#graceOf(is)))
     }
   }
 
@@ -74,9 +77,12 @@ export class Takings {
       .reduce((sum, { units }) => sum + units, 0)
   }
 
-  #graceOf({ leaseId }: SiteUnit): Millis {
-    const lease = this.#site.disk.table<SiteLease>('lease').get(leaseId)
-    return lease?.ticket.conditions.graceMs ?? 0
+  #leaseOf({ leaseId }: SiteUnit): SiteLease | undefined {
+    return this.#site.disk.table<SiteLease>('lease').get(leaseId)
+  }
+
+  #graceOf(unit: SiteUnit): Millis {
+    return this.#leaseOf(unit)?.ticket.conditions.graceMs ?? 0
   }
 
   /** What is stuck is not lent any more, and does not count. */
