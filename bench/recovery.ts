@@ -162,8 +162,8 @@ Median of ${runs}. Production actors agree on one lease, and what each of them k
 says, with other ids: a site has a lease, a ticket’s account, a machine and a link; a manager a lease, a machine and two
 links; a broker a ticket and a link. Each begins after kill -9, its peers are up, and time runs from the opening of the
 database until a command is answered. Rows are compared with their checksums, and parsed when somebody first asks for
-them: the look at all leases is what that costs whoever needs them all at once. The floor is a process that lets SQLite give it the same rows, and nothing else.
-Processor time is of all threads.
+them: the look at all leases is what that costs whoever needs them all at once. The floor is a process that lets SQLite
+give it the same rows, and nothing else. Processor time is of all threads.
 `,
   all.flatMap(({ line }) => line ?? []),
 )

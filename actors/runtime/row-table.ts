@@ -29,8 +29,8 @@ interface Pending {
  *   taken up ──text──▶ unread ──asked for──▶ row
  *                        └──replaced, removed──▶ gone
  *
- * Of a part of which more than half is read or gone the rest is read, too, and its text goes: what is kept of texts
- * is at most twice what is needed of them.
+ * Of a part of which more than a quarter is read or gone the rest is read, too, and its text goes: rows are hardly ever
+ * kept in both forms.
  */
 export class RowTable {
   readonly #rows = new Map<string, Row | Unread>()
@@ -95,7 +95,7 @@ export class RowTable {
     const number = partOf(unread)
     const pending = this.#parts.get(number)!
     pending.left--
-    if (2 * pending.left < pending.part.ids.length) this.#readRest(number)
+    if (4 * pending.left < 3 * pending.part.ids.length) this.#readRest(number)
   }
 
   #readRest(number: number): void {

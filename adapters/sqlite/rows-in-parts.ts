@@ -6,7 +6,9 @@ import { fitsLayout3 } from './migrations/0004-checksums.ts'
 
 /** Enough to be worth a message, and few enough that one thread takes them up while the other reads on. */
 const PART_ROWS = 256
-const PART_BYTES = 8 * 1024 * 1024
+/** Of the first part of a table, whose rows may be long. */
+const PART_ROWS_FIRST = 32
+const PART_CHARS = 2 * 1024 * 1024
 
 /** Checksums are written one after the other. */
 type Fits = (table: string, id: string, json: string, checksum: string) => boolean
@@ -18,22 +20,20 @@ const fitsToday: Fits = (table, id, json, checksum) => fitsChecksum(table, id, j
  */
 export function* rowsInParts(database: DatabaseSync, layout: number): Generator<RowsPart> {
   const fits = layout < 4 ? fitsLayout3 : fitsToday
-  const tables = database
-    .prepare('SELECT tbl, count(*) AS n, max(octet_length(json)) AS bytes FROM row GROUP BY tbl')
-    .all() as { tbl: string; n: number; bytes: number }[]
-  for (const { tbl, n, bytes } of tables) {
-    let left = n
-    for (const part of pagesOf(database, tbl, Math.floor(PART_BYTES / bytes), fits)) {
+  let left = Number(database.prepare('SELECT count(*) AS n FROM row').get()!.n)
+  const next = database.prepare('SELECT min(tbl) AS tbl FROM row WHERE tbl > ?')
+  let { tbl } = database.prepare('SELECT min(tbl) AS tbl FROM row').get()!
+  for (; typeof tbl === 'string'; tbl = next.get(tbl)!.tbl)
+    for (const part of pagesOf(database, tbl, fits)) {
       left -= part.ids.length
       yield part
     }
-    // Where ids are not in order they are not all found by going from one to the next.
-    if (left !== 0) throw damaged(`${left} rows of table ${tbl} are not in their place`)
-  }
+  // Where ids are not in order they are not all found by going from one to the next.
+  if (left !== 0) throw damaged(`${left} rows are not in their place`)
 }
 
-function* pagesOf(database: DatabaseSync, table: string, fitting: number, fits: Fits): Generator<RowsPart> {
-  const limit = Math.max(1, Math.min(PART_ROWS, fitting))
+function* pagesOf(database: DatabaseSync, table: string, fits: Fits): Generator<RowsPart> {
+  let limit = PART_ROWS_FIRST
   const [first, following] = ['>=', '>'].map((beyond) => {
     const page = database.prepare(`
       SELECT json_group_array(id), group_concat(json, '${BETWEEN_ROWS}'), group_concat(checksum, ' '), max(id)
@@ -52,6 +52,8 @@ function* pagesOf(database: DatabaseSync, table: string, fitting: number, fits: 
       if (place > 0 && !isBefore(ids[place - 1]!, id))
         throw damaged(`row ${id} of table ${table} is not in its place`)
     })
+    const fitting = Math.floor((ids.length * PART_CHARS) / page[1]!.length)
+    limit = Math.max(1, Math.min(PART_ROWS, 2 * limit, fitting))
   }
 }
 
