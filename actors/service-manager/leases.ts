@@ -86,8 +86,8 @@ export function leaseLife(config: ServiceManagerConfig) {
     }
     if (current.leaveBy !== undefined && draft.now >= leaveAtFor(current, current.leaveBy, draft)) {
       for (const unit of wantedBack(current, draft))
-        if (draft.now >= leaveAtFor(current, unit.leaveBy!.by, draft))
-          letGo(unit, current, unit.leaveBy!.by, 'its host is to be worked on', draft)
+        if (draft.now >= leaveAtFor(current, goesBy(unit, current, draft.now)!, draft))
+          letGo(unit, current, goesBy(unit, current, draft.now)!, 'its host is to be worked on', draft)
       current = wantedBy(draft.get('lease', lease.id)!, draft)
     }
     put(current, draft)
@@ -316,13 +316,29 @@ export function leaseLife(config: ServiceManagerConfig) {
   }
 }
 
-/** Units whose leaving by a time is binding, and not yet under way. */
+/** Units that have to leave for their hosts' sake, and do not yet. */
 const wantedBack = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] =>
-  unitsOf(lease, draft).filter((unit) => unit.leaveBy?.binding === true && !isOut(unit) && !unit.mustLeave)
+  unitsOf(lease, draft).filter(
+    (unit) => goesBy(unit, lease, draft.now) !== undefined && !isOut(unit) && !unit.mustLeave,
+  )
+
+/** Where its ticket does not let it be taken it stays to the end of that, and the site takes another for the extension. */
+function goesBy(
+  { leaveBy }: UnitRow,
+  { ticket, leaveBy: next }: LeaseRow,
+  now: Instant,
+): Instant | undefined {
+  if (leaveBy === undefined || leaveBy.binding) return leaveBy?.by
+  if (ticket === undefined || ticket.predecessor === null) return undefined
+  const boundary = ticket.term.start
+  // Who was away at the boundary is late for it, but for none that was behind when he heard of the work.
+  const isAhead = now < boundary || next === boundary
+  return leaveBy.by <= boundary && isAhead ? boundary : undefined
+}
 
 /** With the earliest time by which one of its units has to leave for its host's sake. */
 export function wantedBy(lease: LeaseRow, draft: ServiceManagerDraft): LeaseRow {
-  const times = wantedBack(lease, draft).map(({ leaveBy }) => leaveBy!.by)
+  const times = wantedBack(lease, draft).map((unit) => goesBy(unit, lease, draft.now)!)
   return { ...lease, leaveBy: times.length === 0 ? undefined : Math.min(...times) }
 }
 

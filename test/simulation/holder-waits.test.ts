@@ -325,6 +325,35 @@ describe('a unit whose host is to be worked on', () => {
     expect(holder.lease(id).leaveBy).toBe(by)
   })
 
+  test.each([
+    false,
+    true,
+  ])('goes with the ticket that keeps it where the lease is extended, late if its holder was away: %s', (away) => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [first = '', second = ''] = holder.lease(id).units
+    const update = (leaveBy: number | null): void => {
+      const { next, term } = holder.lease(id)
+      const extended = next && { ticketId: next.id, term: { start: term!.start, end: next.term.end } }
+      holder.update(id, extended ?? {}, wanted(holder, id, leaveBy))
+    }
+    update(NOW + 500)
+    const boundary = holder.lease(id).term!.end
+    holder.wish([
+      { kind: 'extend', leaseId: id, durationMs: 10 * MINUTE, victims: [], reason: 'wanted', units: 2 },
+    ])
+    holder.grant(id)
+    update(NOW + 500)
+    expect(holder.lease(id).leaveBy).toBe(boundary)
+    update(null)
+    expect(holder.lease(id).leaveBy).toBeUndefined()
+    update(NOW + 500)
+    expect(holder.lease(id).due).toBeLessThan(boundary)
+    holder.desk.now = away ? boundary + MINUTE : holder.lease(id).due!
+    holder.desk.due('lease', id)
+    expect([first, second].map((unit) => holder.unit(unit).state)).toEqual(['leaving', 'joined'])
+  })
+
   test('is not said to be welcome to stay while it only lets its work end', () => {
     const holder = new Holder()
     const id = holder.active()
