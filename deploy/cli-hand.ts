@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { Clock, Instant, Millis } from '../actors/runtime/clock.ts'
 import { parseDuration } from '../actors/runtime/settings.ts'
 import type { HandReport } from './by-hand.ts'
+import { duration, wholeNumber } from './cli-arguments.ts'
 import { perform, print, printJson } from './terminal.ts'
 import { type Whose, workFolder } from './work-folder.ts'
 
@@ -38,19 +39,6 @@ interface ExtendOptions extends Common {
 const WAIT_MS_MAX: Millis = 25_000
 const ANSWER_MS: Millis = 10_000
 
-const count = (text: string): number => {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('Expected a whole number of at least 1.')
-  return value
-}
-
-const duration = (text: string): Millis => {
-  const ms = parseDuration(text)
-  if (ms === undefined || ms < 1) throw new InvalidArgumentError('Expected a duration such as 20m or 8h.')
-  return ms
-}
-
 const wait = (text: string): Millis => {
   const ms = parseDuration(text)
   if (ms === undefined || ms > WAIT_MS_MAX)
@@ -86,14 +74,14 @@ export function handCommands(
 
   commandFor('request', 'ask the broker for units, in the name of a guest')
     .requiredOption('--type <type>', 'of this type (required)')
-    .requiredOption('--units <count>', 'so many (required)', count)
+    .requiredOption('--units <count>', 'so many (required)', wholeNumber)
     .requiredOption('--for <duration>', 'for so long (required)', duration)
     .option('--guest <name>', 'for this guest (default: the only one)')
-    .option('--elastic <least>', 'fewer will do, down to so many', count)
+    .option('--elastic <least>', 'fewer will do, down to so many', wholeNumber)
     .option('--start <time>', 'not before: an advance reservation (default: now)')
     .option('--deadline <time>', 'a later start will do, until then (default: it will not)')
     .option('--group <id>', 'all requests of this group start together, or none; with --group-size')
-    .option('--group-size <count>', 'how many requests there are in the group', count)
+    .option('--group-size <count>', 'how many requests there are in the group', wholeNumber)
     .option('--label <word>', 'what other requests of the guest call it')
     .option('--after <label>', 'take up the ticket only when the units of that one have joined')
     .option('--join-after <label>', 'its units join only when those of that one have')
@@ -133,8 +121,8 @@ export function handCommands(
 
   commandFor('extend <lease>', 'ask the broker to let a lease go on after its end')
     .requiredOption('--for <duration>', 'for so long from its end on (required)', duration)
-    .option('--units <count>', 'with so many from then on, if more than it has', count)
-    .option('--elastic <least>', 'fewer will do, down to so many', count)
+    .option('--units <count>', 'with so many from then on, if more than it has', wholeNumber)
+    .option('--elastic <least>', 'fewer will do, down to so many', wholeNumber)
     .option('--reason <text>', 'why; goes into the ledgers', 'extended by hand')
     .option('--wait <duration>', 'wait so long for the answer, at most 25s', wait, 5_000)
     .action((leaseId: string, options: ExtendOptions) =>

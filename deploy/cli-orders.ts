@@ -1,5 +1,6 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import type { Clock } from '../actors/runtime/clock.ts'
+import { wholeNumber } from './cli-arguments.ts'
 import { perform, print, printJson } from './terminal.ts'
 import { type Whose, workFolder } from './work-folder.ts'
 
@@ -10,13 +11,6 @@ interface Options extends Whose {
   readonly units: number
   readonly by: string
   readonly reason: string
-}
-
-const count = (text: string): number => {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('Expected a whole number of at least 1.')
-  return value
 }
 
 const iso = (at: number): string => new Date(at).toISOString()
@@ -50,7 +44,7 @@ export function orderCommands(
 
   commandFor('recall', 'ask units back by a time')
     .requiredOption('--type <type>', 'of this type (required)')
-    .requiredOption('--units <count>', 'so many (required)', count)
+    .requiredOption('--units <count>', 'so many (required)', wholeNumber)
     .requiredOption('--by <time>', '14:00, 30m or 2026-11-21T14:00 (required)')
     .option('--reason <text>', 'why; goes into the ledgers', 'asked back by the operator')
     .action((options: Options) =>
@@ -69,7 +63,7 @@ export function orderCommands(
 
   commandFor('lend', 'lend again what was recalled, or a type that was withdrawn')
     .requiredOption('--type <type>', 'of this type (required)')
-    .option('--units <count>', 'so many (default: none but what was withdrawn)', count)
+    .option('--units <count>', 'so many (default: none but what was withdrawn)', wholeNumber)
     .option('--reason <text>', 'why; goes into the ledgers', 'the operator no longer needs them')
     .action((options: Options) =>
       perhaps(options, async () => {

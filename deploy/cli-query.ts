@@ -1,7 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import type { Body } from '../actors/leases/messages.ts'
 import type { Clock, Instant, Millis } from '../actors/runtime/clock.ts'
-import { parseDuration } from '../actors/runtime/settings.ts'
+import { duration, wholeNumber } from './cli-arguments.ts'
 import { parseMoment } from './moments.ts'
 import { perform, print, printJson } from './terminal.ts'
 import { type Whose, workFolder } from './work-folder.ts'
@@ -18,19 +18,6 @@ interface Options extends Whose {
 
 const ABOUT = ['types', 'availability'] as const
 
-const units = (text: string): number => {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('Expected a whole number of at least 1.')
-  return value
-}
-
-const duration = (text: string): Millis => {
-  const ms = parseDuration(text)
-  if (ms === undefined || ms < 1) throw new InvalidArgumentError('Expected a duration such as 20m or 8h.')
-  return ms
-}
-
 /** Asks a broker or a site what there is; changes nothing. */
 export function queryCommand(
   commandFor: (usage: string, description: string) => Command,
@@ -40,7 +27,7 @@ export function queryCommand(
   commandFor('query <about>', `ask what there is: ${ABOUT.join(' or ')}`)
     .option('--to <name>', 'this broker or site (default: the broker)')
     .option('--type <type>', 'of this type')
-    .option('--units <count>', 'for so many units', units)
+    .option('--units <count>', 'for so many units', wholeNumber)
     .option('--for <duration>', 'for so long', duration)
     .option('--after <time>', 'not before', moment)
     .option('--latest <time>', 'not after', moment)

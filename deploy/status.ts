@@ -1,5 +1,5 @@
 import type { UnitRow as SiteUnitRow } from '../actors/authority/rows.ts'
-import type { Instant, Millis } from '../actors/runtime/clock.ts'
+import type { Instant } from '../actors/runtime/clock.ts'
 import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../controllers/controller.ts'
 import type { GuestSettings } from './config.ts'

@@ -8,7 +8,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -22,6 +21,7 @@ import { processMachines } from '../../../adapters/embedded/process-machines.ts'
 import { OwnKeys } from '../../keys.ts'
 import { entriesOf, type LedgerVerdict, openLedgers, verifyAll } from '../../ledgers.ts'
 import { readTrails, type Trail } from '../../report.ts'
+import { freePorts } from '../free-ports.ts'
 import { SubletProcess } from '../sublet-process.ts'
 import { Sightings } from './marks.ts'
 import { configurations, type Place, ROLES } from './site-texts.ts'
@@ -194,20 +194,6 @@ export class Federation {
       await sleep(this.#options.clock, 2 * LOOK_MS, this.signal).catch(() => undefined)
     }
   }
-}
-
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve) =>
-          server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port)),
-        ),
-    ),
-  )
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }
 
 function processesIn(dir: string): readonly string[] {

@@ -1,4 +1,3 @@
-import { createServer } from 'node:net'
 import type { Body, MessageKind } from '../../../actors/leases/messages.ts'
 import { systemClock as clock, sleep } from '../../../actors/runtime/clock.ts'
 import { type Ack, type Envelope, type Letter, seal, sealAck } from '../../../actors/runtime/envelope.ts'
@@ -131,18 +130,4 @@ export class Puppet {
     const seen = kind === 'hello' ? 0 : this.#seen.get(from)!
     return Promise.resolve(sealAck(ack, this.identity, { generation: 0, seq: seen + this.seenMore }))
   }
-}
-
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve) =>
-          server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port)),
-        ),
-    ),
-  )
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }

@@ -8,9 +8,10 @@ import type { LedgerEntry } from '../../../actors/runtime/commit.ts'
 import { ed25519Identity, generateKeys, type KeyPair } from '../../../actors/runtime/identity.ts'
 import { type BatchUser, batchUser } from '../../../adapters/embedded/batch-client.ts'
 import { endBatchServer, spawnBatchServer } from '../../../adapters/embedded/batch-server.ts'
+import { freePorts } from '../../../deploy/labs/free-ports.ts'
 import { SubletProcess } from '../../../deploy/labs/sublet-process.ts'
 import { openLedgers, verifyAll } from '../../../deploy/ledgers.ts'
-import { freePorts, Puppet } from './puppet.ts'
+import { Puppet } from './puppet.ts'
 
 const CLI = fileURLToPath(new URL('../../../deploy/cli.ts', import.meta.url))
 const UNTIL_MS = 30_000

@@ -11,7 +11,7 @@ import type { Mind } from '../../../actors/runtime/mind.ts'
 import { systemRandom } from '../../../actors/runtime/random.ts'
 import { HttpNetwork } from '../../../adapters/http/network.ts'
 import { sqliteStore } from '../../../adapters/sqlite/store.ts'
-import { freePorts } from '../hostile/puppet.ts'
+import { freePorts } from '../../../deploy/labs/free-ports.ts'
 import { clock, openPool, type Pool, until } from '../pool.ts'
 import { type ObserverTables, observer } from './observer.ts'
 
