@@ -123,12 +123,13 @@ export function adopting(
   ): void {
     const { holder: held, broker, isSure } = said
     const holding = held ?? broker
-    const runs = machines.some(({ running }) => running)
+    // Also if it is said not to run: that may be wrong, or it has died since.
+    const isThere = machines.length > 0
     if (holding?.ticket == null || holding.closed) return
-    if (held === undefined && !runs) return
+    if (held === undefined && !isThere) return
     // He has the ticket and has not come with it; or he comes again.
     if (held !== undefined && /lease closed/.test(held.state)) return
-    const mayHaveCome = !isSure && runs
+    const mayHaveCome = !isSure && isThere
     if (held !== undefined && /lease (none|blocked)/.test(held.state) && !mayHaveCome) return
     const name = holding.ticket.holder
     const { shown, others } = ticketsOf(said, name, chains, draft)
@@ -137,7 +138,7 @@ export function adopting(
     const on = standingOn(agreed, [...shown, ...others], draft.now)
     const { unitsMin, image } = wishesOf(holding, on.ticket)
     const victims = held?.victims ?? []
-    if (!runs && agreed.term.end + agreed.conditions.graceMs <= draft.now) return
+    if (!isThere && agreed.term.end + agreed.conditions.graceMs <= draft.now) return
     const lease: LeaseRow = {
       ...{ id, holder: name, state: held === undefined || isRunning(held) ? 'active' : 'pending' },
       ...{ ticket: withoutChain(on.ticket), next: on.next && withoutChain(on.next) },

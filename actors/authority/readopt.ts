@@ -1,4 +1,5 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
+import type { Instant } from '../runtime/clock.ts'
 import type { AuthorityConfig } from './config.ts'
 import type { AuthorityDraft, HeardRow, LeaseRow, UnitRow } from './rows.ts'
 import { graceOf, isLive, unitsOf } from './standing.ts'
@@ -113,10 +114,15 @@ export function readopting(config: AuthorityConfig, units: Units) {
     }
     if (machine === undefined) {
       const lost = isUsed(unit, told?.report) ? ('died' as const) : undefined
-      const dead: UnitRow = { ...unit, forceFrom: draft.now + graceOf(lease), lost }
+      const dead: UnitRow = { ...unit, forceFrom: lastOf(unit, draft), lost }
       return units.step(dead, 'died', `the machine ${unit.name} was not found after the restore`, draft)
     }
     take(unit, told, isSure, draft)
+  }
+
+  /** Should the list be wrong, work that runs there after all is not cut off. */
+  function lastOf(unit: UnitRow, draft: AuthorityDraft): Instant {
+    return units.endOf(unit, draft) + units.graceOf(unit, draft)
   }
 
   /** It runs. What is in it of properties and ends is not known, so it is told both. */
@@ -171,7 +177,7 @@ export function readopting(config: AuthorityConfig, units: Units) {
     if (machine.running) return take(unit, told, isSure, draft)
     const wasActive = used || !isSure
     const lost = wasActive ? ('died' as const) : undefined
-    const dead: UnitRow = { ...unit, wasActive, lost, forceFrom: draft.now + graceOf(lease) }
+    const dead: UnitRow = { ...unit, wasActive, lost, forceFrom: lastOf(unit, draft) }
     units.step(dead, 'died', `the machine ${name} does not run after the restore`, draft)
   }
 

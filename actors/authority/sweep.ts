@@ -58,8 +58,9 @@ export class Sweep {
 
   /** Nobody remembers it, but its guest may still work there: that is let end within the site's grace. */
   #tearDownOrphan(machine: FoundMachine, draft: AuthorityDraft): void {
-    const { unitId: id, leaseId, name, running } = machine
-    const forceFrom = running ? promisedUntil(machine, this.#config, draft.now) : draft.now
+    const { unitId: id, leaseId, name } = machine
+    // Also if it is said not to run: should the list be wrong, work that runs there after all is not cut off.
+    const forceFrom = promisedUntil(machine, this.#config, draft.now)
     const lost: UnitRow = {
       ...{ id, leaseId, name, holder: '', state: 'teardown', type: '' },
       ...placeOf(this.#config, machine),

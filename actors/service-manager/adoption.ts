@@ -116,9 +116,27 @@ export function adoption(
     if (before === undefined || before.ticketState === 'asked')
       draft.note('adopted', id, `${from} holds it: ${ticket.units} of ${ticket.type} at ${ticket.site}`)
     const isKnown = before !== undefined && before.ticketState !== 'asked'
-    const lease = isKnown ? before : freshOf(holding, ticket, before?.guest, draft)
+    const lease = isKnown
+      ? withProperties(before, holding, draft)
+      : freshOf(
+          { ...holding, ...(before && { properties: before.properties }) },
+          ticket,
+          before?.guest,
+          draft,
+        )
     put(lease, draft)
     return lease
+  }
+
+  /** What its broker showed first comes without what was asked for; its site has that, and with it whose it was. */
+  function withProperties(lease: LeaseRow, { properties }: Holding, draft: ServiceManagerDraft): LeaseRow {
+    if (Object.keys(lease.properties).length > 0) return lease
+    const guest = lease.guest || guestOf(properties, draft)
+    const { afterJoin, ...free } = lease
+    return {
+      ...(guest === lease.guest ? lease : free),
+      ...{ properties, guest, openFor: guest, image: lease.image || (properties.image ?? '') },
+    }
   }
 
   /** What is known of a lease that is not in the store. */
@@ -182,8 +200,8 @@ export function adoption(
   function guestOf(properties: Holding['properties'], draft: ServiceManagerDraft): string {
     const names = Object.keys(config.guests)
     const named = properties[GUEST_PROPERTY]
-    if (named !== undefined && (names.includes(named) || draft.get('guest', named) !== undefined))
-      return named
+    const isKnown = (name: string): boolean => names.includes(name) || draft.get('guest', name) !== undefined
+    if (named !== undefined && (names.length === 0 || isKnown(named))) return named
     return names.length === 1 ? names[0]! : ''
   }
 }

@@ -24,7 +24,7 @@ const KEY = 'recovery'
 export function recovery(config: ServiceManagerConfig, trust: Trust, life: LeaseLife) {
   const { put, unknownAtSite, leaveAll, members } = life
   const { take } = adoption(config, trust, life)
-  return { begin, told, undelivered, due, wait, isUnderWay, seen }
+  return { begin, notice, told, undelivered, due, wait, isUnderWay, seen }
 
   function isUnderWay(draft: ServiceManagerDraft): boolean {
     return draft.get('recovery', KEY) !== undefined
@@ -56,7 +56,14 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
       peers.add(brokerOf(lease, config))
       if (lease.ticket !== undefined) peers.add(lease.ticket.site)
     }
+    // A site may hold a lease of which nobody else says anything any more: work on it is let end.
+    for (const { id } of draft.committed.all('$peer')) peers.add(id)
     for (const peer of peers) ask(peer, draft)
+  }
+
+  /** Whoever speaks and was not known any more is asked, too. */
+  function notice(peer: string, draft: ServiceManagerDraft): void {
+    if (isUnderWay(draft)) ask(peer, draft)
   }
 
   function ask(peer: string, draft: ServiceManagerDraft): void {

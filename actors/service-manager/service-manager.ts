@@ -92,6 +92,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
   function receive(envelope: Envelope, draft: ServiceManagerDraft): void {
     const { kind, from, subject } = envelope
     const lease = draft.get('lease', subject)
+    restore.notice(from, draft)
     if (!isMessageKind(kind)) return note('message refused', `${from}: nobody knows ${kind}`)
     const read = readBody(kind, envelope.body)
     if (!read.ok) return note('message refused', `${from}: ${read.reason}`)

@@ -324,6 +324,34 @@ describe('a service manager that was restored from an older store', () => {
     expect(told[0]?.body).toMatchObject({ holdings: [{ victims: [victim] }] })
   })
 
+  test('learns from the site whose a lease is that its broker showed without its properties', () => {
+    const holder = new Holder()
+    let id = ''
+    const { draft, later } = restored(holder, () => {
+      id = holder.active()
+    })
+    const lease = later(id)!
+    const heard = tells(holder, 'broker', questionTo(draft, 'broker'), [held({ ...lease, properties: {} })])
+    expect(holder.lease(id).guest).toBe('')
+    tells(holder, 'site', questionTo(heard, 'site'), [held(lease, [machine('u1')])])
+    expect(holder.lease(id)).toMatchObject({ guest: 'g', openFor: 'g', properties: lease.properties })
+    expect(holder.unit('u1')).toMatchObject({ guest: 'g', state: 'joining' })
+  })
+
+  test('asks whoever it has met, and whoever speaks while it recovers', () => {
+    const holder = new Holder()
+    holder.desk.rows.set('$peer', 'site-2', { id: 'site-2' })
+    const { draft } = restored(holder, () => undefined)
+    expect(questionTo(draft, 'site-2')).not.toBe('none')
+    const update = {
+      ...{ state: 'closing', term: { start: 1, end: 2 }, ticketId: 'none', units: [], image: '' },
+      ...{ reason: '', extensionRefused: null },
+    }
+    expect(questionTo(holder.desk.tell('site-3', 'lease-update', 'lease-x', update), 'site-3')).not.toBe(
+      'none',
+    )
+  })
+
   test('gives back a request that its broker alone remembers', () => {
     const holder = new Holder()
     let id = ''

@@ -294,7 +294,7 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.live()).toHaveLength(2)
   })
 
-  test('lets work of nobody go on as long as its machine was told', () => {
+  test('lets work of nobody go on as long as its machine was told, also if it is said not to run', () => {
     const stage = new OldStage()
     const happens = stage.world
     stage.world = (effect) => {
@@ -305,7 +305,9 @@ describe('a site whose store was put back from an older copy', () => {
     const ticket = stage.ticket()
     stage.tell('redeem', 'lease-1', { ticket, properties: {} })
     stage.settle()
+    const [first, found] = [...stage.machines][0]!
     back()
+    stage.machines.set(first, { ...found, running: false })
     stage.restored()
     stage.says('broker', [])
     stage.says('manager', [])
@@ -330,6 +332,26 @@ describe('a site whose store was put back from an older copy', () => {
     stage.says('manager', [], { unsure: true })
     expect(stage.units('lease-1').map(({ id }) => id)).toEqual(expect.arrayContaining([dead, alive]))
     expect(stage.lastUpdate().units.find(({ id }) => id === dead)).toMatchObject({ report: 'ended' })
+  })
+
+  test('cuts no work off because a machine is said not to run', () => {
+    const stage = new OldStage()
+    const back = stage.copy()
+    const ticket = stage.ticket({ units: 1 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const told = held(stage, ticket)
+    const [id, found] = [...stage.machines][0]!
+    back()
+    stage.machines.set(id, { ...found, running: false })
+    stage.isBusy = true
+    stage.restored()
+    stage.says('manager', [told])
+    stage.says('broker', [])
+    expect(stage.units().find((unit) => unit.id === id)).toMatchObject({
+      state: 'teardown',
+      forceFrom: ticket.term.end + conditions.graceMs,
+    })
   })
 
   test('cuts no work off because the probe of a machine fails that it has found', () => {
