@@ -5,13 +5,14 @@ import { CheckpointCheck } from '../../actors/ledger/checkpoint-check.ts'
 import { holdsCheck } from '../../actors/ledger/holds.ts'
 import { LedgerCheck } from '../../actors/ledger/verify.ts'
 import type { LeaseRow, UnitRow } from '../../actors/service-manager/rows.ts'
+import type { Excuses } from './excuses.ts'
 import { remainsOf } from './remains.ts'
 import type { ActorScene, ManagerScene, Scene, SiteScene } from './scene.ts'
 
 /** What would have to end yet, in sentences. */
-export function leftOf({ sites, brokers, managers, world }: Scene): string[] {
+export function leftOf({ sites, brokers, managers, world }: Scene, excuses: Excuses): string[] {
   return [
-    ...managers.flatMap((manager) => [...jobsDone(manager), ...managerEnded(manager)]),
+    ...managers.flatMap((manager) => [...jobsDone(manager), ...managerEnded(manager, excuses)]),
     ...brokers.flatMap(brokerEnded),
     ...sites.flatMap(siteEnded),
     ...[...sites, ...brokers, ...managers].flatMap((actor) => [
@@ -35,11 +36,19 @@ function jobsDone({ middleware }: ManagerScene): string[] {
   return faults
 }
 
-function managerEnded({ name, disk }: ManagerScene): string[] {
+/** An answer of its broker that was forgotten with the question, and could not be asked for, is waited for longer. */
+const waitsForForgotten = ({ name }: ManagerScene, lease: LeaseRow, excuses: Excuses): boolean =>
+  lease.ticketState === 'returning' &&
+  lease.leaseState === 'closed' &&
+  excuses.wasSilent(lease.broker ?? '', name)
+
+function managerEnded(manager: ManagerScene, excuses: Excuses): string[] {
+  const { name, disk } = manager
   const leases = disk
     .table<LeaseRow>('lease')
     .values()
     .filter((lease) => lease.leaseState !== 'closed' || lease.ticketState !== 'closed')
+    .filter((lease) => !waitsForForgotten(manager, lease, excuses))
     .map((lease) => `${name} holds ${lease.id}: ticket ${lease.ticketState}, lease ${lease.leaseState}`)
   const units = disk
     .table<UnitRow>('unit')

@@ -81,8 +81,8 @@ export function faultsOf(random: Random): Faults {
     powerCuts: random.next() < 0.5 ? random.int(6) : 0,
     slowDisk: some(0.01),
     oldProgram: random.next() < 0.4 ? random.next() * 0.6 : 0,
-    // Only where they are asked for: what is forgotten excuses much.
-    restores: 0,
+    // In one seed of five: what is forgotten excuses much, and the others are looked at without excuses.
+    restores: random.next() < 0.2 ? 1 + random.int(3) : 0,
   }
 }
 

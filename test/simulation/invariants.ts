@@ -136,6 +136,8 @@ export class Invariants {
     const theirs = site?.disk.table<SiteLease>('lease').get(leaseId)
     const mine = manager?.disk.table<LeaseRow>('lease').get(leaseId)
     if (theirs === undefined || mine === undefined) return []
+    const isUntold = this.#excuses.wasSilent(manager!.name, site!.name)
+    if (isUntold && this.#excuses.isForgotten(manager!.name, leaseId)) return []
     if (mine.leaseState !== 'active' || mine.ticketState !== 'held' || mine.next !== undefined) return []
     if (mine.extendRefused !== undefined) return []
     const ends = `${mine.term?.end} and ${theirs.term.end}`
@@ -152,19 +154,22 @@ export class Invariants {
     const { disk } = this.#scene.managers.find(({ name }) => name === manager)!
     if (!excuses.isForgotten(manager, leaseId) || disk.table('lease').has(leaseId)) return false
     return this.#scene.sites.every(
-      (site) => !site.disk.table('lease').has(leaseId) || excuses.wasSilent(manager, site.name),
+      ({ name, disk: theirs }) =>
+        !theirs.table('lease').has(leaseId) ||
+        excuses.wasSilent(manager, name) ||
+        excuses.isForgotten(name, leaseId),
     )
   }
 
   /** Whether nothing is left that would have to end yet. */
   hasEnded(): boolean {
-    return leftOf(this.#scene).length === 0
+    return leftOf(this.#scene, this.#excuses).length === 0
   }
 
   /** When faults have stopped and time has passed. */
   afterQuiet(): void {
     const { sites, brokers, managers } = this.#scene
-    this.violations.push(...leftOf(this.#scene))
+    this.violations.push(...leftOf(this.#scene, this.#excuses))
     for (const actor of [...sites, ...brokers, ...managers]) this.violations.push(...ledgerAgrees(actor))
     for (const book of this.#sites.values()) this.violations.push(...book.replayAgrees())
   }

@@ -29,6 +29,17 @@ interface Worse<T extends Tables> {
   readonly after?: (draft: Draft<T>, sentBefore: number, input: Input) => void
 }
 
+/** The mind is not told that its store was put back. */
+const unaware = <T extends Tables>(mind: Mind<T>): Mind<T> =>
+  worse(mind, {
+    before: (input) =>
+      input.kind === 'started'
+        ? { ...input, restored: undefined }
+        : input.kind === 'restored'
+          ? undefined
+          : input,
+  })
+
 export const PLANTED: Readonly<Record<string, Plants>> = {
   'the broker counts one unit more than the site lends': {
     broker: (mind) =>
@@ -159,6 +170,29 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
             const row = draft.get('ticket', subject) as TicketRow | undefined
             if (row?.state === 'granted') draft.put('ticket', { ...row, state: 'closed', tickets: [] })
           }
+        },
+      }),
+  },
+  'a broker that was put back to an older store does not ask': { restores: 2, broker: unaware },
+  'a site that was put back to an older store does not ask': { restores: 2, authority: unaware },
+  'a holder that was put back to an older store does not ask': { restores: 2, serviceManager: unaware },
+  'a broker grants before it knows what others hold': {
+    restores: 2,
+    broker: (mind) =>
+      worse(mind, {
+        after: (draft) => {
+          if (draft.get('recovery', 'recovery') !== undefined) draft.remove('recovery', 'recovery')
+        },
+      }),
+  },
+  'what a holder does not name who has forgotten, too, is over': {
+    restores: 6,
+    authority: (mind) =>
+      worse(mind, {
+        before: (input) => {
+          if (input.kind !== 'message' || input.envelope.kind !== 'holdings') return input
+          const { unsure: _, ...body } = input.envelope.body as { unsure?: boolean }
+          return { ...input, envelope: { ...input.envelope, body } }
         },
       }),
   },

@@ -23,4 +23,6 @@ export interface Plants {
   readonly receive?: (envelope: Envelope, receive: (envelope: Envelope) => Promise<Ack>) => Promise<Ack>
   /** What a disk makes of commits. */
   readonly spoils?: Spoils
+  /** How often stores are set back, for what is found only then. */
+  readonly restores?: number
 }

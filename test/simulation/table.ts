@@ -16,7 +16,7 @@ export interface Finding {
 /** Runs one seed after the other until one finds the fault. */
 export async function find(fault: string, plants: Plants, most = PLANTED_SEEDS): Promise<Finding> {
   for (let seed = 1; seed <= most; seed++) {
-    const { violations } = await trial({ seed, plants })
+    const { violations } = await trial({ seed, plants, restores: plants.restores ?? 0 })
     if (violations.length > 0) return { fault, seeds: seed, sentence: violations[0]!.slice(0, 120) }
   }
   return { fault, seeds: undefined, sentence: 'not found' }
