@@ -15,7 +15,7 @@ npm run sim -- --planted           which planted faults are found, and after how
   --small                          one actor of each role instead of a federation
   --workers N                      processes; as many as there are processors
   --without lose,double            faults that do not happen
-  --restores N                     times that stores are set back to older copies (0)
+  --restores N                     times that stores are set back to older copies; in four seeds of five there is none
   --sites N --brokers N --managers N --jobs N --leases N --storm MS
   --shrink SECONDS                 how long a smaller run is looked for that fails in the same way (60)
   --coverage                       every pair of the machines' tables, and every fault
