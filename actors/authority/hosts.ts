@@ -61,7 +61,7 @@ export class Hosts {
         cure: TIMES,
       })
     const row: HostRow = {
-      ...{ id: host, by, orderedAt: orderedAt(before, by, draft.now), reason, begun: false, due: by },
+      ...{ id: host, by, orderedAt: orderedAt(before, by, draft.now), reason, due: by },
       withheld: before?.withheld ?? {},
     }
     draft.put('host', row)
@@ -88,7 +88,7 @@ export class Hosts {
   due(host: string, draft: AuthorityDraft): void {
     const row = draft.get('host', host)
     if (row === undefined) return
-    draft.put('host', { ...row, begun: true, due: undefined })
+    draft.put('host', { ...row, due: undefined })
     for (const unit of draft.having(unitsByHost, host)) {
       const lease = draft.get('lease', unit.leaseId)
       if (!isLive(unit) || lease === undefined || !isBinding(row, lease.ticket.conditions)) continue

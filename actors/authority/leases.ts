@@ -78,12 +78,13 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       const forceFrom = next.term.start + graceOf(lease)
       const host = draft.get('host', unit.host)
       if (lease.victims.includes(unit.id)) units.end(unit, forceFrom, 'the lease goes on without it', draft)
-      else if (host?.begun === true && isLive(unit) && isTold(lease, host, draft))
+      else if (isLive(unit) && isToLeave(lease, host, next.term.start, draft))
         units.end({ ...unit, lost: 'moved' }, forceFrom, leavesHost(unit, host.reason), draft)
     }
     for (const unit of unitsOf(lease, draft))
       if (!isLive(unit) && (lease.victims.includes(unit.id) || !isRecalledOf(next, unit)))
-        if (unit.past !== true) draft.put('unit', { ...unit, past: true })
+        if (unit.past !== true)
+          draft.put('unit', { ...unit, past: true, pastConditions: lease.ticket.conditions })
     const current = draft.get('lease', lease.id) ?? lease
     const mine = unitsOf(current, draft).filter(({ past }) => past !== true)
     const staying = mine.filter(isLive).length
@@ -150,7 +151,11 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     }
     draft.put('lease', closing)
     if (first) draft.note('lease closing', lease.id, reason)
-    for (const unit of unitsOf(closing, draft)) if (!spares(unit)) units.end(unit, forceFrom, reason, draft)
+    for (const unit of unitsOf(closing, draft)) {
+      // What went under an earlier ticket goes by the grace of that one, unless nothing of the lease is used any more.
+      const isGoing = unit.past === true && !closing.vacated
+      if (!isGoing && !spares(unit)) units.end(unit, forceFrom, reason, draft)
+    }
     const spared = unitsOf(closing, draft).some(isLive)
     const current = draft.get('lease', lease.id)!
     if (spared) draft.put('lease', { ...current, due: lease.term.end })
@@ -216,9 +221,20 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
   }
 }
 
-/** Holders of protocol 1 are not told of it, nor is anybody of work that may be done with. */
-const isTold = (lease: LeaseRow, host: HostRow, draft: AuthorityDraft): boolean =>
-  host.lapsed !== true && !speaksOnly1(lease.holder, draft)
+/**
+ * Its host is wanted empty by then, as its holder reckons, too; so it is not for an order that came later. Holders of
+ * protocol 1 are not told of it, nor is anybody of work that may be done with.
+ */
+const isToLeave = (
+  lease: LeaseRow,
+  host: HostRow | undefined,
+  boundary: Instant,
+  draft: AuthorityDraft,
+): host is HostRow =>
+  host !== undefined &&
+  host.lapsed !== true &&
+  Math.max(host.by, host.orderedAt) <= boundary &&
+  !speaksOnly1(lease.holder, draft)
 
 const leavesHost = (unit: UnitRow, reason: string): string =>
   `host ${unit.host} is to be worked on: ${reason}`

@@ -9,7 +9,7 @@ import { SubletError } from '../runtime/errors.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { Offers } from './offers.ts'
 import type { AuthorityDraft, OfferRow, RecallRow, UnitRow } from './rows.ts'
-import { isLive, lentOf, offeredOf } from './standing.ts'
+import { conditionsOf, isLive, lentOf, offeredOf } from './standing.ts'
 import type { Units } from './units.ts'
 
 /** What the operator asks back; see `sublet recall`. */
@@ -115,7 +115,7 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
     const excess = excessOf(order, draft)
     let next: Instant | undefined
     for (const unit of excess) {
-      const conditions = draft.get('lease', unit.leaseId)?.ticket.conditions
+      const conditions = conditionsOf(unit, draft)
       if (conditions === undefined || !isBinding(order, conditions)) continue
       const last = (takenAt ?? order.by) + conditions.graceMs
       const taken = { ...unit, recalledAt: unit.recalledAt ?? draft.now }

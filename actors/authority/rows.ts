@@ -1,4 +1,5 @@
 import type { Claim } from '../leases/claim.ts'
+import type { Conditions } from '../leases/conditions.ts'
 import type { Body } from '../leases/messages.ts'
 import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
@@ -70,6 +71,8 @@ export interface UnitRow extends Row {
   readonly lost?: 'died' | 'moved' | undefined
   /** It went under an earlier ticket: the present one does not count it. */
   readonly past?: boolean | undefined
+  /** ... and what that one was signed for. */
+  readonly pastConditions?: Conditions | undefined
   /** The change of properties that it has acknowledged, the one that it has not, and how often it was tried. */
   readonly pushedModification?: string | undefined
   readonly failedModification?: string | undefined
@@ -151,8 +154,6 @@ export interface HostRow extends Row {
   readonly reason: string
   /** Units by type that are not offered because the other hosts could not hold them. */
   readonly withheld: Readonly<Record<string, number>>
-  /** `by` has come. */
-  readonly begun: boolean
   readonly lapsed?: Lapsed
 }
 

@@ -1,3 +1,4 @@
+import type { Conditions } from '../leases/conditions.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { AuthorityDraft, LeaseRow, OfferRow, UnitRow } from './rows.ts'
 
@@ -17,6 +18,10 @@ export const nextEndOf = ({ next, ticket, term }: LeaseRow): Instant =>
 
 /** How long after the end work is let go on: as signed, whatever is configured since. */
 export const graceOf = (lease: LeaseRow): number => lease.ticket.conditions.graceMs
+
+/** What it was lent for: of what went under an earlier ticket, by that one. */
+export const conditionsOf = (unit: UnitRow, draft: AuthorityDraft): Conditions | undefined =>
+  unit.pastConditions ?? draft.get('lease', unit.leaseId)?.ticket.conditions
 
 /** What the site lends of a type at present; of a type that is withdrawn, what was promised is kept. */
 export function lentOf(type: string, draft: AuthorityDraft): number {

@@ -85,9 +85,11 @@ export function leaseLife(config: ServiceManagerConfig) {
       current = { ...draft.get('lease', lease.id)!, recall: undefined }
     }
     if (current.leaveBy !== undefined && draft.now >= leaveAtFor(current, current.leaveBy, draft)) {
-      for (const unit of wantedBack(current, draft))
-        if (draft.now >= leaveAtFor(current, unit.leaveBy!.by, draft))
-          letGo(unit, current, unit.leaveBy!.by, 'its host is to be worked on', draft)
+      for (const unit of wantedBack(current, draft)) {
+        const by = leaveTimeOf(unit, current)!
+        if (draft.now >= leaveAtFor(current, by, draft))
+          letGo(unit, current, by, 'its host is to be worked on', draft)
+      }
       current = wantedBy(draft.get('lease', lease.id)!, draft)
     }
     put(current, draft)
@@ -320,13 +322,27 @@ export function leaseLife(config: ServiceManagerConfig) {
   }
 }
 
-/** Units whose leaving by a time is binding, and not yet under way. */
+/**
+ * By when a unit has to leave for its host's sake. What is advice stays as long as its ticket, but its site does not take
+ * it along into another one that begins after that time: there it goes, as if the lease ended.
+ */
+function leaveTimeOf({ leaveBy }: UnitRow, { ticket }: LeaseRow): Instant | undefined {
+  if (leaveBy === undefined || leaveBy.binding) return leaveBy?.by
+  if (ticket === undefined || ticket.predecessor === null) return undefined
+  const boundary = ticket.term.start
+  // Ordered later than the boundary, it stays for the rest of this ticket.
+  return Math.max(leaveBy.by, leaveBy.orderedAt ?? 0) <= boundary ? boundary : undefined
+}
+
+/** Units that have to leave by a time, and do not yet. */
 const wantedBack = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] =>
-  unitsOf(lease, draft).filter((unit) => unit.leaveBy?.binding === true && !isOut(unit) && !unit.mustLeave)
+  unitsOf(lease, draft).filter(
+    (unit) => leaveTimeOf(unit, lease) !== undefined && !isOut(unit) && !unit.mustLeave,
+  )
 
 /** With the earliest time by which one of its units has to leave for its host's sake. */
 export function wantedBy(lease: LeaseRow, draft: ServiceManagerDraft): LeaseRow {
-  const times = wantedBack(lease, draft).map(({ leaveBy }) => leaveBy!.by)
+  const times = wantedBack(lease, draft).map((unit) => leaveTimeOf(unit, lease)!)
   return { ...lease, leaveBy: times.length === 0 ? undefined : Math.min(...times) }
 }
 

@@ -351,14 +351,16 @@ function withLeaveBy(
   const isNoticed =
     leaveOrderedAt == null ? isPutOff || by - sentAt >= noticeMs : by - leaveOrderedAt >= noticeMs
   const binding = recallable && isNoticed
-  if (unit.leaveBy?.by === by && (unit.leaveBy.binding || !binding)) return unit
+  const orderedAt = leaveOrderedAt ?? (unit.leaveBy?.by === by ? unit.leaveBy.orderedAt : undefined) ?? sentAt
+  if (unit.leaveBy?.by === by && (unit.leaveBy.binding || !binding))
+    return unit.leaveBy.orderedAt === orderedAt ? unit : { ...unit, leaveBy: { ...unit.leaveBy, orderedAt } }
   const manner = binding ? 'as the terms of the lease say' : 'if it can be; it stays until the term ends'
   draft.note(
     'unit wanted back',
     unit.id,
     `the host of ${unit.name} is to be worked on: empty by ${iso(by)}, ${manner}`,
   )
-  return { ...unit, leaveBy: { by, binding } }
+  return { ...unit, leaveBy: { by, binding, orderedAt } }
 }
 
 const iso = (at: Instant): string => new Date(at).toISOString()

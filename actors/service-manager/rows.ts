@@ -118,7 +118,7 @@ export interface UnitRow extends Row {
   /** The lease was extended without it: from then on no ticket stands for it. */
   readonly withoutFrom?: Instant | undefined
   /** The site wants it empty by then; binding as a recall is. */
-  readonly leaveBy?: { readonly by: Instant; readonly binding: boolean } | undefined
+  readonly leaveBy?: LeaveBy | undefined
   readonly reason: string
   /** The verb under way in the middleware, if any. */
   readonly doing: 'join' | 'drain' | 'resume' | 'leave' | 'lost' | undefined
@@ -131,6 +131,13 @@ export interface UnitRow extends Row {
   readonly mustLeave: boolean
   /** Of a unit that is lost: it was given up by us, its machine may run, and no job is taken from under it. */
   readonly alive?: boolean | undefined
+}
+
+export interface LeaveBy {
+  readonly by: Instant
+  readonly binding: boolean
+  /** By the site's clock. */
+  readonly orderedAt?: Instant | undefined
 }
 
 export interface GuestRow extends Row {

@@ -106,7 +106,7 @@ describe('a service manager that was restored from an older store', () => {
     holder.desk.now = leaveBy - 500
     const units = [{ ...machine(first!), leaveBy, leaveOrderedAt: leaveBy - 1_000 }, machine(second!)]
     tells(holder, 'site', questionTo(draft, 'site'), [held(holder.lease(id), units)])
-    expect(holder.unit(first!).leaveBy).toEqual({ by: leaveBy, binding: true })
+    expect(holder.unit(first!).leaveBy).toMatchObject({ by: leaveBy, binding: true })
     expect(holder.lease(id).leaveBy).toBe(leaveBy)
   })
 

@@ -300,6 +300,47 @@ describe('a unit whose host is to be worked on', () => {
     expect(holder.lease(id).leaveBy).toBeUndefined()
   })
 
+  test('leaves where its lease goes on into another ticket, though nobody could have it back before', () => {
+    const holder = new Holder()
+    const free = { recallable: false, noticeMs: 1_000, graceMs: 0 }
+    const id = holder.ask()
+    holder.grant(id, { conditions: free })
+    holder.update(id)
+    const [first = '', second = ''] = holder.lease(id).units
+    for (const unit of [first, second]) holder.done(unit, 'join')
+    const update = (leaveBy: number | null, leaveOrderedAt = NOW): void => {
+      const { next, ticket, term } = holder.lease(id)
+      const last = next ?? ticket!
+      const extended = { ticketId: last.id, term: { start: term!.start, end: last.term.end } }
+      const units = [first, second].map((unit) =>
+        holder.report(unit, 'active', unit === first && leaveBy !== null ? { leaveBy, leaveOrderedAt } : {}),
+      )
+      holder.update(id, extended, units)
+    }
+    update(NOW + 500)
+    const boundary = holder.lease(id).term!.end
+    holder.wish([
+      { kind: 'extend', leaseId: id, durationMs: 9 * MINUTE, victims: [], reason: 'wanted', units: 2 },
+    ])
+    holder.grant(id, { conditions: free })
+    expect(holder.lease(id).leaveBy).toBeUndefined()
+    update(NOW + 500)
+    expect(holder.lease(id)).toMatchObject({ leaveBy: boundary, due: boundary - 2_000 - 5_000 })
+    update(null)
+    expect(holder.lease(id).leaveBy).toBeUndefined()
+    update(boundary + 1)
+    expect(holder.lease(id).leaveBy).toBeUndefined()
+    update(boundary)
+    // Ordered anew after the boundary it stays; whoever was away at the boundary is late for what was ordered before.
+    holder.desk.now = boundary + MINUTE
+    update(boundary, boundary + 1)
+    holder.desk.due('lease', id)
+    expect(holder.unit(first).state).toBe('joined')
+    update(boundary, boundary)
+    holder.desk.due('lease', id)
+    expect([first, second].map((unit) => holder.unit(unit).state)).toEqual(['leaving', 'joined'])
+  })
+
   test('goes at the later time where its notice was given for an earlier one', () => {
     const holder = new Holder()
     const id = holder.active()

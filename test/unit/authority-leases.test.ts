@@ -323,6 +323,24 @@ describe('a host that is to be worked on', () => {
     expect(hostsOf(stage)).not.toContain('a')
   })
 
+  test.each([
+    ['at the boundary', 0, 0, 'leaves'],
+    ['after it, while the site was away', 1_000, 0, 'stays'],
+    ['before it, and was ordered after it', -1_000, 1_000, 'stays'],
+  ])('is left where an extension begins, as its holder reckons: wanted empty %s', (_, by, ordered, what) => {
+    const free = { ...siteConfig.conditions, recallable: false }
+    const stage = new Stage({ conditions: free })
+    stage.lease({ conditions: free })
+    const there = stage.live().filter(({ host }) => host === 'a').length
+    extend(stage, { conditions: free })
+    stage.now = ordered > 0 ? END + ordered : NOW
+    maintain(stage, END + by)
+    stage.now = END + 2_000
+    stage.settle()
+    expect(hostsOf(stage).filter((host) => host === 'a')).toHaveLength(what === 'stays' ? there : 0)
+    expect(there).toBeGreaterThan(0)
+  })
+
   test('is what a unit leaves for until that has ended, and so its holder is told, also who was restored', () => {
     const stage = new Stage()
     stage.lease()
@@ -589,6 +607,35 @@ describe('a unit that works in its grace', () => {
     stage.now = by + siteConfig.conditions.graceMs
     stage.settle()
     expect(stage.units().filter(({ state }) => state !== 'ended')).toEqual([])
+  })
+
+  test.each([
+    'recalls units',
+    'ends the lease',
+  ])('keeps the grace of the ticket that it went under, though the next one has less, when its site %s', (why) => {
+    const before = { ...siteConfig.conditions, graceMs: 4 * MINUTE }
+    const stage = new Stage({ conditions: before })
+    stage.world = (effect) =>
+      effect.verb === 'teardown' && !(effect.args as UnitEffectArgs).force
+        ? { kind: 'done', value: { kind: 'busy', what: 'job 1' } }
+        : wellBehaved(effect)
+    stage.lease({ conditions: before })
+    const [dead] = stage.live()
+    sweepWithout(stage, [dead!.id])
+    Object.assign(stage.config, { conditions: siteConfig.conditions })
+    stage.give({ kind: 'started', epoch: 2 })
+    stage.settle()
+    extend(stage, { term: { start: END, end: END + MINUTE } })
+    if (why === 'recalls units')
+      stage.command('recall', { type: 'vm.small', units: 6, by: END + 2_000, reason: 'ours' })
+    const stateAt = (now: number): string | undefined => {
+      stage.now = now
+      stage.settle()
+      return stage.units().find(({ id }) => id === dead!.id)?.state
+    }
+    for (const now of [END, END + 2_000, END + MINUTE, END + 2 * MINUTE])
+      expect(stateAt(now)).toBe('teardown')
+    expect([undefined, 'ended']).toContain(stateAt(END + 4 * MINUTE + 1_000))
   })
 
   test('has the whole grace of a recall whose time came while the site was away', () => {

@@ -39,7 +39,7 @@ const lease = (id: string, end: number, conditions: object, over: object = {}): 
 })
 const recallable = { recallable: true, noticeMs: 60_000, graceMs: 30_000 }
 const kept = { recallable: false, noticeMs: 0, graceMs: 10_000 }
-const order = { id: 'host-a', by: T0 + HOUR, orderedAt: T0, reason: 'a new disk', withheld: {}, begun: false }
+const order = { id: 'host-a', by: T0 + HOUR, orderedAt: T0, reason: 'a new disk', withheld: {} }
 
 describe('hosts', () => {
   test('are told in the order of the configuration, with what is held there', () => {
