@@ -148,6 +148,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
       identity: identity(name),
       random: random.child(name),
       skewMsMax: settings.skewMax,
+      rate: settings.peerRate,
       onCommitted: changed,
       onFailed: (error) => parts.onFailed?.(error),
     })

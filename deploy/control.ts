@@ -59,7 +59,7 @@ export interface ControlServer {
 type Right = 'view' | 'operate'
 
 const BODY_BYTES_MAX = 16 * 1024
-const CONNECTIONS_MAX = 128
+const CONNECTIONS = { max: 128, peerMax: 96 }
 const REQUEST_MS_MAX = 10_000
 const FOLLOW_POLL_MS = 1_000
 
@@ -88,8 +88,8 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
     forceCloseConnections: true,
     logger: false,
   })
-  // Callers who never say who they are must not keep out those who do.
-  const connections = new Connections(CONNECTIONS_MAX)
+  // Callers who never say who they are must not keep out those who do, and who may only look not those who operate.
+  const connections = new Connections(CONNECTIONS)
   app.server.on('connection', (connection) => connections.opened(connection))
   app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => (value) => {
     const read = schema.safeParse(value)
@@ -108,7 +108,8 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
       .code(404)
       .send(asAnswer(new SubletError('usage', `nothing answers ${request.method} ${request.url}`))),
   )
-  const believed = (request: FastifyRequest): void => connections.believed(request.raw.socket)
+  const believed = (request: FastifyRequest, uid: number): void =>
+    connections.believed(request.raw.socket, `uid ${uid}`)
   routes(app, site, parts, door, closing.signal, { viewers, operators }, believed)
 
   // What a killed process left; the databases' locks prove that no other Sublet uses this folder.
@@ -132,7 +133,7 @@ function routes(
   door: Doorkeeper,
   closing: AbortSignal,
   uids: { readonly viewers: readonly number[]; readonly operators: readonly number[] },
-  believed: (request: FastifyRequest) => void,
+  believed: (request: FastifyRequest, uid: number) => void,
 ): void {
   const { clock, log, startedAt } = parts
   const rights = new WeakMap<FastifyRequest, { readonly uid: number }>()
@@ -154,7 +155,7 @@ function routes(
         )
       }
       rights.set(request, { uid })
-      believed(request)
+      believed(request, uid)
     }
   const by = (request: FastifyRequest): string => `uid ${rights.get(request)?.uid}`
   const view = { onRequest: may('view') }

@@ -47,6 +47,10 @@ export const networkConfig = {
     .strictObject({ caFile: file.optional(), certFile: file.optional(), keyFile: file.optional() })
     .prefault({}),
   peers: z.array(peer).default([]),
+  /** How many messages each peer may say, to each actor here. */
+  peerRate: z
+    .strictObject({ perSecond: z.int().min(1).default(100), burst: z.int().min(1).default(20_000) })
+    .prefault({}),
 }
 
 const written = z.strictObject(networkConfig)
@@ -54,7 +58,10 @@ export type WrittenNetwork = z.output<typeof written>
 export type PeerSettings = Readonly<WrittenNetwork['peers'][number]>
 
 /** File names become absolute. */
-export function resolvedNetwork({ listen, dial, peers }: WrittenNetwork, base: string): WrittenNetwork {
+export function resolvedNetwork(
+  { listen, dial, peers, peerRate }: WrittenNetwork,
+  base: string,
+): WrittenNetwork {
   const at = (path: string | undefined): string | undefined =>
     path === undefined ? undefined : resolve(base, path)
   const tls = listen?.tls
@@ -76,5 +83,6 @@ export function resolvedNetwork({ listen, dial, peers }: WrittenNetwork, base: s
           },
     dial: { caFile: at(dial.caFile), certFile: at(dial.certFile), keyFile: at(dial.keyFile) },
     peers: peers.map((peer) => ({ ...peer, keyFile: at(peer.keyFile) })),
+    peerRate,
   }
 }

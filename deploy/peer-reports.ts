@@ -4,6 +4,7 @@ import { ERRORS, inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import type { Trust } from '../actors/runtime/identity.ts'
 import { endOfKeys, KEY_ENDS_MS } from '../actors/runtime/key-ends.ts'
 import type { PeerView } from '../actors/runtime/peers.ts'
+import type { TooFast } from '../actors/runtime/rates.ts'
 import { period } from '../actors/runtime/sentence.ts'
 import type { Network, PeerSight } from '../adapters/transport.ts'
 import { span } from '../controllers/sentence.ts'
@@ -37,6 +38,8 @@ export interface PeerReport {
   readonly keyEndsAt: Instant | null
   /** Messages to it that are not acknowledged. */
   readonly waiting: number
+  /** How often it was put off because it says more than it may (`peerRate`), and when last; null if it never was. */
+  readonly tooFast: TooFast | null
 }
 
 export interface StrangerReport {
@@ -140,12 +143,20 @@ function reportOf(
     skewed: skewedOf(views),
     keyEndsAt: endOfKeys(keys) ?? null,
     waiting: views.reduce((sum, { waiting }) => sum + waiting, 0),
+    tooFast: tooFastOf(views),
   }
 }
 
 const earliest = (times: readonly (Instant | undefined)[]): Instant | null => {
   const known = times.filter((at) => at !== undefined)
   return known.length === 0 ? null : Math.min(...known)
+}
+
+function tooFastOf(views: readonly PeerView[]): TooFast | null {
+  const all = views.flatMap(({ tooFast }) => tooFast ?? [])
+  if (all.length === 0) return null
+  const times = all.reduce((sum, one) => sum + one.times, 0)
+  return { times, lastAt: Math.max(...all.map(({ lastAt }) => lastAt)) }
 }
 
 function skewedOf(views: readonly PeerView[]): PeerReport['skewed'] {
@@ -169,6 +180,10 @@ const iso = (at: Instant): string => new Date(at).toISOString()
 const HELLO_MS_MAX: Millis = 8_000
 /** A peer that fetches comes every 25 s at least. */
 const FETCH_MS_MAX: Millis = 60_000
+/** Whoever was put off lately may still be at it. */
+const TOO_FAST_MS: Millis = 3_600_000
+const TOO_FAST_CURE =
+  'Ask its admin what it is at; if it means well and has so much to say, raise `peerRate` here.'
 
 /** Asks each peer, as each actor here that has something to say to it; bounded by the slowest. */
 export async function checkPeers(parts: PeerParts): Promise<readonly PeerFinding[]> {
@@ -192,7 +207,7 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
   const bad = (sentence: string, cure: string): PeerFinding => ({
     ...{ from, peer: peer.name, ok: false, sentence, cure },
   })
-  const { silentSince, lastError, slowSince, skewed } = reportOf(peer, undefined, parts)
+  const { silentSince, lastError, slowSince, skewed, tooFast } = reportOf(peer, undefined, parts)
   const since = [
     ...(silentSince === null
       ? []
@@ -208,6 +223,9 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
             'Set both clocks (NTP), or raise skewMax.',
           ),
         ]),
+    ...(tooFast === null || parts.clock.now() - tooFast.lastAt > TOO_FAST_MS
+      ? []
+      : [bad(`says more than it may, ${tooFast.times} messages were put off`, TOO_FAST_CURE)]),
   ]
   if (peer.url === undefined) return [fetching(parts, peer, good, bad), ...since]
   const { network, settings, clock } = parts

@@ -91,12 +91,15 @@ export function showStatus(status: StatusReport): string {
 const iso = (at: number): string => new Date(at).toISOString()
 
 function peerLine(peer: StatusReport['peers'][number]): string {
-  const { name, role, url, fetchedAt, silentSince, lastError, slowSince, skewed, keyEndsAt } = peer
+  const { name, role, url, fetchedAt, silentSince, lastError, slowSince, skewed, tooFast, keyEndsAt } = peer
   return [
     `${name} (${role})`,
     url ?? (fetchedAt === null ? 'has not come to fetch yet' : 'comes and fetches'),
     ...(silentSince === null ? [] : [`silent since ${hour(silentSince)}: ${lastError}`]),
     ...(slowSince === null ? [] : [`slow since ${hour(slowSince)}`]),
+    ...(tooFast === null
+      ? []
+      : [`says more than it may: put off ${tooFast.times} times, last at ${hour(tooFast.lastAt)}`]),
     ...(skewed === null ? [] : [`clock ${period(skewed.offsetMs)} off since ${hour(skewed.since)}`]),
     ...(keyEndsAt === null ? [] : [`key until ${iso(keyEndsAt)}`]),
   ].join(', ')

@@ -17,6 +17,7 @@ import type { Input, Mind } from './mind.ts'
 import { type PeerRow, Peers, type PeerView } from './peers.ts'
 import { Postman } from './postman.ts'
 import type { Random } from './random.ts'
+import { type Rate, Rates } from './rates.ts'
 import { Reader, type Reading } from './reader.ts'
 import { Reception } from './reception.ts'
 import { Refusals } from './refusals.ts'
@@ -41,6 +42,8 @@ export interface ActorParts<T extends Tables> {
   readonly log: Log
   /** The most a peer's clock may be off while its offset is unknown; also the largest believed step of ours. */
   readonly skewMsMax: Millis
+  /** How much each peer may say; no bound unless given. */
+  readonly rate?: Rate | undefined
   /** The protocols that are spoken; all there are unless given. */
   readonly protocols?: readonly number[]
   /** What a body is in an older protocol; the same unless given. */
@@ -93,6 +96,7 @@ export class Actor<T extends Tables> implements Receiver {
   readonly #effects: EffectRunner
   readonly #mailbox = new Mailbox()
   readonly #refusals: Refusals
+  readonly #rates: Rates | undefined
   readonly #reader: Reader<T>
   readonly #reception: Reception
   readonly #delivered = new Set<string>()
@@ -123,6 +127,9 @@ export class Actor<T extends Tables> implements Receiver {
     const peers = new Peers(this.#rows, clock, skewMsMax, protocols)
     this.#peers = peers
     this.#refusals = new Refusals(clock)
+    const tooFast = (peer: ActorName): void =>
+      log.warn({ actor: this.name, peer, ...parts.rate }, 'a peer says more than it may, and is put off')
+    this.#rates = parts.rate === undefined ? undefined : new Rates(parts.rate, clock, tooFast)
     this.#keys = new KeyWatch(identity.name, trust, log)
     this.#reader = new Reader<T>({
       ...{ mind, identity, log, ids, rows: this.#rows, links: this.#links, due: this.#due },
@@ -136,6 +143,7 @@ export class Actor<T extends Tables> implements Receiver {
         this.#postman.heardFrom(envelope.from)
       },
       placeFor: (peer) => this.#placeFor(peer),
+      pause: (from) => this.#rates?.take(from),
       busy: (from) => this.#busyFor(from),
       take: (envelope) => this.#ask({ kind: 'message', envelope }) as Promise<Verdict>,
     })
@@ -229,7 +237,10 @@ export class Actor<T extends Tables> implements Receiver {
 
   peers(): PeerView[] {
     const { trust } = this.#parts
-    return this.#peers.views(this.#postman.waiting(), (peer) => endOfKeys(trust.keysOf(peer)))
+    return this.#peers.views(this.#postman.waiting(), (peer) => ({
+      keyEndsAt: endOfKeys(trust.keysOf(peer)),
+      tooFast: this.#rates?.tooFast(peer),
+    }))
   }
 
   get head(): LedgerHead {

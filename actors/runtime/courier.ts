@@ -48,7 +48,7 @@ export type Downgrade = (kind: string, body: unknown, protocol: number) => unkno
 /** What became of a message that was carried. */
 export type Carried =
   | 'delivered'
-  | { readonly later: string }
+  | { readonly later: string; readonly restMs?: Millis | undefined }
   | { readonly code: string; readonly reason: string }
 
 export interface CourierParts {
@@ -123,7 +123,7 @@ export class Courier {
       this.#repeated.add(row)
       const ack = await this.#send(envelope, tryMs, signal, first)
       this.#compare(ack)
-      if (ack.outcome === 'busy') return { later: ack.reason }
+      if (ack.outcome === 'busy') return { later: ack.reason, restMs: ack.retryAfterMs }
       if (ack.outcome !== 'refused') return 'delivered'
       if (!this.#speaksOther(ack, envelope)) return this.#refused(row, ack)
     }

@@ -90,6 +90,8 @@ export const ackSchema = z
     key: publicKey.optional(),
     generation: z.int().min(0).optional(),
     seenSeq: z.int().min(0).optional(),
+    /** With `busy`: when to come again. Said of whoever sends too much, from protocol 2 on. */
+    retryAfterMs: z.int().min(0).optional(),
   })
   .refine(({ protocol, ...added }) => hasAll(protocol, { ...added, seq: added.seenSeq }))
 export type Ack = Readonly<z.infer<typeof ackSchema>>
@@ -207,7 +209,7 @@ function doubtSignature(
 
 /** Signs an acknowledgement: in protocol 1 without a place, in 2 with it; its `seq` is the highest that was seen. */
 export function sealAck(
-  ack: Pick<Ack, 'id' | 'from' | 'to' | 'outcome' | 'code' | 'reason' | 'at'>,
+  ack: Pick<Ack, 'id' | 'from' | 'to' | 'outcome' | 'code' | 'reason' | 'at' | 'retryAfterMs'>,
   identity: Identity,
   place?: Place,
 ): Ack {

@@ -114,6 +114,10 @@ export const ERRORS = {
     'ask-operator',
     'The message made the actor fail twice; report it with the ledger entry.',
   ],
+  'too-fast': [
+    'retry',
+    'Nothing is lost: it is sent again, more slowly. If the peer means well and has so much to say, raise `peerRate` where it is refused.',
+  ],
   'peer-silent': ['retry', 'Check that the peer runs and is reachable.'],
   'peer-too-old': ['give-up', 'The peer speaks an older protocol that does not know this; upgrade it.'],
   'key-invalid': [

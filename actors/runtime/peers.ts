@@ -2,6 +2,7 @@ import type { Clock, Instant, Millis } from './clock.ts'
 import type { Ack, Envelope } from './envelope.ts'
 import type { ActorName } from './identity.ts'
 import { betterOffset } from './offset.ts'
+import type { TooFast } from './rates.ts'
 import type { RowSet } from './row-set.ts'
 import type { Row } from './rows.ts'
 
@@ -52,6 +53,8 @@ export interface PeerView {
   readonly skewedSince: Instant | undefined
   /** When the last of its keys ends; undefined if one has no end. */
   readonly keyEndsAt: Instant | undefined
+  /** How often it was told to come more slowly, in this life; undefined if it never was. */
+  readonly tooFast: TooFast | undefined
 }
 
 /** A round trip is slow from there on: a commit of the peer is in it. */
@@ -192,17 +195,17 @@ export class Peers {
   /** All that are known, by name. */
   views(
     waiting: ReadonlyMap<ActorName, number>,
-    keyEndsAt: (peer: ActorName) => Instant | undefined,
+    more: (peer: ActorName) => Pick<PeerView, 'keyEndsAt' | 'tooFast'>,
   ): PeerView[] {
     const names = new Set([...waiting.keys(), ...this.#sights.keys(), ...this.#changed.keys()])
     for (const { id } of this.#rows.all('$peer')) names.add(id)
     return [...names].sort().map((peer) => ({
       ...this.#view(peer, waiting.get(peer) ?? 0),
-      keyEndsAt: keyEndsAt(peer),
+      ...more(peer),
     }))
   }
 
-  #view(peer: ActorName, waiting: number): Omit<PeerView, 'keyEndsAt'> {
+  #view(peer: ActorName, waiting: number): Omit<PeerView, 'keyEndsAt' | 'tooFast'> {
     const { protocol, generation = 0, offsetMs, errorMs } = this.get(peer) ?? {}
     const { lastHeardAt, silent, roundTripMs, slowSince } = this.#sights.get(peer) ?? {}
     return {

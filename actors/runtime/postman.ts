@@ -42,6 +42,8 @@ interface Lane {
   readonly ready: Set<Queue>
   underWay: number
   silent: boolean
+  /** Until the peer wants to hear of us again. */
+  rest: Cancel | undefined
   readonly greeting: Greeting
 }
 
@@ -59,6 +61,8 @@ export const TRY_MS_MAX: Millis = 10_000
 export const GREETING_MS_FIRST: Millis = 1_000
 export const BACKOFF_MS_FIRST: Millis = 100
 export const BACKOFF_MS_MAX: Millis = 30_000
+/** Nothing is kept back for longer because a peer asked for it: it may be mistaken, or lie. */
+export const REST_MS_MAX: Millis = 60_000
 /** Messages under way to one peer. */
 export const UNDER_WAY_MAX = 64
 /** The same while nothing comes back from it. */
@@ -147,7 +151,8 @@ export class Postman {
 
   stop(): void {
     this.#stop.abort(new Error('the actor stops'))
-    for (const { queues, greeting } of this.#lanes.values()) {
+    for (const { queues, greeting, rest } of this.#lanes.values()) {
+      rest?.()
       greeting.retry?.()
       for (const tell of greeting.waiting.splice(0)) tell()
       for (const queue of queues.values()) {
@@ -162,9 +167,10 @@ export class Postman {
     const known = this.#lanes.get(peer)
     if (known !== undefined) return known
     const greeting = { done: !this.#parts.greets, busy: false, attempt: 0, retry: undefined, waiting: [] }
-    const lane = {
+    const lane: Lane = {
       ...{ peer, queues: new Map(), ready: new Set<Queue>(), underWay: 0 },
       silent: false,
+      rest: undefined,
       greeting,
     }
     this.#lanes.set(peer, lane)
@@ -260,6 +266,7 @@ export class Postman {
       this.#heard(lane)
       if (carried !== 'delivered' && 'later' in carried) {
         this.#putOff.set(row, carried.later)
+        if (carried.restMs !== undefined) this.#rest(lane, carried.restMs)
         return false
       }
       if (carried === 'delivered') delivered(row)
@@ -269,6 +276,14 @@ export class Postman {
       this.#unheard(lane, sentAt, error)
       return false
     }
+  }
+
+  /** Nothing goes there before: each try would be one more message of which the peer has too many. */
+  #rest(lane: Lane, restMs: Millis): void {
+    lane.rest ??= this.#parts.clock.after(Math.min(REST_MS_MAX, Math.max(1, restMs)), () => {
+      lane.rest = undefined
+      this.#pump(lane)
+    })
   }
 
   #greet(lane: Lane): void {
@@ -334,7 +349,7 @@ export class Postman {
   }
 }
 
-const placesOf = ({ greeting, silent }: Lane): number => {
-  if (!greeting.done) return 0
+const placesOf = ({ greeting, silent, rest }: Lane): number => {
+  if (!greeting.done || rest !== undefined) return 0
   return silent ? UNDER_WAY_SILENT_MAX : UNDER_WAY_MAX
 }

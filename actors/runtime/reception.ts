@@ -1,10 +1,11 @@
 import type { Clock, Millis } from './clock.ts'
 import { HELLO } from './courier.ts'
 import { type Ack, type Envelope, envelopeSchema, mistrust, type Place, sealAck } from './envelope.ts'
-import { inOneLine, SubletError } from './errors.ts'
+import { type ErrorCode, inOneLine, SubletError } from './errors.ts'
 import type { Identity, Trust } from './identity.ts'
 import type { Verdict } from './links.ts'
 import type { Log } from './log.ts'
+import { period } from './sentence.ts'
 
 export interface ReceptionParts {
   readonly identity: Identity
@@ -17,6 +18,8 @@ export interface ReceptionParts {
   readonly heard: (envelope: Envelope) => void
   /** Our generation, and the highest place that was seen of the peer; undefined before rows are read. */
   readonly placeFor: (peer: string) => Place | undefined
+  /** How long a peer has to wait that says too much; undefined if this message may come. */
+  readonly pause: (from: string) => Millis | undefined
   /** Why no message of this peer can be taken now; undefined if there is room. */
   readonly busy: (from: string) => string | undefined
   /** Resolves once the message is durable; rejects if it never will be. */
@@ -30,6 +33,7 @@ const REASON_CHARS_MAX = 500
  *
  *   message ──not of the form──────────────▶ refused
  *           ──not believed─────────────────▶ refused, and noted in the log
+ *           ──its sender says too much──────▶ busy: he is told when to come again
  *           ──hello─────────────────────────▶ received: what was seen of its sender is in the answer
  *           ──the same is in hand──────────▶ waits for the answer to that one
  *           ──no room, or not running──────▶ busy: its sender comes again
@@ -67,6 +71,15 @@ export class Reception {
     }
     const { from, subject, number, bodyHash, kind, protocol } = envelope
     heard(envelope)
+    const pauseMs = this.#parts.pause(from)
+    if (pauseMs !== undefined)
+      return this.#ack(
+        envelope,
+        'busy',
+        'too-fast' satisfies ErrorCode,
+        `${from} says too much; it is to come again in ${period(pauseMs)}`,
+        pauseMs,
+      )
     if (kind === HELLO && protocol > 1)
       return placeFor(from) === undefined
         ? this.#ack(envelope, 'busy', '', 'not all rows are read yet')
@@ -95,7 +108,7 @@ export class Reception {
     }
   }
 
-  #ack(message: Answered, outcome: Ack['outcome'], code: string, reason: string): Ack {
+  #ack(message: Answered, outcome: Ack['outcome'], code: string, reason: string, retryAfterMs?: Millis): Ack {
     const { identity, clock, placeFor } = this.#parts
     const text = (words: string, max: number): string => words.slice(0, max).toWellFormed()
     const ack = {
@@ -108,7 +121,9 @@ export class Reception {
       at: clock.now(),
     }
     const place = this.#protocolFor(message) < 2 ? undefined : (placeFor(ack.to) ?? { generation: 0, seq: 0 })
-    return sealAck(ack, identity, place)
+    // The first protocol has no word for it.
+    const later = place === undefined || retryAfterMs === undefined ? {} : { retryAfterMs }
+    return sealAck({ ...ack, ...later }, identity, place)
   }
 
   /** That of the message if it is spoken here; if not, the nearest that is, so that its sender learns of it. */

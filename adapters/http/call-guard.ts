@@ -4,7 +4,7 @@ import type { ActorName, KeyDoubt, Trust } from '../../actors/runtime/identity.t
 import { period } from '../../actors/runtime/sentence.ts'
 import { type Call, type CallKind, ON_THE_WAY_MS_MAX, signedCall } from './calls.ts'
 
-/** Calls whose nonces are remembered, all known callers together. */
+/** Calls of one known caller whose nonces are remembered. */
 export const NONCES_MAX = 20_000
 
 export interface GuardParts {
@@ -24,8 +24,8 @@ export interface GuardParts {
  */
 export class CallGuard {
   readonly #parts: GuardParts
-  /** Until when a nonce must be remembered, the oldest first. */
-  readonly #heard = new Map<string, Instant>()
+  /** By key: until when a nonce must be remembered, the oldest first. */
+  readonly #heard = new Map<string, Map<string, Instant>>()
 
   constructor(parts: GuardParts) {
     this.#parts = parts
@@ -47,7 +47,7 @@ export class CallGuard {
       throw new SubletError('message-forged', 'the signature was not made with the key that the call shows')
     const doubt = trust.doubtKey(call.from, call.key, now)
     // What a stranger says changes nothing, however often: he must not use up the place of those who are known.
-    if (doubt === undefined) this.#hear(`${call.key} ${call.nonce}`, call.at + 2 * freshMs, now)
+    if (doubt === undefined) this.#hear(call, call.at + 2 * freshMs, now)
     else trust.remember(call.from, call.key, now)
     return doubt
   }
@@ -64,14 +64,17 @@ export class CallGuard {
     throw new SubletError(doubt, sentence[doubt])
   }
 
-  #hear(nonce: string, until: Instant, now: Instant): void {
-    for (const [old, forgetAt] of this.#heard) {
+  #hear({ key, nonce }: Call, until: Instant, now: Instant): void {
+    const heard = this.#heard.get(key) ?? new Map<string, Instant>()
+    this.#heard.set(key, heard)
+    for (const [old, forgetAt] of heard) {
       if (forgetAt > now) break
-      this.#heard.delete(old)
+      heard.delete(old)
     }
-    if (this.#heard.has(nonce)) throw new SubletError('message-expired', 'the call was heard before')
-    if (this.#heard.size >= NONCES_MAX)
+    if (heard.has(nonce)) throw new SubletError('message-expired', 'the call was heard before')
+    // Of each caller: who calls without end must not keep the others from fetching what is theirs.
+    if (heard.size >= NONCES_MAX)
       throw new SubletError('overloaded', 'too many calls came in too short a time')
-    this.#heard.set(nonce, until)
+    heard.set(nonce, until)
   }
 }

@@ -1,42 +1,67 @@
 import type { Socket } from 'node:net'
+import { oldestOfFullest, takeOut } from './fullest.ts'
+
+export interface RequestBounds {
+  /** Of all strangers together, and of one peer. */
+  readonly max: number
+  /** Of all peers together. */
+  readonly peersMax: number
+}
 
 /**
- * The requests under way at a server, bounded in a way that strangers cannot use up: each may hold a body of some
- * megabytes, and takes as long to come in as its sender likes.
+ * The requests under way at a server, bounded in a way that neither strangers nor one peer can use up: each may hold a
+ * body of some megabytes, and takes as long to come in as its sender likes.
  *
- *   of a peer that was believed     so many; one more is told to come again
+ *   of a peer that was believed     so many of each; one more is told to come again
+ *                                   so many of all; for one more the oldest of the peer that has most is ended
  *   of anybody else                 so many; for one more the oldest is ended with its connection
  */
 export class Requests {
-  readonly #max: number
-  readonly #isProven: (socket: Socket) => boolean
+  readonly #bounds: RequestBounds
+  readonly #peerOn: (socket: Socket) => string | undefined
   /** The oldest first. */
   readonly #unproven = new Map<object, Socket>()
-  readonly #proven = new Set<object>()
+  readonly #proven = new Map<string, Map<object, Socket>>()
+  readonly #peers = new Map<object, string>()
 
-  constructor(max: number, isProven: (socket: Socket) => boolean) {
-    this.#max = max
-    this.#isProven = isProven
+  constructor(bounds: RequestBounds, peerOn: (socket: Socket) => string | undefined) {
+    this.#bounds = bounds
+    this.#peerOn = peerOn
   }
 
   /** False if there is no room. */
   begin(request: object, socket: Socket): boolean {
-    if (this.#isProven(socket)) {
-      if (this.#proven.size >= this.#max) return false
-      this.#proven.add(request)
-      return true
+    const peer = this.#peerOn(socket)
+    return peer === undefined ? this.#beginUnproven(request, socket) : this.#beginOf(peer, request, socket)
+  }
+
+  end(request: object): void {
+    this.#unproven.delete(request)
+    takeOut(this.#proven, this.#peers.get(request) ?? '', request)
+    this.#peers.delete(request)
+  }
+
+  #beginOf(peer: string, request: object, socket: Socket): boolean {
+    const those = this.#proven.get(peer) ?? new Map<object, Socket>()
+    if (those.size >= this.#bounds.max) return false
+    if (this.#peers.size >= this.#bounds.peersMax) {
+      const [oldest, held] = oldestOfFullest(this.#proven)!
+      this.end(oldest)
+      held.destroy()
     }
-    if (this.#unproven.size >= this.#max) {
+    // Anew: it may have been the last one of this peer that was ended.
+    this.#proven.set(peer, those.set(request, socket))
+    this.#peers.set(request, peer)
+    return true
+  }
+
+  #beginUnproven(request: object, socket: Socket): boolean {
+    if (this.#unproven.size >= this.#bounds.max) {
       const [oldest, held] = this.#unproven.entries().next().value!
       this.#unproven.delete(oldest)
       held.destroy()
     }
     this.#unproven.set(request, socket)
     return true
-  }
-
-  end(request: object): void {
-    this.#proven.delete(request)
-    this.#unproven.delete(request)
   }
 }

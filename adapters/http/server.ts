@@ -65,8 +65,12 @@ export interface HttpServer {
 
 /** Connections that are open, the waiting polls among them; beyond it those of strangers are ended. */
 export const CONNECTIONS_MAX = 512
-/** Requests under way that are no polls, of peers that were believed, and as many of all others. */
+/** Of one peer: it keeps fewer itself, and those of others must find room. */
+export const CONNECTIONS_PEER_MAX = 128
+/** Requests under way that are no polls, of each peer that was believed, and as many of all others. */
 export const REQUESTS_MAX = 128
+/** Of all peers together. */
+export const REQUESTS_PEERS_MAX = 256
 /** For the whole of a request to come in. */
 export const REQUEST_MS_MAX = 10_000
 /** For a connection on which nothing happens; a poll waits 25 s. */
@@ -144,7 +148,7 @@ function build(desk: Desk, log: Log, tls: ServerTls | undefined): App {
     frameworkErrors: (_, __, reply) =>
       refuse(reply, 400, new SubletError('message-malformed', 'the address is not one')),
   }).withTypeProvider<ZodTypeProvider>() as unknown as App
-  const connections = new Connections(CONNECTIONS_MAX)
+  const connections = new Connections({ max: CONNECTIONS_MAX, peerMax: CONNECTIONS_PEER_MAX })
   app.server.on('connection', (socket: Socket) => connections.opened(socket))
   readJson(app)
   app.setValidatorCompiler(validatorCompiler)
@@ -153,7 +157,8 @@ function build(desk: Desk, log: Log, tls: ServerTls | undefined): App {
   app.setNotFoundHandler((_, reply) =>
     refuse(reply, 404, new SubletError('message-misaddressed', 'there is nothing at this address')),
   )
-  boundRequests(app, new Requests(REQUESTS_MAX, (socket) => connections.isProven(socket)))
+  const bounds = { max: REQUESTS_MAX, peersMax: REQUESTS_PEERS_MAX }
+  boundRequests(app, new Requests(bounds, (socket) => connections.peerOn(socket)))
   app.register(swagger, { openapi: documentOf(), transform: jsonSchemaTransform })
   app.register((inner, _, done) => {
     routes(inner as unknown as App, desk, connections)
@@ -182,7 +187,7 @@ function routes(app: App, desk: Desk, connections: Connections): void {
       const flawed = request.validationError !== undefined
       if (receiver !== undefined && (!flawed || answerable.safeParse(request.body).success)) {
         const ack = await receiver.receive(request.body as Envelope)
-        if (ack.outcome !== 'refused') connections.believed(request.raw.socket)
+        if (ack.outcome !== 'refused') connections.believed(request.raw.socket, ack.to)
         return reply.send(ack)
       }
       if (flawed) throw new SubletError('message-malformed', 'the body has not the form of a message')
@@ -203,7 +208,9 @@ function routes(app: App, desk: Desk, connections: Connections): void {
       const { socket } = request.raw
       const onClose = (): void => gone.abort(new Error('the caller is gone'))
       reply.raw.once('close', onClose)
-      const texts = await desk.poll(request.body, gone.signal, () => connections.believed(socket))
+      const texts = await desk.poll(request.body, gone.signal, () =>
+        connections.believed(socket, request.body.from),
+      )
       reply.raw.removeListener('close', onClose)
       // As they were written once: they may be long.
       reply.serializer((text: unknown) => text as string)
@@ -222,7 +229,7 @@ function routes(app: App, desk: Desk, connections: Connections): void {
     },
     async (request) => {
       const accepted = desk.acks(request.body)
-      connections.believed(request.raw.socket)
+      connections.believed(request.raw.socket, request.body.from)
       return { accepted }
     },
   )

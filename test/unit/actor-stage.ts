@@ -15,6 +15,7 @@ import {
 import type { Identity, Trust } from '../../actors/runtime/identity.ts'
 import type { Input } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
+import type { Rate } from '../../actors/runtime/rates.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import { type CommitFate, Disk } from '../simulation/disk.ts'
 import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
@@ -39,6 +40,7 @@ export interface LifeOptions {
   /** What peers say to the first word of a life; they have seen nothing unless this says otherwise. */
   readonly hello?: (envelope: Envelope) => Promise<Ack>
   readonly protocols?: readonly number[]
+  readonly rate?: Rate
   readonly downgrade?: Downgrade
   readonly syncMs?: Millis
   readonly fate?: () => CommitFate
@@ -152,6 +154,7 @@ export class Stage {
       log: silent,
       skewMsMax: SKEW_MS,
       ...(options.onCommitted === undefined ? {} : { onCommitted: options.onCommitted }),
+      ...(options.rate === undefined ? {} : { rate: options.rate }),
       ...(options.protocols === undefined ? {} : { protocols: options.protocols }),
       ...(options.downgrade === undefined ? {} : { downgrade: options.downgrade }),
       onFailed: (error) => failures.push(error),

@@ -8,6 +8,7 @@ import { Peers, type PeerView, SLOW_MS } from '../../actors/runtime/peers.ts'
 import {
   BACKOFF_MS_MAX,
   Postman,
+  REST_MS_MAX,
   TRY_MS_MAX,
   UNDER_WAY_MAX,
   UNDER_WAY_SILENT_MAX,
@@ -27,6 +28,7 @@ class Route {
   readonly failed: string[] = []
   answer: (envelope: Envelope) => Answer = () => 'received'
   answerMs: Millis = 0
+  restMs: Millis = 0
   refusal = 'message-set-aside'
   peerAheadMs: Millis = 0
   underWay = 0
@@ -57,7 +59,7 @@ class Route {
   }
 
   view(): PeerView | undefined {
-    return this.peers.views(this.postman.waiting(), () => undefined)[0]
+    return this.peers.views(this.postman.waiting(), () => ({ keyEndsAt: undefined, tooFast: undefined }))[0]
   }
 
   get kinds(): string[] {
@@ -113,6 +115,7 @@ class Route {
           code: answer === 'refused' ? this.refusal : '',
           reason: answer === 'refused' ? 'it will not do' : '',
           at: this.world.now + this.peerAheadMs,
+          ...(answer === 'busy' && this.restMs > 0 ? { retryAfterMs: this.restMs } : {}),
         },
         signer,
       )
@@ -121,6 +124,38 @@ class Route {
     }
   }
 }
+
+describe('a peer that says when it wants to hear of us again', () => {
+  test('hears nothing before, of any subject; then all goes out, and others are not kept back', async () => {
+    const route = new Route()
+    route.restMs = 5_000
+    route.answer = ({ to }) => (to === 'b' && route.world.elapsed < 4_000 ? 'busy' : 'received')
+    route.post('first')
+    await route.pass(100)
+    for (let i = 0; i < 20; i++) route.post(`more-${i}`, { subject: `lease-${i}` })
+    route.post('elsewhere', { to: 'c' })
+    await route.pass(4_000)
+    expect(route.kinds).toEqual(['first', 'elsewhere'])
+    await route.pass(2_000)
+    expect(route.delivered).toHaveLength(22)
+  })
+
+  test('is obeyed for a minute at most, and no message is kept beyond its time', async () => {
+    const route = new Route()
+    route.restMs = 1e12
+    route.answer = () => 'busy'
+    route.post('short', { forMs: 10_000 })
+    await route.pass(30_000)
+    expect(route.sent).toHaveLength(1)
+    expect(route.failed).toEqual([expect.stringMatching(/^short peer-silent/)])
+    route.post('long', { subject: 'other' })
+    await route.pass(20_000)
+    expect(route.kinds).toEqual(['short'])
+    route.answer = () => 'received'
+    await route.pass(REST_MS_MAX)
+    expect(route.delivered).toEqual(['long'])
+  })
+})
 
 describe('a message is repeated until its receiver says that it is durable there', () => {
   test('with growing, jittered waits between tries, at most half a minute', async () => {

@@ -29,6 +29,8 @@ export interface WorldOptions {
   readonly termSeconds?: number
   /** Whom the managers ask; what the site lends to. */
   readonly sections?: Readonly<Record<string, object>>
+  /** Of every configuration, beside its sections. */
+  readonly common?: object
 }
 
 /** Live processes that speak over HTTP on loopback, and actors that the test plays, who trust each other's keys. */
@@ -175,7 +177,7 @@ export class World {
   }
 
   #configuration(name: Place, socket: string): object {
-    const { live, played, units = 4, termSeconds = 600, sections = {} } = this.#options
+    const { live, played, units = 4, termSeconds = 600, sections = {}, common: more = {} } = this.#options
     const others = [...live, ...Object.keys(played)].filter((one) => one !== name)
     const peers = others.map((one) => ({
       ...{ name: one, role: ROLE[this.#roleOf(one)], url: this.urlOf(one) },
@@ -183,7 +185,7 @@ export class World {
     }))
     const common = {
       ...{ name, dir: join(this.dir, name), skewMax: '500ms' },
-      ...{ listen: { port: this.ports[name] }, peers },
+      ...{ listen: { port: this.ports[name] }, peers, ...more },
     }
     const own = sections[name] ?? {}
     switch (name) {

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest'
+import { RATE_PAUSE_MS_MIN, type Rate, Rates } from '../../actors/runtime/rates.ts'
+import { Stage } from './actor-stage.ts'
+
+const rate: Rate = { perSecond: 10, burst: 5 }
+
+const ratesAt = (bounds: Rate = rate) => {
+  const time = { ms: 1_000 }
+  const told: string[] = []
+  const clock = { monotonic: () => time.ms, now: () => time.ms }
+  return { time, told, rates: new Rates(bounds, clock, (peer) => told.push(peer)) }
+}
+
+test('a peer may say so much at once, and then what a second brings; others lose nothing by it', () => {
+  const { time, rates } = ratesAt()
+  for (let i = 0; i < 5; i++) expect(rates.take('peer')).toBeUndefined()
+  expect(rates.take('peer')).toBe(RATE_PAUSE_MS_MIN)
+  expect(rates.take('other')).toBeUndefined()
+  time.ms += 200
+  expect([rates.take('peer'), rates.take('peer'), rates.take('peer')]).toEqual([
+    ...[undefined, undefined],
+    RATE_PAUSE_MS_MIN,
+  ])
+  time.ms += 60_000
+  for (let i = 0; i < 5; i++) expect(rates.take('peer')).toBeUndefined()
+  expect(rates.take('peer')).toBe(RATE_PAUSE_MS_MIN)
+})
+
+test('whoever is put off is counted, and told of once a minute', () => {
+  const { time, told, rates } = ratesAt({ perSecond: 1, burst: 1 })
+  expect(rates.tooFast('peer')).toBeUndefined()
+  for (let i = 0; i < 4; i++) rates.take('peer')
+  expect(rates.tooFast('peer')).toEqual({ times: 3, lastAt: 1_000 })
+  expect(told).toEqual(['peer'])
+  time.ms += 90_000
+  for (let i = 0; i < 3; i++) rates.take('peer')
+  expect(rates.tooFast('peer')).toEqual({ times: 5, lastAt: 91_000 })
+  expect(told).toEqual(['peer', 'peer'])
+})
+
+test('an actor puts off who says too much with a code and a time, takes nothing of it, and shows it', async () => {
+  const stage = new Stage()
+  const { actor, inputs, logged } = await stage.begin({ rate: { perSecond: 1, burst: 3 } })
+  const says = (i: number, from = 'peer') =>
+    stage.soon(
+      actor.receive(
+        stage.letter(1, { from, id: `m-${from}-${i}`, subject: `s-${i}` }, { generation: 0, seq: i + 1 }),
+      ),
+    )
+  const outcomes = []
+  for (let i = 0; i < 5; i++) outcomes.push(await says(i))
+  expect(outcomes.map(({ outcome, code }) => [outcome, code])).toEqual([
+    ...Array(3).fill(['received', '']),
+    ...Array(2).fill(['busy', 'too-fast']),
+  ])
+  expect(outcomes[4]).toMatchObject({ retryAfterMs: RATE_PAUSE_MS_MIN })
+  expect(outcomes[4]?.reason).toMatch(/^peer says too much; it is to come again in 1 s/)
+  // Said again it counts, too: each costs a signature.
+  expect((await says(0)).code).toBe('too-fast')
+  expect((await says(0, 'other')).outcome).toBe('received')
+  expect(inputs.filter(({ kind }) => kind === 'message')).toHaveLength(4)
+  expect(actor.peers().find(({ peer }) => peer === 'peer')?.tooFast).toMatchObject({ times: 3 })
+  expect(logged.filter((line) => line.includes('says more than it may'))).toHaveLength(1)
+  await stage.pass(1_500)
+  expect((await says(9)).outcome).toBe('received')
+})
