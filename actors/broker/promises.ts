@@ -65,11 +65,14 @@ export const recallOf = ({ site, type, units, by }: RecallRow): Promised => ({
 })
 
 /**
- * Units of the ticket that were promised back; a ticket issued after the promise is already without them. Those that
- * leave at the boundary to fewer may be the ones that were given back: they are not counted twice.
+ * Units of the ticket that were promised back; a ticket issued after the promise, be it in the same instant, is already
+ * without them. Those that leave at the boundary to fewer may be the ones that were given back: they are not counted
+ * twice.
  */
 export function stillReduced({ reduced }: TicketRow, ticket: Ticket | undefined): number {
-  if (reduced === undefined || ticket === undefined || ticket.issuedAt > reduced.plannedAt) return 0
-  const { units, of = ticket.units } = reduced
+  if (reduced === undefined || ticket === undefined) return 0
+  const { plannedAt, tickets, units, of = ticket.units } = reduced
+  const isOld = tickets?.includes(ticket.id) ?? ticket.issuedAt <= plannedAt
+  if (!isOld) return 0
   return Math.min(ticket.units, Math.max(0, units - Math.max(0, of - ticket.units)))
 }

@@ -145,7 +145,8 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     const units = Math.min(of, body.units + before)
     const start = Math.max(draft.now, body.by, before > 0 ? reduced!.from : 0)
     back = { units, from: start }
-    draft.put('ticket', { ...row, reduced: { ...back, of, plannedAt: draft.now } })
+    const held = tickets.map(({ id }) => id)
+    draft.put('ticket', { ...row, reduced: { ...back, of, plannedAt: draft.now, tickets: held } })
   }
   draft.note(
     'recall planned',

@@ -49,12 +49,14 @@ export interface TicketRow extends Row {
   readonly waitReason: string
   /** What is granted, oldest first; an extension follows the ticket it names. Past ones are dropped. */
   readonly tickets: readonly Ticket[]
-  /** Units that the holder promised to give back, from then on, of tickets issued until it promised. */
+  /** Units that the holder promised to give back, from then on. */
   readonly reduced:
     | {
         readonly units: number
         readonly from: Instant
         readonly plannedAt: Instant
+        /** Ids of the tickets that it had then. Rows of older stores lack them: those issued until `plannedAt`. */
+        readonly tickets?: readonly string[] | undefined
         /** Of how many they are: an extension that shrinks to fewer may be without them already. */
         readonly of?: number | undefined
       }

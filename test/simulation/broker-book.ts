@@ -136,6 +136,6 @@ function unitsAt({ tickets, reduced }: TicketRow, site: string, type: string, at
     (one) => one.site === site && one.type === type && one.term.start <= at && at < one.term.end,
   )
   if (ticket === undefined) return 0
-  const isLess = reduced !== undefined && ticket.issuedAt <= reduced.plannedAt && reduced.from <= at
+  const isLess = reduced?.tickets?.includes(ticket.id) === true && reduced.from <= at
   return isLess ? Math.max(0, ticket.units - reduced.units) : ticket.units
 }

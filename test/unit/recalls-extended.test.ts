@@ -92,6 +92,20 @@ describe('a broker to which units are promised back of a lease that shrinks wher
   })
 })
 
+test('a plan and the answer to an extension in one instant: the extension is without what was promised back', () => {
+  const desk = new BrokerDesk()
+  desk.offer(4)
+  desk.granted('lease-1', { units: 2, durationMs: 10 * MINUTE })
+  desk.extend('lease-1', { units: 2, durationMs: 30 * MINUTE })
+  desk.now += 50
+  desk.tell('manager', 'recall-plan', 'lease-1', { recallId: 'recall-1', units: 1, by: NOW, reason: 'needed' })
+  // The round that the plan makes due is of the same commit.
+  desk.now -= 50
+  expect(inShort(desk.decide())).toEqual(['lease-1 granted 2'])
+  expect(ask(desk, 'lease-2', 3)).toEqual(['lease-2 refused'])
+  expect(ask(desk, 'lease-3', 2)).toEqual(['lease-3 granted 2'])
+})
+
 /** Of six one lease has some and goes on with others, one has the rest; units are recalled and promised back. */
 function recalledDesk(first: number, next: number, units: number): BrokerDesk {
   const desk = new BrokerDesk()
