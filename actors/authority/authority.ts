@@ -49,7 +49,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
   const life = leaseLife(config, claims, reports, site.withhold)
   const { units, leaseDue, unitDue, shut } = life
   const { redeem, extend } = redeeming(config, trust, claims, reports, life)
-  const owner = recalls(config, site, units)
+  const owner = recalls(config, site, claims, units)
   const hosts = new Hosts(config, units, reports, site.withhold)
   const modifications = new Modifications(units, reports)
   const machines = new Sweep(config, units)
@@ -274,11 +274,12 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     if (given.length === 0)
       return draft.note('message noted', lease.id, 'it gives units back of which none is there')
     const reason = `the holder no longer uses it: ${body.reason}`
-    const recalledAt = isRecalledIn(lease.ticket, draft) ? draft.now : undefined
+    const isRecalled = isRecalledIn(lease.ticket, draft)
     for (const unit of given) {
       // It leaves because the site asked it to: that is no less of a lease.
       const moved = config.repair && draft.get('host', unit.host) !== undefined
-      const gone: UnitRow = moved ? { ...unit, lost: 'moved' } : { ...unit, givenUp: true, recalledAt }
+      const kept = isRecalled && !moved ? owner.recalledUnit(unit, draft) : unit
+      const gone: UnitRow = moved ? { ...kept, lost: 'moved' } : { ...kept, givenUp: true }
       units.end(gone, draft.now, reason, draft)
     }
   }

@@ -148,6 +148,14 @@ export class RootClaims {
     draft.put('drawn', { id, claimId: root?.id ?? '', leaseId, type, units, term, due: term.end })
   }
 
+  /** The broker counts one fewer of them since: it gives the unit to another. */
+  giveBack(tickets: readonly Ticket[], draft: AuthorityDraft): void {
+    for (const { id } of tickets) {
+      const row = draft.get('drawn', id)
+      if (row !== undefined) draft.put('drawn', { ...row, units: Math.max(0, row.units - 1) })
+    }
+  }
+
   /** The lease is over: the broker gives the rest of its tickets to others. */
   release(leaseId: string, draft: AuthorityDraft): void {
     for (const { id } of draft.having(drawnByLease, leaseId)) draft.remove('drawn', id)

@@ -6,7 +6,9 @@ import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
+import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
+import { isRecalledOf } from './fill.ts'
 import type { Offers } from './offers.ts'
 import type { AuthorityDraft, OfferRow, RecallRow, UnitRow } from './rows.ts'
 import { conditionsOf, isLive, lentOf, offeredOf } from './standing.ts'
@@ -48,8 +50,8 @@ export interface ReclaimOrder extends WithdrawOrder {
  *   recall: so many are wanted back by a time ──▶ taken ──▶ lend again
  *   reclaim: both, all of them
  */
-export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
-  return { recall, recallDue, tellBroker, lendAgain, withdraw, reclaim }
+export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaims, units: Units) {
+  return { recall, recallDue, tellBroker, recalledUnit, lendAgain, withdraw, reclaim }
 
   function recall(order: RecallOrder, draft: AuthorityDraft): { recallId: string } {
     const offer = draft.get('offer', order.type)
@@ -118,12 +120,27 @@ export function recalls(config: AuthorityConfig, site: Offers, units: Units) {
       const conditions = conditionsOf(unit, draft)
       if (conditions === undefined || !isBinding(order, conditions)) continue
       const last = (takenAt ?? order.by) + conditions.graceMs
-      const taken = { ...unit, recalledAt: unit.recalledAt ?? draft.now }
-      if (draft.now >= last) units.end(taken, draft.now, 'it was recalled and not given back', draft)
+      if (draft.now >= last)
+        units.end(recalledUnit(unit, draft), draft.now, 'it was recalled and not given back', draft)
       else next = Math.min(next ?? last, last)
     }
     if (next === undefined) draft.remove('recall', recallId)
     else draft.put('recall', { ...order, taken: true, takenAt, due: next })
+  }
+
+  /** What is given back for a recall, or taken, belongs no more to the tickets that there were then. */
+  function recalledUnit(unit: UnitRow, draft: AuthorityDraft): UnitRow {
+    const lease = draft.get('lease', unit.leaseId)
+    if (unit.recalledAt !== undefined || lease === undefined) return unit
+    const recalled: UnitRow = { ...unit, recalledAt: draft.now }
+    const { ticket, next, victims } = lease
+    // A victim is not of the extension: that has been counted without it.
+    const tickets = next === undefined || victims.includes(unit.id) ? [ticket] : [ticket, next]
+    claims.giveBack(
+      tickets.filter((one) => isRecalledOf(one, recalled)),
+      draft,
+    )
+    return recalled
   }
 
   function take(order: RecallRow, draft: AuthorityDraft): void {

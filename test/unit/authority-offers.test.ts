@@ -31,7 +31,7 @@ function siteWithOneStuck() {
   const all = config as Partial<AuthorityConfig> as AuthorityConfig
   const claims = new RootClaims(all, cheapIdentity('duke'), cheapTrust(['duke', 'broker']))
   const site = offers(all, claims)
-  const owner = recalls(all, site, { end: () => undefined } as never)
+  const owner = recalls(all, site, claims, { end: () => undefined } as never)
   site.begin(draft)
   draft.put('unit', { id: 'unit-1', type: 'vm.small', state: 'stuck' } as UnitRow)
   site.withhold('vm.small', 1, 'vm1 cannot be torn down', draft)

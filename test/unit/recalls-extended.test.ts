@@ -27,6 +27,22 @@ describe('what is recalled beside an extension that is agreed already', () => {
     expect(stage.live('lease-2')).toHaveLength(4)
   })
 
+  test('is no more in the account of the claim that the extension was drawn from', () => {
+    const { stage } = recalledThenExtended()
+    const term = { start: NOW + 10 * MINUTE, end: NOW + 20 * MINUTE }
+    // Five are lent since; what was given back is another's now, and no more than that.
+    const tooMany = stage.ticket({ leaseId: 'lease-2', units: 5, term })
+    stage.tell('redeem', 'lease-2', { ticket: tooMany, properties: {} })
+    expect(stage.row('lease-2')).toBeUndefined()
+    stage.tell('redeem', 'lease-3', {
+      ticket: stage.ticket({ leaseId: 'lease-3', units: 4, term }),
+      properties: {},
+    })
+    stage.pass(6 * MINUTE)
+    expect(stage.live('lease-3')).toHaveLength(4)
+    expect(stage.live('lease-1')).toHaveLength(1)
+  })
+
   test('is missing from what it grows to', () => {
     const { stage } = extended({ units: 4 })
     recall(stage)
@@ -147,6 +163,17 @@ function extended(
   stage.lease({ units: 2, term: { start: NOW, end: boundary } })
   extend(stage, { ...change, term: { start: boundary, end: boundary + 10 * MINUTE } }, victims)
   return { stage, boundary }
+}
+
+/** One of six is recalled; the extension is drawn from the claim to the other five, and its holder hears late of the recall. */
+function recalledThenExtended(): { stage: Stage } {
+  const stage = new Stage()
+  stage.lease({ units: 2, term: { start: NOW, end: NOW + 10 * MINUTE } })
+  recall(stage)
+  stage.pass(5 * MINUTE)
+  extend(stage, { units: 2, term: { start: NOW + 10 * MINUTE, end: NOW + 20 * MINUTE } })
+  giveBack(stage, 1)
+  return { stage }
 }
 
 function extend(stage: Stage, change: Partial<Ticket>, victims = 0): void {
