@@ -114,7 +114,12 @@ test('a plan and the answer to an extension in one instant: the extension is wit
   desk.granted('lease-1', { units: 2, durationMs: 10 * MINUTE })
   desk.extend('lease-1', { units: 2, durationMs: 30 * MINUTE })
   desk.now += 50
-  desk.tell('manager', 'recall-plan', 'lease-1', { recallId: 'recall-1', units: 1, by: NOW, reason: 'needed' })
+  desk.tell('manager', 'recall-plan', 'lease-1', {
+    recallId: 'recall-1',
+    units: 1,
+    by: NOW,
+    reason: 'needed',
+  })
   // The round that the plan makes due is of the same commit.
   desk.now -= 50
   expect(inShort(desk.decide())).toEqual(['lease-1 granted 2'])
