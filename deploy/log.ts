@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream'
 import pino, { type Level, type Logger } from 'pino'
 import type { Clock } from '../actors/runtime/clock.ts'
+import { inOneLine } from '../actors/runtime/errors.ts'
 import { onOneLine } from './printable.ts'
 
 /** The log of one Sublet: JSON lines in a file; warnings also go to the terminal, as text. */
@@ -54,6 +55,7 @@ export function fileLog({ file, level, clock, warn }: LogOptions): FileLog {
     })
   const log = pino(
     {
+      serializers: { err: errorFields },
       level,
       base: null,
       timestamp: () => `,"at":"${new Date(clock.now()).toISOString()}"`,
@@ -69,8 +71,11 @@ export function fileLog({ file, level, clock, warn }: LogOptions): FileLog {
       hushed = true
     },
     close() {
-      if (!closed) destination.end()
+      if (closed) return
       closed = true
+      // What ends late may still have something to say; nobody listens any more.
+      log.level = 'silent'
+      destination.end()
     },
   }
 }
@@ -82,6 +87,21 @@ function warnings(tell: (line: string) => void): Writable {
       done()
     },
   })
+}
+
+const CAUSES_MAX = 5
+
+/** Of an error its sentences and where it comes from; nothing else that hangs on it, for nobody knows what that is. */
+function errorFields(error: unknown): object {
+  try {
+    const stacks: string[] = []
+    for (let at = error; at instanceof Error && stacks.length < CAUSES_MAX; at = at.cause)
+      stacks.push(at.stack ?? at.message)
+    const code = error instanceof Error && 'code' in error ? { code: String(error.code) } : {}
+    return { message: inOneLine(error), ...code, stack: stacks.join('\ncaused by: ') }
+  } catch {
+    return { message: 'an error that cannot be read' }
+  }
 }
 
 function asText(line: string): string {

@@ -2,7 +2,7 @@ import type { FoundMachine } from '../../adapters/handler.ts'
 import { type Body, bodies, isMessageKind, type MessageKind, readBody } from '../leases/messages.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Envelope, Letter } from '../runtime/envelope.ts'
-import { SubletError } from '../runtime/errors.ts'
+import { isUnanswered, SubletError } from '../runtime/errors.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import { span } from '../runtime/sentence.ts'
@@ -319,7 +319,7 @@ export function authority(config: AuthorityConfig, identity: Identity, trust: Tr
     const { kind, subject, to, body } = envelope
     draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
     if (kind === 'holdings-query') return restore.undelivered(to, reason, draft)
-    if (code !== 'peer-silent') return
+    if (!isUnanswered(code)) return
     if (kind === 'delegation') return site.tellAgain(body, draft)
     if (kind === 'lease-update') return reports.tellAgain(subject, body, draft)
   }

@@ -10,7 +10,7 @@ import type { ActorName, Identity, Trust } from './identity.ts'
 import { idSource } from './ids.ts'
 import { endOfKeys, KeyWatch } from './key-ends.ts'
 import { Links, type Verdict } from './links.ts'
-import type { Log } from './log.ts'
+import { type Log, unfailing } from './log.ts'
 import { type Mail, Mailbox } from './mailbox.ts'
 import { HELLO_MS, Memory } from './memory.ts'
 import type { Input, Mind } from './mind.ts'
@@ -113,7 +113,8 @@ export class Actor<T extends Tables> implements Receiver {
   #alarmAt: Instant | undefined
   #flush: Cancel | undefined
 
-  constructor(parts: ActorParts<T>) {
+  constructor(given: ActorParts<T>) {
+    const parts: ActorParts<T> = { ...given, log: unfailing(given.log) }
     this.name = parts.identity.name
     this.#parts = parts
     this.#links = new Links(this.#rows, parts.skewMsMax)
@@ -156,6 +157,7 @@ export class Actor<T extends Tables> implements Receiver {
     })
     this.#postman = new Postman({
       ...{ clock, courier, peers, random: parts.random.child('postman') },
+      knows: (peer) => trust.knows(peer),
       greets: Math.max(...protocols) > 1,
       delivered: (row) => this.#delivery(row),
       // It leaves the outbox in the commit in which the mind is told.
@@ -426,9 +428,9 @@ export class Actor<T extends Tables> implements Receiver {
 
   /** The mails of the batch are settled as far as they were not. */
   #fail(error: unknown, mails: readonly Mail[]): void {
-    this.#parts.log.error({ actor: this.name, err: error }, 'the actor stops: it cannot go on')
     const gone = new SubletError('not-running', `actor ${this.name} has stopped`, { cause: error })
     for (const mail of mails) mail.settle?.reject(gone)
+    this.#parts.log.error({ actor: this.name, err: error }, 'the actor stops: it cannot go on')
     if (!this.running) return
     this.#halt(gone)
     void this.#close()

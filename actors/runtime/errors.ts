@@ -119,6 +119,10 @@ export const ERRORS = {
     'Nothing is lost: it is sent again, more slowly. If the peer means well and has so much to say, raise `peerRate` where it is refused.',
   ],
   'peer-silent': ['retry', 'Check that the peer runs and is reachable.'],
+  'peer-unknown': [
+    'ask-operator',
+    'Add the peer with `sublet peer add`, or correct its name where the configuration gives it.',
+  ],
   'peer-too-old': ['give-up', 'The peer speaks an older protocol that does not know this; upgrade it.'],
   'key-invalid': [
     'ask-operator',
@@ -138,6 +142,10 @@ export const ERRORS = {
 } as const satisfies Record<string, readonly [Recourse, string]>
 
 export type ErrorCode = keyof typeof ERRORS
+
+/** A message of ours was given up with this code, and nobody knows whether it came to its receiver: he refused nothing. */
+export const isUnanswered = (code: string): boolean =>
+  code === ('peer-silent' satisfies ErrorCode) || code === ('peer-unknown' satisfies ErrorCode)
 
 /** An operating error. `message` is a sentence that names the thing; the cause is not repeated in it. */
 export class SubletError extends Error {

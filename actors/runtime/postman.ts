@@ -1,7 +1,7 @@
 import type { Cancel, Clock, Instant, Millis } from './clock.ts'
 import type { Courier, OutRow } from './courier.ts'
 import type { Letter } from './envelope.ts'
-import { inOneLine } from './errors.ts'
+import { type ErrorCode, inOneLine } from './errors.ts'
 import type { ActorName } from './identity.ts'
 import type { Peers, Restored } from './peers.ts'
 import type { Random } from './random.ts'
@@ -11,6 +11,8 @@ export interface PostmanParts {
   readonly random: Random
   readonly courier: Courier
   readonly peers: Peers
+  /** Whether a peer of that name is trusted. */
+  readonly knows: (peer: ActorName) => boolean
   /** Whether each peer is asked first what it has seen of us; not if no protocol has that. */
   readonly greets: boolean
   readonly delivered: (row: OutRow) => void
@@ -203,7 +205,9 @@ export class Postman {
       const { to, kind } = row.letter
       const why = this.#putOff.get(row) ?? ''
       const reason = `${to} did not acknowledge ${kind} in time${why === '' ? '' : `: ${why}`}`
-      this.#parts.failed(row, 'peer-silent', reason)
+      if (this.#parts.knows(to)) this.#parts.failed(row, 'peer-silent' satisfies ErrorCode, reason)
+      else
+        this.#parts.failed(row, 'peer-unknown' satisfies ErrorCode, `no peer ${to} is known here: ${reason}`)
     }
     const row = rows[0]
     if (row === undefined) {

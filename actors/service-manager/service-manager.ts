@@ -1,6 +1,6 @@
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
 import type { Envelope, Letter } from '../runtime/envelope.ts'
-import { SubletError } from '../runtime/errors.ts'
+import { isUnanswered, SubletError } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import { span } from '../runtime/sentence.ts'
@@ -142,7 +142,7 @@ export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind
     if (kind === 'query') return questions.undelivered(subject, reason, draft)
     const lease = draft.get('lease', subject)
     if (lease === undefined) return
-    const refusedBySite = code !== 'peer-silent'
+    const refusedBySite = !isUnanswered(code)
     if (kind === 'ticket' && lease.ticketState === 'asked' && lease.unsure === true)
       return tickets.unsure(lease, reason, draft)
     if (kind === 'ticket' && lease.ticketState === 'asked') return askFailed(lease, reason, draft)

@@ -128,7 +128,7 @@ export class HttpNetwork implements Network {
     const { from, to } = envelope
     if (this.#receivers.has(to)) return this.#inside.send(envelope, signal)
     const way = this.#ways.get(to)
-    if (way === undefined) throw new SubletError('peer-silent', `no way to ${to} is configured`)
+    if (way === undefined) throw new SubletError('peer-unknown', `no way to ${to} is configured`)
     const both = AbortSignal.any([signal, this.#closing.signal])
     if (way.url === undefined) return this.#bag(to, from).send(envelope, both)
     const answer = await this.#client.post(way.url, '/v2/messages', () => envelope, {

@@ -12,6 +12,28 @@ const ackOf = (envelope: { id: string; from: string; to: string }, at: number) =
     cheapIdentity(envelope.to),
   )
 
+test('a log that throws at whatever it is told neither ends an actor nor keeps it from ending in order', async () => {
+  const fails = (): never => {
+    throw new TypeError('this cannot be written')
+  }
+  const stage = new Stage()
+  const full = Object.freeze(new Error('the disk is full'))
+  let isFull = false
+  const life = await stage.begin({
+    handle: (input, draft) => {
+      if (input.kind === 'command') draft.note('said', 's', 'it is told to the log, too')
+      return input.kind
+    },
+    log: { debug: fails, info: fails, warn: fails, error: fails },
+    commit: () => (isFull ? Promise.reject(full) : Promise.resolve()),
+  })
+  expect(await stage.soon(life.actor.command('go', {}))).toBe('command')
+  isFull = true
+  await expect(stage.soon(life.actor.command('go', {}))).rejects.toMatchObject({ code: 'not-running' })
+  await stage.pass(1_000)
+  expect([life.actor.running, life.failures, stage.closed]).toEqual([false, [full], 1])
+})
+
 describe('one mind, one commit', () => {
   test('everything that comes in one turn shares one commit', async () => {
     const stage = new Stage()

@@ -41,6 +41,7 @@ export interface LifeOptions {
   readonly hello?: (envelope: Envelope) => Promise<Ack>
   readonly protocols?: readonly number[]
   readonly rate?: Rate
+  readonly log?: Log
   readonly downgrade?: Downgrade
   readonly syncMs?: Millis
   readonly fate?: () => CommitFate
@@ -151,7 +152,7 @@ export class Stage {
       },
       perform: options.perform ?? (() => Promise.resolve(undefined)),
       random: options.random ?? seededRandom(`life ${++this.#lives}`),
-      log: silent,
+      log: options.log ?? silent,
       skewMsMax: SKEW_MS,
       ...(options.onCommitted === undefined ? {} : { onCommitted: options.onCommitted }),
       ...(options.rate === undefined ? {} : { rate: options.rate }),

@@ -26,3 +26,34 @@ test('whoever is handed the error tells it: a hushed log writes to its file only
   close()
   expect(told).toEqual(['warning: first'])
 })
+
+test('errors of whatever form are written, without what hangs on them, and nobody fails for it, also after the end', () => {
+  const told: string[] = []
+  const { log, close } = fileLog({
+    file: '/dev/null',
+    level: 'info',
+    clock,
+    warn: (line) => void told.push(line),
+  })
+  const round = new Error('round')
+  round.cause = round
+  const unreadable = Object.defineProperty(new Error(), 'message', {
+    get() {
+      throw new Error('no')
+    },
+  })
+  const frozen = Object.freeze(Object.assign(new Error('frozen'), { options: { body: 'hunter2' } }))
+  for (const err of [frozen, round, unreadable, undefined, null, 10n, Object.create(null)])
+    log.error({ err }, 'it failed')
+  close()
+  log.error({ err: frozen }, 'too late')
+  expect(told).toEqual([
+    'error: it failed: frozen',
+    'error: it failed: round: round: round: round: round',
+    'error: it failed: an error that cannot be read',
+    'error: it failed',
+    'error: it failed: null',
+    'error: it failed: 10',
+    'error: it failed: an error that cannot be read',
+  ])
+})

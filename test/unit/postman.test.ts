@@ -52,6 +52,7 @@ class Route {
     })
     this.postman = new Postman({
       ...{ clock, courier, peers: this.peers, random: seededRandom(1), greets: false },
+      knows: (peer) => peer !== 'nobody',
       delivered: (row) => this.delivered.push(row.id),
       failed: (row, code, reason) => this.failed.push(`${row.id} ${code}: ${reason}`),
       restored: () => undefined,
@@ -155,6 +156,16 @@ describe('a peer that says when it wants to hear of us again', () => {
     await route.pass(REST_MS_MAX)
     expect(route.delivered).toEqual(['long'])
   })
+})
+
+test('what is for somebody whom nobody knows is given up with a code of its own', async () => {
+  const route = new Route()
+  route.answer = () => 'no way'
+  route.post('ask', { to: 'nobody', forMs: 1_000 })
+  await route.pass(2_000)
+  expect(route.failed).toEqual([
+    'ask peer-unknown: no peer nobody is known here: nobody did not acknowledge ask in time',
+  ])
 })
 
 describe('a message is repeated until its receiver says that it is durable there', () => {
