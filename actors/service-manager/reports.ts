@@ -4,6 +4,7 @@ import type { Instant } from '../runtime/clock.ts'
 import { type LeaseLife, wantedBy } from './leases.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { stepLease } from './steps.ts'
+import { believable } from './surplus.ts'
 
 type Update = Body<'lease-update'>
 
@@ -21,7 +22,12 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
     if (unsure !== lease.unsure) draft.put('lease', { ...lease, unsure })
     if (body.image !== '' && body.image !== lease.image)
       draft.put('lease', { ...draft.get('lease', lease.id)!, image: body.image })
-    for (const report of body.units) members.reported(lease, report, sentAt, draft)
+    const { believed, unbelieved } = believable(lease, body.units, (id) => draft.get('unit', id))
+    for (const { unitId, code, reason } of unbelieved) {
+      draft.turnDown()
+      draft.note('unit refused', lease.id, `the site says more than it may: ${reason}`, { unitId, code })
+    }
+    for (const report of believed) members.reported(lease, report, sentAt, draft)
     if (body.modified != null) modified.answered(draft.get('lease', lease.id)!, body.modified, draft)
     let current = draft.get('lease', lease.id)!
     if (body.state === 'closed') return ended(current, body.reason, draft)
@@ -31,7 +37,7 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
       current = extended(current, body, draft)
     if (body.state === 'active' && current.leaseState === 'redeeming') {
       current = stepLease(current, 'active')
-      const ready = body.units.filter((unit) => unit.report === 'active').length
+      const ready = believed.filter((unit) => unit.report === 'active').length
       draft.note('active', lease.id, `ready: ${someUnits(ready)}`)
     }
     const isWanted = body.units.some(({ leaveBy }) => leaveBy != null) || current.leaveBy !== undefined

@@ -64,3 +64,66 @@ test('a holder whose site says that a lease goes on for longer than its ticket l
   holder.update(leaseId, { ticketId: next!.id, term })
   expect(holder.lease(leaseId).term).toEqual({ start: NOW, end: next!.term.end })
 })
+
+describe('a holder whose site names units that it may not', () => {
+  const refused = (draft: ReturnType<Holder['update']>): unknown[] =>
+    draft.notes.flatMap(({ kind, data }) => (kind === 'unit refused' ? [data] : []))
+
+  test('takes as many as its ticket is for, and says why it takes no more', () => {
+    const holder = new Holder()
+    const leaseId = holder.active()
+    const more = [
+      ...holder.reports(leaseId),
+      holder.report('unit-3', 'active'),
+      holder.report('unit-4', 'coming'),
+    ]
+    expect(refused(holder.update(leaseId, {}, more))).toEqual([
+      { unitId: 'unit-3', code: 'beyond-ticket' },
+      { unitId: 'unit-4', code: 'beyond-ticket' },
+    ])
+    expect(holder.lease(leaseId).units).toHaveLength(2)
+    expect(holder.unit('unit-3')).toBeUndefined()
+  })
+
+  test('takes one in the place of one that ended, is doubted or has left', () => {
+    for (const report of ['ended', 'suspect']) {
+      const holder = new Holder()
+      const leaseId = holder.active()
+      const [first, second] = holder.lease(leaseId).units as [string, string]
+      const units = [
+        holder.report(first, report),
+        holder.report(second, 'active'),
+        holder.report('unit-3', 'coming'),
+      ]
+      expect(refused(holder.update(leaseId, {}, units))).toEqual([])
+      expect(holder.unit('unit-3')).toMatchObject({ state: 'awaited' })
+    }
+  })
+
+  test('takes a unit once, and no second one of the same name', () => {
+    const holder = new Holder()
+    const leaseId = holder.ask()
+    holder.grant(leaseId)
+    const one = holder.report('unit-1', 'coming', { name: 'vm1' })
+    const units = [one, one, holder.report('unit-2', 'active', { name: 'vm1' })]
+    expect(refused(holder.update(leaseId, {}, units))).toEqual([
+      { unitId: 'unit-1', code: 'unit-twice' },
+      { unitId: 'unit-2', code: 'name-twice' },
+    ])
+    expect(holder.lease(leaseId).units).toEqual(['unit-1'])
+    // Its machine gone, the name is free again.
+    const later = [holder.report('unit-1', 'ended', { name: 'vm1' }), units[2]!]
+    expect(refused(holder.update(leaseId, {}, later))).toEqual([])
+    expect(holder.unit('unit-2')).toMatchObject({ name: 'vm1', state: 'joining' })
+  })
+
+  test('takes what an extension adds, once it was granted', () => {
+    const holder = new Holder()
+    const leaseId = holder.active()
+    holder.wish([{ kind: 'extend', leaseId, durationMs: MINUTE, units: 3, victims: [], reason: 'more' }])
+    const units = [...holder.reports(leaseId), holder.report('unit-3', 'coming')]
+    expect(refused(holder.update(leaseId, {}, units))).toHaveLength(1)
+    holder.grant(leaseId, { units: 3 })
+    expect(refused(holder.update(leaseId, {}, units))).toEqual([])
+  })
+})

@@ -154,7 +154,7 @@ describe('an extension', () => {
     const { next } = holder.lease(leaseId)
     holder.update(leaseId, { ticketId: next!.id, term: { start: NOW, end: next!.term.end } })
     expect(holder.shown(leaseId)).toMatchObject({ state: 'active', units: 4 })
-    holder.update(leaseId, {}, [...holder.reports(leaseId), holder.report('late', 'active')])
+    holder.update(leaseId, {}, [...holder.reports(leaseId).slice(0, 3), holder.report('late', 'active')])
     expect(holder.unit('late').state).toBe('joining')
   })
 

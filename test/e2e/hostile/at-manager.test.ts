@@ -170,6 +170,21 @@ test('a site is believed of its own leases, in the order in which it speaks, and
   expect(units()).toMatchObject([{ id: 'unit-1', state: 'awaited' }])
 })
 
+test('a site that names more units than the ticket is for, or one twice, is told to the ledger, and none of them joins', async () => {
+  const before = JSON.stringify([lease(held).units, units().map(({ id }) => id)])
+  const many = Array.from({ length: 200 }, (_, i) => unit(`unit-more-${i}`, `more${i}`))
+  const one = unit('unit-1', 'vm1', 'coming')
+  await update(site, { units: [one, one, ...many] }, held, { number: 20 })
+  const notes = await world.until(
+    'they are refused',
+    () => world.notes('manager', 'unit refused', held),
+    ({ length }) => length > 200,
+  )
+  expect(notes[0]).toBe('the site says more than it may: unit-1 (vm1): it is named twice at once')
+  expect(notes.at(-1)).toMatch(/unit-more-199 \(more199\): the ticket is for 1 unit, and there are as many/)
+  expect(JSON.stringify([lease(held).units, units().map(({ id }) => id)])).toBe(before)
+})
+
 test('a site that says no more keeps no manager from beginning again with what it holds, and its ledger is proven', async () => {
   site.isMute = true
   far.isMute = true
