@@ -60,16 +60,24 @@ function sentenceOf(
         sentence: `is not a name that may stand here: ${issue.issues.map(({ message }) => message).join('; ')}`,
         at: 'key',
       }
+    case 'invalid_format':
+      return value_(
+        isOurs(issue.message)
+          ? wordsOf(issue.message, value)
+          : `found ${show(value)}, which has not the form that is expected`,
+      )
     case 'invalid_union':
       return value_(`found ${show(value)}, expected one of the forms that are allowed here`)
     default:
-      return value_(
-        /^expected/.test(issue.message) && !issue.message.includes('found')
-          ? `found ${show(value)}, ${issue.message}`
-          : issue.message,
-      )
+      return value_(wordsOf(issue.message, value))
   }
 }
+
+/** The library says of a form that it is invalid; schemas of ours say what is expected. */
+const isOurs = (message: string): boolean => !message.startsWith('Invalid')
+
+const wordsOf = (message: string, value: unknown): string =>
+  /^expected/.test(message) && !message.includes('found') ? `found ${show(value)}, ${message}` : message
 
 function wrongType(
   issue: z.core.$ZodIssueInvalidType,

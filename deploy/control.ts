@@ -3,7 +3,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { z } from 'zod'
 import type { Log } from '../actors/runtime/actor.ts'
 import { type Clock, type Instant, sleep } from '../actors/runtime/clock.ts'
-import { type ErrorCode, inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import { SubletError } from '../actors/runtime/errors.ts'
 import { Connections } from '../adapters/http/connections.ts'
 import { type LedgerArchive, ledgerArchive } from '../adapters/sqlite/archive.ts'
 import { withArchive } from './archiving.ts'
@@ -19,6 +19,7 @@ import {
   ledgerQuery,
   stopBody,
 } from './control-protocol.ts'
+import { answerError, answerNoHttp, answerUnread, misread, nowhere } from './control-refusals.ts'
 import { type Doorkeeper, doorkeeper } from './doorkeeper.ts'
 import { hostsOf } from './host-report.ts'
 import { leasesOf } from './lease-report.ts'
@@ -63,18 +64,6 @@ const CONNECTIONS = { max: 128, peerMax: 96 }
 const REQUEST_MS_MAX = 10_000
 const FOLLOW_POLL_MS = 1_000
 
-const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
-  'not-permitted': 403,
-  'unknown-id': 404,
-  'unknown-type': 404,
-  usage: 400,
-  'no-capacity': 409,
-  'bad-property': 400,
-  'lease-ended': 409,
-  'deadline-missed': 504,
-  'not-running': 503,
-}
-
 export async function controlServer(site: SiteView, parts: ControlParts): Promise<ControlServer> {
   const { socket, auth, clock, log } = parts
   const { viewers, operators } = site.settings.control
@@ -87,6 +76,8 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
     connectionTimeout: 60_000,
     forceCloseConnections: true,
     logger: false,
+    frameworkErrors: ({ code }, _, reply) => void answerUnread(reply as FastifyReply, code),
+    clientErrorHandler: answerNoHttp,
   })
   // Callers who never say who they are must not keep out those who do, and who may only look not those who operate.
   const connections = new Connections(CONNECTIONS)
@@ -94,20 +85,10 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
   app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => (value) => {
     const read = schema.safeParse(value)
     if (read.success) return { value: read.data }
-    const issue = read.error.issues[0]
-    return {
-      error: new SubletError(
-        'usage',
-        `${httpPart ?? 'request'}: ${issue?.path.join('.')}: ${issue?.message}`,
-      ),
-    }
+    return { error: misread(schema, value, httpPart, read.error.issues) }
   })
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log))
-  app.setNotFoundHandler((request, reply) =>
-    reply
-      .code(404)
-      .send(asAnswer(new SubletError('usage', `nothing answers ${request.method} ${request.url}`))),
-  )
+  app.setNotFoundHandler((request, reply) => reply.code(404).send(asAnswer(nowhere(request))))
   const believed = (request: FastifyRequest, uid: number): void =>
     connections.believed(request.raw.socket, `uid ${uid}`)
   routes(app, site, parts, door, closing.signal, { viewers, operators }, believed)
@@ -282,18 +263,4 @@ async function nextChange(site: SiteView, clock: Clock, ms: number, closing: Abo
   } finally {
     forget()
   }
-}
-
-function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
-  if (error instanceof SubletError) return reply.code(STATUS[error.code] ?? 500).send(asAnswer(error))
-  const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
-  if (status < 500) return reply.code(status).send(asAnswer(new SubletError('usage', inOneLine(error))))
-  log.error({ request: `${request.method} ${request.url}`, err: error }, 'a command failed')
-  return reply.code(500).send({
-    error: {
-      code: 'unexpected',
-      sentence: `Sublet failed: ${inOneLine(error)}`,
-      cure: 'Look into sublet.log.',
-    },
-  })
 }

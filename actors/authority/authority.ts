@@ -5,6 +5,7 @@ import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { isUnanswered, SubletError } from '../runtime/errors.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
+import { byName } from '../runtime/plain.ts'
 import { span } from '../runtime/sentence.ts'
 import { adopting } from './adoption.ts'
 import { RootClaims } from './claims.ts'
@@ -42,7 +43,8 @@ const HEARD: ReadonlySet<MessageKind> = new Set([
  * Assigns: redeems tickets for leases and decides which unit on which host. Its word on when a lease
  * ends is final. Machines are made and ended by effects; `Units` sees to each of them.
  */
-export function authority(config: AuthorityConfig, identity: Identity, trust: Trust): Mind<AuthorityTables> {
+export function authority(given: AuthorityConfig, identity: Identity, trust: Trust): Mind<AuthorityTables> {
+  const config: AuthorityConfig = { ...given, types: byName(given.types) }
   const claims = new RootClaims(config, identity, trust)
   const site = offers(config, claims)
   const reports = new Reports(config)

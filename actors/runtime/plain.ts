@@ -82,3 +82,7 @@ export function excerpt(value: unknown, charsMax: number): string {
   }
   return text.slice(0, charsMax).toWellFormed()
 }
+
+/** Only what was put there is found, also under the names of what every object has. */
+export const byName = <V>(entries: Readonly<Record<string, V>>): Readonly<Record<string, V>> =>
+  Object.assign(Object.create(null) as Record<string, V>, entries)

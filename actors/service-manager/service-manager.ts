@@ -3,6 +3,7 @@ import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { isUnanswered, SubletError } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
+import { byName } from '../runtime/plain.ts'
 import { span } from '../runtime/sentence.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { guestDesk, type Look, type Wish } from './guests.ts'
@@ -21,7 +22,8 @@ const RECOVERING_LOOK_MS = 1_000
  * Holds leases for guests. Each guest's controller says what it wishes; this mind turns wishes into
  * tickets and leases, brings the units into the middleware and takes them out again, in time.
  */
-export function serviceManager(config: ServiceManagerConfig, trust: Trust): Mind<ServiceManagerTables> {
+export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<ServiceManagerTables> {
+  const config: ServiceManagerConfig = { ...given, guests: byName(given.guests) }
   const life = leaseLife(config)
   const { members, modified, put, resume, leaseDue, ended, askFailed } = life
   const desk = guestDesk(config, life)
