@@ -1,3 +1,5 @@
+import type { Clock, Millis } from './clock.ts'
+
 /** Constant message plus fields, as pino takes them. */
 export interface Log {
   debug(fields: object, message: string): void
@@ -18,4 +20,42 @@ export function unfailing(log: Log): Log {
       }
     }
   return { debug: tell('debug'), info: tell('info'), warn: tell('warn'), error: tell('error') }
+}
+
+/** Warnings that strangers bring about are written so often in `SPARING_MS`. */
+export const SPARING_MAX = 100
+export const SPARING_MS: Millis = 60_000
+
+/**
+ * Warnings that anybody can bring about, as often as he likes: without a bound they fill the disk.
+ *
+ *   so many in a minute ──▶ written        more ──▶ counted; the next one that is written says how many were not
+ */
+export class SparingLog {
+  readonly #log: Pick<Log, 'warn'>
+  readonly #clock: Pick<Clock, 'monotonic'>
+  #since = Number.NEGATIVE_INFINITY
+  #written = 0
+  #unwritten = 0
+
+  constructor(log: Pick<Log, 'warn'>, clock: Pick<Clock, 'monotonic'>) {
+    this.#log = log
+    this.#clock = clock
+  }
+
+  warn(fields: object, message: string): void {
+    const now = this.#clock.monotonic()
+    if (now - this.#since >= SPARING_MS) {
+      this.#since = now
+      this.#written = 0
+    }
+    if (this.#written >= SPARING_MAX) {
+      this.#unwritten++
+      return
+    }
+    this.#written++
+    const more = this.#unwritten === 0 ? {} : { unwrittenBefore: this.#unwritten }
+    this.#unwritten = 0
+    this.#log.warn({ ...fields, ...more }, message)
+  }
 }

@@ -4,7 +4,7 @@ import { type Ack, type Envelope, envelopeSchema, mistrust, type Place, sealAck 
 import { type ErrorCode, inOneLine, SubletError } from './errors.ts'
 import type { Identity, Trust } from './identity.ts'
 import type { Verdict } from './links.ts'
-import type { Log } from './log.ts'
+import { type Log, SparingLog } from './log.ts'
 import { period } from './sentence.ts'
 
 export interface ReceptionParts {
@@ -43,11 +43,14 @@ const REASON_CHARS_MAX = 500
  */
 export class Reception {
   readonly #parts: ReceptionParts
+  /** Tells of what was refused. */
+  readonly #refused: SparingLog
   /** Messages in the mailbox or in a batch under way: a double must not overtake the commit of the first. */
   readonly #inHand = new Map<string, Promise<Ack>>()
 
   constructor(parts: ReceptionParts) {
     this.#parts = parts
+    this.#refused = new SparingLog(parts.log, parts.clock)
   }
 
   async receive(message: unknown): Promise<Ack> {
@@ -62,11 +65,12 @@ export class Reception {
       return this.#ack(sender, 'refused', 'message-malformed', 'the envelope has not the form of a message')
     }
     const envelope = parsed.data
-    const { identity, trust, clock, skewMsMax, log, protocols, heard, placeFor } = this.#parts
+    const { identity, trust, clock, skewMsMax, protocols, heard, placeFor } = this.#parts
     const self = { name: identity.name, protocols }
     const doubt = mistrust(envelope, self, trust, clock.now(), skewMsMax)
     if (doubt !== undefined) {
-      log.warn({ actor: identity.name, from: envelope.from, id: envelope.id, ...doubt }, 'message refused')
+      const fields = { actor: identity.name, from: envelope.from, id: envelope.id, ...doubt }
+      this.#refused.warn(fields, 'message refused')
       return this.#ack(envelope, 'refused', doubt.code, doubt.reason)
     }
     const { from, subject, number, bodyHash, kind, protocol } = envelope

@@ -105,6 +105,7 @@ export class HttpNetwork implements Network {
           hello: (call) => this.#onHello(call),
         },
         this.#parts.log,
+        this.#parts.clock,
       )
     this.#isOpen = true
     await this.#reconcile()

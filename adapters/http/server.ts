@@ -15,9 +15,10 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import type { Clock } from '../../actors/runtime/clock.ts'
 import { ackSchema, type Envelope, envelopeSchema } from '../../actors/runtime/envelope.ts'
 import { ERRORS, type ErrorCode, inOneLine, SubletError } from '../../actors/runtime/errors.ts'
-import type { Log } from '../../actors/runtime/log.ts'
+import { type Log, SparingLog } from '../../actors/runtime/log.ts'
 import type { Receiver } from '../../actors/runtime/transport.ts'
 import { isTooDeep, isTooWide } from './body.ts'
 import {
@@ -99,9 +100,9 @@ type App = FastifyInstance<
   ZodTypeProvider
 >
 
-export async function httpServer(listen: Listen, desk: Desk, log: Log): Promise<HttpServer> {
+export async function httpServer(listen: Listen, desk: Desk, log: Log, clock: Clock): Promise<HttpServer> {
   const { host, port, tls } = listen
-  const app = build(desk, log, tls)
+  const app = build(desk, { log, refused: new SparingLog(log, clock) }, tls)
   try {
     await app.listen({ host, port })
   } catch (cause) {
@@ -129,14 +130,20 @@ export async function openApi(): Promise<object> {
     },
   }
   const silent = (): void => undefined
-  const app = build(nobody, { debug: silent, info: silent, warn: silent, error: silent }, undefined)
+  const app = build(nobody, { log: { error: silent }, refused: { warn: silent } }, undefined)
   await app.ready()
   const document = app.swagger()
   await app.close()
   return document
 }
 
-function build(desk: Desk, log: Log, tls: ServerTls | undefined): App {
+/** Who is told of what was refused, which strangers can bring about, and of what failed. */
+interface Logs {
+  readonly log: Pick<Log, 'error'>
+  readonly refused: Pick<Log, 'warn'>
+}
+
+function build(desk: Desk, logs: Logs, tls: ServerTls | undefined): App {
   const app = fastify({
     ...(tls === undefined ? {} : { https: tls }),
     bodyLimit: SMALL_BYTES_MAX,
@@ -153,7 +160,7 @@ function build(desk: Desk, log: Log, tls: ServerTls | undefined): App {
   readJson(app)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
-  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log))
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, logs))
   app.setNotFoundHandler((_, reply) =>
     refuse(reply, 404, new SubletError('message-misaddressed', 'there is nothing at this address')),
   )
@@ -279,15 +286,20 @@ function boundRequests(app: App, requests: Requests): void {
 
 const isCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code)
 
-function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
+function answerError(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { log, refused }: Logs,
+): FastifyReply {
   const from = request.ip
   if (error instanceof SubletError && isCode(error.code)) {
-    log.warn({ from, path: request.routeOptions.url, code: error.code }, 'request of a peer refused')
+    refused.warn({ from, path: request.routeOptions.url, code: error.code }, 'request of a peer refused')
     return refuse(reply, STATUS[error.code] ?? 500, error)
   }
   const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
   if (status >= 400 && status < 500) {
-    log.warn({ from, path: request.routeOptions.url, status }, 'request of a peer refused')
+    refused.warn({ from, path: request.routeOptions.url, status }, 'request of a peer refused')
     return refuse(
       reply,
       status,
