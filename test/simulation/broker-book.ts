@@ -84,16 +84,21 @@ export class BrokerBook {
       .filter(({ leaseId }) => !this.#excuses.isBack(name, leaseId))
     if (tickets.reduce((sum, { units }) => sum + units, 0) <= most) return []
     const faults: string[] = []
+    const rows = this.#rowsOf(key).filter(({ id }) => !this.#excuses.isBack(name, id))
     for (const { term } of tickets) {
-      const then = tickets.filter((other) => other.term.start <= term.start && term.start < other.term.end)
-      const sum = then.reduce((total, other) => total + other.units, 0)
+      const sum = rows.reduce((total, row) => total + unitsAt(row, site, type, term.start), 0)
       // An offer may shrink under promises (a unit that cannot be torn down), never the other way round.
       if (sum > most)
         faults.push(
-          `${sum} of ${key} are promised at ${term.start}, ${most} are lent: ${then.map(({ leaseId }) => leaseId).join(' ')}`,
+          `${sum} of ${key} are promised at ${term.start}, ${most} are lent: ${rows.map(({ id }) => id).join(' ')}`,
         )
     }
     return faults
+  }
+
+  #rowsOf(key: string): TicketRow[] {
+    const table = this.disk.table<TicketRow>('ticket')
+    return [...(this.#pools.get(key)?.keys() ?? [])].map((leaseId) => table.get(leaseId)!)
   }
 
   /**
@@ -110,9 +115,7 @@ export class BrokerBook {
       .table<RecallRow>('recall')
       .values()
       .filter((recall) => recall.type === type && !recall.taken)
-    const rows = [...(this.#pools.get(`${site} ${type}`)?.keys() ?? [])].map(
-      (lease) => this.disk.table<TicketRow>('ticket').get(lease)!,
-    )
+    const rows = this.#rowsOf(`${site} ${type}`)
     const starts = rows.flatMap(({ tickets, reduced }) => [
       ...tickets.map((ticket) => ticket.term.start),
       ...(reduced === undefined ? [] : [reduced.from]),
@@ -137,5 +140,8 @@ function unitsAt({ tickets, reduced }: TicketRow, site: string, type: string, at
   )
   if (ticket === undefined) return 0
   const isLess = reduced?.tickets?.includes(ticket.id) === true && reduced.from <= at
-  return isLess ? Math.max(0, ticket.units - reduced.units) : ticket.units
+  if (!isLess) return ticket.units
+  // Those that leave where an extension begins with fewer may be the ones that were given back.
+  const since = Math.max(0, (reduced.of ?? ticket.units) - ticket.units)
+  return ticket.units - Math.min(ticket.units, Math.max(0, reduced.units - since))
 }

@@ -40,6 +40,12 @@ export interface Faults {
   readonly slowDisk: number
   /** Per actor: its program is an older one, which speaks only protocol 1, until it is upgraded between two lives. */
   readonly oldProgram: number
+  /** Times that a host of a site is worked on. */
+  readonly maintenance: number
+  /** Times that a site withdraws a type for a while, reclaims one, or lends again what it recalled. */
+  readonly withdrawals: number
+  /** Per broker: somebody has to approve requests for many units. */
+  readonly approvals: number
   /** Times that the stores of some actors are set back to older copies. */
   readonly restores: number
 }
@@ -49,7 +55,7 @@ export const CALM: Faults = {
   ...{ joinFails: 0, machineDies: 0, teardownFails: 0, lookFails: 0, nodeComesBack: 0, skewMsMax: 0 },
   ...{ machineHangs: 0, orders: 0, reconfigured: 0, clockSteps: 0 },
   ...{ partitions: 0, slow: 0, forged: 0, corrupt: 0, lies: 0, powerCuts: 0, slowDisk: 0 },
-  ...{ oldProgram: 0, restores: 0 },
+  ...{ oldProgram: 0, restores: 0, maintenance: 0, withdrawals: 0, approvals: 0 },
 }
 
 /** A mixture of its own for each seed: some have only lost messages, some have everything. */
@@ -83,6 +89,9 @@ export function faultsOf(random: Random): Faults {
     oldProgram: random.next() < 0.4 ? random.next() * 0.6 : 0,
     // In one seed of five: what is forgotten excuses much, and the others are looked at without excuses.
     restores: random.next() < 0.2 ? 1 + random.int(3) : 0,
+    maintenance: random.next() < 0.3 ? 1 + random.int(3) : 0,
+    withdrawals: random.next() < 0.3 ? 1 + random.int(3) : 0,
+    approvals: random.next() < 0.3 ? 0.6 : 0,
   }
 }
 

@@ -1,4 +1,4 @@
-import type { LeaseRow as SiteLease } from '../../actors/authority/rows.ts'
+import type { HostRow, LeaseRow as SiteLease, UnitRow } from '../../actors/authority/rows.ts'
 import type { TicketRow } from '../../actors/broker/rows.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
@@ -50,6 +50,7 @@ export class Invariants {
         this.#excuses.setBack(name, role, disk, before)
         book?.setBack()
         sites.find((site) => site.name === name)?.operator.forgotten(copy.at)
+        takings.get(name)?.forgotten(copy.at)
       }
       disk.onArrived = (subjects) => {
         for (const subject of subjects) found(this.#agree(subject))
@@ -107,7 +108,8 @@ export class Invariants {
     const late = now >= this.#lookAt
     if (late) this.#lookAt = now + LOOK_EVERY_MS
     for (const site of this.#scene.sites) {
-      if (late) this.violations.push(...givenBack(site, this.#scene))
+      if (late) this.violations.push(...givenBack(site, this.#sites.get(site.name)!, this.#scene))
+      if (late) this.violations.push(...emptied(site, this.#scene))
       if (site.machines.violations.length > 0) this.violations.push(...site.machines.violations)
     }
     for (const { middleware } of this.#scene.managers)
@@ -191,11 +193,45 @@ const ADVICE_SLACK_MS = RECALL_SLACK_MS + 300_000
 /** What is late stays so for longer. */
 const LOOK_EVERY_MS = 500
 
-function givenBack({ name, machines, operator, units }: SiteScene, { world }: Scene): string[] {
+/** From when on a unit whose host is wanted empty is on its way out, also where its site was down at that time. */
+const EMPTY_SLACK_MS = 60_000
+
+/** A host is empty in time of what the terms let be taken, and in the end of the rest. */
+function emptied({ disk, name }: SiteScene, { world }: Scene): string[] {
+  if (disk.table('recovery').has('recovery')) return []
+  const leases = disk.table<SiteLease>('lease')
+  // Holders of protocol 1 are not told, and nothing is taken of them.
+  const isOld = (world.faults['old program'] ?? 0) > 0
+  return disk
+    .table<HostRow>('host')
+    .values()
+    .flatMap(({ id: host, by, orderedAt, lapsed }) => {
+      if (world.now < by + EMPTY_SLACK_MS || lapsed === true) return []
+      const late = disk
+        .table<UnitRow>('unit')
+        .values()
+        .filter((unit) => {
+          if (unit.host !== host || unit.state === 'ended' || unit.forceFrom !== undefined) return false
+          const terms = leases.get(unit.leaseId)?.ticket.conditions
+          const isBinding = !isOld && terms?.recallable === true && by - orderedAt >= terms.noticeMs
+          return isBinding || world.now >= by + ADVICE_SLACK_MS
+        })
+      return late.length === 0
+        ? []
+        : [`${late.map(({ id }) => id).join(' ')} of ${name} should have left ${host}`]
+    })
+}
+
+function givenBack(
+  { name, machines, operator, units }: SiteScene,
+  book: SiteBook,
+  { world }: Scene,
+): string[] {
   let recalled = 0
   for (const { by, binding, units: count } of operator.recalls)
     if (world.now >= by + (binding ? RECALL_SLACK_MS : ADVICE_SLACK_MS)) recalled += count
-  if (recalled === 0) return []
+  recalled -= book.lentAgain()
+  if (recalled <= 0) return []
   const running = machines.running().length
   return running > units - recalled
     ? [`${running} machines run at ${name}, ${recalled} of ${units} were recalled`]

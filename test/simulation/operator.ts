@@ -1,10 +1,11 @@
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { Actor } from '../../actors/runtime/actor.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
+import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
+import type { Caretaker, SiteGrip } from './caretaker.ts'
 import type { Middleware } from './middleware.ts'
-import type { SitePlan } from './plan.ts'
 import type { World } from './world.ts'
 
 /** What the owner of a site wants back, and from when on. */
@@ -18,72 +19,144 @@ export interface Recalled {
   readonly orderedAt: number
 }
 
-/** The owner of a site, who takes units back while it storms. */
+/** What the owner orders back: so many units of the small type, or all of one. */
+interface Order {
+  readonly type: string
+  /** All that is lent, if it is undefined. */
+  readonly units: number | undefined
+  readonly noticeMs: Millis
+  /** So long after the time of the recall they are lent again; undefined: never. */
+  readonly lastsMs?: Millis | undefined
+}
+
+/** The owner of a site, who takes units back while it storms, and lends some of them again. */
 export class Operator {
   recalls: Recalled[] = []
-  readonly #world: World
-  readonly #plan: SitePlan
-  readonly #authority: () => Actor<AuthorityTables> | undefined
-  /** How many units the site has recalled by what it has written down: an order may outlive the answer to it. */
-  readonly #written: () => number
+  readonly #grip: SiteGrip
+  readonly #caretaker: Caretaker
   readonly #random: Random
   /** Ordered, and not yet known to be written down. */
   #ordered = 0
+  /** Units of each type that are to be lent again by now, over the whole run. */
+  readonly #owed = new Map<string, number>()
+  /** Who is to lend again and has not answered; one that died over it never will. */
+  #asked: Actor<AuthorityTables> | undefined
 
-  constructor(
-    world: World,
-    plan: SitePlan,
-    authority: () => Actor<AuthorityTables> | undefined,
-    written: () => number,
-    random: Random,
-  ) {
-    this.#world = world
-    this.#plan = plan
-    this.#authority = authority
-    this.#written = written
+  constructor(grip: SiteGrip, caretaker: Caretaker, random: Random) {
+    this.#grip = grip
+    this.#caretaker = caretaker
     this.#random = random
   }
 
-  begin(orders: number, stormMs: Millis): void {
+  begin(orders: number, withdrawals: number, stormMs: Millis): void {
+    const { world, plan } = this.#grip
     for (let i = 0; i < orders; i++) {
       const units = 1 + this.#random.int(2)
       const noticeMs = this.#random.int(60_000)
-      this.#world.after(this.#random.int(stormMs), () => this.#recall(units, noticeMs))
+      world.after(this.#random.int(stormMs), () => this.#recall({ type: 'vm.small', units, noticeMs }))
     }
+    if (withdrawals === 0) return
+    const own = this.#random.child('withdrawals')
+    const types = Object.keys(plan.types)
+    for (let i = 0; i < withdrawals; i++) {
+      const isWhole = own.next() < 0.3
+      const type = isWhole ? types[own.int(types.length)]! : 'vm.small'
+      const [units, noticeMs] = [isWhole ? undefined : 1 + own.int(2), own.int(60_000)]
+      const order: Order = { type, units, noticeMs, lastsMs: 5_000 + own.int(60_000) }
+      world.after(own.int(stormMs), () => this.#recall(order))
+    }
+    this.#lend()
   }
 
   /** The site knows nothing of what was ordered since; its owner orders that once more. */
   forgotten(since: Instant): void {
+    const { world } = this.#grip
     const lost = this.recalls.filter(({ orderedAt }) => orderedAt >= since)
     this.recalls = this.recalls.filter(({ orderedAt }) => orderedAt < since)
-    for (const { units, by } of lost)
-      this.#world.after(1_000, () => this.#recall(units, Math.max(0, by - this.#world.now)))
+    for (const { type, units, by } of lost)
+      world.after(1_000, () => this.#recall({ type, units, noticeMs: Math.max(0, by - world.now) }))
   }
 
-  #recall(units: number, noticeMs: Millis): void {
-    const { types, kept, conditions } = this.#plan
-    if (types['vm.small']!.units - this.#written() - this.#ordered - units < kept) return
-    const again = (): void => void this.#world.after(1_000, () => this.#recall(units, noticeMs))
-    const authority = this.#authority()
-    if (authority === undefined) return again()
-    const by = this.#world.now + noticeMs
-    const before = this.#written()
-    const taken = (): void => {
+  /** Units of a type that were recalled, by what the site has written down: an order may outlive the answer to it. */
+  #written(type: string): number {
+    return this.#grip.disk.ledger
+      .filter(({ kind, data }) => kind === 'recalled' && (data as { type: string }).type === type)
+      .reduce((sum, { data }) => sum + (data as { units: number }).units, 0)
+  }
+
+  #recall(order: Order): void {
+    const { plan, world, authority } = this.#grip
+    const { type, units, noticeMs, lastsMs } = order
+    const { types, kept, conditions } = plan
+    const before = this.#written(type)
+    const gone = before - lentAgain(this.#grip.disk.ledger, type) + this.#ordered
+    if (units !== undefined && type === 'vm.small' && types[type]!.units - gone - units < kept) return
+    const again = (): void => void world.after(1_000, () => this.#recall(order))
+    const actor = authority()
+    // What is too much by what somebody else had back meanwhile is not ordered.
+    if (actor === undefined || (units === undefined && this.#ordered > 0)) return again()
+    const by = world.now + noticeMs
+    const taken = (back: number): void => {
+      if (back === 0) return
       const binding = conditions.recallable && noticeMs >= conditions.noticeMs + 1_000
       const mayBind = conditions.recallable && noticeMs >= conditions.noticeMs - 1_000
-      this.recalls.push({ type: 'vm.small', units, by, binding, mayBind, orderedAt: this.#world.now })
+      this.recalls.push({ type, units: back, by, binding, mayBind, orderedAt: world.now })
+      if (lastsMs === undefined) return
+      world.after(noticeMs + lastsMs, () => this.#owed.set(type, (this.#owed.get(type) ?? 0) + back))
     }
     // The actor died, or less is lent at present: unless the order was durable by then, it is given again.
-    const failed = (): void => (this.#written() > before ? taken() : again())
-    this.#ordered += units
-    authority
-      .command('recall', { type: 'vm.small', units, by, reason: 'the owner needs them' })
+    const failed = (): void => {
+      const back = this.#written(type) - before
+      if (back > 0) taken(units ?? back)
+      else if (units === undefined) return
+      else again()
+    }
+    const ordered = units ?? 1
+    this.#ordered += ordered
+    const reason = 'the owner needs them'
+    const name = units === undefined ? 'reclaim' : 'recall'
+    if (units === undefined) this.#caretaker.withdraw(type, noticeMs + (lastsMs ?? 0))
+    actor
+      .command(name, { type, by, reason, ...(units === undefined ? {} : { units }) })
       .finally(() => {
-        this.#ordered -= units
+        this.#ordered -= ordered
       })
-      .then(taken, failed)
+      .then((answer) => taken(units ?? (answer as { units: number }).units), failed)
+  }
+
+  /** What is owed is lent again once it has been taken; an order that was lost is given again. */
+  #lend(): void {
+    const { world, authority, disk } = this.#grip
+    world.after(LEND_EVERY_MS, () => this.#lend())
+    const actor = authority()
+    if (actor === undefined || this.#asked === actor) return
+    for (const [type, owed] of this.#owed) {
+      const units = owed - lentAgain(disk.ledger, type)
+      if (units <= 0) continue
+      this.#asked = actor
+      world.count('lent again')
+      const order = { type, units, reason: 'the owner needs them no more' }
+      return void actor
+        .command('lend again', order)
+        .catch(() => undefined)
+        .finally(() => {
+          if (this.#asked === actor) this.#asked = undefined
+        })
+    }
   }
 }
+
+const LEND_EVERY_MS: Millis = 3_000
+
+/** Units of a type that were lent again after recalls, by the ledger. */
+export const lentAgain = (ledger: readonly LedgerEntry[], type: string): number =>
+  ledger
+    .filter(({ kind, subject }) => kind === 'offered' && subject === type)
+    .reduce((sum, { reason }) => sum + lentAgainIn(reason), 0)
+
+/** Units that a line about an offer lends again. */
+export const lentAgainIn = (reason: string): number =>
+  Number(/: (\d+) units? lent again after a recall/.exec(reason)?.[1] ?? 0)
 
 const TIDY_EVERY_MS: Millis = 30_000
 

@@ -1,3 +1,4 @@
+import type { ApprovalRule } from '../../actors/broker/config.ts'
 import type { Conditions } from '../../actors/leases/conditions.ts'
 import type { Vector } from '../../actors/leases/resources.ts'
 import type { Millis } from '../../actors/runtime/clock.ts'
@@ -30,6 +31,8 @@ export interface SitePlan {
 export interface BrokerPlan {
   readonly name: string
   readonly policy: PolicySettings
+  /** What somebody has to approve. */
+  readonly approval?: ApprovalRule | undefined
 }
 
 export interface ManagerPlan {
@@ -108,11 +111,15 @@ export function planOf(options: PlanOptions, random: Random): Plan {
   const bad = { ...drawn, restores: options.restores ?? drawn.restores }
   return options.size === 'federation'
     ? federation(options, without(bad, options.without ?? []), random.child('plan'))
-    : small(options, without(bad, options.without ?? []))
+    : small(options, without(bad, options.without ?? []), random.child('plan'))
 }
 
+/** What somebody has to approve at a broker, if anything. */
+const approvalOf = ({ approvals }: Faults, random: Random): ApprovalRule | undefined =>
+  random.child('approval').next() < approvals ? { unitsOver: 2 } : undefined
+
 /** One of each, for tests that look closely. */
-function small({ calm, jobs = 25, stormMs }: PlanOptions, faults: Faults): Plan {
+function small({ calm, jobs = 25, stormMs }: PlanOptions, faults: Faults, random: Random): Plan {
   return {
     sites: [
       {
@@ -121,7 +128,7 @@ function small({ calm, jobs = 25, stormMs }: PlanOptions, faults: Faults): Plan 
         conditions: { recallable: true, noticeMs: 20_000, graceMs: 120_000 },
       },
     ],
-    brokers: [{ name: 'broker', policy: { kind: 'first-come' } }],
+    brokers: [{ name: 'broker', policy: { kind: 'first-come' }, approval: approvalOf(faults, random) }],
     managers: [{ name: 'service-manager', broker: 'broker', guest: 'groc', types: ['vm.small'], jobs }],
     faults,
     ...{ pace: CLOSE_PACE, leases: 0, stormsMax: 1 },
@@ -138,6 +145,7 @@ function federation(options: PlanOptions, faults: Faults, random: Random): Plan 
   const brokers = Array.from({ length: Math.min(count.brokers, count.sites) }, (_, i) => ({
     name: `broker-${i + 1}`,
     policy: POLICIES[random.child(`broker ${i + 1}`).int(POLICIES.length)]!,
+    approval: approvalOf(faults, random.child(`broker ${i + 1}`)),
   }))
   const brokerOf = (i: number): string => brokers[i % brokers.length]!.name
   const sites = Array.from({ length: count.sites }, (_, i): SitePlan => {

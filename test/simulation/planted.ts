@@ -1,4 +1,4 @@
-import type { AuthorityTables, LeaseRow, OfferRow, SiteRow } from '../../actors/authority/rows.ts'
+import type { AuthorityTables, LeaseRow, OfferRow, SiteRow, UnitRow } from '../../actors/authority/rows.ts'
 import type { DelegationRow, TicketRow } from '../../actors/broker/rows.ts'
 import type { Draft } from '../../actors/runtime/draft.ts'
 import type { Input, Mind } from '../../actors/runtime/mind.ts'
@@ -215,6 +215,21 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
           for (const [key, effect] of draft.intended)
             if (effect?.verb === 'teardown')
               draft.intended.set(key, { ...effect, args: { ...(effect.args as object), force: true } })
+        },
+      }),
+  },
+  'what is on a host that is worked on is ended at once, with whatever notice and work': {
+    authority: (mind) =>
+      worse(mind, {
+        before: (input, draft) => {
+          const row = input.kind === 'due' ? draft.get('host', input.row.id) : undefined
+          if (row !== undefined) draft.put('host', { ...row, orderedAt: 0 })
+          return input
+        },
+        after: (draft, _, input) => {
+          if (input.kind !== 'due' || input.table !== 'host') return
+          for (const row of changedRows<UnitRow>(draft, 'unit'))
+            if (row.lost === 'moved') draft.put('unit', { ...row, forceFrom: draft.now })
         },
       }),
   },

@@ -24,7 +24,7 @@ const TERM_MS: Millis = 90_000
 const ANSWER_MS: Millis = 3_600_000
 
 export function brokerMind(
-  { name, policy }: BrokerPlan,
+  { name, policy, approval }: BrokerPlan,
   { sites, managers }: Plan,
   identity: Identity,
   trust: Trust,
@@ -36,7 +36,7 @@ export function brokerMind(
         .filter(({ types }) => Object.values(types).some(({ broker }) => broker === name))
         .map((site) => site.name),
       holders: managers.map((manager) => manager.name),
-      ...{ batchMs: 50, quarantineMs: 5_000, answerMs: ANSWER_MS },
+      ...{ batchMs: 50, quarantineMs: 5_000, answerMs: ANSWER_MS, approval },
     },
     identity,
     trust,

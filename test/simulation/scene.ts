@@ -1,3 +1,4 @@
+import type { Caretaker } from './caretaker.ts'
 import type { Disk } from './disk.ts'
 import type { Site } from './machines.ts'
 import type { Middleware } from './middleware.ts'
@@ -22,6 +23,7 @@ export interface ActorScene {
 export interface SiteScene extends ActorScene {
   readonly machines: Site
   readonly operator: Operator
+  readonly caretaker: Caretaker
   /** All that it ever lends. */
   readonly units: number
 }

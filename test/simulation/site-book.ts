@@ -7,6 +7,7 @@ import type {
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import type { Change } from './disk.ts'
+import { lentAgainIn } from './operator.ts'
 import type { SiteScene } from './scene.ts'
 
 /** What a site holds: who has which unit, who has which slot. */
@@ -24,6 +25,7 @@ export class SiteBook {
   /** Units of each recall, and what was lent again of each type, by the ledger. */
   readonly #recalled = new Map<string, number>()
   readonly #lentAgain = new Map<string, number>()
+  #isSetBack = false
 
   constructor({ name, disk }: SiteScene) {
     this.name = name
@@ -48,8 +50,11 @@ export class SiteBook {
         this.#largestOffer.set(id, Math.max(this.largestOffer(id), (after as OfferRow).units))
     }
     for (const { kind, subject, reason, data } of entries)
-      if (kind === 'unit assigned') this.#assigned.add(subject)
-      else if (kind === 'unit ended') this.#assigned.delete(subject)
+      if (kind === 'unit assigned') {
+        this.#assigned.add(subject)
+        if (!isFound(reason))
+          faults.push(...this.#isWorkedOn(subject, (data as { host: string }).host, changes))
+      } else if (kind === 'unit ended') this.#assigned.delete(subject)
       else if (kind === 'recalled') this.#recalled.set(subject, (data as { units: number }).units)
       else if (kind === 'offered') this.#lentAgain.set(subject, this.#lent(subject) + lentAgainIn(reason))
     this.touched = [...leases]
@@ -71,7 +76,9 @@ export class SiteBook {
         .table<R>(table)
         .values()
         .map((after) => ({ table, id: after.id, before: undefined, after }))
+    this.#isSetBack = true
     this.changed([...all<SiteLease>('lease'), ...all<SiteUnit>('unit')], disk.ledger)
+    this.#isSetBack = false
   }
 
   largestOffer(type: string): number {
@@ -100,6 +107,11 @@ export class SiteBook {
 
   #lent(type: string): number {
     return this.#lentAgain.get(type) ?? 0
+  }
+
+  /** Units of all types that were lent again after recalls. */
+  lentAgain(): number {
+    return [...this.#lentAgain.values()].reduce((sum, units) => sum + units, 0)
   }
 
   /** Withheld is what is stuck, what was recalled and not lent again, and what hosts that are worked on leave no room for. */
@@ -136,6 +148,16 @@ export class SiteBook {
     return faults
   }
 
+  /** Lines of long ago tell of hosts as they were then; what was ordered in this commit may be ordered after it. */
+  #isWorkedOn(unitId: string, host: string, changes: readonly Change[]): string[] {
+    const isNew = changes.some(
+      ({ table, id, before }) => table === 'host' && id === host && before === undefined,
+    )
+    return !this.#isSetBack && !isNew && this.disk.table('host').has(host)
+      ? [`${unitId} was placed on ${host}, which is to be worked on`]
+      : []
+  }
+
   #unplace({ id, slot, leaseId }: SiteUnit): void {
     if (this.#unitIn.get(slot) === id) this.#unitIn.delete(slot)
     this.#inService.get(leaseId)?.delete(id)
@@ -157,5 +179,5 @@ export class SiteBook {
 
 const IN_SERVICE: ReadonlySet<SiteUnit['state']> = new Set(['setup', 'probing', 'active', 'suspect'])
 
-const lentAgainIn = (reason: string): number =>
-  Number(/: (\d+) units? lent again after a recall/.exec(reason)?.[1] ?? 0)
+/** It was there before its site was restored, wherever that is. */
+const isFound = (reason: string): boolean => reason.includes(', found')

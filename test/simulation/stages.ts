@@ -5,6 +5,8 @@ import { PROTOCOLS } from '../../actors/runtime/envelope.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
+import { Approver } from './approver.ts'
+import { Caretaker } from './caretaker.ts'
 import { Disk } from './disk.ts'
 import type { Faults } from './faults.ts'
 import { type Machine, Site } from './machines.ts'
@@ -28,12 +30,14 @@ export interface Stage<T extends Tables> {
 
 export interface BrokerStage extends Stage<BrokerTables> {
   readonly plan: BrokerPlan
+  readonly approver: Approver
 }
 
 export interface SiteStage extends Stage<AuthorityTables> {
   readonly plan: SitePlan
   readonly machines: Site
   readonly operator: Operator
+  readonly caretaker: Caretaker
   readonly units: number
   config: SiteConfig
 }
@@ -66,27 +70,30 @@ export function stagesOf(plan: Plan, world: World, random: Random, faults: () =>
   }
   return {
     sites,
-    brokers: plan.brokers.map((broker) => ({
-      ...stage<BrokerTables>(broker.name, 'broker'),
-      plan: broker,
-    })),
+    brokers: plan.brokers.map((broker) => brokerStage(broker, world, random.child(broker.name))),
     managers: plan.managers.map((manager) =>
       managerStage(manager, world, random.child(manager.name), faults, machineOf),
     ),
   }
 }
 
+function brokerStage(plan: BrokerPlan, world: World, random: Random): BrokerStage {
+  const self = stage<BrokerTables>(plan.name, 'broker')
+  const approver = new Approver(world, self.disk, () => broker.actor, random.child('approver'))
+  const broker: BrokerStage = { ...self, plan, approver }
+  return broker
+}
+
 function siteStage(plan: SitePlan, world: World, random: Random, faults: () => Faults): SiteStage {
   const machines = new Site(world, random.child('machines'), faults)
-  const recalls = (): number =>
-    site.disk.ledger
-      .filter(({ kind }) => kind === 'recalled')
-      .reduce((sum, { data }) => sum + (data as { units: number }).units, 0)
+  const self = stage<AuthorityTables>(plan.name, 'authority')
+  const grip = { world, plan, disk: self.disk, authority: () => site.actor }
+  const caretaker = new Caretaker(grip, random.child('caretaker'))
   const site: SiteStage = {
-    ...stage<AuthorityTables>(plan.name, 'authority'),
-    ...{ plan, machines, config: configOf(plan) },
+    ...self,
+    ...{ plan, machines, caretaker, config: configOf(plan) },
     units: Object.values(plan.types).reduce((sum, { units }) => sum + units, 0),
-    operator: new Operator(...([world, plan, () => site.actor, recalls, random.child('operator')] as const)),
+    operator: new Operator(grip, caretaker, random.child('operator')),
   }
   return site
 }

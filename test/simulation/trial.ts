@@ -137,8 +137,14 @@ export class Trial implements Scene {
     for (const manager of this.managers) this.#begin(manager)
     for (const broker of this.brokers) this.#begin(broker)
     for (const site of this.sites) this.#begin(site)
-    for (const { operator } of this.sites) operator.begin(this.plan.faults.orders, stormMs)
-    for (const { administrator } of this.managers) administrator.begin(this.plan.faults.orders, stormMs)
+    const { orders, maintenance, withdrawals } = this.plan.faults
+    for (const { operator, caretaker } of this.sites) {
+      operator.begin(orders, withdrawals, stormMs)
+      caretaker.begin(maintenance, withdrawals, stormMs)
+    }
+    for (const { approver, plan } of this.brokers)
+      if (plan.approval !== undefined) approver.begin(() => this.#stormy)
+    for (const { administrator } of this.managers) administrator.begin(orders, stormMs)
     for (const manager of this.managers) this.#submitJobs(manager)
     this.weather.begin(this.plan.faults, stormMs)
     this.#cutPower()
