@@ -27,6 +27,7 @@ import {
 } from './recalls.ts'
 import { recovery } from './recovery.ts'
 import { type Asker, redeeming } from './redeem.ts'
+import { returns } from './returned.ts'
 import type { AuthorityDraft, AuthorityTables, LeaseRow, UnitRow } from './rows.ts'
 import { isLive, isRecovering, unitsOf } from './standing.ts'
 import { Reports } from './statement.ts'
@@ -36,6 +37,7 @@ import type { UnitEffectArgs } from './units.ts'
 const SITE_KEY = 'site'
 const HEARD: ReadonlySet<MessageKind> = new Set([
   ...(['redeem', 'extend-lease', 'modify-lease', 'vacate', 'close', 'query'] as const),
+  'tickets-returned',
   ...(['holdings-query', 'holdings'] as const),
 ])
 
@@ -52,6 +54,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
   const { units, leaseDue, unitDue, shut } = life
   const { redeem, extend } = redeeming(config, trust, claims, reports, life)
   const owner = recalls(config, site, claims, units)
+  const { returned } = returns(config, life)
   const hosts = new Hosts(config, units, reports, site.withhold)
   const modifications = new Modifications(units, reports)
   const machines = new Sweep(config, units)
@@ -76,7 +79,8 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
         if (input.table === 'host') return hosts.due(input.row.id, draft)
         if (input.table === 'offer') return site.offerDue(input.row.id, draft)
         if (input.table === 'claim') return claims.due(input.row.id, draft)
-        if (input.table === 'drawn') return draft.remove('drawn', input.row.id)
+        if (input.table === 'drawn' || input.table === 'returned')
+          return draft.remove(input.table, input.row.id)
         if (input.table === 'site') return sweep(draft)
         return
       case 'effect':
@@ -256,6 +260,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       return restore.holdBack(envelope, draft)
     if (kind === 'holdings-query') return holdingsAsked(envelope, read.body as Body<'holdings-query'>, draft)
     if (kind === 'redeem') return redeem(asker, subject, read.body as Body<'redeem'>, draft)
+    if (kind === 'tickets-returned') return returned(from, read.body as Body<'tickets-returned'>, draft)
     const lease = draft.get('lease', subject)
     if (lease === undefined || lease.holder !== from) return unknownLease(from, subject, kind, draft)
     if (kind === 'extend-lease') return extend(asker, lease, read.body as Body<'extend-lease'>, draft)

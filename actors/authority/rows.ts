@@ -107,6 +107,11 @@ export interface DrawnRow extends Row {
   readonly term: Term
 }
 
+/** A ticket that its broker has back; `id` is the broker and the ticket. Due when the ticket ends. */
+export interface ReturnedRow extends Row {
+  readonly broker: string
+}
+
 /** What is offered of one type; `id` is the type. */
 export interface OfferRow extends Row {
   /** Whom it is offered to. */
@@ -220,6 +225,7 @@ export type AuthorityTables = {
   offer: OfferRow
   claim: ClaimRow
   drawn: DrawnRow
+  returned: ReturnedRow
   image: ImageRow
   recall: RecallRow
   host: HostRow

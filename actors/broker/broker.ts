@@ -13,6 +13,7 @@ import { queries, wouldWork } from './queries.ts'
 import { planned, recalled } from './recalls.ts'
 import { recovery } from './recovery.ts'
 import { requests } from './requests.ts'
+import { tellReturned } from './returns.ts'
 import { rounds } from './rounds.ts'
 import type { BrokerDraft, BrokerTables, GroupRow, RecoveryRow, TicketRow } from './rows.ts'
 
@@ -49,6 +50,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
           if (input.table === 'round') return isRecovering(draft) ? noRound(draft) : decide(draft)
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
           if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)
+          if (input.table === 'returned') return tellReturned(draft)
           if (input.table === 'claim') return draft.remove('claim', input.row.id)
           return undefined
         case 'undelivered':

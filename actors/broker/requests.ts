@@ -15,6 +15,7 @@ import type { BrokerParts } from './config.ts'
 import { groups } from './groups.ts'
 import { ticketMachine } from './machine.ts'
 import { stillReduced } from './promises.ts'
+import { noteReturned } from './returns.ts'
 import type { Asked, BrokerDraft, TicketRow } from './rows.ts'
 
 /** A request that no policy has answered by then, past its latest start, is refused. */
@@ -156,6 +157,7 @@ export function requests(parts: BrokerParts) {
     }
     // The request itself may have been lost or overtaken; it will be refused when it comes, for its number is old.
     if (row !== undefined && row.state !== 'closed') {
+      noteReturned(row.tickets, draft)
       closeRow(row, draft, `${holder} gives it back: ${reason}`)
       memberEnded(row, `${holder} gives it back`, draft)
       scheduleRound(draft, 0)

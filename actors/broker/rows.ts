@@ -105,6 +105,14 @@ export interface RecallRow extends Row {
   readonly asked?: Readonly<Record<string, number>> | undefined
 }
 
+/** A ticket that was given back, which its site is still to hear of; `id` is the ticket. */
+export interface ReturnedRow extends Row {
+  readonly leaseId: string
+  readonly site: string
+  /** When it ends. */
+  readonly until: Instant
+}
+
 /** There is one, `round`: when it is due the policy decides over everything that is open. */
 export interface RoundRow extends Row {
   readonly id: 'round'
@@ -139,6 +147,7 @@ export type BrokerTables = {
   ticket: TicketRow
   group: GroupRow
   recall: RecallRow
+  returned: ReturnedRow
   round: RoundRow
 }
 

@@ -28,6 +28,7 @@ import { ticketSchema } from './ticket.ts'
  *        │ ◀────────────────── lease-update (closed) ──────────┤   the site's final word
  *        ├───── relinquish ───▶│                               │
  *        │ ◀── ticket-update ──┤ (closed)                      │
+ *        │                     ├────── tickets-returned ──────▶│   honour them no more
  *
  * Besides, anybody may ask what there is (query, query-answer), and who was restored from an older store asks all
  * others what they hold that concerns it (holdings-query, holdings).
@@ -47,6 +48,9 @@ export const UNIT_REPORTS = ['coming', 'active', 'suspect', 'ended'] as const
 
 /** Leases on one page of holdings. */
 export const HOLDINGS_MAX = 100
+
+/** Tickets that one message tells of as given back. */
+export const RETURNED_MAX = 500
 
 /** Recalls of one type that an offer names. */
 export const RECALLS_MAX = 1_000
@@ -72,6 +76,14 @@ export const bodies = {
     units: count.min(1),
     by: instant,
     reason: sentence,
+  }),
+
+  // broker → site authority
+  'tickets-returned': z.strictObject({
+    tickets: z
+      .array(z.strictObject({ ticketId: id, leaseId: id, until: instant }))
+      .min(1)
+      .max(RETURNED_MAX),
   }),
 
   // service manager → broker

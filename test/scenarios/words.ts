@@ -91,6 +91,8 @@ export function gist({ kind, body: said }: Envelope, startedAt: number): string 
     case 'close':
     case 'relinquish':
       return String(body.reason)
+    case 'tickets-returned':
+      return listed((body.tickets as readonly Said[]).map(({ ticketId }) => ticketId))
     case 'query':
       return `${body.about}${body.type === undefined ? '' : ` of ${body.type}`}`
     case 'query-answer':

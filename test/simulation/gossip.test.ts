@@ -18,12 +18,15 @@ const SPEAKERS: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
   },
   authority: {
     ...{ 'extend-lease': 'service-manager', vacate: 'service-manager' },
-    ...{ close: 'service-manager' },
+    ...{ close: 'service-manager', 'tickets-returned': 'broker' },
   },
 }
 
 /** What anybody may ask for: a ticket of the broker, and the redemption of a ticket of the site. */
 const OPEN = new Set(['ticket', 'redeem'])
+
+/** What repeats what is known, as that a lease is over which its ticket was given back for, needs no word. */
+const WORDLESS = new Set(['lease-update', 'tickets-returned'])
 
 const gossip = new Gossip()
 const minds = new Map<Role, Mind<Tables>>()
@@ -103,8 +106,7 @@ describe('whatever is said to an actor, in whatever state', () => {
       for (const [i, moment] of moments.entries()) {
         const { told, faults } = everything(moment, i % OTHERS_EVERY)
         expect(faults.slice(0, 5), moment.state).toEqual([])
-        // An update that repeats what is known is the one thing that needs no word.
-        const silent = told.filter(({ kind, reaction }) => kind !== 'lease-update' && isNothing(reaction))
+        const silent = told.filter(({ kind, reaction }) => !WORDLESS.has(kind) && isNothing(reaction))
         expect(
           silent.map(({ text }) => text),
           moment.state,

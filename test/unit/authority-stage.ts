@@ -197,6 +197,7 @@ export class Stage {
       'recall',
       'claim',
       'drawn',
+      'returned',
       'site',
       'room',
       'host',
