@@ -27,7 +27,8 @@ type Lies = Partial<Pick<Letter, 'number' | 'sentAt' | 'until'>> & {
  */
 export class Puppet {
   readonly name: string
-  readonly identity: Identity
+  /** What it signs with; another one when its key is changed. */
+  identity: Identity
   readonly heard: Envelope[] = []
   /** Takes what comes and answers nothing. */
   isMute = false
