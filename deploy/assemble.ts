@@ -197,7 +197,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
       const mind = serviceManager(
         {
           ...managerTimes(section, settings.skewMax),
-          broker: section.broker,
+          ...{ broker: section.broker, peers: sites },
           guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guestOf(guest)])),
         },
         trust,

@@ -48,7 +48,15 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     keepUnsaid(draft)
     const sites = draft.all('delegation').map(({ site }) => site)
     const holders = draft.all('ticket').map(({ holder }) => holder)
-    for (const peer of new Set([...(config.sites ?? []), ...(config.peers ?? []), ...sites, ...holders]))
+    // One who is not configured any more, and of whom the copy has no ticket, may hold one all the same.
+    const met = [...draft.committed.all('$peer')].map(({ id }) => id)
+    for (const peer of new Set([
+      ...(config.sites ?? []),
+      ...(config.peers ?? []),
+      ...sites,
+      ...holders,
+      ...met,
+    ]))
       ask(peer, 0, draft)
     finishIfAll(draft)
   }

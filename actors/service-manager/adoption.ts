@@ -4,9 +4,10 @@ import { lengthMs } from '../leases/term.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { ServiceManagerConfig } from './config.ts'
-import { type LeaseLife, wantedBy } from './leases.ts'
+import { brokerOf, type LeaseLife, wantedBy } from './leases.ts'
+import { THE_RECOVERY } from './line.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
-import { isFinished, isGivenBack } from './steps.ts'
+import { isFinished, isGivenBack, stepTicket } from './steps.ts'
 
 type Holding = Body<'holdings'>['holdings'][number]
 
@@ -35,6 +36,8 @@ export function adoption(
     if (lease !== undefined && isFinished(lease)) return undefined
     if (closed) {
       if (lease === undefined) remember(from, holding, draft)
+      if (lease !== undefined && isUnused(lease) && from === brokerOf(lease, config))
+        return notToUse(lease, ticket, draft)
       if (lease === undefined || lease.ticket?.site !== from || isGivenBackToBroker(lease)) return undefined
       const why = 'its site says that it is closed'
       if (lease.leaseState === 'blocked') leaveAll(lease, undefined, why, draft)
@@ -53,6 +56,12 @@ export function adoption(
     }
     stands(adopt(from, holding, ticket, lease, draft), from, holding, draft)
     return undefined
+  }
+
+  /** Should its ticket come yet, it is not good any more. Whether it was redeemed in the time forgotten, its site says. */
+  function notToUse(lease: LeaseRow, ticket: Ticket | null, draft: ServiceManagerDraft): string | undefined {
+    draft.put('lease', stepTicket(lease, 'closed'))
+    return (lease.ticket ?? ticket)?.site
   }
 
   /** It was ours, and is over: what the middleware has of it is known again, and so can be removed. */
@@ -113,9 +122,9 @@ export function adoption(
     draft: ServiceManagerDraft,
   ): LeaseRow {
     const { leaseId: id } = holding
-    if (before === undefined || before.ticketState === 'asked')
+    const isKnown = before?.ticket !== undefined
+    if (!isKnown)
       draft.note('adopted', id, `${from} holds it: ${ticket.units} of ${ticket.type} at ${ticket.site}`)
-    const isKnown = before !== undefined && before.ticketState !== 'asked'
     const lease = isKnown
       ? withProperties(before, holding, draft)
       : freshOf(
@@ -205,6 +214,10 @@ export function adoption(
     return names.length === 1 ? names[0]! : ''
   }
 }
+
+/** The site has not heard of it from this store. */
+const isUnused = ({ ticketState, afterRedeem }: LeaseRow): boolean =>
+  ticketState === 'asked' || (ticketState === 'held' && afterRedeem === THE_RECOVERY)
 
 const isGivenBackToBroker = ({ ticketState, leaseState }: LeaseRow): boolean =>
   leaseState === 'closed' || ticketState === 'returning'

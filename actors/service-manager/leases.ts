@@ -27,12 +27,13 @@ export type LeaseLife = ReturnType<typeof leaseLife>
 export function leaseLife(config: ServiceManagerConfig) {
   const members = new Members(config, unitOut, unitWasted, unitJoined)
   const modified = modifications(config)
-  const { ticketed, joined, over } = line({ members, put, leaveAll })
+  const { ticketed, joined, over, recovered } = line({ members, put, leaveAll })
   return {
     members,
     modified,
     ticketed,
     joined,
+    recovered,
     put,
     resume,
     leaveAt,

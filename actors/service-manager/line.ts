@@ -10,6 +10,9 @@ import { isGivenBack, stepLease, unitsOf } from './steps.ts'
 const KEY_CHARS_MAX = 100
 const VALUE_CHARS_MAX = 4_000
 
+/** In the place of a lease that is waited for: it is not known yet whether the ticket still stands. */
+export const THE_RECOVERY = 'the recovery'
+
 interface Life {
   readonly members: Members
   put(lease: LeaseRow, draft: ServiceManagerDraft): void
@@ -22,23 +25,31 @@ interface Life {
  *   after.redeem   ticketed ──▶ blocked ──the other one's units have joined──▶ redeemed, with facts of those units
  *   after.join     redeemed at once; its units join when the other one's have
  *   group          ticketed ──▶ blocked ──all members are ticketed, for one start──▶ redeemed, all of them
+ *   after a restore   ticketed ──▶ blocked ──all have said what they hold──▶ redeemed
  *
  * One that is over before it joined ends those that wait for it; a member that is over before all are ticketed
  * ends the others.
  */
 export function line({ members, put, leaveAll }: Life) {
-  return { ticketed, joined, over }
+  return { ticketed, joined, over, recovered }
 
   /** With a ticket in hand: redeems it, or keeps it until what it waits for has come. */
   function ticketed(lease: LeaseRow, chain: readonly Claim[] | undefined, draft: ServiceManagerDraft): void {
     if (lease.group === undefined && lease.afterRedeem === undefined) return redeem(lease, chain, draft)
-    put(stepLease(lease, 'block'), draft)
-    if (chain !== undefined) draft.put('chain', { id: lease.id, chain })
-    draft.note('blocked', lease.id, `it waits for ${waitsFor(lease)}`)
+    block(lease, chain, draft)
     if (lease.group !== undefined) gather(lease.group, draft)
   }
 
+  function block(lease: LeaseRow, chain: readonly Claim[] | undefined, draft: ServiceManagerDraft): void {
+    put(lease.leaseState === 'blocked' ? lease : stepLease(lease, 'block'), draft)
+    if (chain !== undefined) draft.put('chain', { id: lease.id, chain })
+    draft.note('blocked', lease.id, `it waits for ${waitsFor(lease)}`)
+  }
+
   function redeem(lease: LeaseRow, chain: readonly Claim[] | undefined, draft: ServiceManagerDraft): void {
+    // It may have been given back in the time forgotten, and then its units are promised to others.
+    if (draft.get('recovery', 'recovery') !== undefined)
+      return block({ ...lease, afterRedeem: THE_RECOVERY }, chain, draft)
     put(stepLease(lease, 'redeem'), draft)
     draft.remove('chain', lease.id)
     const ticket = chain === undefined ? lease.ticket! : { ...lease.ticket!, chain: [...chain] }
@@ -50,6 +61,14 @@ export function line({ members, put, leaveAll }: Life) {
     if (lease.leaseState !== 'blocked' || lease.group !== undefined || lease.afterRedeem !== undefined)
       return draft.put('lease', lease)
     redeem(lease, draft.get('chain', lease.id)?.chain, draft)
+  }
+
+  /** All have said what they hold. A ticket that came back meanwhile was given back before. */
+  function recovered(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    const free: LeaseRow = { ...lease, afterRedeem: undefined }
+    if (lease.leaseState !== 'blocked') return draft.put('lease', free)
+    if (lease.ticketState === 'held') return unblock(free, draft)
+    leaveAll(free, undefined, 'its ticket was given back before the store was restored', draft)
   }
 
   /** All members are ticketed: from now on each is a lease as any other. */
@@ -115,6 +134,8 @@ export function line({ members, put, leaveAll }: Life) {
 /** In words; undefined if it waits for nobody. */
 export function waitsFor({ group, groupSize, afterRedeem, afterJoin }: LeaseRow): string | undefined {
   if (group !== undefined) return `the ${groupSize} members of group ${group}`
+  if (afterRedeem === THE_RECOVERY)
+    return 'what others say they hold after the restore, before it is redeemed'
   if (afterRedeem !== undefined) return `the units of ${afterRedeem} before it is redeemed`
   if (afterJoin !== undefined) return `the units of ${afterJoin} before its own join`
   return undefined

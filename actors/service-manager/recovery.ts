@@ -5,6 +5,7 @@ import type { Trust } from '../runtime/identity.ts'
 import { adoption } from './adoption.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
+import { THE_RECOVERY } from './line.ts'
 import type { LeaseRow, RecoveryRow, ServiceManagerDraft } from './rows.ts'
 import { isFinished, unitsOf } from './steps.ts'
 import type { Traces } from './strays.ts'
@@ -22,9 +23,9 @@ const KEY = 'recovery'
  * those who stay silent the own rows are believed.
  */
 export function recovery(config: ServiceManagerConfig, trust: Trust, life: LeaseLife) {
-  const { put, unknownAtSite, leaveAll, members } = life
+  const { put, unknownAtSite, leaveAll, members, recovered } = life
   const { take } = adoption(config, trust, life)
-  return { begin, notice, told, undelivered, due, wait, isUnderWay, seen }
+  return { begin, notice, ticketed, told, undelivered, due, wait, isUnderWay, seen }
 
   function isUnderWay(draft: ServiceManagerDraft): boolean {
     return draft.get('recovery', KEY) !== undefined
@@ -46,6 +47,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     })
     const peers = new Set([
       config.broker,
+      ...(config.peers ?? []),
       ...Object.values(config.guests).flatMap(({ broker }) => broker ?? []),
     ])
     for (const lease of draft.all('lease')) {
@@ -64,6 +66,12 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
   /** Whoever speaks and was not known any more is asked, too. */
   function notice(peer: string, draft: ServiceManagerDraft): void {
     if (isUnderWay(draft)) ask(peer, draft)
+  }
+
+  /** It may have been redeemed in the time forgotten: its site is asked, too. */
+  function ticketed(leaseId: string, draft: ServiceManagerDraft): void {
+    const site = draft.get('lease', leaseId)?.ticket?.site
+    if (site !== undefined) notice(site, draft)
   }
 
   function ask(peer: string, draft: ServiceManagerDraft): void {
@@ -137,6 +145,9 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     if (lease.ticketState === 'asked') return draft.put('lease', { ...sure, due: draft.now + config.askMs })
     if (lease.unsure === true && isRedeemed && !hasAnswered) return askLater(lease, draft)
     put(sure, draft)
+    if (lease.afterRedeem === THE_RECOVERY) return recovered(sure, draft)
+    if (lease.leaseState === 'none')
+      return leaveAll(sure, undefined, 'its broker says that it was given back', draft)
     if (lease.ticketState === 'returning') return returnAgain(sure, draft)
     if (lease.unsure === true && isRedeemed)
       return unknownAtSite(sure, `its site, ${site}, does not know it (any more)`, draft)

@@ -123,7 +123,10 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
     }
     if (from !== brokerOf(lease, config))
       return note('message refused', `${from} is not the broker of this lease`)
-    if (kind === 'ticket-update') return tickets.updated(lease, read.body as Body<'ticket-update'>, draft)
+    if (kind === 'ticket-update') {
+      tickets.updated(lease, read.body as Body<'ticket-update'>, draft)
+      return restore.ticketed(subject, draft)
+    }
     if (kind === 'recall') return tickets.recalled(lease, read.body as Body<'recall'>, draft)
     note('message refused', `a service manager is not told ${kind}`)
 

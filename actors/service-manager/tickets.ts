@@ -9,6 +9,7 @@ import type { Instant } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
+import { THE_RECOVERY } from './line.ts'
 import { isOut } from './members.ts'
 import { NO_GROUPS } from './places.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
@@ -148,6 +149,8 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
 
   function ticketClosed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     const closed = stepTicket(lease, 'closed')
+    // Its site may hold it all the same, from the time forgotten, and is just being asked.
+    if (closed.leaseState === 'blocked' && lease.afterRedeem === THE_RECOVERY) return put(closed, draft)
     if (closed.leaseState === 'none' || closed.leaseState === 'blocked')
       return finish({ ...stepLease(closed, 'leave'), closeReason: lease.closeReason || reason }, draft)
     if (closed.leaseState === 'closed') return finish(closed, draft)

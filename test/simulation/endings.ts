@@ -17,7 +17,7 @@ export function leftOf({ sites, brokers, managers, world }: Scene, excuses: Excu
     ...sites.flatMap(siteEnded),
     ...[...sites, ...brokers, ...managers].flatMap((actor) => [
       ...everythingSaid(actor, world.now),
-      ...remainsOf(actor, world.now),
+      ...remainsOf(actor, world.now, excuses),
     ]),
   ]
 }

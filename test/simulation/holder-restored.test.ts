@@ -1,46 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { Draft } from '../../actors/runtime/draft.ts'
-import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
 import { MINUTE } from './desk.ts'
 import { Holder, kindsOf } from './holder.ts'
-
-type HolderDraft = Draft<ServiceManagerTables>
-
-/** The same holder on an older store: what `since` did is forgotten here, and known to broker and site. */
-function restored(holder: Holder, since: () => void): { draft: HolderDraft; later: Rows } {
-  const tables = ['lease', 'unit', 'guest', 'chain'] as const
-  const rowsNow = () => tables.map((table) => [table, [...holder.desk.rows.all(table)]] as const)
-  const before = rowsNow()
-  since()
-  const after = new Map(rowsNow())
-  for (const [table, rows] of rowsNow()) for (const { id } of rows) holder.desk.rows.set(table, id, undefined)
-  for (const [table, rows] of before) for (const row of rows) holder.desk.rows.set(table, row.id, row)
-  const noticed = { reason: 'a copy of yesterday', seenSeq: 9 }
-  const started = { kind: 'started' as const, epoch: 2, restored: noticed }
-  const draft = holder.desk.give(started)
-  return { draft, later: (id) => after.get('lease')?.find((row) => row.id === id) as never }
-}
-
-type Rows = (leaseId: string) => ReturnType<Holder['lease']> | undefined
-
-const questionTo = (draft: HolderDraft, peer: string): string =>
-  draft.outgoing.find(({ kind, to }) => kind === 'holdings-query' && to === peer)?.subject ?? 'none'
-
-function tells(holder: Holder, peer: string, subject: string, holdings: readonly object[]): HolderDraft {
-  return holder.desk.tell(peer, 'holdings', subject, { page: 0, pages: 1, holdings })
-}
-
-/** As a broker, or a site, remembers a lease. */
-const held = (
-  lease: ReturnType<Holder['lease']> | undefined,
-  units: readonly object[] = [],
-  change: object = {},
-) => ({
-  ...{ leaseId: lease?.id, state: 'active', closed: false, ticket: lease?.ticket, next: null },
-  ...{ properties: lease?.properties, units },
-  ...change,
-})
-const machine = (id: string, report = 'active') => ({ id, name: `node-${id}`, report, facts: {} })
+import { held, machine, questionTo, restored, tells } from './holder-store.ts'
 
 describe('a service manager that was restored from an older store', () => {
   test('adopts a lease that it forgot, as its broker and its site hold it', () => {
@@ -159,11 +120,16 @@ describe('a service manager that was restored from an older store', () => {
         holder.lease(other).units.map((unit) => machine(unit)),
       ),
     ])
-    expect(kindsOf(holder.grant(id))).toEqual(['redeem'])
+    expect(kindsOf(holder.grant(id))).toEqual([])
     const rest = ['broker', 'broker-2'].map((peer) => tells(holder, peer, questionTo(draft, peer), []))
-    expect(rest.flatMap(kindsOf)).toEqual([])
+    expect(rest.flatMap(kindsOf)).toEqual(['redeem'])
     expect(rest.at(-1)!.notes.map(({ kind }) => kind)).toContain('recovered')
     expect(holder.lease(id).leaseState).toBe('redeeming')
+  })
+
+  test('asks every site that may hold something in its name', () => {
+    const { draft } = restored(new Holder({ peers: ['site-9'] }), () => undefined)
+    expect(questionTo(draft, 'site-9')).not.toBe('none')
   })
 
   test('ends nothing by a refusal: its request may have been granted before, and be known to others', () => {

@@ -35,7 +35,7 @@ export function brokerMind(
       sites: sites
         .filter(({ types }) => Object.values(types).some(({ broker }) => broker === name))
         .map((site) => site.name),
-      holders: managers.map((manager) => manager.name),
+      ...{ peers: managers.map((manager) => manager.name), holders: managers.map((manager) => manager.name) },
       ...{ batchMs: 50, quarantineMs: 5_000, answerMs: ANSWER_MS, approval },
     },
     identity,
@@ -100,13 +100,13 @@ export function serviceManagerMind(
   { name, broker, guest, types }: ManagerPlan,
   seed: number,
   there: boolean,
-  pace: Pace,
+  { pace, sites }: Plan,
   trust: Trust,
 ): Mind<ServiceManagerTables> {
   return serviceManager(
     {
       guests: there ? { [guest]: guest === 'groc' ? GROC : roverGuest(`${seed} ${name}`, types) } : {},
-      broker,
+      ...{ broker, peers: sites.map((site) => site.name) },
       skewMsMax: SKEW_MS_MAX,
       leaveBudgetMs: 5_000,
       askMs: 20_000,

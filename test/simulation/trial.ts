@@ -373,8 +373,7 @@ export class Trial implements Scene {
   }
 
   #managerMind({ plan, guestIsThere }: ManagerStage): Mind<ServiceManagerTables> {
-    const { pace } = this.plan
-    return serviceManagerMind(plan, this.options.seed, guestIsThere, pace, this.#keys.trust())
+    return serviceManagerMind(plan, this.options.seed, guestIsThere, this.plan, this.#keys.trust())
   }
 
   /** A clock that jumps now and then: a little, or by an hour, which is not to be believed. */

@@ -93,6 +93,13 @@ describe('a broker whose store was put back from an older copy', () => {
     expect(inShort(broker.due('ticket', 'lease-1'))).toEqual(['lease-1 closed'])
   })
 
+  test('asks also whom it has met, and who is not configured any more', () => {
+    const { broker } = desk()
+    broker.rows.set('$peer', 'manager-2', { id: 'manager-2' })
+    const asked = broker.give(restored)
+    expect(asked.filter(({ kind }) => kind === 'holdings-query').map(({ to }) => to)).toContain('manager-2')
+  })
+
   test('takes back what its holder has given back before, and tells him so', () => {
     const { broker, copy } = desk()
     const ticket = broker.granted('lease-1')
