@@ -146,7 +146,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     if (lease.unsure === true && isRedeemed && !hasAnswered) return askLater(lease, draft)
     put(sure, draft)
     if (lease.afterRedeem === THE_RECOVERY) return recovered(sure, draft)
-    if (lease.leaseState === 'none')
+    if (lease.leaseState === 'none' && lease.ticketState === 'closed')
       return leaveAll(sure, undefined, 'its broker says that it was given back', draft)
     if (lease.ticketState === 'returning') return returnAgain(sure, draft)
     if (lease.unsure === true && isRedeemed)
