@@ -41,6 +41,16 @@ describe('a ticket that comes to a restored service manager', () => {
     }
   })
 
+  test('gives back once more a ticket that would not do', () => {
+    const holder = new Holder()
+    const id = holder.ask()
+    holder.grant(id, { units: 99 })
+    expect(holder.lease(id)).toMatchObject({ ticketState: 'returning', leaseState: 'none' })
+    const { draft } = restored(holder, () => undefined)
+    const drafts = ['broker', 'broker-2'].map((peer) => tells(holder, peer, questionTo(draft, peer), []))
+    expect(drafts.flatMap(kindsOf)).toEqual(['relinquish'])
+  })
+
   test('adopts from its site what its broker takes for over', () => {
     const { holder, id, ticket, draft, closed, granted } = givenBack()
     granted()

@@ -594,6 +594,8 @@ describe('a site whose store was put back from an older copy', () => {
       expect(stage.forced).toEqual([])
       expect(stage.claim().units).toBe(2)
       expect(stage.sent.filter(({ kind }) => kind === 'recall-units')).toEqual([])
+      const told = stage.sent.filter(({ kind }) => kind === 'delegation').slice(1)
+      expect(new Set(told.map(({ body }) => (body as Body<'delegation'>).units))).toEqual(new Set([2]))
       expect([...stage.rows.all('recall')]).toEqual([])
     })
   })
