@@ -17,6 +17,15 @@ import type { Reports } from './statement.ts'
 
 type Holding = HeardRow['holding']
 
+/** What is known besides of the time that is forgotten. */
+interface Known {
+  /** Whether somebody has spoken, and for certain. */
+  readonly isSure: (peer: string) => boolean
+  readonly since: Instant
+  /** Leases of whose end their holders are being told. */
+  readonly lastWords: ReadonlySet<string>
+}
+
 export type Adoption = ReturnType<typeof adopting>
 
 /**
@@ -46,7 +55,7 @@ export function adopting(
   function adopt(
     heard: readonly HeardRow[],
     found: readonly FoundMachine[],
-    { isSure, since }: { isSure: (peer: string) => boolean; since: Instant },
+    { isSure, since, lastWords }: Known,
     draft: AuthorityDraft,
   ): void {
     const words = wordsOf(heard, isSure)
@@ -58,9 +67,12 @@ export function adopting(
       const said = words.get(lease.id) ?? { isSure: isSure(lease.holder) }
       goOn(lease, said, machines.get(lease.id) ?? [], chains, draft)
     }
-    for (const [leaseId, said] of words)
-      if (draft.get('lease', leaseId) === undefined)
-        begin(leaseId, said, machines.get(leaseId) ?? [], chains, draft)
+    for (const [leaseId, said] of words) {
+      if (draft.get('lease', leaseId) !== undefined) continue
+      const there = machines.get(leaseId) ?? []
+      if (there.length > 0 || !lastWords.has(leaseId)) begin(leaseId, said, there, chains, draft)
+      else draft.note('not adopted', leaseId, 'its holder is being told that it has ended')
+    }
     for (const lease of draft.all('lease')) {
       const isOver = lease.state === 'closed'
       if (isOver && (lease.due ?? 0) < since + RETIRE_MS) continue

@@ -3,6 +3,7 @@ import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
+import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Adoption } from './adoption.ts'
 import type { RootClaims } from './claims.ts'
@@ -43,7 +44,7 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     )
     const until = draft.now + config.recoverMs
     const row: RecoveryRow = { id: ID, since: draft.now, phase: 'asking', phaseSince: draft.now, asked: {} }
-    draft.put('recovery', { ...row, until, due: until })
+    draft.put('recovery', { ...row, until, due: until, lastWords: lastWordsIn(draft) })
     freeze(draft)
     for (const peer of peersOf(draft)) ask(peer, 0, draft)
     listIfAll(draft)
@@ -179,12 +180,21 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     for (const { id } of heldBack) draft.remove('heldBack', id)
     const hasAnswered = (peer: string): boolean => row.asked[peer]?.state === 'answered'
     const isSure = (peer: string): boolean => hasAnswered(peer) && row.asked[peer]!.unsure !== true
-    adoption.adopt(heard, found, { isSure, since: row.since }, draft)
+    adoption.adopt(heard, found, { isSure, since: row.since, lastWords: new Set(row.lastWords) }, draft)
     const silent = Object.keys(row.asked).filter((peer) => !hasAnswered(peer))
     const unsure = Object.keys(row.asked).filter((peer) => hasAnswered(peer) && !isSure(peer))
     draft.note('recovered', draft.self, `${spokenBy(silent, unsure)}; units are assigned again`)
     return heldBack.map(({ envelope }) => envelope)
   }
+}
+
+/** A holder who says that he holds it may not have heard yet that it has ended, or was refused. */
+function lastWordsIn(draft: AuthorityDraft): string[] {
+  const waiting = [...draft.committed.all('$out')].map((row) => outRowOf(row as OutRow).letter)
+  const said = [...waiting, ...draft.outgoing].filter(
+    ({ kind, body }) => kind === 'lease-update' && (body as Body<'lease-update'>).state === 'closed',
+  )
+  return [...(draft.get('recovery', ID)?.lastWords ?? []), ...said.map(({ subject }) => subject)]
 }
 
 /** As counted by a store of a program that kept no count. */

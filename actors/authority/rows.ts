@@ -189,6 +189,8 @@ export interface RecoveryRow extends Row {
   /** How long others are waited for. */
   readonly until?: Instant | undefined
   readonly asked: Readonly<Record<string, Asked>>
+  /** Leases of whose end the holders were being told when it began. */
+  readonly lastWords?: readonly string[] | undefined
   /** Undefined before the first one. */
   readonly heldBack?: HeldBack | undefined
 }

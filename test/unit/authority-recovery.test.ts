@@ -531,6 +531,26 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.lastUpdate()).toMatchObject({ state: 'closed' })
   })
 
+  test('begins no lease whose holder has not heard yet that it was refused', () => {
+    const stage = new OldStage()
+    const ticket = stage.ticket()
+    const letter = { to: 'manager', kind: 'lease-update', subject: 'lease-1', body: { state: 'closed' } }
+    stage.rows.set('$out', 'message-1', {
+      ...{ id: 'message-1', letter, overtakes: false, seq: 1, generation: 0 },
+    } as Row)
+    stage.restored()
+    stage.rows.set('$out', 'message-1', undefined)
+    stage.says('manager', [
+      {
+        ...{ leaseId: 'lease-1', state: 'ticket held, lease redeeming', closed: false, ticket, next: null },
+        ...{ properties: {}, units: [] },
+      },
+    ])
+    stage.says('broker', [])
+    expect(stage.rows.get('lease', 'lease-1')).toBeUndefined()
+    expect(kinds(stage)).toContain('not adopted')
+  })
+
   describe('and has orders in it whose time has come since', () => {
     /** The order is carried out and undone, then another lease begins, and all that is forgotten again. */
     function undone(name: string, order: object, undo: [string, object]): OldStage {
