@@ -1,6 +1,7 @@
 import type { Body } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { indexOf } from '../runtime/views.ts'
+import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { LeaseLife } from './leases.ts'
 import type { AuthorityDraft, LeaseRow, ReturnedRow } from './rows.ts'
@@ -21,10 +22,10 @@ export const isReturned = ({ broker, id }: Ticket, draft: AuthorityDraft): boole
 /**
  * What a broker tells of tickets that were given back to it: their units are somebody else's now.
  *
- *   of a lease that is held ──▶ it is closed; work there may end within the grace
+ *   of a lease that is held ──▶ off the account of its claim, and closed; work there may end within the grace
  *   of none that is known   ──▶ remembered until the ticket ends: it is not honoured
  */
-export function returns(config: AuthorityConfig, { shut }: LeaseLife) {
+export function returns(config: AuthorityConfig, claims: RootClaims, { shut }: LeaseLife) {
   return { returned }
 
   function returned(from: string, { tickets }: Body<'tickets-returned'>, draft: AuthorityDraft): void {
@@ -57,6 +58,7 @@ export function returns(config: AuthorityConfig, { shut }: LeaseLife) {
 
   function letGo(lease: LeaseRow, broker: string, draft: AuthorityDraft): void {
     if (lease.state === 'closed') return
+    claims.release(lease.id, draft)
     const reason = `its holder gave its ticket back to ${broker}, which may have given its units to others`
     shut(lease, 'close', draft.now + graceOf(lease), reason, draft)
   }

@@ -2,22 +2,19 @@ import { tell } from '../leases/correspondence.ts'
 import { RETURNED_MAX } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
-import type { Millis } from '../runtime/clock.ts'
 import type { BrokerDraft } from './rows.ts'
-
-/** Of what is given back within this time a site hears in one message. */
-const GATHER_MS: Millis = 1_000
 
 /**
  * A ticket in the hands of its holder is good after he has given it back, too: its site hears of it from its broker,
- * honours it no more, and lets go what is held with it all the same.
+ * honours it no more, and lets go what is held with it all the same. It is said with the commit in which the units can
+ * be given to somebody else, so that the site mostly hears of it before it is shown the ticket for them.
  *
- *   relinquish ──▶ a row for each ticket ──a second──▶ `tickets-returned` to its site ──▶ forgotten
+ *   relinquish ──▶ a row for each ticket ──at once, all of a commit──▶ `tickets-returned` to its site
  */
 export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft): void {
   for (const { id, leaseId, site, term } of tickets)
     if (term.end > draft.now && !speaksOnly1(site, draft))
-      draft.put('returned', { id, leaseId, site, until: term.end, due: draft.now + GATHER_MS })
+      draft.put('returned', { id, leaseId, site, until: term.end, due: draft.now })
 }
 
 /** All that there are, to each site its own. */

@@ -141,6 +141,31 @@ describe('claims', () => {
   })
 
   scene(
+    'A ticket that was given back is good for nothing, and the units are another guest’s',
+    async (stage) => {
+      stage.messages('redeem', 'held')
+      await stage.wishes([request({ units: 4, unitsMin: 1 })], 'anna')
+      await stage.runs(1)
+      const ticket = ticketIn(said(stage, 'ticket-update', 'anna'))
+      stage.says('Anna says that she gives it back, and keeps it.')
+      const { leaseId: subject } = ticket
+      const reason = { reason: 'done' }
+      await stage.slips({ from: 'anna', to: 'broker', kind: 'relinquish', subject, body: reason, number: 2 })
+      await stage.runs(2)
+      const body = { ticket, properties: {} }
+      await stage.slips({ from: 'anna', to: 'site', kind: 'redeem', subject, body, number: 2 })
+      await stage.runs(1)
+      expect(notes(stage, 'site', 'redeem refused')).toMatchObject([
+        { reason: expect.stringContaining('given back') },
+      ])
+      await stage.wishes([request({ units: 4, unitsMin: 1 })], 'bert')
+      await stage.runs(5)
+      expect(stage.machines.site!.running.size).toBe(4)
+    },
+    { managers: ['anna', 'bert'] },
+  )
+
+  scene(
     'A broker that gives one claim away twice is found out by the site, with both tickets in its ledger',
     async (stage) => {
       await stage.wishes([request({ units: 3 })], 'anna')

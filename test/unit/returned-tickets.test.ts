@@ -56,6 +56,9 @@ describe('a site that hears of a ticket that was given back', () => {
     returned(stage, ticket)
     expect(stage.row().state).toBe('closing')
     expect(stage.units().map(({ forceFrom }) => forceFrom)).toEqual([NOW + 10_000, NOW + 10_000])
+    // The units are promised to somebody else.
+    stage.lease({ leaseId: 'lease-2', units: 6 })
+    expect(stage.live('lease-2')).toHaveLength(6)
     stage.pass(MINUTE)
     expect(stage.row()).toMatchObject({
       state: 'closed',
