@@ -1,4 +1,5 @@
 import { minus, type Vector } from '../leases/resources.ts'
+import { canonical } from '../runtime/canonical.ts'
 import type { Draft } from '../runtime/draft.ts'
 import type { View } from '../runtime/views.ts'
 import type { AuthorityTables, UnitRow } from './rows.ts'
@@ -9,21 +10,24 @@ interface Taken {
   readonly hosts: Map<string, Record<string, number>>
   /** By type; what is stuck is not counted, for the offer is without it. */
   readonly types: Map<string, number>
+  /** Machines of nobody, by what they take up: of which type they were is not known any more. */
+  readonly orphans: Map<string, number>
 }
 
 /** Held from the assignment until the teardown is complete. */
 const taken: View<UnitRow, Taken> = {
   table: 'unit',
-  begin: () => ({ slots: new Map(), hosts: new Map(), types: new Map() }),
+  begin: () => ({ slots: new Map(), hosts: new Map(), types: new Map(), orphans: new Map() }),
   add: (view, unit) => count(view, unit, 1),
   remove: (view, unit) => count(view, unit, -1),
 }
 
-function count({ slots, hosts, types }: Taken, unit: UnitRow, sign: 1 | -1): void {
+function count({ slots, hosts, types, orphans }: Taken, unit: UnitRow, sign: 1 | -1): void {
   if (unit.state === 'ended') return
   const { slot, host, vector, type, state } = unit
   bump(slots, slot, sign)
-  if (state !== 'stuck') bump(types, type, sign)
+  if (type === '') bump(orphans, canonical(vector), sign)
+  else if (state !== 'stuck') bump(types, type, sign)
   const onHost = hosts.get(host) ?? {}
   for (const [dimension, amount] of Object.entries(vector))
     onHost[dimension] = (onHost[dimension] ?? 0) + sign * amount
@@ -56,9 +60,14 @@ export class Inventory {
     return (this.#kept.slots.get(slot) ?? 0) + (this.#changed.slots.get(slot) ?? 0) > 0
   }
 
-  /** Units of the type that are held and not stuck. */
-  ofType(type: string): number {
-    return (this.#kept.types.get(type) ?? 0) + (this.#changed.types.get(type) ?? 0)
+  /** Units of the type that are held and not stuck, and machines of nobody that are as large. */
+  ofType(type: string, vector: Vector): number {
+    const size = canonical(vector)
+    const both = [this.#kept, this.#changed]
+    return both.reduce(
+      (sum, { types, orphans }) => sum + (types.get(type) ?? 0) + (orphans.get(size) ?? 0),
+      0,
+    )
   }
 
   /** What is left of a host. */

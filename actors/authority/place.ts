@@ -21,7 +21,7 @@ export function place(
   const vector = lease.ticket.proof?.vector ?? type.vector
   const inventory = new Inventory(draft)
   // A ticket may be older than what the owner took back since.
-  const lent = lentOf(lease.ticket.type, draft) - inventory.ofType(lease.ticket.type) - reserved
+  const lent = lentOf(lease.ticket.type, draft) - inventory.ofType(lease.ticket.type, type.vector) - reserved
   const room = Math.max(0, Math.min(count, lent))
   if (room === 0) return []
   const slots = freeSlots(config, inventory, room, draft)

@@ -75,7 +75,7 @@ function typeOf(
   const units = offer === undefined ? 0 : offeredOf(offer)
   return {
     ...{ site: draft.self, type, vector: { ...config.types[type]!.vector }, units },
-    free: Math.max(0, units - new Inventory(draft).ofType(type)),
+    free: Math.max(0, units - new Inventory(draft).ofType(type, config.types[type]!.vector)),
     ...{ conditions: config.conditions, until: null },
   }
 }

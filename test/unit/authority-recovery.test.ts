@@ -551,6 +551,29 @@ describe('a site whose store was put back from an older copy', () => {
     expect(kinds(stage)).toContain('not adopted')
   })
 
+  test('gives no more units than are lent while work is let end on machines of nobody', () => {
+    const stage = new OldStage()
+    stage.isBusy = true
+    const back = stage.copy()
+    const ticket = stage.ticket({ units: 4 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    back()
+    stage.restored()
+    stage.says('manager', [])
+    stage.says('broker', [])
+    expect(stage.machines.size).toBe(4)
+    stage.command('recall', { type: 'vm.small', units: 2, by: stage.now, reason: 'ours' })
+    stage.settle()
+    const next = stage.ticket({ leaseId: 'lease-2', units: 2 })
+    stage.tell('redeem', 'lease-2', { ticket: next, properties: {} })
+    stage.pass(MINUTE)
+    expect(stage.live('lease-2')).toEqual([])
+    stage.isBusy = false
+    stage.pass(3 * MINUTE)
+    expect(stage.live('lease-2')).toHaveLength(2)
+  })
+
   describe('and has orders in it whose time has come since', () => {
     /** The order is carried out and undone, then another lease begins, and all that is forgotten again. */
     function undone(name: string, order: object, undo: [string, object]): OldStage {
