@@ -9,7 +9,7 @@ import { SubletError } from './errors.ts'
 import type { ActorName, Identity, Trust } from './identity.ts'
 import { idSource } from './ids.ts'
 import { endOfKeys, KeyWatch } from './key-ends.ts'
-import { Links, type Verdict } from './links.ts'
+import { type LinkBounds, Links, type Verdict } from './links.ts'
 import { type Log, unfailing } from './log.ts'
 import { type Mail, Mailbox } from './mailbox.ts'
 import { HELLO_MS, Memory } from './memory.ts'
@@ -44,6 +44,8 @@ export interface ActorParts<T extends Tables> {
   readonly skewMsMax: Millis
   /** How much each peer may say; no bound unless given. */
   readonly rate?: Rate | undefined
+  /** Of how many subjects each peer may speak at a time; as `links.ts` says unless given. */
+  readonly linkBounds?: LinkBounds
   /** The protocols that are spoken; all there are unless given. */
   readonly protocols?: readonly number[]
   /** What a body is in an older protocol; the same unless given. */
@@ -117,7 +119,7 @@ export class Actor<T extends Tables> implements Receiver {
     const parts: ActorParts<T> = { ...given, log: unfailing(given.log) }
     this.name = parts.identity.name
     this.#parts = parts
-    this.#links = new Links(this.#rows, parts.skewMsMax)
+    this.#links = new Links(this.#rows, parts.skewMsMax, parts.linkBounds)
     this.#clock = steadyClock(parts.clock, parts.skewMsMax, (step) => {
       parts.log.warn({ actor: this.name, ...step }, 'the wall clock jumped and is not believed')
       this.#put({ input: { kind: 'clock-step', ...step } })
@@ -145,7 +147,7 @@ export class Actor<T extends Tables> implements Receiver {
       },
       placeFor: (peer) => this.#placeFor(peer),
       pause: (from) => this.#rates?.take(from),
-      busy: (from) => this.#busyFor(from),
+      busy: (envelope) => this.#busyFor(envelope),
       take: (envelope) => this.#ask({ kind: 'message', envelope }) as Promise<Verdict>,
     })
     const downgrade = parts.downgrade ?? ((_kind, body) => body)
@@ -281,10 +283,12 @@ export class Actor<T extends Tables> implements Receiver {
     })
   }
 
-  /** Why nothing of this peer is taken now; undefined if there is room. */
-  #busyFor(peer: ActorName): string | undefined {
+  /** Why this message is not taken now; undefined if there is room. */
+  #busyFor(envelope: Envelope): string | undefined {
     if (!this.running) return `${this.name} is not running`
-    return this.#refusals.tooMany(peer) ?? this.#mailbox.fullFor(peer)
+    const { from } = envelope
+    const full = this.#refusals.tooMany(from) ?? this.#mailbox.fullFor(from)
+    return full ?? this.#links.full(envelope, this.#clock.now())
   }
 
   #placeFor(peer: ActorName): Place | undefined {
@@ -403,9 +407,10 @@ export class Actor<T extends Tables> implements Receiver {
   }
 
   #adopt(table: string, id: string, row: Row | undefined): void {
+    const had = table === '$link' && this.#rows.has(table, id)
     this.#rows.set(table, id, row)
     this.#due.adopt(table, id, row)
-    if (table === '$link') this.#links.adopt(id, row)
+    if (table === '$link') this.#links.adopt(id, row, had)
     if (table === '$peer') this.#links.saw(id, (row as PeerRow | undefined)?.seenSeq ?? 0)
   }
 

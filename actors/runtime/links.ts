@@ -51,6 +51,18 @@ export interface Verdict {
   readonly reason: string
 }
 
+/** Of how many subjects each peer may speak here at a time. */
+export interface LinkBounds {
+  readonly max: number
+  /** Beyond it no new one is begun with a message that is good for longer than `LONG_MS`. */
+  readonly longMax: number
+}
+
+/** What a peer says in an hour at the rate that is taken by default, and more than the leases of the largest. */
+export const LINKS_MAX = 250_000
+export const LINKS_LONG_MAX = 200_000
+export const LONG_MS: Millis = 86_400_000
+
 const FRESH: Verdict = { fresh: true, outcome: 'received', code: '', reason: '' }
 
 /** What is said with whom, as of the last commit. The rows themselves are kept with the others. */
@@ -58,22 +70,51 @@ export class Links {
   readonly #rows: RowSet
   /** Of everybody who was ever spoken with in this life. */
   readonly #seenSeq = new Map<ActorName, number>()
+  /** How many links there are with each. */
+  readonly #counts = new Map<ActorName, number>()
   readonly #skewMsMax: Millis
+  readonly #bounds: LinkBounds
 
-  constructor(rows: RowSet, skewMsMax: Millis) {
+  constructor(
+    rows: RowSet,
+    skewMsMax: Millis,
+    bounds: LinkBounds = { max: LINKS_MAX, longMax: LINKS_LONG_MAX },
+  ) {
     this.#rows = rows
     this.#skewMsMax = skewMsMax
+    this.#bounds = bounds
   }
 
-  /** The link is now what it is in the rows of the last commit. */
-  adopt(id: string, row: Row | undefined): void {
+  /** The link is now what it is in the rows of the last commit; `had` says whether it was in those before. */
+  adopt(id: string, row: Row | undefined, had: boolean): void {
+    if (had !== (row !== undefined)) this.#count(peerOf(id), had ? -1 : 1)
     if (row !== undefined) this.saw(peerOf(id), (row as LinkRow).inSeq ?? 0)
   }
 
   /** Links of a store that is being opened. */
   takeUp(part: RowsPart): void {
     const seqs = inSeqsOf(part)
-    for (const id of part.ids) this.saw(peerOf(id), seqs.next().value ?? 0)
+    for (const id of part.ids) {
+      this.saw(peerOf(id), seqs.next().value ?? 0)
+      this.#count(peerOf(id), 1)
+    }
+  }
+
+  /**
+   * Why the peer may begin no other subject now; undefined if it may, or if the message is on one that is begun. Each
+   * is remembered as long as its messages are good: without a bound a peer could fill memory and disk with them. Those
+   * that are good for years cannot take up all of it, so that room comes back within a day.
+   */
+  full({ from, subject, until }: Envelope, now: Instant): string | undefined {
+    const count = this.#counts.get(from) ?? 0
+    const isLong = until > now + LONG_MS
+    const most = isLong ? this.#bounds.longMax : this.#bounds.max
+    if (count < most || this.#rows.has('$link', linkOf(from, subject))) return undefined
+    return `${from} speaks of ${count} subjects whose messages are still good; another one may begin when some are not any more`
+  }
+
+  #count(peer: ActorName, change: number): void {
+    this.#counts.set(peer, (this.#counts.get(peer) ?? 0) + change)
   }
 
   /** The peer said something at this place. */

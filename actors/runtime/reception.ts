@@ -20,8 +20,8 @@ export interface ReceptionParts {
   readonly placeFor: (peer: string) => Place | undefined
   /** How long a peer has to wait that says too much; undefined if this message may come. */
   readonly pause: (from: string) => Millis | undefined
-  /** Why no message of this peer can be taken now; undefined if there is room. */
-  readonly busy: (from: string) => string | undefined
+  /** Why this message cannot be taken now; undefined if there is room. */
+  readonly busy: (envelope: Envelope) => string | undefined
   /** Resolves once the message is durable; rejects if it never will be. */
   readonly take: (envelope: Envelope) => Promise<Verdict>
 }
@@ -94,7 +94,7 @@ export class Reception {
       const { outcome, code, reason } = await inHand
       return this.#ack(envelope, outcome, code, reason)
     }
-    const busy = this.#parts.busy(from)
+    const busy = this.#parts.busy(envelope)
     if (busy !== undefined) return this.#ack(envelope, 'busy', '', busy)
     const answer = this.#take(envelope)
     this.#inHand.set(key, answer)

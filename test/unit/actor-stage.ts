@@ -13,6 +13,7 @@ import {
   sealAck,
 } from '../../actors/runtime/envelope.ts'
 import type { Identity, Trust } from '../../actors/runtime/identity.ts'
+import type { LinkBounds } from '../../actors/runtime/links.ts'
 import type { Input } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
 import type { Rate } from '../../actors/runtime/rates.ts'
@@ -41,6 +42,7 @@ export interface LifeOptions {
   readonly hello?: (envelope: Envelope) => Promise<Ack>
   readonly protocols?: readonly number[]
   readonly rate?: Rate
+  readonly linkBounds?: LinkBounds
   readonly log?: Log
   readonly downgrade?: Downgrade
   readonly syncMs?: Millis
@@ -155,6 +157,7 @@ export class Stage {
       log: options.log ?? silent,
       skewMsMax: SKEW_MS,
       ...(options.onCommitted === undefined ? {} : { onCommitted: options.onCommitted }),
+      ...(options.linkBounds === undefined ? {} : { linkBounds: options.linkBounds }),
       ...(options.rate === undefined ? {} : { rate: options.rate }),
       ...(options.protocols === undefined ? {} : { protocols: options.protocols }),
       ...(options.downgrade === undefined ? {} : { downgrade: options.downgrade }),

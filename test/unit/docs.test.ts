@@ -12,6 +12,7 @@ import { PROPERTIES_CHARS_MAX } from '../../actors/leases/properties.ts'
 import { BATCH_MAX, COMMIT_MS_MAX, FLUSH_MS } from '../../actors/runtime/actor.ts'
 import { EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX } from '../../actors/runtime/effects.ts'
 import { BODY_CHARS_MAX, GOOD_MS_MAX } from '../../actors/runtime/envelope.ts'
+import { LINKS_LONG_MAX, LINKS_MAX } from '../../actors/runtime/links.ts'
 import { MAILBOX_MAX, MAILBOX_PEER_MAX } from '../../actors/runtime/mailbox.ts'
 import { HELLO_MS } from '../../actors/runtime/memory.ts'
 import * as postman from '../../actors/runtime/postman.ts'
@@ -145,7 +146,7 @@ describe('the page on actors', () => {
       [...page.matchAll(/^\| `([A-Z_]+)` \| (\d+) \|/gm)].map(([, name, value]) => [name, Number(value)]),
     )
     expect(rows).toEqual({
-      ...{ REFUSED_MAX, REFUSED_MS, PROPERTIES_CHARS_MAX },
+      ...{ REFUSED_MAX, REFUSED_MS, LINKS_MAX, LINKS_LONG_MAX, PROPERTIES_CHARS_MAX },
       ...{ BATCH_MAX, MAILBOX_MAX, MAILBOX_PEER_MAX, BODY_CHARS_MAX, UNDER_WAY_MAX, UNDER_WAY_SILENT_MAX },
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
       ...{ HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },

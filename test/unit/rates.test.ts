@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { LONG_MS } from '../../actors/runtime/links.ts'
 import { RATE_PAUSE_MS_MIN, type Rate, Rates } from '../../actors/runtime/rates.ts'
 import { Stage } from './actor-stage.ts'
 
@@ -63,4 +64,33 @@ test('an actor puts off who says too much with a code and a time, takes nothing 
   expect(logged.filter((line) => line.includes('says more than it may'))).toHaveLength(1)
   await stage.pass(1_500)
   expect((await says(9)).outcome).toBe('received')
+})
+
+test('a peer speaks of so many subjects at a time, fewer of those that are good for long, and of more when some are over', async () => {
+  const stage = new Stage()
+  const { actor } = await stage.begin({ linkBounds: { max: 4, longMax: 2 } })
+  const says = (i: number, forMs: number, from = 'peer', number = 1) =>
+    stage.soon(
+      actor.receive(
+        stage.letter(number, {
+          ...{ from, id: `m-${from}-${i}-${number}`, subject: `s-${i}` },
+          until: stage.now + forMs,
+        }),
+      ),
+    )
+  const year = 365 * LONG_MS
+  expect((await says(1, year)).outcome).toBe('received')
+  expect((await says(2, year)).outcome).toBe('received')
+  expect(await says(3, year)).toMatchObject({
+    ...{ outcome: 'busy', reason: expect.stringMatching(/^peer speaks of 2 subjects/) },
+  })
+  expect((await says(3, 10_000)).outcome).toBe('received')
+  expect((await says(4, 10_000)).outcome).toBe('received')
+  expect((await says(5, 10_000)).outcome).toBe('busy')
+  // On what is begun it goes on, and nobody else is put off.
+  expect((await says(1, year, 'peer', 2)).outcome).toBe('received')
+  expect((await says(5, year, 'other')).outcome).toBe('received')
+  await stage.pass(20_000)
+  expect((await says(6, 10_000)).outcome).toBe('received')
+  expect((await says(7, year)).outcome).toBe('busy')
 })

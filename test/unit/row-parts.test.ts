@@ -165,7 +165,7 @@ test('links that were taken up say how far each peer was heard, and are found by
       }
       for (const row of all) {
         told.set('$link', row.id, row)
-        same.adopt(row.id, row)
+        same.adopt(row.id, row, false)
       }
       for (const peer of ['broker', 'site', 'other']) expect(links.seenSeq(peer)).toBe(same.seenSeq(peer))
       expect([...links.peers()].toSorted()).toEqual([...new Set(given.map(({ peer }) => peer))].toSorted())
