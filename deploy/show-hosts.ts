@@ -27,8 +27,11 @@ const STATES: Readonly<Record<HostReport['state'], string>> = {
   unconfigured: 'not configured',
 }
 
-const emptyBy = ({ units, emptyBy: at }: HostReport): string =>
-  units.length === 0 ? 'is empty' : at === null ? 'not known yet' : hour(at)
+function emptyBy({ units, maintenance, emptyBy: at }: HostReport): string {
+  if (units.length === 0) return 'is empty'
+  if (maintenance?.lapsed === true) return 'order lapsed'
+  return at === null ? 'not known yet' : hour(at)
+}
 
 /** What an order of maintenance comes to. */
 export function showMaintenance({ name, units, maintenance }: HostReport): string {
@@ -37,7 +40,7 @@ export function showMaintenance({ name, units, maintenance }: HostReport): strin
     ([type, count]) => `${some(count, 'unit')} of ${type}`,
   )
   return [
-    `host ${name} gets no new units; wanted empty by ${hour(maintenance.by)}: ${maintenance.reason}`,
+    `host ${name} gets no new units; ${wanted(maintenance)}: ${maintenance.reason}`,
     ...(units.length === 0 ? ['  nothing is there: it can be worked on now'] : units.map(unitLine)),
     ...(withheld.length === 0
       ? []
@@ -47,11 +50,20 @@ export function showMaintenance({ name, units, maintenance }: HostReport): strin
     .join('\n')
 }
 
-function unitLine({ name, leaseId, machine, leavesAt, latestAt, binding }: HostUnit): string {
+const wanted = ({ by, lapsed }: NonNullable<HostReport['maintenance']>): string =>
+  lapsed
+    ? `it was wanted empty by ${hour(by)}, which came in the time that the site has forgotten; give the order anew`
+    : `wanted empty by ${hour(by)}`
+
+function unitLine({ name, leaseId, machine, leavesAt, latestAt, binding, kept }: HostUnit): string {
   const unit = `  ${name} of ${leaseId}`
   if (machine === 'teardown' || machine === 'stuck') return `${unit} is being torn down`
   if (binding)
     return `${unit} leaves by ${hour(leavesAt!)}; work that runs there may end until ${hour(latestAt!)}`
+  if (kept === null) return `${unit} is there, and when it goes is not known`
+  if (kept === 'the order has lapsed') return `${unit} may stay until the order is given anew`
+  if (kept === 'its holder is not told')
+    return `${unit} may stay as long as its lease goes on: its holder speaks only protocol 1 and is not told`
   const until = leavesAt === null ? 'its term ends after that' : hour(leavesAt)
   return `${unit} may stay until ${until}: its terms do not let it be recalled by then`
 }

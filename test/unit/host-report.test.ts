@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
+import type { PeerView } from '../../actors/runtime/peers.ts'
 import { type HostReport, hostsOf } from '../../deploy/host-report.ts'
 import { showHosts, showMaintenance } from '../../deploy/show-hosts.ts'
 import type { ActorView, SiteView } from '../../deploy/site-view.ts'
@@ -21,10 +22,11 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
 type Rows = { [K in 'unit' | 'lease' | 'host']?: readonly object[] }
 
-function hosts(rows: Rows): readonly HostReport[] {
+function hosts(rows: Rows, peers: readonly object[] = []): readonly HostReport[] {
   const site = fakeSite(dir, yamlIn(dir))
   const authority: ActorView<AuthorityTables> = {
     ...site.authority!,
+    peers: () => peers as PeerView[],
     rows: (table) => (rows[table as keyof Rows] ?? []) as AuthorityTables[typeof table][],
   }
   return hostsOf({ ...site, authority } as SiteView)
@@ -117,8 +119,29 @@ describe('hosts', () => {
     expect(host).toMatchObject({
       state: 'leaving',
       emptyBy: null,
+      maintenance: { lapsed: true },
       units: [{ leavesAt: null, binding: false }],
     })
+    expect(showHosts([host!])).toContain('order lapsed')
+    expect(showMaintenance(host!).split('\n')).toEqual([
+      'host host-a gets no new units; it was wanted empty by 2023-11-14T23:13:20Z, which came in the time that the site has forgotten; give the order anew: a new disk',
+      '  vm1 of lease-1 may stay until the order is given anew',
+    ])
+  })
+
+  test('nor where the holder cannot be told', () => {
+    const [, host] = hosts(
+      {
+        host: [order],
+        unit: [unit('vm1')],
+        lease: [lease('lease-1', T0 + 2 * HOUR, recallable, { holder: 'old' })],
+      },
+      [{ peer: 'old', protocol: 1 }],
+    )
+    expect(host).toMatchObject({ emptyBy: null, units: [{ leavesAt: null, binding: false }] })
+    expect(showMaintenance(host!)).toContain(
+      'vm1 of lease-1 may stay as long as its lease goes on: its holder speaks only protocol 1 and is not told',
+    )
   })
 
   test('go on a line each', () => {
