@@ -135,7 +135,7 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     const { [leaseId]: _, ...asked } = recall.asked
     draft.put('recall', { ...recall, asked })
   }
-  let back: { readonly units: number; readonly from: Instant } | undefined
+  let back: { readonly units: number; readonly from: Instant; readonly of: number } | undefined
   if (body.units > 0) {
     // A plan that comes on top of another adds to it; both count from the later instant.
     const { reduced, tickets } = row
@@ -144,9 +144,9 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     const of = ticket?.units ?? 0
     const units = Math.min(of, body.units + before)
     const start = Math.max(draft.now, body.by, before > 0 ? reduced!.from : 0)
-    back = { units, from: start }
+    back = { units, from: start, of }
     const held = tickets.map(({ id }) => id)
-    draft.put('ticket', { ...row, reduced: { ...back, of, plannedAt: draft.now, tickets: held } })
+    draft.put('ticket', { ...row, reduced: { ...back, plannedAt: draft.now, tickets: held } })
   }
   draft.note(
     'recall planned',

@@ -39,7 +39,7 @@ const granted = z.object({
 const adopted = z.object({
   ticket: granted.omit({ ticket: true }).extend({ id: z.string(), holder: z.string().optional() }),
 })
-const promisedBack = z.object({ units: z.number(), from: z.number() })
+const promisedBack = z.object({ units: z.number(), from: z.number(), of: z.number().optional() })
 const assigned = z.object({ leaseId: z.string(), holder: z.string().optional() })
 const requested = z.object({ guest: z.string().optional(), queue: z.string().optional() })
 
@@ -58,16 +58,17 @@ interface Grant {
   readonly units: number
   readonly start: Instant
   end: Instant
-  /** Units that its holder gives back before its end. */
-  back: { readonly units: number; readonly from: Instant } | undefined
+  /** Units that its holder gives back before its end, of so many. */
+  back: z.infer<typeof promisedBack> | undefined
 }
 
 /** Unit-milliseconds of a ticket in a span. */
 function grantedIn({ units, start, end, back }: Grant, span: Span): number {
   const whole = units * within(start, end, span)
-  return back === undefined
-    ? whole
-    : whole - Math.min(units, back.units) * within(Math.max(start, back.from), end, span)
+  if (back === undefined) return whole
+  // Those that leave where an extension begins with fewer may be the ones that are given back.
+  const less = Math.max(0, back.units - Math.max(0, (back.of ?? units) - units))
+  return whole - Math.min(units, less) * within(Math.max(start, back.from), end, span)
 }
 
 interface Sum {

@@ -32,6 +32,8 @@ export class BrokerDesk {
   now = NOW
   protocol = 2
   readonly notes: string[] = []
+  /** What its lines have besides, by kind and subject; the last ones. */
+  readonly data = new Map<string, unknown>()
   readonly retired: string[] = []
   /** To the last command. */
   reply: unknown
@@ -56,6 +58,7 @@ export class BrokerDesk {
       for (const [id, row] of drafted) this.rows.set(table, id, row && JSON.parse(JSON.stringify(row)))
     this.retired.push(...[...draft.retired.values()].map(({ subject }) => subject))
     this.notes.push(...draft.notes.map(({ kind, subject, reason }) => `${kind} ${subject}: ${reason}`))
+    for (const { kind, subject, data } of draft.notes) this.data.set(`${kind} ${subject}`, data)
     return draft
   }
 

@@ -158,6 +158,12 @@ describe('tickets that change', () => {
     expect(grantedS(first, note('recall planned', 'lease-1'))).toBe(4 * 3_600)
   })
 
+  test('what leaves where an extension begins with fewer is not given back besides', () => {
+    const back = note('recall planned', 'lease-1', { units: 3, from: MIDNIGHT + HOUR / 2, of: 4 })
+    const less = grant('ticket-2', 2, 1, 2)
+    expect(grantedS(first, less, back)).toBe(4 * 1_800 + 1_800 + 3_600)
+  })
+
   test('one that a restored broker adopts counts, once', () => {
     const term = { start: MIDNIGHT, end: MIDNIGHT + HOUR }
     const adopted = note('ticket adopted', 'lease-1', {
