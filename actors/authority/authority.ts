@@ -285,8 +285,9 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     const reason = `the holder no longer uses it: ${body.reason}`
     const isRecalled = isRecalledIn(lease.ticket, draft)
     for (const unit of given) {
-      // It leaves because the site asked it to: that is no less of a lease.
-      const moved = config.repair && draft.get('host', unit.host) !== undefined
+      // It leaves its host because the site asked it to, and is not given back for a recall: that is no less of a lease.
+      const isBack = isRecalled && body.recalled?.includes(unit.id) === true
+      const moved = !isBack && config.repair && draft.get('host', unit.host) !== undefined
       const kept = isRecalled && !moved ? owner.recalledUnit(unit, draft) : unit
       const gone: UnitRow = moved ? { ...kept, lost: 'moved' } : { ...kept, givenUp: true }
       units.end(gone, draft.now, reason, draft)

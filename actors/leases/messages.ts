@@ -128,7 +128,12 @@ export const bodies = {
   'extend-lease': z.strictObject({ ticket: ticketSchema, victims: z.array(id).max(100_000) }),
   /** In place, without an end or a start of anything. The empty string takes a property away. */
   'modify-lease': z.strictObject({ modificationId: id, properties }),
-  vacate: z.strictObject({ units: z.array(id).max(100_000), reason: sentence }),
+  /** Of these units some may be for a recall: they are not replaced. */
+  vacate: z.strictObject({
+    units: z.array(id).max(100_000),
+    reason: sentence,
+    recalled: z.array(id).max(100_000).optional(),
+  }),
   close: z.strictObject({ reason: sentence }),
 
   // site authority → service manager

@@ -25,7 +25,7 @@ const INTO_1: { readonly [K in MessageKind]?: Older } = {
   recall: (body) => body,
   redeem: (body: Body<'redeem'>) => plainTicket(body),
   'extend-lease': (body: Body<'extend-lease'>) => plainTicket(body),
-  vacate: (body) => body,
+  vacate: without<Body<'vacate'>, 'recalled'>('recalled'),
   close: (body) => body,
   'lease-update': ({ modified: _, ...body }: Body<'lease-update'>) => ({
     ...body,

@@ -3,9 +3,10 @@ import { guardMs, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { ServiceManagerConfig } from './config.ts'
+import { leaveTimeOf, mayAnswer, recalledUnits, wantedBack, wantedBy } from './leavers.ts'
 import { line } from './line.ts'
 import { leaseMachine } from './machines.ts'
-import { isDone, isOut, Members, tellVacated } from './members.ts'
+import { isDone, Members, tellVacated } from './members.ts'
 import { modifications } from './modifications.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isFinished, stepLease, stepTicket, unitsOf } from './steps.ts'
@@ -77,12 +78,8 @@ export function leaseLife(config: ServiceManagerConfig) {
     }
     const { recall } = current
     if (recall !== undefined && draft.now >= leaveAtFor(current, recall.by, draft)) {
-      const live = unitsOf(current, draft).filter((unit) => !isOut(unit))
-      const order = ['awaited', 'joining', 'leaving', 'draining', 'joined']
-      for (const unit of live
-        .sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state))
-        .slice(0, recall.units))
-        letGo(unit, current, recall.by, 'the site recalls it', draft)
+      for (const unit of recalledUnits(current, recall.units, draft))
+        letGo({ ...unit, recalled: true }, current, recall.by, 'the site recalls it', draft)
       current = { ...draft.get('lease', lease.id)!, recall: undefined }
     }
     if (current.leaveBy !== undefined && draft.now >= leaveAtFor(current, current.leaveBy, draft)) {
@@ -145,26 +142,23 @@ export function leaseLife(config: ServiceManagerConfig) {
     if (first) over(draft.get('lease', lease.id)!, reason, draft)
   }
 
-  function unitOut(leaseId: string, draft: ServiceManagerDraft): void {
+  function unitOut({ id, leaseId }: UnitRow, draft: ServiceManagerDraft): void {
     const lease = draft.get('lease', leaseId)
     if (lease === undefined || lease.leaseState === 'closed') return
     if (lease.leaseState === 'leaving') return closeIfLeft(lease, draft)
     const { recall } = lease
+    const unit = draft.get('unit', id)!
+    if (recall !== undefined && recall.units > 0 && mayAnswer(unit, draft.now)) {
+      draft.put('unit', { ...unit, recalled: true })
+      put({ ...lease, recall: recall.units > 1 ? { ...recall, units: recall.units - 1 } : undefined }, draft)
+    }
     // What was lost has to be out of the middleware, too, before its machine may go.
     const out = unitsOf(lease, draft).filter(isDone)
-    if (recall !== undefined && recall.units > 0)
-      put({ ...lease, recall: recall.units > 1 ? { ...recall, units: recall.units - 1 } : undefined }, draft)
     const last = out.reduce<UnitRow | undefined>(
       (a, b) => (a === undefined || b.since >= a.since ? b : a),
       undefined,
     )
-    if (last !== undefined)
-      tellVacated(
-        lease,
-        out.map((unit) => unit.id),
-        last.reason,
-        draft,
-      )
+    if (last !== undefined) tellVacated(lease, out, last.reason, draft)
     joined(leaseId, draft)
   }
 
@@ -321,30 +315,6 @@ export function leaseLife(config: ServiceManagerConfig) {
     }
     draft.put('guest', { ...guest, refusals: [refusal, ...guest.refusals].slice(0, REFUSALS_MAX) })
   }
-}
-
-/**
- * By when a unit has to leave for its host's sake. What is advice stays as long as its ticket, but its site does not take
- * it along into another one that begins after that time: there it goes, as if the lease ended.
- */
-function leaveTimeOf({ leaveBy }: UnitRow, { ticket }: LeaseRow): Instant | undefined {
-  if (leaveBy === undefined || leaveBy.binding) return leaveBy?.by
-  if (ticket === undefined || ticket.predecessor === null) return undefined
-  const boundary = ticket.term.start
-  // Ordered later than the boundary, it stays for the rest of this ticket.
-  return Math.max(leaveBy.by, leaveBy.orderedAt ?? 0) <= boundary ? boundary : undefined
-}
-
-/** Units that have to leave by a time, and do not yet. */
-const wantedBack = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] =>
-  unitsOf(lease, draft).filter(
-    (unit) => leaveTimeOf(unit, lease) !== undefined && !isOut(unit) && !unit.mustLeave,
-  )
-
-/** With the earliest time by which one of its units has to leave for its host's sake. */
-export function wantedBy(lease: LeaseRow, draft: ServiceManagerDraft): LeaseRow {
-  const times = wantedBack(lease, draft).map((unit) => leaveTimeOf(unit, lease)!)
-  return { ...lease, leaveBy: times.length === 0 ? undefined : Math.min(...times) }
 }
 
 /**

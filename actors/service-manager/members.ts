@@ -33,14 +33,14 @@ const JOIN_RETRY_FACTOR_MAX = 8
 export class Members {
   readonly #config: ServiceManagerConfig
   /** A unit is out of the middleware, or its node is removed and its jobs are back. */
-  readonly #out: (leaseId: string, draft: ServiceManagerDraft) => void
+  readonly #out: (unit: UnitRow, draft: ServiceManagerDraft) => void
   /** A machine came to nothing. */
   readonly #wasted: (unit: UnitRow, reason: string, draft: ServiceManagerDraft) => void
   readonly #joined: (leaseId: string, draft: ServiceManagerDraft) => void
 
   constructor(
     config: ServiceManagerConfig,
-    out: (leaseId: string, draft: ServiceManagerDraft) => void,
+    out: (unit: UnitRow, draft: ServiceManagerDraft) => void,
     wasted: (unit: UnitRow, reason: string, draft: ServiceManagerDraft) => void,
     joined: (leaseId: string, draft: ServiceManagerDraft) => void,
   ) {
@@ -112,7 +112,7 @@ export class Members {
     if (isOutside(unit)) {
       draft.put('unit', firm)
       this.#enter(firm, 'left', `${reason}; it had not joined yet`, draft)
-      return this.#out(unit.leaseId, draft)
+      return this.#out(unit, draft)
     }
     draft.put('unit', firm)
     if (unit.state === 'leaving' || (unit.state === 'draining' && unit.doing === 'leave')) return
@@ -204,7 +204,7 @@ export class Members {
           unit.id,
           `${unit.name} is out of the middleware; its jobs are back in the queue`,
         )
-        return this.#out(unit.leaseId, draft)
+        return this.#out(unit, draft)
     }
   }
 
@@ -224,7 +224,7 @@ export class Members {
       return this.leave(unit, requeueFrom, true, reason, draft)
     }
     this.#enter(unit, 'left', reason, draft)
-    this.#out(unit.leaseId, draft)
+    this.#out(unit, draft)
   }
 
   #ended(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
@@ -235,7 +235,7 @@ export class Members {
     this.#enter({ ...unit, settled: neverThere }, 'lost', reason, draft)
     if (neverThere) {
       this.#wasted(unit, reason, draft)
-      return this.#out(unit.leaseId, draft)
+      return this.#out(unit, draft)
     }
     this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
   }
@@ -243,7 +243,7 @@ export class Members {
   #left(unit: UnitRow, outcome: LeaveOutcome, draft: ServiceManagerDraft): void {
     if (outcome.kind === 'left') {
       this.#enter(unit, 'left', `${unit.name} was empty and has left`, draft)
-      return this.#out(unit.leaseId, draft)
+      return this.#out(unit, draft)
     }
     const reason = `${unit.name} cannot leave yet: ${outcome.jobs.join(', ') || 'work'} runs there`
     const due = unit.mustLeave ? draft.now + this.#config.retryMs : undefined
@@ -385,20 +385,18 @@ export const isOut = (unit: UnitRow): boolean => unit.state === 'left' || unit.s
 export const isDone = (unit: UnitRow): boolean =>
   unit.state === 'left' || (unit.state === 'lost' && unit.settled)
 
-/** Tells the site that nothing of ours runs on these units any more. */
+/** Tells the site that nothing of ours runs on these units any more, and which of them answer a recall. */
 export function tellVacated(
   lease: LeaseRow,
-  unitIds: readonly string[],
+  units: readonly UnitRow[],
   reason: string,
   draft: ServiceManagerDraft,
 ): void {
-  if (lease.ticket === undefined || unitIds.length === 0) return
-  tell(
-    draft,
-    lease.ticket.site,
-    'vacate',
-    lease.id,
-    { units: [...unitIds], reason: reason.slice(0, 500) },
-    draft.now + RETIRE_MS,
-  )
+  if (lease.ticket === undefined || units.length === 0) return
+  const recalled = units.filter((unit) => unit.recalled === true).map(({ id }) => id)
+  const body = {
+    ...{ units: units.map(({ id }) => id), reason: reason.slice(0, 500) },
+    ...(recalled.length > 0 ? { recalled } : {}),
+  }
+  tell(draft, lease.ticket.site, 'vacate', lease.id, body, draft.now + RETIRE_MS)
 }

@@ -117,6 +117,8 @@ export interface UnitRow extends Row {
   readonly mayBeIn?: boolean | undefined
   /** The lease was extended without it: from then on no ticket stands for it. */
   readonly withoutFrom?: Instant | undefined
+  /** It goes, or went, for a recall of the site. */
+  readonly recalled?: boolean | undefined
   /** The site wants it empty by then; binding as a recall is. */
   readonly leaveBy?: LeaveBy | undefined
   readonly reason: string

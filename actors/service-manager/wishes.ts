@@ -6,6 +6,7 @@ import { someUnits } from '../leases/words.ts'
 import { GUEST_PROPERTY } from './adoption.ts'
 import type { Guest, ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
+import { recalledUnits } from './leavers.ts'
 import { leaseMachine, ticketMachine } from './machines.ts'
 import { isOut } from './members.ts'
 import { takePlace } from './places.ts'
@@ -127,8 +128,12 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     if (lease.units.length === 0) return 'its site has not said yet which units it has'
     const all = unitsOf(lease, draft)
     const gone = all.filter(isOut).map(({ id }) => id)
-    // They only let their work end: another term would be paid for machines that take no jobs.
-    const leaving = all.filter((unit) => unit.mustLeave && !isOut(unit)).map(({ id }) => id)
+    const named = { ...lease, victims: intent.victims }
+    const promised = recalledUnits(named, lease.recall?.units ?? 0, draft).map(({ id }) => id)
+    // They are promised back, or only let their work end: another term would be paid for machines that take no jobs.
+    const leaving = all
+      .filter((unit) => !isOut(unit) && (unit.mustLeave || promised.includes(unit.id)))
+      .map(({ id }) => id)
     const going = [...leaving, ...gone]
     const chosen = [...new Set(intent.victims)].filter(
       (id) => lease.units.includes(id) && !going.includes(id),

@@ -101,6 +101,26 @@ describe('an extension that is asked for while units only let their work end', (
     expect(told?.body).toMatchObject({ victims: leaving })
   })
 
+  test('is not for those that are promised back and still work, and the same ones leave for the recall', () => {
+    const { holder, id } = three()
+    const by = holder.desk.now + 5 * MINUTE
+    holder.desk.tell('broker', 'recall', id, { recallId: 'r', units: 1, by, binding: true, reason: 'ours' })
+    const last = holder.lease(id).units.at(-1)!
+    expect(asked(holder.wish([{ ...wanted, leaseId: id, victims: [last] }]))).toMatchObject({ units: 2 })
+    const told = holder.grant(id).outgoing.find(({ kind }) => kind === 'extend-lease')
+    expect(told?.body).toMatchObject({ victims: [last] })
+    holder.desk.now = holder.lease(id).due!
+    holder.desk.due('lease', id)
+    expect(holder.lease(id).units.filter((unitId) => holder.unit(unitId).mustLeave)).toEqual([last])
+  })
+
+  test('is not for those that are promised back, whether the guest names them or not', () => {
+    const { holder, id } = three()
+    const by = holder.desk.now + 5 * MINUTE
+    holder.desk.tell('broker', 'recall', id, { recallId: 'r', units: 1, by, binding: true, reason: 'ours' })
+    expect(asked(holder.wish([{ ...wanted, leaseId: id }]))).toMatchObject({ units: 2 })
+  })
+
   test('names them also when it grows', () => {
     const { holder, id, leaving } = recalled(1)
     expect(asked(holder.wish([{ ...wanted, leaseId: id, units: 4 }]))).toMatchObject({ units: 4 })

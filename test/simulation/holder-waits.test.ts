@@ -366,6 +366,42 @@ describe('a unit whose host is to be worked on', () => {
     expect(holder.lease(id).leaveBy).toBe(by)
   })
 
+  test('answers a recall, too, and no other one leaves for that', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [first = '', second = ''] = holder.lease(id).units
+    const recall = { recallId: 'r', units: 1, by, binding: true, reason: 'ours' }
+    holder.desk.tell('broker', 'recall', id, recall)
+    holder.update(id, {}, [holder.report(first, 'active'), holder.report(second, 'active', { leaveBy: by })])
+    holder.desk.now = holder.lease(id).due!
+    holder.desk.due('lease', id)
+    expect([first, second].map((unit) => holder.unit(unit).state)).toEqual(['joined', 'leaving'])
+    const draft = holder.done(second, 'leave')
+    expect(draft.outgoing.find(({ kind }) => kind === 'vacate')?.body).toMatchObject({
+      units: [second],
+      recalled: [second],
+    })
+    expect(holder.lease(id).recall).toBeUndefined()
+  })
+
+  test.each([
+    ['before', -1, 0, 1],
+    ['at', 0, 1, 0],
+  ])('that is out %s the time of its host answers a later recall or not: others may have come for it', (_, at, left, told) => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [first = '', second = ''] = holder.lease(id).units
+    const recall = { recallId: 'r', units: 1, by: by + 2 * MINUTE, binding: true, reason: 'ours' }
+    holder.desk.tell('broker', 'recall', id, recall)
+    holder.update(id, {}, [holder.report(first, 'active'), holder.report(second, 'active', { leaveBy: by })])
+    holder.desk.now = holder.lease(id).due!
+    holder.desk.due('lease', id)
+    holder.desk.now = by + at
+    const draft = holder.done(second, 'leave')
+    const vacated = draft.outgoing.find(({ kind }) => kind === 'vacate')?.body as { recalled?: string[] }
+    expect([holder.lease(id).recall?.units ?? 0, vacated.recalled?.length ?? 0]).toEqual([left, told])
+  })
+
   test('is not said to be welcome to stay while it only lets its work end', () => {
     const holder = new Holder()
     const id = holder.active()

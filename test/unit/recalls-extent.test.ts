@@ -53,6 +53,22 @@ describe('a site takes no more than was recalled', () => {
     expect(stage.live()).toHaveLength(3)
   })
 
+  test.each([
+    true,
+    false,
+  ])('where a unit of a host that is to be worked on is given back; it is replaced unless that is for the recall: %s', (isFor) => {
+    const stage = new Stage()
+    stage.lease({ units: 3, term: { start: NOW, end: NOW + 50 * MINUTE } })
+    const unit = stage.live().find(({ host }) => host === 'a')!.id
+    stage.command('maintain', { host: 'a', by: NOW + 5 * MINUTE, reason: 'new memory' })
+    const before = stage.live().filter(({ host }) => host !== 'a').length
+    recall(stage, 1)
+    const recalled = isFor ? [unit] : []
+    stage.tell('vacate', 'lease-1', { units: [unit], reason: 'wanted back', recalled })
+    stage.settle()
+    expect(stage.live().filter(({ host }) => host !== 'a')).toHaveLength(isFor ? before : before + 1)
+  })
+
   test('where it lends less than it did, and more is held for that', () => {
     const { stage, forced } = busySite()
     const four = { ...stage.config.types['vm.small']!, units: 4 }

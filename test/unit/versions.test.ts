@@ -15,6 +15,8 @@ test('what protocol 1 does not know is left out for a peer that speaks it', () =
   expect(downgrade('extend-ticket', { predecessor: 't', units: 1, durationMs: 1, unitsMin: 1 }, 1)).toEqual({
     ...{ predecessor: 't', units: 1, durationMs: 1 },
   })
+  const back = { units: ['unit-1'], reason: 'its host is worked on' }
+  expect(downgrade('vacate', { ...back, recalled: ['unit-1'] }, 1)).toEqual(back)
 })
 
 test('an offer of protocol 1 comes without a claim, and without the recalls that are open', () => {
