@@ -21,6 +21,9 @@ import type { Asked, BrokerDraft, TicketRow } from './rows.ts'
 /** A request that no policy has answered by then, past its latest start, is refused. */
 export const UNDECIDED_MS: Millis = 60_000
 
+/** A start so near is now: the clock of its holder may be ahead. */
+const CLOCKS_MS: Millis = 5_000
+
 /** What holders ask, and what they give back. */
 export function requests(parts: BrokerParts) {
   const { config } = parts
@@ -77,7 +80,7 @@ export function requests(parts: BrokerParts) {
       group: terms.group,
       guest: properties.guest,
       priority: properties.priority,
-      due: approval !== undefined && startBy > draft.now ? startBy : startBy + UNDECIDED_MS,
+      due: approval !== undefined && startBy > draft.now + CLOCKS_MS ? startBy : startBy + UNDECIDED_MS,
     }
     draft.put('ticket', row)
     const manner = [

@@ -44,6 +44,13 @@ describe('a request that a person has to approve', () => {
     expect(reasonsIn(broker.due('ticket', 'lease-2'))[0]).toMatch(/^nobody approved it in time/)
   })
 
+  test('has as much time if the clock of its holder is a little ahead', () => {
+    const broker = desk({ unitsOver: 3 })
+    broker.ask('lease-1')
+    broker.ask('lease-2', { start: broker.now + 20 })
+    expect(broker.row('lease-2').due).toBeGreaterThanOrEqual(broker.row('lease-1').due!)
+  })
+
   test('does not wait beyond its deadline, and is told when it could have started', () => {
     const broker = desk({ unitsOver: 3 })
     broker.ask('lease-1', { properties: { deferrable: 'true', deadline: String(NOW + MINUTE) } })
