@@ -37,6 +37,7 @@ export type Adoption = ReturnType<typeof adopting>
  *   yes         │ stands                    │ any      │ goes on with the latest ticket that is proven
  *   yes         │ closed, or not known      │ any      │ shut
  *   yes         │ nothing, he was silent    │ any      │ goes on as the rows and its broker say
+ *   any         │ its broker has it back    │ any      │ shut, or not adopted
  *   no          │ stands, on a proven ticket│ any      │ adopted
  *   no          │ nothing, but its broker   │ some     │ adopted
  *   no          │ nobody says anything      │ some     │ nothing: the next sweep ends orphans
@@ -64,7 +65,7 @@ export function adopting(
     const machines = Map.groupBy(found, ({ leaseId }) => leaseId)
     for (const lease of draft.all('lease')) {
       if (lease.state !== 'pending' && lease.state !== 'active') continue
-      const said = words.get(lease.id) ?? { isSure: isSure(lease.holder) }
+      const said = { ...words.get(lease.id), isSure: isSure(lease.holder) }
       goOn(lease, said, machines.get(lease.id) ?? [], chains, draft)
     }
     for (const [leaseId, said] of words) {
@@ -89,13 +90,13 @@ export function adopting(
     chains: Chains,
     draft: AuthorityDraft,
   ): void {
-    const { holder, broker, isSure } = said
+    const { holder, isSure } = said
     const grace = lastOf(draft.now, said, machines) + graceOf(lease)
     if (isSure && holder === undefined)
       return shut(lease, 'close', grace, 'its holder does not know it (any more)', draft)
     if (holder?.closed === true)
       return shut({ ...lease, vacated: true }, 'close', draft.now, 'its holder has closed it', draft)
-    if (holder === undefined && broker?.closed === true)
+    if (said.returnedTo?.includes(lease.ticket.broker) === true)
       return shut(lease, 'close', grace, 'its broker says that it was given back', draft)
     const own = [lease.ticket, lease.next].filter((one) => one !== undefined)
     const { shown, others } = ticketsOf(said, lease.holder, chains, draft)
@@ -138,6 +139,9 @@ export function adopting(
     // Also if it is said not to run: that may be wrong, or it has died since.
     const isThere = machines.length > 0
     if (holding?.ticket == null || holding.closed) return
+    // He may have forgotten that, too.
+    if (said.returnedTo?.includes(holding.ticket.broker) === true)
+      return draft.note('not adopted', id, 'its broker says that its ticket was given back')
     if (held === undefined && !isThere) return
     // He has the ticket and has not come with it; or he comes again.
     if (held !== undefined && /lease closed/.test(held.state)) return
@@ -274,8 +278,15 @@ function wordsOf(heard: readonly HeardRow[], isSure: (peer: string) => boolean):
   const words = new Map<string, Words>()
   for (const { from, holding } of heard) {
     const { leaseId, ticket } = holding
-    const said = words.get(leaseId) ?? { isSure: ticket !== null && isSure(ticket.holder) }
-    words.set(leaseId, { ...said, ...(ticket?.holder === from ? { holder: holding } : { broker: holding }) })
+    const before = words.get(leaseId) ?? { isSure: false }
+    const said = { ...before, isSure: before.isSure || (ticket !== null && isSure(ticket.holder)) }
+    if (ticket === null && holding.closed)
+      words.set(leaseId, { ...said, returnedTo: [...(said.returnedTo ?? []), from] })
+    else
+      words.set(leaseId, {
+        ...said,
+        ...(ticket?.holder === from ? { holder: holding } : { broker: holding }),
+      })
   }
   return words
 }

@@ -14,6 +14,8 @@ export interface Words {
   readonly broker?: Holding | undefined
   /** Its holder has spoken, and was not restored himself: what he does not name there is not. */
   readonly isSure: boolean
+  /** Who says that the ticket was given back to him. */
+  readonly returnedTo?: readonly string[] | undefined
 }
 
 type Told = Holding['units'][number]

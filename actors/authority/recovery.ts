@@ -107,7 +107,9 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     if (asked?.subject !== subject || asked.page !== body.page || asked.state !== 'asked')
       return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
     for (const holding of body.holdings) {
-      const { leaseId, ticket, next } = holding
+      const { leaseId, ticket, next, closed } = holding
+      // Of one that was given back its broker has no ticket to show; whether it is his is seen by those of others.
+      if (ticket === null && closed) draft.put('heard', { id: `${leaseId} ${from}`, from, holding })
       if (ticket === null || ticket.site !== draft.self) continue
       if (ticket.holder !== from && ticket.broker !== from) continue
       for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)

@@ -15,7 +15,7 @@ import { recovery } from './recovery.ts'
 import { requests } from './requests.ts'
 import { tellReturned } from './returns.ts'
 import { rounds } from './rounds.ts'
-import type { BrokerDraft, BrokerTables, GroupRow, RecoveryRow, TicketRow } from './rows.ts'
+import type { BrokerDraft, BrokerTables, GroupRow, RecoveryRow, TellingRow, TicketRow } from './rows.ts'
 
 /**
  * Provisions: how much, when, from which site. Sites tell it what they lend; it promises no more than
@@ -50,8 +50,9 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
           if (input.table === 'round') return isRecovering(draft) ? noRound(draft) : decide(draft)
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
           if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)
-          if (input.table === 'returned') return tellReturned(draft)
-          if (input.table === 'claim') return draft.remove('claim', input.row.id)
+          if (input.table === 'telling') return tellReturned(input.row as TellingRow, draft)
+          if (input.table === 'claim' || input.table === 'returned')
+            return draft.remove(input.table, input.row.id)
           return undefined
         case 'undelivered':
           if (input.envelope.kind === 'holdings-query')

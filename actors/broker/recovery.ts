@@ -11,6 +11,7 @@ import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
 import { groups } from './groups.ts'
 import type { requests } from './requests.ts'
+import { returnedHoldings } from './returns.ts'
 import type { BrokerDraft, RecoveryRow, TicketRow } from './rows.ts'
 
 /** How long others are waited for, unless it is configured. */
@@ -229,12 +230,12 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const mine = draft
       .all('ticket')
       .filter(({ holder, tickets }) => holder === from || tickets.some(({ site }) => site === from))
-      .sort((a, b) => (a.id < b.id ? -1 : 1))
-    const pages = Math.max(1, Math.ceil(mine.length / HOLDINGS_MAX))
-    const shown = mine.slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
-    const holdings = shown.map((row) => holdingOf(row, draft))
+      .map((row) => holdingOf(row, draft))
+    const all = [...mine, ...returnedHoldings(from, draft)].sort((a, b) => (a.leaseId < b.leaseId ? -1 : 1))
+    const pages = Math.max(1, Math.ceil(all.length / HOLDINGS_MAX))
+    const holdings = all.slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
     tell(draft, from, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
-    draft.note('holdings told', subject, `${from} asks: ${mine.length}, page ${page + 1} of ${pages}`)
+    draft.note('holdings told', subject, `${from} asks: ${all.length}, page ${page + 1} of ${pages}`)
     draft.retire(subject, draft.now + RETIRE_MS, from)
   }
 

@@ -1,36 +1,43 @@
 import { tell } from '../leases/correspondence.ts'
-import { RETURNED_MAX } from '../leases/messages.ts'
+import { type Body, RETURNED_MAX } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
-import type { BrokerDraft } from './rows.ts'
+import { indexOf } from '../runtime/views.ts'
+import type { BrokerDraft, ReturnedRow, TellingRow } from './rows.ts'
+
+const returnedAt = indexOf<ReturnedRow>('returned', ({ site }) => site)
 
 /**
  * A ticket in the hands of its holder is good after he has given it back, too: its site hears of it from its broker,
  * honours it no more, and lets go what is held with it all the same. It is said with the commit in which the units can
  * be given to somebody else, so that the site mostly hears of it before it is shown the ticket for them.
  *
- *   relinquish ──▶ a row for each ticket ──at once, all of a commit──▶ `tickets-returned` to its site
+ *   relinquish ──┬─at once, all of a commit──▶ `tickets-returned` to the site
+ *                └─▶ remembered ──its end──▶ forgotten
+ *                       └─ a site that was restored asks: it is told once more
  */
 export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft): void {
-  for (const { id, leaseId, site, term } of tickets)
-    if (term.end > draft.now && !speaksOnly1(site, draft))
-      draft.put('returned', { id, leaseId, site, until: term.end, due: draft.now })
+  for (const { id, leaseId, site, term } of tickets) {
+    if (term.end <= draft.now) continue
+    draft.put('returned', { id, leaseId, site, due: term.end })
+    if (speaksOnly1(site, draft)) continue
+    const before = draft.get('telling', site)?.tickets ?? []
+    const tickets = [...before, { ticketId: id, leaseId, until: term.end }]
+    draft.put('telling', { id: site, tickets, due: draft.now })
+  }
 }
 
-/** All that there are, to each site its own. */
-export function tellReturned(draft: BrokerDraft): void {
-  for (const [site, rows] of Map.groupBy(draft.all('returned'), ({ site }) => site))
-    for (let first = 0; first < rows.length; first += RETURNED_MAX) {
-      const told = rows.slice(first, first + RETURNED_MAX)
-      const tickets = told.map(({ id: ticketId, leaseId, until }) => ({ ticketId, leaseId, until }))
-      tell(
-        draft,
-        site,
-        'tickets-returned',
-        'returned',
-        { tickets },
-        Math.max(...told.map(({ until }) => until)),
-      )
-      for (const { id } of told) draft.remove('returned', id)
-    }
+export function tellReturned({ id: site, tickets }: TellingRow, draft: BrokerDraft): void {
+  for (let first = 0; first < tickets.length; first += RETURNED_MAX) {
+    const told = tickets.slice(first, first + RETURNED_MAX)
+    const until = Math.max(...told.map((one) => one.until))
+    tell(draft, site, 'tickets-returned', 'returned', { tickets: told }, until)
+  }
+  draft.remove('telling', site)
 }
+
+/** Leases of the site that were given back before their end, as it asks what is held there. */
+export const returnedHoldings = (site: string, draft: BrokerDraft): Body<'holdings'>['holdings'][number][] =>
+  [...new Set(draft.having(returnedAt, site).map(({ leaseId }) => leaseId))].map((leaseId) => ({
+    ...{ leaseId, state: 'closed', closed: true, ticket: null, next: null, properties: {}, units: [] },
+  }))

@@ -1,5 +1,6 @@
 import type { Claim } from '../leases/claim.ts'
 import type { Conditions } from '../leases/conditions.ts'
+import type { Body } from '../leases/messages.ts'
 import type { Properties, RequestGroup } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Proof, Ticket } from '../leases/ticket.ts'
@@ -105,12 +106,15 @@ export interface RecallRow extends Row {
   readonly asked?: Readonly<Record<string, number>> | undefined
 }
 
-/** A ticket that was given back, which its site is still to hear of; `id` is the ticket. */
+/** A ticket that was given back; `id` is the ticket. Due when it ends. */
 export interface ReturnedRow extends Row {
   readonly leaseId: string
   readonly site: string
-  /** When it ends. */
-  readonly until: Instant
+}
+
+/** What a site is to hear of in this commit; `id` is the site. */
+export interface TellingRow extends Row {
+  readonly tickets: Body<'tickets-returned'>['tickets']
 }
 
 /** There is one, `round`: when it is due the policy decides over everything that is open. */
@@ -148,6 +152,7 @@ export type BrokerTables = {
   group: GroupRow
   recall: RecallRow
   returned: ReturnedRow
+  telling: TellingRow
   round: RoundRow
 }
 

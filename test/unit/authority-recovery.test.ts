@@ -7,6 +7,7 @@ import { verifyHolds } from '../../actors/ledger/verify.ts'
 import type { Intended } from '../../actors/runtime/draft.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import type { FoundMachine } from '../../adapters/handler.ts'
+import { cheapKey } from '../simulation/identities.ts'
 import { conditions, MINUTE, Stage, specOf, wellBehaved } from './authority-stage.ts'
 
 const TABLES = ['lease', 'unit', 'offer', 'claim', 'drawn', 'image', 'recall', 'host', 'room', 'site']
@@ -105,6 +106,52 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.machines.size).toBe(4)
     expect(kinds(stage)).not.toContain('orphan found')
     expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
+  })
+
+  test('holds nothing whose ticket was given back, whatever its holder, who was restored, too, still says', () => {
+    for (const isInTheStore of [true, false]) {
+      const stage = new OldStage()
+      const before = stage.copy()
+      const ticket = stage.ticket({ units: 2 })
+      stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+      stage.settle()
+      const told = held(stage, ticket)
+      const active = stage.copy()
+      stage.tell('close', 'lease-1', { reason: 'done' })
+      stage.settle()
+      ;(isInTheStore ? active : before)()
+      stage.restored()
+      stage.says('manager', [told], { unsure: true })
+      stage.says('broker', [{ ...told, state: 'closed', closed: true, ticket: null, units: [] }])
+      stage.pass(MINUTE)
+      expect(stage.row()?.state).toBe(isInTheStore ? 'closed' : undefined)
+      expect(stage.live()).toEqual([])
+    }
+  })
+
+  test('believes of nobody but the broker of its ticket that a lease was given back', () => {
+    const stage = new OldStage()
+    const ticket = stage.ticket({ units: 2 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    const holderKey = cheapKey('manager-2')
+    const other = stage.ticket({
+      leaseId: 'lease-2',
+      holder: 'manager-2',
+      proof: { holderKey } as Ticket['proof'],
+    })
+    stage.tell('redeem', 'lease-2', { ticket: other, properties: {} }, 'manager-2')
+    stage.settle()
+    expect(stage.row('lease-2').state).toBe('active')
+    const told = held(stage, ticket)
+    stage.copy()()
+    stage.restored()
+    stage.says('manager', [told])
+    stage.says('manager-2', [
+      held(stage, other),
+      { ...told, state: 'closed', closed: true, ticket: null, units: [] },
+    ])
+    stage.says('broker', [])
+    expect(stage.row().state).toBe('active')
   })
 
   test('goes on with the ticket that was agreed since, and pushes no older end', () => {

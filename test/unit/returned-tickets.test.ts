@@ -13,13 +13,16 @@ describe('a broker that has a ticket back', () => {
     desk.decide()
     const extension = desk.row('lease-1').tickets.at(-1)!
     for (const { leaseId } of tickets) desk.tell('manager', 'relinquish', leaseId, { reason: 'done' })
-    const [first, ...others] = desk.due('returned', tickets[0]!.id)
+    const [first, ...others] = desk.due('telling', 'site')
     expect(others).toEqual([])
     expect(first).toMatchObject({ to: 'site', kind: 'tickets-returned' })
     const told = (first!.body as Body<'tickets-returned'>).tickets
     expect(told.map(({ ticketId }) => ticketId).sort()).toEqual(
       [...tickets, extension].map(({ id }) => id).sort(),
     )
+    expect([...desk.rows.all('telling')]).toEqual([])
+    desk.now = extension.term.end
+    for (const { id } of [...desk.rows.all('returned')]) desk.due('returned', id)
     expect([...desk.rows.all('returned')]).toEqual([])
   })
 
