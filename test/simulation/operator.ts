@@ -113,15 +113,36 @@ export class Operator {
     }
     const ordered = units ?? 1
     this.#ordered += ordered
+    let isOpen = true
+    const over = (then: () => void): void => {
+      if (!isOpen) return
+      isOpen = false
+      this.#ordered -= ordered
+      then()
+    }
     const reason = 'the owner needs them'
     const name = units === undefined ? 'reclaim' : 'recall'
     if (units === undefined) this.#caretaker.withdraw(type, noticeMs + (lastsMs ?? 0))
-    actor
-      .command(name, { type, by, reason, ...(units === undefined ? {} : { units }) })
-      .finally(() => {
-        this.#ordered -= ordered
-      })
-      .then((answer) => taken(units ?? (answer as { units: number }).units), failed)
+    actor.command(name, { type, by, reason, ...(units === undefined ? {} : { units }) }).then(
+      (answer) => over(() => taken(units ?? (answer as { units: number }).units)),
+      () => over(failed),
+    )
+    this.#watch(
+      actor,
+      () => isOpen,
+      () => over(failed),
+    )
+  }
+
+  /** An actor that dies between its commit and its answer never gives one. */
+  #watch(actor: Actor<AuthorityTables>, isOpen: () => boolean, died: () => void): void {
+    const { world, authority } = this.#grip
+    world.after(1_000, () => {
+      if (!isOpen()) return
+      const current = authority()
+      if (current === undefined || current === actor) this.#watch(actor, isOpen, died)
+      else died()
+    })
   }
 
   /** What is owed is lent again once it has been taken; an order that was lost is given again. */
