@@ -1,4 +1,4 @@
-import { tell } from '../leases/correspondence.ts'
+import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { type Body, RETURNED_MAX } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
@@ -30,7 +30,7 @@ export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft): vo
 export function tellReturned({ id: site, tickets }: TellingRow, draft: BrokerDraft): void {
   for (let first = 0; first < tickets.length; first += RETURNED_MAX) {
     const told = tickets.slice(first, first + RETURNED_MAX)
-    const until = Math.max(...told.map((one) => one.until))
+    const until = Math.max(...told.map((one) => one.until)) + RETIRE_MS
     tell(draft, site, 'tickets-returned', 'returned', { tickets: told }, until)
   }
   draft.remove('telling', site)
