@@ -1,9 +1,7 @@
 import { authority } from '../actors/authority/authority.ts'
-import type { AuthorityConfig } from '../actors/authority/config.ts'
 import type { AuthorityTables } from '../actors/authority/rows.ts'
 import type { UnitEffectArgs } from '../actors/authority/units.ts'
 import { broker } from '../actors/broker/broker.ts'
-import type { BrokerConfig } from '../actors/broker/config.ts'
 import type { BrokerTables } from '../actors/broker/rows.ts'
 import { downgrade } from '../actors/leases/versions.ts'
 import { Actor, type Log } from '../actors/runtime/actor.ts'
@@ -16,27 +14,18 @@ import type { Random } from '../actors/runtime/random.ts'
 import type { Tables } from '../actors/runtime/rows.ts'
 import { period } from '../actors/runtime/sentence.ts'
 import { steadyClock } from '../actors/runtime/steady.ts'
-import type { Guest } from '../actors/service-manager/config.ts'
-import { type MemberEffectArgs, Membership } from '../actors/service-manager/membership.ts'
 import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
 import { serviceManager } from '../actors/service-manager/service-manager.ts'
 import { isFinished } from '../actors/service-manager/steps.ts'
-import { guestView } from '../actors/service-manager/view.ts'
-import { Watcher } from '../actors/service-manager/watcher.ts'
-import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
 import type { Handler } from '../adapters/handler.ts'
-import type { JoinHandler } from '../adapters/join.ts'
 import { sqliteStore } from '../adapters/sqlite/store.ts'
 import type { KeptStore } from '../adapters/store.ts'
-import { bestFit } from '../controllers/authorities/best-fit.ts'
-import { policyOf, readsHoldings } from '../controllers/brokers/policies.ts'
-import { byHand } from '../controllers/guests/by-hand/by-hand.ts'
-import { groc } from '../controllers/guests/groc/groc.ts'
-import { batchOf, joinOf, machinesOf } from './adapters.ts'
+import { authorityConfig, brokerConfig, managerTimes } from './actor-configs.ts'
+import { machinesOf } from './adapters.ts'
+import { type AssembledGuest, assembleGuest, guestOf, memberVerbs, type SiteGuest } from './assemble-guest.ts'
 import { networkOf } from './assemble-network.ts'
 import {
   type BrokerSettings,
-  type GuestSettings,
   inDir,
   namesHere,
   type ServiceManagerSettings,
@@ -60,13 +49,6 @@ export interface SiteParts {
   readonly onFailed?: (error: unknown) => void
 }
 
-export interface SiteGuest {
-  readonly batch: BatchSystem
-  lastPicture(): BatchPicture | undefined
-  /** In sentences; undefined if the middleware does not show the job (any more). */
-  explainJob(jobId: string): readonly string[] | undefined
-}
-
 /** Those of the three actors that one configuration describes, in one process. */
 export interface Site {
   readonly settings: Settings
@@ -85,14 +67,7 @@ export interface Site {
   onChange(callback: () => void): () => void
 }
 
-interface AssembledGuest extends SiteGuest {
-  readonly watcher: Watcher
-  readonly membership: Membership
-  readonly join: JoinHandler
-}
-
 const CHECK_MS: Millis = 20_000
-const DELEGATION_MS_MIN: Millis = 7 * 86_400_000
 const RELEASE_MS: Millis = 120_000
 const RELEASE_LOOK_MS: Millis = 50
 
@@ -297,52 +272,6 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   }
 }
 
-function assembleGuest(
-  guest: GuestSettings,
-  { poll, lookTimeout }: ServiceManagerSettings,
-  parts: SiteParts,
-  manager: Actor<ServiceManagerTables>,
-): AssembledGuest {
-  const { clock } = parts
-  const batch = batchOf(guest.batch, parts)
-  const join = joinOf(guest.join, parts)
-  const config = {
-    guest: guest.name,
-    pollMs: poll,
-    lookMs: lookTimeout,
-    quietMs: batch.capabilities.events ? 10 : 25,
-  }
-  const watcher = new Watcher(
-    config,
-    batch,
-    (look) => manager.command('look', look) as Promise<{ againMs: Millis }>,
-    clock,
-  )
-  return {
-    batch,
-    join,
-    watcher,
-    membership: new Membership(batch, join, clock),
-    lastPicture: () => watcher.picture,
-    explainJob: (jobId) => {
-      const leases = manager.rows('lease').filter((lease) => lease.guest === guest.name)
-      const units = new Map(manager.rows('unit').map((unit) => [unit.id, unit]))
-      const row = manager.rows('guest').find((candidate) => candidate.id === guest.name)
-      const view = guestView(
-        leases,
-        (id) => units.get(id),
-        row,
-        watcher.picture,
-        undefined,
-        (lease) => lease.term?.end,
-        clock.now(),
-      )
-      const { controller, config: asConfigured } = guestOf(guest)
-      return controller.explainJob(jobId, view, asConfigured, clock.now())
-    },
-  }
-}
-
 /** Nothing is started unless everything that is needed is there and nobody else drives the pool. */
 async function refuseToStart(
   handler: Handler | undefined,
@@ -397,86 +326,5 @@ function handlerVerbs(handler: Handler): Perform {
       default:
         return Promise.reject(new Error(`no handler has a verb ${verb}`))
     }
-  }
-}
-
-function memberVerbs(
-  guests: Readonly<Record<string, AssembledGuest>>,
-  verb: string,
-  args: unknown,
-  signal: AbortSignal,
-): Promise<unknown> {
-  const { guest: name } = args as MemberEffectArgs
-  const guest = guests[name]
-  if (guest === undefined)
-    return Promise.reject(new SubletError('unknown-id', `the guest ${name} is not configured any more`))
-  if (verb !== 'requeue') return guest.membership.perform(verb, args as MemberEffectArgs, signal)
-  const { jobIds, reason } = args as { jobIds: readonly string[]; reason: string }
-  return guest.batch.requeue(jobIds, reason, signal)
-}
-
-const CONTROLLERS = { groc, 'by-hand': byHand } as const
-
-/** The controller is generic in what it sees and remembers; the service manager only hands it through. */
-function guestOf({ controller, properties, broker }: GuestSettings): Guest {
-  const { kind, ...config } = controller
-  return { controller: CONTROLLERS[kind] as Guest['controller'], config, properties, broker }
-}
-
-function managerTimes(times: ServiceManagerSettings, skewMsMax: Millis) {
-  return {
-    skewMsMax,
-    leaveBudgetMs: times.leaveBudget,
-    askMs: times.ask,
-    joinMs: times.join,
-    leaveMs: times.leave,
-    retryMs: times.retry,
-    joinFailuresMax: times.joinFailuresMax,
-    quarantineMs: times.quarantine,
-    recoverMs: times.recover,
-    answerMs: times.answer,
-  }
-}
-
-function brokerConfig(settings: BrokerSettings): BrokerConfig {
-  const { unitsOver, durationOver: durationOverMs, types } = settings.approval
-  return {
-    policy: policyOf(settings.policy),
-    holdings: readsHoldings(settings.policy),
-    batchMs: settings.batch,
-    quarantineMs: settings.quarantine,
-    recoverMs: settings.recover,
-    answerMs: settings.answer,
-    approval: { unitsOver, durationOverMs, types },
-  }
-}
-
-function authorityConfig(site: SiteSettings): AuthorityConfig {
-  const { timing, terms } = site
-  return {
-    broker: site.broker,
-    hosts: site.hosts,
-    types: site.types,
-    images: site.images,
-    probe: site.probe,
-    conditions: { recallable: terms.recallable, noticeMs: terms.notice, graceMs: terms.grace },
-    termMsMax: terms.max,
-    delegationMs: terms.delegation ?? Math.max(2 * terms.max, DELEGATION_MS_MIN),
-    repair: terms.repair,
-    repairMinMs: terms.repairMin,
-    recoverMs: timing.recover,
-    placement: bestFit,
-    namePrefix: site.names.prefix,
-    slots: site.names.slots,
-    setupMs: timing.setup,
-    probeMs: timing.probe,
-    modifyMs: timing.modify,
-    teardownMs: timing.teardown,
-    probeEveryMs: timing.probeEvery,
-    sweepEveryMs: timing.sweepEvery,
-    failuresMax: timing.failuresMax,
-    backoffMs: timing.backoff,
-    retryMs: timing.retry,
-    answerMs: timing.answer,
   }
 }

@@ -1,4 +1,5 @@
-import { type Cancel, type Clock, type Instant, inTime, type Millis } from './clock.ts'
+import { Alarm } from './alarm.ts'
+import type { Cancel, Clock, Instant, Millis } from './clock.ts'
 import type { CommitLog, LedgerEntry, LedgerHead, LedgerNote } from './commit.ts'
 import { type Composition, metaOf } from './composition.ts'
 import { Courier, type Downgrade, type OutRow, outRowOf } from './courier.ts'
@@ -16,6 +17,7 @@ import { HELLO_MS, Memory } from './memory.ts'
 import type { Input, Mind } from './mind.ts'
 import { type PeerRow, Peers, type PeerView } from './peers.ts'
 import { Postman } from './postman.ts'
+import { punctual } from './punctual.ts'
 import type { Random } from './random.ts'
 import { type Rate, Rates } from './rates.ts'
 import { Reader, type Reading } from './reader.ts'
@@ -24,7 +26,6 @@ import { Refusals } from './refusals.ts'
 import { type RowsPart, rowsIn } from './row-parts.ts'
 import { RowSet } from './row-set.ts'
 import { decodeRow, type Row, type Tables } from './rows.ts'
-import { period } from './sentence.ts'
 import { steadyClock } from './steady.ts'
 import type { Receiver, Transport } from './transport.ts'
 
@@ -65,11 +66,6 @@ export const BATCH_MAX = 256
  * between says it once more, and is answered by its number.
  */
 export const FLUSH_MS: Millis = 1_000
-/** How long a commit may take before the actor stops: nobody knows then whether it is on disk. */
-export const COMMIT_MS_MAX: Millis = 60_000
-export const CLOSE_MS_MAX: Millis = 30_000
-/** Due rows are looked at as often, for the wall clock may run ahead of the timers. */
-const ALARM_MS_MAX: Millis = 30_000
 
 /**
  * One actor: a mailbox, a mind and a store.
@@ -102,6 +98,8 @@ export class Actor<T extends Tables> implements Receiver {
   readonly #reader: Reader<T>
   readonly #reception: Reception
   readonly #delivered = new Set<string>()
+  readonly #alarm: Alarm
+  readonly #store: CommitLog
   #head: LedgerHead = { seq: 0, hash: '' }
   #state: 'new' | 'greeting' | 'running' | 'stopped' = 'new'
   #begun = false
@@ -110,9 +108,6 @@ export class Actor<T extends Tables> implements Receiver {
   #working = false
   #idle: Promise<void> = Promise.resolve()
   #closed: Promise<void> | undefined
-  #alarm: Cancel | undefined
-  /** What the alarm is for; undefined when none is set. */
-  #alarmAt: Instant | undefined
   #flush: Cancel | undefined
 
   constructor(given: ActorParts<T>) {
@@ -124,6 +119,8 @@ export class Actor<T extends Tables> implements Receiver {
       parts.log.warn({ actor: this.name, ...step }, 'the wall clock jumped and is not believed')
       this.#put({ input: { kind: 'clock-step', ...step } })
     })
+    this.#alarm = new Alarm(this.#clock, () => this.#wake())
+    this.#store = punctual(parts.store, this.name, parts.clock)
     const { mind, identity, trust, skewMsMax, log, transport, protocols = PROTOCOLS } = parts
     const clock = this.#clock
     const ids = idSource(parts.random.child('ids'))
@@ -185,7 +182,7 @@ export class Actor<T extends Tables> implements Receiver {
     if (this.#begun || !this.#isNew()) throw new Error(`actor ${this.name} was started twice`)
     this.#begun = true
     try {
-      const { rows, head } = await this.#parts.store.open((part) => this.#takeUp(part))
+      const { rows, head } = await this.#store.open((part) => this.#takeUp(part))
       this.#head = head
       for (const stored of rows) this.#adopt(stored.table, stored.id, decodeRow(stored, this.name))
       if (!this.#isNew()) throw new SubletError('not-running', `actor ${this.name} was stopped as it began`)
@@ -338,7 +335,7 @@ export class Actor<T extends Tables> implements Receiver {
     if (mails.length === 0 && this.#delivered.size === 0 && notes.length === 0) return
     try {
       const { composition: batch, afterwards } = this.#read(mails, notes, now)
-      if (batch.commit.rows.length > 0 || batch.entries.length > 0) await this.#makeDurable(batch)
+      if (batch.commit.rows.length > 0 || batch.entries.length > 0) await this.#store.commit(batch.commit)
       for (const { table, id, row } of batch.changes) this.#adopt(table, id, row)
       this.#peers.written()
       this.#head = batch.head
@@ -357,15 +354,6 @@ export class Actor<T extends Tables> implements Receiver {
     this.#flush?.()
     this.#flush = undefined
     return reading
-  }
-
-  async #makeDurable({ commit }: Composition): Promise<void> {
-    const late = (): Error =>
-      new SubletError(
-        'store-failed',
-        `the store of ${this.name} did not answer within ${period(COMMIT_MS_MAX)}`,
-      )
-    await inTime(this.#parts.clock, COMMIT_MS_MAX, late, () => this.#parts.store.commit(commit))
   }
 
   #dispatch(batch: Composition): void {
@@ -418,17 +406,7 @@ export class Actor<T extends Tables> implements Receiver {
     const now = this.#clock.now()
     const looks = this.#keys.next(now, () => this.#met()) ?? Infinity
     const next = Math.min(this.#due.next() ?? Infinity, looks)
-    if (next === this.#alarmAt && this.#state === 'running') return
-    this.#alarm?.()
-    this.#alarm = undefined
-    this.#alarmAt = undefined
-    if (next === Infinity || this.#state !== 'running') return
-    const delayMs = Math.min(ALARM_MS_MAX, Math.max(0, next - now))
-    this.#alarmAt = next
-    this.#alarm = this.#clock.after(delayMs, () => {
-      this.#alarmAt = undefined
-      this.#wake()
-    })
+    if (this.#state === 'running') this.#alarm.set(next)
   }
 
   /** The mails of the batch are settled as far as they were not. */
@@ -447,7 +425,7 @@ export class Actor<T extends Tables> implements Receiver {
 
   #halt(reason: SubletError): void {
     this.#state = 'stopped'
-    this.#alarm?.()
+    this.#alarm.stop()
     this.#flush?.()
     this.#postman.stop()
     for (const mail of this.#mailbox.empty()) mail.settle?.reject(reason)
@@ -463,12 +441,7 @@ export class Actor<T extends Tables> implements Receiver {
     if (running.length > 0)
       this.#parts.log.error({ actor: this.name, keys: running }, 'effects did not end when told to')
     await this.#idle
-    const late = (): Error =>
-      new SubletError(
-        'store-failed',
-        `the store of ${this.name} did not close within ${period(CLOSE_MS_MAX)}`,
-      )
-    await inTime(this.#parts.clock, CLOSE_MS_MAX, late, () => this.#parts.store.close())
+    await this.#store.close()
   }
 
   #all<R extends Row>(table: string): R[] {

@@ -1,0 +1,97 @@
+import type { Actor } from '../actors/runtime/actor.ts'
+import type { Millis } from '../actors/runtime/clock.ts'
+import { SubletError } from '../actors/runtime/errors.ts'
+import type { Guest } from '../actors/service-manager/config.ts'
+import { type MemberEffectArgs, Membership } from '../actors/service-manager/membership.ts'
+import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
+import { guestView } from '../actors/service-manager/view.ts'
+import { Watcher } from '../actors/service-manager/watcher.ts'
+import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
+import type { JoinHandler } from '../adapters/join.ts'
+import { byHand } from '../controllers/guests/by-hand/by-hand.ts'
+import { groc } from '../controllers/guests/groc/groc.ts'
+import { batchOf, joinOf, type Parts } from './adapters.ts'
+import type { GuestSettings, ServiceManagerSettings } from './config.ts'
+
+export interface SiteGuest {
+  readonly batch: BatchSystem
+  lastPicture(): BatchPicture | undefined
+  /** In sentences; undefined if the middleware does not show the job (any more). */
+  explainJob(jobId: string): readonly string[] | undefined
+}
+
+export interface AssembledGuest extends SiteGuest {
+  readonly watcher: Watcher
+  readonly membership: Membership
+  readonly join: JoinHandler
+}
+
+/** A guest with its middleware, looked at and changed through its adapters. */
+export function assembleGuest(
+  guest: GuestSettings,
+  { poll, lookTimeout }: ServiceManagerSettings,
+  parts: Parts,
+  manager: Actor<ServiceManagerTables>,
+): AssembledGuest {
+  const { clock } = parts
+  const batch = batchOf(guest.batch, parts)
+  const join = joinOf(guest.join, parts)
+  const config = {
+    guest: guest.name,
+    pollMs: poll,
+    lookMs: lookTimeout,
+    quietMs: batch.capabilities.events ? 10 : 25,
+  }
+  const watcher = new Watcher(
+    config,
+    batch,
+    (look) => manager.command('look', look) as Promise<{ againMs: Millis }>,
+    clock,
+  )
+  return {
+    batch,
+    join,
+    watcher,
+    membership: new Membership(batch, join, clock),
+    lastPicture: () => watcher.picture,
+    explainJob: (jobId) => {
+      const leases = manager.rows('lease').filter((lease) => lease.guest === guest.name)
+      const units = new Map(manager.rows('unit').map((unit) => [unit.id, unit]))
+      const row = manager.rows('guest').find((candidate) => candidate.id === guest.name)
+      const view = guestView(
+        leases,
+        (id) => units.get(id),
+        row,
+        watcher.picture,
+        undefined,
+        (lease) => lease.term?.end,
+        clock.now(),
+      )
+      const { controller, config: asConfigured } = guestOf(guest)
+      return controller.explainJob(jobId, view, asConfigured, clock.now())
+    },
+  }
+}
+
+export function memberVerbs(
+  guests: Readonly<Record<string, AssembledGuest>>,
+  verb: string,
+  args: unknown,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const { guest: name } = args as MemberEffectArgs
+  const guest = guests[name]
+  if (guest === undefined)
+    return Promise.reject(new SubletError('unknown-id', `the guest ${name} is not configured any more`))
+  if (verb !== 'requeue') return guest.membership.perform(verb, args as MemberEffectArgs, signal)
+  const { jobIds, reason } = args as { jobIds: readonly string[]; reason: string }
+  return guest.batch.requeue(jobIds, reason, signal)
+}
+
+const CONTROLLERS = { groc, 'by-hand': byHand } as const
+
+/** The controller is generic in what it sees and remembers; the service manager only hands it through. */
+export function guestOf({ controller, properties, broker }: GuestSettings): Guest {
+  const { kind, ...config } = controller
+  return { controller: CONTROLLERS[kind] as Guest['controller'], config, properties, broker }
+}
