@@ -96,8 +96,10 @@ export function adopting(
       return shut(lease, 'close', grace, 'its holder does not know it (any more)', draft)
     if (holder?.closed === true)
       return shut({ ...lease, vacated: true }, 'close', draft.now, 'its holder has closed it', draft)
-    if (said.returnedTo?.includes(lease.ticket.broker) === true)
+    if (said.returnedTo?.includes(lease.ticket.broker) === true) {
+      claims.release(lease.id, draft)
       return shut(lease, 'close', grace, 'its broker says that it was given back', draft)
+    }
     const own = [lease.ticket, lease.next].filter((one) => one !== undefined)
     const { shown, others } = ticketsOf(said, lease.holder, chains, draft)
     const agreed = agreedOn([...own, ...shown])

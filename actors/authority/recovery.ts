@@ -156,7 +156,8 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     const { kind, from, subject } = envelope
     const row = draft.get('recovery', ID)!
     const { places, rows } = row.heldBack ?? heldBackIn(draft)
-    const id = `${from} ${subject} ${kind}`
+    // One that comes once more says no more than the one before; of tickets that were given back each names others.
+    const id = `${from} ${subject} ${kind}${kind === 'tickets-returned' ? ` ${envelope.number}` : ''}`
     const isNew = draft.get('heldBack', id) === undefined
     if (isNew && rows >= HELD_BACK_MAX)
       return draft.note('message noted', subject, `${kind} of ${from}: too much waits for the recovery`)

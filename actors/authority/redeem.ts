@@ -12,7 +12,7 @@ import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { LeaseLife } from './leases.ts'
 import { leaseMachine } from './machines.ts'
-import { isReturned } from './returned.ts'
+import { whyReturned } from './returned.ts'
 import type { AuthorityDraft, LeaseRow } from './rows.ts'
 import { isLive, unitsOf } from './standing.ts'
 import type { Reports } from './statement.ts'
@@ -105,8 +105,8 @@ export function redeeming(
   /** Whether its holder has a right to it. Looked at last: what was drawn too much is written down. */
   function doubtRight({ holder, key }: Asker, ticket: Ticket, draft: AuthorityDraft): string | undefined {
     const broker = ticket.proof === undefined ? brokerOf(config, ticket.type) : ticket.broker
-    if (isReturned(ticket, draft)) return `the ticket is not honoured: it was given back to ${ticket.broker}`
     const doubt =
+      whyReturned(ticket, draft) ??
       doubtTicket(ticket, { holder, site: draft.self, broker, now: draft.now }, trust) ??
       claims.doubt(ticket, key, draft)
     return doubt === undefined ? undefined : `the ticket is not honoured: ${doubt}`

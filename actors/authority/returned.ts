@@ -5,31 +5,44 @@ import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { LeaseLife } from './leases.ts'
 import type { AuthorityDraft, LeaseRow, ReturnedRow } from './rows.ts'
-import { graceOf } from './standing.ts'
+import { graceOf, unitsOf } from './standing.ts'
+import type { Reports } from './statement.ts'
 
-/** Tickets of one broker that are remembered as given back. */
-export const RETURNED_KEPT_MAX = 100_000
+/** Tickets of one broker that are remembered as given back, one by one. */
+export const RETURNED_KEPT_MAX = 250_000
 
 const returnedTo = indexOf<ReturnedRow>('returned', ({ broker }) => broker)
 
 /** Only its own broker says so of a ticket. */
 const idOf = (broker: string, ticketId: string): string => `${broker} ${ticketId}`
+/** The row of those that are too many to be remembered one by one; no ticket has such an id. */
+const othersOf = (broker: string): string => idOf(broker, '*')
 
-/** Whether the broker of the ticket says that its holder gave it back. */
-export const isReturned = ({ broker, id }: Ticket, draft: AuthorityDraft): boolean =>
-  draft.get('returned', idOf(broker, id)) !== undefined
+/** Why the ticket is honoured no more, if its broker says that its holder gave it back. */
+export function whyReturned({ broker, id, issuedAt }: Ticket, draft: AuthorityDraft): string | undefined {
+  if (draft.get('returned', idOf(broker, id)) !== undefined) return `it was given back to ${broker}`
+  const others = draft.get('returned', othersOf(broker))
+  if (others?.before === undefined || issuedAt > others.before) return undefined
+  return `${broker} has more of its tickets back than are remembered here, and this may be one of them`
+}
 
 /**
  * What a broker tells of tickets that were given back to it: their units are somebody else's now.
  *
- *   of a lease that is held ──▶ off the account of its claim, and closed; work there may end within the grace
- *   of none that is known   ──▶ remembered until the ticket ends: it is not honoured
+ *   of a lease that stands on it       ──▶ off the account of its claim, and closed; work may end within the grace
+ *   of a lease that is to go on with it ──▶ the lease ends where it would have without
+ *   any other                          ──▶ remembered until the ticket ends: it is not honoured
  */
-export function returns(config: AuthorityConfig, claims: RootClaims, { shut }: LeaseLife) {
+export function returns(
+  config: AuthorityConfig,
+  claims: RootClaims,
+  reports: Reports,
+  { shut, units }: LeaseLife,
+) {
   return { returned }
 
   function returned(from: string, { tickets }: Body<'tickets-returned'>, draft: AuthorityDraft): void {
-    if (!Object.keys(config.types).some((type) => brokerOf(config, type) === from)) {
+    if (!isBroker(from, draft)) {
       draft.turnDown()
       return draft.note(
         'message refused',
@@ -37,32 +50,78 @@ export function returns(config: AuthorityConfig, claims: RootClaims, { shut }: L
         `${from} is not a broker of this site: no ticket was given back to it`,
       )
     }
-    let room = RETURNED_KEPT_MAX - (draft.view(returnedTo).get(from)?.size ?? 0)
-    let unkept = 0
-    for (const { ticketId, leaseId, until } of tickets) {
-      const lease = draft.get('lease', leaseId)
-      if (lease !== undefined && standsOn(lease, from, ticketId)) letGo(lease, from, draft)
-      else if (until <= draft.now) continue
-      else if (room > 0) {
-        room--
-        draft.put('returned', { id: idOf(from, ticketId), broker: from, due: until })
-      } else unkept++
-    }
-    if (unkept > 0)
+    let over = 0
+    for (const one of tickets) if (!taken(from, one, draft)) over++
+    if (over > 0)
       draft.note(
         'message noted',
         from,
-        `of ${tickets.length} tickets that were given back ${unkept} are not remembered: there are ${RETURNED_KEPT_MAX} already`,
+        `of ${tickets.length} tickets that ${from} has back ${over} are over here already`,
       )
   }
 
-  function letGo(lease: LeaseRow, broker: string, draft: AuthorityDraft): void {
-    if (lease.state === 'closed') return
+  /** Present ones, and those of before: their tickets are good until they end. */
+  function isBroker(name: string, draft: AuthorityDraft): boolean {
+    const isNow = Object.keys(config.types).some((type) => brokerOf(config, type) === name)
+    return isNow || draft.all('claim').some(({ claim }) => claim.holder === name)
+  }
+
+  /** Whether anything came of it. */
+  function taken(
+    from: string,
+    { ticketId, leaseId, until }: Body<'tickets-returned'>['tickets'][number],
+    draft: AuthorityDraft,
+  ): boolean {
+    const lease = draft.get('lease', leaseId)
+    const isIts = lease?.ticket.broker === from
+    if (isIts && lease.ticket.id === ticketId) return letGo(lease, from, draft)
+    if (isIts && lease.next?.id === ticketId) shorten(lease, from, draft)
+    if (until <= draft.now) return false
+    const id = idOf(from, ticketId)
+    if (draft.get('returned', id) !== undefined) return false
+    if ((draft.view(returnedTo).get(from)?.size ?? 0) >= RETURNED_KEPT_MAX)
+      return overflow(from, until, draft)
+    draft.put('returned', { id, broker: from, due: until })
+    draft.note('ticket returned', leaseId, `${from} has it back: it is honoured no more`, { ticketId, until })
+    return true
+  }
+
+  /** Better none of its older tickets than one whose units are somebody else's. */
+  function overflow(broker: string, until: number, draft: AuthorityDraft): true {
+    const id = othersOf(broker)
+    const due = Math.max(until, draft.get('returned', id)?.due ?? 0)
+    draft.put('returned', { id, broker, before: draft.now, due })
+    draft.note(
+      'ticket returned',
+      broker,
+      `${broker} has more tickets back than the ${RETURNED_KEPT_MAX} that are remembered: none that it has issued until now is redeemed any more`,
+    )
+    return true
+  }
+
+  function letGo(lease: LeaseRow, broker: string, draft: AuthorityDraft): boolean {
+    if (lease.state === 'closed') return false
     claims.release(lease.id, draft)
     const reason = `its holder gave its ticket back to ${broker}, which may have given its units to others`
     shut(lease, 'close', draft.now + graceOf(lease), reason, draft)
+    return true
+  }
+
+  function shorten(lease: LeaseRow, broker: string, draft: AuthorityDraft): void {
+    if (lease.state !== 'pending' && lease.state !== 'active') return
+    const reason = `its holder gave the ticket for its extension back to ${broker}`
+    const { end } = lease.ticket.term
+    draft.remove('drawn', lease.next!.id)
+    const shorter: LeaseRow = {
+      ...lease,
+      next: undefined,
+      victims: [],
+      term: { ...lease.term, end },
+      due: draft.now,
+    }
+    draft.put('lease', shorter)
+    draft.note('extension undone', lease.id, `${reason}: it ends as its present ticket does`)
+    for (const unit of unitsOf(shorter, draft)) units.tend(unit, draft)
+    reports.report(draft.get('lease', lease.id)!, draft, { extensionRefused: reason })
   }
 }
-
-const standsOn = ({ ticket, next }: LeaseRow, broker: string, ticketId: string): boolean =>
-  ticket.broker === broker && (ticket.id === ticketId || next?.id === ticketId)

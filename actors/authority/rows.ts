@@ -110,6 +110,8 @@ export interface DrawnRow extends Row {
 /** A ticket that its broker has back; `id` is the broker and the ticket. Due when the ticket ends. */
 export interface ReturnedRow extends Row {
   readonly broker: string
+  /** Of the row that stands for those that are too many: all that were issued until then may have been given back. */
+  readonly before?: Instant | undefined
 }
 
 /** What is offered of one type; `id` is the type. */

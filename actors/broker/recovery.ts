@@ -11,7 +11,7 @@ import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
 import { groups } from './groups.ts'
 import type { requests } from './requests.ts'
-import { returnedHoldings } from './returns.ts'
+import { returnedHolding, returnedLeases } from './returns.ts'
 import type { BrokerDraft, RecoveryRow, TicketRow } from './rows.ts'
 
 /** How long others are waited for, unless it is configured. */
@@ -230,12 +230,19 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const mine = draft
       .all('ticket')
       .filter(({ holder, tickets }) => holder === from || tickets.some(({ site }) => site === from))
-      .map((row) => holdingOf(row, draft))
-    const all = [...mine, ...returnedHoldings(from, draft)].sort((a, b) => (a.leaseId < b.leaseId ? -1 : 1))
-    const pages = Math.max(1, Math.ceil(all.length / HOLDINGS_MAX))
-    const holdings = all.slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
+      .sort((a, b) => (a.id < b.id ? -1 : 1))
+    // After all that is held: only so many pages are read.
+    const returned = returnedLeases(from, draft)
+    const count = mine.length + returned.length
+    const pages = Math.max(1, Math.ceil(count / HOLDINGS_MAX))
+    const [first, end] = [page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX]
+    const past = (place: number): number => Math.max(0, place - mine.length)
+    const holdings = [
+      ...mine.slice(first, end).map((row) => holdingOf(row, draft)),
+      ...returned.slice(past(first), past(end)).map(returnedHolding),
+    ]
     tell(draft, from, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
-    draft.note('holdings told', subject, `${from} asks: ${all.length}, page ${page + 1} of ${pages}`)
+    draft.note('holdings told', subject, `${from} asks: ${count}, page ${page + 1} of ${pages}`)
     draft.retire(subject, draft.now + RETIRE_MS, from)
   }
 

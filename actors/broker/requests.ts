@@ -15,7 +15,7 @@ import type { BrokerParts } from './config.ts'
 import { groups } from './groups.ts'
 import { ticketMachine } from './machine.ts'
 import { stillReduced } from './promises.ts'
-import { noteReturned } from './returns.ts'
+import { noteReturned, refusalForReturned } from './returns.ts'
 import type { Asked, BrokerDraft, TicketRow } from './rows.ts'
 
 /** A request that no policy has answered by then, past its latest start, is refused. */
@@ -41,7 +41,7 @@ export function requests(parts: BrokerParts) {
     if (config.holders?.includes(holder) === false)
       return refused(`${holder} is no service manager here, and only those are given tickets`)
     if (draft.get('ticket', leaseId) !== undefined) return refused(`the lease id ${leaseId} is in use`)
-    const tooMany = refusalForMany(holder, draft)
+    const tooMany = refusalForMany(holder, draft) ?? refusalForReturned(holder, draft)
     if (tooMany !== undefined) return refused(tooMany)
     let terms: ReturnType<typeof readRequest>
     try {
@@ -220,6 +220,7 @@ function withoutUnused(row: TicketRow, predecessor: string, draft: BrokerDraft):
   if (row.state !== 'granted' || before?.id !== predecessor || last?.predecessor !== predecessor) return row
   const current = { ...row, tickets: row.tickets.slice(0, -1) }
   draft.put('ticket', current)
+  noteReturned([last], draft)
   draft.note('extension unused', row.id, `${row.holder} asks anew from ${predecessor}: ${last.id} is free`)
   return current
 }

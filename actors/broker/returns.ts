@@ -2,6 +2,7 @@ import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { type Body, RETURNED_MAX } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
+import { SubletError } from '../runtime/errors.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { BrokerDraft, ReturnedRow, TellingRow } from './rows.ts'
 
@@ -17,9 +18,9 @@ const returnedAt = indexOf<ReturnedRow>('returned', ({ site }) => site)
  *                       └─ a site that was restored asks: it is told once more
  */
 export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft): void {
-  for (const { id, leaseId, site, term } of tickets) {
+  for (const { id, leaseId, holder, site, term } of tickets) {
     if (term.end <= draft.now) continue
-    draft.put('returned', { id, leaseId, site, due: term.end })
+    draft.put('returned', { id, leaseId, site, holder, due: term.end })
     if (speaksOnly1(site, draft)) continue
     const before = draft.get('telling', site)?.tickets ?? []
     const tickets = [...before, { ticketId: id, leaseId, until: term.end }]
@@ -36,8 +37,29 @@ export function tellReturned({ id: site, tickets }: TellingRow, draft: BrokerDra
   draft.remove('telling', site)
 }
 
-/** Leases of the site that were given back before their end, as it asks what is held there. */
-export const returnedHoldings = (site: string, draft: BrokerDraft): Body<'holdings'>['holdings'][number][] =>
-  [...new Set(draft.having(returnedAt, site).map(({ leaseId }) => leaseId))].map((leaseId) => ({
-    ...{ leaseId, state: 'closed', closed: true, ticket: null, next: null, properties: {}, units: [] },
-  }))
+/** Leases of the site that were given back before their end, in one order; of some that go on only an extension was. */
+export const returnedLeases = (site: string, draft: BrokerDraft): string[] =>
+  [...new Set(draft.having(returnedAt, site).map(({ leaseId }) => leaseId))]
+    .filter((leaseId) => (draft.get('ticket', leaseId)?.tickets.length ?? 0) === 0)
+    .sort()
+
+/** As a site that asks what is held there hears of it. */
+export const returnedHolding = (leaseId: string): Body<'holdings'>['holdings'][number] => ({
+  ...{ leaseId, state: 'closed', closed: true, ticket: null, next: null, properties: {}, units: [] },
+})
+
+/** Of one holder: each is remembered until it ends, here and at its site. */
+export const RETURNED_OF_HOLDER_MAX = 50_000
+
+const returnedOf = indexOf<ReturnedRow>('returned', ({ holder }) => holder)
+
+/** Why the holder is granted nothing for now; undefined if it has not given too much back. */
+export function refusalForReturned(holder: string, draft: BrokerDraft): string | undefined {
+  const count = draft.view(returnedOf).get(holder)?.size ?? 0
+  if (count < RETURNED_OF_HOLDER_MAX) return undefined
+  const error = new SubletError(
+    'too-many-returned',
+    `${holder} has given ${count} tickets back whose terms are not over, the most that are remembered of one holder`,
+  )
+  return `${error.message} (${error.code}). ${error.cure}`
+}

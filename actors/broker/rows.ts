@@ -109,6 +109,7 @@ export interface RecallRow extends Row {
 /** A ticket that was given back; `id` is the ticket. Due when it ends. */
 export interface ReturnedRow extends Row {
   readonly leaseId: string
+  readonly holder: string
   readonly site: string
 }
 

@@ -130,6 +130,10 @@ export const ERRORS = {
   ],
   // leases
   'no-capacity': ['retry', 'Ask for fewer units, a later start, or make the request elastic or deferrable.'],
+  'too-many-returned': [
+    'retry',
+    'Wait until terms of tickets that were given back are over, and ask for shorter terms.',
+  ],
   'too-many-open': [
     'retry',
     'Wait until some of the open requests are answered, give back those that are no longer wanted, or ask for more units at once.',

@@ -25,8 +25,8 @@ const SPEAKERS: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
 /** What anybody may ask for: a ticket of the broker, and the redemption of a ticket of the site. */
 const OPEN = new Set(['ticket', 'redeem'])
 
-/** What repeats what is known, as that a lease is over which its ticket was given back for, needs no word. */
-const WORDLESS = new Set(['lease-update', 'tickets-returned'])
+/** An update that repeats what is known is the one thing that needs no word. */
+const WORDLESS = new Set(['lease-update'])
 
 const gossip = new Gossip()
 const minds = new Map<Role, Mind<Tables>>()

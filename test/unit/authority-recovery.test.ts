@@ -129,6 +129,50 @@ describe('a site whose store was put back from an older copy', () => {
     }
   })
 
+  test('hears of each ticket that is given back while it asks', () => {
+    const stage = new OldStage()
+    const tickets = ['lease-1', 'lease-2'].map((leaseId) => stage.ticket({ leaseId, units: 2 }))
+    for (const ticket of tickets) stage.tell('redeem', ticket.leaseId, { ticket, properties: {} })
+    stage.settle()
+    const told = tickets.map((ticket) => held(stage, ticket))
+    stage.copy()()
+    stage.restored()
+    stage.says(
+      'broker',
+      told.map((one) => ({ ...one, units: [] })),
+    )
+    for (const [i, { id: ticketId, leaseId, term }] of tickets.entries())
+      stage.tell(
+        'tickets-returned',
+        'returned',
+        { tickets: [{ ticketId, leaseId, until: term.end }] },
+        'broker',
+        undefined,
+        i + 1,
+      )
+    stage.says('manager', told)
+    stage.pass(MINUTE)
+    expect(tickets.map(({ leaseId }) => stage.row(leaseId).state)).toEqual(['closed', 'closed'])
+  })
+
+  test('has the units of a ticket that was given back for others while work there may still end', () => {
+    const stage = new OldStage()
+    stage.isBusy = true
+    const ticket = stage.ticket({ units: 6 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const told = held(stage, ticket)
+    stage.copy()()
+    stage.restored()
+    stage.says('manager', [told])
+    stage.says('broker', [{ ...told, state: 'closed', closed: true, ticket: null, units: [] }])
+    expect(stage.row().state).toBe('closing')
+    const other = stage.ticket({ leaseId: 'lease-2', units: 6 })
+    stage.tell('redeem', 'lease-2', { ticket: other, properties: {} })
+    stage.settle()
+    expect(stage.row('lease-2').state).toBe('pending')
+  })
+
   test('believes of nobody but the broker of its ticket that a lease was given back', () => {
     const stage = new OldStage()
     const ticket = stage.ticket({ units: 2 })

@@ -95,8 +95,15 @@ export class Stage {
     return reply
   }
 
-  tell<K extends MessageKind>(kind: K, subject: string, body: Body<K>, from = 'manager', key?: string): void {
-    const sealed = { protocol: 1, id: 'message', number: 1, bodyHash: '', signature: '' }
+  tell<K extends MessageKind>(
+    kind: K,
+    subject: string,
+    body: Body<K>,
+    from = 'manager',
+    key?: string,
+    number = 1,
+  ): void {
+    const sealed = { protocol: 1, id: 'message', number, bodyHash: '', signature: '' }
     const envelope = {
       ...{ ...sealed, from, to: 'duke', kind, subject, body, sentAt: this.now, until: this.now + MINUTE },
       ...(key === undefined ? {} : { key }),

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { RETURNED_KEPT_MAX } from '../../actors/authority/returned.ts'
-import type { Body } from '../../actors/leases/messages.ts'
+import { RETURNED_OF_HOLDER_MAX } from '../../actors/broker/returns.ts'
+import { type Body, HOLDINGS_MAX } from '../../actors/leases/messages.ts'
 import { MINUTE, NOW, Stage } from './authority-stage.ts'
-import { BrokerDesk } from './broker-desk.ts'
+import { BrokerDesk, HOUR, inShort } from './broker-desk.ts'
 
 describe('a broker that has a ticket back', () => {
   test('tells its site, of several in one message', () => {
@@ -24,6 +25,44 @@ describe('a broker that has a ticket back', () => {
     desk.now = extension.term.end
     for (const { id } of [...desk.rows.all('returned')]) desk.due('returned', id)
     expect([...desk.rows.all('returned')]).toEqual([])
+  })
+
+  test('tells of an extension that its holder says he did not get to use', () => {
+    const desk = new BrokerDesk()
+    desk.offer(6)
+    const { id: predecessor } = desk.granted('lease-1', { units: 2 })
+    desk.extend('lease-1', { units: 6 })
+    desk.decide()
+    const { id: unused } = desk.row('lease-1').tickets.at(-1)!
+    desk.extend('lease-1', { predecessor, units: 1 })
+    const [told] = desk.due('telling', 'site')
+    expect(told!.body).toMatchObject({ tickets: [{ ticketId: unused, leaseId: 'lease-1' }] })
+    // The lease itself goes on: a site that asks what is held there does not hear that it was given back.
+    const said = desk.tell('site', 'holdings-query', 'holdings-1', { page: 0 })
+    expect((said.at(-1)!.body as Body<'holdings'>).holdings).toMatchObject([
+      { leaseId: 'lease-1', closed: false },
+    ])
+  })
+
+  test('tells a site that asks what is held of it after all that is held, and grants no more to who fills it', () => {
+    const desk = new BrokerDesk()
+    desk.offer(6)
+    desk.granted('lease-z', { units: 2 })
+    for (let i = 0; i < RETURNED_OF_HOLDER_MAX; i++)
+      desk.rows.set('returned', `ticket-${i}`, {
+        ...{ id: `ticket-${i}`, leaseId: `lease-${i}`, holder: 'manager', site: 'site', due: NOW + HOUR },
+      } as never)
+    const [said] = desk.tell('site', 'holdings-query', 'holdings-1', { page: 0 })
+    const { holdings, pages } = said!.body as Body<'holdings'>
+    expect(holdings.map(({ closed }) => closed)).toEqual([false, ...Array(HOLDINGS_MAX - 1).fill(true)])
+    expect(pages).toBe(Math.ceil((RETURNED_OF_HOLDER_MAX + 1) / HOLDINGS_MAX))
+    const [refused] = desk.ask('lease-y', { units: 1 })
+    expect(refused!.body).toMatchObject({
+      outcome: 'refused',
+      reason: expect.stringContaining('too-many-returned'),
+    })
+    desk.ask('lease-x', { units: 1 }, 'other')
+    expect(inShort(desk.decide())).toEqual(['lease-x granted 1'])
   })
 
   test('says nothing of one that is over, nor of a request that got none', () => {
@@ -71,14 +110,34 @@ describe('a site that hears of a ticket that was given back', () => {
     expect(stage.row().state).toBe('closed')
   })
 
-  test('closes also the lease that goes on with it', () => {
+  test('lets a lease end as its present ticket does where only the one for its extension was given back', () => {
     const stage = new Stage()
     const { ticket } = stage.lease()
-    const term = { start: ticket.term.end, end: ticket.term.end + MINUTE }
-    const next = stage.ticket({ term, predecessor: ticket.id })
+    const term = { start: ticket.term.end, end: ticket.term.end + 10 * MINUTE }
+    const next = stage.ticket({ term, units: 6, predecessor: ticket.id })
     stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    expect(stage.row().next?.id).toBe(next.id)
     returned(stage, next)
-    expect(stage.row().state).toBe('closing')
+    expect(stage.row()).toMatchObject({ state: 'active', next: undefined, term: ticket.term })
+    expect(stage.lastUpdate().extensionRefused).toContain('gave the ticket for its extension back')
+    // It is not taken again, and the units are there for who got them.
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    expect(stage.row().next).toBeUndefined()
+    stage.lease({ leaseId: 'lease-2', units: 6, term })
+    stage.pass(11 * MINUTE)
+    expect(stage.row().state).toBe('closed')
+    expect(stage.live('lease-2')).toHaveLength(6)
+  })
+
+  test('believes the broker that it lent to before', () => {
+    const stage = new Stage()
+    const ticket = stage.ticket()
+    const other = new Stage({ broker: 'other-broker' })
+    for (const row of [...stage.rows.all('claim')]) other.rows.set('claim', row.id, row)
+    returned(other, ticket)
+    other.tell('redeem', 'lease-1', { ticket, properties: {} })
+    expect(other.row()).toBeUndefined()
+    expect(other.lastUpdate().reason).toContain('given back')
   })
 
   test('believes nobody but the broker of the ticket', () => {
@@ -98,9 +157,15 @@ describe('a site that hears of a ticket that was given back', () => {
       stage.rows.set('returned', `broker ticket-a${i}`, {
         ...{ id: `broker ticket-a${i}`, broker: 'broker', due: NOW + MINUTE },
       } as never)
+    const old = stage.ticket()
+    stage.now += 1
     returned(stage, { id: 'ticket-y', leaseId: 'lease-y', term: { start: NOW, end: NOW + MINUTE } })
-    expect(stage.rows.get('returned', 'broker ticket-y')).toBeUndefined()
-    expect(stage.notes.at(-1)).toMatchObject({ kind: 'message noted' })
+    expect(stage.notes.at(-1)).toMatchObject({ kind: 'ticket returned', subject: 'broker' })
+    // Which of the older ones it is nobody knows any more.
+    stage.tell('redeem', 'lease-1', { ticket: old, properties: {} })
+    expect(stage.row()).toBeUndefined()
+    stage.now += 1
+    expect(stage.lease({ leaseId: 'lease-2' }).state).toBe('active')
   })
 })
 
