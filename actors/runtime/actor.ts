@@ -145,6 +145,7 @@ export class Actor<T extends Tables> implements Receiver {
       placeFor: (peer) => this.#placeFor(peer),
       pause: (from) => this.#rates?.take(from),
       busy: (envelope) => this.#busyFor(envelope),
+      known: (envelope) => (this.running ? this.#links.known(envelope) : undefined),
       take: (envelope) => this.#ask({ kind: 'message', envelope }) as Promise<Verdict>,
     })
     const downgrade = parts.downgrade ?? ((_kind, body) => body)
@@ -219,8 +220,8 @@ export class Actor<T extends Tables> implements Receiver {
   }
 
   /** Resolves with the acknowledgement once the message is durable here, or with the reason why not. */
-  receive(message: Envelope): Promise<Ack> {
-    return this.#reception.receive(message)
+  receive(message: Envelope, isNew?: () => void): Promise<Ack> {
+    return this.#reception.receive(message, isNew)
   }
 
   /** Does a command of this machine and resolves with its reply once it is durable. */

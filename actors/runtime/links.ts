@@ -147,6 +147,12 @@ export class Links {
     return ids
   }
 
+  /** What was made of a message whose number is durable here; a conflict has to be written down. */
+  known(envelope: Envelope): Verdict | undefined {
+    const verdict = this.begin().verdict(envelope)
+    return verdict.fresh || verdict.code === 'message-conflict' ? undefined : verdict
+  }
+
   /** What one batch says and hears, on top of the last commit. */
   begin(): LinkDraft {
     return new LinkDraft(this, this.#skewMsMax)

@@ -19,8 +19,8 @@ export const RATE_PAUSE_MS_MIN: Millis = 1_000
 const TOLD_MS: Millis = 60_000
 
 /**
- * A bucket for each peer. Every message of his takes a token out of it, also one that is said again, for each costs a
- * signature and most a place on the disk; a second brings some back.
+ * A bucket for each peer. Every message of his that is to be read takes a token out of it, for it costs a place on the
+ * disk; a second brings some back. What is said again takes none: that can be somebody who only heard it once.
  *
  *   full ──message──▶ less ──message──▶ empty: told to come again, and when
  *    ▲                 │                  │

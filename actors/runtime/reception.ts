@@ -22,24 +22,30 @@ export interface ReceptionParts {
   readonly pause: (from: string) => Millis | undefined
   /** Why this message cannot be taken now; undefined if there is room. */
   readonly busy: (envelope: Envelope) => string | undefined
+  /** What was made of it before; undefined if it has to be read. */
+  readonly known: (envelope: Envelope) => Verdict | undefined
   /** Resolves once the message is durable; rejects if it never will be. */
   readonly take: (envelope: Envelope) => Promise<Verdict>
 }
 
 const REASON_CHARS_MAX = 500
+/** Messages that were refused for their number, which is written down once each. */
+const CONFLICTS_MAX = 1_000
 
 /**
  * Where messages come in.
  *
  *   message ──not of the form──────────────▶ refused
  *           ──not believed─────────────────▶ refused, and noted in the log
- *           ──its sender says too much──────▶ busy: he is told when to come again
  *           ──hello─────────────────────────▶ received: what was seen of its sender is in the answer
+ *           ──its number is known──────────▶ the same answer again
  *           ──the same is in hand──────────▶ waits for the answer to that one
  *           ──no room, or not running──────▶ busy: its sender comes again
+ *           ──its sender says too much──────▶ busy: he is told when to come again
  *           ──read and durable─────────────▶ received, noted or refused, by its number
  *
- * Each way ends in an acknowledgement that is signed.
+ * Each way ends in an acknowledgement that is signed. Only what is read counts as said by its sender: all else can be
+ * said again by somebody who has seen it once, and has no key.
  */
 export class Reception {
   readonly #parts: ReceptionParts
@@ -47,13 +53,15 @@ export class Reception {
   readonly #refused: SparingLog
   /** Messages in the mailbox or in a batch under way: a double must not overtake the commit of the first. */
   readonly #inHand = new Map<string, Promise<Ack>>()
+  readonly #conflicts = new Map<string, Verdict>()
 
   constructor(parts: ReceptionParts) {
     this.#parts = parts
     this.#refused = new SparingLog(parts.log, parts.clock)
   }
 
-  async receive(message: unknown): Promise<Ack> {
+  /** `isNew` is called for what only its sender can have said: it was read here, and never before. */
+  async receive(message: unknown, isNew: () => void = () => undefined): Promise<Ack> {
     const parsed = envelopeSchema.safeParse(message)
     if (!parsed.success) {
       const { from, id, protocol } = (message ?? {}) as Partial<Record<'from' | 'id' | 'protocol', unknown>>
@@ -75,6 +83,20 @@ export class Reception {
     }
     const { from, subject, number, bodyHash, kind, protocol } = envelope
     heard(envelope)
+    if (kind === HELLO && protocol > 1)
+      return placeFor(from) === undefined
+        ? this.#ack(envelope, 'busy', '', 'not all rows are read yet')
+        : this.#ack(envelope, 'received', '', '')
+    const key = `${from} ${subject} ${number} ${bodyHash} ${kind}`
+    const known = this.#parts.known(envelope) ?? this.#conflicts.get(key)
+    if (known !== undefined) return this.#ack(envelope, known.outcome, known.code, known.reason)
+    const inHand = this.#inHand.get(key)
+    if (inHand !== undefined) {
+      const { outcome, code, reason } = await inHand
+      return this.#ack(envelope, outcome, code, reason)
+    }
+    const busy = this.#parts.busy(envelope)
+    if (busy !== undefined) return this.#ack(envelope, 'busy', '', busy)
     const pauseMs = this.#parts.pause(from)
     if (pauseMs !== undefined)
       return this.#ack(
@@ -84,32 +106,27 @@ export class Reception {
         `${from} says too much; it is to come again in ${period(pauseMs)}`,
         pauseMs,
       )
-    if (kind === HELLO && protocol > 1)
-      return placeFor(from) === undefined
-        ? this.#ack(envelope, 'busy', '', 'not all rows are read yet')
-        : this.#ack(envelope, 'received', '', '')
-    const key = `${from} ${subject} ${number} ${bodyHash} ${kind}`
-    const inHand = this.#inHand.get(key)
-    if (inHand !== undefined) {
-      const { outcome, code, reason } = await inHand
-      return this.#ack(envelope, outcome, code, reason)
-    }
-    const busy = this.#parts.busy(envelope)
-    if (busy !== undefined) return this.#ack(envelope, 'busy', '', busy)
-    const answer = this.#take(envelope)
+    const answer = this.#take(envelope, key, isNew)
     this.#inHand.set(key, answer)
     return answer.finally(() => this.#inHand.delete(key))
   }
 
-  async #take(envelope: Envelope): Promise<Ack> {
+  async #take(envelope: Envelope, key: string, isNew: () => void): Promise<Ack> {
     try {
-      const { outcome, code, reason } = await this.#parts.take(envelope)
-      return this.#ack(envelope, outcome, code, reason)
+      const verdict = await this.#parts.take(envelope)
+      if (verdict.fresh) isNew()
+      if (verdict.code === 'message-conflict') this.#remember(key, verdict)
+      return this.#ack(envelope, verdict.outcome, verdict.code, verdict.reason)
     } catch (error) {
       const code = error instanceof SubletError ? error.code : 'message-set-aside'
       if (code === 'not-running') return this.#ack(envelope, 'busy', '', inOneLine(error))
       return this.#ack(envelope, 'refused', code, inOneLine(error))
     }
+  }
+
+  #remember(key: string, conflict: Verdict): void {
+    this.#conflicts.set(key, conflict)
+    if (this.#conflicts.size > CONFLICTS_MAX) this.#conflicts.delete(this.#conflicts.keys().next().value!)
   }
 
   #ack(message: Answered, outcome: Ack['outcome'], code: string, reason: string, retryAfterMs?: Millis): Ack {

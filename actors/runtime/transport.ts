@@ -10,7 +10,8 @@ export interface Transport {
 }
 
 export interface Receiver {
-  receive(envelope: Envelope): Promise<Ack>
+  /** `isNew` is called once the message is durable, if it was never taken before: then its sender has said it now. */
+  receive(envelope: Envelope, isNew?: () => void): Promise<Ack>
 }
 
 /** Actors that share a process. Messages are copied, as they would be on a wire. */

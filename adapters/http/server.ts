@@ -193,9 +193,9 @@ function routes(app: App, desk: Desk, connections: Connections): void {
       const receiver = typeof to === 'string' ? desk.receiverOf(to) : undefined
       const flawed = request.validationError !== undefined
       if (receiver !== undefined && (!flawed || answerable.safeParse(request.body).success)) {
-        const ack = await receiver.receive(request.body as Envelope)
-        if (ack.outcome !== 'refused') connections.believed(request.raw.socket, ack.to)
-        return reply.send(ack)
+        const message = request.body as Envelope
+        const { socket } = request.raw
+        return reply.send(await receiver.receive(message, () => connections.believed(socket, message.from)))
       }
       if (flawed) throw new SubletError('message-malformed', 'the body has not the form of a message')
       throw new SubletError('message-misaddressed', 'no actor of that name is here')

@@ -6,7 +6,7 @@ import { idSource } from '../../actors/runtime/ids.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { ENVELOPE_BYTES_MAX, sealCall } from '../../adapters/http/calls.ts'
 import { HttpClient } from '../../adapters/http/client.ts'
-import { REQUESTS_MAX } from '../../adapters/http/server.ts'
+import { CONNECTIONS_PEER_MAX, REQUESTS_MAX } from '../../adapters/http/server.ts'
 import { eventually } from './eventually.ts'
 import { type HttpSide, httpSide, keysOf } from './http-sides.ts'
 import { ackOf, Listener, message, patience } from './transport.ts'
@@ -77,6 +77,21 @@ describe('strangers who send half of a request each', () => {
     expect(right.heard).toHaveLength(3)
     expect(slow.flatMap(({ said }) => statusesOf(said()))).toEqual([])
   })
+})
+
+test('whoever says again what a peer said once, on more connections than it may have, ends none of its own', async () => {
+  const sent = JSON.stringify(await honest())
+  const as = ed25519Identity('left', keys.left!.privateKey)
+  const call = sealCall('poll', { waitMs: 25_000 }, 'right', { identity: as, ids, now: systemClock.now() })
+  const text = JSON.stringify(call)
+  const poll = raw(`${HEAD.replace('messages', 'poll')}content-length: ${text.length}\r\n\r\n${text}`)
+  await honest()
+  const said = Array.from({ length: CONNECTIONS_PEER_MAX + 10 }, () =>
+    raw(`${HEAD}content-length: ${sent.length}\r\n\r\n${sent}`),
+  )
+  await eventually(async () => said.every((one) => statusesOf(one.said()).length === 1), 10_000)
+  await honest()
+  expect([poll, ...said].filter(({ socket }) => socket.closed)).toEqual([])
 })
 
 describe('what is no request, or none that is answered here', () => {

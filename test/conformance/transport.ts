@@ -35,7 +35,8 @@ export class Listener implements Receiver {
   readonly heard: Envelope[] = []
   answer: (envelope: Envelope) => Promise<Ack> = async (envelope) => ackOf(envelope, `of ${envelope.id}`)
 
-  receive(envelope: Envelope): Promise<Ack> {
+  receive(envelope: Envelope, isNew: () => void = () => undefined): Promise<Ack> {
+    if (!this.heard.some(({ id }) => id === envelope.id)) isNew()
     this.heard.push(envelope)
     return this.answer(envelope)
   }

@@ -56,14 +56,65 @@ test('an actor puts off who says too much with a code and a time, takes nothing 
   ])
   expect(outcomes[4]).toMatchObject({ retryAfterMs: RATE_PAUSE_MS_MIN })
   expect(outcomes[4]?.reason).toMatch(/^peer says too much; it is to come again in 1 s/)
-  // Said again it counts, too: each costs a signature.
-  expect((await says(0)).code).toBe('too-fast')
+  // Said again it counts as nothing: what is known is answered.
+  expect((await says(0)).outcome).toBe('received')
   expect((await says(0, 'other')).outcome).toBe('received')
   expect(inputs.filter(({ kind }) => kind === 'message')).toHaveLength(4)
-  expect(actor.peers().find(({ peer }) => peer === 'peer')?.tooFast).toMatchObject({ times: 3 })
+  expect(actor.peers().find(({ peer }) => peer === 'peer')?.tooFast).toMatchObject({ times: 2 })
   expect(logged.filter((line) => line.includes('says more than it may'))).toHaveLength(1)
   await stage.pass(1_500)
   expect((await says(9)).outcome).toBe('received')
+})
+
+test('what a peer said once costs it nothing when somebody without a key says it again', async () => {
+  const stage = new Stage()
+  const { actor, inputs } = await stage.begin({ rate: { perSecond: 1, burst: 5 } })
+  const letter = (number: number, seq: number, subject = 'lease-1', changes = {}) =>
+    stage.letter(
+      number,
+      { id: `m-${seq}`, subject, until: stage.now + 3_600_000, ...changes },
+      { generation: 0, seq },
+    )
+  const hello = letter(1, 1, 'hello', {
+    kind: 'hello',
+    body: { protocols: [1, 2] },
+    until: stage.now + 60_000,
+  })
+  const [older, newer] = [letter(1, 2), letter(2, 3)]
+  const conflict = letter(2, 4, 'lease-1', { body: { text: 'another' } })
+  for (const said of [hello, older, newer, conflict]) await stage.soon(actor.receive(said))
+  const notes = stage.notes()
+  await stage.pass(10_000)
+  const recorded = Array.from({ length: 200 }, () => [hello, older, newer, conflict]).flat()
+  const acks = await stage.soon(Promise.all(recorded.map((said) => actor.receive(said))))
+  expect(new Set(acks.map(({ outcome, code }) => `${outcome} ${code}`.trim()))).toEqual(
+    new Set(['received', 'noted', 'refused message-conflict']),
+  )
+  for (let i = 5; i < 10; i++)
+    expect(await stage.soon(actor.receive(letter(1, i, `lease-${i}`)))).toMatchObject({ outcome: 'received' })
+  expect(inputs.filter(({ kind }) => kind === 'message')).toHaveLength(7)
+  expect(stage.notes()).toEqual(notes)
+  expect(actor.peers().find(({ peer }) => peer === 'peer')?.tooFast).toBeUndefined()
+})
+
+test('only a message that was never taken tells who is at the other end', async () => {
+  const stage = new Stage()
+  const { actor } = await stage.begin({ rate: { perSecond: 1, burst: 2 } })
+  let news = 0
+  const says = (i: number, times = 1) => {
+    const letter = stage.letter(1, { id: `m-${i}`, subject: `s-${i}` }, { generation: 0, seq: i })
+    return stage.soon(
+      Promise.all(Array.from({ length: times }, () => actor.receive(letter, () => void news++))),
+    )
+  }
+  await says(1, 3)
+  expect(news).toBe(1)
+  await says(1)
+  expect(news).toBe(1)
+  await says(2)
+  expect(news).toBe(2)
+  expect((await says(3))[0]?.code).toBe('too-fast')
+  expect(news).toBe(2)
 })
 
 test('a peer speaks of so many subjects at a time, fewer of those that are good for long, and of more when some are over', async () => {
