@@ -89,7 +89,7 @@ export function absurdity({ ticket, lease, broker, site, within }: Combination):
     return 'the holder has a ticket that the broker does not know'
   if (within && broker === 'asked' && lease !== 'none' && lease !== 'closed')
     return 'the holder has a lease for which the broker has not decided'
-  if (ticket === 'closed' && ['redeeming', 'active', 'extending'].includes(lease) && within)
+  if (ticket === 'closed' && ['none', 'redeeming', 'active', 'extending'].includes(lease) && within)
     return 'the ticket is closed while the lease goes on'
   if (ticket === 'returning' && lease !== 'closed' && lease !== 'none')
     return 'the ticket goes back before the site’s final word'
