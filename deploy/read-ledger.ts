@@ -21,7 +21,7 @@ import {
 } from './ledgers.ts'
 import { onOneLine } from './printable.ts'
 import { showEntry, showVerdicts } from './show.ts'
-import { EXIT, print, printJson, tell } from './terminal.ts'
+import { EXIT, print, printJson, shapeOfError, tell, tellError } from './terminal.ts'
 import { inspected } from './work-folder.ts'
 
 /** The commands that read ledgers: from the running Sublet, or from the databases that it left. */
@@ -198,7 +198,15 @@ export async function exportLedger(dir: string, actor: string | undefined): Prom
 function tellVerdicts(verdicts: readonly LedgerVerdict[], json: true | undefined): number {
   const verified = verdicts.every(({ faults }) => faults.length === 0)
   const entries = verdicts.reduce((sum, verdict) => sum + verdict.entries, 0)
-  if (json) printJson({ verified, entries, ledgers: verdicts })
+  const error = verified ? undefined : disproved(verdicts)
+  if (json) printJson({ verified, entries, ledgers: verdicts, ...(error && { error: shapeOfError(error) }) })
   else print(`${showVerdicts(verdicts)}\n${verified ? 'verified' : 'NOT verified'}: ${some(entries, 'line')}`)
+  if (error !== undefined) tellError(error)
   return verified ? EXIT.done : EXIT.disproved
+}
+
+function disproved(verdicts: readonly LedgerVerdict[]): SubletError {
+  const bad = verdicts.filter(({ faults }) => faults.length > 0).map(({ actor }) => actor)
+  const what = bad.length === 1 ? 'the ledger' : 'the ledgers'
+  return new SubletError('disproved', `${what} of ${bad.join(', ')} cannot be relied on as a whole`)
 }

@@ -154,8 +154,18 @@ export function showVerdicts(verdicts: readonly LedgerVerdict[]): string {
         ...(traces === undefined || traces.accepted === 0
           ? []
           : [`traced ${traces.traced} of ${some(traces.accepted, 'grant')}`]),
+        ...(traces === undefined || traces.adoptedCount === 0
+          ? []
+          : [`${traces.adoptedCount} adopted after a restore, not traceable`]),
       ].join(', '),
-      ...faults.map(({ seq, sentence }) => `  line ${seq}: ${sentence}`),
+      ...faults.map(({ seq, sentence }) =>
+        // Some speak of two lines.
+        sentence.startsWith('line ') ? `  ${sentence}` : `  line ${seq}: ${sentence}`,
+      ),
+      ...(traces?.adopted ?? []).map(
+        ({ seq, leaseId }) =>
+          `  line ${seq}: lease ${leaseId} was adopted after a restore; nobody remembered the claim of its ticket`,
+      ),
     ])
     .join('\n')
 }

@@ -22,6 +22,7 @@ const EXIT_OF: Readonly<Record<string, number>> = {
   'not-permitted': EXIT.refused,
   'already-running': EXIT.refused,
   'no-capacity': EXIT.refused,
+  disproved: EXIT.disproved,
 }
 
 /** Data goes to standard output, everything else to standard error; neither tells the terminal what to do. */
@@ -70,10 +71,20 @@ export function report(error: unknown, json: boolean): number {
     tell(error instanceof Error ? (error.stack ?? '') : '')
     return EXIT.failed
   }
+  if (json) printJson({ error: shapeOfError(error) })
+  tellError(error)
+  return EXIT_OF[error.code] ?? EXIT.failed
+}
+
+export const shapeOfError = (error: SubletError): { code: string; sentence: string; cure: string } => ({
+  code: error.code,
+  sentence: inOneLine(error),
+  cure: error.cure,
+})
+
+export function tellError(error: SubletError): void {
   const { code, cure } = error
-  if (json) printJson({ error: { code, sentence: inOneLine(error), cure } })
   tell(`error: ${code === 'config-invalid' ? error.message : inOneLine(error)}`)
   tell(`  code: ${code}`)
   tell(`  cure: ${cure}`)
-  return EXIT_OF[code] ?? EXIT.failed
 }

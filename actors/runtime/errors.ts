@@ -89,6 +89,10 @@ export const ERRORS = {
     'ask-operator',
     'The database was written by a newer Sublet; run that version or restore an older backup.',
   ],
+  disproved: [
+    'ask-operator',
+    'Keep a copy of the work folder with its archive, then read the named lines; see “When verify says NOT verified” in docs/operate.md.',
+  ],
   // messages between actors
   'message-forged': ['give-up', 'The signature does not fit the sender; check the keys of both actors.'],
   'message-misaddressed': ['give-up', 'The message names another receiver.'],

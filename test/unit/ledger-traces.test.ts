@@ -121,7 +121,7 @@ describe('a grant', () => {
   test.each(forged)('that %s is a fault', (_, ticket, sentence) => {
     const { faults, traces } = check(ledgerOf([offered, redeemed(ticket())]))
     expect(faults).toEqual([expect.stringMatching(sentence)])
-    expect(traces).toEqual({ accepted: 1, traced: 0 })
+    expect(traces).toMatchObject({ accepted: 1, traced: 0, adoptedCount: 0 })
   })
 
   test('may stand on a claim that the site had forgotten in a restore, and took up again', () => {
@@ -129,9 +129,50 @@ describe('a grant', () => {
     expect(check(ledgerOf([adopted, redeemed(ticketOf())])).faults).toEqual([])
   })
 
+  const step = (kind: 'recovering' | 'recovered'): LedgerNote => ({
+    kind,
+    subject: 'site',
+    reason: 'x',
+    data: {},
+  })
+  const forgotten = redeemed(ticketOf())
+  const noClaim = /no claim that the site has written down/
+
+  test('that was taken up in a recovery on a claim that nobody remembers is named, and is no fault', () => {
+    const over = redeemed(ticketOf({}, { term: { start: 10, end: 20 } }))
+    const { faults, traces } = check(
+      ledgerOf([step('recovering'), forgotten, over, step('recovered'), offered, forgotten]),
+    )
+    expect(faults).toEqual([])
+    expect(traces).toEqual({
+      ...{ accepted: 3, traced: 1, adoptedCount: 2 },
+      adopted: [
+        { seq: 2, leaseId: 'lease-1' },
+        { seq: 3, leaseId: 'lease-1' },
+      ],
+    })
+  })
+
+  test.each([
+    ['without a recovery', [forgotten]],
+    ['after a recovery', [step('recovering'), step('recovered'), forgotten]],
+    ['in the recovery of somebody else', [{ ...step('recovering'), subject: 'other' }, forgotten]],
+  ])('without a claim is a fault %s', (_, notes) => {
+    expect(check(ledgerOf(notes)).faults).toEqual([expect.stringMatching(noClaim)])
+  })
+
+  test('that was taken up in a recovery still has to be signed and asked for', () => {
+    const altered = redeemed({ ...ticketOf(), units: 2 })
+    const ofOther = redeemed(ticketOf({ request: request({ from: 'other' }) }))
+    expect(check(ledgerOf([step('recovering'), altered, ofOther])).faults).toEqual([
+      expect.stringMatching(/not signed by broker/),
+      expect.stringMatching(/of other/),
+    ])
+  })
+
   test('stands on a claim that the site itself signed', () => {
     const alien = { ...offered, data: { claim: { ...claim, units: 9 } } }
-    expect(check(ledgerOf([alien])).faults).toEqual(['line 1: claim claim-1 is not signed by site'])
+    expect(check(ledgerOf([alien])).faults).toEqual(['claim claim-1 is not signed by site'])
   })
 })
 
@@ -147,9 +188,39 @@ describe('ledgers that three actors wrote', () => {
       const check = new TraceCheck(cheapTrust([]))
       return { faults: stage.disks[name]!.ledger.flatMap((entry) => check.line(entry)), ...check.seen }
     }
-    expect(traced('site')).toEqual({ faults: [], accepted: 4, traced: 4 })
-    expect(traced('manager')).toEqual({ faults: [], accepted: 0, traced: 0 })
-    expect(traced('broker')).toEqual({ faults: [], accepted: 0, traced: 0 })
+    expect(traced('site')).toMatchObject({ faults: [], accepted: 4, traced: 4 })
+    expect(traced('manager')).toMatchObject({ faults: [], accepted: 0, traced: 0 })
+    expect(traced('broker')).toMatchObject({ faults: [], accepted: 0, traced: 0 })
+  })
+})
+
+describe('a broker and a site that are restored from the same backup', () => {
+  test('leave no fault in the ledger of the site, and what cannot be traced is named', async () => {
+    const stage = new Stage()
+    await stage.begins()
+    await stage.wishes([requestFor({ units: 1, durationMs: 3_600_000 })])
+    await stage.runs(10)
+    const copies = ['broker', 'site'].map((name) => [name, stage.disks[name]!.copy()] as const)
+    await stage.command('site', 'withdraw', { type: 'small', reason: 'a mistake' })
+    await stage.runs(5)
+    await stage.command('site', 'lend again', { type: 'small', units: 0, reason: 'it was one' })
+    await stage.runs(5)
+    await stage.wishes([requestFor({ durationMs: 1_800_000 })])
+    await stage.runs(20)
+    const lease = stage.leases().at(-1)
+    for (const [name, copy] of copies) {
+      stage.dies(name)
+      stage.disks[name]!.restore(copy)
+      stage.disks[name]!.mark(stage.world.now)
+    }
+    for (const [name] of copies) stage.starts(name)
+    await stage.runs(120)
+    await stage.wishes([extend(lease!.id, { durationMs: 1_800_000 }), requestFor({ units: 1 })])
+    await stage.runs(60)
+    const check = new TraceCheck(cheapTrust([]))
+    expect(stage.ledger('site').flatMap((entry) => check.line(entry))).toEqual([])
+    expect(check.seen).toMatchObject({ accepted: 4, traced: 3, adoptedCount: 1 })
+    expect(check.seen.adopted).toMatchObject([{ leaseId: lease!.id }])
   })
 })
 
