@@ -1,19 +1,20 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { doubtChain } from '../leases/chain.ts'
-import type { Claim } from '../leases/claim.ts'
 import { RETIRE_MS } from '../leases/correspondence.ts'
 import { readRequest } from '../leases/properties.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
+import { period } from '../runtime/sentence.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { LeaseLife } from './leases.ts'
-import { readopting, type Words } from './readopt.ts'
+import { readopting } from './readopt.ts'
 import type { AuthorityDraft, HeardRow, LeaseRow } from './rows.ts'
 import { graceOf } from './standing.ts'
 import type { Reports } from './statement.ts'
+import { type Chains, chainsOf, toldOf, type Words, wordsOf } from './words.ts'
 
 type Holding = HeardRow['holding']
 
@@ -59,7 +60,10 @@ export function adopting(
     { isSure, since, lastWords }: Known,
     draft: AuthorityDraft,
   ): void {
-    const words = wordsOf(heard, isSure)
+    const words = wordsOf(heard, {
+      ...{ isSure, holderOf: (id) => draft.get('lease', id)?.holder },
+      isSigned: (ticket) => doubtSignature(ticket, draft.now) === undefined,
+    })
     const chains = chainsOf(heard)
     settle(toldOf(words), found, draft)
     const machines = Map.groupBy(found, ({ leaseId }) => leaseId)
@@ -140,6 +144,12 @@ export function adopting(
     const holding = held ?? broker
     // Also if it is said not to run: that may be wrong, or it has died since.
     const isThere = machines.length > 0
+    if (said.unproven !== undefined)
+      draft.note(
+        'not adopted',
+        id,
+        `${said.unproven} says that it is his, and shows no ticket that its broker signed`,
+      )
     if (holding?.ticket == null || holding.closed) return
     // He may have forgotten that, too.
     if (said.returnedTo?.includes(holding.ticket.broker) === true)
@@ -239,13 +249,30 @@ export function adopting(
     })
   }
 
+  /** Whoever it is for; it may be over. */
+  function doubtSignature(ticket: Ticket, now: Instant): string | undefined {
+    const { holder, broker, issuedAt } = ticket
+    return doubtTicket(ticket, { holder, broker, now: Math.min(now, issuedAt) }, trust)
+  }
+
+  /** No claim says what it may be for: no more than this site gives by itself. */
+  function doubtPlain(ticket: Ticket, draft: AuthorityDraft): string | undefined {
+    const { term, type, units } = ticket
+    if (term.end - term.start > config.termMsMax)
+      return `a term is at most ${period(config.termMsMax)} long here`
+    const there = config.types[type]?.units ?? 0
+    if (units > there) return `this site has only ${there} of ${type}`
+    return claims.foreignConditions(ticket, draft)
+  }
+
   /** It may be over: its lease is in its grace then. */
   function doubtOf(ticket: Ticket, holder: string, draft: AuthorityDraft): string | undefined {
     // Its key was good when it was issued; that has to do, or what runs would be nobody's.
     const now = Math.min(draft.now, ticket.issuedAt)
     const expected = { holder, site: draft.self, now }
     const own = doubtTicket(ticket, { ...expected, broker: brokerOf(config, ticket.type) }, trust)
-    if (own === undefined || ticket.chain === undefined) return own
+    if (ticket.chain === undefined) return own ?? doubtPlain(ticket, draft)
+    if (own === undefined) return undefined
     return (
       doubtTicket(ticket, { ...expected, broker: ticket.broker }, trust) ??
       (ticket.chain[0]?.issuer === draft.self ? undefined : 'its first claim is not ours') ??
@@ -263,39 +290,6 @@ export function adopting(
     return { properties: holder.properties, modificationId: draft.newId('modification') }
   }
 }
-
-/** The claims that tickets are drawn from, by `proof.parent`. */
-type Chains = ReadonlyMap<string, readonly Claim[]>
-
-function chainsOf(heard: readonly HeardRow[]): Chains {
-  const tickets = heard.flatMap(({ holding: { ticket, next } }) => [ticket, next])
-  return new Map(
-    tickets.flatMap((ticket) =>
-      ticket?.proof !== undefined && ticket.chain !== undefined ? [[ticket.proof.parent, ticket.chain]] : [],
-    ),
-  )
-}
-
-function wordsOf(heard: readonly HeardRow[], isSure: (peer: string) => boolean): Map<string, Words> {
-  const words = new Map<string, Words>()
-  for (const { from, holding } of heard) {
-    const { leaseId, ticket } = holding
-    const before = words.get(leaseId) ?? { isSure: false }
-    const said = { ...before, isSure: before.isSure || (ticket !== null && isSure(ticket.holder)) }
-    if (ticket === null && holding.closed)
-      words.set(leaseId, { ...said, returnedTo: [...(said.returnedTo ?? []), from] })
-    else
-      words.set(leaseId, {
-        ...said,
-        ...(ticket?.holder === from ? { holder: holding } : { broker: holding }),
-      })
-  }
-  return words
-}
-
-/** What holders say of their units. */
-const toldOf = (words: ReadonlyMap<string, Words>): Map<string, Holding['units'][number]> =>
-  new Map([...words.values()].flatMap(({ holder }) => holder?.units.map((unit) => [unit.id, unit]) ?? []))
 
 const isRunning = ({ state }: Holding): boolean => /lease (active|extending|leaving)/.test(state)
 

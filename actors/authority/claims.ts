@@ -9,7 +9,7 @@ import { canonical } from '../runtime/canonical.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import { indexOf, type View } from '../runtime/views.ts'
-import type { AuthorityConfig } from './config.ts'
+import { type AuthorityConfig, brokerOf } from './config.ts'
 import { Levels } from './levels.ts'
 import type { AuthorityDraft, ClaimRow, DrawnRow, OfferRow } from './rows.ts'
 
@@ -97,7 +97,7 @@ export class RootClaims {
   doubt(ticket: Ticket, key: string | undefined, draft: AuthorityDraft): string | undefined {
     const { proof } = ticket
     if (proof === undefined)
-      return this.#foreignConditions(ticket, draft) ?? this.#overdrawnType(ticket, draft)
+      return this.foreignConditions(ticket, draft) ?? this.#overdrawnType(ticket, draft)
     const doubt = doubtChain(ticket, draft.now, this.#trust)
     if (doubt !== undefined) return doubt
     const root = ticket.chain![0]!
@@ -122,6 +122,12 @@ export class RootClaims {
     draft.put('claim', { id: root.id, claim: root, due: root.term.end + RETIRE_MS })
     draft.note('claim adopted', root.id, 'we signed it, and had forgotten it', { claim: root })
     return root
+  }
+
+  /** Whether it is a broker of this site, or was one: tickets of before are good until they end. */
+  lendTo(name: string, draft: AuthorityDraft): boolean {
+    const isNow = Object.keys(this.#config.types).some((type) => brokerOf(this.#config, type) === name)
+    return isNow || draft.all('claim').some(({ claim }) => claim.holder === name)
   }
 
   /** The claims from which a ticket that comes without them is drawn, if they are known here. */
@@ -180,7 +186,7 @@ export class RootClaims {
   }
 
   /** No claim says what a ticket of protocol 1 may be under: what the site lends under, or did when claims were issued. */
-  #foreignConditions({ type, conditions }: Ticket, draft: AuthorityDraft): string | undefined {
+  foreignConditions({ type, conditions }: Ticket, draft: AuthorityDraft): string | undefined {
     const known = [
       this.#config.conditions,
       ...draft.having(claimsByType, type).map(({ claim }) => claim.conditions),

@@ -1,22 +1,11 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { AuthorityConfig } from './config.ts'
-import type { AuthorityDraft, HeardRow, LeaseRow, UnitRow } from './rows.ts'
+import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
 import { graceOf, isLive, unitsOf } from './standing.ts'
 import { placeOf } from './sweep.ts'
 import type { Units } from './units.ts'
-
-type Holding = HeardRow['holding']
-
-/** What was said of one lease: by its holder, and by the broker of its ticket. */
-export interface Words {
-  readonly holder?: Holding | undefined
-  readonly broker?: Holding | undefined
-  /** Its holder has spoken, and was not restored himself: what he does not name there is not. */
-  readonly isSure: boolean
-  /** Who says that the ticket was given back to him. */
-  readonly returnedTo?: readonly string[] | undefined
-}
+import type { Holding, Words } from './words.ts'
 
 type Told = Holding['units'][number]
 

@@ -14,8 +14,8 @@ import { isLive, isRecovering } from './standing.ts'
 const ID = 'recovery'
 /** Leases that one peer may tell of; more than any site has. */
 const HEARD_PAGES_MAX = 1_000
-/** Messages that wait for the end. What is not kept is repeated by its holder, or refused in the end. */
-const HELD_BACK_MAX = 10_000
+/** Messages of one peer that wait for the end. What is not kept is repeated by its holder, or refused in the end. */
+const HELD_BACK_MAX = 2_000
 
 /**
  * This site runs on an older store than it had. Until it knows what has happened since, it assigns nothing, tears down
@@ -109,7 +109,12 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     for (const holding of body.holdings) {
       const { leaseId, ticket, next, closed } = holding
       // Of one that was given back its broker has no ticket to show; whether it is his is seen by those of others.
-      if (ticket === null && closed) draft.put('heard', { id: `${leaseId} ${from}`, from, holding })
+      if (ticket === null && closed && claims.lendTo(from, draft))
+        draft.put('heard', {
+          id: `${leaseId} ${from}`,
+          from,
+          holding: { ...holding, properties: {}, units: [] },
+        })
       if (ticket === null || ticket.site !== draft.self) continue
       if (ticket.holder !== from && ticket.broker !== from) continue
       for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)
@@ -155,15 +160,16 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
   function holdBack(envelope: Envelope, draft: AuthorityDraft): void {
     const { kind, from, subject } = envelope
     const row = draft.get('recovery', ID)!
-    const { places, rows } = row.heldBack ?? heldBackIn(draft)
+    const { places, of } = row.waiting ?? heldBackIn(draft)
+    const rows = of[from] ?? 0
     // One that comes once more says no more than the one before; of tickets that were given back each names others.
     const id = `${from} ${subject} ${kind}${kind === 'tickets-returned' ? ` ${envelope.number}` : ''}`
     const isNew = draft.get('heldBack', id) === undefined
     if (isNew && rows >= HELD_BACK_MAX)
       return draft.note('message noted', subject, `${kind} of ${from}: too much waits for the recovery`)
     draft.put('heldBack', { id, place: places + 1, envelope })
-    const heldBack = { places: places + 1, rows: isNew ? rows + 1 : rows }
-    draft.put('recovery', { ...row, heldBack })
+    const waiting = { places: places + 1, of: { ...of, [from]: isNew ? rows + 1 : rows } }
+    draft.put('recovery', { ...row, waiting })
     draft.note('held back', subject, `${kind} of ${from}, until it is known what is held`)
   }
 
@@ -203,5 +209,9 @@ function lastWordsIn(draft: AuthorityDraft): string[] {
 /** As counted by a store of a program that kept no count. */
 function heldBackIn(draft: AuthorityDraft): HeldBack {
   const all = draft.all('heldBack')
-  return { places: all.reduce((most, { place }) => Math.max(most, place), 0), rows: all.length }
+  const places = all.reduce((most, { place }) => Math.max(most, place), 0)
+  const of = Object.fromEntries(
+    [...Map.groupBy(all, ({ envelope }) => envelope.from)].map(([from, rows]) => [from, rows.length]),
+  )
+  return { places, of }
 }

@@ -2,7 +2,6 @@ import type { Body } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { RootClaims } from './claims.ts'
-import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { LeaseLife } from './leases.ts'
 import type { AuthorityDraft, LeaseRow, ReturnedRow } from './rows.ts'
 import { graceOf, unitsOf } from './standing.ts'
@@ -33,16 +32,11 @@ export function whyReturned({ broker, id, issuedAt }: Ticket, draft: AuthorityDr
  *   of a lease that is to go on with it ──▶ the lease ends where it would have without
  *   any other                          ──▶ remembered until the ticket ends: it is not honoured
  */
-export function returns(
-  config: AuthorityConfig,
-  claims: RootClaims,
-  reports: Reports,
-  { shut, units }: LeaseLife,
-) {
+export function returns(claims: RootClaims, reports: Reports, { shut, units }: LeaseLife) {
   return { returned }
 
   function returned(from: string, { tickets }: Body<'tickets-returned'>, draft: AuthorityDraft): void {
-    if (!isBroker(from, draft)) {
+    if (!claims.lendTo(from, draft)) {
       draft.turnDown()
       return draft.note(
         'message refused',
@@ -58,12 +52,6 @@ export function returns(
         from,
         `of ${tickets.length} tickets that ${from} has back ${over} are over here already`,
       )
-  }
-
-  /** Present ones, and those of before: their tickets are good until they end. */
-  function isBroker(name: string, draft: AuthorityDraft): boolean {
-    const isNow = Object.keys(config.types).some((type) => brokerOf(config, type) === name)
-    return isNow || draft.all('claim').some(({ claim }) => claim.holder === name)
   }
 
   /** Whether anything came of it. */

@@ -194,12 +194,13 @@ export interface RecoveryRow extends Row {
   /** Leases of whose end the holders were being told when it began. */
   readonly lastWords?: readonly string[] | undefined
   /** Undefined before the first one. */
-  readonly heldBack?: HeldBack | undefined
+  readonly waiting?: HeldBack | undefined
 }
 
 /** How many messages wait, and the places given out to them: a message that is said anew gets another one. */
 export interface HeldBack {
-  readonly rows: number
+  /** By who sent them. */
+  readonly of: Readonly<Record<string, number>>
   readonly places: number
 }
 

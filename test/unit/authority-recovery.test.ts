@@ -2,13 +2,13 @@ import { describe, expect, test } from 'vitest'
 import type { HeldBackRow } from '../../actors/authority/rows.ts'
 import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import type { Body } from '../../actors/leases/messages.ts'
-import { type Ticket, withoutChain } from '../../actors/leases/ticket.ts'
+import { issueTicket, type Ticket, withoutChain } from '../../actors/leases/ticket.ts'
 import { verifyHolds } from '../../actors/ledger/verify.ts'
 import type { Intended } from '../../actors/runtime/draft.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import type { FoundMachine } from '../../adapters/handler.ts'
-import { cheapKey } from '../simulation/identities.ts'
-import { conditions, MINUTE, Stage, specOf, wellBehaved } from './authority-stage.ts'
+import { cheapIdentity, cheapKey } from '../simulation/identities.ts'
+import { conditions, MINUTE, NOW, Stage, specOf, wellBehaved } from './authority-stage.ts'
 
 const TABLES = ['lease', 'unit', 'offer', 'claim', 'drawn', 'image', 'recall', 'host', 'room', 'site']
 
@@ -585,7 +585,65 @@ describe('a site whose store was put back from an older copy', () => {
     const kept = [...stage.rows.all('heldBack')] as HeldBackRow[]
     const inOrder = kept.sort((a, b) => a.place - b.place)
     expect(inOrder.map(({ envelope }) => envelope.subject)).toEqual(['lease-2', 'lease-1'])
-    expect(stage.rows.get('recovery', 'recovery')).toMatchObject({ heldBack: { rows: 2, places: 3 } })
+    expect(stage.rows.get('recovery', 'recovery')).toMatchObject({
+      waiting: { of: { manager: 2 }, places: 3 },
+    })
+  })
+
+  test('keeps what others say however much one peer says', () => {
+    const stage = new OldStage()
+    stage.restored()
+    for (let i = 0; i < 3_000; i++)
+      stage.tell('vacate', `lease-${i}`, { units: [], reason: 'noise' }, 'manager-2')
+    const ticket = stage.ticket()
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.says('manager', [])
+    stage.says('manager-2', [])
+    stage.says('broker', [])
+    expect(stage.row().state).toBe('active')
+  })
+
+  test('believes nobody who says that the lease of another is his', () => {
+    const unsigned = { signature: 'of nobody', holder: 'manager-2' }
+    for (const isInTheStore of [true, false]) {
+      const stage = new OldStage()
+      const before = stage.copy()
+      const ticket = stage.ticket()
+      stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+      stage.settle()
+      const told = held(stage, ticket)
+      const now = stage.copy()
+      ;(isInTheStore ? now : before)()
+      stage.restored()
+      stage.tell('query', 'query-1', { about: 'types' }, 'manager-2')
+      stage.says('manager', [told])
+      stage.says('broker', [{ ...told, ticket, units: [] }])
+      stage.says('manager-2', [
+        { ...told, closed: true, units: [], ticket: { ...told.ticket!, ...unsigned } },
+      ])
+      stage.pass(MINUTE)
+      expect(stage.row().state).toBe('active')
+      expect(stage.live()).toHaveLength(2)
+    }
+  })
+
+  test('adopts by a ticket without claims no more than it would honour', () => {
+    const year = 365 * 24 * 60 * MINUTE
+    for (const change of [
+      { term: { start: NOW, end: NOW + year } },
+      { conditions: { ...conditions, recallable: false } },
+      { units: 1_000 },
+    ]) {
+      const stage = new OldStage()
+      const ticket = stage.ticket(change)
+      stage.restored()
+      const told = { ...held(stage, ticket), ticket: withoutChain({ ...ticket, proof: undefined }) }
+      const signed = issueTicket({ ...told.ticket, proof: undefined } as never, cheapIdentity('broker'))
+      stage.says('manager', [{ ...told, ticket: signed }])
+      stage.says('broker', [])
+      expect(stage.row()).toBeUndefined()
+      expect(kinds(stage)).toContain('not adopted')
+    }
   })
 
   test('tells a broker that was restored what is lent to it, anew', () => {
