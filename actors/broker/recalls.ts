@@ -111,12 +111,14 @@ const askedByOthers = (recall: RecallRow, draft: BrokerDraft): [string, number, 
     )
 
 function ask(
-  { id, holder, tickets }: TicketRow,
+  row: TicketRow,
   recall: RecallRow & { readonly reason: string; readonly orderedAt: Instant },
   units: number,
   draft: BrokerDraft,
 ): void {
+  const { id, holder, tickets } = row
   const { id: recallId, by, reason, orderedAt } = recall
+  draft.put('ticket', { ...row, askedBack: { ...row.askedBack, [recallId]: units } })
   const conditions = tickets.at(-1)?.conditions
   // By the site's own clock and the ticket, as the site will reckon it.
   const binding = conditions?.recallable === true && by - orderedAt >= conditions.noticeMs
@@ -130,6 +132,14 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
   const row = draft.get('ticket', leaseId)
   if (row === undefined || row.holder !== from || row.state === 'closed')
     return draft.note('message noted', leaseId, `a recall plan from ${from} for a ticket it does not hold`)
+  const { [body.recallId]: wanted = 0, ...askedBack } = row.askedBack ?? {}
+  // The site takes no more than was recalled: what else is promised back may stay where it is.
+  if (body.units > wanted) {
+    draft.turnDown()
+    const asked = `${wanted} of it are asked back for ${body.recallId}`
+    return draft.note('message refused', leaseId, `${from} gives ${someUnits(body.units)} back, and ${asked}`)
+  }
+  draft.put('ticket', { ...row, askedBack })
   const recall = draft.get('recall', body.recallId)
   if (recall?.asked?.[leaseId] !== undefined) {
     const { [leaseId]: _, ...asked } = recall.asked
@@ -146,7 +156,7 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     const start = Math.max(draft.now, body.by, before > 0 ? reduced!.from : 0)
     back = { units, from: start, of }
     const held = tickets.map(({ id }) => id)
-    draft.put('ticket', { ...row, reduced: { ...back, plannedAt: draft.now, tickets: held } })
+    draft.put('ticket', { ...row, askedBack, reduced: { ...back, plannedAt: draft.now, tickets: held } })
   }
   draft.note(
     'recall planned',

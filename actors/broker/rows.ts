@@ -63,6 +63,8 @@ export interface TicketRow extends Row {
       }
     | undefined
   readonly group?: RequestGroup | undefined
+  /** Units that were asked back of it and on which its holder has not answered, by recall. */
+  readonly askedBack?: Readonly<Record<string, number>> | undefined
   /** When somebody last showed its ticket to a broker that was restored from an older store. */
   readonly heardAt?: Instant | undefined
   /** The property `guest`: whom its holder asks for. */

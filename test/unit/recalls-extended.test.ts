@@ -111,21 +111,35 @@ describe('a broker to which units are promised back of a lease that shrinks wher
 
 test('a plan and the answer to an extension in one instant: the extension is without what was promised back', () => {
   const desk = new BrokerDesk()
-  desk.offer(4)
+  desk.offer(3)
+  desk.granted('lease-0', { units: 1, durationMs: 10 * MINUTE })
   desk.granted('lease-1', { units: 2, durationMs: 10 * MINUTE })
+  const order = { recallId: 'recall-1', units: 1, by: desk.now, reason: 'needed' }
+  desk.tell('site', 'recall-units', 'offer-t', { ...order, type: 't' })
   desk.extend('lease-1', { units: 2, durationMs: 30 * MINUTE })
   desk.now += 50
-  desk.tell('manager', 'recall-plan', 'lease-1', {
-    recallId: 'recall-1',
-    units: 1,
-    by: NOW,
-    reason: 'needed',
-  })
+  desk.tell('manager', 'recall-plan', 'lease-1', order)
+  expect(desk.row('lease-1').reduced).toMatchObject({ units: 1 })
   // The round that the plan makes due is of the same commit.
   desk.now -= 50
   expect(inShort(desk.decide())).toEqual(['lease-1 granted 2'])
-  expect(ask(desk, 'lease-2', 3)).toEqual(['lease-2 refused'])
-  expect(ask(desk, 'lease-3', 2)).toEqual(['lease-3 granted 2'])
+  expect(ask(desk, 'lease-2', 1)).toEqual(['lease-2 refused'])
+})
+
+test('what nobody asked back is not given back: its units are where they were', () => {
+  const desk = new BrokerDesk()
+  desk.offer(4)
+  desk.granted('lease-1', { units: 4, durationMs: 30 * MINUTE })
+  const plan = { recallId: 'nobody-said', units: 3, by: desk.now, reason: 'as the terms of the lease say' }
+  desk.tell('manager', 'recall-plan', 'lease-1', plan)
+  expect(ask(desk, 'lease-2', 1)).toEqual(['lease-2 refused'])
+  const order = { recallId: 'recall-1', units: 1, by: desk.now, reason: 'needed' }
+  desk.tell('site', 'recall-units', 'offer-t', { ...order, type: 't' })
+  desk.tell('manager', 'recall-plan', 'lease-1', { ...order, units: 2 })
+  expect(desk.row('lease-1').reduced).toBeUndefined()
+  desk.tell('manager', 'recall-plan', 'lease-1', order)
+  desk.tell('manager', 'recall-plan', 'lease-1', order)
+  expect(desk.row('lease-1').reduced).toMatchObject({ units: 1 })
 })
 
 /** Of six one lease has some and goes on with others, one has the rest; units are recalled and promised back. */
