@@ -85,8 +85,9 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   /** They change while the broker runs. */
   const sites: string[] = []
   const managers: string[] = []
-  /** All others, whom a site that was restored asks. */
-  const others: string[] = []
+  /** Those that a site, and those that a service manager, may have to do with. */
+  const borrowers: string[] = []
+  const lenders: string[] = []
   const peers = new PeerBook({
     ...{ settings, trust, keys, clock, log },
     onChange(now) {
@@ -97,7 +98,9 @@ export function assemble(settings: Settings, given: SiteParts): Site {
       ]
       sites.splice(0, sites.length, ...names('site', settings.site))
       managers.splice(0, managers.length, ...names('service-manager', settings.serviceManager))
-      others.splice(0, others.length, ...names('broker', settings.broker), ...managers)
+      const brokers = names('broker', settings.broker)
+      borrowers.splice(0, borrowers.length, ...brokers, ...managers)
+      lenders.splice(0, lenders.length, ...brokers, ...sites)
     },
   })
   const listeners = new Set<() => void>()
@@ -172,7 +175,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
       const mind = serviceManager(
         {
           ...managerTimes(section, settings.skewMax),
-          ...{ broker: section.broker, peers: sites },
+          ...{ broker: section.broker, peers: lenders },
           guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guestOf(guest)])),
         },
         trust,
@@ -192,7 +195,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   const siteActor = role<SiteSettings, AuthorityTables>(settings.site, (section, name) =>
     actorOf(
       name,
-      authority({ ...authorityConfig(section), peers: others }, identity(name), trust),
+      authority({ ...authorityConfig(section), peers: borrowers }, identity(name), trust),
       handlerVerbs(handler!),
     ),
   )

@@ -50,7 +50,7 @@ export function adopting(
   reports: Reports,
   life: LeaseLife,
 ) {
-  const { shut } = life
+  const { shut, unitsLeft } = life
   const { place, settle, shrink } = readopting(config, life.units)
   return { adopt }
 
@@ -123,13 +123,12 @@ export function adopting(
     }
     draft.put('lease', current)
     noteKept(current, agreed, draft)
-    for (const one of [on.ticket, on.next]) if (one !== undefined) claims.draw(one, draft)
     if (agreed.id !== (lease.next ?? lease.ticket).id)
       draft.note('extended', lease.id, 'its holder shows the ticket, which is proven', {
         ...{ ticketId: agreed.id, predecessor: agreed.predecessor, term: agreed.term, units: agreed.units },
         ...{ ticket: withoutChain(agreed), victims: current.victims },
       })
-    finish(current, said, machines, victims, draft)
+    finish(current, on, said, machines, victims, draft)
   }
 
   /** One that began after the old store was written. */
@@ -179,7 +178,6 @@ export function adopting(
       ...{ units: [], failures: 0, closeReason: '', vacated: false },
     }
     draft.put('lease', lease)
-    for (const one of [on.ticket, on.next]) if (one !== undefined) claims.draw(one, draft)
     draft.note(
       'redeemed',
       id,
@@ -190,7 +188,7 @@ export function adopting(
       },
     )
     noteKept(lease, agreed, draft)
-    finish(lease, said, machines, victims, draft)
+    finish(lease, on, said, machines, victims, draft)
   }
 
   function noteKept({ id, term }: LeaseRow, agreed: Ticket, draft: AuthorityDraft): void {
@@ -204,6 +202,7 @@ export function adopting(
 
   function finish(
     lease: LeaseRow,
+    on: Standing,
     said: Words,
     machines: readonly FoundMachine[],
     victims: readonly string[],
@@ -213,8 +212,16 @@ export function adopting(
     place(lease, said, machines, draft)
     shrink(lease.id, holder, victims, draft)
     const current = draft.get('lease', lease.id)!
+    draw(current, on, draft)
     if (holder !== undefined && /lease closing/.test(holder.state))
       shut({ ...current, vacated: true }, 'close', draft.now, 'its holder closes it', draft)
+  }
+
+  /** What was given back for a recall is not drawn once more: its broker may have promised it to others. */
+  function draw(lease: LeaseRow, { ticket, next }: Standing, draft: AuthorityDraft): void {
+    const left = unitsLeft(lease, draft)
+    claims.redraw(ticket, left.ticket, draft)
+    if (next !== undefined) claims.redraw(next, left.next, draft)
   }
 
   /** A ticket that its holder does not show has not reached him, unless he may have forgotten it. */
@@ -302,11 +309,12 @@ const agreedOn = (tickets: readonly Ticket[]): Ticket =>
   tickets.reduce((last, one) => (one.term.end > last.term.end ? one : last))
 
 /** What it stands on now, and what follows. */
-function standingOn(
-  agreed: Ticket,
-  known: readonly Ticket[],
-  now: number,
-): { readonly ticket: Ticket; readonly next: Ticket | undefined } {
+interface Standing {
+  readonly ticket: Ticket
+  readonly next: Ticket | undefined
+}
+
+function standingOn(agreed: Ticket, known: readonly Ticket[], now: Instant): Standing {
   if (agreed.term.start <= now) return { ticket: agreed, next: undefined }
   const before = known.find(({ id }) => id === agreed.predecessor)
   return before === undefined ? { ticket: agreed, next: undefined } : { ticket: before, next: agreed }

@@ -58,7 +58,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
   const hosts = new Hosts(config, units, reports, site.withhold)
   const modifications = new Modifications(units, reports)
   const machines = new Sweep(config, units)
-  const restore = recovery(config, claims, adopting(config, trust, claims, reports, life))
+  const restore = recovery(config, trust, claims, adopting(config, trust, claims, reports, life))
   return { handle }
 
   function handle(input: Input, draft: AuthorityDraft): unknown {

@@ -154,6 +154,15 @@ export class RootClaims {
     draft.put('drawn', { id, claimId: root?.id ?? '', leaseId, type, units, term, due: term.end })
   }
 
+  /** After a restore: so many of its units are there, or may still come. It never counts for more than it did. */
+  redraw(ticket: Ticket, units: number, draft: AuthorityDraft): void {
+    const before = draft.get('drawn', ticket.id)
+    this.draw(ticket, draft)
+    const row = draft.get('drawn', ticket.id)
+    const left = Math.min(units, before?.units ?? units)
+    if (row !== undefined && row.units > left) draft.put('drawn', { ...row, units: left })
+  }
+
   /** The broker counts one fewer of them since: it gives the unit to another. */
   giveBack(tickets: readonly Ticket[], draft: AuthorityDraft): void {
     for (const { id } of tickets) {

@@ -30,7 +30,7 @@ export interface AuthorityConfig {
   readonly repairMinMs: Millis
   /** After a restore: peers that do not answer within this long are taken to hold what the own rows say. */
   readonly recoverMs: Millis
-  /** Who is asked then besides all that are known from the own rows. */
+  /** Brokers and holders, who are asked then besides those of the own rows; absent: every peer that was met. */
   readonly peers?: readonly string[] | undefined
   readonly placement: PlacementPolicy
   /** Machines are named prefix + slot, slots 1 to `slots`. */

@@ -135,6 +135,21 @@ export class Filling {
     return { missing: Math.min(missing, lease.next.units - staying), exhausted }
   }
 
+  /** Of each of its tickets: the units that are there or may still come. */
+  unitsLeft(lease: LeaseRow, draft: AuthorityDraft): { ticket: number; next: number } {
+    const { ticket, next, victims } = lease
+    const mine = unitsOf(lease, draft)
+    const live = mine.filter((unit) => unit.past !== true && isLive(unit)).length
+    const { missing } = this.lacking(lease, draft)
+    const backOfNext = mine.filter(
+      (unit) => next !== undefined && !victims.includes(unit.id) && !isLive(unit) && isRecalledOf(next, unit),
+    ).length
+    return {
+      ticket: Math.min(ticket.units, live + Math.max(0, missing)),
+      next: Math.max(0, (next?.units ?? 0) - backOfNext),
+    }
+  }
+
   /** What leases that grow still lack is not given to others. */
   #reserved(lease: LeaseRow, draft: AuthorityDraft): number {
     if (rankOf(lease) === 'growing') return 0

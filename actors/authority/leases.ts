@@ -27,7 +27,7 @@ export type LeaseLife = ReturnType<typeof leaseLife>
 export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: Reports, withhold: Withhold) {
   const units = new Units(config, unitChanged, withhold)
   const filling = new Filling(config, units)
-  return { units, leaseDue, unitDue, roomDue, tend, shut }
+  return { units, leaseDue, unitDue, roomDue, tend, shut, unitsLeft }
 
   function leaseDue(id: string, draft: AuthorityDraft): void {
     const lease = draft.get('lease', id)
@@ -187,6 +187,10 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     const usedUntil = (lease.next ?? lease.ticket).term.end + RETIRE_MS
     if (draft.now >= usedUntil) draft.remove('lease', lease.id)
     else draft.put('lease', { ...lease, units: [], victims: [], properties: {}, due: usedUntil })
+  }
+
+  function unitsLeft(lease: LeaseRow, draft: AuthorityDraft): { ticket: number; next: number } {
+    return filling.unitsLeft(lease, draft)
   }
 
   function unitDue(id: string, draft: AuthorityDraft): void {

@@ -1,10 +1,12 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import { mayHold, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
+import type { Trust } from '../runtime/identity.ts'
 import type { Adoption } from './adoption.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
@@ -28,7 +30,7 @@ const HELD_BACK_MAX = 2_000
  *
  * A list of the machines is waited for as long as it takes: without it a name could be given twice.
  */
-export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: Adoption) {
+export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClaims, adoption: Adoption) {
   return { begin, notice, told, undelivered, due, holdBack, isListed, conclude }
 
   function begin(reason: string, isStart: boolean, draft: AuthorityDraft): void {
@@ -46,7 +48,7 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     const row: RecoveryRow = { id: ID, since: draft.now, phase: 'asking', phaseSince: draft.now, asked: {} }
     draft.put('recovery', { ...row, until, due: until, lastWords: lastWordsIn(draft) })
     freeze(draft)
-    for (const peer of peersOf(draft)) ask(peer, 0, draft)
+    for (const peer of witnesses(draft)) ask(peer, 0, draft)
     listIfAll(draft)
   }
 
@@ -64,24 +66,37 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
     }
   }
 
-  function peersOf(draft: AuthorityDraft): ReadonlySet<string> {
-    const brokers = Object.keys(config.types).map((type) => brokerOf(config, type))
+  function witnesses(draft: AuthorityDraft): ReadonlySet<string> {
     const offered = draft.all('offer').flatMap(({ broker }) => broker ?? [])
     const leases = draft.all('lease').flatMap(({ holder, ticket }) => [holder, ticket.broker])
     const met = [...draft.committed.all('$peer')].map(({ id }) => id)
-    const all = new Set([config.broker, ...brokers, ...(config.peers ?? []), ...offered, ...leases, ...met])
-    all.delete(draft.self)
-    return all
+    const named = [...brokers(), ...(config.peers ?? []), ...offered, ...leases]
+    return witnessesOf({ self: draft.self, named, met, able: able() }, trust)
+  }
+
+  function brokers(): readonly string[] {
+    return [config.broker, ...Object.keys(config.types).map((type) => brokerOf(config, type))]
+  }
+
+  /** Brokers and holders; undefined: every peer may be one. */
+  function able(): ReadonlySet<string> | undefined {
+    return config.peers === undefined ? undefined : new Set([...brokers(), ...config.peers])
+  }
+
+  function notice(peer: string, draft: AuthorityDraft): void {
+    if (mayHold(peer, able())) consider(peer, draft)
   }
 
   /**
    * Whoever speaks and was not known any more is asked, too; and so are the holders that a broker names. Of one who
    * first speaks while the machines are listed they would be taken for nobody's: they are listed anew after his word.
    */
-  function notice(peer: string, draft: AuthorityDraft): void {
+  function consider(peer: string, draft: AuthorityDraft): void {
     const row = draft.get('recovery', ID)
-    if (row === undefined || row.asked[peer] !== undefined) return
-    if (row.phase === 'asking') return ask(peer, 0, draft)
+    if (row === undefined) return
+    const { state } = row.asked[peer] ?? {}
+    if (state !== undefined && (state !== 'unknown' || !trust.knows(peer))) return
+    if (row.phase === 'asking' || !trust.knows(peer)) return ask(peer, 0, draft)
     const { until = draft.now } = row
     if (draft.now >= until) return
     draft.put('recovery', { ...row, phase: 'asking', phaseSince: draft.now, due: until })
@@ -91,10 +106,18 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
   function ask(peer: string, page: number, draft: AuthorityDraft, unsure?: boolean): void {
     const row = draft.get('recovery', ID)!
     const subject = row.asked[peer]?.subject ?? draft.newId('holdings')
+    if (!trust.knows(peer)) {
+      unheard(peer, UNKNOWN, draft)
+      return settle(peer, { subject, page, state: 'unknown' }, draft)
+    }
     const until = row.due ?? draft.now
     tell(draft, peer, 'holdings-query', subject, { page }, until)
     draft.retire(subject, until + RETIRE_MS)
     settle(peer, { subject, page, state: 'asked', unsure }, draft)
+  }
+
+  function unheard(peer: string, reason: string, draft: AuthorityDraft): void {
+    draft.note('holdings unknown', peer, `${reason}; what the store says of it counts until its end`)
   }
 
   function settle(peer: string, asked: Asked, draft: AuthorityDraft): void {
@@ -118,7 +141,7 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
       if (ticket === null || ticket.site !== draft.self) continue
       if (ticket.holder !== from && ticket.broker !== from) continue
       for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)
-      notice(ticket.holder, draft)
+      consider(ticket.holder, draft)
       draft.put('heard', { id: `${leaseId} ${from}`, from, holding })
     }
     const { page, pages, holdings } = body
@@ -132,7 +155,7 @@ export function recovery(config: AuthorityConfig, claims: RootClaims, adoption: 
   function undelivered(peer: string, reason: string, draft: AuthorityDraft): void {
     const asked = draft.get('recovery', ID)?.asked[peer]
     if (asked?.state !== 'asked') return
-    draft.note('holdings unknown', peer, `${reason}; what the store says of it counts until its end`)
+    unheard(peer, reason, draft)
     settle(peer, { ...asked, state: 'silent' }, draft)
     listIfAll(draft)
   }

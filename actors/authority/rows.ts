@@ -207,7 +207,8 @@ export interface HeldBack {
 export interface Asked {
   readonly subject: string
   readonly page: number
-  readonly state: 'asked' | 'answered' | 'silent'
+  /** `unknown`: he is no peer and is not asked. */
+  readonly state: 'asked' | 'answered' | 'silent' | 'unknown'
   /** He was restored, too: what he does not name he may have forgotten. */
   readonly unsure?: boolean | undefined
 }

@@ -13,7 +13,7 @@ import { queries, wouldWork } from './queries.ts'
 import { planned, recalled } from './recalls.ts'
 import { recovery } from './recovery.ts'
 import { requests } from './requests.ts'
-import { tellReturned } from './returns.ts'
+import { noteReturned, tellReturned } from './returns.ts'
 import { rounds } from './rounds.ts'
 import type { BrokerDraft, BrokerTables, GroupRow, RecoveryRow, TellingRow, TicketRow } from './rows.ts'
 
@@ -135,6 +135,8 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
     }
     if (row.state === 'extending') return refuse(row, undecided ?? 'it was not decided on in time', draft)
     const why = row.waitReason
+    // After a restore one may be taken for lost before its end.
+    noteReturned(row.tickets, draft)
     closeRow(row, draft, why || 'the term is over and the holder has not extended it')
     answer(
       draft,

@@ -26,7 +26,7 @@ export interface BrokerConfig {
   readonly quarantineMs: Millis
   /** How long an answer is worth repeating. */
   readonly answerMs: Millis
-  /** Who may hold something; asked, besides those that are known, after a restore from an older store. */
+  /** Who may hold something; asked, besides those of the rows, after a restore from an older store. */
   readonly peers?: readonly string[]
   /** How long they are waited for then. */
   readonly recoverMs?: Millis

@@ -2,6 +2,7 @@ import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
 import type { Properties } from '../leases/properties.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import { mayHold, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Millis } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
@@ -11,7 +12,7 @@ import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
 import { groups } from './groups.ts'
 import type { requests } from './requests.ts'
-import { returnedHolding, returnedLeases } from './returns.ts'
+import { noteReturned, returnedHolding, returnedLeases } from './returns.ts'
 import type { BrokerDraft, RecoveryRow, TicketRow } from './rows.ts'
 
 /** How long others are waited for, unless it is configured. */
@@ -24,8 +25,8 @@ const ID = 'recovery'
  *   restored ──holdings-query to each site and holder──▶ recovering ──all have answered, or recoverMs is over──▶ as before
  *                                                          │
  *                a ticket of a holder or its site, which is signed by us ──▶ adopted
- *                a ticket that its holder has given back           ──▶ free
- *                a ticket that neither knows, and both have answered     ──▶ free, a quarantine later, unless it
+ *                a ticket that its holder has given back           ──▶ free, and its site is told
+ *                a ticket that neither knows, and both have answered     ──▶ the same, a quarantine later, unless it
  *                                                                            was on its way when they were asked
  *                whoever does not answer holds what the old rows say, until its end
  */
@@ -49,16 +50,11 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     keepUnsaid(draft)
     const sites = draft.all('delegation').map(({ site }) => site)
     const holders = draft.all('ticket').map(({ holder }) => holder)
-    // One who is not configured any more, and of whom the copy has no ticket, may hold one all the same.
+    const configured = [...(config.sites ?? []), ...(config.peers ?? [])]
+    // One of whom the copy has no ticket may hold one all the same.
     const met = [...draft.committed.all('$peer')].map(({ id }) => id)
-    for (const peer of new Set([
-      ...(config.sites ?? []),
-      ...(config.peers ?? []),
-      ...sites,
-      ...holders,
-      ...met,
-    ]))
-      ask(peer, 0, draft)
+    const known = { self: draft.self, named: [...configured, ...sites, ...holders], met, able: able() }
+    for (const peer of witnessesOf(known, trust)) ask(peer, 0, draft)
     finishIfAll(draft)
   }
 
@@ -75,19 +71,34 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     return draft.get('recovery', ID) !== undefined
   }
 
+  /** Whoever lends and whoever is given tickets; undefined: every peer may. */
+  function able(): ReadonlySet<string> | undefined {
+    const { sites, holders = config.peers } = config
+    if (sites === undefined || holders === undefined) return undefined
+    return new Set([...sites, ...holders, ...(config.peers ?? [])])
+  }
+
   /** Whoever speaks and was not known any more is asked, too. */
   function notice(peer: string, draft: BrokerDraft): void {
-    const row = draft.get('recovery', ID)
-    if (row !== undefined && row.peers[peer] === undefined) ask(peer, 0, draft)
+    const known = draft.get('recovery', ID)?.peers
+    if (known === undefined) return
+    const { state } = known[peer] ?? {}
+    if (state === 'unknown' || (state === undefined && mayHold(peer, able()))) ask(peer, 0, draft)
   }
 
   function ask(peer: string, page: number, draft: BrokerDraft): void {
     const row = draft.get('recovery', ID)!
     const subject = row.peers[peer]?.subject ?? `holdings-${draft.newId('query')}`
     const until = row.due ?? draft.now
+    const state = trust.knows(peer) ? 'asked' : 'unknown'
+    draft.put('recovery', { ...row, peers: { ...row.peers, [peer]: { subject, page, state } } })
+    if (state === 'unknown') return unheard(peer, UNKNOWN, draft)
     tell(draft, peer, 'holdings-query', subject, { page }, until)
     draft.retire(subject, until + RETIRE_MS)
-    draft.put('recovery', { ...row, peers: { ...row.peers, [peer]: { subject, page, state: 'asked' } } })
+  }
+
+  function unheard(peer: string, reason: string, draft: BrokerDraft): void {
+    draft.note('holdings unknown', peer, `${reason}; what the store says of it counts until its end`)
   }
 
   function told({ from, subject }: Envelope, body: Body<'holdings'>, draft: BrokerDraft): void {
@@ -96,9 +107,12 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
     // He waits for an answer: that it came back here before may be forgotten.
     for (const { leaseId, state, closed, ticket, next, properties } of body.holdings)
-      if (/^ticket returning/.test(state)) givenBack(from, leaseId, 'it had come back before', draft)
-      else if (closed) over(from, leaseId, draft)
-      else for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, properties, draft)
+      if (closed) over(from, leaseId, draft)
+      else {
+        // Of one that comes back, too: its site is told of the tickets that are shown.
+        for (const one of [ticket, next]) if (one !== null) adopt(from, leaseId, one, properties, draft)
+        if (/^ticket returning/.test(state)) givenBack(from, leaseId, 'it had come back before', draft)
+      }
     draft.note(
       'holdings heard',
       subject,
@@ -114,6 +128,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const row = draft.get('ticket', leaseId)
     if (row === undefined || row.holder !== from || row.state === 'closed') return
     const reason = `${from} had given it back before`
+    noteReturned(row.tickets, draft)
     closeRow(row, draft, reason)
     memberEnded(row, reason, draft)
   }
@@ -133,12 +148,21 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const row = draft.get('ticket', leaseId)
     if (doubt !== undefined || (row !== undefined && row.holder !== holder))
       return draft.note('ticket not adopted', leaseId, doubt ?? `the lease is of ${row?.holder}`)
-    // What was over then, or was given back since, stays so.
-    if (row?.state === 'closed')
+    if (row?.state === 'closed') {
+      // What was over then, or was given back since, stays so, also where it is still held.
+      noteReturned([ticket], draft)
       return draft.note('ticket not adopted', leaseId, `${from} shows ${ticket.id}, which was given back`)
+    }
     const known = row?.tickets ?? []
     const isNew = !known.some(({ id }) => id === ticket.id)
-    const tickets = isNew ? withTicket(known, withoutChain(ticket)) : known
+    const shown = withoutChain(ticket)
+    const tickets = isNew ? withTicket(known, shown) : known
+    const isAdopted = tickets.includes(shown)
+    // Its units are not counted here: it was not used, as far as its holder knew.
+    noteReturned(
+      [...known, shown].filter(({ id }) => !tickets.some((one) => one.id === id)),
+      draft,
+    )
     const end = Math.max(...tickets.map((one) => one.term.end))
     const fresh: TicketRow = {
       ...{ id: leaseId, holder, state: 'granted', type, arrivedAt: ticket.issuedAt },
@@ -146,7 +170,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     }
     // A question that was open in the old store has its answer.
     const current: TicketRow =
-      isNew && row !== undefined ? { ...row, state: 'granted', asked: undefined } : (row ?? fresh)
+      isAdopted && row !== undefined ? { ...row, state: 'granted', asked: undefined } : (row ?? fresh)
     // Whom a holder asks for, and how urgently, is only his to say, as it was when he asked.
     const asked = from === holder ? told : {}
     const { guest = asked.guest, priority = asked.priority } = current
@@ -158,14 +182,12 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       heardAt: draft.now,
       due: end + config.quarantineMs,
     })
-    if (isNew)
-      draft.note('ticket adopted', leaseId, `${from} shows a ticket that we signed`, {
-        ticket: withoutChain(ticket),
-      })
+    if (isAdopted)
+      draft.note('ticket adopted', leaseId, `${from} shows a ticket that we signed`, { ticket: shown })
   }
 
   function undelivered(peer: string, reason: string, draft: BrokerDraft): void {
-    draft.note('holdings unknown', peer, `${reason}; what the store says of it counts until its end`)
+    unheard(peer, reason, draft)
     settle(peer, 'silent', draft)
   }
 

@@ -138,8 +138,11 @@ export interface RecoveryRow extends Row {
       {
         readonly subject: string
         readonly page: number
-        /** `unsure`: he was restored, too, and may have forgotten what he does not name. */
-        readonly state: 'asked' | 'answered' | 'unsure' | 'silent'
+        /**
+         * `unsure`: he was restored, too, and may have forgotten what he does not name. `unknown`: he is no peer and is
+         * not asked.
+         */
+        readonly state: 'asked' | 'answered' | 'unsure' | 'silent' | 'unknown'
       }
     >
   >

@@ -30,7 +30,7 @@ export interface ServiceManagerConfig {
   readonly quarantineMs: Millis
   /** How long, after a restore, brokers and sites are waited for; absent: 10 minutes. */
   readonly recoverMs?: Millis | undefined
-  /** Who may hold something in its name; asked, besides those that are known, after a restore from an older store. */
+  /** Brokers and sites, who are asked after a restore, besides those of the rows; absent: every peer that was met. */
   readonly peers?: readonly string[] | undefined
   /** How long close and relinquish are worth repeating. */
   readonly answerMs: Millis

@@ -1,5 +1,6 @@
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import { mayHold, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import type { Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import { adoption } from './adoption.ts'
@@ -45,41 +46,54 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
       asked: {},
       due: draft.now + (config.recoverMs ?? RECOVER_MS),
     })
-    const peers = new Set([
-      config.broker,
-      ...(config.peers ?? []),
-      ...Object.values(config.guests).flatMap(({ broker }) => broker ?? []),
-    ])
+    const named = new Set([...configured(), ...(config.peers ?? [])])
     for (const lease of draft.all('lease')) {
       if (isFinished(lease)) continue
       draft.put('lease', { ...lease, openFor: lease.guest, unsure: true })
       for (const unit of unitsOf(lease, draft))
         if (unit.state === 'awaited') draft.put('unit', { ...unit, mayBeIn: true })
-      peers.add(brokerOf(lease, config))
-      if (lease.ticket !== undefined) peers.add(lease.ticket.site)
+      named.add(brokerOf(lease, config))
+      if (lease.ticket !== undefined) named.add(lease.ticket.site)
     }
     // A site may hold a lease of which nobody else says anything any more: work on it is let end.
-    for (const { id } of draft.committed.all('$peer')) peers.add(id)
-    for (const peer of peers) ask(peer, draft)
+    const met = [...draft.committed.all('$peer')].map(({ id }) => id)
+    for (const peer of witnessesOf({ self: draft.self, named, met, able: able() }, trust)) ask(peer, draft)
+    reconcileIfAll(draft)
+  }
+
+  function configured(): readonly string[] {
+    return [config.broker, ...Object.values(config.guests).flatMap(({ broker }) => broker ?? [])]
+  }
+
+  /** Brokers and sites; undefined: every peer may be one. */
+  function able(): ReadonlySet<string> | undefined {
+    return config.peers === undefined ? undefined : new Set([...configured(), ...config.peers])
   }
 
   /** Whoever speaks and was not known any more is asked, too. */
   function notice(peer: string, draft: ServiceManagerDraft): void {
-    if (isUnderWay(draft)) ask(peer, draft)
+    if (isUnderWay(draft) && mayHold(peer, able())) ask(peer, draft)
   }
 
   /** It may have been redeemed in the time forgotten: its site is asked, too. */
   function ticketed(leaseId: string, draft: ServiceManagerDraft): void {
     const site = draft.get('lease', leaseId)?.ticket?.site
-    if (site !== undefined) notice(site, draft)
+    if (site !== undefined && isUnderWay(draft)) ask(site, draft)
   }
 
   function ask(peer: string, draft: ServiceManagerDraft): void {
     const row = draft.get('recovery', KEY)!
-    if (Object.values(row.asked).some((one) => one.peer === peer)) return
-    const id = draft.newId('holdings')
-    draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { peer, state: 'asked' } } })
+    const before = Object.entries(row.asked).find(([, one]) => one.peer === peer)
+    const state = trust.knows(peer) ? 'asked' : 'unknown'
+    if (before !== undefined && (before[1].state !== 'unknown' || state === 'unknown')) return
+    const id = before?.[0] ?? draft.newId('holdings')
+    draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { peer, state } } })
+    if (state === 'unknown') return unheard(id, peer, UNKNOWN, draft)
     tell(draft, peer, 'holdings-query', id, { page: 0 }, row.due!)
+  }
+
+  function unheard(id: string, peer: string, reason: string, draft: ServiceManagerDraft): void {
+    draft.note('holdings unknown', id, `of ${peer} the own rows are believed: ${reason}`)
   }
 
   function told(from: string, id: string, body: Body<'holdings'>, draft: ServiceManagerDraft): void {
@@ -103,15 +117,19 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
   function undelivered(id: string, reason: string, draft: ServiceManagerDraft): void {
     const peer = draft.get('recovery', KEY)?.asked[id]?.peer
     if (peer === undefined) return
-    draft.note('holdings unknown', id, `of ${peer} the own rows are believed: ${reason}`)
+    unheard(id, peer, reason, draft)
     settle(id, 'silent', draft)
   }
 
   function settle(id: string, state: 'answered' | 'silent', draft: ServiceManagerDraft): void {
     const row = draft.get('recovery', KEY)!
-    const asked = { ...row.asked, [id]: { ...row.asked[id]!, state } }
-    draft.put('recovery', { ...row, asked })
-    if (Object.values(asked).every((one) => one.state !== 'asked')) reconcile(draft)
+    draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { ...row.asked[id]!, state } } })
+    reconcileIfAll(draft)
+  }
+
+  function reconcileIfAll(draft: ServiceManagerDraft): void {
+    const { asked } = draft.get('recovery', KEY)!
+    if (Object.values(asked).every(({ state }) => state !== 'asked')) reconcile(draft)
   }
 
   function due(draft: ServiceManagerDraft): void {

@@ -88,7 +88,7 @@ export interface ChainRow extends Row {
 export interface RecoveryRow extends Row {
   readonly since: Instant
   readonly asked: Readonly<
-    Record<string, { readonly peer: string; readonly state: 'asked' | 'answered' | 'silent' }>
+    Record<string, { readonly peer: string; readonly state: 'asked' | 'answered' | 'silent' | 'unknown' }>
   >
 }
 

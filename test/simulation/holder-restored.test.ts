@@ -132,6 +132,26 @@ describe('a service manager that was restored from an older store', () => {
     expect(questionTo(draft, 'site-9')).not.toBe('none')
   })
 
+  test('waits neither for one who is no peer any more nor for an observer, and redeems what it was granted', () => {
+    const holder = new Holder({ peers: ['site'] })
+    for (const id of ['observer', 'site-gone']) holder.desk.rows.set('$peer', id, { id })
+    const id = holder.ask()
+    const { draft } = restored(holder, () => undefined)
+    const asked = draft.outgoing.filter(({ kind }) => kind === 'holdings-query').map(({ to }) => to)
+    expect(asked.sort()).toEqual(['broker', 'broker-2', 'site'])
+    expect(draft.notes.filter(({ kind }) => kind === 'holdings unknown').map(({ reason }) => reason)).toEqual(
+      ['of site-gone the own rows are believed: it is no peer (any more)'],
+    )
+    expect(kindsOf(holder.desk.tell('observer', 'query', 'query-1', { about: 'types' }))).not.toContain(
+      'holdings-query',
+    )
+    holder.grant(id)
+    const said = ['broker', 'broker-2', 'site'].map((peer) =>
+      tells(holder, peer, questionTo(draft, peer), []),
+    )
+    expect(said.flatMap(kindsOf)).toEqual(['redeem'])
+  })
+
   test('ends nothing by a refusal: its request may have been granted before, and be known to others', () => {
     const holder = new Holder()
     const id = holder.ask()

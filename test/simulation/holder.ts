@@ -39,7 +39,7 @@ export class Holder {
       ...{ quarantineMs: MINUTE, answerMs: 60 * MINUTE },
       ...change,
     }
-    const names = ['manager', 'broker', 'broker-2', 'site']
+    const names = ['manager', 'broker', 'broker-2', 'site', 'site-2', 'site-3', 'site-9', 'observer']
     this.desk = new Desk<ServiceManagerTables>(serviceManager(config, cheapTrust(names)), 'manager')
   }
 

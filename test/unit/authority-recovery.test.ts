@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { HeldBackRow } from '../../actors/authority/rows.ts'
+import type { DrawnRow, HeldBackRow } from '../../actors/authority/rows.ts'
 import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import { issueTicket, type Ticket, withoutChain } from '../../actors/leases/ticket.ts'
@@ -18,9 +18,12 @@ class OldStage extends Stage {
   readonly forced: string[] = []
   /** Work runs on every machine: only force ends one. */
   isBusy = false
+  readonly peers: string[]
 
   constructor() {
-    super({ peers: ['manager'] })
+    const peers = ['manager']
+    super({ peers })
+    this.peers = peers
     this.world = (effect) => this.#happens(effect)
   }
 
@@ -499,12 +502,65 @@ describe('a site whose store was put back from an older copy', () => {
     stage.says('manager', [])
     stage.says('broker', [])
     expect(stage.rows.get('recovery', 'recovery')).toMatchObject({ phase: 'listing' })
+    stage.peers.push('manager-2')
     stage.tell('query', 'query-1', { about: 'types' }, 'manager-2')
     stage.world = happens
     stage.says('manager-2', [told])
     expect(stage.row()).toMatchObject({ state: 'active', ticket: { id: ticket.id } })
     expect(stage.live()).toHaveLength(2)
     expect(kinds(stage)).not.toContain('orphan found')
+  })
+
+  test('waits neither for one who is no peer any more nor for an observer', () => {
+    const stage = new OldStage()
+    for (const id of ['manager-2', 'manager-gone']) stage.rows.set('$peer', id, { id })
+    stage.restored()
+    stage.tell('query', 'query-1', { about: 'types' }, 'manager-2')
+    const asked = stage.sent.filter(({ kind }) => kind === 'holdings-query').map(({ to }) => to)
+    expect(asked.sort()).toEqual(['broker', 'manager'])
+    const unknown = stage.notes.filter(({ kind }) => kind === 'holdings unknown')
+    expect(unknown).toMatchObject([
+      { subject: 'manager-gone', reason: expect.stringContaining('it is no peer (any more)') },
+    ])
+    for (const peer of ['manager', 'broker']) stage.says(peer, [])
+    const recovered = stage.notes.find(({ kind }) => kind === 'recovered')
+    expect(recovered?.reason).toContain('without the word of manager-gone')
+    expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
+  })
+
+  test('draws nothing anew that was given back for a recall, be it in the copy or not', () => {
+    for (const copied of ['before the lease', 'before the recall', 'after it']) {
+      const stage = new OldStage()
+      const copies = [stage.copy()]
+      const { ticket } = stage.lease({ units: 4 })
+      const term = { start: ticket.term.end, end: ticket.term.end + 10 * MINUTE }
+      const next = stage.ticket({ predecessor: ticket.id, units: 4, term })
+      stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+      copies.push(stage.copy())
+      stage.command('recall', { type: 'vm.small', units: 1, by: stage.now + 5_000, reason: 'ours' })
+      stage.settle()
+      const gone = stage.live()[0]!.id
+      stage.pass(3_000)
+      stage.tell('vacate', 'lease-1', { units: [gone], reason: 'recalled', recalled: [gone] })
+      stage.pass(3_000)
+      copies.push(stage.copy())
+      const left = { id: gone, name: 'n', report: 'ended' as const, facts: {} }
+      const there = held(stage, ticket).units
+      const told = held(stage, ticket, { next: withoutChain(next), units: [...there, left] })
+      copies[['before the lease', 'before the recall', 'after it'].indexOf(copied)]!()
+      stage.restored()
+      stage.says('manager', [told])
+      stage.says('broker', [{ ...told, units: [] }])
+      stage.pass(MINUTE)
+      const drawn = (id: string) => (stage.rows.get('drawn', id) as DrawnRow).units
+      expect(drawn(ticket.id)).toBe(3)
+      if (copied === 'after it') expect(drawn(next.id)).toBe(3)
+      // An honest broker has given it to somebody else: the ticket is honoured.
+      const other = stage.ticket({ leaseId: 'lease-2', units: 3, term: ticket.term })
+      stage.tell('redeem', 'lease-2', { ticket: other, properties: {} })
+      stage.settle()
+      expect(stage.row('lease-2')).toBeDefined()
+    }
   })
 
   test('writes that units have ended of which nothing is there, before it takes over what has their place', () => {

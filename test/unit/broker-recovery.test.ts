@@ -5,8 +5,8 @@ import { cheapKey } from '../simulation/identities.ts'
 import { BrokerDesk, HOUR, inShort, NOW, type Said } from './broker-desk.ts'
 
 /** A broker, and a copy of what it knew before the last leases. */
-function desk(): { broker: BrokerDesk; copy: () => void } {
-  const broker = new BrokerDesk({ sites: ['site'], peers: ['manager', 'site'] })
+function desk(peers: readonly string[] = ['manager']): { broker: BrokerDesk; copy: () => void } {
+  const broker = new BrokerDesk({ sites: ['site'], peers })
   broker.offer(6)
   const rows = ['delegation', 'ticket', 'claim', 'round', 'recall', 'group']
   const saved = new Map<string, ReturnType<BrokerDesk['rows']['all']>>()
@@ -42,6 +42,20 @@ function tells(
 ): Said[] {
   const query = asked.find(({ to, kind }) => to === from && kind === 'holdings-query')
   return broker.tell(from, 'holdings', query!.subject, { page: 0, pages: 1, holdings })
+}
+
+const questionsIn = (said: readonly Said[]): string[] =>
+  said
+    .filter(({ kind }) => kind === 'holdings-query')
+    .map(({ to }) => to)
+    .sort()
+
+/** The tickets of which its site is to hear that they were given back, and that are kept as such. */
+function toldReturned(broker: BrokerDesk): string[] {
+  const [{ body }] = broker.due('telling', 'site') as [Said]
+  const told = (body as Body<'tickets-returned'>).tickets.map(({ ticketId }) => ticketId)
+  expect([...broker.rows.all('returned')].map(({ id }) => id).sort()).toEqual([...new Set(told)].sort())
+  return [...new Set(told)]
 }
 
 describe('a broker whose store was put back from an older copy', () => {
@@ -93,11 +107,42 @@ describe('a broker whose store was put back from an older copy', () => {
     expect(inShort(broker.due('ticket', 'lease-1'))).toEqual(['lease-1 closed'])
   })
 
-  test('asks also whom it has met, and who is not configured any more', () => {
+  test('asks also whom it has met, where everybody may hold something', () => {
+    const broker = new BrokerDesk()
+    broker.rows.set('$peer', 'other', { id: 'other' })
+    expect(questionsIn(broker.give(restored))).toEqual(['other'])
+  })
+
+  test('waits neither for one who is no peer any more nor for an observer, and writes down whom it does not ask', () => {
     const { broker } = desk()
-    broker.rows.set('$peer', 'manager-2', { id: 'manager-2' })
+    const ticket = broker.granted('lease-1')
+    for (const id of ['other', 'manager-gone']) broker.rows.set('$peer', id, { id })
     const asked = broker.give(restored)
-    expect(asked.filter(({ kind }) => kind === 'holdings-query').map(({ to }) => to)).toContain('manager-2')
+    expect(questionsIn(asked)).toEqual(['manager', 'site'])
+    expect(broker.notes).toContain(
+      'holdings unknown manager-gone: it is no peer (any more); what the store says of it counts until its end',
+    )
+    expect(questionsIn(broker.tell('other', 'query', 'query-1', { about: 'types' }))).toEqual([])
+    tells(broker, asked, 'manager', [holding('lease-1', ticket)])
+    tells(broker, asked, 'site', [])
+    expect(broker.notes.at(-1)).toContain('without the word of manager-gone; tickets are granted again')
+  })
+
+  test('keeps until its end what a holder has who is no peer any more, and asks him once he is one again', () => {
+    const { broker } = desk()
+    const { term } = broker.granted('lease-1')
+    const keys = broker.trust.keysOf('manager')
+    broker.trust.set('manager', [])
+    const asked = broker.give(restored)
+    expect(questionsIn(asked)).toEqual(['site'])
+    broker.trust.set('manager', keys)
+    const said = broker.tell('manager', 'query', 'query-1', { about: 'types' })
+    expect(questionsIn(said)).toEqual(['manager'])
+    broker.trust.set('manager', [])
+    broker.give({ ...restored, kind: 'started', epoch: 3 } as typeof restored)
+    const [row] = broker.rows.all('recovery')
+    broker.due('recovery', row!.id)
+    expect(broker.row('lease-1').due).toBe(term.end + 1_000)
   })
 
   test('takes back what its holder has given back before, and tells him so', () => {
@@ -109,14 +154,53 @@ describe('a broker whose store was put back from an older copy', () => {
     expect(inShort(tells(broker, asked, 'manager', [returning]))).toEqual(['lease-1 closed'])
     tells(broker, asked, 'site', [{ ...holding('lease-1', ticket), state: 'closed', closed: true }])
     expect(broker.row('lease-1').state).toBe('closed')
+    expect(toldReturned(broker)).toEqual([ticket.id])
   })
 
-  test('frees at once what its holder says is over', () => {
+  test('frees at once what its holder says is over, and tells its site', () => {
     const { broker } = desk()
     const ticket = broker.granted('lease-1')
     const asked = broker.give(restored)
     tells(broker, asked, 'manager', [{ ...holding('lease-1', ticket), state: 'closed', closed: true }])
     expect(broker.row('lease-1')).toMatchObject({ state: 'closed', tickets: [] })
+    expect(toldReturned(broker)).toEqual([ticket.id])
+  })
+
+  test('tells a site also of an extension that the copy does not have', () => {
+    const { broker, copy } = desk()
+    const first = broker.granted('lease-1')
+    const rows = [...broker.rows.all('ticket')]
+    broker.extend('lease-1')
+    broker.decide()
+    const next = broker.row('lease-1').tickets.at(-1)!
+    copy()
+    for (const row of rows) broker.rows.set('ticket', row.id, row)
+    const asked = broker.give(restored)
+    tells(broker, asked, 'manager', [{ ...holding('lease-1', null), state: 'closed', closed: true }])
+    expect(toldReturned(broker)).toEqual([first.id])
+    tells(broker, asked, 'site', [holding('lease-1', first, next)])
+    expect(broker.row('lease-1')).toMatchObject({ state: 'closed', tickets: [] })
+    const ids = [first, next].map(({ id }) => id)
+    expect(toldReturned(broker).sort()).toEqual(ids.sort())
+  })
+
+  test('tells a site of the extension that it shows, where its holder has another one since', () => {
+    const { broker, copy } = desk()
+    const first = broker.granted('lease-1')
+    broker.extend('lease-1')
+    broker.decide()
+    const unused = broker.row('lease-1').tickets.at(-1)!
+    broker.extend('lease-1', { predecessor: first.id, units: 3 })
+    broker.decide()
+    const next = broker.row('lease-1').tickets.at(-1)!
+    for (const table of ['telling', 'returned'])
+      for (const { id } of [...broker.rows.all(table)]) broker.rows.set(table, id, undefined)
+    copy()
+    const asked = broker.give(restored)
+    tells(broker, asked, 'manager', [holding('lease-1', first, next)])
+    tells(broker, asked, 'site', [holding('lease-1', first, unused)])
+    expect(broker.row('lease-1').tickets.map(({ id }) => id)).toEqual([first.id, next.id])
+    expect(toldReturned(broker)).toEqual([unused.id])
   })
 
   test('tells holders who were restored, too, when it knows what sites hold, and sites at once', () => {
@@ -164,10 +248,12 @@ describe('a broker whose store was put back from an older copy', () => {
   })
 
   test('believes its own signature only, and only of the holder and the site', () => {
-    const { broker, copy } = desk()
+    const peers = ['manager']
+    const { broker, copy } = desk(peers)
     const ticket = broker.granted('lease-1')
     copy()
     const asked = broker.give(restored)
+    peers.push('other')
     const more = broker.tell('other', 'query', 'query-1', { about: 'types' })
     tells(broker, more, 'other', [holding('lease-1', ticket)])
     tells(broker, asked, 'manager', [holding('lease-1', { ...ticket, units: 5 }), holding('lease-9', ticket)])
@@ -176,9 +262,9 @@ describe('a broker whose store was put back from an older copy', () => {
     expect(broker.notes.filter((note) => note.startsWith('ticket not adopted'))).toHaveLength(3)
   })
 
-  test('frees what neither the holder nor the site knows, a quarantine later', () => {
+  test('frees what neither the holder nor the site knows, a quarantine later, and tells the site', () => {
     const { broker } = desk()
-    broker.granted('lease-1')
+    const { id } = broker.granted('lease-1')
     const asked = broker.give(restored)
     tells(broker, asked, 'manager', [])
     tells(broker, asked, 'site', [])
@@ -187,6 +273,8 @@ describe('a broker whose store was put back from an older copy', () => {
     broker.due('ticket', 'lease-1')
     expect(broker.row('lease-1').state).toBe('closed')
     expect(broker.notes.at(-1)).toContain('neither its holder nor its site knows it')
+    // Should either of them find it after all, nothing is held on it.
+    expect(toldReturned(broker)).toEqual([id])
   })
 
   test('waits no longer than it is told to, and takes what the store says for true of those who are silent', () => {
@@ -222,9 +310,12 @@ describe('a broker whose store was put back from an older copy', () => {
     copy()
     const asked = broker.give(restored)
     broker.tell('manager', 'relinquish', 'lease-1', { reason: 'done' })
-    tells(broker, asked, 'manager', [holding('lease-1', ticket)])
-    tells(broker, asked, 'site', [])
+    tells(broker, asked, 'manager', [])
+    tells(broker, asked, 'site', [holding('lease-1', ticket)])
     expect(broker.row('lease-1')).toMatchObject({ state: 'closed', tickets: [] })
+    // It goes on there, and its units are given to somebody else now.
+    expect(toldReturned(broker)).toEqual([ticket.id])
+    expect(broker.granted('lease-2', { units: 6 }).units).toBe(6)
   })
 })
 
