@@ -648,6 +648,7 @@ describe('a site whose store was put back from an older copy', () => {
 
   test('keeps what others say however much one peer says', () => {
     const stage = new OldStage()
+    stage.peers.push('manager-2')
     stage.restored()
     for (let i = 0; i < 3_000; i++)
       stage.tell('vacate', `lease-${i}`, { units: [], reason: 'noise' }, 'manager-2')
@@ -670,8 +671,8 @@ describe('a site whose store was put back from an older copy', () => {
       const told = held(stage, ticket)
       const now = stage.copy()
       ;(isInTheStore ? now : before)()
+      stage.peers.push('manager-2')
       stage.restored()
-      stage.tell('query', 'query-1', { about: 'types' }, 'manager-2')
       stage.says('manager', [told])
       stage.says('broker', [{ ...told, ticket, units: [] }])
       stage.says('manager-2', [
