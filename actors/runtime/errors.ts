@@ -145,6 +145,18 @@ export const ERRORS = {
   'unknown-type': ['give-up', 'Ask for a type that a site offers.'],
   'bad-property': ['give-up', 'Correct the named property of the request.'],
   'ticket-invalid': ['give-up', 'The ticket is not one that this site’s broker may issue.'],
+  'unit-twice': [
+    'ask-operator',
+    'The site names one unit twice at once: its operator has to look, it lies or is damaged.',
+  ],
+  'name-twice': [
+    'ask-operator',
+    'The site gives two units of a lease one name: the second is taken when the first has ended; if it stays so, its operator has to look.',
+  ],
+  'beyond-ticket': [
+    'ask-operator',
+    'The site gives more units than the ticket is for: one more is taken when another has ended; if it stays so, its operator has to look.',
+  ],
   'lease-ended': ['give-up', 'The lease has ended; ask for a new one.'],
   'deadline-missed': ['retry', 'Ask again with a later deadline.'],
 } as const satisfies Record<string, readonly [Recourse, string]>

@@ -1,5 +1,6 @@
 import type { Body } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
+import type { ErrorCode } from '../runtime/errors.ts'
 import { isOut } from './members.ts'
 import type { LeaseRow, UnitRow } from './rows.ts'
 
@@ -8,16 +9,24 @@ type Report = Body<'lease-update'>['units'][number]
 /** Why a unit that a site names is not taken. */
 export interface Unbelieved {
   readonly unitId: string
-  readonly code: 'unit-twice' | 'name-twice' | 'beyond-ticket'
+  readonly code: ErrorCode & ('unit-twice' | 'name-twice' | 'beyond-ticket')
   readonly reason: string
 }
 
+/** Units that the site doubts: as many as may serve, and so many of a small lease. */
+export const DOUBTED_MIN = 4
+
 /**
- * What of an update is to be believed. A site may end units and make others in their place; it does not hold two under
- * one name at a time, and gives no more at a time than the ticket that it was shown, or the extension that it was
- * sent. What goes already, or is not taken into the extension, is not counted: its work may still end.
+ * What of an update is to be believed. A site may end units and make others in their place, also before the machine of
+ * one is gone, which it doubts until then; it does not hold two under one name at a time, and gives no more at a time
+ * than the ticket that it was shown, or the extension that it was sent. What goes already, or is not taken into the
+ * extension, is not counted: its work may still end.
  *
- * Units that are known are left as they are: they were taken when they were within the ticket.
+ *   not known, or doubted until now ──comes, is active──▶ taken while fewer serve than the ticket is for
+ *   not known ──comes, is active, is doubted────────────▶ taken while there are fewer than twice as many in all
+ *   known and not doubted───────────────────────────────▶ left as it is: it was taken when it was within the ticket
+ *
+ * What the site does not name any more is where it was.
  */
 export function believable(
   lease: LeaseRow,
@@ -27,34 +36,55 @@ export function believable(
   const most = Math.max(lease.ticket?.units ?? 0, lease.next?.units ?? 0)
   // After a restore it is the site that knows which units there are.
   const isForgetful = lease.unsure === true || lease.unheard === true
-  const stays = (report: Report): boolean => {
-    const known = unitOf(report.id)
-    return known !== undefined && isHere(report) && !isGoing(known, lease)
-  }
-  let live = reports.filter(stays).length
+  const { serving, doubted } = standing(lease, reports, unitOf)
+  const there = new Set([...serving.keys(), ...doubted])
+  const names = new Set(serving.values())
   const ids = new Set<string>()
-  const names = new Set(reports.filter(stays).map(({ name }) => name))
   const believed: Report[] = []
   const unbelieved: Unbelieved[] = []
   for (const report of reports) {
     const { id: unitId, name } = report
     const refuse = (code: Unbelieved['code'], reason: string): number =>
       unbelieved.push({ unitId, code, reason: `${unitId} (${name}): ${reason}` })
-    const isNew = unitOf(unitId) === undefined && isHere(report) && !isForgetful
+    const known = unitOf(unitId)
+    const isNew = known === undefined && report.report !== 'ended' && !isForgetful
+    const begins = isHere(report) && (isNew || (doubted.has(unitId) && !isForgetful))
     if (ids.has(unitId)) refuse('unit-twice', 'it is named twice at once')
-    else if (isNew && names.has(name)) refuse('name-twice', 'another unit of the lease has that name')
-    else if (isNew && live >= most)
+    else if (begins && names.has(name)) refuse('name-twice', 'another unit of the lease has that name')
+    else if (begins && serving.size >= most)
       refuse('beyond-ticket', `the ticket is for ${someUnits(most)}, and there are as many`)
+    else if (isNew && there.size >= most + Math.max(most, DOUBTED_MIN))
+      refuse('beyond-ticket', `the ticket is for ${someUnits(most)}, and as many more are doubted`)
     else {
       believed.push(report)
-      if (isNew) {
-        live++
+      if (isNew) there.add(unitId)
+      if (begins) {
+        serving.set(unitId, name)
         names.add(name)
       }
     }
     ids.add(unitId)
   }
   return { believed, unbelieved }
+}
+
+/** The units of the lease that neither have ended nor go: the names of those that serve, and which were doubted. */
+function standing(
+  lease: LeaseRow,
+  reports: readonly Report[],
+  unitOf: (id: string) => UnitRow | undefined,
+): { readonly serving: Map<string, string>; readonly doubted: ReadonlySet<string> } {
+  const said = new Map(reports.map((report) => [report.id, report]))
+  const serving = new Map<string, string>()
+  const doubted = new Set<string>()
+  for (const id of lease.units) {
+    const unit = unitOf(id)
+    const now = said.get(id)?.report
+    if (unit === undefined || isGoing(unit, lease) || now === 'ended') continue
+    if (unit.suspect !== undefined || now === 'suspect') doubted.add(id)
+    else serving.set(id, unit.name)
+  }
+  return { serving, doubted }
 }
 
 const isHere = ({ report }: Report): boolean => report === 'coming' || report === 'active'

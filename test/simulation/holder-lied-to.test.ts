@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { DOUBTED_MIN } from '../../actors/service-manager/surplus.ts'
 import { MINUTE, NOW } from './desk.ts'
 import { conditions, Holder, kindsOf, SKEW_MS_MAX } from './holder.ts'
 
@@ -98,6 +99,57 @@ describe('a holder whose site names units that it may not', () => {
       expect(refused(holder.update(leaseId, {}, units))).toEqual([])
       expect(holder.unit('unit-3')).toMatchObject({ state: 'awaited' })
     }
+  })
+
+  test('takes one that was doubted back while others do not stand in its place', () => {
+    const holder = new Holder()
+    const leaseId = holder.active()
+    const [first, second] = holder.lease(leaseId).units as [string, string]
+    const says = (...reports: [string, string][]) =>
+      refused(
+        holder.update(
+          leaseId,
+          {},
+          reports.map(([id, report]) => holder.report(id, report)),
+        ),
+      )
+    expect(says([first, 'suspect'], [second, 'active'])).toEqual([])
+    expect(says([first, 'active'], [second, 'suspect'])).toEqual([])
+    expect(says([first, 'active'], [second, 'suspect'], ['unit-3', 'active'])).toEqual([])
+    expect(says([first, 'active'], [second, 'active'], ['unit-3', 'active'])).toEqual([
+      { unitId: second, code: 'beyond-ticket' },
+    ])
+    expect(holder.unit(second)).toMatchObject({ suspect: '' })
+    expect(says([first, 'active'], [second, 'active'], ['unit-3', 'ended'])).toEqual([])
+    expect(holder.unit(second)?.suspect).toBeUndefined()
+  })
+
+  test('takes no more that were doubted at first, and few of those', () => {
+    const holder = new Holder()
+    const leaseId = holder.ask()
+    holder.grant(leaseId)
+    const ids = Array.from({ length: 20 }, (_, i) => `unit-${i}`)
+    const all = (report: string) =>
+      holder.update(
+        leaseId,
+        {},
+        ids.map((id) => holder.report(id, report)),
+      )
+    expect(refused(all('suspect'))).toHaveLength(20 - 2 - DOUBTED_MIN)
+    expect(refused(all('active'))).toHaveLength(18)
+    expect(ids.filter((id) => holder.unit(id)?.state === 'joining')).toEqual(['unit-0', 'unit-1'])
+  })
+
+  test('takes no others when it does not name those that serve, and not ever more for those that it doubts', () => {
+    const holder = new Holder()
+    const leaseId = holder.active()
+    expect(refused(holder.update(leaseId, {}, [holder.report('unit-3', 'active')]))).toHaveLength(1)
+    for (let i = 0; i < 20; i += 2) {
+      const before = holder.lease(leaseId).units.map((id) => holder.report(id, 'suspect'))
+      const more = [holder.report(`more-${i}`, 'active'), holder.report(`more-${i + 1}`, 'active')]
+      holder.update(leaseId, {}, [...before, ...more])
+    }
+    expect(holder.lease(leaseId).units).toHaveLength(2 + DOUBTED_MIN)
   })
 
   test('takes a unit once, and no second one of the same name', () => {

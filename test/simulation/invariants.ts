@@ -40,6 +40,7 @@ export class Invariants {
       const book = this.#sites.get(name) ?? this.#brokers.find((one) => one.name === name)
       disk.onCommit = (changes, entries) => {
         found(this.#excuses.committed(name, role, disk, entries))
+        found(unbelieved(name, entries))
         if (book === undefined) return
         found(book.changed(changes, entries))
         found(takings.get(name)?.committed(changes, scene.world.now) ?? [])
@@ -176,6 +177,12 @@ export class Invariants {
     for (const book of this.#sites.values()) this.violations.push(...book.replayAgrees())
   }
 }
+
+/** All sites here are honest. */
+const unbelieved = (name: string, entries: readonly LedgerEntry[]): string[] =>
+  entries
+    .filter(({ kind }) => kind === 'unit refused')
+    .map(({ subject, reason }) => `${name} takes no unit of an honest site for ${subject}: ${reason}`)
 
 /** A lease never has more units in service than its ticket says, as the broker issued it. */
 function withinTicket(lease: SiteLease, site: SiteBook, broker: BrokerBook | undefined): string[] {
