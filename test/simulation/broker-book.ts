@@ -5,6 +5,7 @@ import type { Instant } from '../../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { Change } from './disk.ts'
 import type { Excuses } from './excuses.ts'
+import { GivenBack } from './given-back.ts'
 import type { ActorScene } from './scene.ts'
 import type { SiteBook } from './site-book.ts'
 
@@ -12,6 +13,7 @@ import type { SiteBook } from './site-book.ts'
 export class BrokerBook {
   readonly name: string
   readonly disk: ActorScene['disk']
+  readonly givenBack: GivenBack
   /** The leases that the last commit touched. */
   touched: readonly string[] = []
   readonly #sites: ReadonlyMap<string, SiteBook>
@@ -29,6 +31,7 @@ export class BrokerBook {
     this.#excuses = excuses
     this.name = name
     this.disk = disk
+    this.givenBack = new GivenBack(disk)
     this.#sites = sites
     this.#knows = knows
   }
@@ -41,9 +44,16 @@ export class BrokerBook {
     const pools = new Set<string>()
     const touched: string[] = []
     const granted: Ticket[] = []
+    const faults: string[] = []
     for (const { table, id, before, after } of changes) {
       if (table !== 'ticket') continue
       touched.push(id)
+      if (after !== undefined)
+        faults.push(
+          ...this.givenBack
+            .changed(before as TicketRow | undefined, after as TicketRow)
+            .map((fault) => `${this.name} ${fault}`),
+        )
       for (const { site, type } of (before as TicketRow | undefined)?.tickets ?? [])
         this.#pools.get(`${site} ${type}`)?.delete(id)
       const known = new Set((before as TicketRow | undefined)?.tickets.map((ticket) => ticket.id))
@@ -57,6 +67,7 @@ export class BrokerBook {
     }
     this.touched = touched
     return [
+      ...faults,
       ...[...pools].flatMap((key) => this.#withinInventory(key)),
       ...granted.flatMap((ticket) => this.#withinOffer(ticket)),
     ]
@@ -66,6 +77,7 @@ export class BrokerBook {
   setBack(): void {
     this.#pools.clear()
     const rows = this.disk.table<TicketRow>('ticket').values()
+    this.givenBack.setBack(rows)
     this.changed(
       rows.map((after) => ({ table: 'ticket', id: after.id, before: undefined, after })),
       [],

@@ -1,5 +1,7 @@
 import type { Instant } from '../../actors/runtime/clock.ts'
 import type { Commit, LedgerEntry } from '../../actors/runtime/commit.ts'
+import type { OutRow } from '../../actors/runtime/courier.ts'
+import type { Letter } from '../../actors/runtime/envelope.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { decodeRow, encodeRow, fitsChecksum, type Row, type StoredRow } from '../../actors/runtime/rows.ts'
 import type { Store } from '../../adapters/store.ts'
@@ -41,6 +43,8 @@ export class Disk {
   commits = 0
   /** Told what each commit changed, as soon as it is on disk. */
   onCommit: (changes: readonly Change[], entries: readonly LedgerEntry[]) => void = () => undefined
+  /** Told what is said, as soon as that is on disk. */
+  onSaid: ((letter: Letter) => void) | undefined
   /** Told on which subjects something was said and has arrived. */
   onArrived: (subjects: ReadonlySet<string>) => void = () => undefined
   /** Told what was in the tables before the disk was set back to a copy. */
@@ -138,6 +142,8 @@ export class Disk {
     const changes: Change[] = []
     const arrived = new Set<string>()
     for (const row of rows) {
+      if (this.onSaid !== undefined && row.table === '$out' && row.json !== undefined)
+        this.onSaid((decodeRow(row) as OutRow).letter)
       const { change, said } = this.#put(row)
       if (change !== undefined) changes.push(change)
       if (said !== undefined) arrived.add(said)

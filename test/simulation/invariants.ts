@@ -36,6 +36,8 @@ export class Invariants {
     const { sites, brokers, managers } = scene
     const takings = new Map(sites.map((site) => [site.name, new Takings(site)]))
     for (const { name, machines } of sites) machines.takenFrom = (unitId) => takings.get(name)!.from(unitId)
+    for (const { disk } of managers)
+      disk.onSaid = (letter) => this.#brokers.find(({ name }) => name === letter.to)?.givenBack.said(letter)
     for (const { name, role, disk } of [...sites, ...brokers, ...managers]) {
       const book = this.#sites.get(name) ?? this.#brokers.find((one) => one.name === name)
       disk.onCommit = (changes, entries) => {
@@ -204,11 +206,11 @@ const LOOK_EVERY_MS = 500
 const EMPTY_SLACK_MS = 60_000
 
 /** A host is empty in time of what the terms let be taken, and in the end of the rest. */
-function emptied({ disk, name }: SiteScene, { world }: Scene): string[] {
+function emptied({ disk, name, wasOld }: SiteScene, { world, managers }: Scene): string[] {
   if (disk.table('recovery').has('recovery')) return []
   const leases = disk.table<SiteLease>('lease')
-  // Holders of protocol 1 are not told, and nothing is taken of them.
-  const isOld = (world.faults['old program'] ?? 0) > 0
+  // Holders of protocol 1 are not told, and nothing is taken of them; a site that speaks it tells nobody.
+  const old = new Set(managers.filter((manager) => manager.wasOld).map((manager) => manager.name))
   return disk
     .table<HostRow>('host')
     .values()
@@ -219,8 +221,10 @@ function emptied({ disk, name }: SiteScene, { world }: Scene): string[] {
         .values()
         .filter((unit) => {
           if (unit.host !== host || unit.state === 'ended' || unit.forceFrom !== undefined) return false
-          const terms = leases.get(unit.leaseId)?.ticket.conditions
-          const isBinding = !isOld && terms?.recallable === true && by - orderedAt >= terms.noticeMs
+          const { holder = '', ticket } = leases.get(unit.leaseId) ?? {}
+          const terms = ticket?.conditions
+          const isBinding =
+            !wasOld && !old.has(holder) && terms?.recallable === true && by - orderedAt >= terms.noticeMs
           return isBinding || world.now >= by + ADVICE_SLACK_MS
         })
       return late.length === 0

@@ -244,6 +244,17 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
         },
       }),
   },
+  'the broker takes one unit more back than its holder gives': {
+    broker: (mind) =>
+      worse(mind, {
+        after: (draft, _, input) => {
+          if (input.kind !== 'message' || input.envelope.kind !== 'recall-plan') return
+          const row = draft.get('ticket', input.envelope.subject)
+          if (row?.reduced !== undefined)
+            draft.put('ticket', { ...row, reduced: { ...row.reduced, units: row.reduced.units + 1 } })
+        },
+      }),
+  },
   'the broker ignores what sites recall': {
     broker: (mind) =>
       worse(mind, {

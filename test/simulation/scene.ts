@@ -18,6 +18,8 @@ export interface ActorScene {
   readonly name: string
   readonly role: Role
   readonly disk: Disk
+  /** It speaks, or spoke at first, protocol 1 alone. */
+  readonly wasOld: boolean
 }
 
 export interface SiteScene extends ActorScene {

@@ -25,6 +25,8 @@ export interface Stage<T extends Tables> {
   actor: Actor<T> | undefined
   /** What its program speaks: an older one is replaced between two lives. */
   protocols: readonly number[]
+  /** It spoke less at first. */
+  wasOld: boolean
   die: () => void
 }
 
@@ -118,7 +120,15 @@ function managerStage(
 }
 
 const stage = <T extends Tables>(name: string, role: Role): Stage<T> => ({
-  ...{ name, role, disk: new Disk(), actor: undefined, protocols: PROTOCOLS, die: () => undefined },
+  ...{
+    name,
+    role,
+    disk: new Disk(),
+    actor: undefined,
+    protocols: PROTOCOLS,
+    wasOld: false,
+    die: () => undefined,
+  },
 })
 
 /** A site as its plan says. */

@@ -273,7 +273,7 @@ export class Trial implements Scene {
     const random = this.random.child('programs')
     for (const self of [...this.managers, ...this.brokers, ...this.sites])
       if (this.world.strikes('old program', this.plan.faults.oldProgram, random))
-        self.protocols = OLD_PROTOCOLS
+        Object.assign(self, { protocols: OLD_PROTOCOLS, wasOld: true })
   }
 
   // ── their lives ──────────────────────────────────────────────────────────────────────────────────
