@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import type { Term } from '../actors/leases/term.ts'
 import { type Clock, type Instant, type Millis, sleep } from '../actors/runtime/clock.ts'
-import { SubletError } from '../actors/runtime/errors.ts'
+import { decoded, SubletError } from '../actors/runtime/errors.ts'
 import type { LeaseRow, ServiceManagerTables } from '../actors/service-manager/rows.ts'
 import { isFinished } from '../actors/service-manager/steps.ts'
 import type { Carried } from '../actors/service-manager/wishes.ts'
@@ -27,6 +27,8 @@ export interface HandReport {
 type Manager = ActorView<ServiceManagerTables>
 
 const LOOK_MS: Millis = 50
+/** Whoever was put off longer ago was heard since. */
+const PUT_OFF_MS: Millis = 60_000
 
 /** Asks for units in the name of a guest, and waits a while for what is made of it. */
 export async function request(
@@ -55,17 +57,30 @@ export async function request(
     throw new SubletError('usage', `the request is not even sent: ${refused}`, {
       cure: 'Look at the labels and groups of this guest’s leases, and ask again.',
     })
-  const row = await answered(
-    manager,
-    leaseId,
-    ({ ticketState }) => ticketState !== 'asked',
-    withinMs,
-    clock,
-    signal,
-  )
-  if (row.ticket === undefined && row.ticketState !== 'asked')
-    throw new SubletError('no-capacity', `${leaseId} is refused: ${refusalOf(manager, row)}`)
-  return reportOf(site, row)
+  const row = await answered(manager, leaseId, isSettled, withinMs, clock, signal)
+  if (row.ticketState !== 'asked' && (row.ticket === undefined || isOver(row)))
+    throw refusedBy(row, refusalOf(manager, row))
+  return reportOf(site, row, clock.now())
+}
+
+/** The broker has answered, and so has the site that the ticket is for, if it was asked yet. */
+const isSettled = (row: LeaseRow): boolean => row.ticketState !== 'asked' && !awaitsSite(row)
+
+const awaitsSite = ({ ticketState, leaseState, units, image, properties }: LeaseRow): boolean =>
+  ticketState === 'held' &&
+  leaseState === 'redeeming' &&
+  units.length === 0 &&
+  // What it says of a lease names the image.
+  (image === '' || image === properties.image)
+
+const isOver = ({ ticketState, leaseState }: LeaseRow): boolean =>
+  leaseState === 'closed' || ticketState === 'returning' || ticketState === 'closed'
+
+/** Whoever refuses says a code with it, where there is one that fits better. */
+function refusedBy({ id, ticket }: LeaseRow, said: string): SubletError {
+  const { code, sentence } = decoded(said)
+  if (ticket === undefined) return new SubletError(code ?? 'no-capacity', `${id} is refused: ${sentence}`)
+  return new SubletError(code ?? 'ticket-invalid', `${id} is refused by ${ticket.site}: ${sentence}`)
 }
 
 /** From the end of the lease on. */
@@ -86,12 +101,11 @@ export async function extend(
   const isAnswered = ({ ticketState, leaseState }: LeaseRow): boolean =>
     ticketState !== 'extending' && leaseState !== 'extending'
   const row = await answered(manager, leaseId, isAnswered, withinMs, clock, signal)
-  if (isAnswered(row) && row.extendRefused !== undefined)
-    throw new SubletError(
-      'no-capacity',
-      `${leaseId} is not extended, and goes on to its end: ${row.extendRefused.reason}`,
-    )
-  return reportOf(site, row, isAnswered(row))
+  if (isAnswered(row) && row.extendRefused !== undefined) {
+    const { code = 'no-capacity', sentence } = decoded(row.extendRefused.reason)
+    throw new SubletError(code, `${leaseId} is not extended, and goes on to its end: ${sentence}`)
+  }
+  return reportOf(site, row, clock.now(), isAnswered(row))
 }
 
 /** Its units leave when their work has ended, and it is given back; a request is given up. */
@@ -108,7 +122,7 @@ export async function release(
     throw new SubletError('lease-ended', `${leaseId} cannot be given back: ${refused}`, {
       cure: 'Nothing is to be done; `sublet leases --all` lists it until it is forgotten.',
     })
-  return { ...reportOf(site, leaseOf(manager, leaseId)), state: 'given back' }
+  return { ...reportOf(site, leaseOf(manager, leaseId), 0), state: 'given back' }
 }
 
 const TOO_EARLY = { cure: 'Look at the lease with `sublet explain LEASE`, and ask again while it is active.' }
@@ -191,8 +205,12 @@ function refusalOf(manager: Manager, { id, guest, closeReason }: LeaseRow): stri
   return refusals.find(({ leaseId }) => leaseId === id)?.reason ?? closeReason
 }
 
-function reportOf(site: SiteView, row: LeaseRow, isAnswered = row.ticket !== undefined): HandReport {
-  const asked = site.broker?.rows('ticket').find(({ id }) => id === row.id)
+function reportOf(
+  site: SiteView,
+  row: LeaseRow,
+  now: Instant,
+  isAnswered = row.ticket !== undefined,
+): HandReport {
   return {
     leaseId: row.id,
     state: isAnswered && !isFinished(row) ? 'granted' : 'waiting',
@@ -201,8 +219,38 @@ function reportOf(site: SiteView, row: LeaseRow, isAnswered = row.ticket !== und
     site: row.ticket?.site ?? null,
     term: row.term ?? null,
     until: isAnswered ? null : (row.due ?? null),
-    waitReason: isAnswered ? '' : (asked?.waitReason ?? ''),
+    waitReason: whyItWaits(site, row, isAnswered, now),
   }
+}
+
+/** What is known here of why there is no answer; empty when there is one. */
+function whyItWaits(site: SiteView, row: LeaseRow, isAnswered: boolean, now: Instant): string {
+  const { id, ticket, leaseState, group } = row
+  if (isAnswered && group !== undefined) return 'the others of its group are waited for'
+  if (isAnswered && leaseState === 'blocked') return 'it waits for another lease'
+  if (isAnswered && !awaitsSite(row)) return ''
+  if (isAnswered)
+    return silenceOf(site, ticket!.site, now) ?? `${ticket!.site} has not said yet whether it lends it`
+  const broker = row.broker ?? site.settings.serviceManager!.broker
+  const asked =
+    site.broker?.name === broker ? site.broker.rows('ticket').find((one) => one.id === id) : undefined
+  if (asked?.waitReason) return asked.waitReason
+  const silence = silenceOf(site, broker, now)
+  if (silence !== undefined) return silence
+  if (group !== undefined)
+    return `${broker} decides when all ${row.groupSize} requests of the group are there`
+  return `${broker} has not decided yet: it may wait for units that come free, or for somebody who approves it`
+}
+
+/** Why one does not answer; undefined if it does, as far as is known. */
+function silenceOf({ serviceManager }: SiteView, name: string, now: Instant): string | undefined {
+  const view = serviceManager?.peers?.().find(({ peer }) => peer === name)
+  if (view?.silentSince !== undefined)
+    return `nothing came back from ${name} since ${hour(view.silentSince)}: ${view.lastError}`
+  const { putOff } = view ?? {}
+  if (putOff !== undefined && now - putOff.lastAt < PUT_OFF_MS)
+    return `${name} puts our messages off since ${hour(putOff.since)}: ${putOff.reason} (too-fast)`
+  return undefined
 }
 
 /** What the person is told. */
@@ -210,7 +258,10 @@ export function handText({ leaseId, state, units, type, site, term, until, waitR
   if (state === 'given back')
     return `${leaseId} is given back: its units leave when their work has ended, at the latest within the grace after its term`
   if (state === 'granted' && term !== null)
-    return `${leaseId}: ${some(units, 'unit')} of ${type} at ${site} from ${hour(term.start)} to ${hour(term.end)}`
+    return [
+      `${leaseId}: ${some(units, 'unit')} of ${type} at ${site} from ${hour(term.start)} to ${hour(term.end)}`,
+      ...(waitReason === '' ? [] : [`  not confirmed yet: ${waitReason}`]),
+    ].join('\n')
   const limit = until === null ? '' : `, until ${hour(until)} at the latest`
   return [
     `${leaseId} waits for an answer${limit}${waitReason === '' ? '' : `: ${waitReason}`}`,

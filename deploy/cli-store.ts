@@ -37,7 +37,10 @@ export function storeCommands(
     .action((folder: string, options: Common & { actor?: string }) =>
       perform(json(options), async () => {
         const { restoreBackup } = await import('./store-commands.ts')
-        return restoreBackup(await workFolder(options), folder, options.actor, json(options), clock)
+        const { actorsHere } = await import('./actors-here.ts')
+        const dir = await workFolder(options)
+        const whose = { only: options.actor, here: await actorsHere(dir, options.config) }
+        return restoreBackup(dir, folder, whose, json(options), clock)
       }),
     )
 

@@ -281,9 +281,15 @@ function read<T>(schema: z.ZodType<T>, value: unknown, option: string): T {
   throw new SubletError('usage', `${option}: ${parsed.error.issues[0]?.message}`)
 }
 
-function showPeers({ peers, strangers }: PeersReport): string {
+const keyText = ({ fingerprint: print, until }: PeersReport['peers'][number]['keys'][number]): string =>
+  until === null ? print : `${print} until ${new Date(until).toISOString()}`
+
+function showPeers({ here, peers, strangers }: PeersReport): string {
+  const own = here.flatMap(({ name, keys }) =>
+    keys.flatMap((key) => (key.until === null ? [] : [`our key: ${name} ${keyText(key)}`])),
+  )
   const time = (at: Instant | null): string => (at === null ? '-' : new Date(at).toISOString())
-  const known =
+  const others =
     peers.length === 0
       ? 'no peers'
       : table(
@@ -292,11 +298,12 @@ function showPeers({ peers, strangers }: PeersReport): string {
             name,
             role,
             url === null ? 'comes and fetches' : poll ? `${url}, fetched from` : url,
-            keys.map((key) => key.fingerprint).join(' '),
+            keys.map(keyText).join(' '),
             time(silentSince),
             by,
           ]),
         )
+  const known = own.length === 0 ? others : `${others}\n\n${own.join('\n')}`
   if (strangers.length === 0) return known
   const came = table(
     ['NOT TRUSTED', 'FINGERPRINT', 'SINCE', 'TIMES'],

@@ -3,7 +3,7 @@ import { PROTOCOLS } from '../actors/runtime/envelope.ts'
 import { ERRORS, inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import type { Trust } from '../actors/runtime/identity.ts'
 import { endOfKeys, KEY_ENDS_MS } from '../actors/runtime/key-ends.ts'
-import type { PeerView } from '../actors/runtime/peers.ts'
+import type { PeerView, PutOff } from '../actors/runtime/peers.ts'
 import type { TooFast } from '../actors/runtime/rates.ts'
 import { period } from '../actors/runtime/sentence.ts'
 import type { Network, PeerSight } from '../adapters/transport.ts'
@@ -40,6 +40,8 @@ export interface PeerReport {
   readonly waiting: number
   /** How often it was put off because it says more than it may (`peerRate`), and when last; null if it never was. */
   readonly tooFast: TooFast | null
+  /** Since when it puts us off for the same, how often, and when last; null if it never did. */
+  readonly putOff: PutOff | null
 }
 
 export interface StrangerReport {
@@ -144,6 +146,7 @@ function reportOf(
     keyEndsAt: endOfKeys(keys) ?? null,
     waiting: views.reduce((sum, { waiting }) => sum + waiting, 0),
     tooFast: tooFastOf(views),
+    putOff: putOffOf(views),
   }
 }
 
@@ -157,6 +160,14 @@ function tooFastOf(views: readonly PeerView[]): TooFast | null {
   if (all.length === 0) return null
   const times = all.reduce((sum, one) => sum + one.times, 0)
   return { times, lastAt: Math.max(...all.map(({ lastAt }) => lastAt)) }
+}
+
+function putOffOf(views: readonly PeerView[]): PutOff | null {
+  const all = views.flatMap(({ putOff }) => putOff ?? []).toSorted((a, b) => b.lastAt - a.lastAt)
+  const [last] = all
+  if (last === undefined) return null
+  const times = all.reduce((sum, one) => sum + one.times, 0)
+  return { ...last, since: Math.min(...all.map(({ since }) => since)), times }
 }
 
 function skewedOf(views: readonly PeerView[]): PeerReport['skewed'] {
@@ -184,6 +195,8 @@ const FETCH_MS_MAX: Millis = 60_000
 const TOO_FAST_MS: Millis = 3_600_000
 const TOO_FAST_CURE =
   'Ask its admin what it is at; if it means well and has so much to say, raise `peerRate` here.'
+const PUT_OFF_CURE =
+  'Nothing is lost. If what is said is meant well, ask its admin to raise `peerRate` there.'
 
 /** Asks each peer, as each actor here that has something to say to it; bounded by the slowest. */
 export async function checkPeers(parts: PeerParts): Promise<readonly PeerFinding[]> {
@@ -207,7 +220,7 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
   const bad = (sentence: string, cure: string): PeerFinding => ({
     ...{ from, peer: peer.name, ok: false, sentence, cure },
   })
-  const { silentSince, lastError, slowSince, skewed, tooFast } = reportOf(peer, undefined, parts)
+  const { silentSince, lastError, slowSince, skewed, tooFast, putOff } = reportOf(peer, undefined, parts)
   const since = [
     ...(silentSince === null
       ? []
@@ -225,9 +238,23 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
         ]),
     ...(tooFast === null || parts.clock.now() - tooFast.lastAt > TOO_FAST_MS
       ? []
-      : [bad(`says more than it may, ${tooFast.times} messages were put off`, TOO_FAST_CURE)]),
+      : [
+          bad(
+            `says more than it may (too-fast): ${tooFast.times} messages were put off, the last at ${iso(tooFast.lastAt)}`,
+            TOO_FAST_CURE,
+          ),
+        ]),
+    ...(putOff === null || parts.clock.now() - putOff.lastAt > TOO_FAST_MS
+      ? []
+      : [
+          bad(
+            `puts our messages off (too-fast) since ${iso(putOff.since)}, ${putOff.times} times, the last at ${iso(putOff.lastAt)}`,
+            PUT_OFF_CURE,
+          ),
+        ]),
   ]
-  if (peer.url === undefined) return [fetching(parts, peer, good, bad), ...since]
+  const ends = `${endsOf(peer.keys)}${endsOf(parts.keys.trusted(from), 'ours ')}`
+  if (peer.url === undefined) return [fetching(parts, peer, ends, good, bad), ...since]
   const { network, settings, clock } = parts
   const late = (): Error => new SubletError('peer-silent', `no answer within ${HELLO_MS_MAX / 1000} s`)
   let answer: Awaited<ReturnType<Network['hello']>>
@@ -270,18 +297,29 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
   if (Math.abs(offsetMs) - errorMs > settings.skewMax)
     found.push(bad(`its clock is ${period(offsetMs)} off ours`, 'Set both clocks (NTP), or raise skewMax.'))
   if (found.length > 0) return [...found, ...since]
-  const ends = endOfKeys(peer.keys)
   return [
     good(
-      `reachable, keys known on both sides${ends === undefined ? '' : `, good until ${iso(ends)}`}, protocol ${Math.max(...protocols)}, clock ${period(offsetMs)} ± ${period(errorMs)}`,
+      `reachable, keys known on both sides${ends}, protocol ${Math.max(...protocols)}, clock ${period(offsetMs)} ± ${period(errorMs)}`,
     ),
     ...since,
   ]
 }
 
+/** Each that has an end, also where another follows. */
+const endsOf = (
+  keys: readonly { readonly key: string; readonly notAfter?: Instant | undefined }[],
+  whose = '',
+): string =>
+  keys
+    .flatMap(({ key, notAfter }) =>
+      notAfter === undefined ? [] : [`, ${whose}${fingerprint(key)} good until ${iso(notAfter)}`],
+    )
+    .join('')
+
 function fetching(
   { network, clock }: PeerParts,
   { name }: Peer,
+  ends: string,
   good: (sentence: string) => PeerFinding,
   bad: (sentence: string, cure: string) => PeerFinding,
 ): PeerFinding {
@@ -290,7 +328,7 @@ function fetching(
   if (at === undefined) return bad('has never come to fetch since this process began', cure)
   const agoMs = clock.now() - at
   if (agoMs > FETCH_MS_MAX) return bad(`last came to fetch ${span(agoMs)} ago`, cure)
-  return good(`comes to fetch, ${span(agoMs)} ago for the last time`)
+  return good(`comes to fetch, ${span(agoMs)} ago for the last time${ends}`)
 }
 
 function keysThatEnd({ settings, peers, keys }: PeerParts, now: Instant): readonly PeerFinding[] {

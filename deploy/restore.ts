@@ -45,7 +45,11 @@ export function refuseHalfRestored(dir: string): void {
 export async function restore(
   dir: string,
   backup: string,
-  { only, clock }: { readonly only?: string | undefined; readonly clock: Clock },
+  {
+    only,
+    clock,
+    here,
+  }: { readonly only?: string | undefined; readonly clock: Clock; readonly here?: readonly string[] },
 ): Promise<Restored> {
   const folder = resolve(backup)
   const manifest = readManifest(folder)
@@ -54,6 +58,7 @@ export async function restore(
     throw new SubletError('unknown-id', `the backup has no actor ${only}`, {
       cure: `It has ${manifest.actors.map(({ name }) => name).join(', ')}.`,
     })
+  if (here !== undefined) refuseStrangers(manifest, actors, here)
   await checkCopies(folder, actors)
   refuseToForget(
     dir,
@@ -90,6 +95,16 @@ export async function restore(
     syncFile(dir)
     rmSync(work, { recursive: true })
     return { actors: actors.map(({ name }) => name), at, replaced }
+  })
+}
+
+/** Nobody would ever open the database of an actor that is not here; the backup is that of another Sublet. */
+function refuseStrangers(manifest: Manifest, actors: Manifest['actors'], here: readonly string[]): void {
+  const strange = actors.map(({ name }) => name).filter((name) => !here.includes(name))
+  if (strange.length === 0) return
+  const all = manifest.actors.map(({ name }) => name)
+  throw new SubletError('unknown-id', `${strange.join(', ')} of the backup is no actor here`, {
+    cure: `The backup has ${all.join(', ')}; here there is ${here.join(', ')}. Restore those with --actor, or name the work folder that is meant.`,
   })
 }
 

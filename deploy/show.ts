@@ -91,7 +91,19 @@ export function showStatus(status: StatusReport): string {
 const iso = (at: number): string => new Date(at).toISOString()
 
 function peerLine(peer: StatusReport['peers'][number]): string {
-  const { name, role, url, fetchedAt, silentSince, lastError, slowSince, skewed, tooFast, keyEndsAt } = peer
+  const {
+    name,
+    role,
+    url,
+    fetchedAt,
+    silentSince,
+    lastError,
+    slowSince,
+    skewed,
+    tooFast,
+    putOff,
+    keyEndsAt,
+  } = peer
   return [
     `${name} (${role})`,
     url ?? (fetchedAt === null ? 'has not come to fetch yet' : 'comes and fetches'),
@@ -99,9 +111,18 @@ function peerLine(peer: StatusReport['peers'][number]): string {
     ...(slowSince === null ? [] : [`slow since ${hour(slowSince)}`]),
     ...(tooFast === null
       ? []
-      : [`says more than it may: put off ${tooFast.times} times, last at ${hour(tooFast.lastAt)}`]),
+      : [
+          `says more than it may (too-fast): put off ${tooFast.times} times, last at ${hour(tooFast.lastAt)}`,
+        ]),
+    ...(putOff === null
+      ? []
+      : [
+          `puts us off (too-fast) since ${hour(putOff.since)}: ${putOff.times} times, last at ${hour(putOff.lastAt)}`,
+        ]),
     ...(skewed === null ? [] : [`clock ${period(skewed.offsetMs)} off since ${hour(skewed.since)}`]),
-    ...(keyEndsAt === null ? [] : [`key until ${iso(keyEndsAt)}`]),
+    ...peer.keys.flatMap(({ fingerprint: print, until }) =>
+      until === null ? [] : [`key ${keyEndsAt === null ? `${print} ` : ''}until ${iso(until)}`],
+    ),
   ].join(', ')
 }
 

@@ -29,11 +29,11 @@ export async function backup(
 export async function restoreBackup(
   dir: string,
   folder: string,
-  only: string | undefined,
+  { only, here }: { readonly only: string | undefined; readonly here: readonly string[] | undefined },
   json: boolean,
   clock: Clock,
 ): Promise<number> {
-  const restored = await restore(dir, folder, { only, clock })
+  const restored = await restore(dir, folder, { only, clock, ...(here && { here }) })
   if (json) printJson(restored)
   else {
     print(`${restored.actors.join(', ')} restored; what was there before is in ${restored.replaced}`)

@@ -5,7 +5,7 @@ import { fitsIn } from '../leases/resources.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
-import { inOneLine } from '../runtime/errors.ts'
+import { coded, inOneLine } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import { period } from '../runtime/sentence.ts'
 import type { RootClaims } from './claims.ts'
@@ -79,7 +79,8 @@ export function redeeming(
     if (ticket.predecessor !== null) return 'the ticket extends another one, which was not redeemed here'
     try {
       const { image } = readRequest(properties, ticket.units)
-      if (image !== undefined && !config.images.includes(image)) return `this site has no image ${image}`
+      if (image !== undefined && !config.images.includes(image))
+        return coded('bad-property', `this site has no image ${image}`)
     } catch (error) {
       return inOneLine(error)
     }
@@ -89,7 +90,7 @@ export function redeeming(
   /** Whether the site has what the ticket names. */
   function doubtTerms(ticket: Ticket): string | undefined {
     const type = config.types[ticket.type]
-    if (type === undefined) return `this site has no type ${ticket.type}`
+    if (type === undefined) return coded('unknown-type', `this site has no type ${ticket.type}`)
     if (ticket.units > LEASE_UNITS_MAX) return `a lease has at most ${LEASE_UNITS_MAX} units here`
     if (ticket.units > type.units) return `this site has only ${type.units} of ${ticket.type}`
     if (ticket.proof !== undefined && !fitsIn(ticket.proof.vector, type.vector))
@@ -99,7 +100,7 @@ export function redeeming(
 
   function doubtLength({ term }: Ticket): string | undefined {
     if (term.end - term.start <= config.termMsMax) return undefined
-    return `a term is at most ${period(config.termMsMax)} long here`
+    return coded('term-too-long', `a term is at most ${period(config.termMsMax)} long here`)
   }
 
   /** Whether its holder has a right to it. Looked at last: what was drawn too much is written down. */

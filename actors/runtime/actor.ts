@@ -128,7 +128,10 @@ export class Actor<T extends Tables> implements Receiver {
     this.#peers = peers
     this.#refusals = new Refusals(clock)
     const tooFast = (peer: ActorName): void =>
-      log.warn({ actor: this.name, peer, ...parts.rate }, 'a peer says more than it may, and is put off')
+      log.warn(
+        { actor: this.name, peer, code: 'too-fast', ...parts.rate },
+        'a peer says more than it may, and is put off',
+      )
     this.#rates = parts.rate === undefined ? undefined : new Rates(parts.rate, clock, tooFast)
     this.#keys = new KeyWatch(identity.name, trust, log)
     this.#reader = new Reader<T>({

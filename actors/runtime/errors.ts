@@ -133,7 +133,10 @@ export const ERRORS = {
     'A key is 43 characters of base64url, or the PEM of an Ed25519 key; copy it whole.',
   ],
   // leases
-  'no-capacity': ['retry', 'Ask for fewer units, a later start, or make the request elastic or deferrable.'],
+  'no-capacity': [
+    'retry',
+    'Ask for fewer units or another --start, or let fewer (--elastic) or a later start (--deadline) do.',
+  ],
   'too-many-returned': [
     'retry',
     'Wait until terms of tickets that were given back are over, and ask for shorter terms.',
@@ -142,7 +145,14 @@ export const ERRORS = {
     'retry',
     'Wait until some of the open requests are answered, give back those that are no longer wanted, or ask for more units at once.',
   ],
-  'unknown-type': ['give-up', 'Ask for a type that a site offers.'],
+  'unknown-type': [
+    'give-up',
+    'Ask for a type that a site lends at present: `sublet query types` lists them.',
+  ],
+  'term-too-long': [
+    'give-up',
+    'Ask for a shorter term with --for, and extend it later; the sentence says how long the site lets one be.',
+  ],
   'bad-property': ['give-up', 'Correct the named property of the request.'],
   'ticket-invalid': ['give-up', 'The ticket is not one that this site’s broker may issue.'],
   'unit-twice': [
@@ -162,6 +172,17 @@ export const ERRORS = {
 } as const satisfies Record<string, readonly [Recourse, string]>
 
 export type ErrorCode = keyof typeof ERRORS
+
+/** How a code travels in the sentence of a refusal: at its end, or before its cure. */
+export const coded = (code: ErrorCode, sentence: string): string => `${sentence} (${code})`
+
+/** The code in a sentence that somebody else has said, and the sentence without it. */
+export function decoded(said: string): { readonly code: ErrorCode | undefined; readonly sentence: string } {
+  for (const [whole, code = ''] of said.matchAll(/ \(([a-z-]+)\)/g))
+    if (Object.hasOwn(ERRORS, code))
+      return { code: code as ErrorCode, sentence: said.replace(whole, () => '') }
+  return { code: undefined, sentence: said }
+}
 
 /** A message of ours was given up with this code, and nobody knows whether it came to its receiver: he refused nothing. */
 export const isUnanswered = (code: string): boolean =>

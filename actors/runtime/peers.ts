@@ -1,5 +1,6 @@
 import type { Clock, Instant, Millis } from './clock.ts'
 import type { Ack, Envelope } from './envelope.ts'
+import type { ErrorCode } from './errors.ts'
 import type { ActorName } from './identity.ts'
 import { betterOffset } from './offset.ts'
 import type { TooFast } from './rates.ts'
@@ -53,9 +54,21 @@ export interface PeerView {
   readonly skewedSince: Instant | undefined
   /** When the last of its keys ends; undefined if one has no end. */
   readonly keyEndsAt: Instant | undefined
+  /** When it put messages of ours off last, as more than we may say (`too-fast`), in this life; undefined if it never did. */
+  readonly putOff: PutOff | undefined
   /** How often it was told to come more slowly, in this life; undefined if it never was. */
   readonly tooFast: TooFast | undefined
 }
+
+/** How a peer puts us off; what is not put off for a while begins anew. */
+export interface PutOff {
+  readonly since: Instant
+  readonly lastAt: Instant
+  readonly times: number
+  readonly reason: string
+}
+
+const PUT_OFF_AGAIN_MS: Millis = 60_000
 
 /** A round trip is slow from there on: a commit of the peer is in it. */
 export const SLOW_MS: Millis = 2_000
@@ -67,6 +80,7 @@ interface Sight {
   roundTripMs?: Millis
   slowSince?: Instant | undefined
   skewedSince?: Instant | undefined
+  putOff?: PutOff | undefined
 }
 
 /**
@@ -137,8 +151,9 @@ export class Peers {
   }
 
   /** A believed acknowledgement came from it. Returns whether it had been silent. */
-  answered({ from, generation, protocol, code, outcome }: Ack): boolean {
+  answered({ from, generation, protocol, code, outcome, reason }: Ack): boolean {
     const sight = this.#sight(from)
+    if (outcome === 'busy' && code === ('too-fast' satisfies ErrorCode)) this.#putOff(sight, reason)
     const wasSilent = sight.silent !== undefined
     sight.silent = undefined
     sight.lastHeardAt = this.#clock.now()
@@ -207,11 +222,11 @@ export class Peers {
 
   #view(peer: ActorName, waiting: number): Omit<PeerView, 'keyEndsAt' | 'tooFast'> {
     const { protocol, generation = 0, offsetMs, errorMs } = this.get(peer) ?? {}
-    const { lastHeardAt, silent, roundTripMs, slowSince } = this.#sights.get(peer) ?? {}
+    const { lastHeardAt, silent, roundTripMs, slowSince, putOff } = this.#sights.get(peer) ?? {}
     return {
       ...{ peer, protocol, generation, offsetMs, errorMs, lastHeardAt, waiting },
       ...{ silentSince: silent?.since, lastError: silent?.error, roundTripMs, slowSince },
-      skewedSince: this.#skewedSince(peer),
+      ...{ skewedSince: this.#skewedSince(peer), putOff },
     }
   }
 
@@ -227,6 +242,15 @@ export class Peers {
     const since = sight?.skewedSince ?? measuredAt ?? this.#clock.now()
     this.#sight(peer).skewedSince = since
     return since
+  }
+
+  #putOff(sight: Sight, reason: string): void {
+    const lastAt = this.#clock.now()
+    const before = sight.putOff
+    const isAnew = before === undefined || lastAt - before.lastAt > PUT_OFF_AGAIN_MS
+    sight.putOff = isAnew
+      ? { since: lastAt, lastAt, times: 1, reason }
+      : { ...before, lastAt, times: before.times + 1, reason }
   }
 
   #sight(peer: ActorName): Sight {

@@ -1,4 +1,5 @@
 import type { Supply } from '../../actors/leases/calendar.ts'
+import { coded } from '../../actors/runtime/errors.ts'
 import { hour, some } from '../sentence.ts'
 import type { Book } from './book.ts'
 import { earliestItem, itemAt } from './placing.ts'
@@ -42,7 +43,7 @@ export function impossible(item: Item, supply: Supply, now: number): string | un
   const start = Math.max(item.start, now)
   for (const { type } of item.members)
     if (!supply.sites.some((site) => supply.offered(site, type) > 0))
-      return `no site offers units of type ${type}`
+      return coded('unknown-type', `no site offers units of type ${type}`)
   if (item.startBy < item.start)
     return `no start suits all members of group ${item.group}: one cannot start before ${hour(item.start)}, another not after ${hour(item.startBy)}`
   if (isDeferrable(item) && now > item.startBy)

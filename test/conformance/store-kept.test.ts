@@ -292,6 +292,24 @@ describe('a backup', () => {
     })
   })
 
+  test('is not put back where one of its actors does not run, and it is said who is where', async () => {
+    await filled()
+    const { folder } = await backUp(dir, join(dir, 'b'), clock)
+    const before = readFileSync(file('broker'))
+    for (const only of [undefined, 'site'])
+      await expect(
+        restore(dir, folder, { clock, here: ['broker', 'manager'], ...(only && { only }) }),
+      ).rejects.toMatchObject({
+        code: 'unknown-id',
+        message: 'site of the backup is no actor here',
+        cure: expect.stringContaining('The backup has broker, site; here there is broker, manager.'),
+      })
+    expect(readFileSync(file('broker')).equals(before)).toBe(true)
+    expect((await restore(dir, folder, { clock, here: ['broker'], only: 'broker' })).actors).toEqual([
+      'broker',
+    ])
+  })
+
   test('is not put back while somebody has the databases, and nothing is changed', async () => {
     await filled()
     const { folder } = await backUp(dir, join(dir, 'b'), clock)

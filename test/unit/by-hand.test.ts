@@ -67,6 +67,7 @@ const lease = (over: object): object => ({
   ...{ closeReason: '', due: T0 + 60_000, ...over },
 })
 const granted = {
+  ...{ units: ['unit-1'], image: 'plain', properties: {} },
   ...{ ticketState: 'held', leaseState: 'redeeming', ticket: { units: 1, site: 'duke' } },
   term: { start: T0, end: T0 + 3_600_000 },
 }
@@ -149,6 +150,73 @@ describe('a request by hand', () => {
       code: 'usage',
       message: 'the request is not even sent: lease-0 is called web already',
     })
+  })
+
+  test.each<[string, string, string, string]>([
+    [
+      'a type that nobody lends',
+      'no site offers units of type x (unknown-type)',
+      'unknown-type',
+      'query types',
+    ],
+    ['a term', 'a term is at most 8 h long here (term-too-long)', 'term-too-long', '--for'],
+  ])('for %s that cannot be had is refused with a cure that helps', async (_, said, code, cure) => {
+    const row = { ...refused, id: 'lease-2', closeReason: said }
+    await expect(ask(site(row, { leaseId: 'lease-2' }).view)).rejects.toMatchObject({
+      ...{ code, cure: expect.stringContaining(cure) },
+      message: `lease-2 is refused: ${said.replace(/ \(.*/, '')}`,
+    })
+  })
+
+  test('that its site refuses at once is refused, with its word', async () => {
+    const row = { ...granted, id: 'lease-2', units: [], image: '', properties: {} }
+    const { view } = site(row, { leaseId: 'lease-2' })
+    const rows = view.serviceManager!.rows
+    let looks = 0
+    const said = {
+      leaseState: 'closed',
+      ticketState: 'returning',
+      closeReason: 'a term is at most 8 h long here (term-too-long)',
+    }
+    const later = (table: 'lease') =>
+      rows(table).map((one) => (table === 'lease' && looks++ >= 2 ? { ...one, ...said } : one))
+    const serviceManager = { ...view.serviceManager!, rows: later as never }
+    await expect(ask({ ...view, serviceManager }, { withinMs: 2_000 })).rejects.toMatchObject({
+      code: 'term-too-long',
+      message: 'lease-2 is refused by duke: a term is at most 8 h long here',
+    })
+    expect(looks).toBe(3)
+  })
+
+  test('of which its site has said nothing yet says so', async () => {
+    const row = { ...granted, units: [], image: 'plain', properties: { image: 'plain' } }
+    expect(handText(await ask(site(row).view))).toMatch(
+      /at duke from .*\n {2}not confirmed yet: duke has not said yet whether it lends it$/,
+    )
+    const isThere = { ...row, units: ['unit-1'] }
+    expect(handText(await ask(site(isThere).view))).not.toContain('not confirmed')
+  })
+
+  test.each<[string, object, object, string]>([
+    [
+      'silence',
+      {},
+      { silentSince: T0, lastError: 'no way' },
+      'nothing came back from broker since .*: no way',
+    ],
+    [
+      'being put off',
+      {},
+      { putOff: { since: Date.now(), lastAt: Date.now(), times: 3, reason: 'it says too much' } },
+      'broker puts our messages off since .*: it says too much .too-fast.',
+    ],
+    ['its group', { group: 'batch/g', groupSize: 3 }, {}, 'broker decides when all 3 requests of the group'],
+    ['somebody', {}, {}, 'broker has not decided yet: .* units that come free, or for somebody who approves'],
+  ])('waits and says that it is for %s', async (_, row, seen, why) => {
+    const { view } = site(row, undefined, { broker: undefined })
+    const peers = () => [{ peer: 'broker', ...seen }] as never
+    const report = await ask({ ...view, serviceManager: { ...view.serviceManager!, peers } })
+    expect(report.waitReason).toMatch(new RegExp(`^${why}`))
   })
 
   test.each<[string, object, string]>([

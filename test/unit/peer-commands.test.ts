@@ -8,7 +8,7 @@ import { seededRandom } from '../../actors/runtime/random.ts'
 import { networkOf } from '../../deploy/assemble-network.ts'
 import { inDir, namesHere } from '../../deploy/config.ts'
 import { type ControlServer, controlServer } from '../../deploy/control.ts'
-import { OwnKeys } from '../../deploy/keys.ts'
+import { fingerprint, OwnKeys } from '../../deploy/keys.ts'
 import { addPeer, approvePeer, keygen, listPeers, removePeer } from '../../deploy/peer-commands.ts'
 import { PeerBook, waysOf } from '../../deploy/peers.ts'
 import { fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
@@ -75,6 +75,19 @@ test('keys are changed while Sublet runs: the old one gets an end, both are trus
   const { keys } = made.find(({ name }) => name === 'duke')!
   expect(keys.map(({ until }) => until)).toEqual([expect.any(Number), null])
   expect(keys.map((one) => trust.hasKey('duke', one.key, clock.now()))).toEqual([true, true])
+})
+
+test('keys that end are listed, ours and those of peers, also where another follows', async () => {
+  const [older, newer] = [newKey(), newKey()]
+  const far = { role: 'site', url: 'http://127.0.0.1:1' }
+  await addPeer('far', { dir, json, ...far, key: older }, clock)
+  await addPeer('far', { dir, json, key: newer, oldUntil: '2h' }, clock)
+  await keygen(yamlIn(dir), { json, rotate: true, overlap: '2h' }, clock)
+  printed = []
+  await listPeers({ dir }, clock)
+  const until = new RegExp(`${fingerprint(older)} until 20\\d\\d-\\S+Z ${fingerprint(newer)} `)
+  expect(printed.join('')).toMatch(until)
+  expect(printed.join('')).toMatch(/^our key: duke \S+ until 20\d\d-/m)
 })
 
 test('what peers have to do is printed with the way to whoever made the keys', async () => {

@@ -30,6 +30,7 @@ class Route {
   answerMs: Millis = 0
   restMs: Millis = 0
   refusal = 'message-set-aside'
+  busyCode = ''
   peerAheadMs: Millis = 0
   underWay = 0
   underWayMost = 0
@@ -113,7 +114,7 @@ class Route {
           from: envelope.to,
           to: envelope.from,
           outcome: answer === 'forged' ? 'received' : answer,
-          code: answer === 'refused' ? this.refusal : '',
+          code: answer === 'refused' ? this.refusal : answer === 'busy' ? this.busyCode : '',
           reason: answer === 'refused' ? 'it will not do' : '',
           at: this.world.now + this.peerAheadMs,
           ...(answer === 'busy' && this.restMs > 0 ? { retryAfterMs: this.restMs } : {}),
@@ -125,6 +126,30 @@ class Route {
     }
   }
 }
+
+describe('a peer that puts us off because we say too much', () => {
+  test('is shown with since when, how often and when last; one that is busy for another reason is not', async () => {
+    const stage = new Route()
+    stage.answer = () => 'busy'
+    stage.post('redeem')
+    await stage.pass(3_000)
+    expect(stage.view()?.putOff).toBeUndefined()
+    stage.busyCode = 'too-fast'
+    const since = stage.world.now
+    await stage.pass(200_000)
+    const first = stage.view()!.putOff!
+    expect(first.since).toBeGreaterThanOrEqual(since)
+    expect(first.lastAt).toBeGreaterThan(first.since)
+    expect(first.times).toBeGreaterThan(2)
+    stage.answer = () => 'received'
+    await stage.pass(300_000)
+    stage.answer = () => 'busy'
+    stage.post('close')
+    await stage.pass(100)
+    expect(stage.view()!.putOff!.times).toBeLessThan(first.times)
+    expect(stage.view()!.putOff!.since).toBeGreaterThan(first.lastAt)
+  })
+})
 
 describe('a peer that says when it wants to hear of us again', () => {
   test('hears nothing before, of any subject; then all goes out, and others are not kept back', async () => {
