@@ -14,6 +14,8 @@ interface Options extends Whose {
 }
 
 const iso = (at: number): string => new Date(at).toISOString()
+/** On a line of its own: it changes what the order is good for. */
+const advised = (advice: string | null | undefined): string => (advice == null ? '' : `\n  ${advice}`)
 
 export function orderCommands(
   commandFor: (usage: string, description: string) => Command,
@@ -52,12 +54,11 @@ export function orderCommands(
         const { type, units, reason } = options
         const by = await timeToCome(options.by)
         const what = await unitsOf(units, type)
-        return order(
-          '/recall',
-          { type, units, by, reason },
-          options,
-          () => `${what} asked back by ${iso(by)}`,
-        )
+        const { recallAnswer } = await import('./control-protocol.ts')
+        return order('/recall', { type, units, by, reason }, options, (answer) => {
+          const { advice } = recallAnswer.parse(answer)
+          return `${what} asked back by ${iso(by)}${advised(advice)}`
+        })
       }),
     )
 
@@ -103,8 +104,8 @@ export function orderCommands(
         const { type, reason } = options
         const by = await timeToCome(options.by)
         return order('/reclaim', { type, by, reason }, options, (answer) => {
-          const { units } = reclaimAnswer.parse(answer)
-          return `nothing of ${type} is given away any more; asked back by ${iso(by)}: ${some(units, 'unit')}`
+          const { units, advice } = reclaimAnswer.parse(answer)
+          return `nothing of ${type} is given away any more; asked back by ${iso(by)}: ${some(units, 'unit')}${advised(advice)}`
         })
       }),
     )

@@ -35,7 +35,8 @@ export const recallBody = z.strictObject({
 export const withdrawBody = z.strictObject({ type: id, reason: z.string().min(1).max(500) })
 export const withdrawAnswer = z.object({ promised: z.int() })
 export const reclaimBody = withdrawBody.extend({ by: z.int().min(0) })
-export const reclaimAnswer = z.object({ units: z.int() })
+export const recallAnswer = z.object({ advice: z.string().nullish() })
+export const reclaimAnswer = recallAnswer.extend({ units: z.int() })
 
 export const lendBody = z.strictObject({
   type: id,

@@ -204,8 +204,16 @@ export async function explainLease(
   for (const named of ledgers) for (const id of units) found.push(...(await entriesOf(named, id)))
   const told = now === undefined ? explain(found, new Set([leaseId, ...units])) : storyOf(leaseId, found, now)
   if (told.length === 0) throw new SubletError('unknown-id', `no ledger knows a lease ${leaseId}`)
-  return told
+  return now === undefined ? told : [...told, ...partial(ledgers)]
 }
+
+/** A lease is told of by three actors; what those elsewhere have written is not here. */
+const partial = (ledgers: readonly NamedLedger[]): readonly string[] =>
+  ledgers.length >= 3
+    ? []
+    : [
+        `Only the ledger${ledgers.length === 1 ? '' : 's'} of ${ledgers.map(({ name }) => name).join(' and ')} ${ledgers.length === 1 ? 'is' : 'are'} here; ask where the others run for what they did.`,
+      ]
 
 /** The life of a unit, by its id or by its node's name: then of the latest that went by it. */
 export async function explainUnit(ledgers: readonly NamedLedger[], id: string): Promise<readonly string[]> {

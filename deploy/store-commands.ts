@@ -1,4 +1,4 @@
-import type { UsageBy } from '../actors/ledger/usage.ts'
+import { TOLD_BY, type Told, type Usage, type UsageBy } from '../actors/ledger/usage.ts'
 import type { Clock, Instant } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
 import { some } from '../controllers/sentence.ts'
@@ -8,7 +8,7 @@ import { csvCell } from './printable.ts'
 import { planRepair, repairRows } from './repair.ts'
 import { restore } from './restore.ts'
 import { table } from './show.ts'
-import { EXIT, print, printJson } from './terminal.ts'
+import { EXIT, print, printJson, tell } from './terminal.ts'
 
 export async function backup(
   dir: string,
@@ -56,6 +56,14 @@ export async function repair(dir: string, really: boolean, json: boolean, clock:
   return hopeless ? EXIT.failed : EXIT.done
 }
 
+/** Of what no ledger here tells it is not said that it was nothing. */
+const known = ({ name, grantedS, toComeS, heldS, joinedS }: Usage, told: ReadonlySet<Told>) => ({
+  name,
+  ...(told.has('granted') ? { grantedS, toComeS } : { grantedS: null, toComeS: null }),
+  heldS: told.has('held') ? heldS : null,
+  joinedS: told.has('joined') ? joinedS : null,
+})
+
 export async function usage(
   dir: string,
   options: {
@@ -76,11 +84,17 @@ export async function usage(
     throw new SubletError('usage', 'give --csv or --json, not both', { cure: 'Leave one of the two out.' })
   const { ledgers, close } = await openLedgers(dir)
   try {
-    const rows = (await usageOf(ledgers)).sum(by, { from, to }, clock.now())
+    const count = await usageOf(ledgers)
+    const rows = count.sum(by, { from, to }, clock.now()).map((row) => known(row, count.told))
     const cells = rows.map(({ name, grantedS, heldS, joinedS, toComeS }) => [
       name,
-      ...[grantedS, heldS, joinedS, toComeS].map((seconds) => seconds.toFixed(3)),
+      ...[grantedS, heldS, joinedS, toComeS].map((seconds) => seconds?.toFixed(3) ?? '-'),
     ])
+    const missing = (Object.keys(TOLD_BY) as Told[]).filter((told) => !count.told.has(told))
+    if (missing.length > 0 && rows.length > 0)
+      tell(
+        `the ledgers of ${ledgers.map(({ name }) => name).join(', ')} are here; ${missing.map((told) => `what was ${told} is in that of a ${TOLD_BY[told]}`).join(', ')}, and is not known here`,
+      )
     const heads = [by.toUpperCase(), 'GRANTED S', 'HELD S', 'JOINED S', 'TO COME S']
     // Up to now nothing is still to come.
     const shown = to > clock.now() ? heads.length : heads.length - 1

@@ -6,6 +6,7 @@ import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
+import { period } from '../runtime/sentence.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import { isRecalledOf } from './fill.ts'
@@ -32,6 +33,13 @@ export interface LendOrder {
 /** An order takes its time to get here, and the clock it was read from may differ from this one. */
 export const LATE_MS_MAX: Millis = 60_000
 
+/** What is answered to a recall. */
+export interface Recalled {
+  readonly recallId: string
+  /** Why it binds nobody under the terms of the site; null if it does. */
+  readonly advice: string | null
+}
+
 /** A type of which nothing is to be given away any more; see `sublet withdraw`. */
 export interface WithdrawOrder {
   readonly type: string
@@ -53,7 +61,7 @@ export interface ReclaimOrder extends WithdrawOrder {
 export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaims, units: Units) {
   return { recall, recallDue, tellBroker, recalledUnit, lendAgain, withdraw, reclaim }
 
-  function recall(order: RecallOrder, draft: AuthorityDraft): { recallId: string } {
+  function recall(order: RecallOrder, draft: AuthorityDraft): Recalled {
     const offer = draft.get('offer', order.type)
     if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${order.type}`)
     if (!Number.isInteger(order.units) || order.units < 1 || order.units > offer.units - offer.withheld)
@@ -90,7 +98,17 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
       { recallId, type, units: count, by, reason },
       by + config.conditions.graceMs,
     )
-    return { recallId }
+    return { recallId, advice: adviceOf(order.by, draft.now) }
+  }
+
+  /** Why leases under the terms of this site are not bound by it; null if they are. */
+  function adviceOf(by: Instant, now: Instant): string | null {
+    const { recallable, noticeMs } = config.conditions
+    if (isBinding({ by, orderedAt: now }, config.conditions)) return null
+    const terms = recallable
+      ? `they let units be recalled with a notice of ${period(noticeMs)}`
+      : 'they do not let units be recalled'
+    return `by the terms of this site this is advice, for ${terms}: units may stay until their leases end`
   }
 
   /** It may have forgotten what is wanted back. */
@@ -211,13 +229,17 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     return { promised: lentOf(type, draft) }
   }
 
-  function reclaim(order: ReclaimOrder, draft: AuthorityDraft): { recallId: string | null; units: number } {
+  function reclaim(
+    order: ReclaimOrder,
+    draft: AuthorityDraft,
+  ): { recallId: string | null; advice: string | null; units: number } {
     const { type, by, reason } = order
     const mark = offerOf(type, draft)
     const units = lentOf(type, draft)
-    const { recallId } = units > 0 ? recall({ type, units, by, reason }, draft) : { recallId: null }
+    const { recallId, advice } =
+      units > 0 ? recall({ type, units, by, reason }, draft) : { recallId: null, advice: null }
     if (mark.withdrawn === undefined) withdraw(order, draft)
-    return { recallId, units }
+    return { recallId, advice, units }
   }
 
   function offerAgain(

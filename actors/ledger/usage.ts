@@ -43,6 +43,21 @@ const promisedBack = z.object({ units: z.number(), from: z.number(), of: z.numbe
 const assigned = z.object({ leaseId: z.string(), holder: z.string().optional() })
 const requested = z.object({ guest: z.string().optional(), queue: z.string().optional() })
 
+/** What only the ledger of one role tells. */
+export const TOLD_BY = { granted: 'broker', held: 'site', joined: 'service manager' } as const
+export type Told = keyof typeof TOLD_BY
+
+const TELLING: Readonly<Record<string, Told>> = {
+  ...{
+    asked: 'granted',
+    'offer changed': 'granted',
+    'ticket granted': 'granted',
+    'ticket adopted': 'granted',
+  },
+  ...{ offered: 'held', 'unit assigned': 'held' },
+  ...{ requested: 'joined', ticketed: 'joined', 'unit joined': 'joined' },
+}
+
 /** What is known of a lease from all ledgers. */
 interface Owner {
   guest: string
@@ -92,9 +107,15 @@ export class UsageCount {
   readonly #held = new Map<string, { leaseId: string; from: Instant; to: Instant | undefined }>()
   readonly #joined = new Map<string, { leaseId: string; from: Instant; to: Instant | undefined }[]>()
   readonly #leaseOfUnit = new Map<string, string>()
+  readonly #told = new Set<Told>()
 
   read(entries: Iterable<LedgerEntry>): void {
     for (const entry of entries) this.#line(entry)
+  }
+
+  /** What the ledgers that were read tell of; of the rest nothing is known. */
+  get told(): ReadonlySet<Told> {
+    return this.#told
   }
 
   sum(by: UsageBy, span: Span, now: Instant): readonly Usage[] {
@@ -127,6 +148,8 @@ export class UsageCount {
 
   #line(entry: LedgerEntry): void {
     const { kind, subject, at, actor, data } = entry
+    const told = TELLING[kind]
+    if (told !== undefined) this.#told.add(told)
     switch (kind) {
       case 'requested': {
         const read = requested.safeParse(data)

@@ -582,11 +582,12 @@ describe('a row that does not fit its checksum', () => {
   })
 })
 
+const bin = join(import.meta.dirname, '../../deploy/bin.js')
+
 test('the commands say what they did, with exit codes', async () => {
   const store = await opened('site')
   await store.add(started, 'checkpoint')
   await store.close()
-  const bin = join(import.meta.dirname, '../../deploy/bin.js')
   const sublet = async (...args: string[]): Promise<string> => {
     const { stdout } = await promisify(execFile)(process.execPath, [bin, ...args, '--dir', dir])
     return stdout
@@ -620,3 +621,22 @@ test('the commands say what they did, with exit codes', async () => {
   writeFileSync(lines, readFileSync(lines, 'utf8').replace('epoch 1', 'epoch 2'))
   await expect(verify('--file', lines)).rejects.toMatchObject({ code: 5 })
 }, 60_000)
+
+test('usage does not say of what no ledger here tells that it was nothing', async () => {
+  const store = await opened('broker')
+  const term = { start: START, end: START + HOUR }
+  await store.add({
+    kind: 'ticket granted',
+    subject: 'lease-1',
+    reason: 'r',
+    data: { units: 1, site: 'rack', term },
+  })
+  await store.close()
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [bin, 'usage', '--dir', dir])
+  expect(stdout).toMatch(/^\(unknown\) +3600\.000 +- +-$/m)
+  expect(stderr).toContain('the ledgers of broker are here; what was held is in that of a site')
+  const asJson = await promisify(execFile)(process.execPath, [bin, 'usage', '--json', '--dir', dir])
+  expect(JSON.parse(asJson.stdout)).toMatchObject({ usage: [{ grantedS: 3600, heldS: null, joinedS: null }] })
+  const told = await promisify(execFile)(process.execPath, [bin, 'explain', 'lease', 'lease-1', '--dir', dir])
+  expect(told.stdout).toContain('Only the ledger of broker is here')
+})

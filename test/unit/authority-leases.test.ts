@@ -588,6 +588,31 @@ describe('a type that is taken back', () => {
   })
 })
 
+describe('a recall', () => {
+  const order = { type: 'vm.small', units: 1, reason: 'ours' }
+  const { noticeMs } = siteConfig.conditions
+
+  test.each([
+    ['binds with the notice of the terms', { noticeMs: MINUTE, recallable: true }, 0, null],
+    [
+      'is said to be advice with less',
+      { noticeMs: MINUTE, recallable: true },
+      -1,
+      /advice, .* a notice of 60 s/,
+    ],
+    [
+      'is said to be advice where units are not to be recalled',
+      { noticeMs, recallable: false },
+      0,
+      /do not let/,
+    ],
+  ])('%s', (_, terms, less, advice) => {
+    const stage = new Stage({ conditions: { ...siteConfig.conditions, ...terms } })
+    const answer = stage.command('recall', { ...order, by: NOW + terms.noticeMs + less })
+    expect(answer).toMatchObject({ advice: advice === null ? null : expect.stringMatching(advice) })
+  })
+})
+
 describe('a unit that works in its grace', () => {
   test('is taken when the grace of a recall is over, though its own is longer', () => {
     const stage = new Stage()

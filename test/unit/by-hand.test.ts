@@ -28,6 +28,13 @@ describe('a guest whose leases are asked for by hand', () => {
     })
   })
 
+  test('does not say that it holds what is only asked for', () => {
+    const asked = leaseOf('l3', [], { state: 'requested', units: 3 })
+    expect(byHand.decide(viewOf([leaseOf('l1', [unitOf('u1')]), asked]), null, {}, NOON)).toMatchObject({
+      reason: 'leases are asked for by hand; held: 1 unit; asked for: 3 units',
+    })
+  })
+
   test('says of a job that nothing asks for machines by itself', () => {
     const say = (id: string) => byHand.explainJob(id, view, {}, NOON)?.join(' ')
     expect(say('1')).toMatch(/^Job 1 of ada is running on node-u1 since /)

@@ -18,6 +18,15 @@ const note = (kind: string, subject: string, data?: unknown): LedgerNote => ({
   data,
 })
 
+test('what no ledger tells of is not known', () => {
+  const count = new UsageCount()
+  const term = { start: MIDNIGHT, end: MIDNIGHT + HOUR }
+  const granted = note('ticket granted', 'lease-1', { units: 1, site: 'rack', term })
+  count.read(linesOf('broker', [[MIDNIGHT, granted]]))
+  expect([...count.told]).toEqual(['granted'])
+  expect([...read().told].toSorted()).toEqual(['granted', 'held', 'joined'])
+})
+
 /** One lease of two units from 23:00 to 01:00; one of its machines came at 23:10 and went at 00:30. */
 function read(): UsageCount {
   const count = new UsageCount()

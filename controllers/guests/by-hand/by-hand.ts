@@ -19,8 +19,12 @@ export const byHand: GuestController<BatchPicture, null, ByHandConfig> = {
   firstMemory: null,
   decide: (view, _memory, _config, now) => {
     const figures = figuresOf(view, now)
-    const held = figures.unitsJoined + figures.unitsComing
-    const reason = `leases are asked for by hand; held: ${some(held, 'unit')}`
+    const asked = view.leases
+      .filter(({ state }) => state === 'requested')
+      .reduce((sum, { units }) => sum + units, 0)
+    const held = figures.unitsJoined + figures.unitsComing - asked
+    const waiting = asked === 0 ? '' : `; asked for: ${some(asked, 'unit')}`
+    const reason = `leases are asked for by hand; held: ${some(held, 'unit')}${waiting}`
     return { intents: [], memory: null, reason, figures, againMs: EVERY_MS }
   },
   explainJob: (jobId, { observation, leases }, _config, now) => {
