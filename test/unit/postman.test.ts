@@ -181,6 +181,29 @@ describe('a peer that says when it wants to hear of us again', () => {
     await route.pass(REST_MS_MAX)
     expect(route.delivered).toEqual(['long'])
   })
+
+  test('is told each minute what it has to hear, however often it says that it is later, and nobody else waits', async () => {
+    const route = new Route()
+    route.restMs = Number.MAX_SAFE_INTEGER
+    route.answer = ({ to }) => (to === 'b' ? 'busy' : 'received')
+    route.post('redeem', { forMs: 3_600_000 })
+    await route.pass(1_000)
+    route.post('close', { overtakes: true, forMs: 3_600_000 })
+    route.post('relinquish', { subject: 'lease-2', forMs: 3_600_000 })
+    route.post('relinquish-elsewhere', { to: 'c', forMs: 3_600_000 })
+    await route.pass(100)
+    expect(route.delivered).toEqual(['relinquish-elsewhere'])
+    await route.pass(600_000)
+    for (const kind of ['close', 'relinquish']) {
+      const tries = [0, ...route.sent.filter(({ envelope }) => envelope.kind === kind).map(({ at }) => at)]
+      expect(tries.length).toBeGreaterThanOrEqual(11)
+      const gaps = tries.slice(1).map((at, i) => at - tries[i]!)
+      expect(Math.max(...gaps)).toBeLessThanOrEqual(REST_MS_MAX + 100)
+    }
+    route.answer = () => 'received'
+    await route.pass(REST_MS_MAX)
+    expect(route.delivered).toEqual(expect.arrayContaining(['close', 'relinquish', 'redeem']))
+  })
 })
 
 test('what is for somebody whom nobody knows is given up with a code of its own', async () => {
