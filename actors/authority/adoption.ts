@@ -100,7 +100,8 @@ export function adopting(
       return shut(lease, 'close', grace, 'its holder does not know it (any more)', draft)
     if (holder?.closed === true)
       return shut({ ...lease, vacated: true }, 'close', draft.now, 'its holder has closed it', draft)
-    if (said.returnedTo?.includes(lease.ticket.broker) === true) {
+    // By the word of a broker alone no lease ends that its holder, who has forgotten nothing, holds.
+    if ((holder === undefined || !isSure) && said.returnedTo?.includes(lease.ticket.broker) === true) {
       claims.release(lease.id, draft)
       return shut(lease, 'close', grace, 'its broker says that it was given back', draft)
     }
@@ -151,7 +152,7 @@ export function adopting(
       )
     if (holding?.ticket == null || holding.closed) return
     // He may have forgotten that, too.
-    if (said.returnedTo?.includes(holding.ticket.broker) === true)
+    if ((held === undefined || !isSure) && said.returnedTo?.includes(holding.ticket.broker) === true)
       return draft.note('not adopted', id, 'its broker says that its ticket was given back')
     if (held === undefined && !isThere) return
     // He has the ticket and has not come with it; or he comes again.

@@ -54,7 +54,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
   const { units, leaseDue, unitDue, shut } = life
   const { redeem, extend } = redeeming(config, trust, claims, reports, life)
   const owner = recalls(config, site, claims, units)
-  const { returned } = returns(claims, reports, life)
+  const { returned } = returns(trust, claims, reports, life)
   const hosts = new Hosts(config, units, reports, site.withhold)
   const modifications = new Modifications(units, reports)
   const machines = new Sweep(config, units)

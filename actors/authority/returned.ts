@@ -1,5 +1,7 @@
 import type { Body } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
+import type { Trust } from '../runtime/identity.ts'
+import { verifyProof } from '../runtime/proof.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { RootClaims } from './claims.ts'
 import type { LeaseLife } from './leases.ts'
@@ -9,6 +11,8 @@ import type { Reports } from './statement.ts'
 
 /** Tickets of one broker that are remembered as given back, one by one. */
 export const RETURNED_KEPT_MAX = 250_000
+
+type Returned = Body<'tickets-returned'>['tickets'][number]
 
 const returnedTo = indexOf<ReturnedRow>('returned', ({ broker }) => broker)
 
@@ -28,11 +32,12 @@ export function whyReturned({ broker, id, issuedAt }: Ticket, draft: AuthorityDr
 /**
  * What a broker tells of tickets that were given back to it: their units are somebody else's now.
  *
+ *   of a lease, and its holder has not signed that ──▶ refused: the lease goes on
  *   of a lease that stands on it       ──▶ off the account of its claim, and closed; work may end within the grace
  *   of a lease that is to go on with it ──▶ the lease ends where it would have without
  *   any other                          ──▶ remembered until the ticket ends: it is not honoured
  */
-export function returns(claims: RootClaims, reports: Reports, { shut, units }: LeaseLife) {
+export function returns(trust: Trust, claims: RootClaims, reports: Reports, { shut, units }: LeaseLife) {
   return { returned }
 
   function returned(from: string, { tickets }: Body<'tickets-returned'>, draft: AuthorityDraft): void {
@@ -57,13 +62,24 @@ export function returns(claims: RootClaims, reports: Reports, { shut, units }: L
   /** Whether anything came of it. */
   function taken(
     from: string,
-    { ticketId, leaseId, until }: Body<'tickets-returned'>['tickets'][number],
+    { ticketId, leaseId, until, proof }: Returned,
     draft: AuthorityDraft,
   ): boolean {
     const lease = draft.get('lease', leaseId)
-    const isIts = lease?.ticket.broker === from
-    if (isIts && lease.ticket.id === ticketId) return letGo(lease, from, draft)
-    if (isIts && lease.next?.id === ticketId) shorten(lease, from, draft)
+    const isWhole = lease?.ticket.broker === from && lease.ticket.id === ticketId
+    const isNext = lease?.ticket.broker === from && lease.next?.id === ticketId
+    if (isWhole || isNext) {
+      if (lease.state === 'closed') return false
+      const kinds = isWhole ? ['relinquish'] : ['relinquish', 'extend-ticket']
+      if (!isSaidBy(lease.holder, kinds, from, leaseId, proof))
+        draft.note(
+          'message refused',
+          leaseId,
+          `${from} says that it has ${ticketId} back, and does not show that ${lease.holder} said so: the lease goes on`,
+        )
+      else if (isWhole) return letGo(lease, from, draft)
+      else shorten(lease, from, draft)
+    }
     if (until <= draft.now) return false
     const id = idOf(from, ticketId)
     if (draft.get('returned', id) !== undefined) return false
@@ -72,6 +88,18 @@ export function returns(claims: RootClaims, reports: Reports, { shut, units }: L
     draft.put('returned', { id, broker: from, due: until })
     draft.note('ticket returned', leaseId, `${from} has it back: it is honoured no more`, { ticketId, until })
     return true
+  }
+
+  /** Who may give units to others has to show that they were given back: it could end any lease otherwise. */
+  function isSaidBy(
+    holder: string,
+    kinds: readonly unknown[],
+    broker: string,
+    leaseId: string,
+    proof: Returned['proof'],
+  ): boolean {
+    if (proof?.from !== holder || proof.to !== broker || proof.subject !== leaseId) return false
+    return kinds.includes(proof.kind) && verifyProof(proof, trust)
   }
 
   /** Better none of its older tickets than one whose units are somebody else's. */
@@ -87,8 +115,7 @@ export function returns(claims: RootClaims, reports: Reports, { shut, units }: L
     return true
   }
 
-  function letGo(lease: LeaseRow, broker: string, draft: AuthorityDraft): boolean {
-    if (lease.state === 'closed') return false
+  function letGo(lease: LeaseRow, broker: string, draft: AuthorityDraft): true {
     claims.release(lease.id, draft)
     const reason = `its holder gave its ticket back to ${broker}, which may have given its units to others`
     shut(lease, 'close', draft.now + graceOf(lease), reason, draft)

@@ -6,7 +6,7 @@ import { someUnits } from '../leases/words.ts'
 import type { Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
-import { requestProof } from '../runtime/proof.ts'
+import { type RequestProof, requestProof } from '../runtime/proof.ts'
 import { period } from '../runtime/sentence.ts'
 import { indexOf } from '../runtime/views.ts'
 import { answer, closeRow, forgetUnknown, iso, scheduleRound } from './answers.ts'
@@ -105,7 +105,7 @@ export function requests(parts: BrokerParts) {
     }
     const known = draft.get('ticket', leaseId)
     // Nothing changes by the word of another than its holder.
-    const row = known?.holder === holder ? withoutUnused(known, body.predecessor, draft) : undefined
+    const row = known?.holder === holder ? withoutUnused(known, body.predecessor, envelope, draft) : undefined
     const last = row?.tickets.at(-1)
     if (row === undefined || last === undefined)
       return refused(`no ticket of ${holder} is known under ${leaseId}`)
@@ -140,16 +140,18 @@ export function requests(parts: BrokerParts) {
   }
 
   /** Frees current and granted extension together; what is still asked is closed with it. */
-  function relinquished(
-    { from: holder, subject: leaseId }: Envelope,
-    { reason }: Body<'relinquish'>,
-    draft: BrokerDraft,
-  ): void {
-    givenBack(holder, leaseId, reason, draft)
+  function relinquished(envelope: Envelope, { reason }: Body<'relinquish'>, draft: BrokerDraft): void {
+    givenBack(envelope.from, envelope.subject, reason, draft, requestProof(envelope))
   }
 
   /** By a message of its own, or told by its holder of one that this store does not remember. */
-  function givenBack(holder: string, leaseId: string, reason: string, draft: BrokerDraft): void {
+  function givenBack(
+    holder: string,
+    leaseId: string,
+    reason: string,
+    draft: BrokerDraft,
+    proof?: RequestProof,
+  ): void {
     const row = draft.get('ticket', leaseId)
     if (row !== undefined && row.holder !== holder) {
       const refusal = `the ticket ${leaseId} is not held by ${holder}`
@@ -160,7 +162,7 @@ export function requests(parts: BrokerParts) {
     }
     // The request itself may have been lost or overtaken; it will be refused when it comes, for its number is old.
     if (row !== undefined && row.state !== 'closed') {
-      noteReturned(row.tickets, draft)
+      noteReturned(row.tickets, draft, proof)
       closeRow(row, draft, `${holder} gives it back: ${reason}`)
       memberEnded(row, `${holder} gives it back`, draft)
       scheduleRound(draft, 0)
@@ -215,12 +217,17 @@ export const ENDED = 'ended: the term of the ticket is over'
  * Whoever extends the ticket before the last did not get to use the last: its site refused it, and said so
  * to the holder. It is given back with the question.
  */
-function withoutUnused(row: TicketRow, predecessor: string, draft: BrokerDraft): TicketRow {
+function withoutUnused(
+  row: TicketRow,
+  predecessor: string,
+  envelope: Envelope,
+  draft: BrokerDraft,
+): TicketRow {
   const [before, last] = row.tickets.slice(-2)
   if (row.state !== 'granted' || before?.id !== predecessor || last?.predecessor !== predecessor) return row
   const current = { ...row, tickets: row.tickets.slice(0, -1) }
   draft.put('ticket', current)
-  noteReturned([last], draft)
+  noteReturned([last], draft, requestProof(envelope))
   draft.note('extension unused', row.id, `${row.holder} asks anew from ${predecessor}: ${last.id} is free`)
   return current
 }

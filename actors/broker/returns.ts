@@ -3,6 +3,7 @@ import { type Body, RETURNED_MAX } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
 import { SubletError } from '../runtime/errors.ts'
+import type { RequestProof } from '../runtime/proof.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { BrokerDraft, ReturnedRow, TellingRow } from './rows.ts'
 
@@ -11,19 +12,20 @@ const returnedAt = indexOf<ReturnedRow>('returned', ({ site }) => site)
 /**
  * A ticket in the hands of its holder is good after he has given it back, too: its site hears of it from its broker,
  * honours it no more, and lets go what is held with it all the same. It is said with the commit in which the units can
- * be given to somebody else, so that the site mostly hears of it before it is shown the ticket for them.
+ * be given to somebody else, so that the site mostly hears of it before it is shown the ticket for them. `proof` is the
+ * head of the message by which he gave it back: without it no lease ends by the word of a broker.
  *
  *   relinquish ──┬─at once, all of a commit──▶ `tickets-returned` to the site
  *                └─▶ remembered ──its end──▶ forgotten
  *                       └─ a site that was restored asks: it is told once more
  */
-export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft): void {
+export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft, proof?: RequestProof): void {
   for (const { id, leaseId, holder, site, term } of tickets) {
     if (term.end <= draft.now) continue
     draft.put('returned', { id, leaseId, site, holder, due: term.end })
     if (speaksOnly1(site, draft)) continue
     const before = draft.get('telling', site)?.tickets ?? []
-    const tickets = [...before, { ticketId: id, leaseId, until: term.end }]
+    const tickets = [...before, { ticketId: id, leaseId, until: term.end, ...(proof && { proof }) }]
     draft.put('telling', { id: site, tickets, due: draft.now })
   }
 }

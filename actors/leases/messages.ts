@@ -81,7 +81,13 @@ export const bodies = {
   // broker → site authority
   'tickets-returned': z.strictObject({
     tickets: z
-      .array(z.strictObject({ ticketId: id, leaseId: id, until: instant }))
+      .array(
+        z.strictObject({
+          ...{ ticketId: id, leaseId: id, until: instant },
+          /** The head of the message by which its holder gave it back, as he signed it. */
+          proof: z.record(z.string().max(20), z.union([z.string().max(200), z.int()])).optional(),
+        }),
+      )
       .min(1)
       .max(RETURNED_MAX),
   }),

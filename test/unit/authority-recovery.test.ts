@@ -8,7 +8,7 @@ import type { Intended } from '../../actors/runtime/draft.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { cheapIdentity, cheapKey } from '../simulation/identities.ts'
-import { conditions, MINUTE, NOW, Stage, specOf, wellBehaved } from './authority-stage.ts'
+import { conditions, givenBackBy, MINUTE, NOW, Stage, specOf, wellBehaved } from './authority-stage.ts'
 
 const TABLES = ['lease', 'unit', 'offer', 'claim', 'drawn', 'image', 'recall', 'host', 'room', 'site']
 
@@ -148,7 +148,11 @@ describe('a site whose store was put back from an older copy', () => {
       stage.tell(
         'tickets-returned',
         'returned',
-        { tickets: [{ ticketId, leaseId, until: term.end }] },
+        {
+          tickets: [
+            { ticketId, leaseId, until: term.end, proof: givenBackBy('manager', leaseId, stage.now) },
+          ],
+        },
         'broker',
         undefined,
         i + 1,
@@ -167,7 +171,7 @@ describe('a site whose store was put back from an older copy', () => {
     const told = held(stage, ticket)
     stage.copy()()
     stage.restored()
-    stage.says('manager', [told])
+    stage.says('manager', [told], { unsure: true })
     stage.says('broker', [{ ...told, state: 'closed', closed: true, ticket: null, units: [] }])
     expect(stage.row().state).toBe('closing')
     const other = stage.ticket({ leaseId: 'lease-2', units: 6 })

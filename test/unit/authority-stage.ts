@@ -7,8 +7,10 @@ import type { Body, MessageKind } from '../../actors/leases/messages.ts'
 import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
 import { signable } from '../../actors/runtime/canonical.ts'
 import { Draft, type Intended } from '../../actors/runtime/draft.ts'
+import { seal } from '../../actors/runtime/envelope.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import type { EffectOutcome, Input } from '../../actors/runtime/mind.ts'
+import { requestProof } from '../../actors/runtime/proof.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { RowSet } from '../../actors/runtime/row-set.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
@@ -235,6 +237,21 @@ export const subClaim = (parent: Claim, change: Partial<Claim> = {}): Claim =>
   )
 
 /** What its holder had signed when he asked for it. */
+/** The head of a message by which a holder gives a ticket back, as its broker shows it. */
+export function givenBackBy(holder: string, subject: string, at: number, kind = 'relinquish') {
+  const letter = {
+    id: 'message-9',
+    from: holder,
+    to: 'broker',
+    kind,
+    subject,
+    number: 2,
+    body: { reason: 'done' },
+  }
+  const place = { generation: 0, seq: 2 }
+  return requestProof(seal({ ...letter, sentAt: at, until: at + MINUTE }, cheapIdentity(holder), place))
+}
+
 function requestOf(from: string, subject: string, key: string): Record<string, string> {
   const head = { id: 'message-1', from, kind: 'ticket', subject, key }
   return { ...head, signature: cheapIdentity(from, key).sign(signable('message', head)) }

@@ -2,8 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { RETURNED_KEPT_MAX } from '../../actors/authority/returned.ts'
 import { RETURNED_OF_HOLDER_MAX } from '../../actors/broker/returns.ts'
 import { type Body, HOLDINGS_MAX } from '../../actors/leases/messages.ts'
-import { MINUTE, NOW, Stage } from './authority-stage.ts'
+import { givenBackBy, MINUTE, NOW, Stage } from './authority-stage.ts'
 import { BrokerDesk, HOUR, inShort } from './broker-desk.ts'
+
+type Returned = Body<'tickets-returned'>['tickets'][number]
 
 describe('a broker that has a ticket back', () => {
   test('tells its site, of several in one message', () => {
@@ -36,7 +38,8 @@ describe('a broker that has a ticket back', () => {
     const { id: unused } = desk.row('lease-1').tickets.at(-1)!
     desk.extend('lease-1', { predecessor, units: 1 })
     const [told] = desk.due('telling', 'site')
-    expect(told!.body).toMatchObject({ tickets: [{ ticketId: unused, leaseId: 'lease-1' }] })
+    const proof = { from: 'manager', kind: 'extend-ticket', subject: 'lease-1', signature: 'signed' }
+    expect(told!.body).toMatchObject({ tickets: [{ ticketId: unused, leaseId: 'lease-1', proof }] })
     // The lease itself goes on: a site that asks what is held there does not hear that it was given back.
     const said = desk.tell('site', 'holdings-query', 'holdings-1', { page: 0 })
     expect((said.at(-1)!.body as Body<'holdings'>).holdings).toMatchObject([
@@ -140,6 +143,25 @@ describe('a site that hears of a ticket that was given back', () => {
     expect(other.lastUpdate().reason).toContain('given back')
   })
 
+  test('ends no lease by the word of its broker alone', () => {
+    const stage = new Stage()
+    const { ticket } = stage.lease()
+    const signed = givenBackBy('manager', 'lease-1', stage.now)
+    for (const proof of [
+      {},
+      givenBackBy('manager-2', 'lease-1', stage.now),
+      givenBackBy('manager', 'lease-2', stage.now),
+      givenBackBy('manager', 'lease-1', stage.now, 'recall-plan'),
+      { ...signed, subject: 'lease-1', sentAt: stage.now + 1 },
+      { ...signed, to: 'other-broker' },
+    ])
+      returned(stage, ticket, 'broker', proof)
+    expect(stage.row().state).toBe('active')
+    expect(stage.notes.filter(({ kind }) => kind === 'message refused')).toHaveLength(6)
+    returned(stage, ticket, 'broker', signed)
+    expect(stage.row().state).toBe('closing')
+  })
+
   test('believes nobody but the broker of the ticket', () => {
     const stage = new Stage()
     const { ticket } = stage.lease()
@@ -173,7 +195,8 @@ function returned(
   stage: Stage,
   { id, leaseId, term }: { id: string; leaseId: string; term: { start: number; end: number } },
   from = 'broker',
+  proof: Returned['proof'] = givenBackBy('manager', leaseId, stage.now),
 ): void {
-  const tickets = [{ ticketId: id, leaseId, until: term.end }]
+  const tickets = [{ ticketId: id, leaseId, until: term.end, ...(proof && { proof }) }]
   stage.tell('tickets-returned', 'returned', { tickets }, from)
 }
