@@ -145,7 +145,9 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
         : ticket.leaseId !== leaseId
           ? `it is for ${ticket.leaseId}`
           : doubtTicket(ticket, expected, trust)
-    const row = draft.get('ticket', leaseId)
+    const noted = draft.get('ticket', leaseId)
+    // Who gave back in the recovery what was never his has no say in it.
+    const row = noted?.holder !== holder && noted?.type === '' ? undefined : noted
     if (doubt !== undefined || (row !== undefined && row.holder !== holder))
       return draft.note('ticket not adopted', leaseId, doubt ?? `the lease is of ${row?.holder}`)
     if (row?.state === 'closed') {

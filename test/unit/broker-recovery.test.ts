@@ -304,6 +304,21 @@ describe('a broker whose store was put back from an older copy', () => {
     expect(broker.row('lease-1')).toMatchObject({ tickets: [{ id: next.id }], due: next.term.end + 1_000 })
   })
 
+  test('takes nothing from its holder because another one gives it back', () => {
+    const { broker, copy } = desk()
+    const ticket = broker.granted('lease-1')
+    copy()
+    const asked = broker.give(restored)
+    broker.tell('other', 'relinquish', 'lease-1', { reason: 'mine' })
+    tells(broker, asked, 'manager', [holding('lease-1', ticket)])
+    tells(broker, asked, 'site', [holding('lease-1', ticket)])
+    expect(broker.row('lease-1')).toMatchObject({
+      state: 'granted',
+      holder: 'manager',
+      tickets: [{ id: ticket.id }],
+    })
+  })
+
   test('does not take for held what is given back meanwhile', () => {
     const { broker, copy } = desk()
     const ticket = broker.granted('lease-1')
