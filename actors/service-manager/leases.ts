@@ -317,6 +317,10 @@ export function leaseLife(config: ServiceManagerConfig) {
   }
 }
 
+/** The most units that the site may hold for it, by what it was shown. */
+export const mostUnits = ({ ticket, next, heldUnits = 0 }: LeaseRow): number =>
+  Math.max(ticket?.units ?? 0, next?.units ?? 0, heldUnits)
+
 /**
  * Until then the site may hold units of it, work and all: to the end of the last ticket that it may stand on, and the
  * grace of that one. The lease's own grace is the shortest of all its tickets, for whoever leaves has to keep to each.

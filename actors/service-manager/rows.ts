@@ -44,6 +44,8 @@ export interface LeaseRow extends Row {
   readonly next: Ticket | undefined
   /** Until then the site may hold it by an extension that was sent and never answered. */
   readonly heldTo?: Instant | undefined
+  /** ... with so many units. */
+  readonly heldUnits?: number | undefined
   /** What site and broker agree on; undefined until ticketed. */
   readonly term: Term | undefined
   readonly units: readonly string[]

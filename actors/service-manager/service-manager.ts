@@ -8,7 +8,7 @@ import { span } from '../runtime/sentence.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { guestDesk, type Look, type Wish } from './guests.ts'
 import { tellHoldings } from './holdings.ts'
-import { brokerOf, heldUntil, leaseLife } from './leases.ts'
+import { brokerOf, heldUntil, leaseLife, mostUnits } from './leases.ts'
 import { type Question, queries } from './queries.ts'
 import { recovery } from './recovery.ts'
 import { reportDesk } from './reports.ts'
@@ -158,6 +158,7 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
           ...stepLease(lease, 'refused'),
           // It was not heard that the site has it; it may have it all the same.
           heldTo: refusedBySite ? lease.heldTo : heldUntil(lease),
+          heldUnits: refusedBySite ? lease.heldUnits : mostUnits(lease),
           next: undefined,
           victims: [],
           asking: undefined,

@@ -1,6 +1,7 @@
 import type { Body } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
 import type { ErrorCode } from '../runtime/errors.ts'
+import { mostUnits } from './leases.ts'
 import { isOut } from './members.ts'
 import type { LeaseRow, UnitRow } from './rows.ts'
 
@@ -33,7 +34,7 @@ export function believable(
   reports: readonly Report[],
   unitOf: (id: string) => UnitRow | undefined,
 ): { readonly believed: readonly Report[]; readonly unbelieved: readonly Unbelieved[] } {
-  const most = Math.max(lease.ticket?.units ?? 0, lease.next?.units ?? 0)
+  const most = mostUnits(lease)
   // After a restore it is the site that knows which units there are.
   const isForgetful = lease.unsure === true || lease.unheard === true
   const { serving, doubted } = standing(lease, reports, unitOf)

@@ -87,7 +87,7 @@ describe.concurrent('a host that is to be worked on', { timeout: 150_000 }, () =
       [
         ['maintain', 'host-a', '--reason', ''],
         2,
-        'body: reason: Too small: expected string to have >=1 characters',
+        'the request: reason found “”, expected at least 1 characters',
       ],
     ]
     for (const [words, code, sentence] of refusals) {

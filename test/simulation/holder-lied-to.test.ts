@@ -178,4 +178,18 @@ describe('a holder whose site names units that it may not', () => {
     holder.grant(leaseId, { units: 3 })
     expect(refused(holder.update(leaseId, {}, units))).toEqual([])
   })
+
+  test('takes what an extension adds also where the site never said that it has it', () => {
+    const holder = new Holder()
+    const leaseId = holder.active()
+    holder.wish([{ kind: 'extend', leaseId, durationMs: MINUTE, units: 3, victims: [], reason: 'more' }])
+    const sent = holder.grant(leaseId, { units: 3 })
+    const envelope = sent.outgoing.find(({ kind }) => kind === 'extend-lease')!
+    holder.desk.give({ kind: 'undelivered', envelope, code: 'peer-silent', reason: 'no answer' } as never)
+    expect(holder.lease(leaseId).next).toBeUndefined()
+    const units = [...holder.reports(leaseId), holder.report('unit-3', 'coming')]
+    expect(refused(holder.update(leaseId, {}, units))).toEqual([])
+    const more = [...units, holder.report('unit-4', 'coming')]
+    expect(refused(holder.update(leaseId, {}, more))).toHaveLength(1)
+  })
 })
