@@ -11,6 +11,7 @@ import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { LeaseLife } from './leases.ts'
 import { readopting } from './readopt.ts'
+import { rememberReturned } from './returned.ts'
 import type { AuthorityDraft, HeardRow, LeaseRow } from './rows.ts'
 import { graceOf } from './standing.ts'
 import type { Reports } from './statement.ts'
@@ -150,6 +151,8 @@ export function adopting(
         id,
         `${said.unproven} says that it is his, and shows no ticket that its broker signed`,
       )
+    if (held?.closed === true)
+      for (const one of [held.ticket, held.next]) if (one !== null) rememberReturned(one, draft)
     if (holding?.ticket == null || holding.closed) return
     // He may have forgotten that, too.
     if ((held === undefined || !isSure) && said.returnedTo?.includes(holding.ticket.broker) === true)

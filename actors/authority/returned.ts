@@ -29,6 +29,11 @@ export function whyReturned({ broker, id, issuedAt }: Ticket, draft: AuthorityDr
   return `${broker} has more of its tickets back than are remembered here, and this may be one of them`
 }
 
+/** Its holder says that he is through with it: should his old `redeem` come once more, it is late. */
+export function rememberReturned({ broker, id, term }: Ticket, draft: AuthorityDraft): void {
+  if (term.end > draft.now) draft.put('returned', { id: idOf(broker, id), broker, due: term.end })
+}
+
 /**
  * What a broker tells of tickets that were given back to it: their units are somebody else's now.
  *

@@ -664,6 +664,20 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.row().state).toBe('active')
   })
 
+  test('honours no ticket of a lease that its holder says is over: his old message may come once more', () => {
+    const stage = new OldStage()
+    const ticket = stage.ticket()
+    stage.restored()
+    stage.says('manager', [{ ...held(stage, ticket), closed: true, units: [] }])
+    stage.says('broker', [])
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    expect(stage.row()).toBeUndefined()
+    expect(stage.lastUpdate()).toMatchObject({
+      state: 'closed',
+      reason: expect.stringContaining('given back'),
+    })
+  })
+
   test('believes nobody who says that the lease of another is his', () => {
     const unsigned = { signature: 'of nobody', holder: 'manager-2' }
     for (const isInTheStore of [true, false]) {
