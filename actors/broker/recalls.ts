@@ -141,6 +141,13 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
   }
   draft.put('ticket', { ...row, askedBack })
   const recall = draft.get('recall', body.recallId)
+  // The site may have lent again what it had taken, and counts what is given back now as the lease's.
+  if (recall === undefined && body.units > 0)
+    return draft.note(
+      'message noted',
+      leaseId,
+      `${from} gives ${someUnits(body.units)} back for ${body.recallId}, which is over: they count until its ticket ends`,
+    )
   if (recall?.asked?.[leaseId] !== undefined) {
     const { [leaseId]: _, ...asked } = recall.asked
     draft.put('recall', { ...recall, asked })

@@ -126,6 +126,18 @@ test('a plan and the answer to an extension in one instant: the extension is wit
   expect(ask(desk, 'lease-2', 1)).toEqual(['lease-2 refused'])
 })
 
+test('what is given back for a recall that is over counts until the ticket ends', () => {
+  const desk = new BrokerDesk()
+  desk.offer(4)
+  desk.granted('lease-1', { units: 4, durationMs: 30 * MINUTE })
+  const order = { recallId: 'recall-1', units: 1, by: desk.now, reason: 'needed' }
+  desk.tell('site', 'recall-units', 'offer-t', { ...order, type: 't' })
+  desk.offer(3, { settledRecalls: ['recall-1'] })
+  desk.offer(4, { settledRecalls: ['recall-1'] })
+  desk.tell('manager', 'recall-plan', 'lease-1', order)
+  expect(ask(desk, 'lease-2', 1)).toEqual(['lease-2 refused'])
+})
+
 test('what nobody asked back is not given back: its units are where they were', () => {
   const desk = new BrokerDesk()
   desk.offer(4)
