@@ -3,9 +3,10 @@ import { mkdirSync } from 'node:fs'
 import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { systemClock as clock } from '../../../actors/runtime/clock.ts'
 import { ERRORS } from '../../../actors/runtime/errors.ts'
+import { standing } from './standing.ts'
 import type { Place } from './world.ts'
 import { World } from './world.ts'
 
@@ -15,19 +16,7 @@ const world = new World({
   played: { mallory: 'manager' },
   common: { control: { viewers: [65_534] } },
 })
-let failed = false
-beforeAll(async () => {
-  await world.open()
-  await world.until(
-    'the site lends to the broker',
-    () => Object.keys(world.rows('broker')),
-    (keys) => keys.includes('delegation site/vm.small'),
-  )
-}, 60_000)
-afterEach(({ task }) => {
-  failed ||= task.result?.state === 'fail'
-})
-afterAll(() => world.close(failed), 30_000)
+standing(world)
 
 const socketOf = (place: Place): string => join(world.dir, place, 'control.sock')
 

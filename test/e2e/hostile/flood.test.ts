@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { Agent, type ClientRequest, request } from 'node:http'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { systemClock as clock } from '../../../actors/runtime/clock.ts'
 import { type Envelope, seal } from '../../../actors/runtime/envelope.ts'
 import { CONNECTIONS_MAX, CONNECTIONS_PEER_MAX } from '../../../adapters/http/server.ts'
 import type { StatusReport } from '../../../deploy/status.ts'
 import type { Puppet } from './puppet.ts'
+import { standing } from './standing.ts'
 import { World } from './world.ts'
 
 /** A peer with a key that is trusted who says and opens without end, beside an honest one. */
@@ -20,22 +21,11 @@ const world = new World({
 let mallory: Puppet
 let anna: Puppet
 let bea: Puppet
-let failed = false
-beforeAll(async () => {
-  await world.open()
+standing(world, () => {
   mallory = world.puppets.mallory!
   anna = world.puppets.anna!
   bea = world.puppets.bea!
-  await world.until(
-    'the site lends to the broker',
-    () => Object.keys(world.rows('broker')),
-    (keys) => keys.includes('delegation site/vm.small'),
-  )
-}, 60_000)
-afterEach(({ task }) => {
-  failed ||= task.result?.state === 'fail'
 })
-afterAll(() => world.close(failed), 30_000)
 
 const MINUTE = 60_000
 let count = 0

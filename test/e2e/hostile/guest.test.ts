@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Body } from '../../../actors/leases/messages.ts'
 import type { Ticket } from '../../../actors/leases/ticket.ts'
 import type { Envelope } from '../../../actors/runtime/envelope.ts'
 import type { Puppet } from './puppet.ts'
+import { standing } from './standing.ts'
 import { World } from './world.ts'
 
 /** A guest that lies, with a key that is trusted, among three honest processes. */
@@ -15,21 +16,10 @@ const world = new World({
 })
 let mallory: Puppet
 let anna: Puppet
-let failed = false
-beforeAll(async () => {
-  await world.open()
+standing(world, () => {
   mallory = world.puppets.mallory!
   anna = world.puppets.anna!
-  await world.until(
-    'the site lends to the broker',
-    () => Object.keys(world.rows('broker')),
-    (keys) => keys.includes('delegation site/vm.small'),
-  )
-}, 60_000)
-afterEach(({ task }) => {
-  failed ||= task.result?.state === 'fail'
 })
-afterAll(() => world.close(failed), 30_000)
 
 const MINUTE = 60_000
 const now = (): number => Math.floor(performance.timeOrigin + performance.now())

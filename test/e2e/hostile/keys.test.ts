@@ -3,32 +3,22 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Ticket } from '../../../actors/leases/ticket.ts'
 import { systemClock as clock } from '../../../actors/runtime/clock.ts'
 import { ed25519Identity, generateKeys } from '../../../actors/runtime/identity.ts'
 import type { Puppet } from './puppet.ts'
 
+import { standing } from './standing.ts'
 import { type Place, World } from './world.ts'
 
 /** Keys that end and follow each other while leases live and messages are under way. */
 const CLI = fileURLToPath(new URL('../../../deploy/cli.ts', import.meta.url))
 const world = new World({ live: ['broker', 'site'], played: { anna: 'manager' }, units: 4 })
 let anna: Puppet
-let failed = false
-beforeAll(async () => {
-  await world.open()
+standing(world, () => {
   anna = world.puppets.anna!
-  await world.until(
-    'the site lends to the broker',
-    () => Object.keys(world.rows('broker')),
-    (keys) => keys.includes('delegation site/vm.small'),
-  )
-}, 60_000)
-afterEach(({ task }) => {
-  failed ||= task.result?.state === 'fail'
 })
-afterAll(() => world.close(failed), 30_000)
 
 let count = 0
 

@@ -1,30 +1,20 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { systemClock as clock } from '../../../actors/runtime/clock.ts'
 import { CONNECTIONS_MAX } from '../../../adapters/http/server.ts'
 import type { StatusReport } from '../../../deploy/status.ts'
 import type { Puppet } from './puppet.ts'
+import { standing } from './standing.ts'
 import { World } from './world.ts'
 
 /** Callers without a key, very many of them, while a guest wants a lease. */
 const world = new World({ live: ['broker', 'site'], played: { anna: 'manager' }, units: 4 })
 let anna: Puppet
-let failed = false
-beforeAll(async () => {
-  await world.open()
+standing(world, () => {
   anna = world.puppets.anna!
-  await world.until(
-    'the site lends to the broker',
-    () => Object.keys(world.rows('broker')),
-    (keys) => keys.includes('delegation site/vm.small'),
-  )
-}, 60_000)
-afterEach(({ task }) => {
-  failed ||= task.result?.state === 'fail'
 })
-afterAll(() => world.close(failed), 30_000)
 
 const LIVE = ['broker', 'site'] as const
 const HEAD = 'POST /v2/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n'
