@@ -1,5 +1,5 @@
 import { checkpointNote, isCheckpointDue, type LastCheckpoint } from './checkpoint.ts'
-import type { Instant } from './clock.ts'
+import type { Instant, Millis } from './clock.ts'
 import { type Commit, chain, type LedgerEntry, type LedgerHead, type LedgerNote } from './commit.ts'
 import type { OutRow } from './courier.ts'
 import type { Draft } from './draft.ts'
@@ -37,9 +37,18 @@ export function metaOf(rows: RowSet): MetaRow {
     : (kept as MetaRow)
 }
 
-/** The generation after one whose last message had the place `outSeq`, and peers have seen `seenSeq`. */
-export const generationAfter = ({ generation, outSeq }: MetaRow, seenSeq: number, now: Instant): number =>
-  Math.max(generation + 1, outSeq + 1, seenSeq + 1, now)
+/**
+ * The generation after one whose last message had the place `outSeq`, and peers have seen `seenSeq`: the present. Where
+ * that is no more than what was used before (the clock was ahead then, or is behind now) it goes on above, by as much as
+ * the day is old: set back once more to the same copy, before anybody could tell of it, a store would else begin the same
+ * generation again, and say other things under its numbers.
+ */
+export function generationAfter({ generation, outSeq }: MetaRow, seenSeq: number, now: Instant): number {
+  const above = Math.max(generation, outSeq, seenSeq) + 1
+  return now > above ? now : above + (now % DAY_MS)
+}
+
+const DAY_MS: Millis = 86_400_000
 
 export interface Change {
   readonly table: string

@@ -77,6 +77,33 @@ describe('an actor on an older copy of its store', () => {
     expect(pair.lives.peer!.actor.peers()).toMatchObject([{ peer: 'actor', generation }])
   })
 
+  test('is heard also when it was set back twice to a copy of a time when its clock was ahead', async () => {
+    const pair = await setBack()
+    const ahead = pair.actor.now + 3_600_000
+    const meta: MetaRow = { ...metaOf(pair), generation: ahead, outSeq: ahead + 5 }
+    pair.actor.disk.rows.set('$meta\nmeta', encodeRow('$meta', 'meta', meta))
+    const restore = pair.backup('actor')
+    pair.lost = ({ kind }) => (kind === 'say' ? 'message' : undefined)
+    const said: Envelope[] = []
+    for (const text of ['say in the meantime', 'say at last']) {
+      restore()
+      const mark: MetaRow = { ...meta, restored: { at: pair.actor.now, from: 'monday.db' } }
+      pair.actor.disk.rows.set('$meta\nmeta', encodeRow('$meta', 'meta', mark))
+      await pair.begin('actor')
+      await pair.say('actor', text)
+      said.push(pair.wire.findLast(({ envelope }) => envelope.kind === 'say')!.envelope)
+      if (said.length === 1) pair.crash('actor')
+      await pair.actor.pass(1_000)
+    }
+    // What was on its way since the first time comes late, and before the other.
+    await pair.actor.soon(pair.lives.peer!.actor.receive(said[0]!))
+    pair.lost = () => undefined
+    await pair.actor.pass(60_000)
+    expect(pair.heard('peer').slice(-2)).toEqual(['say in the meantime', 'say at last'])
+    expect(said[1]!.number).toBeGreaterThan(said[0]!.number)
+    expect(said[1]!.number).toBeLessThan(ahead + 2 * 86_400_000)
+  })
+
   test('is heard by a peer of protocol 1, too, which cannot tell it of what it forgot', async () => {
     const pair = new Pair()
     await pair.begin('peer', { protocols: [1] })
