@@ -205,7 +205,8 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       if (row.due === undefined && row.doing === undefined) units.tend(row, draft)
     // Else they would be offered once more, and promised.
     for (const { id, lapsed } of draft.all('recall')) if (lapsed === true) owner.recallDue(id, draft)
-    for (const broker of new Set(Object.keys(config.types).map((type) => brokerOf(config, type))))
+    const brokers = Object.keys(config.types).map((type) => brokerOf(config, type))
+    for (const broker of new Set([...brokers, ...draft.all('claim').map(({ claim }) => claim.holder)]))
       tellOwner(broker, 'the site was restored', draft)
     for (const envelope of heldBack) receive(envelope, draft)
     draft.put('room', { id: 'room', due: draft.now })

@@ -50,9 +50,14 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
     if (row !== undefined) tellOffer(row, 'half the term of its claim is over', draft)
   }
 
-  /** A broker that may have forgotten what is lent to it is told everything. */
+  /** A broker that may have forgotten what is lent to it is told everything, also what is not lent to it any more. */
   function tellBroker(broker: string, reason: string, draft: AuthorityDraft): void {
-    for (const row of draft.all('offer')) if (row.broker === broker) tellOffer(row, reason, draft)
+    const claimed = new Set(
+      draft.all('claim').flatMap(({ claim: { holder, type } }) => (holder === broker ? [type] : [])),
+    )
+    for (const row of draft.all('offer'))
+      if (row.broker === broker) tellOffer(row, reason, draft)
+      else if (claimed.has(row.id)) withdrawFrom(broker, row, draft)
   }
 
   /** Keeps the row, with the claim that belongs to it. */

@@ -20,17 +20,19 @@ const config = {
   delegationMs: 3_600_000,
 } as const satisfies Partial<AuthorityConfig>
 
+const newDraft = (): AuthorityDraft =>
+  new Draft<AuthorityTables>(new RowSet(), 'duke', NOW, idSource(seededRandom(1)))
+
+function partsOf(given: Partial<AuthorityConfig>) {
+  const all = given as AuthorityConfig
+  const claims = new RootClaims(all, cheapIdentity('duke'), cheapTrust(['duke', 'broker', 'other-broker']))
+  return { all, claims, site: offers(all, claims) }
+}
+
 /** Four units are lent, one of which cannot be torn down. */
 function siteWithOneStuck() {
-  const draft: AuthorityDraft = new Draft<AuthorityTables>(
-    new RowSet(),
-    'duke',
-    NOW,
-    idSource(seededRandom(1)),
-  )
-  const all = config as Partial<AuthorityConfig> as AuthorityConfig
-  const claims = new RootClaims(all, cheapIdentity('duke'), cheapTrust(['duke', 'broker']))
-  const site = offers(all, claims)
+  const draft = newDraft()
+  const { all, claims, site } = partsOf(config)
   const owner = recalls(all, site, claims, { end: () => undefined } as never)
   site.begin(draft)
   draft.put('unit', { id: 'unit-1', type: 'vm.small', state: 'stuck' } as UnitRow)
@@ -63,6 +65,23 @@ describe('what a site lends', () => {
     recall(2)
     expect(() => lend(1)).toThrow('0 of vm.small are withheld')
     expect(() => lend(1, 'vm.large')).toThrow('this site has no type vm.large')
+  })
+
+  test('is told to a broker that lost memory also if others give it away since', () => {
+    const draft = newDraft()
+    const told = () => draft.outgoing.map(({ to, body }) => [to, (body as { units: number }).units])
+    partsOf({ ...config, broker: 'other-broker' }).site.begin(draft)
+    const { site } = partsOf(config)
+    site.begin(draft)
+    expect(told()).toEqual([
+      ['other-broker', 4],
+      ['other-broker', 0],
+      ['broker', 4],
+    ])
+    site.tellBroker('other-broker', 'it asks what is held', draft)
+    expect(told().slice(3)).toEqual([['other-broker', 0]])
+    site.tellBroker('a-stranger', 'it asks what is held', draft)
+    expect(told()).toHaveLength(4)
   })
 
   test('is not recalled by a time that is long past', () => {
