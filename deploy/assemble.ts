@@ -13,7 +13,7 @@ import type { Mind } from '../actors/runtime/mind.ts'
 import type { Random } from '../actors/runtime/random.ts'
 import type { Tables } from '../actors/runtime/rows.ts'
 import { period } from '../actors/runtime/sentence.ts'
-import { steadyClock } from '../actors/runtime/steady.ts'
+import { type ClockMark, steadyClock } from '../actors/runtime/steady.ts'
 import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
 import { serviceManager } from '../actors/service-manager/service-manager.ts'
 import { isFinished } from '../actors/service-manager/steps.ts'
@@ -41,6 +41,8 @@ import type { Federation } from './site-view.ts'
 
 export interface SiteParts {
   readonly clock: Clock
+  /** What the hour was before. */
+  readonly clockMark?: ClockMark | undefined
   readonly random: Random
   readonly log: Log
   /** Told at each place where a crash would matter; the kill tests end the process there. */
@@ -74,7 +76,7 @@ const RELEASE_LOOK_MS: Millis = 50
 export function assemble(settings: Settings, given: SiteParts): Site {
   const { random, log } = given
   // The actors see to their own clock, and tell of a jump; everything beside them must not believe it either.
-  const clock = steadyClock(given.clock, settings.skewMax, () => undefined)
+  const clock = steadyClock(given.clock, settings.skewMax, () => undefined, given.clockMark)
   const parts: SiteParts = { ...given, clock }
   makeFolder(settings.dir, 0o700)
   const files = inDir(settings.dir)
@@ -121,7 +123,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     const store = bounded(ownStore(sqliteStore(files.database(name)), name), name)
     const actor = new Actor<T>({
       ...{ mind, store, trust, log, downgrade, transport: network },
-      clock: given.clock,
+      ...{ clock: given.clock, clockMark: given.clockMark },
       perform: boundedPerform(perform),
       identity: identity(name),
       random: random.child(name),

@@ -74,10 +74,15 @@ program.commandsGroup('Running:')
 command('start', 'run Sublet in the foreground until Ctrl-C; leases and jobs go on when it ends')
   .requiredOption('--config <file>', 'the configuration')
   .option('--foreground', 'the default, and the only way')
-  .action((options: Common & { config: string }) =>
-    perform(options.json === true, async () =>
-      (await import('./start.ts')).start(options.config, options.json === true, clock),
-    ),
+  .option(
+    '--believe-clock',
+    'the clock of this machine is right now, whatever it was when Sublet last ran here',
+  )
+  .action((options: Common & { config: string; believeClock?: true }) =>
+    perform(options.json === true, async () => {
+      const { config, json = false, believeClock = false } = options
+      return (await import('./start.ts')).start(config, { json, believeClock }, clock)
+    }),
   )
 
 command('demo', 'run a site of its own with real jobs in two waves, and show what happens')

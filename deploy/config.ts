@@ -371,6 +371,7 @@ export const inDir = (dir: string) => ({
   log: join(dir, 'sublet.log'),
   keys: join(dir, 'keys'),
   peers: join(dir, 'peers.json'),
+  hour: join(dir, 'hour.json'),
   charts: join(dir, 'charts'),
   archive: join(dir, 'archive'),
   database: (actor: string) => join(dir, `${actor}.db`),

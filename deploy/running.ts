@@ -10,6 +10,7 @@ import { inDir, type Settings } from './config.ts'
 import { type ControlServer, controlServer, ledgersOf } from './control.ts'
 import { controlClient } from './control-client.ts'
 import { watchDisk } from './disk-watch.ts'
+import { Hour, sinceBoot } from './hour.ts'
 import { scheduleHousekeeping } from './housekeeping.ts'
 import { fileLog } from './log.ts'
 import { makeFolder } from './make-folder.ts'
@@ -41,6 +42,8 @@ export interface RunParts {
   /** Gets warnings and errors as lines. */
   readonly warn: ((line: string) => void) | undefined
   readonly onBoundary?: (label: string) => void
+  /** The wall clock is right, whatever it was when Sublet last ran here. */
+  readonly believeClock?: boolean
 }
 
 export async function run(settings: Settings, parts: RunParts): Promise<Running> {
@@ -63,6 +66,11 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     chmodSync(settings.dir, isShared ? 0o711 : 0o700)
     return fileLog({ file: files.log, level: settings.log.level, clock, warn })
   })
+  const hour = hourOf(settings, parts, log, (error) => {
+    hush()
+    log.error({ reason: inOneLine(error) }, 'not started')
+    closeLog()
+  })
   const startedAt = clock.now()
   const stopping = new AbortController()
   const ended = Promise.withResolvers<void>()
@@ -72,7 +80,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
 
   const site = usable(settings.dir, () =>
     assemble(settings, {
-      clock,
+      ...{ clock, clockMark: hour.mark },
       random,
       log,
       ...(parts.onBoundary === undefined ? {} : { onBoundary: parts.onBoundary }),
@@ -85,6 +93,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   let control: ControlServer | undefined
   let endHousekeeping = async (): Promise<void> => undefined
   let endDiskWatch = (): void => undefined
+  let endHour = (): void => undefined
 
   const lastTasks: (() => Promise<void>)[] = []
   const end = async (release: boolean): Promise<void> => {
@@ -96,6 +105,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
       await endHousekeeping()
       await control?.close()
       await site.stop()
+      endHour()
     }
   }
 
@@ -126,6 +136,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
       { name: settings.name, file: settings.file, pid: process.pid, node: process.version },
       'starting',
     )
+    endHour = hour.keep()
     await site.start()
     endDiskWatch = await watchDisk({
       dir: settings.dir,
@@ -167,11 +178,28 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     await endHousekeeping()
     await control?.close()
     await site.stop()
+    endHour()
     closeLog()
     throw why
   }
   const beforeEnd = (task: () => Promise<void>): void => void lastTasks.push(task)
   return { site, log, startedAt, stop, beforeEnd, stopping: stopping.signal, ended: ended.promise }
+}
+
+/** What cannot be relied on keeps everything as it is: nothing is started. */
+function hourOf(
+  { dir, skewMax }: Settings,
+  { clock, believeClock = false }: RunParts,
+  log: Log,
+  refuse: (error: unknown) => void,
+): Hour {
+  try {
+    const file = inDir(dir).hour
+    return new Hour({ file, clock, stepMsMax: skewMax, log, sinceBoot, believe: believeClock })
+  } catch (error) {
+    refuse(error)
+    throw error
+  }
 }
 
 /** An actor that could not go on says why it is not running. */

@@ -8,13 +8,17 @@ import { onInterrupt } from './signals.ts'
 import { EXIT, printJson, tell, whenNobodyReads } from './terminal.ts'
 
 /** Runs until it is told to stop. Leases outlive it: the next start takes them up. */
-export async function start(file: string, json: boolean, clock: Clock): Promise<number> {
+export async function start(
+  file: string,
+  { json, believeClock }: { readonly json: boolean; readonly believeClock: boolean },
+  clock: Clock,
+): Promise<number> {
   const { settings, warnings } = loadConfig(file)
   for (const { text } of warnings) tell(`${text} (warning)`)
   if (settings.site?.machines.kind === 'namespace' && process.getuid?.() !== 0)
     throw new SubletError('needs-root', 'machines of kind “namespace” are made by root only')
   whenNobodyReads(() => undefined)
-  const running = await run(settings, { clock, random: systemRandom(), warn: tell })
+  const running = await run(settings, { clock, random: systemRandom(), warn: tell, believeClock })
   tell(`${settings.name} runs (pid ${process.pid}); its log is ${inDir(settings.dir).log}`)
   tell(`look at it with: sublet status --dir ${settings.dir}`)
   if (json) printJson({ pid: process.pid, dir: settings.dir, socket: inDir(settings.dir).socket })

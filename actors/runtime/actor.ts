@@ -26,7 +26,7 @@ import { Refusals } from './refusals.ts'
 import { type RowsPart, rowsIn } from './row-parts.ts'
 import { RowSet } from './row-set.ts'
 import { decodeRow, type Row, type Tables } from './rows.ts'
-import { steadyClock } from './steady.ts'
+import { type ClockMark, type ClockStep, steadyClock } from './steady.ts'
 import type { Receiver, Transport } from './transport.ts'
 
 export type { Log } from './log.ts'
@@ -35,6 +35,8 @@ export interface ActorParts<T extends Tables> {
   readonly mind: Mind<T>
   readonly store: CommitLog
   readonly clock: Clock
+  /** What the hour was before this life; unless given, the wall clock is believed as it is now. */
+  readonly clockMark?: ClockMark | undefined
   readonly identity: Identity
   readonly trust: Trust
   readonly transport: Transport
@@ -109,16 +111,20 @@ export class Actor<T extends Tables> implements Receiver {
   #idle: Promise<void> = Promise.resolve()
   #closed: Promise<void> | undefined
   #flush: Cancel | undefined
+  /** A jump that was noticed before there was anybody to read of it. */
+  #stepBefore: ClockStep | undefined
 
   constructor(given: ActorParts<T>) {
     const parts: ActorParts<T> = { ...given, log: unfailing(given.log) }
     this.name = parts.identity.name
     this.#parts = parts
     this.#links = new Links(this.#rows, parts.skewMsMax, parts.linkBounds)
-    this.#clock = steadyClock(parts.clock, parts.skewMsMax, (step) => {
+    const onStep = (step: ClockStep): void => {
       parts.log.warn({ actor: this.name, ...step }, 'the wall clock jumped and is not believed')
-      this.#put({ input: { kind: 'clock-step', ...step } })
-    })
+      if (this.#isNew() || this.#state === 'greeting') this.#stepBefore = step
+      else this.#put({ input: { kind: 'clock-step', ...step } })
+    }
+    this.#clock = steadyClock(parts.clock, parts.skewMsMax, onStep, parts.clockMark)
     this.#alarm = new Alarm(this.#clock, () => this.#wake())
     this.#store = punctual(parts.store, this.name, parts.clock)
     const { mind, identity, trust, skewMsMax, log, transport, protocols = PROTOCOLS } = parts
@@ -203,6 +209,7 @@ export class Actor<T extends Tables> implements Receiver {
       throw new SubletError('not-running', `actor ${this.name} was stopped as it began`)
     this.#state = 'running'
     const started = this.#ask({ kind: 'started', epoch: left.epoch + 1, restored: this.#memory.lost })
+    if (this.#stepBefore !== undefined) this.#put({ input: { kind: 'clock-step', ...this.#stepBefore } })
     // Before anything new is sent: on one subject, what is sent later has the higher number.
     for (const row of out.sort((a, b) => a.seq - b.seq)) this.#postman.post(row, true)
     await started

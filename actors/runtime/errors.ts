@@ -85,6 +85,10 @@ export const ERRORS = {
     'Put the work folder on a disk of this machine: `dir` in the configuration names it.',
   ],
   'backup-damaged': ['ask-operator', 'Take another backup; this one cannot be relied on.'],
+  'clock-behind': [
+    'ask-operator',
+    'Set the clock of this machine right. If it is right now, and was wrong before, start with --believe-clock.',
+  ],
   'store-newer': [
     'ask-operator',
     'The database was written by a newer Sublet; run that version or restore an older backup.',

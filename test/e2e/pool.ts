@@ -75,7 +75,7 @@ export interface Pool {
   killBatch(): Promise<void>
   startBatch(): Promise<void>
   /** Resolves when it runs; rejects with what it told if it ended instead. */
-  start(): Promise<Sublet>
+  start(...more: readonly string[]): Promise<Sublet>
   /** The batch system's folder under another name, so that it can be found there, too. */
   linkBatchAs(name: string): void
   kill(sublet: Sublet): Promise<void>
@@ -165,8 +165,8 @@ async function newPool(changes: Changes): Promise<Pool> {
   const all = async (path: string): Promise<unknown> => client.get(path)
   const picture = (): Promise<BatchPicture> => system.observe(never)
 
-  async function start(): Promise<Sublet> {
-    const child = spawn(process.execPath, [BIN, 'start', '--config', config, '--json'], {
+  async function start(...more: readonly string[]): Promise<Sublet> {
+    const child = spawn(process.execPath, [BIN, 'start', '--config', config, '--json', ...more], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: environment(),
     })

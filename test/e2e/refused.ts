@@ -97,6 +97,32 @@ describe.concurrent('a configuration that cannot work', { timeout: 150_000 }, ()
   })
 })
 
+describe.concurrent('a clock that is earlier than when Sublet last ran here', { timeout: 150_000 }, () => {
+  test('keeps it from being started, until somebody says that the clock is right', async () => {
+    const pool = await openPool(controller({ min: 1, term: '30s' }))
+    const first = await pool.start()
+    const held = await until(
+      'a node is leased',
+      15_000,
+      () => pool.leases(),
+      (leases) => leases.length === 1,
+    )
+    await pool.kill(first)
+    const file = join(pool.work, 'hour.json')
+    const kept = JSON.parse(readFileSync(file, 'utf8')) as { boot: string; upMs: number; wall: number }
+    writeFileSync(file, JSON.stringify({ ...kept, boot: 'another', wall: kept.wall + 86_400_000 }))
+
+    const early = await startOf(pool.config)
+    expect(early).toMatchObject({ code: 1, out: '' })
+    expect(early.err).toMatch(
+      /^error: the clock of this machine says [^\n]*\n {2}code: clock-behind\n {2}cure: [^\n]*--believe-clock\.\n$/,
+    )
+    await pool.start('--believe-clock')
+    expect((await pool.leases()).map(({ id }) => id)).toContain(held[0]?.id)
+    expect(await pool.release()).toMatchObject({ code: 0 })
+  })
+})
+
 const OLD_NODE = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => existsSync(path))
 const isReal = process.env.SUBLET_REAL === '1'
 if (OLD_NODE === undefined && !isReal) process.stderr.write('skipped: no other Node is installed here\n')

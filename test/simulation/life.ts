@@ -8,7 +8,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Mind } from '../../actors/runtime/mind.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
-import { steadyClock } from '../../actors/runtime/steady.ts'
+import { type ClockMark, steadyClock } from '../../actors/runtime/steady.ts'
 import type { Receiver } from '../../actors/runtime/transport.ts'
 import { type MemberEffectArgs, Membership } from '../../actors/service-manager/membership.ts'
 import { Watcher } from '../../actors/service-manager/watcher.ts'
@@ -29,6 +29,8 @@ export interface Life {
   readonly weather: Weather
   /** Of this actor's machine: skewed, and silent once it is dead. */
   readonly clock: Clock
+  /** What the hour was before. */
+  readonly clockMark: ClockMark | undefined
   readonly random: Random
   readonly store: ReturnType<Disk['store']>
   readonly keys: Keys
@@ -52,13 +54,13 @@ export function startActor<T extends Tables>(
   perform: Perform,
   onCommitted?: () => void,
 ): Actor<T> {
-  const { name, keys, weather, clock, random, log, isAlive, onFailed } = life
+  const { name, keys, weather, clock, clockMark, random, log, isAlive, onFailed } = life
   const { mind: watched, store: marking } = marked(life, mind)
   const trust = keys.trust()
   const actor = new Actor<T>({
     mind: watched,
     store: marking,
-    clock,
+    ...{ clock, clockMark },
     identity: keys.identity(name),
     trust: life.plants.trust?.(trust) ?? trust,
     transport: {
@@ -140,7 +142,7 @@ export function startWithMiddleware<T extends Tables>(
   guestIsThere: boolean,
 ): Actor<T> {
   // What a look is compared with is written in believed time, so looks are, too.
-  const clock = steadyClock(life.clock, SKEW_MS_MAX, () => undefined)
+  const clock = steadyClock(life.clock, SKEW_MS_MAX, () => undefined, life.clockMark)
   const batch = middleware.batch(clock)
   const membership = new Membership(batch, middleware.join(clock), clock)
   const perform: Perform = (verb, _key, args, signal) => {

@@ -60,6 +60,7 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
         },
       }),
   },
+  'an actor that begins anew believes a clock that had jumped': { believesClock: true },
   'a unit’s place is free before its teardown is complete': {
     authority: (mind) =>
       worse(mind, {

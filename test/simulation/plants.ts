@@ -23,6 +23,8 @@ export interface Plants {
   readonly receive?: (envelope: Envelope, receive: (envelope: Envelope) => Promise<Ack>) => Promise<Ack>
   /** What a disk makes of commits. */
   readonly spoils?: Spoils
+  /** A start believes the wall clock, whatever the hour was before. */
+  readonly believesClock?: boolean
   /** How often stores are set back, for what is found only then. */
   readonly restores?: number
 }

@@ -27,6 +27,7 @@ import {
   type SiteStage,
   stagesOf,
 } from './stages.ts'
+import { WallClock } from './wall-clock.ts'
 import { Weather } from './weather.ts'
 import { World } from './world.ts'
 
@@ -94,6 +95,7 @@ export class Trial implements Scene {
   crashes = 0
   #stormy = true
   #lives = 0
+  readonly #wallClocks = new Map<string, WallClock>()
 
   constructor(options: TrialOptions) {
     this.options = options
@@ -283,11 +285,13 @@ export class Trial implements Scene {
     const state = { alive: true }
     const isAlive = (): boolean => state.alive
     const random = this.random.child(`${name} life ${++this.#lives}`)
-    const skewMs = Math.round((this.random.child(`${name} skew`).next() * 2 - 1) * this.plan.faults.skewMsMax)
-    const clock = this.world.clock(this.#stepping(skewMs, random.child('steps')), isAlive)
+    const hours = this.#wallClock(name).begin(random.child('steps'), (chance) => this.#steps(chance), isAlive)
+    const { clock } = hours
+    const clockMark = this.options.plants?.believesClock === true ? undefined : hours.mark
     const die = (): void => {
       if (!state.alive) return
       state.alive = false
+      hours.keep()
       this.crashes++
       disk.release()
       this.weather.attach(name, undefined)
@@ -327,7 +331,20 @@ export class Trial implements Scene {
       if (isAlive()) onFailed(error)
     }
     this.#start(self, {
-      ...{ name, world, weather, clock, random, store, isAlive, onFailed, onStarted, onUnreadable, plants },
+      ...{
+        name,
+        world,
+        weather,
+        clock,
+        clockMark,
+        random,
+        store,
+        isAlive,
+        onFailed,
+        onStarted,
+        onUnreadable,
+        plants,
+      },
       ...{ saw: this.#saw, keys: this.#keys, protocols: self.protocols, log: this.#log(name, isAlive) },
     })
   }
@@ -376,15 +393,16 @@ export class Trial implements Scene {
     return serviceManagerMind(plan, this.options.seed, guestIsThere, this.plan, this.#keys.trust())
   }
 
-  /** A clock that jumps now and then: a little, or by an hour, which is not to be believed. */
-  #stepping(skewMs: Millis, random: Random): () => Millis {
-    let steppedMs = 0
-    if (this.#stormy && random.next() < this.plan.faults.clockSteps)
-      this.world.after(random.int(120_000), () => {
-        const sign = random.next() < 0.5 ? -1 : 1
-        steppedMs = sign * (random.next() < 0.5 ? random.int(1_000) : 3_600_000)
-      })
-    return () => skewMs + steppedMs
+  #wallClock(name: string): WallClock {
+    const { skewMsMax } = this.plan.faults
+    const skewMs = Math.round((this.random.child(`${name} skew`).next() * 2 - 1) * skewMsMax)
+    const kept = this.#wallClocks.get(name) ?? new WallClock(this.world, skewMs)
+    this.#wallClocks.set(name, kept)
+    return kept
+  }
+
+  #steps(random: Random): boolean {
+    return this.#stormy && random.next() < this.plan.faults.clockSteps
   }
 
   #isOther(random: Random): boolean {

@@ -18,6 +18,7 @@ import type { Input } from '../../actors/runtime/mind.ts'
 import { type Random, seededRandom } from '../../actors/runtime/random.ts'
 import type { Rate } from '../../actors/runtime/rates.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
+import type { ClockMark } from '../../actors/runtime/steady.ts'
 import { type CommitFate, Disk } from '../simulation/disk.ts'
 import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
 import { World } from '../simulation/world.ts'
@@ -50,6 +51,7 @@ export interface LifeOptions {
   /** Takes the place of the disk's commit. */
   readonly commit?: (commit: Commit) => Promise<void>
   readonly clock?: Clock
+  readonly clockMark?: ClockMark
   readonly identity?: Identity
   readonly trust?: Trust
   readonly random?: Random
@@ -143,6 +145,7 @@ export class Stage {
         },
       },
       clock: options.clock ?? this.world.clock(0, () => life.alive),
+      clockMark: options.clockMark,
       identity: options.identity ?? cheapIdentity('actor'),
       trust: options.trust ?? cheapTrust(NAMES),
       transport: {

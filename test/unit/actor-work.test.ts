@@ -202,6 +202,27 @@ describe('the wall clock', () => {
     expect(inputs.filter(({ kind }) => kind === 'due')).toHaveLength(1)
   })
 
+  test('that jumped between two lives is not believed by the second one, which says so in its first words', async () => {
+    const stage = new Stage()
+    const { state, clock } = stepped(stage)
+    const before = await stage.begin({
+      clock,
+      handle(input, draft) {
+        if (input.kind === 'command') put(draft, 'a', draft.now + 600_000)
+      },
+    })
+    await stage.soon(before.actor.command('set', {}))
+    const clockMark = { wall: clock.now(), monotonic: clock.monotonic() }
+    before.crash()
+    state.stepMs = 3_600_000
+    await stage.pass(60_000)
+    const { inputs, logged } = await stage.begin({ clock, clockMark })
+    await stage.pass(60_000)
+    expect(inputs.filter(({ kind }) => kind === 'due')).toEqual([])
+    expect(inputs.filter(({ kind }) => kind === 'clock-step')).toMatchObject([{ byMs: 3_600_000 }])
+    expect(logged).toContain('warn: the wall clock jumped and is not believed')
+  })
+
   test('that runs ahead a little, day after day, makes no row late', async () => {
     const stage = new Stage()
     const { state, clock } = stepped(stage)

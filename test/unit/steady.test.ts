@@ -1,15 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type ClockStep, steadyClock } from '../../actors/runtime/steady.ts'
+import { type ClockMark, type ClockStep, steadyClock } from '../../actors/runtime/steady.ts'
 
 const STEP_MS_MAX = 2_000
 
 /** A machine whose two clocks are set by hand. */
-function machine() {
+function machine(mark?: ClockMark) {
   const hands = { wall: 1_000_000, monotonic: 0 }
   const steps: ClockStep[] = []
   const bare = { now: () => hands.wall, monotonic: () => hands.monotonic, after: () => () => undefined }
-  const clock = steadyClock(bare, STEP_MS_MAX, (step) => steps.push(step))
+  const clock = steadyClock(bare, STEP_MS_MAX, (step) => steps.push(step), mark)
   const pass = (ms: number, jumpMs = 0): number => {
     hands.wall += ms + jumpMs
     hands.monotonic += ms
@@ -63,6 +63,18 @@ describe('a wall clock', () => {
     pass(1_000, 3_600_000)
     pass(1_000, 3_600_000)
     expect(steps.map(({ byMs }) => byMs)).toEqual([3_600_000, 7_200_000])
+  })
+
+  test('that had jumped before this life goes on as it was before, and that is told of once', () => {
+    const { pass, steps } = machine({ wall: 1_000_000 - 3_600_000, monotonic: 0 })
+    expect([pass(1_000), pass(1_000)]).toEqual([1_001_000 - 3_600_000, 1_002_000 - 3_600_000])
+    expect(steps).toEqual([{ at: 1_001_000 - 3_600_000, byMs: 3_600_000 }])
+  })
+
+  test('that went on as it should since the last life is followed', () => {
+    const { pass, steps } = machine({ wall: 999_000, monotonic: -1_500 })
+    expect(pass(1_000)).toBe(1_001_000)
+    expect(steps).toEqual([])
   })
 
   test('whatever happens to it, time does not go back, and does not run ahead by more than small steps', () => {

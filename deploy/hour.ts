@@ -1,0 +1,120 @@
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { z } from 'zod'
+import type { Log } from '../actors/runtime/actor.ts'
+import type { Cancel, Clock, Instant, Millis } from '../actors/runtime/clock.ts'
+import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
+import { type ClockMark, steadyClock } from '../actors/runtime/steady.ts'
+
+/** Since which start of the machine how much time has gone by, suspended or not. */
+export interface SinceBoot {
+  readonly boot: string
+  readonly upMs: Millis
+}
+
+const keptHour = z.strictObject({ boot: z.string(), upMs: z.number().min(0), wall: z.int() })
+type KeptHour = z.infer<typeof keptHour>
+
+/** A machine that does not say is one that was started anew each time. */
+export function sinceBoot(): SinceBoot | undefined {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const upMs = Math.round(Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1_000)
+    return boot === '' || !Number.isFinite(upMs) ? undefined : { boot, upMs }
+  } catch {
+    return undefined
+  }
+}
+
+export interface HourParts {
+  readonly file: string
+  readonly clock: Clock
+  readonly stepMsMax: Millis
+  readonly log: Log
+  readonly sinceBoot: () => SinceBoot | undefined
+  /** The wall clock is right, whatever it was before. */
+  readonly believe: boolean
+}
+
+const KEEP_MS: Millis = 60_000
+
+/**
+ * What the hour was when Sublet last ran in a work folder, so that a clock that jumps is not believed by the next
+ * process either:
+ *
+ *   same start of the machine    goes on with the time since then: leases end when they should, and the jump is told of
+ *   another start                the clock may be any time later; earlier than the last known hour: `clock-behind`
+ *
+ * The hour is kept once a minute. One that is not there, or cannot be read, says nothing.
+ */
+export class Hour {
+  readonly #parts: HourParts
+  /** For the clocks of this life; undefined: the wall clock is believed. */
+  readonly mark: ClockMark | undefined
+  #cancel: Cancel = () => undefined
+
+  constructor(parts: HourParts) {
+    this.#parts = parts
+    this.mark = parts.believe ? undefined : markAfter(readKept(parts), parts)
+  }
+
+  /** Keeps it from now on; returns how to end that. */
+  keep(): () => void {
+    const { clock, stepMsMax } = this.#parts
+    const believed = steadyClock(clock, stepMsMax, () => undefined, this.mark)
+    const again = (): void => {
+      this.#write(believed.now())
+      this.#cancel = clock.after(KEEP_MS, again)
+    }
+    again()
+    return () => {
+      this.#cancel()
+      this.#write(believed.now())
+    }
+  }
+
+  /** What was kept before is as good, only older. */
+  #write(wall: Instant): void {
+    const { file, log, sinceBoot: sinceThis } = this.#parts
+    const { boot, upMs } = sinceThis() ?? { boot: '', upMs: 0 }
+    const kept: KeptHour = { boot, upMs, wall }
+    try {
+      const unfinished = `${file}.new`
+      const handle = openSync(unfinished, 'w', 0o600)
+      try {
+        writeSync(handle, `${JSON.stringify(kept)}\n`)
+        fsyncSync(handle)
+      } finally {
+        closeSync(handle)
+      }
+      renameSync(unfinished, file)
+    } catch (error) {
+      log.warn({ file, reason: inOneLine(error) }, 'what the hour is was not kept')
+    }
+  }
+}
+
+function readKept({ file, log }: HourParts): KeptHour | undefined {
+  try {
+    return keptHour.parse(JSON.parse(readFileSync(file, 'utf8')))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      log.warn({ file, reason: inOneLine(error) }, 'what the hour was is not known: the clock is believed')
+    return undefined
+  }
+}
+
+function markAfter(kept: KeptHour | undefined, parts: HourParts): ClockMark | undefined {
+  if (kept === undefined) return undefined
+  const { clock, stepMsMax } = parts
+  const since = parts.sinceBoot()
+  if (since !== undefined && since.boot === kept.boot && since.upMs >= kept.upMs)
+    return { wall: kept.wall + (since.upMs - kept.upMs), monotonic: clock.monotonic() }
+  const now = clock.now()
+  if (now >= kept.wall - stepMsMax) return undefined
+  throw new SubletError(
+    'clock-behind',
+    `the clock of this machine says ${iso(now)}, and Sublet ran here until ${iso(kept.wall)}`,
+  )
+}
+
+const iso = (instant: Instant): string => new Date(instant).toISOString()
