@@ -225,6 +225,8 @@ function withoutUnused(
 ): TicketRow {
   const [before, last] = row.tickets.slice(-2)
   if (row.state !== 'granted' || before?.id !== predecessor || last?.predecessor !== predecessor) return row
+  // What has begun is in use, if anything of it is: it goes back with the lease.
+  if (last.term.start <= draft.now) return row
   const current = { ...row, tickets: row.tickets.slice(0, -1) }
   draft.put('ticket', current)
   noteReturned([last], draft, requestProof(envelope))

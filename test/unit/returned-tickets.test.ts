@@ -47,6 +47,21 @@ describe('a broker that has a ticket back', () => {
     ])
   })
 
+  test('frees nothing of an extension that has begun, whatever its holder asks for', () => {
+    const desk = new BrokerDesk()
+    desk.offer(4)
+    const { id: predecessor, term } = desk.granted('lease-1', { units: 4 })
+    desk.extend('lease-1', { units: 4 })
+    desk.decide()
+    const { id: begun } = desk.row('lease-1').tickets.at(-1)!
+    desk.now = term.end
+    expect(inShort(desk.extend('lease-1', { predecessor, units: 4 }))).toEqual(['lease-1 extension-refused'])
+    expect(desk.row('lease-1').tickets.map(({ id }) => id)).toContain(begun)
+    expect([...desk.rows.all('returned')]).toEqual([])
+    desk.ask('lease-2', { units: 4, durationMs: HOUR / 2 }, 'other')
+    expect(inShort(desk.decide())).not.toContain('lease-2 granted 4')
+  })
+
   test('tells a site that asks what is held of it after all that is held, and grants no more to who fills it', () => {
     const desk = new BrokerDesk()
     desk.offer(6)
