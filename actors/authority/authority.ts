@@ -251,7 +251,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
   function receive(envelope: Envelope, draft: AuthorityDraft): void {
     const { kind, from, subject } = envelope
     if (isRecovering(draft)) restore.notice(from, draft)
-    const asker: Asker = { holder: from, key: (envelope as { key?: string }).key }
+    const asker: Asker = { holder: from, key: envelope.key, seq: envelope.seq }
     const known = isMessageKind(kind) && HEARD.has(kind)
     if (!known) return refuse(draft, envelope, `a site is not told ${kind}`)
     const read = readBody(kind, envelope.body)

@@ -91,7 +91,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     const recalled = mine.length - staying
     const crossed: LeaseRow = {
       ...current,
-      ...{ ticket: next, next: undefined, victims: [] },
+      ...{ ticket: next, next: undefined, nextSeq: undefined, victims: [] },
       ...{ failures: 0, repairs: undefined, repairNotBefore: undefined, incomplete: undefined },
       growing: next.units - recalled > staying && lease.state === 'active' ? true : undefined,
     }

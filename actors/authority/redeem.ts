@@ -20,10 +20,11 @@ import type { Reports } from './statement.ts'
 /** What is told of a lease with all its units has to fit into one message. */
 export const LEASE_UNITS_MAX = 1_000
 
-/** Who sends a request, and the key it is signed with, if the protocol says so. */
+/** Who sends a request, and the key it is signed with and its place, if the protocol says so. */
 export interface Asker {
   readonly holder: string
   readonly key: string | undefined
+  readonly seq: number | undefined
 }
 
 /**
@@ -125,6 +126,7 @@ export function redeeming(
     const extended: LeaseRow = {
       ...lease,
       next,
+      nextSeq: asker.seq,
       victims,
       term: { start: lease.term.start, end: ticket.term.end },
     }

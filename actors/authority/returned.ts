@@ -35,6 +35,21 @@ export function rememberReturned({ broker, id, term }: Ticket, draft: AuthorityD
 }
 
 /**
+ * Who asks for another extension says that he does not have the one before. That he asked for that one says nothing, nor
+ * what he asked until he had it agreed here: his messages on a lease are numbered, and have a place in all that he says.
+ */
+function isAnew({ next, nextSeq }: LeaseRow, proof: Returned['proof']): boolean {
+  if (next === undefined || proof === undefined) return false
+  const { request } = next.proof ?? {}
+  // Protocol 1 shows no request: there the clocks of the two have to do.
+  const isLater =
+    request === undefined
+      ? Number(proof.sentAt) > next.issuedAt
+      : Number(proof.number) > Number(request.number)
+  return isLater && (nextSeq === undefined || proof.seq === undefined || Number(proof.seq) > nextSeq)
+}
+
+/**
  * What a broker tells of tickets that were given back to it: their units are somebody else's now.
  *
  *   of a lease, and its holder has not signed that ──▶ refused: the lease goes on
@@ -75,7 +90,7 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
     const isNext = lease?.ticket.broker === from && lease.next?.id === ticketId
     if (isWhole || isNext) {
       if (lease.state === 'closed') return false
-      const kinds = isWhole ? ['relinquish'] : ['relinquish', 'extend-ticket']
+      const kinds = isNext && isAnew(lease, proof) ? ['relinquish', 'extend-ticket'] : ['relinquish']
       if (!isSaidBy(lease.holder, kinds, from, leaseId, proof))
         draft.note(
           'message refused',
@@ -135,6 +150,7 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
     const shorter: LeaseRow = {
       ...lease,
       next: undefined,
+      nextSeq: undefined,
       victims: [],
       term: { ...lease.term, end },
       due: draft.now,

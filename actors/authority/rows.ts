@@ -17,6 +17,8 @@ export interface LeaseRow extends Row {
   /** The ticket it stands on, and the one that takes its place at its end. */
   readonly ticket: Ticket
   readonly next: Ticket | undefined
+  /** The place of the message by which `next` was agreed in all that its holder said; not known before protocol 2. */
+  readonly nextSeq?: number | undefined
   /** Units that go at the boundary to `next`. */
   readonly victims: readonly string[]
   /** From the first start to the last end that was accepted. */

@@ -2,6 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { RETURNED_KEPT_MAX } from '../../actors/authority/returned.ts'
 import { RETURNED_OF_HOLDER_MAX } from '../../actors/broker/returns.ts'
 import { type Body, HOLDINGS_MAX } from '../../actors/leases/messages.ts'
+import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
+import { seal } from '../../actors/runtime/envelope.ts'
+import { requestProof } from '../../actors/runtime/proof.ts'
+import { cheapIdentity } from '../simulation/identities.ts'
 import { givenBackBy, MINUTE, NOW, Stage } from './authority-stage.ts'
 import { BrokerDesk, HOUR, inShort } from './broker-desk.ts'
 
@@ -177,6 +181,50 @@ describe('a site that hears of a ticket that was given back', () => {
     expect(stage.row().state).toBe('closing')
   })
 
+  test('takes no request for an extension for a word that its holder has it not', () => {
+    const stage = new Stage()
+    const { ticket } = stage.lease()
+    const term = { start: ticket.term.end, end: ticket.term.end + 10 * MINUTE }
+    const asked = asksFor('lease-1', { number: 2, seq: 2, sentAt: stage.now })
+    const request = { proof: { request: asked } as unknown as NonNullable<Ticket['proof']> }
+    const next = stage.ticket({ ...request, term, predecessor: ticket.id })
+    const agree = { kind: 'extend-lease', subject: 'lease-1', body: { ticket: next, victims: [] } } as const
+    const place = { generation: 0, seq: 5 }
+    const said = { ...agree, id: 'message-5', from: 'manager', to: 'duke', number: 2 }
+    const envelope = seal(
+      { ...said, sentAt: stage.now, until: stage.now + MINUTE },
+      cheapIdentity('manager'),
+      place,
+    )
+    stage.give({ kind: 'message', envelope })
+    expect(stage.row().next?.id).toBe(next.id)
+    for (const proof of [
+      // The one that it was granted for, one before that, and one that was asked before it was agreed.
+      asked,
+      asksFor('lease-1', { number: 1, seq: 9, sentAt: stage.now + 9 }),
+      asksFor('lease-1', { number: 3, seq: 4, sentAt: stage.now + 9 }),
+    ])
+      returned(stage, next, 'broker', proof)
+    expect(stage.row()).toMatchObject({ state: 'active', next: { id: next.id } })
+    expect(stage.notes.filter(({ kind }) => kind === 'message refused')).toHaveLength(3)
+    returned(stage, next, 'broker', asksFor('lease-1', { number: 3, seq: 6, sentAt: stage.now }))
+    expect(stage.row()).toMatchObject({ state: 'active', next: undefined, term: ticket.term })
+  })
+
+  test('goes by the time of the request where an extension of protocol 1 does not show it', () => {
+    const stage = new Stage()
+    const { ticket } = stage.lease()
+    const term = { start: ticket.term.end, end: ticket.term.end + 10 * MINUTE }
+    const { proof: _, chain: __, ...plain } = stage.ticket({ term, predecessor: ticket.id })
+    const next = issueTicket(plain, cheapIdentity('broker'))
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    expect(stage.row().next?.id).toBe(next.id)
+    returned(stage, next, 'broker', asksFor('lease-1', { number: 2, seq: 2, sentAt: next.issuedAt }))
+    expect(stage.row().next?.id).toBe(next.id)
+    returned(stage, next, 'broker', asksFor('lease-1', { number: 3, seq: 3, sentAt: next.issuedAt + 1 }))
+    expect(stage.row().next).toBeUndefined()
+  })
+
   test('believes nobody but the broker of the ticket', () => {
     const stage = new Stage()
     const { ticket } = stage.lease()
@@ -205,6 +253,22 @@ describe('a site that hears of a ticket that was given back', () => {
     expect(stage.lease({ leaseId: 'lease-2' }).state).toBe('active')
   })
 })
+
+/** The head of a message by which the holder asks for an extension. */
+function asksFor(subject: string, { seq, ...at }: { number: number; seq: number; sentAt: number }) {
+  const letter = {
+    ...at,
+    id: `message-${seq}`,
+    from: 'manager',
+    to: 'broker',
+    kind: 'extend-ticket',
+    subject,
+  }
+  const place = { generation: 0, seq }
+  return requestProof(
+    seal({ ...letter, body: {}, until: at.sentAt + MINUTE }, cheapIdentity('manager'), place),
+  )
+}
 
 function returned(
   stage: Stage,
