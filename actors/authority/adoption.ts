@@ -13,7 +13,6 @@ import type { LeaseLife } from './leases.ts'
 import { readopting } from './readopt.ts'
 import { rememberReturned } from './returned.ts'
 import type { AuthorityDraft, HeardRow, LeaseRow } from './rows.ts'
-import { graceOf } from './standing.ts'
 import type { Reports } from './statement.ts'
 import { type Chains, chainsOf, toldOf, type Words, wordsOf } from './words.ts'
 
@@ -51,7 +50,7 @@ export function adopting(
   reports: Reports,
   life: LeaseLife,
 ) {
-  const { shut, unitsLeft } = life
+  const { shut, shutAt, unitsLeft } = life
   const { place, settle, shrink } = readopting(config, life.units)
   return { adopt }
 
@@ -96,15 +95,15 @@ export function adopting(
     draft: AuthorityDraft,
   ): void {
     const { holder, isSure } = said
-    const grace = lastOf(draft.now, said, machines) + graceOf(lease)
+    const end = lastOf(draft.now, said, machines)
     if (isSure && holder === undefined)
-      return shut(lease, 'close', grace, 'its holder does not know it (any more)', draft)
+      return shutAt(lease, end, 'its holder does not know it (any more)', draft)
     if (holder?.closed === true)
       return shut({ ...lease, vacated: true }, 'close', draft.now, 'its holder has closed it', draft)
     // By the word of a broker alone no lease ends that its holder, who has forgotten nothing, holds.
     if ((holder === undefined || !isSure) && said.returnedTo?.includes(lease.ticket.broker) === true) {
       claims.release(lease.id, draft)
-      return shut(lease, 'close', grace, 'its broker says that it was given back', draft)
+      return shutAt(lease, end, 'its broker says that it was given back', draft)
     }
     const own = [lease.ticket, lease.next].filter((one) => one !== undefined)
     const { shown, others } = ticketsOf(said, lease.holder, chains, draft)

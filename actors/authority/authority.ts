@@ -31,7 +31,7 @@ import { returns } from './returned.ts'
 import type { AuthorityDraft, AuthorityTables, LeaseRow, UnitRow } from './rows.ts'
 import { isLive, isRecovering, unitsOf } from './standing.ts'
 import { Reports } from './statement.ts'
-import { hasOrphans, Sweep } from './sweep.ts'
+import { orphansEnd, Sweep } from './sweep.ts'
 import type { UnitEffectArgs } from './units.ts'
 
 const SITE_KEY = 'site'
@@ -313,10 +313,11 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
   function unknownLease(from: string, leaseId: string, kind: string, draft: AuthorityDraft): void {
     draft.turnDown()
     draft.note('message refused', leaseId, `${from} sends ${kind} for a lease that it does not hold here`)
-    const isEnding = kind !== 'close' && hasOrphans(leaseId, draft)
+    const end = kind === 'close' ? undefined : orphansEnd(leaseId, draft)
+    const isEnding = end !== undefined
     const body: Body<'lease-update'> = {
       state: isEnding ? 'closing' : 'closed',
-      term: { start: draft.now - 1, end: draft.now },
+      term: { start: Math.min(draft.now, end ?? draft.now) - 1, end: end ?? draft.now },
       ticketId: 'none',
       units: [],
       image: '',

@@ -27,7 +27,7 @@ export type LeaseLife = ReturnType<typeof leaseLife>
 export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: Reports, withhold: Withhold) {
   const units = new Units(config, unitChanged, withhold)
   const filling = new Filling(config, units)
-  return { units, leaseDue, unitDue, roomDue, tend, shut, unitsLeft }
+  return { units, leaseDue, unitDue, roomDue, tend, shut, shutAt, unitsLeft }
 
   function leaseDue(id: string, draft: AuthorityDraft): void {
     const lease = draft.get('lease', id)
@@ -162,6 +162,17 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     // Those that end say so; if none is left to end, its holder hears of it here.
     if (first) reports.report(draft.get('lease', lease.id)!, draft)
     finishIfEmpty(draft.get('lease', lease.id)!, draft)
+  }
+
+  /**
+   * Before its term is over. Its holder is told the instant as its end: he lets work go on as long as its site does, and
+   * puts it back before that cuts it off.
+   */
+  function shutAt(lease: LeaseRow, at: Instant, reason: string, draft: AuthorityDraft): void {
+    const { start, end } = lease.term
+    // A reservation may be shut before it begins.
+    const term = { start, end: Math.min(end, Math.max(at, start + 1)) }
+    shut({ ...lease, term }, 'close', at + graceOf(lease), reason, draft)
   }
 
   function finishIfEmpty(lease: LeaseRow, draft: AuthorityDraft): void {

@@ -6,7 +6,7 @@ import { indexOf } from '../runtime/views.ts'
 import type { RootClaims } from './claims.ts'
 import type { LeaseLife } from './leases.ts'
 import type { AuthorityDraft, LeaseRow, ReturnedRow } from './rows.ts'
-import { graceOf, unitsOf } from './standing.ts'
+import { unitsOf } from './standing.ts'
 import type { Reports } from './statement.ts'
 
 /** Tickets of one broker that are remembered as given back, one by one. */
@@ -57,7 +57,7 @@ function isAnew({ next, nextSeq }: LeaseRow, proof: Returned['proof']): boolean 
  *   of a lease that is to go on with it ──▶ the lease ends where it would have without
  *   any other                          ──▶ remembered until the ticket ends: it is not honoured
  */
-export function returns(trust: Trust, claims: RootClaims, reports: Reports, { shut, units }: LeaseLife) {
+export function returns(trust: Trust, claims: RootClaims, reports: Reports, { shutAt, units }: LeaseLife) {
   return { returned }
 
   function returned(from: string, { tickets }: Body<'tickets-returned'>, draft: AuthorityDraft): void {
@@ -138,7 +138,7 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
   function letGo(lease: LeaseRow, broker: string, draft: AuthorityDraft): true {
     claims.release(lease.id, draft)
     const reason = `its holder gave its ticket back to ${broker}, which may have given its units to others`
-    shut(lease, 'close', draft.now + graceOf(lease), reason, draft)
+    shutAt(lease, draft.now, reason, draft)
     return true
   }
 

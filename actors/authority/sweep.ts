@@ -10,8 +10,11 @@ const orphans = indexOf<UnitRow>('unit', ({ holder, state, leaseId }) =>
   holder === '' && state !== 'ended' ? leaseId : undefined,
 )
 
-export const hasOrphans = (leaseId: string, draft: AuthorityDraft): boolean =>
-  draft.having(orphans, leaseId).length > 0
+/** When the first of them ends, work there within the grace; undefined if there are none. */
+export function orphansEnd(leaseId: string, draft: AuthorityDraft): Instant | undefined {
+  const there = draft.having(orphans, leaseId)
+  return there.length === 0 ? undefined : Math.min(...there.map(({ pushedEnd }) => pushedEnd || draft.now))
+}
 
 /** Compares the machines that were found with the rows: neither may be without the other. */
 export class Sweep {
@@ -59,27 +62,20 @@ export class Sweep {
   /** Nobody remembers it, but its guest may still work there: that is let end within the site's grace. */
   #tearDownOrphan(machine: FoundMachine, draft: AuthorityDraft): void {
     const { unitId: id, leaseId, name } = machine
-    // Also if it is said not to run: should the list be wrong, work that runs there after all is not cut off.
-    const forceFrom = promisedUntil(machine, this.#config, draft.now)
+    // As long as it was told, or from now. Also if it is said not to run: should the list be wrong, work that runs there
+    // after all is not cut off.
+    const end = Math.max(draft.now, machine.endsAt ?? draft.now)
+    const forceFrom = end + (machine.graceMs ?? this.#config.conditions.graceMs)
     const lost: UnitRow = {
       ...{ id, leaseId, name, holder: '', state: 'teardown', type: '' },
       ...placeOf(this.#config, machine),
       ...{ image: '', assignedAt: draft.now, since: draft.now, wasActive: false, facts: {} },
-      ...{ reason: 'an orphan', doing: undefined, pushedEnd: 0, unheardEnd: 0, forceFrom },
+      ...{ reason: 'an orphan', doing: undefined, pushedEnd: end, unheardEnd: 0, forceFrom },
       ...{ teardownFailures: 0, probedAt: draft.now },
     }
     draft.put('unit', lost)
     this.#units.tend(lost, draft)
   }
-}
-
-/** Until when work on a machine is let go on of which nothing else is known: as long as it was told, or from now. */
-function promisedUntil(
-  { endsAt, graceMs }: FoundMachine,
-  { conditions }: AuthorityConfig,
-  now: Instant,
-): Instant {
-  return Math.max(now, endsAt ?? now) + (graceMs ?? conditions.graceMs)
 }
 
 /** What a machine takes up, by its marks; its name tells the slot, and an only host is the one. */

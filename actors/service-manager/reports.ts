@@ -41,11 +41,13 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
       const ready = believed.filter((unit) => unit.report === 'active').length
       draft.note('active', lease.id, `ready: ${someUnits(ready)}`)
     }
+    const agreed = current.term?.end
+    current = shortened(current, body, draft)
     const isWanted = body.units.some(({ leaveBy }) => leaveBy != null) || current.leaveBy !== undefined
     put(isWanted ? wantedBy(current, draft) : current, draft)
     joined(lease.id, draft)
-    // What was not known to have left is known now.
-    if (current.leaseState === 'leaving' && lease.unsure === true)
+    // What was not known to have left is known now; what has to go sooner puts its work back sooner.
+    if (current.leaseState === 'leaving' && (lease.unsure === true || current.term?.end !== agreed))
       leaveAll(draft.get('lease', lease.id)!, undefined, current.closeReason, draft)
     if (body.state === 'closing')
       leaveAll(draft.get('lease', lease.id)!, undefined, `the site ends the lease: ${body.reason}`, draft)
@@ -76,6 +78,25 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
     draft.note('extended', lease.id, `the site confirms: until ${iso(current.term!.end)}${grows}`)
     return current.leaseState === 'extending' ? stepLease(current, 'active') : current
   }
+}
+
+/**
+ * The site has the last word on when a lease ends. It may end one before its term, or undo an extension that it had
+ * confirmed: then the lease stands on the ticket before again. Work that waited for the later end is put back in time for
+ * the earlier one.
+ */
+function shortened(lease: LeaseRow, body: Update, draft: ServiceManagerDraft): LeaseRow {
+  const { id, term, ticket } = lease
+  const { end } = body.term
+  if (term === undefined || end >= term.end) return lease
+  const sooner: LeaseRow = { ...lease, term: { start: Math.min(term.start, end - 1), end } }
+  if (body.state === 'closing') return sooner
+  if (ticket === undefined || body.ticketId !== ticket.predecessor) return lease
+  const reason = body.extensionRefused ?? `the site goes on with ${body.ticketId}`
+  draft.note('extension undone', id, `by the site: ${reason}; the lease ends at ${iso(end)}`, {
+    term: sooner.term,
+  })
+  return { ...sooner, extendRefused: { at: draft.now, reason } }
 }
 
 /** The extension begins without it; what parted from the lease at an earlier one has done so already. */

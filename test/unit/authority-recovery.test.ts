@@ -256,6 +256,9 @@ describe('a site whose store was put back from an older copy', () => {
     stage.restored()
     stage.says('manager', [told])
     stage.says('broker', [])
+    // The grace runs from now on, also should he know it after all.
+    const told2 = stage.sent.find(({ kind, subject }) => kind === 'lease-update' && subject === 'lease-2')
+    expect((told2!.body as Body<'lease-update'>).term.end).toBeLessThanOrEqual(stage.now + 1)
     stage.pass(MINUTE)
     expect([stage.row(), stage.row('lease-2')].map((row) => row.closeReason)).toEqual([
       'its holder has closed it',
@@ -410,6 +413,9 @@ describe('a site whose store was put back from an older copy', () => {
     stage.says('broker', [])
     stage.says('manager', [])
     expect(kinds(stage)).toContain('orphan found')
+    // Should its holder ask after it, he hears as long.
+    stage.tell('vacate', 'lease-1', { units: [], reason: 'none' })
+    expect(stage.lastUpdate()).toMatchObject({ state: 'closing', term: { end: ticket.term.end } })
     stage.pass(ticket.term.end + conditions.graceMs - 1_000 - stage.now, 30_000)
     expect(stage.machines.size).toBe(2)
     stage.pass(2_000)

@@ -120,6 +120,10 @@ describe('a site that hears of a ticket that was given back', () => {
     returned(stage, ticket)
     expect(stage.row().state).toBe('closing')
     expect(stage.units().map(({ forceFrom }) => forceFrom)).toEqual([NOW + 10_000, NOW + 10_000])
+    // From now the grace runs, as its holder hears.
+    const { start, end } = stage.lastUpdate().term
+    expect(end + 10_000).toBeLessThanOrEqual(NOW + 10_001)
+    expect(start).toBeLessThan(end)
     // The units are promised to somebody else.
     stage.lease({ leaseId: 'lease-2', units: 6 })
     expect(stage.live('lease-2')).toHaveLength(6)
