@@ -165,10 +165,25 @@ export class RootClaims {
 
   /** The broker counts one fewer of them since: it gives the unit to another. */
   giveBack(tickets: readonly Ticket[], draft: AuthorityDraft): void {
-    for (const { id } of tickets) {
+    for (const { id, type } of tickets) {
       const row = draft.get('drawn', id)
-      if (row !== undefined) draft.put('drawn', { ...row, units: Math.max(0, row.units - 1) })
+      if (row === undefined || row.units === 0) continue
+      draft.put('drawn', { ...row, units: row.units - 1 })
+      const again = draft.having(drawnByLease, '').find((one) => one.type === type && one.units < 0)
+      if (again?.units === -1) draft.remove('drawn', again.id)
+      else if (again !== undefined) draft.put('drawn', { ...again, units: again.units + 1 })
     }
+  }
+
+  /**
+   * So many are lent again while whoever was asked for them still uses them: he may have promised them back, and the
+   * broker give them to others before he has left. Those wait here; none of them is held against the broker.
+   */
+  lendTwice(type: string, units: number, end: Instant, draft: AuthorityDraft): void {
+    if (units === 0 || end <= draft.now) return
+    const term = { start: draft.now, end }
+    const id = draft.newId('delegation')
+    draft.put('drawn', { id, claimId: '', leaseId: '', type, units: -units, term, due: end })
   }
 
   /** The lease is over: the broker gives the rest of its tickets to others. */
@@ -248,6 +263,7 @@ const othersOf = ({ type, term }: Ticket, draft: AuthorityDraft): string[] =>
   draft
     .all('drawn')
     .filter((row) => row.type === type && row.term.start < term.end && term.start < row.term.end)
+    .filter(({ leaseId }) => leaseId !== '')
     .map((row) => row.id)
     .slice(0, OTHERS_MAX)
 

@@ -194,6 +194,9 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
         `${most} of ${order.type} are withheld since a recall; ${order.units} cannot be lent again`,
         { cure: 'Look at `sublet status`; a recall takes effect at its time, and can be undone after that.' },
       )
+    const inUse = excessOf(order, draft)
+    const end = Math.max(0, ...inUse.map((unit) => lastEndOf(unit, draft)))
+    claims.lendTwice(order.type, inUse.length, end, draft)
     const grown = { ...offer, withdrawn: undefined, withheld: offer.withheld - order.units }
     site.tellOffer(grown, `${someUnits(order.units)} lent again after a recall: ${order.reason}`, draft)
     return { lent: offeredOf(grown), withheld: grown.withheld }
@@ -204,7 +207,10 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
    * while work runs there, then the latest. What is stuck is not lent any more; what goes whatever runs there, for
    * another recall or with its host, is no excess.
    */
-  function excessOf({ type, units: most }: RecallRow, draft: AuthorityDraft): UnitRow[] {
+  function excessOf(
+    { type, units: most }: Pick<RecallRow, 'type' | 'units'>,
+    draft: AuthorityDraft,
+  ): UnitRow[] {
     const held = draft
       .all('unit')
       .filter((unit) => unit.type === type && unit.state !== 'stuck' && unit.state !== 'ended')
@@ -251,6 +257,12 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     site.tellOffer(again, `offered again: ${reason}`, draft)
     return { lent: offeredOf(again), withheld: again.withheld }
   }
+}
+
+/** The end of the last ticket of its lease. */
+function lastEndOf({ leaseId }: UnitRow, draft: AuthorityDraft): Instant {
+  const lease = draft.get('lease', leaseId)
+  return (lease?.next ?? lease?.ticket)?.term.end ?? 0
 }
 
 /** Those that are going come first, then the latest. */

@@ -99,7 +99,10 @@ export interface ClaimRow extends Row {
   readonly claim: Claim
 }
 
-/** A ticket that was accepted, in the account of the claim that it is drawn from; `id` is the ticket. */
+/**
+ * A ticket that was accepted, in the account of the claim that it is drawn from; `id` is the ticket. One of no lease has
+ * fewer than no units: so many are lent again before they are back (RootClaims.lendTwice).
+ */
 export interface DrawnRow extends Row {
   /** Empty for a ticket of protocol 1, which names none. */
   readonly claimId: string

@@ -85,6 +85,36 @@ describe('what a site delegates', () => {
     expect(stage.claim().id).not.toBe(first.id)
   })
 
+  test('is not overdrawn by what is lent again before it was given back: its broker knows that it will be', () => {
+    const stage = new Stage()
+    stage.lease({ leaseId: 'lease-1', units: 6 })
+    const by = NOW + 2_000
+    stage.command('recall', { type: 'vm.small', units: 2, by, reason: 'needed' })
+    stage.pass(2_000)
+    stage.command('lend again', { type: 'vm.small', units: 2, reason: 'no longer' })
+    const answered = (leaseId: string) => {
+      stage.lease({ leaseId, units: 1 })
+      return stage.row(leaseId)?.state ?? stage.lastUpdate(leaseId).state
+    }
+    // He has promised both of them back, and work is done there still.
+    expect(answered('lease-2')).toBe('pending')
+    const units = stage.live('lease-1').map(({ id }) => id)
+    const vacate = (recalled: string[]) =>
+      stage.tell('vacate', 'lease-1', { units: recalled, reason: 'recalled', recalled })
+    vacate(units.slice(0, 1))
+    stage.pass(2_000)
+    expect(answered('lease-2')).toBe('active')
+    expect([answered('lease-3'), answered('lease-4')]).toEqual(['pending', 'closed'])
+    vacate(units.slice(1, 2))
+    stage.pass(2_000)
+    expect([answered('lease-3'), answered('lease-5')]).toEqual(['active', 'closed'])
+    const overdrawn = stage.notes.filter(({ kind }) => kind === 'claim overdrawn')
+    expect(overdrawn.map(({ reason }) => reason.replace(/.*: /, '').slice(0, 30))).toEqual([
+      '1 unit are more than the 0 lef',
+      '1 unit are more than the 0 lef',
+    ])
+  })
+
   test('has no claim when nothing is lent', () => {
     const stage = new Stage({ types: { 'vm.small': { ...siteConfig.types['vm.small']!, units: 0 } } })
     expect(stage.claim()).toBeUndefined()
