@@ -112,7 +112,8 @@ export class Invariants {
     if (late) this.#lookAt = now + LOOK_EVERY_MS
     for (const site of this.#scene.sites) {
       if (late) this.violations.push(...givenBack(site, this.#sites.get(site.name)!, this.#scene))
-      if (late) this.violations.push(...emptied(site, this.#scene))
+      if (late && !this.#excuses.isUnsure(site.name, site.disk))
+        this.violations.push(...emptied(site, this.#scene))
       if (site.machines.violations.length > 0) this.violations.push(...site.machines.violations)
     }
     for (const { middleware } of this.#scene.managers)
@@ -207,7 +208,6 @@ const EMPTY_SLACK_MS = 60_000
 
 /** A host is empty in time of what the terms let be taken, and in the end of the rest. */
 function emptied({ disk, name, wasOld }: SiteScene, { world, managers }: Scene): string[] {
-  if (disk.table('recovery').has('recovery')) return []
   const leases = disk.table<SiteLease>('lease')
   // Holders of protocol 1 are not told, and nothing is taken of them; a site that speaks it tells nobody.
   const old = new Set(managers.filter((manager) => manager.wasOld).map((manager) => manager.name))
