@@ -13,6 +13,7 @@ import {
   type TrustedKey,
 } from '../actors/runtime/identity.ts'
 import { makeNamedFolder } from './make-folder.ts'
+import { publicKey } from './network-config.ts'
 
 /**
  * The keys of the actors of a work folder: made on first use, private ones readable by the owner only.
@@ -140,13 +141,29 @@ export const fingerprint = (key: PublicKey): string =>
     .slice(0, 16)
     .replaceAll(/.{4}(?=.)/g, '$&:')
 
-/** The key in a file: PEM, or its 43 characters. */
+/** The key in a file: PEM, or its 43 characters. Errors are those of whoever named the file. */
 export function readPublicKey(file: string): PublicKey {
+  const wrong = (sentence: string, cause?: unknown): SubletError =>
+    new SubletError('config-invalid', sentence, {
+      cause,
+      cure: 'Name a file with the public key alone, as `sublet keygen` prints it, or with its PEM.',
+    })
   let text: string
   try {
     text = readFileSync(file, 'utf8').trim()
   } catch (cause) {
-    throw new SubletError('config-invalid', `the key ${file} cannot be read`, { cause })
+    const why = cause instanceof Error && 'code' in cause ? cause.code : cause
+    throw wrong(
+      why === 'ENOENT' ? `there is no file ${file}` : `the key ${file} cannot be read (${why})`,
+      cause,
+    )
   }
-  return text.startsWith('-----') ? publicKeyOf(text) : text
+  try {
+    const key = text.startsWith('-----') ? publicKeyOf(text) : text
+    if (publicKey.safeParse(key).success) return key
+  } catch (cause) {
+    if (!(cause instanceof SubletError)) throw cause
+    throw wrong(`${file} holds no public key: ${cause.message}`, cause)
+  }
+  throw wrong(`${file} holds no public key: expected 43 characters, as \`sublet keygen\` prints them`)
 }

@@ -1,5 +1,8 @@
+import { dirname, resolve } from 'node:path'
+import { SubletError } from '../actors/runtime/errors.ts'
 import { brokerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
+import { readPublicKey } from './keys.ts'
 
 /** Which actors run here, and whether those that do not can be reached. */
 export const networkChecks = (written: Written): readonly CrossComplaint[] => [
@@ -66,6 +69,23 @@ function ways({ peers, listen }: Written): readonly CrossComplaint[] {
       found.push(error(at(), 'expected either “key” or “keyFile”: what its signatures are checked with'))
   }
   return found
+}
+
+/**
+ * Whether a key is in each file that is to hold one. Only who starts has to have them: `keygen` comes before the keys of
+ * others are here, and who only looks may not be allowed to read them.
+ */
+export function keyFileChecks({ peers }: Written, file: string): readonly CrossComplaint[] {
+  return peers.flatMap(({ keyFile }, i) => {
+    if (keyFile === undefined) return []
+    try {
+      readPublicKey(resolve(dirname(resolve(file)), keyFile))
+      return []
+    } catch (wrong) {
+      if (!(wrong instanceof SubletError)) throw wrong
+      return [error(['peers', i, 'keyFile'], wrong.message)]
+    }
+  })
 }
 
 export const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/

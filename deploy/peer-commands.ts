@@ -4,10 +4,11 @@ import { SubletError } from '../actors/runtime/errors.ts'
 import { ed25519Trust } from '../actors/runtime/identity.ts'
 import { systemRandom } from '../actors/runtime/random.ts'
 import { parseDuration } from '../actors/runtime/settings.ts'
+import { actorsHere } from './actors-here.ts'
 import { networkOf } from './assemble-network.ts'
 import { inDir, namesHere, type Settings } from './config.ts'
 import { type ControlClient, controlClient } from './control-client.ts'
-import { fingerprint, OwnKeys, readPublicKey, rotate } from './keys.ts'
+import { fingerprint, OwnKeys, publicKeysIn, readPublicKey, rotate } from './keys.ts'
 import { peerUrl, publicKey, ROLES, type Role } from './network-config.ts'
 import {
   checkPeers,
@@ -136,9 +137,18 @@ async function put(name: string, key: string, options: PeerOptions, clock: Clock
   const file = inDir(dir).peers
   const stored = readStored(file)
   const before = stored.find((peer) => peer.name === name)
-  const known =
-    before ?? (await reported(options, clock).catch(nobody)).peers.find((peer) => peer.name === name)
+  const report = await reported(options, clock).catch(nobody)
+  await refuseAnothers(name, key, dir, report, stored)
+  const listed = report.peers.find((peer) => peer.name === name)
+  const known = before ?? listed
   const role = options.role ?? known?.role
+  if (known !== undefined && role !== known.role)
+    throw new SubletError('usage', `${name} is known here as another: its role is ${known.role}`, {
+      cure:
+        listed?.by === 'configuration'
+          ? 'Correct its role in the configuration, or leave --role out.'
+          : `Leave --role out; if it is another now, take it away first with \`sublet peer remove ${name}\`.`,
+    })
   const url = options.url ?? known?.url ?? undefined
   const poll = options.poll ?? known?.poll ?? false
   if (role === undefined)
@@ -162,6 +172,34 @@ async function put(name: string, key: string, options: PeerOptions, clock: Clock
       `${name} (${peer.role}) is trusted with the key ${fingerprint(key)}${isTold ? '' : ', from the next start on'}`,
     )
   return EXIT.done
+}
+
+/** A peer has a name and a key of its own: nobody here has either, and no other peer has its key. */
+async function refuseAnothers(
+  name: string,
+  key: string,
+  dir: string,
+  { here, peers }: PeersReport,
+  stored: readonly StoredPeer[],
+): Promise<void> {
+  // Without a Sublet that runs or a configuration, the work folder tells who is here.
+  const own =
+    here.length > 0
+      ? here.map((one) => ({ name: one.name, keys: one.keys.map((held) => held.key) }))
+      : ((await actorsHere(dir, undefined)) ?? []).map((actor) => ({
+          ...{ name: actor, keys: publicKeysIn(inDir(dir).keys, actor) ?? [] },
+        }))
+  if (own.some((one) => one.name === name))
+    throw new SubletError('usage', `${name} is an actor of this Sublet, and no peer of it`, {
+      cure: 'Add it where its peers run; here, add those that run elsewhere.',
+    })
+  const others = [...peers, ...stored].filter((peer) => peer.name !== name)
+  const has = [...own, ...others.map((peer) => ({ name: peer.name, keys: peer.keys.map((one) => one.key) }))]
+  const whose = has.find(({ keys }) => keys.includes(key))
+  if (whose !== undefined)
+    throw new SubletError('usage', `that is the key of ${whose.name}, not of ${name}`, {
+      cure: `Ask the admin of ${name} for its own, as \`sublet keygen\` prints it.`,
+    })
 }
 
 const nobody = (): PeersReport => ({ here: [], peers: [], strangers: [] })

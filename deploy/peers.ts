@@ -15,7 +15,7 @@ import type { KeyRing, TrustedKey } from '../actors/runtime/identity.ts'
 import type { Log } from '../actors/runtime/log.ts'
 import { name } from '../actors/runtime/settings.ts'
 import type { PeerWay } from '../adapters/transport.ts'
-import { inDir, type Settings } from './config.ts'
+import { inDir, namesHere, type Settings } from './config.ts'
 import { type OwnKeys, readPublicKey } from './keys.ts'
 import { peerUrl, publicKey, ROLES, type Role } from './network-config.ts'
 
@@ -79,8 +79,12 @@ export function writeStored(file: string, peers: readonly StoredPeer[]): void {
   renameSync(unfinished, file)
 }
 
-/** Of a peer that is in both, the configuration says what it is, and both say its keys. */
-export function knownPeers({ peers, dir }: Settings): readonly Peer[] {
+/**
+ * Of a peer that is in both, the configuration says what it is, and both say its keys. Nobody who runs here is a peer,
+ * whatever was added: whom an actor here trusts as itself is for its own keys to say.
+ */
+export function knownPeers(settings: Settings): readonly Peer[] {
+  const { peers, dir } = settings
   const stored = new Map(readStored(inDir(dir).peers).map((peer) => [peer.name, peer]))
   const written = peers.map(({ name, role, url, poll, key, keyFile }): Peer => {
     const own = { key: key ?? readPublicKey(keyFile ?? '') }
@@ -89,7 +93,7 @@ export function knownPeers({ peers, dir }: Settings): readonly Peer[] {
     const timed = stored.get(name)?.keys.find((one) => one.key === own.key) ?? own
     return { name, role, url, poll, keys: [timed, ...more], by: 'configuration' }
   })
-  const named = new Set(peers.map(({ name }) => name))
+  const named = new Set([...peers.map(({ name }) => name), ...namesHere(settings)])
   const added = [...stored.values()]
     .filter(({ name }) => !named.has(name))
     .map((peer): Peer => ({ ...peer, url: peer.url, by: 'command' }))

@@ -7,6 +7,7 @@ import { shapeOf } from './by-kind.ts'
 import { type Complaint, complaintsOf } from './complaints.ts'
 import { configSchema, inDir, resolved, type Settings } from './config.ts'
 import { crossChecks } from './cross-checks.ts'
+import { keyFileChecks } from './network-checks.ts'
 import { readStored } from './peers.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
@@ -27,8 +28,13 @@ export interface ReadConfig {
   readonly warnings: readonly Finding[]
 }
 
+export interface ReadOptions {
+  /** Whether the files that hold keys of peers have to be there. */
+  readonly keyFiles?: boolean
+}
+
 /** Reads and checks a configuration; every error there is comes back at once. */
-export function readConfig(file: string): ReadConfig {
+export function readConfig(file: string, { keyFiles = false }: ReadOptions = {}): ReadConfig {
   const lines = new LineCounter()
   const text = readText(file)
   const document = parseDocument(text, {
@@ -64,7 +70,10 @@ export function readConfig(file: string): ReadConfig {
       warnings: [],
     }
   const { written, complaints } = check(document.toJS())
-  const cross = written === undefined ? [] : crossChecks(written, file)
+  const cross =
+    written === undefined
+      ? []
+      : [...crossChecks(written, file), ...(keyFiles ? keyFileChecks(written, file) : [])]
   const errors = [...complaints, ...cross.filter(({ grave }) => grave)].map(place)
   const settings = errors.length === 0 && written !== undefined ? resolved(written, file) : undefined
   const added = settings === undefined ? [] : brokersAdded(settings)
@@ -89,11 +98,14 @@ function brokersAdded({ dir }: Settings): readonly string[] {
 }
 
 /** The settings, or one error that lists everything that is wrong. */
-export function loadConfig(file: string): {
+export function loadConfig(
+  file: string,
+  options?: ReadOptions,
+): {
   readonly settings: Settings
   readonly warnings: readonly Finding[]
 } {
-  const { settings, errors, warnings } = readConfig(file)
+  const { settings, errors, warnings } = readConfig(file, options)
   if (settings !== undefined) return { settings, warnings }
   throw new SubletError('config-invalid', errors.map(({ text }) => text).join('\n'))
 }

@@ -13,7 +13,7 @@ export async function start(
   { json, believeClock }: { readonly json: boolean; readonly believeClock: boolean },
   clock: Clock,
 ): Promise<number> {
-  const { settings, warnings } = loadConfig(file)
+  const { settings, warnings } = loadConfig(file, { keyFiles: true })
   for (const { text } of warnings) tell(`${text} (warning)`)
   if (settings.site?.machines.kind === 'namespace' && process.getuid?.() !== 0)
     throw new SubletError('needs-root', 'machines of kind “namespace” are made by root only')

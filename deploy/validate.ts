@@ -9,7 +9,7 @@ export async function validate(
   options: { readonly json?: true; readonly reach?: true },
   clock: Clock,
 ): Promise<number> {
-  const { settings, errors, warnings } = readConfig(file)
+  const { settings, errors, warnings } = readConfig(file, { keyFiles: true })
   const missing =
     settings === undefined || !options.reach
       ? []

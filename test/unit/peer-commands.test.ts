@@ -69,6 +69,34 @@ test('peers are added, listed, approved and removed while Sublet runs, and count
   await expect(removePeer('far', { dir, json })).rejects.toMatchObject({ code: 'unknown-id' })
 })
 
+test('nobody is added who runs here, as another than is known, or with the key of another', async () => {
+  const far = { dir, json, role: 'site', url: 'http://127.0.0.1:1' }
+  const own = new OwnKeys(inDir(dir).keys, ['duke'], clock).identity('duke').key
+  const refused = (name: string, options: object) =>
+    expect(addPeer(name, { ...far, key: newKey(), ...options }, clock)).rejects
+  await refused('duke', {}).toMatchObject({
+    code: 'usage',
+    message: expect.stringMatching(/^duke is an actor of/),
+  })
+  const key = newKey()
+  await addPeer('far', { ...far, key }, clock)
+  await refused('far', { role: 'broker' }).toMatchObject({
+    ...{ code: 'usage', message: 'far is known here as another: its role is site' },
+    cure: expect.stringContaining('sublet peer remove far'),
+  })
+  await refused('near', { key }).toMatchObject({ message: 'that is the key of far, not of near' })
+  await refused('near', { key: own }).toMatchObject({ message: 'that is the key of duke, not of near' })
+  await listPeers({ dir, json }, clock)
+  expect(last()).toMatchObject({ peers: [{ name: 'far', role: 'site', keys: [{ key }] }] })
+
+  // Also while nothing runs there, and nobody says who is to run.
+  await server?.close()
+  server = undefined
+  await refused('duke', {}).toMatchObject({ message: expect.stringMatching(/^duke is an actor of/) })
+  await refused('near', { key: own }).toMatchObject({ message: 'that is the key of duke, not of near' })
+  await refused('near', { key }).toMatchObject({ message: 'that is the key of far, not of near' })
+})
+
 test('keys are changed while Sublet runs: the old one gets an end, both are trusted', async () => {
   await keygen(yamlIn(dir), { json, rotate: true, overlap: '2h' }, clock)
   const made = last<readonly { name: string; keys: readonly { key: string; until: number | null }[] }[]>()

@@ -145,6 +145,23 @@ describe('peers', () => {
     expect(seen).toEqual([['rack'], ['rack', 'manager'], ['rack']])
   })
 
+  test('who runs here is none, though one of the name was added, and goes on trusting itself', () => {
+    const settings = settingsOf(BROKER)
+    const trust = ed25519Trust({})
+    const keys = new OwnKeys(inDir(settings.dir).keys, ['broker'], clock)
+    const book = new PeerBook({
+      ...{ settings, trust, clock, keys, onChange: () => undefined },
+      log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
+    })
+    for (const added of [[{ ...stored, name: 'broker' }], []]) {
+      writeStored(inDir(settings.dir).peers, added)
+      book.reload()
+      expect(book.peers.map(({ name }) => name)).toEqual(['rack'])
+      expect(trust.hasKey('broker', keys.identity('broker').key, now)).toBe(true)
+      expect(trust.hasKey('broker', other, now)).toBe(false)
+    }
+  })
+
   test.each([
     ['no JSON', '{', /not JSON/],
     ['another form', '{"version":2,"peers":[]}', /version/],
@@ -244,6 +261,29 @@ site:
     expect(loadConfig(file).warnings).toEqual([])
     writeFileSync(inDir(settings.dir).peers, 'not JSON')
     expect(loadConfig(file).warnings).toHaveLength(1)
+  })
+
+  test('a file that is to hold a key is looked into before anything starts, and not before', () => {
+    const file = join(dir, 'c.yaml')
+    const text = (name: string): string =>
+      `name: b\nbroker: {}\npeers:\n  - { name: rack, role: site, url: "http://127.0.0.1:1", keyFile: ${name} }\n`
+    const told = (name: string): readonly string[] => {
+      writeFileSync(file, text(name))
+      expect(readConfig(file).errors).toEqual([])
+      return readConfig(file, { keyFiles: true }).errors.map((finding) => finding.text.slice(file.length + 1))
+    }
+    writeFileSync(join(dir, 'good.pub'), `${key}\n`)
+    writeFileSync(join(dir, 'good.pem'), generateKeys().publicKey)
+    writeFileSync(join(dir, 'bad.pub'), 'nonsense\n')
+    writeFileSync(join(dir, 'bad.pem'), '-----BEGIN PUBLIC KEY-----\nnonsense\n')
+    expect([told('good.pub'), told('good.pem')]).toEqual([[], []])
+    expect(told('none.pub')).toEqual([`4:67: peers.0.keyFile: there is no file ${join(dir, 'none.pub')}`])
+    expect(told('bad.pub')[0]).toMatch(
+      /^4:67: peers\.0\.keyFile: .*bad\.pub holds no public key: expected 43/,
+    )
+    expect(told('bad.pem')[0]).toMatch(/bad\.pem holds no public key: the text is not the PEM of a key$/)
+    expect(() => loadConfig(file, { keyFiles: true })).toThrow(/holds no public key/)
+    expect(() => knownPeers(loadConfig(file).settings)).toThrow(/holds no public key/)
   })
 
   test('what cannot work is told at its place', () => {
