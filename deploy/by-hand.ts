@@ -19,6 +19,8 @@ export interface HandReport {
   readonly type: string
   readonly site: string | null
   readonly term: Term | null
+  /** What waits is not a new lease, but one that is held, and is to go on. */
+  readonly isExtension?: true
   /** Waiting: an answer is waited for until then at the latest, and what is known of why. */
   readonly until: Instant | null
   readonly waitReason: string
@@ -105,7 +107,7 @@ export async function extend(
     const { code = 'no-capacity', sentence } = decoded(row.extendRefused.reason)
     throw new SubletError(code, `${leaseId} is not extended, and goes on to its end: ${sentence}`)
   }
-  return reportOf(site, row, clock.now(), isAnswered(row))
+  return { ...reportOf(site, row, clock.now(), isAnswered(row)), isExtension: true }
 }
 
 /** Its units leave when their work has ended, and it is given back; a request is given up. */
@@ -125,7 +127,9 @@ export async function release(
   return { ...reportOf(site, leaseOf(manager, leaseId), 0), state: 'given back' }
 }
 
-const TOO_EARLY = { cure: 'Look at the lease with `sublet explain LEASE`, and ask again while it is active.' }
+const TOO_EARLY = {
+  cure: 'Look at the lease with `sublet explain LEASE`; ask again while units of it are held, or for others with `sublet request`.',
+}
 
 /** What only a service manager can do. */
 function managerOf({ serviceManager }: SiteView): Manager {
@@ -237,16 +241,25 @@ function whyItWaits(site: SiteView, row: LeaseRow, isAnswered: boolean, now: Ins
   if (asked?.waitReason) return asked.waitReason
   const silence = silenceOf(site, broker, now)
   if (silence !== undefined) return silence
-  if (group !== undefined)
+  if (group !== undefined && asksForFewer(site, row))
     return `${broker} decides when all ${row.groupSize} requests of the group are there`
   return `${broker} has not decided yet: it may wait for units that come free, or for somebody who approves it`
 }
 
+/** Some of its group may still be to come; those that others ask for are not known here. */
+function asksForFewer({ serviceManager }: SiteView, { guest, group, groupSize = 0 }: LeaseRow): boolean {
+  const asked = serviceManager?.rows('lease').filter((row) => row.guest === guest && row.group === group)
+  return (asked?.length ?? 0) < groupSize
+}
+
 /** Why one does not answer; undefined if it does, as far as is known. */
-function silenceOf({ serviceManager }: SiteView, name: string, now: Instant): string | undefined {
+function silenceOf({ serviceManager, federation }: SiteView, name: string, now: Instant): string | undefined {
   const view = serviceManager?.peers?.().find(({ peer }) => peer === name)
-  if (view?.silentSince !== undefined)
-    return `nothing came back from ${name} since ${hour(view.silentSince)}: ${view.lastError}`
+  // Whoever fetches its messages there may have been turned away before anything was sent.
+  const sight = federation?.network.peers().find((peer) => peer.name === name)
+  const { silentSince, lastError } = view?.silentSince === undefined ? { ...sight } : view
+  if (silentSince !== undefined)
+    return `nothing came back from ${name} since ${hour(silentSince)}: ${lastError}; see \`sublet check peers\``
   const { putOff } = view ?? {}
   if (putOff !== undefined && now - putOff.lastAt < PUT_OFF_MS)
     return `${name} puts our messages off since ${hour(putOff.since)}: ${putOff.reason} (too-fast)`
@@ -254,7 +267,8 @@ function silenceOf({ serviceManager }: SiteView, name: string, now: Instant): st
 }
 
 /** What the person is told. */
-export function handText({ leaseId, state, units, type, site, term, until, waitReason }: HandReport): string {
+export function handText(report: HandReport): string {
+  const { leaseId, state, units, type, site, term, until, waitReason, isExtension = false } = report
   if (state === 'given back')
     return `${leaseId} is given back: its units leave when their work has ended, at the latest within the grace after its term`
   if (state === 'granted' && term !== null)
@@ -265,6 +279,8 @@ export function handText({ leaseId, state, units, type, site, term, until, waitR
   const limit = until === null ? '' : `, until ${hour(until)} at the latest`
   return [
     `${leaseId} waits for an answer${limit}${waitReason === '' ? '' : `: ${waitReason}`}`,
-    `  look at it with: sublet explain ${leaseId}; give it up with: sublet release ${leaseId}`,
+    isExtension
+      ? `  unless it is extended the lease goes on to its end; look at it with: sublet explain ${leaseId}`
+      : `  look at it with: sublet explain ${leaseId}; give it up with: sublet release ${leaseId}`,
   ].join('\n')
 }

@@ -65,6 +65,11 @@ export class RootClaims {
     this.#trust = trust
   }
 
+  /** Whether a broker can be handed a claim: its key is in it. */
+  isKnown(broker: string, now: Instant): boolean {
+    return this.#keyOf(broker, now) !== undefined
+  }
+
   /** The claim that goes with an offer: the one it has, while it says the same and half its term is not over. */
   current(offer: OfferRow, delegated: Delegated, draft: AuthorityDraft): Claim | undefined {
     const { holder, units } = delegated

@@ -2,10 +2,14 @@ import { tell } from '../leases/correspondence.ts'
 import { type Body, RECALLS_MAX } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
+import type { Millis } from '../runtime/clock.ts'
 import { halfTimeOf, type RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { AuthorityDraft, OfferRow } from './rows.ts'
 import { offeredOf, pokeRoom } from './standing.ts'
+
+/** An offer whose broker has no key that is known here is looked at again after so long. */
+const KEY_LOOK_MS: Millis = 30_000
 
 /**
  * What the site lends. The offer is told to the broker whole, whenever it changes:
@@ -44,10 +48,14 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
     draft.note('offer withdrawn', row.id, `${broker} is lent none any more: ${reason}`)
   }
 
-  /** Half the term of its claim is over: it is told anew, with another one. */
+  /** Half the term of its claim is over, or there could be none before: it is told anew, with another one. */
   function offerDue(type: string, draft: AuthorityDraft): void {
     const row = draft.get('offer', type)
-    if (row !== undefined) tellOffer(row, 'half the term of its claim is over', draft)
+    if (row === undefined) return
+    if (row.claimId !== undefined) return tellOffer(row, 'half the term of its claim is over', draft)
+    const broker = brokerOf(config, type)
+    if (claims.isKnown(broker, draft.now)) tellOffer(row, `the key of ${broker} is known now`, draft)
+    else draft.put('offer', { ...row, due: draft.now + KEY_LOOK_MS })
   }
 
   /** A broker that may have forgotten what is lent to it is told everything, also what is not lent to it any more. */
@@ -65,14 +73,17 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
     const { type, units, vector, conditions } = statementOf(given, draft)
     const broker = brokerOf(config, type)
     const claim = claims.current(given, { holder: broker, type, units, vector, conditions }, draft)
-    const row = { ...given, claimId: claim?.id, due: claim === undefined ? undefined : halfTimeOf(claim) }
+    const isUnknown = units > 0 && claim === undefined
+    const due = claim !== undefined ? halfTimeOf(claim) : isUnknown ? draft.now + KEY_LOOK_MS : undefined
+    const row = { ...given, claimId: claim?.id, due }
     draft.put('offer', row)
     pokeRoom(draft)
     const body = { ...statementOf(row, draft), reason: reason.slice(0, 500) }
     tell(draft, broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
     const { withheld } = row
     const lent = { units: row.units, withheld, ...(claim === undefined ? {} : { claim }) }
-    draft.note('offered', row.id, `${someUnits(units)}: ${reason}`, lent)
+    const without = isUnknown ? `; without a claim, for no key of ${broker} is known here` : ''
+    draft.note('offered', row.id, `${someUnits(units)}: ${reason}${without}`, lent)
   }
 
   function statementOf(row: OfferRow, draft: AuthorityDraft): Omit<Body<'delegation'>, 'reason'> {

@@ -123,7 +123,7 @@ export interface ReturnedRow extends Row {
 export interface OfferRow extends Row {
   /** Whom it is offered to. */
   readonly broker?: string | undefined
-  /** The claim that goes with it; undefined while nothing is lent. */
+  /** The claim that goes with it; undefined while nothing is lent, or while its broker has no key here. */
   readonly claimId?: string | undefined
   readonly units: number
   /** Not offered because they are stuck or were recalled. */

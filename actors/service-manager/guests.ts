@@ -77,7 +77,7 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
       draft.note('sees again', name, 'the middleware can be looked at again')
     if (decision.intents.length > 0)
       draft.note('decided', name, decision.reason, { figures: decision.figures, intents: decision.intents })
-    for (const intent of decision.intents) carryOut(name, guest, intent, draft)
+    for (const intent of decision.intents) carryOut(name, guest, intent, false, draft)
     if (traces !== undefined) putRight(name, traces, draft)
     return { againMs: decision.againMs }
   }
@@ -122,7 +122,7 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
     )
       throw new SubletError('unknown-id', `no lease ${intent.leaseId} is held`)
     draft.note('wished', name, by === undefined ? intent.reason : `${by}: ${intent.reason}`, { intent })
-    const carried = carryOut(name, guest, intent, draft)
+    const carried = carryOut(name, guest, intent, true, draft)
     if (carried.refused !== undefined) draft.note('wish refused', name, carried.refused)
     return carried
   }

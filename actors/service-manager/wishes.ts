@@ -25,12 +25,19 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
   const { members, modified, leaveAt, isBegun, leaveAll, remember } = life
   return { carryOut }
 
-  function carryOut(name: string, guest: Guest, intent: GuestIntent, draft: ServiceManagerDraft): Carried {
+  /** `byHand`: nobody knows better than the person who asks what is to become of a lease. */
+  function carryOut(
+    name: string,
+    guest: Guest,
+    intent: GuestIntent,
+    byHand: boolean,
+    draft: ServiceManagerDraft,
+  ): Carried {
     switch (intent.kind) {
       case 'request':
         return request(name, guest, intent, draft)
       case 'extend':
-        return { refused: extend(draft.get('lease', intent.leaseId), intent, draft) }
+        return { refused: extend(draft.get('lease', intent.leaseId), intent, byHand, draft) }
       case 'modify':
         return {
           refused: modified.ask(draft.get('lease', intent.leaseId), intent.properties, intent.reason, draft),
@@ -119,6 +126,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
   function extend(
     lease: LeaseRow | undefined,
     intent: GuestIntent & { kind: 'extend' },
+    byHand: boolean,
     draft: ServiceManagerDraft,
   ): string | undefined {
     if (lease?.ticket === undefined) return 'it has no ticket yet that could be extended'
@@ -141,6 +149,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     const keep = lease.units.length - going.length - chosen.length
     // Where all leave for their hosts' sake others may come in their place; they may be kept then.
     const isWaiting = leaving.length > 0 && chosen.length === 0
+    if (keep < 1 && !isWaiting && byHand) return 'nothing of it would be kept: all its units have left'
     if (keep < 1 && !isWaiting) return release(lease, `${intent.reason}; nothing of it would be kept`, draft)
     const units = intent.units ?? keep
     const fault = keep < 1 ? 'all its units leave already' : faultOfSize(keep, units, chosen.length)

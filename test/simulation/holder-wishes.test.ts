@@ -49,6 +49,17 @@ describe('what somebody asks for by hand', () => {
       'its site has not said yet which units it has',
     ],
     [
+      'has no unit any more',
+      (holder) => {
+        const id = holder.active()
+        const all = holder.lease(id).units
+        holder.wish(all.map((unitId) => ({ kind: 'leave', unitId, reason: 'empty' }) as const))
+        for (const unitId of all) holder.done(unitId, 'leave')
+        return id
+      },
+      'nothing of it would be kept: all its units have left',
+    ],
+    [
       'is being extended',
       (holder) => {
         const id = holder.active()

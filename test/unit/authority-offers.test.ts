@@ -45,6 +45,27 @@ function siteWithOneStuck() {
 }
 
 describe('what a site lends', () => {
+  test('goes without a claim to a broker whose key it does not know, says so, and is told anew once it does', () => {
+    const draft = newDraft()
+    const all = config as unknown as AuthorityConfig
+    const siteWith = (names: readonly string[]) =>
+      offers(all, new RootClaims(all, cheapIdentity('duke'), cheapTrust([...names])))
+    siteWith(['duke']).begin(draft)
+    expect(draft.notes.at(-1)).toMatchObject({
+      reason: '4 units: the site has started; without a claim, for no key of broker is known here',
+    })
+    expect(draft.outgoing.at(-1)?.body).not.toHaveProperty('claim')
+
+    expect(draft.get('offer', 'vm.small')?.due).toBe(NOW + 30_000)
+    siteWith(['duke']).offerDue('vm.small', draft)
+    expect([draft.outgoing.length, draft.get('offer', 'vm.small')?.due]).toEqual([1, NOW + 30_000])
+
+    siteWith(['duke', 'broker']).offerDue('vm.small', draft)
+    expect(draft.notes.at(-1)).toMatchObject({ reason: '4 units: the key of broker is known now' })
+    expect(draft.outgoing.at(-1)?.body).toMatchObject({ claim: { holder: 'broker', units: 4 } })
+    expect(draft.get('offer', 'vm.small')?.due).toBe(NOW + config.delegationMs / 2)
+  })
+
   test('grows again by what was recalled, and never by what is stuck', () => {
     const { draft, owner, recall, lend } = siteWithOneStuck()
     owner.recallDue(recall(2).recallId, draft)

@@ -226,6 +226,20 @@ describe('a request by hand', () => {
     expect(report.waitReason).toMatch(new RegExp(`^${why}`))
   })
 
+  test('says that its broker turns it away, also where nothing has been sent to him yet', async () => {
+    const { view } = site({}, undefined, { broker: undefined })
+    const sight = { name: 'broker', silentSince: T0, lastError: 'it answered 403', fetchedAt: undefined }
+    const federation = { network: { peers: () => [sight] } }
+    expect((await ask({ ...view, federation: federation as never })).waitReason).toMatch(
+      /^nothing came back from broker since .*: it answered 403; see `sublet check peers`$/,
+    )
+  })
+
+  test('of which all of the group are there waits for their broker, and not for others', async () => {
+    const { view } = site({ group: 'batch/g', groupSize: 1 }, undefined, { broker: undefined })
+    expect((await ask(view)).waitReason).toMatch(/^broker has not decided yet/)
+  })
+
   test.each<[string, object, string]>([
     ['for nobody', { guest: 'nobody' }, 'no guest is named nobody; there is: batch'],
     [
@@ -277,9 +291,10 @@ describe('a lease that goes on, or goes back', () => {
   test('is extended, or goes on to its end', async () => {
     const active = { ...granted, leaseState: 'active' }
     expect(await more(site(active, {}).view)).toMatchObject({ state: 'granted' })
-    expect(await more(site({ ...active, ticketState: 'extending' }, {}).view)).toMatchObject({
-      state: 'waiting',
-    })
+    const waiting = await more(site({ ...active, ticketState: 'extending' }, {}).view)
+    expect(waiting).toMatchObject({ state: 'waiting' })
+    expect(handText(waiting)).toMatch(/\n {2}unless it is extended the lease goes on to its end; [^;]*$/)
+    expect(handText(waiting)).not.toContain('release')
     await expect(
       more(site({ ...active, extendRefused: { at: T0, reason: 'others wait' } }, {}).view),
     ).rejects.toMatchObject({
