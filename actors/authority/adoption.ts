@@ -249,12 +249,12 @@ export function adopting(
     if (holding === undefined) return []
     return [holding.ticket, holding.next].flatMap((shown) => {
       if (shown === null) return []
-      const chain = shown.chain ?? chains.get(shown.proof?.parent ?? '') ?? claims.chainOf(shown, draft)
-      const ticket = chain === undefined ? shown : { ...shown, chain: [...chain] }
-      const doubt =
-        ticket.leaseId === holding.leaseId ? doubtOf(ticket, holder, draft) : 'it is for another lease'
-      if (doubt === undefined) return [ticket]
-      draft.note('not adopted', holding.leaseId, `ticket ${ticket.id}: ${doubt}`)
+      const parent = shown.proof?.parent ?? ''
+      const chain = chains.get(parent) ?? claims.chainOf(shown, draft)
+      const { ticket, doubt } = judged({ ...shown, chain: chain && [...chain] }, holder, draft)
+      const why = ticket.leaseId === holding.leaseId ? doubt : 'it is for another lease'
+      if (why === undefined) return [ticket]
+      draft.note('not adopted', holding.leaseId, `ticket ${ticket.id}: ${why}`)
       return []
     })
   }
@@ -275,19 +275,30 @@ export function adopting(
     return claims.foreignConditions(ticket, draft)
   }
 
-  /** It may be over: its lease is in its grace then. */
-  function doubtOf(ticket: Ticket, holder: string, draft: AuthorityDraft): string | undefined {
+  /**
+   * It may be over: its lease is in its grace then. With claims that do not hold it is one without any, whoever shows
+   * them.
+   */
+  function judged(
+    shown: Ticket,
+    holder: string,
+    draft: AuthorityDraft,
+  ): { readonly ticket: Ticket; readonly doubt: string | undefined } {
     // Its key was good when it was issued; that has to do, or what runs would be nobody's.
-    const now = Math.min(draft.now, ticket.issuedAt)
+    const now = Math.min(draft.now, shown.issuedAt)
     const expected = { holder, site: draft.self, now }
-    const own = doubtTicket(ticket, { ...expected, broker: brokerOf(config, ticket.type) }, trust)
-    if (ticket.chain === undefined) return own ?? doubtPlain(ticket, draft)
-    if (own === undefined) return undefined
-    return (
-      doubtTicket(ticket, { ...expected, broker: ticket.broker }, trust) ??
-      (ticket.chain[0]?.issuer === draft.self ? undefined : 'its first claim is not ours') ??
-      doubtChain(ticket, now, trust)
-    )
+    const doubtIn = (broker: string): string | undefined => doubtTicket(shown, { ...expected, broker }, trust)
+    const [root] = shown.chain ?? []
+    const unclaimed =
+      root === undefined
+        ? 'its claims are not known'
+        : root.issuer === draft.self
+          ? doubtChain(shown, now, trust)
+          : 'its first claim is not ours'
+    if (unclaimed === undefined) return { ticket: shown, doubt: doubtIn(shown.broker) }
+    const ticket = withoutChain(shown)
+    const doubt = doubtIn(brokerOf(config, shown.type)) ?? doubtPlain(ticket, draft)
+    return { ticket, doubt: doubt && root !== undefined ? `${doubt}; ${unclaimed}` : doubt }
   }
 
   /** Its holder knows what was agreed since; the machines are told once more. */

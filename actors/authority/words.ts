@@ -1,4 +1,4 @@
-import type { Claim } from '../leases/claim.ts'
+import { type Claim, leadTo } from '../leases/claim.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import type { HeardRow } from './rows.ts'
 
@@ -60,11 +60,14 @@ export const toldOf = (words: ReadonlyMap<string, Words>): Map<string, Holding['
 /** The claims that tickets are drawn from, by `proof.parent`. */
 export type Chains = ReadonlyMap<string, readonly Claim[]>
 
+/** Who shows others than those that a ticket names takes nothing from whoever shows none. */
 export function chainsOf(heard: readonly HeardRow[]): Chains {
-  const tickets = heard.flatMap(({ holding: { ticket, next } }) => [ticket, next])
-  return new Map(
-    tickets.flatMap((ticket) =>
-      ticket?.proof !== undefined && ticket.chain !== undefined ? [[ticket.proof.parent, ticket.chain]] : [],
-    ),
-  )
+  const chains = new Map<string, readonly Claim[]>()
+  for (const { holding } of heard)
+    for (const ticket of [holding.ticket, holding.next]) {
+      const { proof, chain = [] } = ticket ?? {}
+      if (proof !== undefined && !chains.has(proof.parent) && leadTo(chain, proof.parent))
+        chains.set(proof.parent, chain)
+    }
+  return chains
 }

@@ -52,3 +52,10 @@ export function issueClaim(
 
 /** What a child names as its parent: the hash over the whole claim, signature and all. */
 export const hashOfClaim = (claim: Claim): string => digest(signable('signed claim', claim))
+
+/** Whether each claim follows the one before, and the last is the one of this hash: no others do, then. */
+export const leadTo = (chain: readonly Claim[], hash: string): boolean =>
+  chain.reduce<string | null>(
+    (before, claim) => (claim.parent === before ? hashOfClaim(claim) : ''),
+    null,
+  ) === hash
