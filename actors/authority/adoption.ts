@@ -11,7 +11,7 @@ import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import type { LeaseLife } from './leases.ts'
 import { readopting } from './readopt.ts'
-import { rememberReturned } from './returned.ts'
+import { rememberReturned, whyReturned } from './returned.ts'
 import type { AuthorityDraft, HeardRow, LeaseRow } from './rows.ts'
 import type { Reports } from './statement.ts'
 import { type Chains, chainsOf, toldOf, type Words, wordsOf } from './words.ts'
@@ -88,13 +88,14 @@ export function adopting(
 
   /** A lease that the old store has. */
   function goOn(
-    lease: LeaseRow,
+    stored: LeaseRow,
     said: Words,
     machines: readonly FoundMachine[],
     chains: Chains,
     draft: AuthorityDraft,
   ): void {
     const { holder, isSure } = said
+    const lease = withShown(stored, said, draft)
     const end = lastOf(draft.now, said, machines)
     if (isSure && holder === undefined)
       return shutAt(lease, end, 'its holder does not know it (any more)', draft)
@@ -130,6 +131,17 @@ export function adopting(
         ...{ ticket: withoutChain(agreed), victims: current.victims },
       })
     finish(current, on, said, machines, victims, draft)
+  }
+
+  /** An extension that its holder, who has forgotten nothing, shows no more was refused to him, or given back. */
+  function withShown(lease: LeaseRow, { holder, isSure }: Words, draft: AuthorityDraft): LeaseRow {
+    const { next } = lease
+    const isShown = holder?.ticket?.id === next?.id || holder?.next?.id === next?.id
+    if (next === undefined || holder === undefined || !isSure || isShown) return lease
+    const term = { ...lease.term, end: lease.ticket.term.end }
+    draft.remove('drawn', next.id)
+    draft.note('extension undone', lease.id, `${lease.holder} shows ${next.id} no more`, { term })
+    return { ...lease, next: undefined, nextSeq: undefined, victims: [], term }
   }
 
   /** One that began after the old store was written. */
@@ -252,7 +264,8 @@ export function adopting(
       const parent = shown.proof?.parent ?? ''
       const chain = chains.get(parent) ?? claims.chainOf(shown, draft)
       const { ticket, doubt } = judged({ ...shown, chain: chain && [...chain] }, holder, draft)
-      const why = ticket.leaseId === holding.leaseId ? doubt : 'it is for another lease'
+      const isOther = ticket.leaseId !== holding.leaseId
+      const why = isOther ? 'it is for another lease' : (doubt ?? whyReturned(ticket, draft))
       if (why === undefined) return [ticket]
       draft.note('not adopted', holding.leaseId, `ticket ${ticket.id}: ${why}`)
       return []

@@ -12,7 +12,7 @@ import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
 import { groups } from './groups.ts'
 import type { requests } from './requests.ts'
-import { noteReturned, returnedHolding, returnedLeases } from './returns.ts'
+import { noteReturned, returnedHolding, returnedLeases, tellAllReturned } from './returns.ts'
 import type { BrokerDraft, RecoveryRow, TicketRow } from './rows.ts'
 
 /** How long others are waited for, unless it is configured. */
@@ -267,6 +267,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     ]
     tell(draft, from, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
     draft.note('holdings told', subject, `${from} asks: ${count}, page ${page + 1} of ${pages}`)
+    if (page === 0) tellAllReturned(from, draft)
     draft.retire(subject, draft.now + RETIRE_MS, from)
   }
 

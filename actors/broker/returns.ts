@@ -22,21 +22,42 @@ const returnedAt = indexOf<ReturnedRow>('returned', ({ site }) => site)
 export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft, proof?: RequestProof): void {
   for (const { id, leaseId, holder, site, term } of tickets) {
     if (term.end <= draft.now) continue
-    draft.put('returned', { id, leaseId, site, holder, due: term.end })
+    const shown = proof ?? draft.get('returned', id)?.proof
+    const row: ReturnedRow = { id, leaseId, site, holder, proof: shown, due: term.end }
+    draft.put('returned', row)
     if (speaksOnly1(site, draft)) continue
     const before = draft.get('telling', site)?.tickets ?? []
-    const tickets = [...before, { ticketId: id, leaseId, until: term.end, ...(proof && { proof }) }]
-    draft.put('telling', { id: site, tickets, due: draft.now })
+    draft.put('telling', { id: site, tickets: [...before, toldOf(row)], due: draft.now })
   }
 }
 
+const toldOf = ({
+  id: ticketId,
+  leaseId,
+  due: until = 0,
+  proof,
+}: ReturnedRow): TellingRow['tickets'][number] => ({
+  ...{ ticketId, leaseId, until },
+  ...(proof && { proof }),
+})
+
 export function tellReturned({ id: site, tickets }: TellingRow, draft: BrokerDraft): void {
+  say(site, tickets, draft)
+  draft.remove('telling', site)
+}
+
+/** A site that was restored has forgotten of some that they were given back, also of leases that go on. */
+export function tellAllReturned(site: string, draft: BrokerDraft): void {
+  if (speaksOnly1(site, draft)) return
+  say(site, draft.having(returnedAt, site).map(toldOf), draft)
+}
+
+function say(site: string, tickets: TellingRow['tickets'], draft: BrokerDraft): void {
   for (let first = 0; first < tickets.length; first += RETURNED_MAX) {
     const told = tickets.slice(first, first + RETURNED_MAX)
     const until = Math.max(...told.map((one) => one.until)) + RETIRE_MS
     tell(draft, site, 'tickets-returned', 'returned', { tickets: told }, until)
   }
-  draft.remove('telling', site)
 }
 
 /** Leases of the site that were given back before their end, in one order; of some that go on only an extension was. */

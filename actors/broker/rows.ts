@@ -6,6 +6,7 @@ import type { Vector } from '../leases/resources.ts'
 import type { Proof, Ticket } from '../leases/ticket.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Draft } from '../runtime/draft.ts'
+import type { RequestProof } from '../runtime/proof.ts'
 import type { Row } from '../runtime/rows.ts'
 import type { TicketState } from './machine.ts'
 
@@ -113,6 +114,8 @@ export interface ReturnedRow extends Row {
   readonly leaseId: string
   readonly holder: string
   readonly site: string
+  /** The head of the message by which its holder said so, as he signed it, if he did. */
+  readonly proof?: RequestProof | undefined
 }
 
 /** What a site is to hear of in this commit; `id` is the site. */

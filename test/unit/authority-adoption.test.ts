@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import type { Ticket } from '../../actors/leases/ticket.ts'
 import { held, OldStage } from './authority-old-stage.ts'
-import { MINUTE, subClaim } from './authority-stage.ts'
+import { givenBackBy, MINUTE, subClaim } from './authority-stage.ts'
 
 describe('what a site whose store was put back believes of claims', () => {
   test('claims that do not lead to a ticket, shown by one holder, take nothing from the ticket of another', () => {
@@ -47,6 +48,64 @@ describe('what a site whose store was put back believes of claims', () => {
       stage.says('broker', [])
       expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
       expect(stage.row()?.ticket.id).toBe(name === 'sound' ? ticket.id : undefined)
+    }
+  })
+})
+
+describe('what a site whose store was put back believes of tickets that were given back', () => {
+  const back = (stage: OldStage, { id: ticketId, leaseId, term }: Ticket, isSaid = true) =>
+    stage.tell(
+      'tickets-returned',
+      'returned',
+      {
+        tickets: [
+          {
+            ...{ ticketId, leaseId, until: term.end },
+            ...(isSaid && { proof: givenBackBy('manager', leaseId, stage.now) }),
+          },
+        ],
+      },
+      'broker',
+    )
+
+  test('one that it remembers as given back is not adopted', () => {
+    const stage = new OldStage()
+    const ticket = stage.ticket({ units: 6 })
+    back(stage, ticket)
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    expect(stage.row()).toBeUndefined()
+    stage.copy()()
+    stage.restored()
+    stage.says('manager', [{ ...held(stage, ticket), state: 'ticket held, lease redeeming' }])
+    stage.says('broker', [])
+    expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
+    expect(stage.row()).toBeUndefined()
+  })
+
+  test('an extension that was undone in the time forgotten comes back only by the word of who may have forgotten', () => {
+    for (const unsure of [false, true]) {
+      const stage = new OldStage()
+      const first = stage.lease().ticket
+      const term = { start: first.term.end, end: first.term.end + 10 * MINUTE }
+      const next = stage.ticket({ predecessor: first.id, term, units: 6 })
+      stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+      stage.settle()
+      const restore = stage.copy()
+      back(stage, next)
+      expect(stage.row().next).toBeUndefined()
+      const told = held(stage, first)
+      restore()
+      stage.restored()
+      stage.says('manager', [told], { unsure })
+      stage.says('broker', [{ ...told, units: [] }])
+      expect(stage.row()).toMatchObject({ state: 'active', ticket: { id: first.id } })
+      expect(stage.row().next?.id).toBe(unsure ? next.id : undefined)
+      if (unsure) continue
+      expect(stage.row().term.end).toBe(first.term.end)
+      // Its units were promised to somebody else.
+      const other = stage.ticket({ leaseId: 'lease-2', units: 6, term })
+      stage.tell('redeem', 'lease-2', { ticket: other, properties: {} })
+      expect(stage.row('lease-2')).toBeDefined()
     }
   })
 })

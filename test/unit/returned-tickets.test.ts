@@ -44,9 +44,10 @@ describe('a broker that has a ticket back', () => {
     const [told] = desk.due('telling', 'site')
     const proof = { from: 'manager', kind: 'extend-ticket', subject: 'lease-1', signature: 'signed' }
     expect(told!.body).toMatchObject({ tickets: [{ ticketId: unused, leaseId: 'lease-1', proof }] })
-    // The lease itself goes on: a site that asks what is held there does not hear that it was given back.
+    // The lease itself goes on: a site that asks what is held there does not hear that it was given back, but this again.
     const said = desk.tell('site', 'holdings-query', 'holdings-1', { page: 0 })
-    expect((said.at(-1)!.body as Body<'holdings'>).holdings).toMatchObject([
+    expect(said.at(-1)).toMatchObject({ to: 'site', kind: told!.kind, body: told!.body })
+    expect((said[0]!.body as Body<'holdings'>).holdings).toMatchObject([
       { leaseId: 'lease-1', closed: false },
     ])
   })
