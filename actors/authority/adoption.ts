@@ -1,22 +1,30 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
-import { doubtChain } from '../leases/chain.ts'
 import { RETIRE_MS } from '../leases/correspondence.ts'
 import { readRequest } from '../leases/properties.ts'
-import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import { type Ticket, withoutChain } from '../leases/ticket.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
-import { period } from '../runtime/sentence.ts'
 import type { RootClaims } from './claims.ts'
-import { type AuthorityConfig, brokerOf } from './config.ts'
+import type { AuthorityConfig } from './config.ts'
+import { evidence } from './evidence.ts'
 import type { LeaseLife } from './leases.ts'
 import { readopting } from './readopt.ts'
-import { rememberReturned, whyReturned } from './returned.ts'
+import { rememberReturned } from './returned.ts'
 import type { AuthorityDraft, HeardRow, LeaseRow } from './rows.ts'
 import type { Reports } from './statement.ts'
-import { type Chains, chainsOf, toldOf, type Words, wordsOf } from './words.ts'
-
-type Holding = HeardRow['holding']
+import {
+  type Chains,
+  chainsOf,
+  claimantsOf,
+  type Heard,
+  type Holding,
+  NOTHING,
+  type Shown,
+  toldOf,
+  type Words,
+  wordsOf,
+} from './words.ts'
 
 /** What is known besides of the time that is forgotten. */
 interface Known {
@@ -52,6 +60,7 @@ export function adopting(
 ) {
   const { shut, shutAt, unitsLeft } = life
   const { place, settle, shrink } = readopting(config, life.units)
+  const { provenOf, isSigned } = evidence(config, trust, claims)
   return { adopt }
 
   function adopt(
@@ -60,21 +69,27 @@ export function adopting(
     { isSure, since, lastWords }: Known,
     draft: AuthorityDraft,
   ): void {
+    const marks = new Map(found.map(({ unitId, leaseId }) => [unitId, leaseId]))
     const words = wordsOf(heard, {
-      ...{ isSure, holderOf: (id) => draft.get('lease', id)?.holder },
-      isSigned: (ticket) => doubtSignature(ticket, draft.now) === undefined,
+      holderOf: (id) => draft.get('lease', id)?.holder,
+      leaseOf: (id) => marks.get(id) ?? draft.get('unit', id)?.leaseId,
+      isSigned: (ticket) => isSigned(ticket, draft.now),
     })
     const chains = chainsOf(heard)
     settle(toldOf(words), found, draft)
     const machines = Map.groupBy(found, ({ leaseId }) => leaseId)
     for (const lease of draft.all('lease')) {
       if (lease.state !== 'pending' && lease.state !== 'active') continue
-      const said = { ...words.get(lease.id), isSure: isSure(lease.holder) }
+      const { holders, brokers, returnedTo } = words.get(lease.id) ?? NOTHING
+      const broker = brokers.find(({ ticket }) => ticket.broker === lease.ticket.broker)
+      const said = { holder: holders[0], broker, isSure: isSure(lease.holder), returnedTo }
       goOn(lease, said, machines.get(lease.id) ?? [], chains, draft)
     }
-    for (const [leaseId, said] of words) {
+    for (const [leaseId, all] of words) {
       if (draft.get('lease', leaseId) !== undefined) continue
       const there = machines.get(leaseId) ?? []
+      const said = standing(leaseId, all, there, chains, isSure, draft)
+      if (said === undefined) continue
       if (there.length > 0 || !lastWords.has(leaseId)) begin(leaseId, said, there, chains, draft)
       else draft.note('not adopted', leaseId, 'its holder is being told that it has ended')
     }
@@ -102,7 +117,7 @@ export function adopting(
     if (holder?.closed === true)
       return shut({ ...lease, vacated: true }, 'close', draft.now, 'its holder has closed it', draft)
     // By the word of a broker alone no lease ends that its holder, who has forgotten nothing, holds.
-    if ((holder === undefined || !isSure) && said.returnedTo?.includes(lease.ticket.broker) === true) {
+    if ((holder === undefined || !isSure) && said.returnedTo.includes(lease.ticket.broker)) {
       claims.release(lease.id, draft)
       return shutAt(lease, end, 'its broker says that it was given back', draft)
     }
@@ -137,11 +152,50 @@ export function adopting(
   function withShown(lease: LeaseRow, { holder, isSure }: Words, draft: AuthorityDraft): LeaseRow {
     const { next } = lease
     const isShown = holder?.ticket?.id === next?.id || holder?.next?.id === next?.id
-    if (next === undefined || holder === undefined || !isSure || isShown) return lease
+    if (next === undefined || holder === undefined || holder.closed || !isSure || isShown) return lease
     const term = { ...lease.term, end: lease.ticket.term.end }
     draft.remove('drawn', next.id)
     draft.note('extension undone', lease.id, `${lease.holder} shows ${next.id} no more`, { term })
     return { ...lease, next: undefined, nextSeq: undefined, victims: [], term }
+  }
+
+  /** Of one that we have not: what was said by whose it may be, and about him; undefined if it is nobody's. */
+  function standing(
+    id: string,
+    { unproven, returnedTo, ...all }: Heard,
+    machines: readonly FoundMachine[],
+    chains: Chains,
+    isSure: (peer: string) => boolean,
+    draft: AuthorityDraft,
+  ): Words | undefined {
+    const isProven = (shown: Shown): boolean => provenOf(shown, shown.ticket.holder, chains, draft).length > 0
+    if (unproven !== undefined)
+      draft.note(
+        'not adopted',
+        id,
+        `${unproven} says that it is his, and shows no ticket that its broker signed`,
+      )
+    const over = all.holders.filter(({ closed }) => closed)
+    for (const { ticket, next } of over)
+      for (const one of [ticket, next])
+        if (one?.holder === ticket.holder && isSigned(one, draft.now)) rememberReturned(one, draft)
+    const isOpen = ({ closed, ticket: { holder } }: Shown): boolean =>
+      !closed && !over.some(({ ticket }) => ticket.holder === holder)
+    const holders = all.holders.filter(isOpen)
+    const brokers = all.brokers.filter(isOpen)
+    const [name, ...others] = claimantsOf({ holders, brokers }, machines, isProven)
+    if (others.length > 0) {
+      const claimants = [name, ...others].join(' and ')
+      draft.note('not adopted', id, `${claimants} both have a ticket for it, and it is not known whose it is`)
+      return undefined
+    }
+    if (name === undefined) return undefined
+    const holder = holders.find(({ ticket }) => ticket.holder === name)
+    const his = brokers.filter(
+      ({ ticket }) => ticket.holder === name && ticket.broker === (holder?.ticket ?? ticket).broker,
+    )
+    const broker = his.length > 1 ? his.find(isProven) : his[0]
+    return { holder, broker, isSure: isSure(name), returnedTo }
   }
 
   /** One that began after the old store was written. */
@@ -156,17 +210,9 @@ export function adopting(
     const holding = held ?? broker
     // Also if it is said not to run: that may be wrong, or it has died since.
     const isThere = machines.length > 0
-    if (said.unproven !== undefined)
-      draft.note(
-        'not adopted',
-        id,
-        `${said.unproven} says that it is his, and shows no ticket that its broker signed`,
-      )
-    if (held?.closed === true)
-      for (const one of [held.ticket, held.next]) if (one !== null) rememberReturned(one, draft)
-    if (holding?.ticket == null || holding.closed) return
+    if (holding?.ticket == null) return
     // He may have forgotten that, too.
-    if ((held === undefined || !isSure) && said.returnedTo?.includes(holding.ticket.broker) === true)
+    if ((held === undefined || !isSure) && said.returnedTo.includes(holding.ticket.broker))
       return draft.note('not adopted', id, 'its broker says that its ticket was given back')
     if (held === undefined && !isThere) return
     // He has the ticket and has not come with it; or he comes again.
@@ -249,69 +295,6 @@ export function adopting(
     const his = provenOf(holder, name, chains, draft)
     const others = provenOf(broker, name, chains, draft)
     return { shown: holder !== undefined && isSure ? his : [...his, ...others], others }
-  }
-
-  /** The tickets somebody shows of a lease, as far as they are proven; with their claims where these are known. */
-  function provenOf(
-    holding: Holding | undefined,
-    holder: string,
-    chains: Chains,
-    draft: AuthorityDraft,
-  ): Ticket[] {
-    if (holding === undefined) return []
-    return [holding.ticket, holding.next].flatMap((shown) => {
-      if (shown === null) return []
-      const parent = shown.proof?.parent ?? ''
-      const chain = chains.get(parent) ?? claims.chainOf(shown, draft)
-      const { ticket, doubt } = judged({ ...shown, chain: chain && [...chain] }, holder, draft)
-      const isOther = ticket.leaseId !== holding.leaseId
-      const why = isOther ? 'it is for another lease' : (doubt ?? whyReturned(ticket, draft))
-      if (why === undefined) return [ticket]
-      draft.note('not adopted', holding.leaseId, `ticket ${ticket.id}: ${why}`)
-      return []
-    })
-  }
-
-  /** Whoever it is for; it may be over. */
-  function doubtSignature(ticket: Ticket, now: Instant): string | undefined {
-    const { holder, broker, issuedAt } = ticket
-    return doubtTicket(ticket, { holder, broker, now: Math.min(now, issuedAt) }, trust)
-  }
-
-  /** No claim says what it may be for: no more than this site gives by itself. */
-  function doubtPlain(ticket: Ticket, draft: AuthorityDraft): string | undefined {
-    const { term, type, units } = ticket
-    if (term.end - term.start > config.termMsMax)
-      return `a term is at most ${period(config.termMsMax)} long here`
-    const there = config.types[type]?.units ?? 0
-    if (units > there) return `this site has only ${there} of ${type}`
-    return claims.foreignConditions(ticket, draft)
-  }
-
-  /**
-   * It may be over: its lease is in its grace then. With claims that do not hold it is one without any, whoever shows
-   * them.
-   */
-  function judged(
-    shown: Ticket,
-    holder: string,
-    draft: AuthorityDraft,
-  ): { readonly ticket: Ticket; readonly doubt: string | undefined } {
-    // Its key was good when it was issued; that has to do, or what runs would be nobody's.
-    const now = Math.min(draft.now, shown.issuedAt)
-    const expected = { holder, site: draft.self, now }
-    const doubtIn = (broker: string): string | undefined => doubtTicket(shown, { ...expected, broker }, trust)
-    const [root] = shown.chain ?? []
-    const unclaimed =
-      root === undefined
-        ? 'its claims are not known'
-        : root.issuer === draft.self
-          ? doubtChain(shown, now, trust)
-          : 'its first claim is not ours'
-    if (unclaimed === undefined) return { ticket: shown, doubt: doubtIn(shown.broker) }
-    const ticket = withoutChain(shown)
-    const doubt = doubtIn(brokerOf(config, shown.type)) ?? doubtPlain(ticket, draft)
-    return { ticket, doubt: doubt && root !== undefined ? `${doubt}; ${unclaimed}` : doubt }
   }
 
   /** Its holder knows what was agreed since; the machines are told once more. */

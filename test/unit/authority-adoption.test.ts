@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import type { Claim } from '../../actors/leases/claim.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
-import { held, OldStage } from './authority-old-stage.ts'
+import { cheapKey } from '../simulation/identities.ts'
+import { type Holding, held, OldStage } from './authority-old-stage.ts'
 import { givenBackBy, MINUTE, subClaim } from './authority-stage.ts'
 
 describe('what a site whose store was put back believes of claims', () => {
@@ -107,5 +109,126 @@ describe('what a site whose store was put back believes of tickets that were giv
       stage.tell('redeem', 'lease-2', { ticket: other, properties: {} })
       expect(stage.row('lease-2')).toBeDefined()
     }
+  })
+})
+
+describe('of whom a site whose store was put back believes that a lease is his', () => {
+  const others = ['manager', 'manager-2']
+  const his = (
+    stage: OldStage,
+    change: Partial<Ticket> = {},
+    chain?: readonly Claim[],
+    broker?: string,
+  ): Ticket => {
+    const proof = { holderKey: cheapKey('manager-2') } as Ticket['proof']
+    return stage.ticket({ holder: 'manager-2', ...{ proof, ...change } }, chain, broker)
+  }
+
+  test('of two who can prove it, of the one who names its machines', () => {
+    for (const order of [others, others.toReversed()])
+      for (const knows of [true, false]) {
+        const stage = new OldStage(others)
+        const back = stage.copy()
+        const ticket = stage.ticket({ units: 2 })
+        stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+        stage.settle()
+        const told = held(stage, ticket)
+        // Of a broker that did not know that the id is in use.
+        const thief = his(stage)
+        back()
+        stage.restored()
+        stage.says('broker', [])
+        const said: Record<string, Holding> = {
+          manager: { ...told, units: knows ? told.units : [] },
+          'manager-2': { ...held(stage, thief), units: [] },
+        }
+        for (const one of order) stage.says(one, [said[one]!])
+        expect(stage.row()?.holder).toBe(knows ? 'manager' : undefined)
+        expect(stage.live().map(({ holder }) => holder)).toEqual(knows ? ['manager', 'manager'] : [])
+      }
+  })
+
+  test('of nobody by the word of two brokers who say that it is of different holders', () => {
+    for (const isOne of [true, false]) {
+      const stage = new OldStage(others)
+      const claim = stage.claim()
+      const back = stage.copy()
+      const ticket = stage.ticket({ units: 2 })
+      stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+      stage.settle()
+      const told = held(stage, ticket)
+      Object.assign(stage.config, { peers: [...others, 'other-broker'] })
+      const chain = [claim, subClaim(claim)]
+      const another = his(stage, {}, chain, 'other-broker')
+      const other = { ...held(stage, another), ticket: another, units: [] }
+      back()
+      stage.restored()
+      stage.says('broker', [{ ...told, units: [] }])
+      stage.says('other-broker', isOne ? [] : [other])
+      stage.pass(11 * MINUTE)
+      expect(stage.row()?.holder).toBe(isOne ? 'manager' : undefined)
+    }
+  })
+
+  test('of nobody because another one says of a ticket that it is over', () => {
+    const stage = new OldStage(others)
+    const back = stage.copy()
+    const ticket = stage.ticket({ units: 2 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const told = held(stage, ticket)
+    const thief = { ...held(stage, his(stage, { leaseId: 'lease-0' })), leaseId: 'lease-0', closed: true }
+    back()
+    stage.restored()
+    stage.says('broker', [])
+    stage.says('manager-2', [{ ...thief, next: { ...ticket, leaseId: 'lease-0', holder: 'manager-2' } }])
+    stage.says('manager', [told])
+    expect(stage.row()?.holder).toBe('manager')
+  })
+
+  test('of a machine by its mark, whoever else names it', () => {
+    for (const report of ['active', 'ended'] as const) {
+      const stage = new OldStage(others)
+      const back = stage.copy()
+      const ticket = stage.ticket({ units: 2 })
+      stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+      const another = his(stage, { leaseId: 'lease-2' })
+      stage.tell('redeem', 'lease-2', { ticket: another, properties: {} }, 'manager-2')
+      stage.settle()
+      const told = held(stage, ticket)
+      const lied = held(stage, another)
+      back()
+      stage.restored()
+      const stolen = told.units.map((unit) => ({ ...unit, report }))
+      stage.says('manager-2', [{ ...lied, units: [...lied.units, ...stolen] }])
+      stage.says('manager', [told])
+      stage.says('broker', [])
+      expect(
+        stage
+          .live('lease-1')
+          .map(({ id }) => id)
+          .sort(),
+      ).toEqual(told.units.map(({ id }) => id).sort())
+      expect(stage.live('lease-2')).toHaveLength(2)
+    }
+  })
+
+  test('replaces a machine that has died, whoever else says that it was given up', () => {
+    const stage = new OldStage(others)
+    stage.lease({ units: 2 })
+    const another = his(stage, { leaseId: 'lease-2' })
+    stage.tell('redeem', 'lease-2', { ticket: another, properties: {} }, 'manager-2')
+    stage.settle()
+    const told = held(stage, stage.row().ticket)
+    const lied = held(stage, another)
+    stage.copy()()
+    const [dead] = told.units
+    stage.machines.delete(dead!.id)
+    stage.restored()
+    stage.says('manager', [told])
+    stage.says('manager-2', [{ ...lied, units: [...lied.units, { ...dead!, report: 'ended' }] }])
+    stage.says('broker', [])
+    stage.pass(2 * MINUTE)
+    expect(stage.live('lease-1')).toHaveLength(2)
   })
 })

@@ -1,0 +1,78 @@
+import { doubtChain } from '../leases/chain.ts'
+import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { Trust } from '../runtime/identity.ts'
+import { period } from '../runtime/sentence.ts'
+import type { RootClaims } from './claims.ts'
+import { type AuthorityConfig, brokerOf } from './config.ts'
+import { whyReturned } from './returned.ts'
+import type { AuthorityDraft } from './rows.ts'
+import type { Chains, Holding } from './words.ts'
+
+/** Which of the tickets that are shown after a restore are proven: by their signatures, and the claims that hold. */
+export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClaims) {
+  return { provenOf, isSigned }
+
+  /** The tickets somebody shows of a lease, as far as they are proven; with their claims where these are known. */
+  function provenOf(
+    holding: Holding | undefined,
+    holder: string,
+    chains: Chains,
+    draft: AuthorityDraft,
+  ): Ticket[] {
+    if (holding === undefined) return []
+    return [holding.ticket, holding.next].flatMap((shown) => {
+      if (shown === null) return []
+      const parent = shown.proof?.parent ?? ''
+      const chain = chains.get(parent) ?? claims.chainOf(shown, draft)
+      const { ticket, doubt } = judged({ ...shown, chain: chain && [...chain] }, holder, draft)
+      const isOther = ticket.leaseId !== holding.leaseId
+      const why = isOther ? 'it is for another lease' : (doubt ?? whyReturned(ticket, draft))
+      if (why === undefined) return [ticket]
+      draft.note('not adopted', holding.leaseId, `ticket ${ticket.id}: ${why}`)
+      return []
+    })
+  }
+
+  /** Whoever it is for; it may be over. */
+  function isSigned(ticket: Ticket, now: Instant): boolean {
+    const { holder, broker, issuedAt } = ticket
+    return doubtTicket(ticket, { holder, broker, now: Math.min(now, issuedAt) }, trust) === undefined
+  }
+
+  /** No claim says what it may be for: no more than this site gives by itself. */
+  function doubtPlain(ticket: Ticket, draft: AuthorityDraft): string | undefined {
+    const { term, type, units } = ticket
+    if (term.end - term.start > config.termMsMax)
+      return `a term is at most ${period(config.termMsMax)} long here`
+    const there = config.types[type]?.units ?? 0
+    if (units > there) return `this site has only ${there} of ${type}`
+    return claims.foreignConditions(ticket, draft)
+  }
+
+  /**
+   * It may be over: its lease is in its grace then. With claims that do not hold it is one without any, whoever shows
+   * them.
+   */
+  function judged(
+    shown: Ticket,
+    holder: string,
+    draft: AuthorityDraft,
+  ): { readonly ticket: Ticket; readonly doubt: string | undefined } {
+    // Its key was good when it was issued; that has to do, or what runs would be nobody's.
+    const now = Math.min(draft.now, shown.issuedAt)
+    const expected = { holder, site: draft.self, now }
+    const doubtIn = (broker: string): string | undefined => doubtTicket(shown, { ...expected, broker }, trust)
+    const [root] = shown.chain ?? []
+    const unclaimed =
+      root === undefined
+        ? 'its claims are not known'
+        : root.issuer === draft.self
+          ? doubtChain(shown, now, trust)
+          : 'its first claim is not ours'
+    if (unclaimed === undefined) return { ticket: shown, doubt: doubtIn(shown.broker) }
+    const ticket = withoutChain(shown)
+    const doubt = doubtIn(brokerOf(config, shown.type)) ?? doubtPlain(ticket, draft)
+    return { ticket, doubt: doubt && root !== undefined ? `${doubt}; ${unclaimed}` : doubt }
+  }
+}
