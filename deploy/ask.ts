@@ -4,6 +4,7 @@ import { type Clock, sleep } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
 import type { QueryRow } from '../actors/service-manager/rows.ts'
 import { hour, some, span } from '../controllers/sentence.ts'
+import { nearest } from './near.ts'
 import type { SiteView } from './site-view.ts'
 
 /** What `sublet query` puts to a broker or a site, through the service manager. */
@@ -15,7 +16,8 @@ export const queryBody = bodies.query.extend({
 
 const LOOK_MS = 50
 
-type Asked = Pick<SiteView, 'serviceManager' | 'broker' | 'authority'>
+type Asked = Pick<SiteView, 'serviceManager' | 'broker' | 'authority' | 'federation'> &
+  Partial<Pick<SiteView, 'settings'>>
 
 /**
  * Resolves with the answer; rejects in time if there is none. Where a service manager runs it asks for us; where
@@ -29,14 +31,40 @@ export async function ask(
 ): Promise<Body<'query-answer'>> {
   const { serviceManager: manager } = site
   if (manager === undefined) return believed(await askHere(site, question))
+  const to = question.to ?? site.settings?.serviceManager?.broker
+  refuseUnknown(site, to)
   const { queryId } = (await manager.command('query', question)) as { queryId: string }
   for (;;) {
     const row = manager.rows('query').find(({ id }) => id === queryId)
     const { answer, failed } = row ?? ({ failed: 'it was forgotten' } as Partial<QueryRow>)
-    if (failed !== undefined) throw new SubletError('deadline-missed', `there is no answer: ${failed}`)
+    if (failed !== undefined) throw unanswered(site, row?.to ?? to, failed)
     if (answer !== undefined) return believed(answer)
     await sleep(clock, LOOK_MS, signal)
   }
+}
+
+/** Nobody who is neither here nor a peer will ever answer. */
+function refuseUnknown({ serviceManager, broker, authority, federation }: Asked, to: string | undefined) {
+  // Where nothing is known of other processes, all are here.
+  const here = [serviceManager, broker, authority].flatMap((actor) => actor?.name ?? [])
+  const known = [...here, ...(federation?.peers() ?? []).map(({ name }) => name)]
+  if (to === undefined || known.includes(to)) return
+  const meant = nearest(to, known)
+  throw new SubletError(
+    'peer-unknown',
+    `nobody named ${to} is known here${meant === undefined ? '' : `. Did you mean ${meant}?`}`,
+  )
+}
+
+/** Whoever is silent does not answer with a later deadline either. */
+function unanswered({ serviceManager }: Asked, to: string | undefined, failed: string): SubletError {
+  const view = serviceManager?.peers?.().find(({ peer }) => peer === to)
+  if (view?.silentSince === undefined)
+    return new SubletError('deadline-missed', `there is no answer: ${failed}`)
+  const since = `nothing came back from ${to} since ${hour(view.silentSince)}`
+  return new SubletError('peer-silent', `there is no answer: ${since}: ${view.lastError}`, {
+    cure: 'Check that it runs and is reachable; `sublet check peers` says what is wrong.',
+  })
 }
 
 async function askHere(

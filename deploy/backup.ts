@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import type { Clock } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
@@ -16,6 +16,8 @@ export const actorsIn = (dir: string): readonly string[] =>
     .flatMap((file) => /^(.+)\.db$/.exec(file)?.[1] ?? [])
     .toSorted()
 
+const ANOTHER = 'Name a new folder with --to FOLDER.'
+
 /**
  * Copies the database of each actor, also while Sublet runs: nobody waits for it. Each copy is read whole and
  * compared with its checksums before the manifest names it.
@@ -31,11 +33,9 @@ export async function backUp(
     throw new SubletError('not-running', `there is no Sublet in ${dir}, and no database of one`)
   const at = clock.now()
   const folder = resolve(to ?? join(dir, 'backups', stamp(at)))
-  if (existsSync(folder) && readdirSync(folder).length > 0)
-    throw new SubletError('usage', `${folder} is there already, and is not empty`, {
-      cure: 'Name a new folder with --to FOLDER.',
-    })
-  makeNamedFolder(folder, 'Name a new folder with --to FOLDER.')
+  makeNamedFolder(folder, ANOTHER)
+  if (inspected(folder, () => readdirSync(folder), ANOTHER).length > 0)
+    throw new SubletError('usage', `${folder} is there already, and is not empty`, { cure: ANOTHER })
   const actors: Manifest['actors'] = []
   for (const name of names) {
     const copy = join(folder, `${name}.db`)

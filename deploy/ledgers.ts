@@ -128,11 +128,21 @@ export async function verifyLines(
   return [...actors.values()].map(({ check, verdict, entries, last }) => verdict(entries, check.end(last)))
 }
 
+/** Nothing at all would look as if there were no lines of it. */
+function refuseUnknownActor(ledgers: readonly NamedLedger[], actor: string | undefined): void {
+  const names = ledgers.map(({ name }) => name)
+  if (actor !== undefined && !names.includes(actor))
+    throw new SubletError('unknown-id', `no actor is named ${actor}; there are ${names.join(', ')}`, {
+      cure: 'Name one of these with --actor, or leave it out.',
+    })
+}
+
 /** Every line of every ledger, oldest first of each; for `sublet ledger --export`. */
 export async function* allLines(
   ledgers: readonly NamedLedger[],
   actor?: string,
 ): AsyncGenerator<LedgerEntry> {
+  refuseUnknownActor(ledgers, actor)
   for (const named of ledgers)
     if (actor === undefined || named.name === actor) for await (const page of pagesOf(named)) yield* page
 }
@@ -157,11 +167,7 @@ export async function linesOf(
   query: LedgerQuery,
 ): Promise<readonly LedgerEntry[]> {
   const { actor, after, limit } = query
-  if (actor !== undefined && !ledgers.some(({ name }) => name === actor))
-    throw new SubletError(
-      'unknown-id',
-      `no actor is named ${actor}; there are ${ledgers.map(({ name }) => name).join(', ')}`,
-    )
+  refuseUnknownActor(ledgers, actor)
   // A node goes by many units in turn; its name means the latest.
   const subject =
     query.subject === undefined || after !== undefined || (await isSubject(ledgers, query.subject))

@@ -67,10 +67,21 @@ export async function ledger(dir: string, options: LedgerOptions): Promise<numbe
     (client) => client.get(ledgerPath(options)) as Promise<readonly LedgerEntry[]>,
     (ledgers) => linesOf(ledgers, { actor, subject, limit }),
   )
+  if (subject !== undefined && entries.length === 0) throw nothingAbout(subject, actor)
   if (json) printJson(entries)
   else show(entries)
   return EXIT.done
 }
+
+/** What is mistyped must not look as if nothing had happened. */
+const nothingAbout = (subject: string, actor: string | undefined): SubletError =>
+  new SubletError(
+    'unknown-id',
+    `no line of ${actor === undefined ? 'a ledger' : `the ledger of ${actor}`} here is about ${subject}`,
+    {
+      cure: 'Look for the id with `sublet leases --all`, `sublet nodes --all` or `sublet ledger`; other processes have ledgers of their own.',
+    },
+  )
 
 /** JSON is one entry a line here. Ends when Sublet does. */
 async function followLedger(

@@ -340,6 +340,17 @@ describe('a backup', () => {
     await expect(backUp(dir, folder, clock)).rejects.toMatchObject({ code: 'usage' })
   })
 
+  test('is not put where a file is, nor below one', async () => {
+    await filled()
+    const taken = join(dir, 'taken')
+    writeFileSync(taken, 'kept')
+    for (const to of [taken, join(taken, 'b')])
+      await expect(backUp(dir, to, clock)).rejects.toMatchObject({
+        ...{ code: 'usage', cure: 'Name a new folder with --to FOLDER.' },
+      })
+    expect(readFileSync(taken, 'utf8')).toBe('kept')
+  })
+
   test('put back by half keeps Sublet from starting until it is put back whole', async () => {
     await filled()
     const { folder } = await backUp(dir, join(dir, 'b'), clock)

@@ -39,6 +39,42 @@ describe('a question that is put by hand', () => {
   })
 })
 
+describe('a question to somebody elsewhere', () => {
+  const failed = { failed: 'broker did not acknowledge query in time' }
+  const silent = { peer: 'broker', silentSince: 0, lastError: 'connect ECONNREFUSED 127.0.0.1:7711' }
+  const asked = (heard: object): Asked => {
+    const { serviceManager } = manager(failed)
+    const federation = { peers: () => [{ name: 'broker' }] } as never
+    const settings = { serviceManager: { broker: 'broker' } } as never
+    const peers = (): never => [{ peer: 'duke' }, { peer: 'broker', ...heard }] as never
+    return { ...nobody, serviceManager: { ...serviceManager!, peers }, federation, settings }
+  }
+
+  test('who is silent will not answer later either, and it is said why', async () => {
+    await expect(ask(asked(silent), question, systemClock, signal)).rejects.toMatchObject({
+      code: 'peer-silent',
+      message: expect.stringMatching(/nothing came back from broker since .*: connect ECONNREFUSED/),
+      cure: expect.stringContaining('sublet check peers'),
+    })
+    await expect(ask(asked({}), question, systemClock, signal)).rejects.toMatchObject({
+      code: 'deadline-missed',
+    })
+  })
+
+  test('whom nobody knows is not even asked', async () => {
+    const put = (to: string) => ask(asked({}), { ...question, to }, systemClock, signal)
+    await expect(put('brokr')).rejects.toMatchObject({
+      ...{ code: 'peer-unknown', message: 'nobody named brokr is known here. Did you mean broker?' },
+      cure: expect.stringContaining('sublet peer add'),
+    })
+    await expect(put('broker')).rejects.toMatchObject({ code: 'deadline-missed' })
+    const { federation: _, ...whole } = asked({})
+    await expect(ask(whole, { ...question, to: 'manager' }, systemClock, signal)).rejects.toMatchObject({
+      code: 'deadline-missed',
+    })
+  })
+})
+
 describe('where no service manager runs', () => {
   const here = {
     ...nobody,

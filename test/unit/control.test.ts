@@ -17,9 +17,11 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Clock, systemClock } from '../../actors/runtime/clock.ts'
 import { chain } from '../../actors/runtime/commit.ts'
-import { type ControlServer, controlServer } from '../../deploy/control.ts'
+import { type ControlServer, controlServer, ledgersOf } from '../../deploy/control.ts'
 import { controlClient } from '../../deploy/control-client.ts'
 import { doorkeeper, PENDING_MAX } from '../../deploy/doorkeeper.ts'
+import { allLines } from '../../deploy/ledgers.ts'
+import { ledger } from '../../deploy/read-ledger.ts'
 import { type FakeSite, fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
 
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
@@ -252,7 +254,18 @@ describe('the control socket', () => {
       { kind: 'ticketed', seq: 2 },
     ])
     expect(await client().get('/ledger?subject=unit-1')).toMatchObject([{ kind: 'unit assigned' }])
+    expect(await client().get('/ledger?subject=vm1')).toMatchObject([{ kind: 'unit assigned' }])
     await expect(client().get('/ledger?actor=nobody')).rejects.toMatchObject({ code: 'unknown-id' })
+    const lines = (more: object) => ledger(dir, { json: true, limit: 9, ...more })
+    await expect(lines({ subject: 'lease-l' })).rejects.toMatchObject({
+      ...{ code: 'unknown-id', message: 'no line of a ledger here is about lease-l' },
+    })
+    await expect(lines({ subject: 'lease-1', actor: 'duke' })).rejects.toMatchObject({
+      ...{ code: 'unknown-id', message: 'no line of the ledger of duke here is about lease-1' },
+    })
+    await expect(allLines(ledgersOf(site), 'nobody').next()).rejects.toMatchObject({
+      ...{ code: 'unknown-id', message: expect.stringMatching(/^no actor is named nobody; there are /) },
+    })
     const waiting = client().get(
       `/ledger?after=${encodeURIComponent('service-manager:2,duke:2')}&waitMs=5000`,
     )
