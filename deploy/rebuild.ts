@@ -26,6 +26,7 @@ export type Rebuilt =
 const QUARANTINE_MS = 600_000
 
 const granted = z.object({ ticket: ticketSchema })
+const unused = z.object({ ticketId: z.string() })
 const redeemed = z.object({ ticket: ticketSchema, unitsMin: z.number(), image: z.string() })
 const assigned = z.object({
   ...{ leaseId: z.string(), holder: z.string(), type: z.string(), image: z.string() },
@@ -98,12 +99,7 @@ function ticketOf(id: string, its: readonly LedgerEntry[], now: Instant): Rebuil
   // Not by a line `refused`: whoever else asks under this id is refused, and its holder keeps what it has.
   const since = its.slice(its.findLastIndex(({ kind }) => kind === 'ticket closed') + 1)
   const lines = since.filter(({ kind }) => kind === 'ticket granted' || kind === 'ticket adopted')
-  const tickets = lines
-    .flatMap(({ data }): Ticket[] => {
-      const read = granted.safeParse(data)
-      return read.success ? [withoutChain(read.data.ticket)] : []
-    })
-    .toSorted((a, b) => a.term.start - b.term.start)
+  const tickets = ticketsIn(since)
   const last = tickets.at(-1)
   if (last === undefined && lines.length > 0)
     return {
@@ -125,6 +121,18 @@ function ticketOf(id: string, its: readonly LedgerEntry[], now: Instant): Rebuil
     due: last.term.end + QUARANTINE_MS,
   }
   return rebuilt(`${last.units} of ${last.type}, granted until ${iso(last.term.end)}`, row)
+}
+
+/** In order of time, less those that their holder gave back unused. */
+function ticketsIn(since: readonly LedgerEntry[]): Ticket[] {
+  const tickets = new Map<string, Ticket>()
+  for (const { kind, data } of since) {
+    if (kind === 'extension unused') tickets.delete(unused.safeParse(data).data?.ticketId ?? '')
+    if (kind !== 'ticket granted' && kind !== 'ticket adopted') continue
+    const read = granted.safeParse(data)
+    if (read.success) tickets.set(read.data.ticket.id, withoutChain(read.data.ticket))
+  }
+  return [...tickets.values()].toSorted((a, b) => a.term.start - b.term.start)
 }
 
 function recallOf(id: string, its: readonly LedgerEntry[]): Rebuilt {

@@ -1,5 +1,6 @@
 import type { Body } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
+import { canonical, digest } from '../runtime/canonical.ts'
 import type { Trust } from '../runtime/identity.ts'
 import { verifyProof } from '../runtime/proof.ts'
 import { indexOf } from '../runtime/views.ts'
@@ -50,7 +51,9 @@ function isAnew({ next, nextSeq }: LeaseRow, proof: Returned['proof']): boolean 
 }
 
 /**
- * What a broker tells of tickets that were given back to it: their units are somebody else's now.
+ * What a broker tells of tickets that were given back to it: their units are somebody else's now. What is signed is that
+ * all of a lease was (`relinquish`), or which extension (`return-extension`), or that another one was asked for in its
+ * place (`extend-ticket`).
  *
  *   of a lease, and its holder has not signed that ──▶ refused: the lease goes on
  *   of a lease that stands on it       ──▶ off the account of its claim, and closed; work may end within the grace
@@ -91,7 +94,10 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
     if (isWhole || isNext) {
       if (lease.state === 'closed') return false
       const kinds = isNext && isAnew(lease, proof) ? ['relinquish', 'extend-ticket'] : ['relinquish']
-      if (!isSaidBy(lease.holder, kinds, from, leaseId, proof))
+      const isSaid =
+        isSaidBy(lease.holder, kinds, from, leaseId, proof) ||
+        (isSaidBy(lease.holder, ['return-extension'], from, leaseId, proof) && isOf(ticketId, proof))
+      if (!isSaid)
         draft.note(
           'message refused',
           leaseId,
@@ -120,6 +126,11 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
   ): boolean {
     if (proof?.from !== holder || proof.to !== broker || proof.subject !== leaseId) return false
     return kinds.includes(proof.kind) && verifyProof(proof, trust)
+  }
+
+  /** Of one and not of another that he may have given back before: the body is not shown, but its hash is signed. */
+  function isOf(ticketId: string, proof: Returned['proof']): boolean {
+    return proof?.bodyHash === digest(canonical({ ticketId } satisfies Body<'return-extension'>))
   }
 
   /** Better none of its older tickets than one whose units are somebody else's. */
@@ -156,7 +167,8 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
       due: draft.now,
     }
     draft.put('lease', shorter)
-    draft.note('extension undone', lease.id, `${reason}: it ends as its present ticket does`)
+    const { term } = shorter
+    draft.note('extension undone', lease.id, `${reason}: it ends as its present ticket does`, { term })
     for (const unit of unitsOf(shorter, draft)) units.tend(unit, draft)
     reports.report(draft.get('lease', lease.id)!, draft, { extensionRefused: reason })
   }

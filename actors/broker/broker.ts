@@ -24,7 +24,7 @@ import type { BrokerDraft, BrokerTables, GroupRow, RecoveryRow, TellingRow, Tick
 export function broker(config: BrokerConfig, identity: Identity, trust: Trust): Mind<BrokerTables> {
   const parts = { config, identity, trust }
   const { offered } = delegations(parts)
-  const { asked, extensionAsked, relinquished, givenBack } = requests(parts)
+  const { asked, extensionAsked, extensionReturned, relinquished, givenBack } = requests(parts)
   const { refuse } = grants(parts)
   const { decide, pause } = rounds(parts)
   const restore = recovery(parts, { givenBack })
@@ -100,6 +100,8 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
         return withBody(kind, envelope, draft, (body) => extensionAsked(envelope, body, draft))
       case 'relinquish':
         return withBody(kind, envelope, draft, (body) => relinquished(envelope, body, draft))
+      case 'return-extension':
+        return withBody(kind, envelope, draft, (body) => extensionReturned(envelope, body, draft))
       case 'recall-plan':
         return withBody(kind, envelope, draft, (body) => planned(from, subject, body, draft))
       case 'holdings-query':

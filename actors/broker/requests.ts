@@ -28,7 +28,7 @@ const CLOCKS_MS: Millis = 5_000
 export function requests(parts: BrokerParts) {
   const { config } = parts
   const { join, memberEnded } = groups(parts)
-  return { asked, extensionAsked, relinquished, givenBack }
+  return { asked, extensionAsked, extensionReturned, relinquished, givenBack }
 
   function asked(envelope: Envelope, body: Body<'ticket'>, draft: BrokerDraft): void {
     const { from: holder, subject: leaseId } = envelope
@@ -105,7 +105,10 @@ export function requests(parts: BrokerParts) {
     }
     const known = draft.get('ticket', leaseId)
     // Nothing changes by the word of another than its holder.
-    const row = known?.holder === holder ? withoutUnused(known, body.predecessor, envelope, draft) : undefined
+    const row =
+      known?.holder === holder
+        ? withoutUnused(known, body.predecessor, config.quarantineMs, envelope, draft)
+        : undefined
     const last = row?.tickets.at(-1)
     if (row === undefined || last === undefined)
       return refused(`no ticket of ${holder} is known under ${leaseId}`)
@@ -137,6 +140,35 @@ export function requests(parts: BrokerParts) {
     )
     if (approval !== undefined) draft.note('awaits approval', leaseId, approval.reason)
     scheduleRound(draft, config.batchMs)
+  }
+
+  /**
+   * A granted extension that did not come to be used: what was promised ends with the ticket before it again, and the
+   * lease goes on. Told again, it changes nothing.
+   */
+  function extensionReturned(
+    envelope: Envelope,
+    { ticketId }: Body<'return-extension'>,
+    draft: BrokerDraft,
+  ): void {
+    const { from: holder, subject: leaseId } = envelope
+    const row = draft.get('ticket', leaseId)
+    const refused = (reason: string): void => {
+      draft.turnDown()
+      draft.note('message refused', leaseId, `${holder} gives ${ticketId} back: ${reason}`)
+      forgetUnknown(leaseId, holder, draft)
+    }
+    if (row?.holder !== holder) return refused(`no ticket of ${holder} is known under ${leaseId}`)
+    const ticket = row.tickets.find(({ id }) => id === ticketId)
+    // Given back before, or with all of the lease.
+    if (ticket === undefined)
+      return draft.note('message noted', leaseId, `${holder} gives ${ticketId} back, which is not held here`)
+    if (row.tickets.at(-2)?.id !== ticket.predecessor)
+      return refused('it extends none that is held here, and goes back with the lease')
+    if (ticket.term.start <= draft.now) return refused('its term has begun, and it goes back with the lease')
+    if (row.state !== 'granted') return refused('it is to be extended itself')
+    putUnused(row, `${holder} gives it back`, config.quarantineMs, envelope, draft)
+    scheduleRound(draft, 0)
   }
 
   /** Frees current and granted extension together; what is still asked is closed with it. */
@@ -220,6 +252,7 @@ export const ENDED = 'ended: the term of the ticket is over'
 function withoutUnused(
   row: TicketRow,
   predecessor: string,
+  quarantineMs: Millis,
   envelope: Envelope,
   draft: BrokerDraft,
 ): TicketRow {
@@ -227,10 +260,25 @@ function withoutUnused(
   if (row.state !== 'granted' || before?.id !== predecessor || last?.predecessor !== predecessor) return row
   // What has begun is in use, if anything of it is: it goes back with the lease.
   if (last.term.start <= draft.now) return row
-  const current = { ...row, tickets: row.tickets.slice(0, -1) }
+  return putUnused(row, `${row.holder} asks anew from ${predecessor}`, quarantineMs, envelope, draft)
+}
+
+/** Without the last of its tickets, which nobody uses: its site is told so, and shown who said it. */
+function putUnused(
+  row: TicketRow,
+  why: string,
+  quarantineMs: Millis,
+  envelope: Envelope,
+  draft: BrokerDraft,
+): TicketRow {
+  const { id: ticketId, units, type, term } = row.tickets.at(-1)!
+  const tickets = row.tickets.slice(0, -1)
+  const due = tickets.at(-1)!.term.end + quarantineMs
+  const current = { ...row, tickets, due }
   draft.put('ticket', current)
-  noteReturned([last], draft, requestProof(envelope))
-  draft.note('extension unused', row.id, `${row.holder} asks anew from ${predecessor}: ${last.id} is free`)
+  noteReturned(row.tickets.slice(-1), draft, requestProof(envelope))
+  const free = `${units} of ${type} are free from ${iso(term.start)} to ${iso(term.end)}`
+  draft.note('extension unused', row.id, `${why}: ${ticketId} is not used, ${free}`, { ticketId })
   return current
 }
 

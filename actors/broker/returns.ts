@@ -15,9 +15,9 @@ const returnedAt = indexOf<ReturnedRow>('returned', ({ site }) => site)
  * be given to somebody else, so that the site mostly hears of it before it is shown the ticket for them. `proof` is the
  * head of the message by which he gave it back: without it no lease ends by the word of a broker.
  *
- *   relinquish ──┬─at once, all of a commit──▶ `tickets-returned` to the site
- *                └─▶ remembered ──its end──▶ forgotten
- *                       └─ a site that was restored asks: it is told once more
+ *   relinquish, return-extension ──┬─at once, all of a commit──▶ `tickets-returned` to the site
+ *                                  └─▶ remembered ──its end──▶ forgotten
+ *                                         └─ a site that was restored asks: it is told once more
  */
 export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft, proof?: RequestProof): void {
   for (const { id, leaseId, holder, site, term } of tickets) {

@@ -26,6 +26,7 @@ import { ticketSchema } from './ticket.ts'
  *        ├───────────────────── vacate ───────────────────────▶│   these units are no longer used
  *        ├───────────────────── close ────────────────────────▶│
  *        │ ◀────────────────── lease-update (closed) ──────────┤   the site's final word
+ *        ├── return-extension ▶│                               │   a ticket that the site did not take
  *        ├───── relinquish ───▶│                               │
  *        │ ◀── ticket-update ──┤ (closed)                      │
  *        │                     ├────── tickets-returned ──────▶│   honour them no more
@@ -110,6 +111,8 @@ export const bodies = {
   }),
   'recall-plan': z.strictObject({ recallId: id, units: count, by: instant, reason: sentence }),
   relinquish: z.strictObject({ reason: sentence }),
+  /** Nothing but the ticket, so that the hash of the body, which is signed, says to the site which one it is. */
+  'return-extension': z.strictObject({ ticketId: id }),
 
   // broker → service manager
   'ticket-update': z.strictObject({

@@ -1,6 +1,6 @@
 import type { Instant } from '../runtime/clock.ts'
 import type { LedgerEntry } from '../runtime/commit.ts'
-import { length, moment } from './story-words.ts'
+import { field, length, moment } from './story-words.ts'
 
 /** Who wrote which line of a lease. An actor that is not among the ledgers is missed, and others tell for it. */
 export interface Roles {
@@ -59,6 +59,9 @@ function isOver(mine: readonly LedgerEntry[], manager: string | undefined): bool
   return mine.some(({ kind }) => kind === 'ticket closed' || kind === 'refused' || kind === 'redeem refused')
 }
 
+/** What became of an extension, whoever says so. */
+const DECIDED: ReadonlySet<string> = new Set(['extended', 'extension refused', 'extension unused'])
+
 function openExtension(
   mine: readonly LedgerEntry[],
   site: string | undefined,
@@ -66,7 +69,7 @@ function openExtension(
   const entry = mine.findLast(({ kind }) => kind === 'extension asked')
   if (entry === undefined) return undefined
   const after = mine.slice(mine.indexOf(entry) + 1)
-  if (after.some(({ kind }) => kind === 'extension refused' || kind === 'extended')) return undefined
+  if (after.some(({ kind }) => DECIDED.has(kind))) return undefined
   const granted = after.find(({ kind }) => kind === 'ticket granted' || kind === 'extension ticketed')
   return granted === undefined
     ? { entry, what: 'an extension is asked for and not decided' }
@@ -74,10 +77,29 @@ function openExtension(
 }
 
 function untilOf(mine: readonly LedgerEntry[], begun: Instant): string {
-  const terms = mine.flatMap(({ kind, data }) =>
-    ['ticket granted', 'ticketed', 'extension ticketed', 'redeemed', 'extended'].includes(kind)
-      ? ((data as { term?: { end?: number } } | null)?.term?.end ?? [])
-      : [],
-  )
-  return terms.length === 0 ? '' : `, and ends at ${moment(Math.max(...terms), begun)} unless it is extended`
+  const end = endOf(mine)
+  return end === undefined ? '' : `, and ends at ${moment(end, begun)} unless it is extended`
+}
+
+/** Until when it is held: an extension that the site refused, or that was given back, does not count. */
+function endOf(mine: readonly LedgerEntry[]): Instant | undefined {
+  let agreed: Instant | undefined
+  let granted: Instant | undefined
+  for (const entry of mine) {
+    const { kind } = entry
+    const end = (field(entry, 'term') as { end?: number } | undefined)?.end
+    if (kind === 'extension refused' || kind === 'extension unused') granted = undefined
+    else if (kind === 'extended' || kind === 'extension undone') {
+      agreed = end ?? granted ?? agreed
+      granted = undefined
+    } else if (end === undefined) continue
+    else if (kind === 'ticketed' || kind === 'redeemed') agreed = Math.max(agreed ?? 0, end)
+    else if (kind === 'extension ticketed') granted = end
+    else if (kind === 'ticket granted') {
+      // It follows on the one that was granted before, which so was not refused.
+      agreed = granted ?? agreed
+      granted = end
+    }
+  }
+  return granted === undefined ? agreed : Math.max(granted, agreed ?? 0)
 }

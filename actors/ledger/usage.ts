@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { LedgerEntry } from '../runtime/commit.ts'
+import { textField } from './story-words.ts'
 
 /** By whom or what node-seconds are added up. */
 export const USAGE_BY = ['guest', 'queue', 'site'] as const
@@ -167,10 +168,15 @@ export class UsageCount {
         if (holder !== undefined) this.#owner(subject).holder = holder
         return this.#grant(subject, ticket && { ...ticket, ticketId: ticket.id, ticket: undefined })
       }
-      // Its holder never used it, and is granted another in its place.
-      case 'extension unused':
-        this.#grants.get(subject)?.pop()
+      // Its holder never used it. Lines of older stores do not name the last ticket.
+      case 'extension unused': {
+        const grants = this.#grants.get(subject) ?? []
+        const ticketId = textField(entry, 'ticketId')
+        const unused = ticketId === undefined ? -1 : grants.findIndex((one) => one.ticketId === ticketId)
+        if (ticketId === undefined) grants.pop()
+        else if (unused >= 0) grants.splice(unused, 1)
         return
+      }
       case 'recall planned': {
         const back = promisedBack.safeParse(data).data
         if (back !== undefined) for (const grant of this.#grants.get(subject) ?? []) grant.back = back

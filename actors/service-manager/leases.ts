@@ -1,6 +1,8 @@
 import type { Refusal } from '../../controllers/controller.ts'
 import { guardMs, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
+import type { Ticket } from '../leases/ticket.ts'
+import { speaksOnly1 } from '../leases/versions.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { leaveTimeOf, mayAnswer, recalledUnits, wantedBack, wantedBy } from './leavers.ts'
@@ -42,6 +44,7 @@ export function leaseLife(config: ServiceManagerConfig) {
     leaseDue,
     leaveAll,
     giveBack,
+    returnExtension,
     unknownAtSite,
     ended,
     askFailed,
@@ -203,6 +206,21 @@ export function leaseLife(config: ServiceManagerConfig) {
       draft.now + config.answerMs,
     )
     over(draft.get('lease', lease.id)!, reason, draft)
+  }
+
+  /**
+   * A ticket to go on with that the site does not take, or is never sent. It is not tried again, so that its broker need
+   * keep nothing for it; the lease goes on to its end. In order with what is asked next: it does not overtake.
+   */
+  function returnExtension(
+    lease: LeaseRow,
+    { id: ticketId, term }: Ticket,
+    draft: ServiceManagerDraft,
+  ): void {
+    const broker = brokerOf(lease, config)
+    if (term.start <= draft.now || speaksOnly1(broker, draft)) return
+    draft.note('extension returned', lease.id, `${ticketId} goes back to ${broker}`, { ticketId })
+    tell(draft, broker, 'return-extension', lease.id, { ticketId }, term.start)
   }
 
   /** The site's final word. */

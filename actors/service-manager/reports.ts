@@ -10,7 +10,7 @@ import { believable } from './surplus.ts'
 type Update = Body<'lease-update'>
 
 /** What sites say of leases. Each update is the whole state of its lease; repeated and late ones change nothing. */
-export function reportDesk({ members, modified, joined, put, leaveAll, ended }: LeaseLife) {
+export function reportDesk({ members, modified, joined, put, leaveAll, ended, returnExtension }: LeaseLife) {
   return { updated }
 
   function updated(lease: LeaseRow, body: Update, sentAt: Instant, draft: ServiceManagerDraft): void {
@@ -32,10 +32,11 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
     if (body.modified != null) modified.answered(draft.get('lease', lease.id)!, body.modified, draft)
     let current = draft.get('lease', lease.id)!
     if (body.state === 'closed') return ended(current, body.reason, draft)
-    if (body.extensionRefused !== null && current.leaseState === 'extending')
+    // Where it stands on that one, another was refused, in the time that an older store has forgotten.
+    const isTaken = current.next !== undefined && body.ticketId === current.next.id
+    if (isTaken) current = extended(current, body, draft)
+    else if (body.extensionRefused !== null && current.leaseState === 'extending')
       current = extensionRefused(current, body.extensionRefused, draft)
-    else if (current.next !== undefined && body.ticketId === current.next.id)
-      current = extended(current, body, draft)
     if (body.state === 'active' && current.leaseState === 'redeeming') {
       current = stepLease(current, 'active')
       const ready = believed.filter((unit) => unit.report === 'active').length
@@ -56,6 +57,7 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
   function extensionRefused(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): LeaseRow {
     draft.note('extension refused', lease.id, `by the site: ${reason}; the lease goes on to its end`)
     const extendRefused = { at: draft.now, reason }
+    if (lease.next !== undefined) returnExtension(lease, lease.next, draft)
     return { ...stepLease(lease, 'refused'), next: undefined, victims: [], asking: undefined, extendRefused }
   }
 
@@ -75,7 +77,8 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended }: 
       term: { start: body.term.start, end: Math.min(body.term.end, next!.term.end) },
     }
     const grows = next!.units > ticket!.units ? `, with ${someUnits(next!.units)} from then on` : ''
-    draft.note('extended', lease.id, `the site confirms: until ${iso(current.term!.end)}${grows}`)
+    const { term } = current
+    draft.note('extended', lease.id, `the site confirms: until ${iso(term!.end)}${grows}`, { term })
     return current.leaseState === 'extending' ? stepLease(current, 'active') : current
   }
 }

@@ -152,7 +152,8 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
       return tickets.unsure(lease, reason, draft)
     if (kind === 'ticket' && lease.ticketState === 'asked') return askFailed(lease, reason, draft)
     if (kind === 'extend-ticket') return tickets.extensionRefused(lease, reason, draft)
-    if (kind === 'extend-lease' && lease.leaseState === 'extending')
+    if (kind === 'extend-lease' && lease.leaseState === 'extending') {
+      if (refusedBySite && lease.next !== undefined) life.returnExtension(lease, lease.next, draft)
       return put(
         {
           ...stepLease(lease, 'refused'),
@@ -166,6 +167,7 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
         },
         draft,
       )
+    }
     if (kind === 'modify-lease') return modified.undelivered(lease, reason, draft)
     if ((kind === 'redeem' || kind === 'close') && refusedBySite)
       return ended(lease, `the site does not take it: ${reason}`, draft)

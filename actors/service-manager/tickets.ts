@@ -13,14 +13,14 @@ import { THE_RECOVERY } from './line.ts'
 import { isOut } from './members.ts'
 import { NO_GROUPS } from './places.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
-import { stepLease, stepTicket, unitsOf } from './steps.ts'
+import { isGivenBack, stepLease, stepTicket, unitsOf } from './steps.ts'
 
 /**
  * What brokers say. A ticket is relied on when it is what was asked for, signed by its broker, and drawn from
  * claims that begin at the site; then it is redeemed.
  */
 export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: LeaseLife) {
-  const { put, giveBack, finish, remember } = life
+  const { put, giveBack, returnExtension, finish, remember } = life
   return { updated, recalled, extensionRefused, ticketClosed, unasked, unsure }
 
   function updated(lease: LeaseRow, body: Body<'ticket-update'>, draft: ServiceManagerDraft): void {
@@ -47,7 +47,9 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     const doubt = ticket === null ? 'there is none' : doubtOf(lease, ticket, draft)
     if (ticket === null || doubt !== undefined) {
       const why = `the ticket cannot be relied on: ${doubt}`
-      return isNew ? giveBack(lease, why, draft) : extensionRefused(lease, why, draft)
+      if (isNew) return giveBack(lease, why, draft)
+      if (ticket !== null) returnExtension(lease, ticket, draft)
+      return extensionRefused(lease, why, draft)
     }
     if (isNew) ticketed(lease, ticket, reason, draft)
     else redeemExtension(lease, ticket, reason, draft)
@@ -99,6 +101,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     // There is no way back into the middleware: it goes back with the lease, and the site never hears of it.
     if (lease.leaseState !== 'extending') {
       put(stepTicket(lease, 'granted'), draft)
+      if (!isGivenBack(lease)) returnExtension(lease, ticket, draft)
       return draft.note('message noted', lease.id, `an extension of a lease that is ${lease.leaseState}`)
     }
     put({ ...stepTicket(lease, 'granted'), next: withoutChain(ticket) }, draft)

@@ -529,6 +529,15 @@ describe('a row that does not fit its checksum', () => {
       expect(row).toMatchObject({ tickets: [{ id: 'ticket-1' }, { id: 'ticket-2' }] })
     })
 
+    test('is rebuilt without an extension that its holder gave back unused', async () => {
+      const unused = { kind: 'extension unused', subject: 'lease-1', reason: 'given back' }
+      const granted = [granting('ticket granted'), granting('ticket granted', 'ticket-2', START + 9 * HOUR)]
+      const row = await rebuilt(...granted, { ...unused, data: { ticketId: 'ticket-2' } })
+      expect(row).toMatchObject({ tickets: [{ id: 'ticket-1' }], due: START + 9 * HOUR + 600_000 })
+      // Lines of older programs do not say which one it was: it counts.
+      expect(await rebuilt(...granted, unused)).toMatchObject({ tickets: [{}, { id: 'ticket-2' }] })
+    })
+
     test('that was given back stays so', async () => {
       const closed = { kind: 'ticket closed', subject: 'lease-1', reason: 'given back' }
       expect(await rebuilt(granting('ticket granted'), closed)).toBeUndefined()

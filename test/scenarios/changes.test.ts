@@ -48,6 +48,32 @@ describe('at the boundary', () => {
   })
 })
 
+describe('an extension that the site refuses', () => {
+  scene(
+    'An extension that the site refuses is given back, and its units are another guest’s',
+    async (stage) => {
+      await stage.wishes([request({ units: 3 })])
+      await stage.runs(10)
+      stage.says('The broker grants it; the site lends nothing for so long.')
+      await stage.wishes([extend(first(stage).id, { durationMs: 120_000 })])
+      await stage.runs(5)
+      expect(first(stage)).toMatchObject({ state: 'active', extending: false })
+      expect(first(stage).extendRefused?.reason).toContain('term-too-long')
+      stage.says('What was promised from the old end on is free again.')
+      await stage.wishes([request({ units: 4, startAt: stage.at(65) })], 'manager-2')
+      await stage.runs(5)
+      expect(stage.leases('manager-2')).toMatchObject([{ state: 'ticketed' }])
+      stage.says('The lease itself goes on to its old end.')
+      expect(states(stage)).toEqual(['joined', 'joined', 'joined'])
+      await stage.runs(55)
+      expect(stage.leases()).toEqual([])
+      expect(stage.leases('manager-2')).toMatchObject([{ state: 'active', units: 4 }])
+      expect(notes(stage, 'broker', 'extension unused')).toHaveLength(1)
+    },
+    { managers: ['manager', 'manager-2'], authority: { termMsMax: 90_000 } },
+  )
+})
+
 describe('in place', () => {
   scene('A lease gets other properties in place, and nothing ends', async (stage) => {
     await stage.wishes([request({ properties: { note: 'first' } })])

@@ -91,6 +91,8 @@ export function gist({ kind, body: said }: Envelope, startedAt: number): string 
     case 'close':
     case 'relinquish':
       return String(body.reason)
+    case 'return-extension':
+      return String(body.ticketId)
     case 'tickets-returned':
       return listed((body.tickets as readonly Said[]).map(({ ticketId }) => ticketId))
     case 'query':

@@ -83,6 +83,10 @@ export class Excuses {
     return this.#losses.get(name)?.forgotten.has(leaseId) === true
   }
 
+  wasSetBack(name: string): boolean {
+    return this.#losses.has(name)
+  }
+
   /** It recovered without the word of this one. */
   wasSilent(name: string, peer: string): boolean {
     return this.#losses.get(name)?.silent.has(peer) === true

@@ -14,6 +14,7 @@ const SPEAKERS: Readonly<Record<Role, Readonly<Record<string, string>>>> = {
   'service-manager': { 'lease-update': 'authority', 'ticket-update': 'broker', recall: 'broker' },
   broker: {
     ...{ 'extend-ticket': 'service-manager', relinquish: 'service-manager' },
+    ...{ 'return-extension': 'service-manager' },
     ...{ 'recall-plan': 'service-manager', delegation: 'authority', 'recall-units': 'authority' },
   },
   authority: {

@@ -165,7 +165,10 @@ describe('an extension', () => {
     const holder = new Holder()
     const leaseId = holder.active()
     holder.wish([{ ...extend, leaseId, units: 5, unitsMin: 3 }])
-    expect(kindsOf(holder.grant(leaseId, { units }))).toEqual([])
+    const { outgoing } = holder.grant(leaseId, { units, id: 'ticket-2' })
+    expect(outgoing).toMatchObject([
+      { to: 'broker', kind: 'return-extension', body: { ticketId: 'ticket-2' } },
+    ])
     expect(holder.lease(leaseId)).toMatchObject({ ticketState: 'held', leaseState: 'active' })
     expect(holder.shown(leaseId)?.extendRefused?.reason).toContain('cannot be relied on')
   })

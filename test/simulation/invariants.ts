@@ -145,13 +145,27 @@ export class Invariants {
     const isUntold = this.#excuses.wasSilent(manager!.name, site!.name)
     if (isUntold && this.#excuses.isForgotten(manager!.name, leaseId)) return []
     if (mine.leaseState !== 'active' || mine.ticketState !== 'held' || mine.next !== undefined) return []
-    if (mine.extendRefused !== undefined) return []
+    const idle = this.#promisedInVain(mine)
+    if (idle.length > 0 || mine.extendRefused !== undefined) return idle
     const ends = `${mine.term?.end} and ${theirs.term.end}`
     if (theirs.state === 'closing' || theirs.state === 'closed')
       return [`${leaseId} is active for its holder, ${theirs.state} at its site, and nobody says so`]
     return mine.term?.end === theirs.term.end
       ? []
       : [`holder and site mean other ends of ${leaseId}: ${ends}`]
+  }
+
+  /** Of an extension that came to nothing for its holder the broker keeps nothing. In protocol 1 nobody can tell it. */
+  #promisedInVain({ id, ticket, term }: LeaseRow): string[] {
+    const broker = this.#scene.brokers.find(({ name }) => name === ticket!.broker)!
+    const row = broker.disk.table<TicketRow>('ticket').get(id)
+    const last = row?.tickets.at(-1)
+    if (row?.state !== 'granted' || last === undefined || last.term.start <= this.#scene.world.now) return []
+    const holder = this.#scene.managers.find(({ name }) => name === row.holder)!
+    if ([broker, holder].some(({ name, wasOld }) => wasOld || this.#excuses.wasSetBack(name))) return []
+    return last.term.end <= term!.end
+      ? []
+      : [`${broker.name} keeps ${last.id} promised, and for its holder ${id} ends at ${term!.end}`]
   }
 
   /** Its manager has forgotten the lease in a restore, and no site can tell him of it. */

@@ -236,22 +236,20 @@ export const subClaim = (parent: Claim, change: Partial<Claim> = {}): Claim =>
     cheapIdentity('broker'),
   )
 
-/** What its holder had signed when he asked for it. */
 /** The head of a message by which a holder gives a ticket back, as its broker shows it. */
-export function givenBackBy(holder: string, subject: string, at: number, kind = 'relinquish') {
-  const letter = {
-    id: 'message-9',
-    from: holder,
-    to: 'broker',
-    kind,
-    subject,
-    number: 2,
-    body: { reason: 'done' },
-  }
+export function givenBackBy(
+  holder: string,
+  subject: string,
+  at: number,
+  kind = 'relinquish',
+  body: object = { reason: 'done' },
+) {
+  const letter = { id: 'message-9', from: holder, to: 'broker', kind, subject, number: 2, body }
   const place = { generation: 0, seq: 2 }
   return requestProof(seal({ ...letter, sentAt: at, until: at + MINUTE }, cheapIdentity(holder), place))
 }
 
+/** What its holder had signed when he asked for it. */
 function requestOf(from: string, subject: string, key: string): Record<string, string> {
   const head = { id: 'message-1', from, kind: 'ticket', subject, key }
   return { ...head, signature: cheapIdentity(from, key).sign(signable('message', head)) }

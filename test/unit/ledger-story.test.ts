@@ -72,6 +72,28 @@ describe('what is open says since when and what it waits for', () => {
     expect(open(stage)[0]).toMatch(/site has not spoken its last word, since/)
   })
 
+  test('a lease that runs on to its old end, for its site refused the extension that was granted', async () => {
+    const stage = await staged({ authority: { termMsMax: 90_000 } })
+    await stage.wishes([request()])
+    await stage.runs(10)
+    const before = open(stage)[0]!.replace(/since .*?, and/, 'and')
+    await stage.wishes([extend(first(stage), { durationMs: 120_000 })])
+    await stage.runs(2)
+    expect(open(stage)[0]!.replace(/since .*?, and/, 'and')).toBe(before)
+    expect(story(stage)).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining('site does not extend it: '),
+        expect.stringContaining('broker has the extension back: manager gives it back: '),
+      ]),
+    )
+    // Each of them alone knows, too.
+    for (const name of ['manager', 'broker', 'site'])
+      expect(story(stage, [name]).join(' '), name).toContain(/and ends at \S+/.exec(before)![0])
+    await stage.wishes([extend(first(stage), { durationMs: 80_000 })])
+    await stage.runs(2)
+    expect(open(stage)[0]).not.toContain(/and ends at \S+/.exec(before)![0])
+  })
+
   test('a lease that is over has nothing open', async () => {
     const stage = await staged()
     await stage.wishes([request()])

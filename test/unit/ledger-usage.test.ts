@@ -160,6 +160,13 @@ describe('tickets that change', () => {
     expect(grantedS(first, grant('ticket-2', 4, 1, 2), unused, grant('ticket-3', 2, 1, 2))).toBe(6 * 3_600)
   })
 
+  test('one that came back counts no more, and the one before it and the one after do', () => {
+    const unused = note('extension unused', 'lease-1', { ticketId: 'ticket-2' })
+    expect(grantedS(first, grant('ticket-2', 4, 1, 2), unused)).toBe(4 * 3_600)
+    // Told again of one that is not counted, as after a restore.
+    expect(grantedS(first, unused, grant('ticket-3', 2, 1, 2), unused)).toBe(6 * 3_600)
+  })
+
   test('what was promised back counts until then, in the tickets that there were', () => {
     const back = note('recall planned', 'lease-1', { units: 3, from: MIDNIGHT + HOUR / 2 })
     expect(grantedS(first, back)).toBe(4 * 1_800 + 1_800)

@@ -156,6 +156,37 @@ describe('a site that hears of a ticket that was given back', () => {
     expect(stage.live('lease-2')).toHaveLength(6)
   })
 
+  test('is shown which extension its holder gave back, and not only that he gave one back', () => {
+    const { stage, ticket, next } = extended()
+    const back = (ticketId: string, leaseId = 'lease-1', holder = 'manager') =>
+      givenBackBy(holder, leaseId, stage.now, 'return-extension', { ticketId })
+    for (const proof of [
+      back('ticket-x'),
+      back(next.id, 'lease-2'),
+      back(next.id, 'lease-1', 'manager-2'),
+      { ...back(next.id), bodyHash: back('ticket-x').bodyHash! },
+      { ...back('ticket-x'), bodyHash: back(next.id).bodyHash! },
+    ])
+      returned(stage, next, 'broker', proof)
+    // One that was given back says nothing of the ticket that the lease stands on.
+    returned(stage, ticket, 'broker', back(next.id))
+    expect(stage.row()).toMatchObject({ state: 'active', next: { id: next.id } })
+    expect(stage.notes.filter(({ kind }) => kind === 'message refused')).toHaveLength(6)
+    returned(stage, next, 'broker', back(next.id))
+    expect(stage.row()).toMatchObject({ state: 'active', next: undefined, term: ticket.term })
+    expect([...stage.rows.all('drawn')].map(({ id }) => id)).not.toContain(next.id)
+  })
+
+  test('ends a lease that goes on with an extension which its holder gave back', () => {
+    const { stage, next } = extended()
+    stage.pass(11 * MINUTE)
+    expect(stage.row()).toMatchObject({ state: 'active', ticket: { id: next.id } })
+    const proof = givenBackBy('manager', 'lease-1', stage.now, 'return-extension', { ticketId: next.id })
+    returned(stage, next, 'broker', proof)
+    expect(stage.row().state).toBe('closing')
+    expect([...stage.rows.all('drawn')].map(({ id }) => id)).not.toContain(next.id)
+  })
+
   test('believes the broker that it lent to before', () => {
     const stage = new Stage()
     const ticket = stage.ticket()
@@ -273,6 +304,16 @@ function asksFor(subject: string, { seq, ...at }: { number: number; seq: number;
   return requestProof(
     seal({ ...letter, body: {}, until: at.sentAt + MINUTE }, cheapIdentity('manager'), place),
   )
+}
+
+/** A lease, and an extension that is agreed. */
+function extended() {
+  const stage = new Stage()
+  const { ticket } = stage.lease()
+  const term = { start: ticket.term.end, end: ticket.term.end + 10 * MINUTE }
+  const next = stage.ticket({ term, predecessor: ticket.id })
+  stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+  return { stage, ticket, next }
 }
 
 function returned(

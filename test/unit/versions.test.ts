@@ -28,7 +28,15 @@ test('a body of protocol 1 is read as it is', () =>
   expect(readBody('lease-update', update)).toEqual({ ok: true, body: update }))
 
 test('what cannot be said in protocol 1 is not said', () => {
-  const kinds = ['query', 'query-answer', 'holdings-query', 'holdings', 'modify-lease', 'gossip']
+  const kinds = [
+    'query',
+    'query-answer',
+    'holdings-query',
+    'holdings',
+    'modify-lease',
+    'return-extension',
+    'gossip',
+  ]
   for (const kind of kinds) expect(downgrade(kind, {}, 1), kind).toBeUndefined()
   expect(downgrade('redeem', { ticket: { proof: {} }, properties: {} }, 1)).toBeUndefined()
   expect(downgrade('ticket-update', { outcome: 'refused', ticket: null }, 1)).toEqual({

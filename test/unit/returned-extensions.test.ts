@@ -1,0 +1,136 @@
+import { describe, expect, test } from 'vitest'
+import type { TicketRow } from '../../actors/broker/rows.ts'
+import type { Body } from '../../actors/leases/messages.ts'
+import { BrokerDesk, HOUR, inShort, MINUTE, type Said } from './broker-desk.ts'
+
+/** A lease of some units for an hour, and an extension of it that is granted. */
+function extended(units: number, next = units) {
+  const desk = new BrokerDesk()
+  desk.offer(6)
+  const first = desk.granted('lease-1', { units })
+  desk.extend('lease-1', { units: next })
+  desk.decide()
+  const extension = desk.row('lease-1').tickets.at(-1)!
+  const back = (ticketId = extension.id, holder = 'manager'): Said[] =>
+    desk.tell(holder, 'return-extension', 'lease-1', { ticketId })
+  return { desk, first, extension, back }
+}
+
+const ids = (desk: BrokerDesk): string[] => desk.row('lease-1').tickets.map(({ id }) => id)
+
+describe('an extension that is given back', () => {
+  test.each([
+    ['of as many units', 4, 4],
+    ['to more', 2, 6],
+    ['to fewer', 6, 4],
+  ])('%s is free for others in the same commit, and the lease goes on to its old end', (_, units, next) => {
+    const { desk, first, extension, back } = extended(units, next)
+    const { start } = extension.term
+    desk.ask('lease-2', { units: 6, start, durationMs: HOUR })
+    expect(inShort(desk.decide())).toEqual(['lease-2 refused'])
+    back()
+    expect(ids(desk)).toEqual([first.id])
+    expect(desk.row('lease-1')).toMatchObject({ state: 'granted', due: first.term.end + 1_000 })
+    expect(desk.notes.at(-1)).toContain(`manager gives it back: ${extension.id} is not used, ${next} of t`)
+    desk.ask('lease-3', { units: 6, start, durationMs: HOUR })
+    expect(inShort(desk.decide())).toEqual(['lease-3 granted 6'])
+    // Until then it has what it had.
+    desk.ask('lease-4', { units: 7 - units })
+    expect(inShort(desk.decide())).toEqual(['lease-4 refused'])
+  })
+
+  test('is told to the site, with the head of the message that says so', () => {
+    const { desk, extension, back } = extended(4)
+    back()
+    const [told] = desk.due('telling', 'site')
+    const proof = { from: 'manager', kind: 'return-extension', subject: 'lease-1', signature: 'signed' }
+    expect(told).toMatchObject({ to: 'site', kind: 'tickets-returned' })
+    expect(told!.body).toMatchObject({ tickets: [{ ticketId: extension.id, leaseId: 'lease-1', proof }] })
+  })
+
+  test('is given back once, however often that is said, before or after another one was granted', () => {
+    const { desk, first, extension, back } = extended(4)
+    back()
+    desk.due('telling', 'site')
+    back()
+    expect([...desk.rows.all('telling')]).toEqual([])
+    desk.extend('lease-1', { units: 4, durationMs: MINUTE })
+    back()
+    expect(desk.row('lease-1')).toMatchObject({ state: 'extending', tickets: [{ id: first.id }] })
+    expect(inShort(desk.decide())).toEqual(['lease-1 granted 4'])
+    back()
+    expect(ids(desk)).toHaveLength(2)
+    expect(ids(desk)).not.toContain(extension.id)
+    // And it comes back with its lease, if that is sooner.
+    desk.tell('manager', 'relinquish', 'lease-1', { reason: 'done' })
+    back()
+    expect(desk.row('lease-1')).toMatchObject({ state: 'closed', tickets: [] })
+    expect(desk.notes.filter((note) => note.startsWith('message noted lease-1'))).toHaveLength(4)
+  })
+
+  test('is one, and not the lease: what is in use, or extended, is not given back so', () => {
+    const { desk, first, extension, back } = extended(4)
+    back(first.id)
+    back(extension.id, 'other')
+    desk.tell('manager', 'return-extension', 'lease-9', { ticketId: extension.id })
+    expect(ids(desk)).toEqual([first.id, extension.id])
+    desk.extend('lease-1', { units: 4 })
+    back()
+    expect(ids(desk)).toEqual([first.id, extension.id])
+    desk.decide()
+    back()
+    expect(ids(desk)).toHaveLength(3)
+    expect([...desk.rows.all('returned')]).toEqual([])
+    expect(desk.notes.filter((note) => note.startsWith('message refused'))).toHaveLength(5)
+  })
+
+  test('stays where it is once it has begun, also for who asks anew from the ticket before it', () => {
+    const { desk, first, extension, back } = extended(4)
+    desk.now = extension.term.start
+    back()
+    desk.extend('lease-1', { predecessor: first.id, units: 4 })
+    expect(ids(desk)).toEqual([first.id, extension.id])
+    expect([...desk.rows.all('returned')]).toEqual([])
+  })
+
+  test('takes what was promised back of it with it, and no more', () => {
+    const { desk, first, extension, back } = extended(4)
+    const by = extension.term.start + 10 * MINUTE
+    desk.tell('site', 'recall-units', 'offer-t', {
+      recallId: 'recall-1',
+      type: 't',
+      units: 5,
+      by,
+      reason: 'x',
+    })
+    desk.tell('manager', 'recall-plan', 'lease-1', { recallId: 'recall-1', units: 3, by, reason: 'so' })
+    back()
+    desk.ask('lease-2', { units: 2, durationMs: MINUTE })
+    expect(inShort(desk.decide())).toEqual(['lease-2 granted 2'])
+    // Beyond the old end only what the site wants back is missing.
+    for (const [leaseId, units] of [
+      ['lease-3', 2],
+      ['lease-4', 1],
+    ] as const)
+      desk.ask(leaseId, { units, start: by, durationMs: MINUTE })
+    expect(inShort(desk.decide())).toEqual(['lease-3 refused', 'lease-4 granted 1'])
+    desk.ask('lease-5', { units: 6, start: first.term.end, durationMs: MINUTE })
+    expect(inShort(desk.decide())).toEqual(['lease-5 granted 6'])
+  })
+
+  test('comes back where a restored broker knows no ticket before it: it is left to the end of the lease', () => {
+    const { desk, extension, back } = extended(4)
+    const row = desk.row('lease-1')
+    const alone: TicketRow = { ...row, tickets: [extension] }
+    desk.rows.set('ticket', 'lease-1', alone)
+    back()
+    expect(ids(desk)).toEqual([extension.id])
+  })
+
+  test('has a body of nothing but the ticket', () => {
+    const { desk, extension } = extended(4)
+    const body: Body<'return-extension'> & { reason: string } = { ticketId: extension.id, reason: 'no' }
+    desk.tell('manager', 'return-extension', 'lease-1', body)
+    expect(ids(desk)).toHaveLength(2)
+  })
+})
