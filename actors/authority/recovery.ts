@@ -1,6 +1,6 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
-import { RETIRE_MS, tell } from '../leases/correspondence.ts'
-import type { Body } from '../leases/messages.ts'
+import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
+import { type Body, HOLDINGS_PAGES_MAX } from '../leases/messages.ts'
 import { mayHold, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
@@ -14,8 +14,6 @@ import type { Asked, AuthorityDraft, HeldBack, RecoveryRow } from './rows.ts'
 import { isLive, isRecovering } from './standing.ts'
 
 const ID = 'recovery'
-/** Leases that one peer may tell of; more than any site has. */
-const HEARD_PAGES_MAX = 1_000
 /** Messages of one peer that wait for the end. What is not kept is repeated by its holder, or refused in the end. */
 const HELD_BACK_MAX = 2_000
 
@@ -147,8 +145,9 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     const { page, pages, holdings } = body
     const unsure = body.unsure ?? asked.unsure
     draft.note('holdings heard', subject, `${from} tells ${holdings.length}, page ${page + 1} of ${pages}`)
-    if (page + 1 < Math.min(pages, HEARD_PAGES_MAX)) return ask(from, page + 1, draft, unsure)
-    settle(from, { ...asked, state: 'answered', unsure }, draft)
+    if (page + 1 < Math.min(pages, HOLDINGS_PAGES_MAX)) return ask(from, page + 1, draft, unsure)
+    const isCut = noteCut(from, body, draft)
+    settle(from, { ...asked, state: 'answered', unsure: isCut ? true : unsure }, draft)
     listIfAll(draft)
   }
 

@@ -10,12 +10,21 @@ import { delegations } from './delegations.ts'
 import { grants } from './grants.ts'
 import { groups } from './groups.ts'
 import { queries, wouldWork } from './queries.ts'
-import { planned, recalled } from './recalls.ts'
+import { forgotten, planned, recalled } from './recalls.ts'
 import { recovery } from './recovery.ts'
 import { requests } from './requests.ts'
 import { noteReturned, tellReturned } from './returns.ts'
 import { rounds } from './rounds.ts'
-import type { BrokerDraft, BrokerTables, GroupRow, RecoveryRow, TellingRow, TicketRow } from './rows.ts'
+import type {
+  AskerRow,
+  BrokerDraft,
+  BrokerTables,
+  GroupRow,
+  RecallRow,
+  RecoveryRow,
+  TellingRow,
+  TicketRow,
+} from './rows.ts'
 
 /**
  * Provisions: how much, when, from which site. Sites tell it what they lend; it promises no more than
@@ -31,7 +40,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
   const { begin, isRecovering } = restore
   const { memberEnded, onDue: onGroupDue } = groups(parts)
   const { approve, disapprove } = approvals(parts)
-  const { answered, asked: queried } = queries(parts)
+  const { answered, asked: queried, counted } = queries(parts)
   return {
     looksAtAll: ['ticket'],
     handle(input: Input, draft: BrokerDraft): unknown {
@@ -51,6 +60,8 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
           if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)
           if (input.table === 'telling') return tellReturned(input.row as TellingRow, draft)
+          if (input.table === 'asker') return counted(input.row as AskerRow, draft)
+          if (input.table === 'recall') return forgotten(input.row as RecallRow, draft)
           if (input.table === 'claim' || input.table === 'returned')
             return draft.remove(input.table, input.row.id)
           return undefined

@@ -4,9 +4,16 @@ import { type Term, within } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
+import { coded, type ErrorCode } from '../runtime/errors.ts'
+import { indexOf } from '../runtime/views.ts'
 import { iso, scheduleRound } from './answers.ts'
 import type { BrokerParts } from './config.ts'
 import type { BrokerDraft, Delegated, DelegationRow } from './rows.ts'
+
+/** Types that one site has ever offered, also those that it has withdrawn. */
+export const TYPES_OF_SITE_MAX = 1_000
+
+const typesOf = indexOf<DelegationRow>('delegation', ({ site }) => site)
 
 /**
  * What sites lend, told whole at each change. From protocol 2 on an offer comes with the claim that tickets are
@@ -23,6 +30,7 @@ export function delegations({ config, identity, trust }: BrokerParts) {
     const id = `${site}/${type}`
     const doubt = doubtClaim(site, body, draft.now)
     if (doubt !== undefined) {
+      draft.turnDown()
       draft.note(
         'offer refused',
         id,
@@ -31,6 +39,12 @@ export function delegations({ config, identity, trust }: BrokerParts) {
       return
     }
     const known = draft.get('delegation', id)
+    if (known === undefined && draft.having(typesOf, site).length >= TYPES_OF_SITE_MAX) {
+      const code: ErrorCode = 'too-many-types'
+      draft.turnDown()
+      const reason = `${site} has offered ${TYPES_OF_SITE_MAX} types: no other one is taken`
+      return draft.note('offer refused', id, coded(code, reason), { code })
+    }
     const told = claim === undefined ? undefined : delegatedBy(claim)
     // Told again, it is the one that tickets were drawn from already.
     const isKnown = told !== undefined && known?.claim?.hash === told.hash

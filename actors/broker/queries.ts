@@ -7,7 +7,7 @@ import type { Envelope } from '../runtime/envelope.ts'
 import { type Book, bookOf } from './book.ts'
 import type { BrokerParts } from './config.ts'
 import type { Alternative } from './grants.ts'
-import type { BrokerDraft, DelegationRow, TicketRow } from './rows.ts'
+import type { AskerRow, BrokerDraft, DelegationRow, TicketRow } from './rows.ts'
 
 type Query = Body<'query'>
 type QueryAnswer = Body<'query-answer'>
@@ -16,23 +16,36 @@ type QueryAnswer = Body<'query-answer'>
 const TYPES_MAX = 1_000
 const STEPS_MAX = 500
 const DURATION_MS: Millis = 3_600_000
+/** Questions of one peer that are written down one by one within a minute; further ones are counted. */
+export const QUERIES_NOTED_MAX = 10
+const QUERIES_NOTED_MS: Millis = 60_000
 
 /**
  * What there is, for anybody who is trusted to speak at all. An answer promises nothing: requests that wait are not
  * in it, and it is old when it arrives.
  */
 export function queries({ config }: BrokerParts) {
-  return { answered, asked: answerOf }
+  return { answered, asked: answerOf, counted }
 
   function answered({ from, subject }: Envelope, query: Query, draft: BrokerDraft): void {
     const until = draft.now + config.answerMs
     tell(draft, from, 'query-answer', subject, answerOf(query, draft), until)
+    draft.retire(subject, draft.now + RETIRE_MS, from)
+    const { times, due = draft.now + QUERIES_NOTED_MS } = draft.get('asker', from) ?? { times: 0 }
+    draft.put('asker', { id: from, times: times + 1, due })
+    if (times >= QUERIES_NOTED_MAX) return
     draft.note(
       'query answered',
       subject,
       `${from} asks about ${query.about}${query.type ? ` of ${query.type}` : ''}`,
     )
-    draft.retire(subject, draft.now + RETIRE_MS, from)
+  }
+
+  /** The ledger is kept for ever: whoever asks all the time gets one line for it in a minute. */
+  function counted({ id: from, times }: AskerRow, draft: BrokerDraft): void {
+    draft.remove('asker', from)
+    const more = times - QUERIES_NOTED_MAX
+    if (more > 0) draft.note('query answered', from, `${from} asked ${more} times more within a minute`)
   }
 }
 

@@ -1,13 +1,24 @@
 import { tell } from '../leases/correspondence.ts'
-import type { Body } from '../leases/messages.ts'
+import { type Body, RECALLS_MAX } from '../leases/messages.ts'
 import { leastWithin, type Profile, raisedTo, withUnits } from '../leases/profile.ts'
-import { LENGTH_MS_MAX, type Term } from '../leases/term.ts'
+import { LATEST, LENGTH_MS_MAX, type Term } from '../leases/term.ts'
 import { someUnits } from '../leases/words.ts'
-import type { Instant } from '../runtime/clock.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
+import { coded, type ErrorCode } from '../runtime/errors.ts'
+import { indexOf } from '../runtime/views.ts'
 import { iso, scheduleRound } from './answers.ts'
 import { bookOf } from './book.ts'
 import { byArrival, promisesOf, recallOf, stillReduced } from './promises.ts'
 import type { BrokerDraft, RecallRow, TicketRow } from './rows.ts'
+
+/** Recalls of one site that it has not settled, of all its types; as many as one offer can name. */
+export const RECALLS_OF_SITE_MAX = RECALLS_MAX
+/** A site that settles a recall does so soon after its time. Claims end long before that, and with them what it holds back. */
+export const RECALL_KEPT_MS: Millis = 30 * 86_400_000
+/** Recalls on which the holder of one lease has not answered; beyond it those that are over are forgotten. */
+const ASKED_BACK_MAX = 1_000
+
+const recallsOf = indexOf<RecallRow>('recall', ({ site }) => site)
 
 /**
  * The site wants units back from an instant on. What is free then goes first; then those who asked last, each for
@@ -19,10 +30,19 @@ export function recalled(
   { recallId, type, units, by, reason }: Body<'recall-units'>,
   draft: BrokerDraft,
 ): void {
-  const row: RecallRow = { id: recallId, site, type, units, by }
+  const due = Math.min(Math.max(draft.now, by) + RECALL_KEPT_MS, LATEST)
+  const row: RecallRow = { id: recallId, site, type, units, by, due }
   const known = draft.get('recall', recallId)
-  if (known !== undefined && known.site !== site)
+  if (known !== undefined && known.site !== site) {
+    draft.turnDown()
     return draft.note('message refused', recallId, `${site}: ${recallId} is a recall of ${known.site}`)
+  }
+  if (known === undefined && draft.having(recallsOf, site).length >= RECALLS_OF_SITE_MAX) {
+    const code: ErrorCode = 'too-many-recalls'
+    draft.turnDown()
+    const reason = `${site} has ${RECALLS_OF_SITE_MAX} recalls that it has not settled: no other one is taken`
+    return draft.note('message refused', recallId, coded(code, reason), { code })
+  }
   // Who is asked twice would give back twice.
   if (known !== undefined && known.units === units && known.by === by)
     return draft.note('message noted', recallId, `${site} tells again what it wants back: ${reason}`)
@@ -53,6 +73,16 @@ export function recalled(
     if (share !== undefined) ask(holder.row, { ...row, reason, orderedAt }, share, draft)
   }
   draft.put('recall', { ...row, asked })
+}
+
+/** Its time is long over, and its site has never said that it has the units: whatever is offered now is without them. */
+export function forgotten({ id, site }: RecallRow, draft: BrokerDraft): void {
+  draft.remove('recall', id)
+  draft.note(
+    'recall forgotten',
+    id,
+    `${site} has not settled it in ${RECALL_KEPT_MS / 86_400_000} days: it counts no more`,
+  )
 }
 
 interface Holder {
@@ -118,7 +148,11 @@ function ask(
 ): void {
   const { id, holder, tickets } = row
   const { id: recallId, by, reason, orderedAt } = recall
-  draft.put('ticket', { ...row, askedBack: { ...row.askedBack, [recallId]: units } })
+  const open = Object.entries(row.askedBack ?? {})
+  // Of those that are over none is waited for in earnest.
+  const kept =
+    open.length < ASKED_BACK_MAX ? open : open.filter(([one]) => draft.get('recall', one) !== undefined)
+  draft.put('ticket', { ...row, askedBack: { ...Object.fromEntries(kept), [recallId]: units } })
   const conditions = tickets.at(-1)?.conditions
   // By the site's own clock and the ticket, as the site will reckon it.
   const binding = conditions?.recallable === true && by - orderedAt >= conditions.noticeMs
@@ -133,6 +167,12 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
   if (row === undefined || row.holder !== from || row.state === 'closed')
     return draft.note('message noted', leaseId, `a recall plan from ${from} for a ticket it does not hold`)
   const { [body.recallId]: wanted = 0, ...askedBack } = row.askedBack ?? {}
+  if (wanted === 0 && body.units === 0)
+    return draft.note(
+      'message noted',
+      leaseId,
+      `${from} gives nothing back for ${body.recallId}, and is not asked to (any more)`,
+    )
   // The site takes no more than was recalled: what else is promised back may stay where it is.
   if (body.units > wanted) {
     draft.turnDown()

@@ -1,5 +1,5 @@
-import { RETIRE_MS, tell } from '../leases/correspondence.ts'
-import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
+import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
+import { type Body, HOLDINGS_MAX, HOLDINGS_PAGES_MAX } from '../leases/messages.ts'
 import type { Properties } from '../leases/properties.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import { mayHold, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
@@ -118,9 +118,9 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       subject,
       `${from} tells ${body.holdings.length}, page ${body.page + 1} of ${body.pages}`,
     )
-    if (body.page + 1 < body.pages) return ask(from, body.page + 1, draft)
+    if (body.page + 1 < Math.min(body.pages, HOLDINGS_PAGES_MAX)) return ask(from, body.page + 1, draft)
     // What one does not name who was restored, too, he may have forgotten.
-    settle(from, body.unsure === true ? 'unsure' : 'answered', draft)
+    settle(from, noteCut(from, body, draft) || body.unsure === true ? 'unsure' : 'answered', draft)
   }
 
   /** For its holder it was over when we had said so: it is free. */
@@ -266,8 +266,12 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       ...returned.slice(past(first), past(end)).map(returnedHolding),
     ]
     tell(draft, from, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
-    draft.note('holdings told', subject, `${from} asks: ${count}, page ${page + 1} of ${pages}`)
-    if (page === 0) tellAllReturned(from, draft)
+    // Whoever asks for page after page gets one line for them. He begins seldom: it counts as what is refused.
+    if (page === 0) {
+      draft.turnDown()
+      draft.note('holdings told', subject, `${from} asks: ${count}, page 1 of ${pages}`)
+      tellAllReturned(from, draft)
+    }
     draft.retire(subject, draft.now + RETIRE_MS, from)
   }
 

@@ -99,7 +99,7 @@ export interface GroupRow extends Row {
   readonly failBy: Instant
 }
 
-/** A site wants units back from `by` on; counted as taken until its offer is smaller. */
+/** A site wants units back from `by` on; counted as taken until its offer is smaller. Due long after `by`: nobody settles it any more. */
 export interface RecallRow extends Row {
   readonly site: string
   readonly type: string
@@ -121,6 +121,11 @@ export interface ReturnedRow extends Row {
 /** What a site is to hear of in this commit; `id` is the site. */
 export interface TellingRow extends Row {
   readonly tickets: Body<'tickets-returned'>['tickets']
+}
+
+/** What a peer asks; `id` is its name. Due when it is counted anew. */
+export interface AskerRow extends Row {
+  readonly times: number
 }
 
 /** There is one, `round`: when it is due the policy decides over everything that is open. */
@@ -162,6 +167,7 @@ export type BrokerTables = {
   recall: RecallRow
   returned: ReturnedRow
   telling: TellingRow
+  asker: AskerRow
   round: RoundRow
 }
 

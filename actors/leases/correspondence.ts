@@ -1,7 +1,8 @@
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Draft } from '../runtime/draft.ts'
+import { coded, type ErrorCode } from '../runtime/errors.ts'
 import type { Tables } from '../runtime/rows.ts'
-import type { Body, MessageKind } from './messages.ts'
+import { type Body, HOLDINGS_MAX, HOLDINGS_PAGES_MAX, type MessageKind } from './messages.ts'
 
 /**
  * What is given back does not wait behind older messages on its subject: those that it overtakes are noted
@@ -41,6 +42,19 @@ export function guardMs<T extends Tables>(draft: Draft<T>, peer: string, skewMsM
   return offsetMs === undefined || errorMs === undefined
     ? skewMsMax
     : Math.min(skewMsMax, Math.abs(offsetMs) + errorMs)
+}
+
+/** Whether a peer has more pages to say than it is listened to, which is written down. What else it holds is not known. */
+export function noteCut<T extends Tables>(
+  from: string,
+  { pages }: Pick<Body<'holdings'>, 'pages'>,
+  draft: Draft<T>,
+): boolean {
+  if (pages <= HOLDINGS_PAGES_MAX) return false
+  const code: ErrorCode = 'too-many-holdings'
+  const most = `it is listened to for ${HOLDINGS_PAGES_MAX} pages of ${HOLDINGS_MAX} leases, and says that there are ${pages}`
+  draft.note('holdings refused', from, coded(code, most), { code })
+  return true
 }
 
 /** A message about a subject is never good for longer than this after the subject ended. */

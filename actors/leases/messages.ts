@@ -50,6 +50,9 @@ export const UNIT_REPORTS = ['coming', 'active', 'suspect', 'ended'] as const
 /** Leases on one page of holdings. */
 export const HOLDINGS_MAX = 100
 
+/** Pages that one peer is listened to: more leases than two actors may speak of. */
+export const HOLDINGS_PAGES_MAX = 2_500
+
 /** Tickets that one message tells of as given back. */
 export const RETURNED_MAX = 500
 

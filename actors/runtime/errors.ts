@@ -149,6 +149,18 @@ export const ERRORS = {
     'retry',
     'Wait until some of the open requests are answered, give back those that are no longer wanted, or ask for more units at once.',
   ],
+  'too-many-recalls': [
+    'ask-operator',
+    'The site has to settle earlier recalls by offers that are smaller: its operator has to look, it lies or is damaged.',
+  ],
+  'too-many-types': [
+    'ask-operator',
+    'The site offers ever more types: its operator has to look, it lies or is damaged.',
+  ],
+  'too-many-holdings': [
+    'ask-operator',
+    'The peer has more to say of what it holds than anybody can hold: its operator has to look; if it lies, take it off the peers with `sublet peer remove`.',
+  ],
   'unknown-type': [
     'give-up',
     'Ask for a type that a site lends at present: `sublet query types` lists them.',
@@ -170,6 +182,10 @@ export const ERRORS = {
   'beyond-ticket': [
     'ask-operator',
     'The site gives more units than the ticket is for: one more is taken when another has ended; if it stays so, its operator has to look.',
+  ],
+  'too-many-units': [
+    'ask-operator',
+    'The site names ever more units of one lease: its operator has to look why its machines die, or it lies; give the lease back and ask anew.',
   ],
   'lease-ended': ['give-up', 'The lease has ended; ask for a new one.'],
   'deadline-missed': ['retry', 'Ask again with a later deadline.'],

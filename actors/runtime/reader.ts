@@ -57,6 +57,8 @@ interface Pages<T extends Tables> {
 }
 
 const EXCERPT_CHARS_MAX = 4_000
+/** What minds call that which changes nothing. */
+const NOTED = 'message noted'
 /** Rows that a batch makes due at once and that are read with it; none in a full batch, for others wait before them. */
 const SOON_MAX = 256
 
@@ -179,8 +181,12 @@ export class Reader<T extends Tables> {
     const verdict = links.verdict(envelope)
     const before = draft.turnedDown
     if (verdict.fresh) {
+      const lines = draft.notes.length
       this.#parts.mind.handle(input, draft)
       links.heard(envelope, false)
+      // What changes nothing is written down all the same: so it costs as much room as what is refused.
+      if (draft.turnedDown === before && draft.notes.slice(lines).some(({ kind }) => kind === NOTED))
+        draft.turnDown()
     } else if (verdict.code === 'message-conflict') {
       draft.turnDown()
       draft.note('message refused', envelope.subject, verdict.reason, {

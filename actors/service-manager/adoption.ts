@@ -9,6 +9,7 @@ import { wantedBy } from './leavers.ts'
 import { THE_RECOVERY } from './line.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { isFinished, isGivenBack, stepTicket } from './steps.ts'
+import { roomFor } from './surplus.ts'
 
 type Holding = Body<'holdings'>['holdings'][number]
 
@@ -195,7 +196,10 @@ export function adoption(
     const vector = { ...last.proof?.vector }
     const told = (report: Parameters<typeof members.reported>[1]): void =>
       members.reported({ ...draft.get('lease', lease.id)!, unsure: true }, report, draft.now, draft)
-    for (const unit of holding.units) told({ ...unit, vector, reason: 'as its site holds it' })
+    let room = roomFor(lease)
+    for (const unit of holding.units)
+      if (draft.get('unit', unit.id) !== undefined || room-- > 0)
+        told({ ...unit, vector, reason: 'as its site holds it' })
     for (const id of gone) {
       const name = draft.get('unit', id)?.name ?? id
       told({ id, name, report: 'ended', vector, facts: {}, reason: 'its site does not know it (any more)' })

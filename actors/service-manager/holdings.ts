@@ -6,6 +6,8 @@ import { isOut } from './members.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isFinished, unitsOf } from './steps.ts'
 
+const UNITS_TOLD_MAX = 1_000
+
 type Holding = Body<'holdings'>['holdings'][number]
 
 /** Tells a broker or a site that was restored what is held here that concerns it, a page at a time. */
@@ -24,7 +26,11 @@ export function tellHoldings(
   const holdings = mine
     .slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
     .map((lease) => holdingOf(lease, draft))
-  draft.note('holdings told', subject, `${to}: ${mine.length} leases, page ${page + 1} of ${pages}`)
+  // Whoever asks for page after page gets one line for them. He begins seldom: it counts as what is refused.
+  if (page === 0) {
+    draft.turnDown()
+    draft.note('holdings told', subject, `${to}: ${mine.length} leases, page 1 of ${pages}`)
+  }
   const unsure = isUnsure ? { unsure: true } : {}
   tell(draft, to, 'holdings', subject, { page, pages, ...unsure, holdings }, draft.now + config.answerMs)
   draft.retire(subject, draft.now + config.answerMs, to)
@@ -45,13 +51,19 @@ function holdingOf(lease: LeaseRow, draft: ServiceManagerDraft): Holding {
     ticket: ticket ?? null,
     next: next ?? null,
     properties: { ...properties },
-    ...(victims.length === 0 ? {} : { victims }),
-    units: units.map(({ id: unitId, name, state, suspect, facts }) => ({
+    ...(victims.length === 0 ? {} : { victims: victims.slice(0, UNITS_TOLD_MAX) }),
+    units: telling(units).map(({ id: unitId, name, state, suspect, facts }) => ({
       ...{ id: unitId, name, facts: { ...facts } },
       report: reportOf(state, suspect),
     })),
   }
 }
+
+/** As many as a message may have; those that are there come first. */
+const telling = (units: readonly UnitRow[]): readonly UnitRow[] =>
+  units.length <= UNITS_TOLD_MAX
+    ? units
+    : [...units.filter((unit) => !isOut(unit)), ...units.filter(isOut)].slice(0, UNITS_TOLD_MAX)
 
 function reportOf(state: UnitRow['state'], suspect: string | undefined): Holding['units'][number]['report'] {
   if (state === 'left' || state === 'lost') return 'ended'

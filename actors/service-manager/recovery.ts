@@ -1,5 +1,5 @@
-import { RETIRE_MS, tell } from '../leases/correspondence.ts'
-import type { Body } from '../leases/messages.ts'
+import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
+import { type Body, HOLDINGS_PAGES_MAX } from '../leases/messages.ts'
 import { mayHold, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import type { Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
@@ -87,7 +87,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     const state = trust.knows(peer) ? 'asked' : 'unknown'
     if (before !== undefined && (before[1].state !== 'unknown' || state === 'unknown')) return
     const id = before?.[0] ?? draft.newId('holdings')
-    draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { peer, state } } })
+    draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { peer, state, page: 0 } } })
     if (state === 'unknown') return unheard(id, peer, UNKNOWN, draft)
     tell(draft, peer, 'holdings-query', id, { page: 0 }, row.due!)
   }
@@ -98,20 +98,21 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
 
   function told(from: string, id: string, body: Body<'holdings'>, draft: ServiceManagerDraft): void {
     const row = draft.get('recovery', KEY)
-    if (row?.asked[id]?.peer !== from || row.asked[id]?.state !== 'asked')
+    const asked = row?.asked[id]
+    const { page, pages } = body
+    if (row === undefined || asked?.peer !== from || asked.state !== 'asked' || page !== (asked.page ?? page))
       return draft.note('message noted', id, `${from} says what it holds, and is not asked (any more)`)
-    draft.note(
-      'holdings heard',
-      id,
-      `${from}: ${body.holdings.length} leases, page ${body.page + 1} of ${body.pages}`,
-    )
+    draft.note('holdings heard', id, `${from}: ${body.holdings.length} leases, page ${page + 1} of ${pages}`)
     for (const holding of body.holdings) {
       const site = take(from, holding, draft)
       if (site !== undefined) ask(site, draft)
     }
-    if (body.page + 1 < body.pages)
-      return tell(draft, from, 'holdings-query', id, { page: body.page + 1 }, row.due!)
-    settle(id, 'answered', draft)
+    if (page + 1 < Math.min(pages, HOLDINGS_PAGES_MAX)) {
+      const now = draft.get('recovery', KEY)!
+      draft.put('recovery', { ...now, asked: { ...now.asked, [id]: { ...asked, page: page + 1 } } })
+      return tell(draft, from, 'holdings-query', id, { page: page + 1 }, row.due!)
+    }
+    settle(id, noteCut(from, body, draft) ? 'silent' : 'answered', draft)
   }
 
   function undelivered(id: string, reason: string, draft: ServiceManagerDraft): void {

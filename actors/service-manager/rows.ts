@@ -86,11 +86,24 @@ export interface ChainRow extends Row {
   readonly chain: readonly Claim[]
 }
 
+/** How often its broker has recalled of a lease, up to too often. Under the id of the lease; due when it is counted anew. */
+export interface RecalledRow extends Row {
+  readonly times: number
+}
+
 /** Who was asked, after a restore, what it holds; by the id of the question. `due`: when nobody is waited for any more. */
 export interface RecoveryRow extends Row {
   readonly since: Instant
   readonly asked: Readonly<
-    Record<string, { readonly peer: string; readonly state: 'asked' | 'answered' | 'silent' | 'unknown' }>
+    Record<
+      string,
+      {
+        readonly peer: string
+        readonly state: 'asked' | 'answered' | 'silent' | 'unknown'
+        /** The page that it was asked for last; not kept in rows of earlier programs. */
+        readonly page?: number | undefined
+      }
+    >
   >
 }
 
@@ -160,6 +173,7 @@ export type ServiceManagerTables = {
   chain: ChainRow
   query: QueryRow
   recovery: RecoveryRow
+  recalled: RecalledRow
   unit: UnitRow
   guest: GuestRow
 }

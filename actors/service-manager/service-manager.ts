@@ -53,6 +53,7 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
           return restore.wait(lease, draft) ? undefined : leaseDue(lease, draft)
         }
         if (input.table === 'recovery') return restore.due(draft)
+        if (input.table === 'recalled') return draft.remove('recalled', input.row.id)
         if (input.table === 'query') return questions.due(draft.get('query', input.row.id), draft)
         if (input.table === 'unit') return members.due(draft.get('unit', input.row.id)!, draft)
         return

@@ -10,12 +10,19 @@ type Report = Body<'lease-update'>['units'][number]
 /** Why a unit that a site names is not taken. */
 export interface Unbelieved {
   readonly unitId: string
-  readonly code: ErrorCode & ('unit-twice' | 'name-twice' | 'beyond-ticket')
+  readonly code: ErrorCode & ('unit-twice' | 'name-twice' | 'beyond-ticket' | 'too-many-units')
   readonly reason: string
 }
 
 /** Units that the site doubts: as many as may serve, and so many of a small lease. */
 export const DOUBTED_MIN = 4
+
+/** Units of one lease that are remembered besides twice as many as the ticket is for: so many machines may have died. */
+export const UNITS_KEPT_MAX = 2_000
+
+/** How many more units a site may name of a lease, whatever has become of them. */
+export const roomFor = (lease: LeaseRow): number =>
+  Math.max(0, 2 * mostUnits(lease) + UNITS_KEPT_MAX - lease.units.length)
 
 /**
  * What of an update is to be believed. A site may end units and make others in their place, also before the machine of
@@ -26,6 +33,9 @@ export const DOUBTED_MIN = 4
  *   not known, or doubted until now ──comes, is active──▶ taken while fewer serve than the ticket is for
  *   not known ──comes, is active, is doubted────────────▶ taken while there are fewer than twice as many in all
  *   known and not doubted───────────────────────────────▶ left as it is: it was taken when it was within the ticket
+ *
+ *   not known, has ended already, or nobody may doubt it after a restore ──▶ taken
+ *   not known, and as many are remembered as may be─────▶ none of them is taken, which is said once
  *
  * What the site does not name any more is where it was.
  */
@@ -43,6 +53,8 @@ export function believable(
   const ids = new Set<string>()
   const believed: Report[] = []
   const unbelieved: Unbelieved[] = []
+  let room = roomFor(lease)
+  const superfluous: Report[] = []
   for (const report of reports) {
     const { id: unitId, name } = report
     const refuse = (code: Unbelieved['code'], reason: string): number =>
@@ -56,8 +68,10 @@ export function believable(
       refuse('beyond-ticket', `the ticket is for ${someUnits(most)}, and there are as many`)
     else if (isNew && there.size >= most + Math.max(most, DOUBTED_MIN))
       refuse('beyond-ticket', `the ticket is for ${someUnits(most)}, and as many more are doubted`)
+    else if (known === undefined && room === 0) superfluous.push(report)
     else {
       believed.push(report)
+      if (known === undefined) room--
       if (isNew) there.add(unitId)
       if (begins) {
         serving.set(unitId, name)
@@ -66,6 +80,12 @@ export function believable(
     }
     ids.add(unitId)
   }
+  const [first] = superfluous
+  if (first !== undefined)
+    unbelieved.push({
+      ...{ unitId: first.id, code: 'too-many-units' },
+      reason: `${someUnits(superfluous.length)} more than are remembered of one lease, beginning with ${first.id} (${first.name})`,
+    })
   return { believed, unbelieved }
 }
 

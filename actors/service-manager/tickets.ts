@@ -15,6 +15,9 @@ import { NO_GROUPS } from './places.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { isGivenBack, stepLease, stepTicket, unitsOf } from './steps.ts'
 
+/** Recalls of one lease that its broker may tell of in an hour without being put off for it in the end. */
+const RECALLS_HEARD_MAX = 10
+
 /**
  * What brokers say. A ticket is relied on when it is what was asked for, signed by its broker, and drawn from
  * claims that begin at the site; then it is redeemed.
@@ -189,9 +192,19 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     const reason = binding
       ? 'as the terms of the lease say'
       : 'the recall is advice; nothing leaves before the end of the term'
+    // A few times it may be asked in vain, or again; the ledger is kept for ever.
+    const { times, due = draft.now + RETIRE_MS } = draft.get('recalled', lease.id) ?? { times: 0 }
+    if (times >= RECALLS_HEARD_MAX) draft.turnDown()
+    else draft.put('recalled', { id: lease.id, times: times + 1, due })
     // An earlier recall still stands: both are served by the earlier of the two.
     if (units > 0 && !isAgain)
-      put({ ...lease, recall: { recallId: body.recallId, units: promised + units, by } }, draft)
+      put(
+        {
+          ...draft.get('lease', lease.id)!,
+          recall: { recallId: body.recallId, units: promised + units, by },
+        },
+        draft,
+      )
     draft.note(
       'recalled',
       lease.id,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { DOUBTED_MIN } from '../../actors/service-manager/surplus.ts'
+import { DOUBTED_MIN, UNITS_KEPT_MAX } from '../../actors/service-manager/surplus.ts'
 import { MINUTE, NOW } from './desk.ts'
 import { conditions, Holder, kindsOf, SKEW_MS_MAX } from './holder.ts'
 
@@ -152,6 +152,23 @@ describe('a holder whose site names units that it may not', () => {
       holder.update(leaseId, {}, [...before, ...more])
     }
     expect(holder.lease(leaseId).units).toHaveLength(2 + DOUBTED_MIN)
+  })
+
+  test('remembers no more that have ended than may be, whatever names they come under, and says so once at a time', () => {
+    const holder = new Holder()
+    const leaseId = holder.active()
+    const ended = (from: number, count: number) =>
+      Array.from({ length: count }, (_, i) => holder.report(`gone-${from + i}`, 'ended'))
+    const most = UNITS_KEPT_MAX + 2 * 2
+    for (let i = 0; i < 3; i++)
+      holder.update(leaseId, {}, [...holder.reports(leaseId), ...ended(1_000 * i, 1_000)])
+    expect(holder.lease(leaseId).units).toHaveLength(most)
+    expect([...holder.desk.rows.all('unit')]).toHaveLength(most)
+    const last = holder.update(leaseId, {}, [...holder.reports(leaseId), ...ended(5_000, 1_000)])
+    expect(refused(last)).toEqual([{ unitId: 'gone-5000', code: 'too-many-units' }])
+    expect(holder.lease(leaseId).units).toHaveLength(most)
+    // What serves goes on all the same.
+    expect(holder.lease(leaseId)).toMatchObject({ leaseState: 'active' })
   })
 
   test('takes a unit once, and no second one of the same name', () => {

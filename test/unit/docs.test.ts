@@ -5,9 +5,12 @@ import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
+import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
+import { RECALL_KEPT_MS, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
 import { OPEN_MAX } from '../../actors/broker/requests.ts'
 import { RETIRE_MS } from '../../actors/leases/correspondence.ts'
-import { bodies } from '../../actors/leases/messages.ts'
+import { bodies, HOLDINGS_PAGES_MAX } from '../../actors/leases/messages.ts'
 import { PROPERTIES_CHARS_MAX } from '../../actors/leases/properties.ts'
 import { BATCH_MAX, FLUSH_MS } from '../../actors/runtime/actor.ts'
 import { EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX } from '../../actors/runtime/effects.ts'
@@ -19,6 +22,7 @@ import * as postman from '../../actors/runtime/postman.ts'
 import { COMMIT_MS_MAX } from '../../actors/runtime/punctual.ts'
 import { REFUSED_MAX, REFUSED_MS } from '../../actors/runtime/refusals.ts'
 import { STRANGERS_MAX } from '../../actors/runtime/strangers.ts'
+import { UNITS_KEPT_MAX } from '../../actors/service-manager/surplus.ts'
 import { BLIND_MS_MAX } from '../../actors/service-manager/view.ts'
 
 const HOME = join(import.meta.dirname, '../..')
@@ -151,6 +155,8 @@ describe('the page on actors', () => {
       ...{ BATCH_MAX, MAILBOX_MAX, MAILBOX_PEER_MAX, BODY_CHARS_MAX, UNDER_WAY_MAX, UNDER_WAY_SILENT_MAX },
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
       ...{ HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
+      ...{ TYPES_OF_SITE_MAX, RECALLS_OF_SITE_MAX, RECALL_KEPT_MS, QUERIES_NOTED_MAX },
+      ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX },
       ...{ FLUSH_MS, RETIRE_MS, BLIND_MS_MAX },
     })
   })

@@ -53,6 +53,21 @@ test('a peer of whose requests too many are refused is put off, nobody else is, 
   expect((await says('peer', 50_000, 'right')).outcome).toBe('received')
 })
 
+test('what changes nothing and is written down counts as what is refused', async () => {
+  const stage = new Stage()
+  const { actor } = await stage.begin({
+    handle: (input, draft) => {
+      if (input.kind === 'message') draft.note('message noted', input.envelope.subject, 'it changes nothing')
+    },
+  })
+  const says = (i: number) =>
+    actor.receive(stage.letter(1, { id: `m-${i}`, subject: `s-${i}` }, { generation: 0, seq: i + 1 }))
+  for (let i = 0; i < REFUSED_MAX + 200; i += 100)
+    await stage.soon(Promise.all(Array.from({ length: 100 }, (_, j) => says(i + j))))
+  const { outcome, reason } = await stage.soon(says(9_999))
+  expect([outcome, reason]).toEqual(['busy', expect.stringContaining('of peer were refused lately')])
+})
+
 test('what is taken back with its input counts for nothing', async () => {
   const stage = new Stage()
   let thrown = 0

@@ -1,0 +1,139 @@
+import { describe, expect, test } from 'vitest'
+import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
+import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
+import { RECALL_KEPT_MS, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
+import { type Body, HOLDINGS_PAGES_MAX } from '../../actors/leases/messages.ts'
+import { Holder } from '../simulation/holder.ts'
+import { questionTo, restored } from '../simulation/holder-store.ts'
+import { Stage as Site } from './authority-stage.ts'
+import { BrokerDesk, inShort, MINUTE, NOW } from './broker-desk.ts'
+
+const older = { reason: 'an older copy was put back', seenSeq: 9 }
+const recall = (desk: BrokerDesk, recallId: string, change: object = {}, site = 'site') =>
+  desk.tell(site, 'recall-units', 'offer-t', {
+    ...{ recallId, type: 't', units: 1, by: NOW + MINUTE, reason: 'mine' },
+    ...change,
+  })
+
+describe('a broker whose site lies', () => {
+  test('keeps no more recalls than may be, refuses others with a code, and none for ever', () => {
+    const desk = new BrokerDesk({ sites: ['site', 'other-site'] })
+    desk.offer(4)
+    for (let i = 0; i < RECALLS_OF_SITE_MAX + 50; i++) recall(desk, `recall-${i}`, { type: `t-${i % 7}` })
+    expect([...desk.rows.all('recall')]).toHaveLength(RECALLS_OF_SITE_MAX)
+    expect(desk.notes.at(-1)).toMatch(/^message refused recall-1049: .*\(too-many-recalls\)$/)
+    // Another site has as many of its own.
+    recall(desk, 'recall-other', {}, 'other-site')
+    expect(desk.rows.get('recall', 'recall-other')).toBeDefined()
+    const { due } = desk.rows.get('recall', 'recall-0')!
+    expect(due).toBe(NOW + MINUTE + RECALL_KEPT_MS)
+    desk.now = due!
+    desk.due('recall', 'recall-0')
+    expect(desk.rows.get('recall', 'recall-0')).toBeUndefined()
+    recall(desk, 'recall-again')
+    expect(desk.rows.get('recall', 'recall-again')).toBeDefined()
+  })
+
+  test('keeps no more types than may be, and refuses others with a code', () => {
+    const desk = new BrokerDesk({ sites: ['site'] })
+    for (let i = 0; i < TYPES_OF_SITE_MAX + 5; i++) desk.offer(0, { type: `t-${i}` })
+    expect([...desk.rows.all('delegation')]).toHaveLength(TYPES_OF_SITE_MAX)
+    expect(desk.notes.at(-1)).toMatch(/^offer refused .*\(too-many-types\)$/)
+  })
+})
+
+describe('what is said without end', () => {
+  test('to a broker as questions is one line in a minute beyond a few', () => {
+    const desk = new BrokerDesk()
+    desk.offer(4)
+    const lines = () => desk.notes.filter((note) => note.startsWith('query answered'))
+    for (let i = 0; i < 500; i++)
+      expect(desk.tell('other', 'query', `query-${i}`, { about: 'types' })).toHaveLength(1)
+    expect(lines()).toHaveLength(QUERIES_NOTED_MAX)
+    desk.now += MINUTE
+    desk.due('asker', 'other')
+    expect(lines().at(-1)).toBe(
+      `query answered other: other asked ${500 - QUERIES_NOTED_MAX} times more within a minute`,
+    )
+    expect([...desk.rows.all('asker')]).toEqual([])
+  })
+
+  test('to a broker as plans that nobody asked for is noted as such and changes nothing', () => {
+    const desk = new BrokerDesk()
+    desk.offer(4)
+    desk.granted('lease-1')
+    const before = JSON.stringify(desk.row('lease-1'))
+    const plan = { recallId: 'recall-1', units: 0, by: NOW + MINUTE, reason: 'none' }
+    desk.tell('manager', 'recall-plan', 'lease-1', plan)
+    expect(desk.notes.at(-1)).toMatch(/^message noted lease-1: manager gives nothing back for recall-1/)
+    expect(JSON.stringify(desk.row('lease-1'))).toBe(before)
+    expect(inShort(desk.ask('lease-2'))).toEqual([])
+  })
+
+  test('to one that holds leases as recalls counts beyond a few of each lease as what is refused', () => {
+    const holder = new Holder()
+    const leaseId = holder.active()
+    const counted: number[] = []
+    for (let i = 0; i < 100; i++) {
+      const body = {
+        recallId: `r-${i}`,
+        units: 1,
+        by: holder.desk.now + MINUTE,
+        binding: false,
+        reason: 'mine',
+      }
+      counted.push(holder.desk.tell('broker', 'recall', leaseId, body).turnedDown)
+    }
+    expect(counted.slice(0, 5)).toEqual(Array(5).fill(0))
+    expect(counted.slice(20)).toEqual(Array(80).fill(1))
+  })
+})
+
+describe('whoever was restored', () => {
+  const page = (n: number): Body<'holdings'> => ({ page: n, pages: 1_000_000, holdings: [] })
+
+  test('listens as a broker to so many pages of one peer, and what else it holds is not known', () => {
+    const desk = new BrokerDesk({ sites: ['site'], peers: [] })
+    desk.offer(4)
+    let said = desk.give({ kind: 'restored', restored: older } as never)
+    const { subject } = said.find(({ kind }) => kind === 'holdings-query')!
+    let pages = 0
+    while (said.some(({ kind }) => kind === 'holdings-query') && pages < HOLDINGS_PAGES_MAX + 10)
+      said = desk.tell('site', 'holdings', subject, page(pages++))
+    expect(pages).toBe(HOLDINGS_PAGES_MAX)
+    expect(desk.notes.at(-2)).toMatch(/^holdings refused site: .*\(too-many-holdings\)$/)
+    expect(desk.notes.at(-1)).toMatch(/^recovered broker: all have answered; site may have forgotten, too/)
+  })
+
+  test('listens as a manager to so many, and to each page once', () => {
+    const holder = new Holder()
+    const { draft } = restored(holder, () => undefined)
+    const subject = questionTo(draft, 'broker')
+    const tells = (body: Body<'holdings'>) => holder.desk.tell('broker', 'holdings', subject, body)
+    tells(page(0))
+    expect(tells(page(0)).outgoing).toEqual([])
+    let said = tells(page(1))
+    let pages = 2
+    while (said.outgoing.length > 0 && pages < HOLDINGS_PAGES_MAX + 10) said = tells(page(pages++))
+    expect(pages).toBe(HOLDINGS_PAGES_MAX)
+    expect(said.notes.map(({ kind, reason }) => `${kind}: ${reason}`).at(-1)).toMatch(
+      /^holdings refused: .*\(too-many-holdings\)$/,
+    )
+  })
+
+  test('listens as a site to so many, and ends nothing that was not named', () => {
+    const site = new Site({ peers: ['manager'] })
+    site.give({ kind: 'started', epoch: 2, restored: older } as never)
+    const { subject } = site.sent.find(({ to, kind }) => to === 'manager' && kind === 'holdings-query')!
+    let pages = 0
+    const asked = () =>
+      site.sent.filter(({ to, kind }) => to === 'manager' && kind === 'holdings-query').length
+    while (asked() === pages + 1 && pages < HOLDINGS_PAGES_MAX + 10)
+      site.tell('holdings', subject, page(pages++), 'manager')
+    expect(pages).toBe(HOLDINGS_PAGES_MAX)
+    const { asked: row } = site.rows.get('recovery', 'recovery') as unknown as {
+      asked: Record<string, object>
+    }
+    expect(row.manager).toMatchObject({ state: 'answered', unsure: true })
+  })
+})
