@@ -96,7 +96,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
   }
 
   function receive(envelope: Envelope, draft: BrokerDraft): void {
-    const { kind, from, subject, sentAt } = envelope
+    const { kind, from, subject } = envelope
     if (!isMessageKind(kind)) return refuseMessage(draft, envelope, `a broker knows no ${kind}`)
     switch (kind) {
       case 'delegation':
@@ -104,7 +104,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
         return withBody(kind, envelope, draft, (body) => offered(from, body, draft))
       case 'recall-units':
         if (!isSite(from)) return refuseMessage(draft, envelope, `${from} is not a site that lends here`)
-        return withBody(kind, envelope, draft, (body) => recalled(from, sentAt, body, draft))
+        return withBody(kind, envelope, draft, (body) => recalled(envelope, body, draft))
       case 'ticket':
         return withBody(kind, envelope, draft, (body) => asked(envelope, body, draft))
       case 'extend-ticket':

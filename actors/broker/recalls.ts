@@ -1,9 +1,11 @@
 import { tell } from '../leases/correspondence.ts'
 import { type Body, RECALLS_MAX } from '../leases/messages.ts'
 import { leastWithin, type Profile, raisedTo, withUnits } from '../leases/profile.ts'
+import { recallOrderOf } from '../leases/recall-order.ts'
 import { LATEST, LENGTH_MS_MAX, type Term } from '../leases/term.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import type { Envelope } from '../runtime/envelope.ts'
 import { coded, type ErrorCode } from '../runtime/errors.ts'
 import { indexOf } from '../runtime/views.ts'
 import { iso, scheduleRound } from './answers.ts'
@@ -24,12 +26,10 @@ const recallsOf = indexOf<RecallRow>('recall', ({ site }) => site)
  * The site wants units back from an instant on. What is free then goes first; then those who asked last, each for
  * what is missing while it holds, be that now or in a reservation that begins later.
  */
-export function recalled(
-  site: string,
-  orderedAt: Instant,
-  { recallId, type, units, by, reason }: Body<'recall-units'>,
-  draft: BrokerDraft,
-): void {
+export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: BrokerDraft): void {
+  const { from: site, sentAt: orderedAt } = envelope
+  const { recallId, type, units, by, reason } = body
+  const order = recallOrderOf(envelope, body)
   const due = Math.min(Math.max(draft.now, by) + RECALL_KEPT_MS, LATEST)
   const row: RecallRow = { id: recallId, site, type, units, by, due }
   const known = draft.get('recall', recallId)
@@ -70,7 +70,7 @@ export function recalled(
       asked[holder.row.id] = Math.max(asked[holder.row.id] ?? 0, share)
     }
     const share = asked[holder.row.id]
-    if (share !== undefined) ask(holder.row, { ...row, reason, orderedAt }, share, draft)
+    if (share !== undefined) ask(holder.row, { ...row, reason, orderedAt, order }, share, draft)
   }
   draft.put('recall', { ...row, asked })
 }
@@ -142,12 +142,12 @@ const askedByOthers = (recall: RecallRow, draft: BrokerDraft): [string, number, 
 
 function ask(
   row: TicketRow,
-  recall: RecallRow & { readonly reason: string; readonly orderedAt: Instant },
+  recall: RecallRow & Pick<Body<'recall'>, 'reason' | 'order'> & { readonly orderedAt: Instant },
   units: number,
   draft: BrokerDraft,
 ): void {
   const { id, holder, tickets } = row
-  const { id: recallId, by, reason, orderedAt } = recall
+  const { id: recallId, by, reason, orderedAt, order } = recall
   const open = Object.entries(row.askedBack ?? {})
   // Of those that are over none is waited for in earnest.
   const kept =
@@ -158,7 +158,7 @@ function ask(
   const binding = conditions?.recallable === true && by - orderedAt >= conditions.noticeMs
   // Whoever hears of it late can still let its work end in the grace.
   const until = by + (conditions?.graceMs ?? 0)
-  tell(draft, holder, 'recall', id, { recallId, units, by, binding, reason }, until)
+  tell(draft, holder, 'recall', id, { recallId, units, by, binding, reason, order }, until)
 }
 
 /** What a holder gives back of its own will, and when. */

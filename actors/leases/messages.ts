@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { claimSchema } from './claim.ts'
 import { conditionsSchema } from './conditions.ts'
+import { recallOrderSchema } from './recall-order.ts'
 import { vectorSchema } from './resources.ts'
 import { instantSchema, lengthSchema, termSchema } from './term.ts'
 import { ticketSchema } from './ticket.ts'
@@ -133,6 +134,8 @@ export const bodies = {
     by: instant,
     binding: z.boolean(),
     reason: sentence,
+    /** What the site has ordered, as it signed it: the notice runs from when it did. */
+    order: recallOrderSchema.optional(),
   }),
 
   // service manager → site authority

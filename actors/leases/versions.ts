@@ -22,7 +22,7 @@ const INTO_1: { readonly [K in MessageKind]?: Older } = {
   'recall-plan': (body) => body,
   relinquish: (body) => body,
   'ticket-update': (body: Body<'ticket-update'>) => plainTicket(body),
-  recall: (body) => body,
+  recall: without<Body<'recall'>, 'order'>('order'),
   redeem: (body: Body<'redeem'>) => plainTicket(body),
   'extend-lease': (body: Body<'extend-lease'>) => plainTicket(body),
   vacate: without<Body<'vacate'>, 'recalled'>('recalled'),

@@ -1,11 +1,12 @@
 import { doubtChain } from '../leases/chain.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import { orderedAt } from '../leases/recall-order.ts'
 import { lengthMs } from '../leases/term.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
 import { someUnits } from '../leases/words.ts'
-import type { Instant } from '../runtime/clock.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
@@ -14,6 +15,9 @@ import { isOut } from './members.ts'
 import { NO_GROUPS } from './places.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { isGivenBack, stepLease, stepTicket, unitsOf } from './steps.ts'
+
+/** What the word of a recall may take from the site to the holder, where its broker does not show when it was ordered. */
+const WAY_MS_MAX: Millis = 60_000
 
 /** Recalls of one lease that its broker may tell of in an hour without being put off for it in the end. */
 const RECALLS_HEARD_MAX = 10
@@ -180,13 +184,12 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   function recalled(lease: LeaseRow, body: Body<'recall'>, draft: ServiceManagerDraft): void {
     const live = unitsOf(lease, draft).filter((unit) => !isOut(unit)).length
     const before = lease.recall
-    const by = Math.min(body.by, before?.by ?? body.by)
+    const order = noticeOf(lease, body, draft)
+    const by = Math.min(order.by, before?.by ?? order.by)
     const promised = Math.min(live, before?.units ?? 0)
     // Told again, it is not another one: what of it is still to leave is said once more.
     const isAgain = before?.recallId === body.recallId
-    // Whatever its broker says, what was not lent to be recalled is not.
-    const isLentSo = [lease.ticket, lease.next].some((ticket) => ticket?.conditions.recallable === true)
-    const binding = body.binding && isLentSo
+    const { binding } = order
     const wanted = binding ? Math.min(body.units, live - promised) : 0
     const units = isAgain ? promised : wanted
     const reason = binding
@@ -208,16 +211,39 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     draft.note(
       'recalled',
       lease.id,
-      `the site wants ${someUnits(body.units)} back by ${iso(body.by)}: ${body.reason}; ${units} will leave by then, ${reason}`,
+      `the site wants ${someUnits(body.units)} back by ${iso(body.by)}${order.by > body.by ? `, for which the notice is too short: by ${iso(order.by)}` : ''}: ${body.reason}; ${units} will leave by then, ${reason}`,
     )
     tell(
       draft,
       brokerOf(lease, config),
       'recall-plan',
       lease.id,
-      { recallId: body.recallId, units, by: body.by, reason },
+      { recallId: body.recallId, units, by: order.by, reason },
       draft.now + RETIRE_MS,
     )
+  }
+
+  /**
+   * Whether a recall binds, and from when on, whatever its broker says: what was not lent to be recalled is not, and the
+   * notice of the ticket runs from when the site ordered it, or, if that is not shown, from now. Of what is not shown the
+   * way here may have taken a part.
+   */
+  function noticeOf(
+    lease: LeaseRow,
+    body: Body<'recall'>,
+    draft: ServiceManagerDraft,
+  ): { readonly binding: boolean; readonly by: Instant } {
+    const notices = [lease.ticket, lease.next].flatMap((ticket) =>
+      ticket?.conditions.recallable === true ? ticket.conditions.noticeMs : [],
+    )
+    if (!body.binding || notices.length === 0) return { binding: false, by: body.by }
+    const noticeMs = Math.min(...notices)
+    const between = { type: lease.type, site: lease.ticket!.site, broker: brokerOf(lease, config) }
+    const at = orderedAt(body, between, trust)
+    if (at !== undefined) return { binding: body.by - at >= noticeMs, by: body.by }
+    const wayMs = Math.min(WAY_MS_MAX, noticeMs / 2)
+    const isNoticed = body.by >= draft.now + noticeMs - wayMs
+    return { binding: true, by: isNoticed ? body.by : draft.now + noticeMs }
   }
 }
 

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import { seal } from '../../actors/runtime/envelope.ts'
+import { requestProof } from '../../actors/runtime/proof.ts'
 import { DOUBTED_MIN, UNITS_KEPT_MAX } from '../../actors/service-manager/surplus.ts'
 import { MINUTE, NOW } from './desk.ts'
-import { conditions, Holder, kindsOf, SKEW_MS_MAX } from './holder.ts'
+import { conditions, Holder, kindsOf, LEAVE_BUDGET_MS, SKEW_MS_MAX } from './holder.ts'
+import { cheapIdentity } from './identities.ts'
 
 describe('a holder whose broker lies', () => {
   test.each([
@@ -54,6 +57,83 @@ describe('a holder whose broker lies', () => {
     const draft = holder.desk.tell('broker', 'recall', leaseId, recall)
     expect(draft.outgoing.map(({ body }) => (body as { units: number }).units)).toEqual([0])
     expect(holder.lease(leaseId).recall).toBeUndefined()
+  })
+})
+
+describe('a holder that is told at once to give units back, though its ticket promises a notice,', () => {
+  const HOUR = 60 * MINUTE
+  const noticed = (): { holder: Holder; leaseId: string } => {
+    const holder = new Holder()
+    const leaseId = holder.ask({ durationMs: 10 * HOUR })
+    holder.grant(leaseId, { conditions: { ...conditions, noticeMs: HOUR } })
+    holder.update(leaseId)
+    for (const unitId of holder.lease(leaseId).units) holder.done(unitId, 'join')
+    return { holder, leaseId }
+  }
+  const reason = 'mine'
+  const recall = (by: number, order?: object) => ({
+    ...{ recallId: 'r1', units: 2, by, binding: true, reason },
+    ...(order && { order }),
+  })
+  /** What somebody signed for the site's order of so many units. */
+  const orderOf = (by: number, sentAt: number, signer = 'site') => {
+    const body = { recallId: 'r1', type: 't', units: 6, by, reason }
+    const letter = {
+      id: 'm-1',
+      from: 'site',
+      to: 'broker',
+      kind: 'recall-units',
+      subject: 'offer-t',
+      number: 1,
+    }
+    const sealed = seal({ ...letter, body, sentAt, until: by }, cheapIdentity(signer), {
+      generation: 0,
+      seq: 1,
+    })
+    return { units: 6, reason, proof: requestProof(sealed) }
+  }
+  const planned = (draft: ReturnType<Holder['update']>): unknown[] =>
+    draft.outgoing.filter(({ kind }) => kind === 'recall-plan').map(({ body }) => body)
+
+  test.each([
+    ['no order', () => undefined],
+    ['an order that its broker signed itself', (now: number) => orderOf(now, now - HOUR, 'broker')],
+    ['an order of other units', (now: number) => ({ ...orderOf(now, now - HOUR), units: 7 })],
+  ])('leaves when the notice is over, where the broker shows %s', (_, shown) => {
+    const { holder, leaseId } = noticed()
+    const { now } = holder.desk
+    const draft = holder.desk.tell('broker', 'recall', leaseId, recall(now, shown(now)))
+    expect(planned(draft)).toMatchObject([{ units: 2, by: now + HOUR }])
+    expect(holder.lease(leaseId)).toMatchObject({
+      recall: { units: 2, by: now + HOUR },
+      due: now + HOUR - LEAVE_BUDGET_MS - SKEW_MS_MAX,
+    })
+    holder.desk.now += HOUR / 2
+    holder.desk.due('lease', leaseId)
+    expect(holder.lease(leaseId).units.map((id) => holder.unit(id).state)).toEqual(['joined', 'joined'])
+  })
+
+  test('goes in time, however late it hears of it, where the site ordered it in time', () => {
+    const { holder, leaseId } = noticed()
+    const by = holder.desk.now + MINUTE
+    const draft = holder.desk.tell('broker', 'recall', leaseId, recall(by, orderOf(by, by - HOUR)))
+    expect(planned(draft)).toMatchObject([{ units: 2, by }])
+    expect(holder.lease(leaseId).recall).toMatchObject({ by })
+  })
+
+  test('takes it for advice where the site itself ordered it so late', () => {
+    const { holder, leaseId } = noticed()
+    const by = holder.desk.now + MINUTE
+    const draft = holder.desk.tell('broker', 'recall', leaseId, recall(by, orderOf(by, by - HOUR + 1)))
+    expect(planned(draft)).toMatchObject([{ units: 0, by }])
+    expect(holder.lease(leaseId).recall).toBeUndefined()
+  })
+
+  test('lets a word without an order take its time on the way', () => {
+    const { holder, leaseId } = noticed()
+    const by = holder.desk.now + HOUR - MINUTE
+    const draft = holder.desk.tell('broker', 'recall', leaseId, recall(by))
+    expect(planned(draft)).toMatchObject([{ units: 2, by }])
   })
 })
 

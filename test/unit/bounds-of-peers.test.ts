@@ -2,9 +2,13 @@ import { describe, expect, test } from 'vitest'
 import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
 import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
 import { RECALL_KEPT_MS, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
-import { type Body, HOLDINGS_PAGES_MAX } from '../../actors/leases/messages.ts'
+import { type Body, HOLDINGS_PAGES_MAX, readBody } from '../../actors/leases/messages.ts'
+import { orderedAt } from '../../actors/leases/recall-order.ts'
+import { downgrade } from '../../actors/leases/versions.ts'
+import { seal } from '../../actors/runtime/envelope.ts'
 import { Holder } from '../simulation/holder.ts'
 import { questionTo, restored } from '../simulation/holder-store.ts'
+import { cheapIdentity } from '../simulation/identities.ts'
 import { Stage as Site } from './authority-stage.ts'
 import { BrokerDesk, inShort, MINUTE, NOW } from './broker-desk.ts'
 
@@ -40,6 +44,36 @@ describe('a broker whose site lies', () => {
     expect([...desk.rows.all('delegation')]).toHaveLength(TYPES_OF_SITE_MAX)
     expect(desk.notes.at(-1)).toMatch(/^offer refused .*\(too-many-types\)$/)
   })
+})
+
+test('a broker shows holders what the site has signed of a recall, and when', () => {
+  const desk = new BrokerDesk({ sites: ['site'] })
+  desk.offer(4)
+  desk.granted('lease-1')
+  const sentAt = desk.now - MINUTE
+  const body = { recallId: 'recall-1', type: 't', units: 3, by: desk.now + MINUTE, reason: 'mine' }
+  const letter = {
+    id: 'm-1',
+    from: 'site',
+    to: 'broker',
+    kind: 'recall-units',
+    subject: 'offer-t',
+    number: 1,
+  }
+  const envelope = seal({ ...letter, body, sentAt, until: body.by }, cheapIdentity('site'), {
+    generation: 0,
+    seq: 1,
+  })
+  const [said] = desk.give({ kind: 'message', envelope })
+  expect(said).toMatchObject({ to: 'manager', kind: 'recall', body: { units: 3, binding: true } })
+  const read = readBody('recall', said!.body)
+  expect(read.ok).toBe(true)
+  const between = { type: 't', site: 'site', broker: 'broker' }
+  const recall = said!.body as Body<'recall'>
+  expect(orderedAt(recall, between, desk.trust)).toBe(sentAt)
+  expect(orderedAt({ ...recall, by: recall.by - 1 }, between, desk.trust)).toBeUndefined()
+  expect(orderedAt(recall, { ...between, site: 'other-site' }, desk.trust)).toBeUndefined()
+  expect(downgrade('recall', recall, 1)).not.toHaveProperty('order')
 })
 
 describe('what is said without end', () => {

@@ -1,0 +1,51 @@
+import { z } from 'zod'
+import { canonical, digest } from '../runtime/canonical.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { Envelope } from '../runtime/envelope.ts'
+import type { ActorName, Trust } from '../runtime/identity.ts'
+import { requestProof, requestProofSchema, verifyProof } from '../runtime/proof.ts'
+
+/** What a site has ordered, as it signed it: the head of its message, and what its hash stands for besides. */
+export const recallOrderSchema = z.strictObject({
+  units: z.int().min(1).max(1_000_000),
+  reason: z.string().max(2_000),
+  proof: z.record(z.string().max(20), z.union([z.string().max(200), z.int()])),
+})
+
+export type RecallOrder = Readonly<z.infer<typeof recallOrderSchema>>
+
+/** A recall as its broker passes it on. */
+interface PassedOn {
+  readonly recallId: string
+  readonly by: Instant
+  readonly order?: RecallOrder | undefined
+}
+
+/** The order of a message `recall-units`. */
+export const recallOrderOf = (
+  envelope: Envelope,
+  { units, reason }: Pick<RecallOrder, 'units' | 'reason'>,
+): RecallOrder => ({
+  ...{ units, reason },
+  proof: requestProof(envelope),
+})
+
+/**
+ * When the site ordered what its broker passes on, if that is shown. A notice runs from then: by the word of its broker
+ * alone a holder could be told at once to go.
+ */
+export function orderedAt(
+  { recallId, by, order }: PassedOn,
+  { type, site, broker }: { readonly type: string; readonly site: ActorName; readonly broker: ActorName },
+  trust: Trust,
+): Instant | undefined {
+  const head = requestProofSchema.safeParse(order?.proof).data
+  if (order === undefined || head === undefined) return undefined
+  const { units, reason } = order
+  const isIt =
+    head.from === site &&
+    head.to === broker &&
+    head.kind === 'recall-units' &&
+    head.bodyHash === digest(canonical({ recallId, type, units, by, reason }))
+  return isIt && verifyProof(order.proof, trust) ? head.sentAt : undefined
+}
