@@ -15,15 +15,15 @@ export function recoveriesOf({ broker, authority, serviceManager }: SiteView): r
   const waiting = (asked: Readonly<Record<string, { readonly state: string }>>): string[] =>
     Object.keys(asked).filter((peer) => asked[peer]!.state === 'asked')
   return [
-    ...(broker?.rows('recovery') ?? []).map(({ since, due, peers }) => ({
-      ...{ actor: broker!.name, since, until: due ?? null, waitsFor: waiting(peers) },
+    ...(broker?.rows('recovery') ?? []).map(({ since, due, until = due, peers }) => ({
+      ...{ actor: broker!.name, since, until: until ?? null, waitsFor: waiting(peers) },
     })),
     ...(authority?.rows('recovery') ?? []).map(({ since, phase, until, asked }) => ({
       ...{ actor: authority!.name, since, until: phase === 'listing' ? null : (until ?? null) },
       waitsFor: phase === 'listing' ? [] : waiting(asked),
     })),
-    ...(serviceManager?.rows('recovery') ?? []).map(({ since, due, asked }) => ({
-      ...{ actor: serviceManager!.name, since, until: due ?? null },
+    ...(serviceManager?.rows('recovery') ?? []).map(({ since, due, until = due, asked }) => ({
+      ...{ actor: serviceManager!.name, since, until: until ?? null },
       waitsFor: Object.values(asked).flatMap(({ peer, state }) => (state === 'asked' ? [peer] : [])),
     })),
   ]

@@ -66,7 +66,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       case 'started':
         return started(input, draft)
       case 'restored':
-        return restore.begin(input.restored.reason, false, draft)
+        return restore.begin(input.restored, false, draft)
       case 'message':
         return receive(input.envelope, draft)
       case 'due':
@@ -132,7 +132,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     draft.put('site', { ...row, sweeping: false, due: draft.now })
     site.begin(draft)
     hosts.begin(draft)
-    if (restored !== undefined) restore.begin(restored.reason, true, draft)
+    if (restored !== undefined) restore.begin(restored, true, draft)
     if (isRecovering(draft)) return
     // A lease that is active and says when it is due is looked at then: there may be very many.
     for (const { id, due, text: state } of draft.glimpses('lease', 'state'))

@@ -1,12 +1,13 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { type Body, HOLDINGS_PAGES_MAX } from '../leases/messages.ts'
-import { mayHold, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
+import { CLAIMED, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Trust } from '../runtime/identity.ts'
+import type { Restored } from '../runtime/peers.ts'
 import type { Adoption } from './adoption.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
@@ -31,23 +32,36 @@ const HELD_BACK_MAX = 2_000
 export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClaims, adoption: Adoption) {
   return { begin, notice, told, undelivered, due, holdBack, isListed, conclude }
 
-  function begin(reason: string, isStart: boolean, draft: AuthorityDraft): void {
+  function begin(restored: Restored, isStart: boolean, draft: AuthorityDraft): void {
+    const { reason } = restored
     const site = draft.get('site', 'site')!
     draft.put('site', { ...site, restoredAt: draft.now })
     // The answers that a copy holds are as old as it is. In one life a second sign changes nothing.
-    if (!isStart && isRecovering(draft)) return draft.note('restored again', draft.self, reason)
+    if (!isStart && isRecovering(draft)) return again(restored, draft)
     for (const { id } of draft.all('heard')) draft.remove('heard', id)
     draft.note(
       'recovering',
       draft.self,
       `${reason}: nothing is assigned until others have said what they hold`,
     )
-    const until = draft.now + config.recoverMs
+    const waits = patience(restored, draft.now, config.recoverMs)
     const row: RecoveryRow = { id: ID, since: draft.now, phase: 'asking', phaseSince: draft.now, asked: {} }
-    draft.put('recovery', { ...row, until, due: until, lastWords: lastWordsIn(draft) })
+    draft.put('recovery', { ...row, ...waits, lastWords: lastWordsIn(draft) })
     freeze(draft)
     for (const peer of witnesses(draft)) ask(peer, 0, draft)
     listIfAll(draft)
+  }
+
+  /** Others say so, too: whoever said it first is waited for as everybody. */
+  function again({ reason, by }: Restored, draft: AuthorityDraft): void {
+    const row = draft.get('recovery', ID)!
+    if (row.claimant !== undefined && row.claimant !== by)
+      draft.put('recovery', {
+        ...row,
+        claimant: undefined,
+        due: row.phase === 'asking' ? row.until : undefined,
+      })
+    draft.note('restored again', draft.self, reason)
   }
 
   /** What an old store would do next to a machine that has another end since, or another lease, is not done. */
@@ -108,7 +122,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
       unheard(peer, UNKNOWN, draft)
       return settle(peer, { subject, page, state: 'unknown' }, draft)
     }
-    const until = row.due ?? draft.now
+    const until = row.until ?? row.due ?? draft.now
     tell(draft, peer, 'holdings-query', subject, { page }, until)
     draft.retire(subject, until + RETIRE_MS)
     settle(peer, { subject, page, state: 'asked', unsure }, draft)
@@ -175,7 +189,11 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
   /** Nobody is waited for any more. */
   function due(draft: AuthorityDraft): void {
     const row = draft.get('recovery', ID)
-    if (row?.phase === 'asking') list(row, draft)
+    if (row?.phase !== 'asking') return
+    const { claimant, until = draft.now } = row
+    if (claimant === undefined || draft.now >= until) return list(row, draft)
+    draft.put('recovery', { ...row, claimant: undefined, due: until })
+    undelivered(claimant, CLAIMED, draft)
   }
 
   /** Of a lease that may be known better soon, or may not be known yet. */

@@ -195,6 +195,8 @@ export interface RecoveryRow extends Row {
   readonly phaseSince: Instant
   /** How long others are waited for. */
   readonly until?: Instant | undefined
+  /** The only one who says that something was forgotten, until `due`, when it is not waited for any more. */
+  readonly claimant?: string | undefined
   readonly asked: Readonly<Record<string, Asked>>
   /** Leases of whose end the holders were being told when it began. */
   readonly lastWords?: readonly string[] | undefined

@@ -21,7 +21,6 @@ import type {
   BrokerTables,
   GroupRow,
   RecallRow,
-  RecoveryRow,
   TellingRow,
   TicketRow,
 } from './rows.ts'
@@ -47,15 +46,15 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
       switch (input.kind) {
         case 'started':
           draft.note('started', draft.self, `the broker begins epoch ${input.epoch}`)
-          if (input.restored !== undefined) begin(input.restored.reason, true, draft)
+          if (input.restored !== undefined) begin(input.restored, true, draft)
           return scheduleRound(draft, 0)
         case 'restored':
-          return begin(input.restored.reason, false, draft)
+          return begin(input.restored, false, draft)
         case 'message':
           restore.notice(input.envelope.from, draft)
           return receive(input.envelope, draft)
         case 'due':
-          if (input.table === 'recovery') return restore.onDue(input.row as RecoveryRow, draft)
+          if (input.table === 'recovery') return restore.onDue(draft)
           if (input.table === 'round') return isRecovering(draft) ? noRound(draft) : decide(draft)
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
           if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)

@@ -2,11 +2,12 @@ import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { type Body, HOLDINGS_MAX, HOLDINGS_PAGES_MAX } from '../leases/messages.ts'
 import type { Properties } from '../leases/properties.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
-import { mayHold, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
+import { CLAIMED, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Millis } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
+import type { Restored } from '../runtime/peers.ts'
 import { closeRow, scheduleRound } from './answers.ts'
 import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
@@ -36,12 +37,13 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
   const { memberEnded } = groups(parts)
   return { begin, isRecovering, notice, told, undelivered, onDue, isAsked }
 
-  function begin(reason: string, isStart: boolean, draft: BrokerDraft): void {
+  function begin(restored: Restored, isStart: boolean, draft: BrokerDraft): void {
+    const { reason } = restored
     // The answers that a copy holds are as old as it is. In one life a second sign changes nothing, least of all
     // how long others are waited for.
-    if (!isStart && isRecovering(draft)) return draft.note('restored again', draft.self, reason)
-    const until = draft.now + (config.recoverMs ?? RECOVER_MS)
-    draft.put('recovery', { id: ID, since: draft.now, peers: {}, due: until })
+    if (!isStart && isRecovering(draft)) return again(restored, draft)
+    const waits = patience(restored, draft.now, config.recoverMs ?? RECOVER_MS)
+    draft.put('recovery', { id: ID, since: draft.now, peers: {}, ...waits })
     draft.note(
       'recovering',
       draft.self,
@@ -56,6 +58,14 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const known = { self: draft.self, named: [...configured, ...sites, ...holders], met, able: able() }
     for (const peer of witnessesOf(known, trust)) ask(peer, 0, draft)
     finishIfAll(draft)
+  }
+
+  /** Others say so, too: whoever said it first is waited for as everybody. */
+  function again({ reason, by }: Restored, draft: BrokerDraft): void {
+    const row = draft.get('recovery', ID)!
+    if (row.claimant !== undefined && row.claimant !== by)
+      draft.put('recovery', { ...row, claimant: undefined, due: row.until })
+    draft.note('restored again', draft.self, reason)
   }
 
   /** A ticket that is still on its way is not lost because its holder, when asked, has not seen it. */
@@ -89,7 +99,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
   function ask(peer: string, page: number, draft: BrokerDraft): void {
     const row = draft.get('recovery', ID)!
     const subject = row.peers[peer]?.subject ?? `holdings-${draft.newId('query')}`
-    const until = row.due ?? draft.now
+    const until = row.until ?? row.due ?? draft.now
     const state = trust.knows(peer) ? 'asked' : 'unknown'
     draft.put('recovery', { ...row, peers: { ...row.peers, [peer]: { subject, page, state } } })
     if (state === 'unknown') return unheard(peer, UNKNOWN, draft)
@@ -207,8 +217,13 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       finish(row, draft)
   }
 
-  function onDue(row: RecoveryRow, draft: BrokerDraft): void {
-    finish(row, draft)
+  function onDue(draft: BrokerDraft): void {
+    const row = draft.get('recovery', ID)
+    if (row === undefined) return
+    const { claimant, until = draft.now } = row
+    if (claimant === undefined || draft.now >= until) return finish(row, draft)
+    draft.put('recovery', { ...row, claimant: undefined, due: until })
+    if (row.peers[claimant]?.state === 'asked') undelivered(claimant, CLAIMED, draft)
   }
 
   function finish(row: RecoveryRow, draft: BrokerDraft): void {

@@ -140,6 +140,10 @@ export interface RoundRow extends Row {
 /** There is one while the broker, restored from an older store, asks others what they hold. Due: it waits no longer. */
 export interface RecoveryRow extends Row {
   readonly since: Instant
+  /** Nobody is waited for any more; in rows of earlier programs that is `due`. */
+  readonly until?: Instant | undefined
+  /** The only one who says that something was forgotten, until `due`, when it is not waited for any more. */
+  readonly claimant?: string | undefined
   readonly peers: Readonly<
     Record<
       string,

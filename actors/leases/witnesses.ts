@@ -1,4 +1,6 @@
+import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
+import type { Restored } from '../runtime/peers.ts'
 
 interface Known {
   readonly self: string
@@ -26,6 +28,28 @@ export function witnessesOf({ self, named, met, able }: Known, trust: Trust): Re
 }
 
 export const mayHold = (peer: string, able: Known['able']): boolean => able?.has(peer) !== false
+
+/**
+ * How long the only peer is waited for that says that something was forgotten. It is there, for it has just said so; one
+ * that lies, and says no more, holds nobody up for longer.
+ */
+export const CLAIMANT_MS: Millis = 60_000
+
+/** Until when a recovery that began now waits: for everybody, and before that for the one alone that claims it. */
+export function patience(
+  { by: claimant }: Restored,
+  now: Instant,
+  recoverMs: Millis,
+): { readonly until: Instant; readonly due: Instant; readonly claimant?: string } {
+  const until = now + recoverMs
+  return claimant === undefined
+    ? { until, due: until }
+    : { until, due: Math.min(until, now + CLAIMANT_MS), claimant }
+}
+
+/** Why one that claims it alone is not waited for any more. */
+export const CLAIMED =
+  'it alone says that something was forgotten here, and not what: if the store was not put back, it lies or is damaged, and `sublet peer remove` ends it'
 
 /** Why nobody is asked. */
 export const UNKNOWN = 'it is no peer (any more)'

@@ -29,7 +29,8 @@ export const HELLO_MS: Millis = 3_000
  *
  * Nothing new is said to a peer before it answered, so that what it saw is of the time before. A store cannot be
  * put back under an actor that runs: who says so a second time in one life is not believed, or one peer that lies
- * could keep an actor from its work for ever.
+ * could keep an actor from its work for ever. Whoever is the only one to say so is named in `by`: a mind need not wait
+ * long for one who says that there is more and does not say what.
  */
 export class Memory {
   readonly #parts: MemoryParts
@@ -66,9 +67,9 @@ export class Memory {
     const first = this.#lost === undefined
     if (first && this.#believed.has(peer)) return this.#doubt(restored)
     this.#believed.add(peer)
-    const { reason, seenSeq } = this.#lost ?? restored
-    this.#lost = { reason, seenSeq: Math.max(seenSeq, restored.seenSeq) }
-    if (first && !this.#asking) this.#parts.noticed(restored)
+    const { reason, seenSeq, by } = this.#lost ?? { ...restored, by: peer }
+    this.#lost = { reason, seenSeq: Math.max(seenSeq, restored.seenSeq), by: by === peer ? peer : undefined }
+    if (first && !this.#asking) this.#parts.noticed(this.#lost)
   }
 
   #doubt({ reason }: Restored): void {

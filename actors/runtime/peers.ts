@@ -29,6 +29,8 @@ export interface Restored {
   readonly reason: string
   /** The highest place that a peer remembers of us; 0 if none told. */
   readonly seenSeq: number
+  /** The only one who says so: it may be mistaken, or lie. */
+  readonly by?: ActorName | undefined
 }
 
 /** How a peer looks from here. */

@@ -1,8 +1,9 @@
 import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { type Body, HOLDINGS_PAGES_MAX } from '../leases/messages.ts'
-import { mayHold, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
-import type { Millis } from '../runtime/clock.ts'
+import { CLAIMED, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
+import type { Restored } from '../runtime/peers.ts'
 import { adoption } from './adoption.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
@@ -32,20 +33,17 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     return draft.get('recovery', KEY) !== undefined
   }
 
-  function begin(reason: string, isStart: boolean, draft: ServiceManagerDraft): void {
+  function begin(restored: Restored, isStart: boolean, draft: ServiceManagerDraft): void {
+    const { reason } = restored
     // The answers that a copy holds are as old as it is. In one life a second sign changes nothing.
-    if (!isStart && isUnderWay(draft)) return draft.note('restored again', draft.self, reason)
+    if (!isStart && isUnderWay(draft)) return again(restored, draft)
     draft.note(
       'restored',
       draft.self,
       `${reason}; nothing is asked for until brokers and sites have said what they hold`,
     )
-    draft.put('recovery', {
-      id: KEY,
-      since: draft.now,
-      asked: {},
-      due: draft.now + (config.recoverMs ?? RECOVER_MS),
-    })
+    const waits = patience(restored, draft.now, config.recoverMs ?? RECOVER_MS)
+    draft.put('recovery', { id: KEY, since: draft.now, asked: {}, ...waits })
     const named = new Set([...configured(), ...(config.peers ?? [])])
     for (const lease of draft.all('lease')) {
       if (isFinished(lease)) continue
@@ -59,6 +57,14 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     const met = [...draft.committed.all('$peer')].map(({ id }) => id)
     for (const peer of witnessesOf({ self: draft.self, named, met, able: able() }, trust)) ask(peer, draft)
     reconcileIfAll(draft)
+  }
+
+  /** Others say so, too: whoever said it first is waited for as everybody. */
+  function again({ reason, by }: Restored, draft: ServiceManagerDraft): void {
+    const row = draft.get('recovery', KEY)!
+    if (row.claimant !== undefined && row.claimant !== by)
+      draft.put('recovery', { ...row, claimant: undefined, due: row.until })
+    draft.note('restored again', draft.self, reason)
   }
 
   function configured(): readonly string[] {
@@ -89,7 +95,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     const id = before?.[0] ?? draft.newId('holdings')
     draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { peer, state, page: 0 } } })
     if (state === 'unknown') return unheard(id, peer, UNKNOWN, draft)
-    tell(draft, peer, 'holdings-query', id, { page: 0 }, row.due!)
+    tell(draft, peer, 'holdings-query', id, { page: 0 }, untilOf(row))
   }
 
   function unheard(id: string, peer: string, reason: string, draft: ServiceManagerDraft): void {
@@ -110,7 +116,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     if (page + 1 < Math.min(pages, HOLDINGS_PAGES_MAX)) {
       const now = draft.get('recovery', KEY)!
       draft.put('recovery', { ...now, asked: { ...now.asked, [id]: { ...asked, page: page + 1 } } })
-      return tell(draft, from, 'holdings-query', id, { page: page + 1 }, row.due!)
+      return tell(draft, from, 'holdings-query', id, { page: page + 1 }, untilOf(row))
     }
     settle(id, noteCut(from, body, draft) ? 'silent' : 'answered', draft)
   }
@@ -134,7 +140,13 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
   }
 
   function due(draft: ServiceManagerDraft): void {
-    if (isUnderWay(draft)) reconcile(draft)
+    const row = draft.get('recovery', KEY)
+    if (row === undefined) return
+    const { claimant, until = draft.now, asked } = row
+    if (claimant === undefined || draft.now >= until) return reconcile(draft)
+    draft.put('recovery', { ...row, claimant: undefined, due: until })
+    const open = Object.entries(asked).find(([, { peer, state }]) => peer === claimant && state === 'asked')
+    if (open !== undefined) undelivered(open[0], CLAIMED, draft)
   }
 
   function reconcile(draft: ServiceManagerDraft): void {
@@ -194,8 +206,9 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
 
   /** A lease whose site has not answered yet is not judged by what an older store says of its time. */
   function wait(lease: LeaseRow | undefined, draft: ServiceManagerDraft): boolean {
-    const until = draft.get('recovery', KEY)?.due
-    if (lease?.unsure !== true || until === undefined) return false
+    const row = draft.get('recovery', KEY)
+    if (lease?.unsure !== true || row === undefined) return false
+    const until = untilOf(row)
     draft.put('lease', { ...lease, due: Math.max(until, draft.now) + 1 })
     return true
   }
@@ -216,3 +229,6 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     }
   }
 }
+
+/** Rows of earlier programs wait for everybody until they are due. */
+const untilOf = ({ until, due = 0 }: RecoveryRow): Instant => until ?? due

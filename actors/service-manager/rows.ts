@@ -94,6 +94,10 @@ export interface RecalledRow extends Row {
 /** Who was asked, after a restore, what it holds; by the id of the question. `due`: when nobody is waited for any more. */
 export interface RecoveryRow extends Row {
   readonly since: Instant
+  /** Nobody is waited for any more; in rows of earlier programs that is `due`. */
+  readonly until?: Instant | undefined
+  /** The only one who says that something was forgotten, until `due`, when it is not waited for any more. */
+  readonly claimant?: string | undefined
   readonly asked: Readonly<
     Record<
       string,

@@ -39,10 +39,10 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
         draft.note('started', draft.self, `the service manager begins epoch ${input.epoch}`)
         for (const { id, due, text: openFor } of draft.glimpses('lease', 'openFor'))
           if (due === undefined || openFor === undefined) resume(draft.get('lease', id)!, draft)
-        if (input.restored !== undefined) restore.begin(input.restored.reason, true, draft)
+        if (input.restored !== undefined) restore.begin(input.restored, true, draft)
         return
       case 'restored':
-        return restore.begin(input.restored.reason, false, draft)
+        return restore.begin(input.restored, false, draft)
       case 'message':
         return receive(input.envelope, draft)
       case 'undelivered':

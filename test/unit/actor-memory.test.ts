@@ -53,7 +53,7 @@ describe('an actor on an older copy of its store', () => {
     const pair = await setBack()
     const life = await pair.begin('actor')
     const reason = 'peer has seen message 3 of ours, and we remember no more than 1'
-    expect(restoredOf(life)).toEqual([{ reason, seenSeq: 3 }])
+    expect(restoredOf(life)).toEqual([{ reason, seenSeq: 3, by: 'peer' }])
     const { generation } = metaOf(pair)
     expect(generation).toBeGreaterThan(pair.actor.now - 10_000)
     expect(pair.actor.notes()).toEqual([`store restored: ${reason}; generation ${generation} begins`])
@@ -148,7 +148,7 @@ describe('an actor on an older copy of its store', () => {
     expect(restoredOf(life)).toEqual([undefined])
     pair.lost = () => undefined
     await pair.actor.pass(60_000)
-    expect(restoredOf(life)).toMatchObject([undefined, { seenSeq: 3 }])
+    expect(restoredOf(life)).toMatchObject([undefined, { seenSeq: 3, by: 'peer' }])
     expect(pair.actor.notes()).toHaveLength(1)
   })
 
@@ -175,6 +175,15 @@ describe('an actor on an older copy of its store', () => {
     expect(life.actor.peers()).toMatchObject([
       { peer: 'peer', lastError: expect.stringContaining('which there cannot be') },
     ])
+  })
+
+  test('is told who says so, where it is one alone', async () => {
+    const pair = await setBack()
+    const meta: MetaRow = { ...metaOf(pair), restored: { at: pair.actor.now, from: 'monday.db' } }
+    pair.actor.disk.rows.set('$meta\nmeta', encodeRow('$meta', 'meta', meta))
+    const [marked] = restoredOf(await pair.begin('actor'))
+    // The mark of who put it back says so, too.
+    expect(marked).toMatchObject({ seenSeq: 3, by: undefined })
   })
 
   test('believes a peer once in a life: nothing can be put back under an actor that runs', async () => {

@@ -2,9 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
 import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
 import { RECALL_KEPT_MS, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
+import type { RecoveryRow } from '../../actors/broker/rows.ts'
 import { type Body, HOLDINGS_PAGES_MAX, readBody } from '../../actors/leases/messages.ts'
 import { orderedAt } from '../../actors/leases/recall-order.ts'
 import { downgrade } from '../../actors/leases/versions.ts'
+import { CLAIMANT_MS } from '../../actors/leases/witnesses.ts'
 import { seal } from '../../actors/runtime/envelope.ts'
 import { Holder } from '../simulation/holder.ts'
 import { questionTo, restored } from '../simulation/holder-store.ts'
@@ -120,6 +122,73 @@ describe('what is said without end', () => {
     }
     expect(counted.slice(0, 5)).toEqual(Array(5).fill(0))
     expect(counted.slice(20)).toEqual(Array(80).fill(1))
+  })
+})
+
+describe('an actor of which one peer alone says that it has forgotten something, and then says no more,', () => {
+  const claimed = { ...older, by: 'liar' }
+  const names = (rows: Readonly<Record<string, { readonly state: string; readonly peer?: string }>>) =>
+    Object.entries(rows).map(([id, { peer = id, state }]) => `${peer} ${state}`)
+
+  test('goes on as a broker after a minute, and says what to do', () => {
+    const desk = new BrokerDesk({ sites: ['site', 'other-site'], peers: [] })
+    desk.offer(4)
+    const said = desk.give({ kind: 'restored', restored: { ...claimed, by: 'other-site' } } as never)
+    const { subject } = said.find(({ to, kind }) => to === 'site' && kind === 'holdings-query')!
+    desk.tell('site', 'holdings', subject, { page: 0, pages: 1, holdings: [] })
+    const row = desk.rows.get('recovery', 'recovery')!
+    expect(row.due).toBe(desk.now + CLAIMANT_MS)
+    desk.now = row.due!
+    desk.due('recovery', 'recovery')
+    expect(desk.rows.get('recovery', 'recovery')).toBeUndefined()
+    expect(desk.notes.at(-2)).toMatch(/^holdings unknown other-site: it alone says .*`sublet peer remove`/)
+    expect(desk.notes.at(-1)).toMatch(/^recovered broker: without the word of other-site/)
+  })
+
+  test('waits as a broker for the others as ever, and for that one, too, if another says so besides', () => {
+    const desk = new BrokerDesk({ sites: ['site', 'other-site'], peers: [], recoverMs: 10 * MINUTE })
+    const give = (by: string) => desk.give({ kind: 'restored', restored: { ...older, by } } as never)
+    const row = () => desk.rows.get('recovery', 'recovery') as unknown as RecoveryRow
+    give('other-site')
+    desk.now += CLAIMANT_MS
+    desk.due('recovery', 'recovery')
+    expect(names(row().peers)).toEqual(['site asked', 'other-site silent'])
+    expect(row().due).toBe(NOW + 10 * MINUTE)
+    desk.now = row().due!
+    desk.due('recovery', 'recovery')
+    expect(desk.rows.get('recovery', 'recovery')).toBeUndefined()
+
+    give('other-site')
+    give('site')
+    expect([row().due, row().claimant]).toEqual([desk.now + 10 * MINUTE, undefined])
+  })
+
+  test('goes on as a manager after a minute', () => {
+    const holder = new Holder({ recoverMs: 10 * MINUTE })
+    const { desk } = holder
+    const draft = desk.give({ kind: 'restored', restored: { ...claimed, by: 'broker-2' } })
+    holder.desk.tell('broker', 'holdings', questionTo(draft, 'broker'), { page: 0, pages: 1, holdings: [] })
+    expect(holder.ask()).toBe('none')
+    desk.now += CLAIMANT_MS
+    const last = desk.due('recovery', 'recovery')
+    expect(last.notes.map(({ kind }) => kind)).toEqual(['holdings unknown', 'recovered'])
+    expect(holder.ask()).not.toBe('none')
+  })
+
+  test('goes on as a site after a minute', () => {
+    const site = new Site({ peers: ['manager'], recoverMs: 10 * MINUTE })
+    const begun = { kind: 'started', epoch: 2, restored: { ...claimed, by: 'manager' } }
+    site.give(begun as never)
+    const { subject } = site.sent.find(({ to, kind }) => to === 'broker' && kind === 'holdings-query')!
+    site.tell('holdings', subject, { page: 0, pages: 1, holdings: [] }, 'broker')
+    expect(site.rows.get('recovery', 'recovery')).toMatchObject({
+      phase: 'asking',
+      due: site.now + CLAIMANT_MS,
+    })
+    site.pass(CLAIMANT_MS + 1_000, 1_000)
+    expect(site.rows.get('recovery', 'recovery')).toMatchObject({
+      ...{ phase: 'listing', asked: { manager: { state: 'silent' } } },
+    })
   })
 })
 

@@ -12,6 +12,7 @@ import { OPEN_MAX } from '../../actors/broker/requests.ts'
 import { RETIRE_MS } from '../../actors/leases/correspondence.ts'
 import { bodies, HOLDINGS_PAGES_MAX } from '../../actors/leases/messages.ts'
 import { PROPERTIES_CHARS_MAX } from '../../actors/leases/properties.ts'
+import { CLAIMANT_MS } from '../../actors/leases/witnesses.ts'
 import { BATCH_MAX, FLUSH_MS } from '../../actors/runtime/actor.ts'
 import { EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX } from '../../actors/runtime/effects.ts'
 import { BODY_CHARS_MAX, GOOD_MS_MAX } from '../../actors/runtime/envelope.ts'
@@ -156,7 +157,7 @@ describe('the page on actors', () => {
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
       ...{ HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
       ...{ TYPES_OF_SITE_MAX, RECALLS_OF_SITE_MAX, RECALL_KEPT_MS, QUERIES_NOTED_MAX },
-      ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX },
+      ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX, CLAIMANT_MS },
       ...{ FLUSH_MS, RETIRE_MS, BLIND_MS_MAX },
     })
   })
