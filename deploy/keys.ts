@@ -66,6 +66,12 @@ export class OwnKeys {
     if (next === undefined) return [{ key: signs.key }]
     return [{ key: signs.key, notAfter: next.oldUntil }, { key: next.identity.key }]
   }
+
+  /** ... without one whose time is over, which nobody has taken off the disk yet. */
+  good(name: string): readonly TrustedKey[] {
+    const now = this.#clock.now()
+    return this.trusted(name).filter(({ notAfter }) => notAfter === undefined || now < notAfter)
+  }
 }
 
 interface HeldKeys {

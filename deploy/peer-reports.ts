@@ -10,6 +10,7 @@ import type { Network, PeerSight } from '../adapters/transport.ts'
 import { span } from '../controllers/sentence.ts'
 import type { Settings } from './config.ts'
 import { fingerprint, type OwnKeys } from './keys.ts'
+import { missingBrokers, missingCure, missingSentence } from './missing-brokers.ts'
 import { type Peer, roleOf, rolesHere, wayTo } from './peers.ts'
 import { type ActorView, actorsOf, type SiteView } from './site-view.ts'
 
@@ -60,6 +61,8 @@ export interface OwnKeyReport {
     readonly key: string
     readonly fingerprint: string
     readonly until: Instant | null
+    /** Whether it signs now; another of them is only good still, or will sign. */
+    readonly signs: boolean
   }[]
 }
 
@@ -92,7 +95,7 @@ export function peersReport(parts: PeerParts): PeersReport {
   const { settings, network, trust, keys, peers } = parts
   const sights = new Map(network.peers().map((sight) => [sight.name, sight]))
   return {
-    here: rolesHere(settings).map(([name, role]) => ({ name, role, keys: keys.trusted(name).map(shown) })),
+    here: ownKeysOf(settings, keys),
     peers: peers.map((peer) => reportOf(peer, sights.get(peer.name), parts)),
     strangers: trust.strangers().map((stranger) => ({ ...stranger, fingerprint: fingerprint(stranger.key) })),
   }
@@ -100,12 +103,14 @@ export function peersReport(parts: PeerParts): PeersReport {
 
 /** Our own keys, of a Sublet that runs. */
 export const ownKeys = ({ settings, federation }: SiteView): readonly OwnKeyReport[] =>
-  federation === undefined
-    ? []
-    : rolesHere(settings).map(([name, role]) => ({
-        ...{ name, role },
-        keys: federation.keys.trusted(name).map(shown),
-      }))
+  federation === undefined ? [] : ownKeysOf(settings, federation.keys)
+
+const ownKeysOf = (settings: Settings, keys: OwnKeys): readonly OwnKeyReport[] =>
+  rolesHere(settings).map(([name, role]) => {
+    const signing = keys.identity(name).key
+    const own = keys.good(name).map((key) => ({ ...shown(key), signs: key.key === signing }))
+    return { name, role, keys: own }
+  })
 
 /** Of a Sublet that runs; none where nothing is known of other processes. */
 export function peerReports(site: SiteView): readonly PeerReport[] {
@@ -212,7 +217,13 @@ export async function checkPeers(parts: PeerParts): Promise<readonly PeerFinding
       cure: `If it is who it says, \`sublet peer approve ${name}${isPeer(name) ? '' : ' --role ROLE (--url URL or --poll)'}\` here.`,
     }),
   )
-  return [...(await Promise.all(asked)).flat(), ...keysThatEnd(parts, clock.now()), ...strangers]
+  const missing = missingBrokers(settings, peers).map(
+    (one): PeerFinding => ({
+      ...{ from: one.from, peer: one.name, ok: false },
+      ...{ sentence: missingSentence(one), cure: missingCure(one) },
+    }),
+  )
+  return [...(await Promise.all(asked)).flat(), ...missing, ...keysThatEnd(parts, clock.now()), ...strangers]
 }
 
 async function check(parts: PeerParts, from: string, peer: Peer): Promise<readonly PeerFinding[]> {
@@ -253,7 +264,7 @@ async function check(parts: PeerParts, from: string, peer: Peer): Promise<readon
           ),
         ]),
   ]
-  const ends = `${endsOf(peer.keys)}${endsOf(parts.keys.trusted(from), 'ours ')}`
+  const ends = `${endsOf(peer.keys)}${endsOf(parts.keys.good(from), 'ours ')}`
   if (peer.url === undefined) return [fetching(parts, peer, ends, good, bad), ...since]
   const { network, settings, clock } = parts
   const late = (): Error => new SubletError('peer-silent', `no answer within ${HELLO_MS_MAX / 1000} s`)

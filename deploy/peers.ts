@@ -112,7 +112,7 @@ export const rolesHere = ({
   site,
   broker,
   serviceManager,
-}: Settings): readonly (readonly [string, Role])[] => [
+}: Pick<Settings, 'site' | 'broker' | 'serviceManager'>): readonly (readonly [string, Role])[] => [
   ...(serviceManager === undefined ? [] : [[serviceManager.name, 'service-manager'] as const]),
   ...(broker === undefined ? [] : [[broker.name, 'broker'] as const]),
   ...(site === undefined ? [] : [[site.name, 'site'] as const]),

@@ -5,6 +5,7 @@ import { hour, some, span } from '../controllers/sentence.ts'
 import { fingerprint } from './keys.ts'
 import { type LeaseReport, present, remaining } from './lease-report.ts'
 import type { LedgerVerdict } from './ledgers.ts'
+import { missingCure, missingSentence } from './missing-brokers.ts'
 import { onOneLine } from './printable.ts'
 import type { RecoveryReport } from './recovery-report.ts'
 import { isGone, type NodeReport, type StatusReport } from './status.ts'
@@ -77,10 +78,16 @@ export function showStatus(status: StatusReport): string {
         `approve?  ${leaseId} of ${holder}: ${some(units, 'unit')} of ${type}, since ${hour(since)}: ${reason}`,
     ),
     ...status.peers.map((peer) => `peer      ${peerLine(peer)}`),
+    ...status.missingBrokers.map(
+      (one) => `broker?   ${one.from}: ${missingSentence(one)}. ${missingCure(one)}`,
+    ),
     ...status.keys.flatMap(({ name, keys }) =>
-      keys.flatMap(({ fingerprint, until }) =>
-        until === null ? [] : [`key       ${name} ${fingerprint}, good until ${iso(until)}`],
-      ),
+      keys.every(({ until }) => until === null)
+        ? []
+        : keys.map(
+            ({ fingerprint, until, signs }) =>
+              `key       ${name} ${fingerprint}, ${until === null ? 'follows' : `good until ${iso(until)}`}${signs ? ', signs now' : ''}`,
+          ),
     ),
     `ledger    ${status.actors.map(({ name: actor, ledger }) => `${actor} ${ledger}`).join(', ')}`,
   ]

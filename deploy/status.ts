@@ -5,6 +5,7 @@ import type { GuestFigures, MemberState } from '../controllers/controller.ts'
 import type { GuestSettings } from './config.ts'
 import { type HostReport, hostsOf } from './host-report.ts'
 import { type Approval, approvalsOf, type LeaseStanding, leasesOf } from './lease-report.ts'
+import { type MissingBroker, missingBrokers } from './missing-brokers.ts'
 import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from './peer-reports.ts'
 import { type RecoveryReport, recoveriesOf } from './recovery-report.ts'
 import type { SiteView } from './site-view.ts'
@@ -75,6 +76,8 @@ export interface StatusReport {
   readonly approvals: readonly Approval[]
   /** Actors in other processes. */
   readonly peers: readonly PeerReport[]
+  /** Brokers that the configuration names, and of whom nothing is known here. */
+  readonly missingBrokers: readonly MissingBroker[]
   /** The keys of the actors that run here. */
   readonly keys: readonly OwnKeyReport[]
   readonly recalls: readonly {
@@ -126,6 +129,8 @@ export function statusOf(
     maintenance: hostsOf(site).filter(({ maintenance }) => maintenance !== null),
     approvals: approvalsOf(site),
     peers: peerReports(site),
+    missingBrokers:
+      site.federation === undefined ? [] : missingBrokers(site.settings, site.federation.peers()),
     keys: ownKeys(site),
     recalls: (site.authority?.rows('recall') ?? []).map(({ id, type, units: count, by }) => ({
       id,

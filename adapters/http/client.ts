@@ -103,13 +103,18 @@ function refusal(base: string, status: number, text: string): SubletError {
   } catch {
     // Not one of ours: a proxy, or something else that listens there.
   }
-  if (said === undefined) return new SubletError('peer-silent', `${base} answered with HTTP status ${status}`)
+  if (said === undefined)
+    return new SubletError('peer-silent', `${base} answered with HTTP status ${status}`, {
+      cure: 'It seems to be no Sublet that listens there, or a proxy before it; correct the url of the peer.',
+    })
   const sentence = said.sentence
     .replace(/\p{Cc}+/gu, ' ')
     .slice(0, 300)
     .toWellFormed()
   const code = isCode(said.code) ? said.code : 'peer-silent'
-  return new SubletError(code, `${base} answered ${status}: ${sentence}`)
+  return new SubletError(code, `${base} answered ${status}: ${sentence}`, {
+    cure: code === 'message-misaddressed' ? MISADDRESSED : ERRORS[code][1],
+  })
 }
 
 function told(base: string, error: unknown): unknown {
@@ -118,8 +123,20 @@ function told(base: string, error: unknown): unknown {
   if (!(error instanceof RequestError)) return error
   const why = error.code === 'ETIMEDOUT' ? 'no answer in time' : error.message || error.code
   return new SubletError('peer-silent', `${base} cannot be reached: ${why}`, {
-    cure: CURES[error.code] ?? ERRORS['peer-silent'][1],
+    cure: cureOf(base, error.code) ?? ERRORS['peer-silent'][1],
   })
+}
+
+const MISADDRESSED =
+  'Another Sublet answers at that url, or it has none of that name: correct the url of the peer, or its name.'
+
+/** Whoever hears TLS where he expects HTTP, or the other way round, says nothing, or nothing that is understood. */
+const cureOf = (base: string, code: string): string | undefined => {
+  if (code === 'ECONNRESET' && base.startsWith('http:'))
+    return 'Something listens there, and closes the connection: does it want https? Then correct the url of the peer.'
+  if (code === 'EPROTO' || code === 'ERR_SSL_WRONG_VERSION_NUMBER')
+    return 'Something listens there that speaks no TLS: is it http? Then correct the url of the peer, or its listen.tls.'
+  return CURES[code]
 }
 
 const CERTIFICATE =

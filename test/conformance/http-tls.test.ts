@@ -18,7 +18,11 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
-async function sent(server: ServerTlsFiles | undefined, dial: ClientTlsFiles): Promise<unknown> {
+async function sent(
+  server: ServerTlsFiles | undefined,
+  dial: ClientTlsFiles,
+  urlOf = (url: string): string => url,
+): Promise<unknown> {
   const tls = server === undefined ? undefined : serverTls(server)
   const right = httpSide(keys, { listen: { host: '127.0.0.1', port: 0, tls } })
   const listener = new Listener()
@@ -27,7 +31,7 @@ async function sent(server: ServerTlsFiles | undefined, dial: ClientTlsFiles): P
   let left: HttpSide | undefined
   try {
     left = httpSide(keys, { listen: undefined, dial: clientTls(dial) }, [
-      { name: 'right', url: right.network.url, poll: false },
+      { name: 'right', url: urlOf(right.network.url ?? ''), poll: false },
     ])
     expect(right.network.url).toMatch(server === undefined ? /^http:/ : /^https:/)
     return await left.network.send(message('left', 'right', 'message-1'), patience())
@@ -49,6 +53,17 @@ test('a certificate of another authority is not, and the cure names the options'
     cure: expect.stringContaining('dial.caFile'),
   })
   await expect(sent(ours.issue('right'), {})).rejects.toMatchObject({ code: 'peer-silent' })
+})
+
+test('a url of the wrong kind is asked about, either way', async () => {
+  const plainly = (url: string): string => url.replace('https:', 'http:')
+  await expect(sent(ours.issue('right'), { caFile: ours.caFile }, plainly)).rejects.toMatchObject({
+    ...{ code: 'peer-silent', cure: expect.stringContaining('does it want https?') },
+  })
+  const secretly = (url: string): string => url.replace('http:', 'https:')
+  await expect(sent(undefined, { caFile: ours.caFile }, secretly)).rejects.toMatchObject({
+    ...{ code: 'peer-silent', cure: expect.stringContaining('is it http?') },
+  })
 })
 
 test('with mutual TLS only callers with a certificate get in', async () => {

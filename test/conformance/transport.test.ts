@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:net'
 import { expect, test } from 'vitest'
 import { InProcessNetwork } from '../../actors/runtime/transport.ts'
 import { httpSide, keysOf } from './http-sides.ts'
-import { ackOf, type Listener, message, patience, type TransportStage, transportLaw } from './transport.ts'
+import { ackOf, Listener, message, patience, type TransportStage, transportLaw } from './transport.ts'
 
 transportLaw('in one process', async () => {
   const network = new InProcessNetwork()
@@ -168,4 +168,29 @@ test('a port on which nobody listens is told with its cure', async () => {
     message: expect.stringContaining('cannot be reached'),
     cure: 'Start the peer, or correct its url.',
   })
+})
+
+test('a port at which another Sublet listens, or something else, is told with its cure', async () => {
+  const other = httpSide(keysOf('other'))
+  other.network.attach('other', new Listener())
+  await other.network.open()
+  try {
+    await expect(sendTo(other.network.url ?? '')).rejects.toMatchObject({
+      ...{
+        code: 'message-misaddressed',
+        message: expect.stringContaining('answered 404: no actor of that name'),
+      },
+      cure: expect.stringContaining('Another Sublet answers at that url'),
+    })
+  } finally {
+    await other.network.close()
+  }
+  const peer = await scripted(http('what is that?', '404 Not Found'))
+  try {
+    await expect(sendTo(peer.url)).rejects.toMatchObject({
+      ...{ code: 'peer-silent', cure: expect.stringContaining('no Sublet that listens there') },
+    })
+  } finally {
+    await peer.close()
+  }
 })

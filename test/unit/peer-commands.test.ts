@@ -8,9 +8,14 @@ import { seededRandom } from '../../actors/runtime/random.ts'
 import { networkOf } from '../../deploy/assemble-network.ts'
 import { inDir, namesHere } from '../../deploy/config.ts'
 import { type ControlServer, controlServer } from '../../deploy/control.ts'
-import { fingerprint, OwnKeys } from '../../deploy/keys.ts'
-import { addPeer, approvePeer, keygen, listPeers, removePeer } from '../../deploy/peer-commands.ts'
+import { fingerprint, OwnKeys, rotate } from '../../deploy/keys.ts'
+import { missingBrokers } from '../../deploy/missing-brokers.ts'
+import { addPeer, approvePeer, check, keygen, listPeers, removePeer } from '../../deploy/peer-commands.ts'
+import { ownKeys, type PeerFinding } from '../../deploy/peer-reports.ts'
 import { PeerBook, waysOf } from '../../deploy/peers.ts'
+import { loadConfig } from '../../deploy/settings-file.ts'
+import { showStatus } from '../../deploy/show.ts'
+import { statusOf } from '../../deploy/status.ts'
 import { fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
 
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
@@ -116,6 +121,82 @@ test('keys that end are listed, ours and those of peers, also where another foll
   const until = new RegExp(`${fingerprint(older)} until 20\\d\\d-\\S+Z ${fingerprint(newer)} `)
   expect(printed.join('')).toMatch(until)
   expect(printed.join('')).toMatch(/^our key: duke \S+ until 20\d\d-/m)
+})
+
+test('of a key whose time is over nothing is said any more, and it is said which one signs', async () => {
+  let now = clock.now()
+  const later = { ...clock, now: () => now }
+  const site = fakeSite(dir, yamlIn(dir))
+  const keys = new OwnKeys(inDir(dir).keys, namesHere(site.settings), later)
+  const first = keys.identity('duke').key
+  rotate(inDir(dir).keys, 'duke', 7_200_000, now)
+  keys.reload()
+  const own = () =>
+    ownKeys({ ...site, federation: { keys } as never }).find(({ name }) => name === 'duke')?.keys
+  const status = (): string =>
+    showStatus({
+      ...statusOf(site, now, { pid: 1, startedAt: now }),
+      keys: [{ name: 'duke', role: 'site', keys: own() ?? [] }],
+    })
+  expect(own()).toMatchObject([
+    { key: first, signs: true },
+    { until: null, signs: false },
+  ])
+  expect(status()).toMatch(/^key {7}duke \S+, good until \S+, signs now\nkey {7}duke \S+, follows$/m)
+  now += 3_600_000
+  expect(own()).toMatchObject([
+    { key: first, signs: false },
+    { until: null, signs: true },
+  ])
+  expect(status()).toMatch(/^key {7}duke \S+, good until \S+Z\nkey {7}duke \S+, follows, signs now$/m)
+  // Nobody has looked into the folder since.
+  now += 3_600_000
+  expect(own()).toEqual([
+    expect.objectContaining({ key: keys.identity('duke').key, until: null, signs: true }),
+  ])
+  expect(status()).not.toMatch(/^key /m)
+})
+
+test('a broker that the configuration names and nobody knows is a problem, with its cure', async () => {
+  const far = SITE_YAML.replace('site:\n', 'site:\n  broker: far\n').replace(
+    'dir: s\n',
+    `dir: ${JSON.stringify(dir)}\n`,
+  )
+  writeFileSync(yamlIn(dir), `${far}serviceManager: { broker: far }\nbroker: { name: near }\n`)
+  await server?.close()
+  server = undefined
+  const checked = async (): Promise<readonly PeerFinding[]> => {
+    expect(await check({ json, config: yamlIn(dir) }, clock)).toBe(1)
+    return last()
+  }
+  const cure = expect.stringContaining('`sublet peer add far --role broker')
+  expect(await checked()).toMatchObject([
+    {
+      from: 'service-manager',
+      peer: 'far',
+      ok: false,
+      sentence: expect.stringMatching(/^no broker far is known/),
+      cure,
+    },
+    { from: 'duke', peer: 'far', ok: false, cure },
+  ])
+  await addPeer('far', { dir, json, role: 'site', poll: true, key: newKey() }, clock)
+  const { settings } = loadConfig(yamlIn(dir))
+  const role = (peerRole: 'site' | 'broker') => missingBrokers(settings, [{ name: 'far', role: peerRole }])
+  expect([role('site'), role('broker')]).toMatchObject([[{ role: 'site' }, { role: 'site' }], []])
+  expect((await checked()).map(({ sentence }) => sentence)).toContain(
+    'the configuration names far as a broker, and as a peer it is a site',
+  )
+  const site = fakeSite(dir, yamlIn(dir))
+  const federation = {
+    keys: new OwnKeys(inDir(dir).keys, namesHere(settings), clock),
+    network: { peers: () => [] },
+    peers: () => [],
+  }
+  const status = statusOf({ ...site, federation: federation as never }, T0, { pid: 1, startedAt: T0 })
+  expect(showStatus(status)).toMatch(
+    /^broker\? {3}duke: no broker far is known here, .* `sublet peer add far/m,
+  )
 })
 
 test('what peers have to do is printed with the way to whoever made the keys', async () => {
