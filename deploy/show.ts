@@ -8,7 +8,7 @@ import type { LedgerVerdict } from './ledgers.ts'
 import { missingCure, missingSentence } from './missing-brokers.ts'
 import { onOneLine } from './printable.ts'
 import type { RecoveryReport } from './recovery-report.ts'
-import { isGone, type NodeReport, type StatusReport } from './status.ts'
+import { isGone, type NodeReport, type StatusReport, type UnitsByHand } from './status.ts'
 
 /** Reports as a person reads them. */
 
@@ -52,12 +52,14 @@ export function showStatus(status: StatusReport): string {
       `guest ${guest.name} (${guest.middleware})`,
       `  jobs    ${guest.jobs === null ? 'not looked at yet' : counts(guest.jobs)}`,
       ...(guest.blindSince === null ? [] : [`  blind   since ${hour(guest.blindSince)}`]),
-      ...(guest.figures === null
-        ? []
-        : [
-            `  nodes   ${guest.figures.unitsJoined} joined, ${guest.figures.unitsComing} coming, ${guest.figures.unitsWanted} wanted${guest.unitsMax !== null && guest.figures.unitsWanted > guest.unitsMax ? `, max ${guest.unitsMax}` : ''}`,
-          ]),
-      `  decided ${guest.reason || 'nothing yet'}`,
+      ...(guest.byHand !== null
+        ? [`  nodes   ${byHandText(guest.byHand)}`]
+        : guest.figures === null
+          ? []
+          : [
+              `  nodes   ${guest.figures.unitsJoined} joined, ${guest.figures.unitsComing} coming, ${guest.figures.unitsWanted} wanted${guest.unitsMax !== null && guest.figures.unitsWanted > guest.unitsMax ? `, max ${guest.unitsMax}` : ''}`,
+            ]),
+      `  decided ${guest.reason || 'nothing yet'}${guest.byHand === null || guest.decidedAt === null ? '' : ` (at ${hour(guest.decidedAt)})`}`,
     ]),
     '',
     `leases    ${counts(status.leases)}`,
@@ -94,6 +96,13 @@ export function showStatus(status: StatusReport): string {
     .map(onOneLine)
     .join('\n')
 }
+
+const byHandText = ({ joined, coming, reserved, asked }: UnitsByHand): string =>
+  [
+    `${joined} joined, ${coming} coming`,
+    ...(reserved > 0 ? [`${reserved} reserved for later`] : []),
+    ...(asked > 0 ? [`${asked} asked for`] : []),
+  ].join(', ')
 
 const iso = (at: number): string => new Date(at).toISOString()
 

@@ -4,7 +4,7 @@ import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../controllers/controller.ts'
 import type { GuestSettings } from './config.ts'
 import { type HostReport, hostsOf } from './host-report.ts'
-import { type Approval, approvalsOf, type LeaseStanding, leasesOf } from './lease-report.ts'
+import { type Approval, approvalsOf, type LeaseReport, type LeaseStanding, leasesOf } from './lease-report.ts'
 import { type MissingBroker, missingBrokers } from './missing-brokers.ts'
 import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from './peer-reports.ts'
 import { type RecoveryReport, recoveriesOf } from './recovery-report.ts'
@@ -37,10 +37,22 @@ export interface GuestReport {
   readonly lookedAt: Instant | null
   readonly blindSince: Instant | null
   readonly figures: GuestFigures | null
+  /** Where people ask: their units as they are now; null where a policy asks, which says what it counted when it decided. */
+  readonly byHand: UnitsByHand | null
   /** Never more units than this, whatever is wanted. */
   readonly unitsMax: number | null
   readonly decidedAt: Instant | null
   readonly reason: string
+}
+
+export interface UnitsByHand {
+  readonly joined: number
+  /** Of leases that have begun: on the way into the middleware. */
+  readonly coming: number
+  /** Granted from some later time on. */
+  readonly reserved: number
+  /** No broker has granted them yet. */
+  readonly asked: number
 }
 
 export interface StatusReport {
@@ -109,7 +121,7 @@ export function statusOf(
     actors: Object.entries(roles).flatMap(([role, actor]) =>
       actor === undefined ? [] : [{ name: actor.name, role, running: actor.running, ledger: actor.head.seq }],
     ),
-    guests: Object.keys(site.guests).map((name) => guestOf(site, name)),
+    guests: Object.keys(site.guests).map((name) => guestOf(site, name, now)),
     leases: {
       requested: 0,
       ticketed: 0,
@@ -141,7 +153,8 @@ export function statusOf(
   }
 }
 
-function guestOf(site: SiteView, name: string): GuestReport {
+function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
+  const controller = site.settings.guests.find((guest) => guest.name === name)?.controller
   const row = site.serviceManager?.rows('guest').find(({ id }) => id === name)
   const picture = site.guests[name]?.lastPicture()
   return {
@@ -151,9 +164,35 @@ function guestOf(site: SiteView, name: string): GuestReport {
     lookedAt: picture?.at ?? null,
     blindSince: row?.blindSince ?? null,
     figures: row?.figures ?? null,
-    unitsMax: maxOf(site.settings.guests.find((guest) => guest.name === name)?.controller),
+    byHand: controller?.kind === 'by-hand' ? unitsByHand(site, name, now) : null,
+    unitsMax: maxOf(controller),
     decidedAt: row?.decidedAt ?? null,
     reason: row?.reason ?? '',
+  }
+}
+
+const ON_THE_WAY: readonly MemberState[] = ['awaited', 'joining']
+
+/** Nobody decides anything when a unit comes or goes, so what was counted at a decision would be told long after. */
+function unitsByHand(site: SiteView, guest: string, now: Instant): UnitsByHand {
+  const leases = leasesOf(site).filter((lease) => lease.guest === guest)
+  const sum = (some: readonly LeaseReport[], count: (lease: LeaseReport) => number): number =>
+    some.reduce((total, lease) => total + count(lease), 0)
+  const granted = leases.filter(({ state }) => state === 'ticketed' || state === 'active')
+  const isLater = ({ start }: LeaseReport): boolean => start !== null && start > now
+  const notYetThere = ({ units, members }: LeaseReport): number =>
+    Math.max(0, units - members.filter(({ state }) => !ON_THE_WAY.includes(state)).length)
+  return {
+    joined: sum(leases, ({ members }) => members.filter(({ state }) => state === 'joined').length),
+    coming: sum(
+      granted.filter((lease) => !isLater(lease)),
+      notYetThere,
+    ),
+    reserved: sum(granted.filter(isLater), ({ units }) => units),
+    asked: sum(
+      leases.filter(({ state }) => state === 'requested'),
+      ({ units }) => units,
+    ),
   }
 }
 

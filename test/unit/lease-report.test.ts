@@ -86,3 +86,35 @@ test('where only a broker runs they are what it was asked for and has granted', 
   expect(status(site)).toMatch(/\n\nleases {4}1 requested, 1 ticketed, 1 closed\napprove\?/)
   expect(status(site)).not.toContain('machines')
 })
+
+test('units of a guest by hand are counted as they are now, and what is only reserved or asked for apart', () => {
+  const file = yamlIn(dir)
+  const byHand = SITE_YAML.replace(/controller: .*/, 'controller: by-hand')
+  writeFileSync(file, byHand)
+  const whole = fakeSite(dir, file)
+  const lease = { ...whole.serviceManager!.rows('lease')[0]!, reason: '' }
+  const [later, asked] = [
+    { ...lease, id: 'lease-2', leaseState: 'redeeming', ticket: { units: 4, site: 'duke' }, units: [] },
+    { ...lease, id: 'lease-3', ticketState: 'asked', unitsAsked: 3, ticket: undefined, units: [] },
+  ]
+  const tables: Readonly<Record<string, readonly object[]>> = {
+    lease: [
+      { ...lease, ticket: { units: 3, site: 'duke' }, units: ['unit-1', 'unit-2', 'unit-3'] },
+      { ...later, term: { start: T0 + HOUR, end: T0 + 2 * HOUR } },
+      asked,
+    ],
+    unit: ['joined', 'joining', 'lost'].map((state, i) => ({
+      id: `unit-${i + 1}`,
+      name: `vm${i + 1}`,
+      state,
+    })),
+    // What was counted when it was last decided.
+    guest: whole.serviceManager!.rows('guest').map((row) => ({ ...row, decidedAt: T0 - HOUR })),
+  }
+  const serviceManager = { ...whole.serviceManager!, rows: (table: string) => tables[table] ?? [] } as never
+  const report = statusOf({ ...whole, serviceManager }, T0, { pid: 1, startedAt: T0 })
+  expect(report.guests[0]?.byHand).toEqual({ joined: 1, coming: 1, reserved: 4, asked: 3 })
+  const text = showStatus(report)
+  expect(text).toContain('\n  nodes   1 joined, 1 coming, 4 reserved for later, 3 asked for\n')
+  expect(text).toMatch(/\n {2}decided .* \(at 2023-11-14T21:13:20Z\)\n/)
+})
