@@ -46,7 +46,7 @@ export type Adoption = ReturnType<typeof adopting>
  *   yes         │ stands                    │ any      │ goes on with the latest ticket that is proven
  *   yes         │ closed, or not known      │ any      │ shut
  *   yes         │ nothing, he was silent    │ any      │ goes on as the rows and its broker say
- *   any         │ its broker has it back    │ any      │ shut, or not adopted
+ *   any         │ its broker proves it back │ any      │ shut, or not adopted
  *   no          │ stands, on a proven ticket│ any      │ adopted
  *   no          │ nothing, but its broker   │ some     │ adopted
  *   no          │ nobody says anything      │ some     │ nothing: the next sweep ends orphans
@@ -60,7 +60,7 @@ export function adopting(
 ) {
   const { shut, shutAt, unitsLeft } = life
   const { place, settle, shrink } = readopting(config, life.units)
-  const { provenOf, isSigned } = evidence(config, trust, claims)
+  const { provenOf, isSigned, isRelinquished } = evidence(config, trust, claims)
   return { adopt }
 
   function adopt(
@@ -80,9 +80,9 @@ export function adopting(
     const machines = Map.groupBy(found, ({ leaseId }) => leaseId)
     for (const lease of draft.all('lease')) {
       if (lease.state !== 'pending' && lease.state !== 'active') continue
-      const { holders, brokers, returnedTo } = words.get(lease.id) ?? NOTHING
+      const { holders, brokers, returned } = words.get(lease.id) ?? NOTHING
       const broker = brokers.find(({ ticket }) => ticket.broker === lease.ticket.broker)
-      const said = { holder: holders[0], broker, isSure: isSure(lease.holder), returnedTo }
+      const said = { holder: holders[0], broker, isSure: isSure(lease.holder), returned }
       goOn(lease, said, machines.get(lease.id) ?? [], chains, draft)
     }
     for (const [leaseId, all] of words) {
@@ -116,10 +116,10 @@ export function adopting(
       return shutAt(lease, end, 'its holder does not know it (any more)', draft)
     if (holder?.closed === true)
       return shut({ ...lease, vacated: true }, 'close', draft.now, 'its holder has closed it', draft)
-    // By the word of a broker alone no lease ends that its holder, who has forgotten nothing, holds.
-    if ((holder === undefined || !isSure) && said.returnedTo.includes(lease.ticket.broker)) {
+    // What he has forgotten, or cannot say now, he may have said to his broker.
+    if ((holder === undefined || !isSure) && isGivenBack(lease.ticket, said, draft)) {
       claims.release(lease.id, draft)
-      return shutAt(lease, end, 'its broker says that it was given back', draft)
+      return shutAt(lease, end, 'its broker shows that it was given back', draft)
     }
     const own = [lease.ticket, lease.next].filter((one) => one !== undefined)
     const { shown, others } = ticketsOf(said, lease.holder, chains, draft)
@@ -162,7 +162,7 @@ export function adopting(
   /** Of one that we have not: what was said by whose it may be, and about him; undefined if it is nobody's. */
   function standing(
     id: string,
-    { unproven, returnedTo, ...all }: Heard,
+    { unproven, returned, ...all }: Heard,
     machines: readonly FoundMachine[],
     chains: Chains,
     isSure: (peer: string) => boolean,
@@ -195,7 +195,7 @@ export function adopting(
       ({ ticket }) => ticket.holder === name && ticket.broker === (holder?.ticket ?? ticket).broker,
     )
     const broker = his.length > 1 ? his.find(isProven) : his[0]
-    return { holder, broker, isSure: isSure(name), returnedTo }
+    return { holder, broker, isSure: isSure(name), returned }
   }
 
   /** One that began after the old store was written. */
@@ -212,8 +212,8 @@ export function adopting(
     const isThere = machines.length > 0
     if (holding?.ticket == null) return
     // He may have forgotten that, too.
-    if ((held === undefined || !isSure) && said.returnedTo.includes(holding.ticket.broker))
-      return draft.note('not adopted', id, 'its broker says that its ticket was given back')
+    if ((held === undefined || !isSure) && isGivenBack(holding.ticket, said, draft))
+      return draft.note('not adopted', id, 'its broker shows that its ticket was given back')
     if (held === undefined && !isThere) return
     // He has the ticket and has not come with it; or he comes again.
     if (held !== undefined && /lease closed/.test(held.state)) return
@@ -250,6 +250,20 @@ export function adopting(
     )
     noteKept(lease, agreed, draft)
     finish(lease, on, said, machines, victims, draft)
+  }
+
+  /** By the word of its broker alone no lease ends: who may give units to others could end any. */
+  function isGivenBack(
+    { holder, broker, leaseId }: Ticket,
+    { returned }: Words,
+    draft: AuthorityDraft,
+  ): boolean {
+    const said = returned.find(({ to }) => to === broker)
+    if (said === undefined) return false
+    if (isRelinquished(said.proof, { holder, broker, leaseId })) return true
+    const reason = `${broker} says that it was given back, and does not show that ${holder} said so: it goes on to its end`
+    draft.note('message refused', leaseId, reason)
+    return false
   }
 
   function noteKept({ id, term }: LeaseRow, agreed: Ticket, draft: AuthorityDraft): void {

@@ -2,6 +2,7 @@ import { doubtChain } from '../leases/chain.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
+import { verifyProof } from '../runtime/proof.ts'
 import { period } from '../runtime/sentence.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
@@ -11,7 +12,7 @@ import type { Chains, Holding } from './words.ts'
 
 /** Which of the tickets that are shown after a restore are proven: by their signatures, and the claims that hold. */
 export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClaims) {
-  return { provenOf, isSigned }
+  return { provenOf, isSigned, isRelinquished }
 
   /** The tickets somebody shows of a lease, as far as they are proven; with their claims where these are known. */
   function provenOf(
@@ -38,6 +39,15 @@ export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClai
   function isSigned(ticket: Ticket, now: Instant): boolean {
     const { holder, broker, issuedAt } = ticket
     return doubtTicket(ticket, { holder, broker, now: Math.min(now, issuedAt) }, trust) === undefined
+  }
+
+  /** Whether it is the head of the message by which the holder gave the lease back. */
+  function isRelinquished(
+    proof: Holding['proof'],
+    { holder, broker, leaseId }: Pick<Ticket, 'holder' | 'broker' | 'leaseId'>,
+  ): boolean {
+    if (proof?.kind !== 'relinquish' || proof.subject !== leaseId) return false
+    return proof.from === holder && proof.to === broker && verifyProof(proof, trust)
   }
 
   /** No claim says what it may be for: no more than this site gives by itself. */

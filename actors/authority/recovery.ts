@@ -153,7 +153,8 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
       if (ticket === null || ticket.site !== draft.self) continue
       if (ticket.holder !== from && ticket.broker !== from) continue
       for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)
-      consider(ticket.holder, draft)
+      // Of one who is no peer nothing can be asked; there may be as many names as somebody likes.
+      if (trust.knows(ticket.holder)) consider(ticket.holder, draft)
       draft.put('heard', { id: `${leaseId} ${from}`, from, holding })
     }
     const { page, pages, holdings } = body

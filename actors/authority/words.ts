@@ -11,8 +11,13 @@ export interface Words {
   readonly broker?: Holding | undefined
   /** Its holder has spoken, and was not restored himself: what he does not name there is not. */
   readonly isSure: boolean
-  /** Who says that the ticket was given back to him. */
-  readonly returnedTo: readonly string[]
+  readonly returned: readonly Returned[]
+}
+
+/** Somebody says that the ticket was given back to him, and may show the head of the message by which that was said. */
+export interface Returned {
+  readonly to: string
+  readonly proof: Holding['proof']
 }
 
 /** All that was said of one lease. */
@@ -20,14 +25,14 @@ export interface Heard {
   /** Those whose it may be say so; more than one only of a lease that we have not. */
   readonly holders: readonly Shown[]
   readonly brokers: readonly Shown[]
-  readonly returnedTo: readonly string[]
+  readonly returned: readonly Returned[]
   /** Who says that it is his, and is not believed. */
   readonly unproven?: string | undefined
 }
 
 export type Shown = Holding & { readonly ticket: Ticket }
 
-export const NOTHING: Heard = { holders: [], brokers: [], returnedTo: [] }
+export const NOTHING: Heard = { holders: [], brokers: [], returned: [] }
 
 export interface Known {
   /** Whose the lease is by the rows of this site. */
@@ -55,7 +60,7 @@ export function wordsOf(
     const { leaseId, ticket } = holding
     const said = words.get(leaseId) ?? NOTHING
     if (ticket === null) {
-      words.set(leaseId, { ...said, returnedTo: [...said.returnedTo, from] })
+      words.set(leaseId, { ...said, returned: [...said.returned, { to: from, proof: holding.proof }] })
       continue
     }
     const units = holding.units.filter(({ id }) => (leaseOf(id) ?? leaseId) === leaseId)

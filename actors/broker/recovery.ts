@@ -278,7 +278,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const past = (place: number): number => Math.max(0, place - mine.length)
     const holdings = [
       ...mine.slice(first, end).map((row) => holdingOf(row, draft)),
-      ...returned.slice(past(first), past(end)).map(returnedHolding),
+      ...returned.slice(past(first), past(end)).map((leaseId) => returnedHolding(leaseId, draft)),
     ]
     tell(draft, from, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
     // Whoever asks for page after page gets one line for them. He begins seldom: it counts as what is refused.

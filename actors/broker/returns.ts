@@ -8,6 +8,7 @@ import { indexOf } from '../runtime/views.ts'
 import type { BrokerDraft, ReturnedRow, TellingRow } from './rows.ts'
 
 const returnedAt = indexOf<ReturnedRow>('returned', ({ site }) => site)
+const returnedOfLease = indexOf<ReturnedRow>('returned', ({ leaseId }) => leaseId)
 
 /**
  * A ticket in the hands of its holder is good after he has given it back, too: its site hears of it from its broker,
@@ -66,10 +67,13 @@ export const returnedLeases = (site: string, draft: BrokerDraft): string[] =>
     .filter((leaseId) => (draft.get('ticket', leaseId)?.tickets.length ?? 0) === 0)
     .sort()
 
-/** As a site that asks what is held there hears of it. */
-export const returnedHolding = (leaseId: string): Body<'holdings'>['holdings'][number] => ({
-  ...{ leaseId, state: 'closed', closed: true, ticket: null, next: null, properties: {}, units: [] },
-})
+/** As a site that asks what is held there hears of it; without the word of its holder it is believed of none that goes on. */
+export function returnedHolding(leaseId: string, draft: BrokerDraft): Body<'holdings'>['holdings'][number] {
+  const proofs = draft.having(returnedOfLease, leaseId).map(({ proof }) => proof)
+  const proof = proofs.find((one) => one?.kind === 'relinquish')
+  const nothing = { ticket: null, next: null, properties: {}, units: [] }
+  return { leaseId, state: 'closed', closed: true, ...nothing, ...(proof && { proof }) }
+}
 
 /** Of one holder: each is remembered until it ends, here and at its site. */
 export const RETURNED_OF_HOLDER_MAX = 50_000

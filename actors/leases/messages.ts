@@ -41,6 +41,8 @@ const sentence = z.string().max(2_000)
 const instant = instantSchema
 const length = lengthSchema.min(1)
 const count = z.int().min(0).max(1_000_000)
+/** The head of a message, as its sender signed it: that he said something. */
+const proof = z.record(z.string().max(20), z.union([z.string().max(200), z.int()]))
 
 /** The site wants a unit empty by then, for its host is to be worked on; the notice runs from when that was ordered. */
 const wanted = { leaveBy: instant.nullish(), leaveOrderedAt: instant.nullish() }
@@ -90,7 +92,7 @@ export const bodies = {
         z.strictObject({
           ...{ ticketId: id, leaseId: id, until: instant },
           /** The head of the message by which its holder gave it back, as he signed it. */
-          proof: z.record(z.string().max(20), z.union([z.string().max(200), z.int()])).optional(),
+          proof: proof.optional(),
         }),
       )
       .min(1)
@@ -240,6 +242,8 @@ export const bodies = {
             .max(1_000),
           /** Units that go where the next ticket begins. */
           victims: z.array(id).max(1_000).optional(),
+          /** Of one that was given back: the head of the message by which its holder said so. */
+          proof: proof.optional(),
         }),
       )
       .max(HOLDINGS_MAX),

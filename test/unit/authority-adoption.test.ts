@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { RecoveryRow } from '../../actors/authority/rows.ts'
 import type { Claim } from '../../actors/leases/claim.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
 import { cheapKey } from '../simulation/identities.ts'
@@ -82,6 +83,35 @@ describe('what a site whose store was put back believes of tickets that were giv
     stage.says('broker', [])
     expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
     expect(stage.row()).toBeUndefined()
+  })
+
+  test('no lease ends by the word of its broker alone, whether its holder is silent or may have forgotten it', () => {
+    const proofs: Record<string, (at: number) => Holding['proof']> = {
+      none: () => undefined,
+      'of another lease': (at) => givenBackBy('manager', 'lease-2', at),
+      'of another one': (at) => givenBackBy('manager-2', 'lease-1', at),
+      'of something else': (at) => givenBackBy('manager', 'lease-1', at, 'extend-ticket'),
+      sound: (at) => givenBackBy('manager', 'lease-1', at),
+    }
+    for (const [name, proofAt] of Object.entries(proofs))
+      for (const isKept of [true, false])
+        for (const unsure of [true, false]) {
+          const stage = new OldStage()
+          const older = stage.copy()
+          const { ticket } = stage.lease({ term: { start: stage.now, end: stage.now + 30 * MINUTE } })
+          const told = held(stage, ticket)
+          const newer = stage.copy()
+          ;(isKept ? newer : older)()
+          stage.restored()
+          const proof = proofAt(stage.now)
+          const over = { ...told, state: 'closed', closed: true, ticket: null, units: [] }
+          stage.says('broker', [{ ...over, ...(proof && { proof }) }])
+          if (unsure) stage.says('manager', [told], { unsure })
+          stage.pass(11 * MINUTE)
+          expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
+          const isEnded = name === 'sound' || (!isKept && !unsure)
+          expect([name, isKept, unsure, stage.live().length]).toEqual([name, isKept, unsure, isEnded ? 0 : 2])
+        }
   })
 
   test('an extension that was undone in the time forgotten comes back only by the word of who may have forgotten', () => {
@@ -231,4 +261,19 @@ describe('of whom a site whose store was put back believes that a lease is his',
     stage.pass(2 * MINUTE)
     expect(stage.live('lease-1')).toHaveLength(2)
   })
+})
+
+test('a broker that names ever more holders who are no peers lets nothing grow', () => {
+  const stage = new OldStage()
+  stage.restored()
+  const ticket = stage.ticket()
+  stage.says(
+    'broker',
+    Array.from({ length: 100 }, (_, i) => {
+      const leaseId = `lease-${i}`
+      return { ...held(stage, ticket), leaseId, ticket: { ...ticket, leaseId, holder: `nobody-${i}` } }
+    }),
+  )
+  const { asked } = stage.rows.get('recovery', 'recovery') as RecoveryRow
+  expect(Object.keys(asked).sort()).toEqual(['broker', 'manager'])
 })

@@ -6,8 +6,14 @@ import { issueTicket, type Ticket, withoutChain } from '../../actors/leases/tick
 import { verifyHolds } from '../../actors/ledger/verify.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import { cheapIdentity, cheapKey } from '../simulation/identities.ts'
-import { held, OldStage } from './authority-old-stage.ts'
+import { type Holding, held, OldStage } from './authority-old-stage.ts'
 import { conditions, givenBackBy, MINUTE, NOW, type Stage } from './authority-stage.ts'
+
+/** As its broker tells of one that its holder gave back. */
+const givenBack = (stage: OldStage, told: Holding): Holding => ({
+  ...{ ...told, state: 'closed', closed: true, ticket: null, units: [] },
+  proof: givenBackBy('manager', told.leaseId, stage.now),
+})
 
 const hostIn = (data: unknown): unknown => (data as { host?: unknown } | undefined)?.host
 
@@ -56,7 +62,7 @@ describe('a site whose store was put back from an older copy', () => {
       ;(isInTheStore ? active : before)()
       stage.restored()
       stage.says('manager', [told], { unsure: true })
-      stage.says('broker', [{ ...told, state: 'closed', closed: true, ticket: null, units: [] }])
+      stage.says('broker', [givenBack(stage, told)])
       stage.pass(MINUTE)
       expect(stage.row()?.state).toBe(isInTheStore ? 'closed' : undefined)
       expect(stage.live()).toEqual([])
@@ -103,7 +109,7 @@ describe('a site whose store was put back from an older copy', () => {
     stage.copy()()
     stage.restored()
     stage.says('manager', [told], { unsure: true })
-    stage.says('broker', [{ ...told, state: 'closed', closed: true, ticket: null, units: [] }])
+    stage.says('broker', [givenBack(stage, told)])
     expect(stage.row().state).toBe('closing')
     const other = stage.ticket({ leaseId: 'lease-2', units: 6 })
     stage.tell('redeem', 'lease-2', { ticket: other, properties: {} })

@@ -33,6 +33,20 @@ describe('a broker that has a ticket back', () => {
     expect([...desk.rows.all('returned')]).toEqual([])
   })
 
+  test('shows a site that asks by which word of its holder a lease was given back', () => {
+    const desk = new BrokerDesk()
+    desk.offer(6)
+    const { id: predecessor } = desk.granted('lease-1', { units: 2 })
+    desk.extend('lease-1', { units: 6 })
+    desk.decide()
+    desk.extend('lease-1', { predecessor, units: 1 })
+    desk.tell('manager', 'relinquish', 'lease-1', { reason: 'done' })
+    const [said] = desk.tell('site', 'holdings-query', 'holdings-1', { page: 0 })
+    expect((said!.body as Body<'holdings'>).holdings).toMatchObject([
+      { leaseId: 'lease-1', closed: true, ticket: null, proof: { from: 'manager', kind: 'relinquish' } },
+    ])
+  })
+
   test('tells of an extension that its holder says he did not get to use', () => {
     const desk = new BrokerDesk()
     desk.offer(6)
