@@ -268,7 +268,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     if (lease === undefined || lease.holder !== from) return unknownLease(from, subject, kind, draft)
     if (kind === 'extend-lease') return extend(asker, lease, read.body as Body<'extend-lease'>, draft)
     if (kind === 'modify-lease') return modifications.modify(lease, read.body as Body<'modify-lease'>, draft)
-    if (kind === 'vacate') return vacate(lease, read.body as Body<'vacate'>, draft)
+    if (kind === 'vacate') return vacate(lease, read.body as Body<'vacate'>, envelope.seq, draft)
     close(lease, (read.body as Body<'close'>).reason, draft)
   }
 
@@ -278,7 +278,12 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     if (body.page === 0) tellOwner(envelope.from, `${envelope.from} asks what is held`, draft)
   }
 
-  function vacate(lease: LeaseRow, body: Body<'vacate'>, draft: AuthorityDraft): void {
+  function vacate(
+    lease: LeaseRow,
+    body: Body<'vacate'>,
+    seq: number | undefined,
+    draft: AuthorityDraft,
+  ): void {
     const named = new Set(body.units)
     const given = unitsOf(lease, draft).filter((unit) => named.has(unit.id) && unit.state !== 'ended')
     if (given.length === 0)
@@ -289,7 +294,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       // It leaves its host because the site asked it to, and is not given back for a recall: that is no less of a lease.
       const isBack = isRecalled && body.recalled?.includes(unit.id) === true
       const moved = !isBack && config.repair && draft.get('host', unit.host) !== undefined
-      const kept = isRecalled && !moved ? owner.recalledUnit(unit, draft) : unit
+      const kept = isRecalled && !moved ? owner.recalledUnit(unit, draft, seq) : unit
       const gone: UnitRow = moved ? { ...kept, lost: 'moved' } : { ...kept, givenUp: true }
       units.end(gone, draft.now, reason, draft)
     }

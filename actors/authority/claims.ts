@@ -98,11 +98,14 @@ export class RootClaims {
     draft.remove('claim', id)
   }
 
-  /** Why a ticket gives no right to what it names, as far as it rests on claims; undefined if it does. */
-  doubt(ticket: Ticket, key: string | undefined, draft: AuthorityDraft): string | undefined {
+  /**
+   * Why a ticket gives no right to what it names, as far as it rests on claims; undefined if it does. `back` of its units
+   * its broker counts no more, for they were given back.
+   */
+  doubt(ticket: Ticket, key: string | undefined, draft: AuthorityDraft, back = 0): string | undefined {
     const { proof } = ticket
     if (proof === undefined)
-      return this.foreignConditions(ticket, draft) ?? this.#overdrawnType(ticket, draft)
+      return this.foreignConditions(ticket, draft) ?? this.#overdrawnType(ticket, back, draft)
     const doubt = doubtChain(ticket, draft.now, this.#trust)
     if (doubt !== undefined) return doubt
     const root = ticket.chain![0]!
@@ -111,7 +114,7 @@ export class RootClaims {
       return `it is drawn from claim ${root.id}, which this site has not issued or keeps no more`
     if (!this.#possesses(ticket.holder, proof.holderKey, key, draft.now))
       return `it was issued to a key that ${ticket.holder} has not shown`
-    return this.#overdrawn(ticket, root, draft) ?? this.#doubtRequest(ticket)
+    return this.#overdrawn(ticket, root, back, draft) ?? this.#doubtRequest(ticket)
   }
 
   /** What nobody asked for could not be traced in our ledger. */
@@ -151,11 +154,12 @@ export class RootClaims {
     if (doubtChain(ticket, now, this.#trust) === undefined) this.#forgotten(root, draft)
   }
 
-  /** Writes an accepted ticket into the account of its root claim. */
-  draw(ticket: Ticket, draft: AuthorityDraft): void {
+  /** Writes an accepted ticket into the account of its root claim, without what of it was given back. */
+  draw(ticket: Ticket, draft: AuthorityDraft, back = 0): void {
     const root = ticket.chain?.[0]
     if (ticket.proof !== undefined && root === undefined) return
-    const { id, leaseId, type, units, term } = ticket
+    const { id, leaseId, type, term } = ticket
+    const units = Math.max(0, ticket.units - back)
     draft.put('drawn', { id, claimId: root?.id ?? '', leaseId, type, units, term, due: term.end })
   }
 
@@ -197,8 +201,9 @@ export class RootClaims {
   }
 
   /** The later ticket of those that are too many is refused; the ledger keeps it with the names of the others. */
-  #overdrawn(ticket: Ticket, root: Claim, draft: AuthorityDraft): string | undefined {
-    const { id, units, type } = ticket
+  #overdrawn(ticket: Ticket, root: Claim, back: number, draft: AuthorityDraft): string | undefined {
+    const { id, type } = ticket
+    const units = ticket.units - back
     const [ofType, ofClaim] = accountsOf({ claimId: root.id, type })
     const left = root.units - drawnAt(ofClaim!, ticket.term, draft)
     // Each new claim replaces the one before: together they are good for no more than the largest.
@@ -225,8 +230,9 @@ export class RootClaims {
   }
 
   /** Of protocol 1: beside all others of its type, never more than there are, or were when claims were issued. */
-  #overdrawnType(ticket: Ticket, draft: AuthorityDraft): string | undefined {
-    const { id, units, type, term } = ticket
+  #overdrawnType(ticket: Ticket, back: number, draft: AuthorityDraft): string | undefined {
+    const { id, type, term } = ticket
+    const units = ticket.units - back
     const there = this.#config.types[type]?.units ?? 0
     const most = Math.max(there, ...this.#unitsOfClaims(type, term, draft))
     const room = most - drawnAt(accountsOf({ claimId: '', type })[0]!, term, draft)

@@ -141,12 +141,9 @@ export class Filling {
     const mine = unitsOf(lease, draft)
     const live = mine.filter((unit) => unit.past !== true && isLive(unit)).length
     const { missing } = this.lacking(lease, draft)
-    const backOfNext = mine.filter(
-      (unit) => next !== undefined && !victims.includes(unit.id) && !isLive(unit) && isRecalledOf(next, unit),
-    ).length
     return {
       ticket: Math.min(ticket.units, live + Math.max(0, missing)),
-      next: Math.max(0, (next?.units ?? 0) - backOfNext),
+      next: next === undefined ? 0 : Math.max(0, next.units - recalledOf(next, victims, lease, draft)),
     }
   }
 
@@ -173,9 +170,26 @@ const counts = (unit: UnitRow, repairs: boolean): boolean =>
   unit.past !== true &&
   (isLive(unit) || (hasServed(unit) && !(repairs && unit.lost !== undefined && unit.givenUp !== true)))
 
-/** The ticket was issued before the unit was given back for a recall: its broker counts one fewer of it since. */
-export const isRecalledOf = ({ issuedAt }: Ticket, { recalledAt, past }: UnitRow): boolean =>
-  past !== true && recalledAt !== undefined && recalledAt >= issuedAt
+/**
+ * The ticket was issued before the unit was given back for a recall: its broker counts one fewer of it since. One that was
+ * asked for after that was issued later, whatever the clocks of the two say.
+ */
+export const isRecalledOf = ({ issuedAt, proof }: Ticket, unit: UnitRow): boolean => {
+  const { recalledAt, recalledSeq, past } = unit
+  if (past === true || recalledAt === undefined || recalledAt < issuedAt) return false
+  return recalledSeq === undefined || !(Number(proof?.request.seq) > recalledSeq)
+}
+
+/** Units that were given back, or taken, for a recall and that the broker counts no more in a ticket for what follows. */
+export const recalledOf = (
+  next: Ticket,
+  victims: readonly string[],
+  lease: LeaseRow,
+  draft: AuthorityDraft,
+): number =>
+  unitsOf(lease, draft).filter(
+    (unit) => !victims.includes(unit.id) && !isLive(unit) && isRecalledOf(next, unit),
+  ).length
 
 /** Units that served and died, or that the holder gave up. */
 export const hasServed = (unit: UnitRow): boolean => unit.wasActive || unit.givenUp === true

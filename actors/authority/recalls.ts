@@ -147,13 +147,15 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
   }
 
   /** What is given back for a recall, or taken, belongs no more to the tickets that there were then. */
-  function recalledUnit(unit: UnitRow, draft: AuthorityDraft): UnitRow {
+  function recalledUnit(unit: UnitRow, draft: AuthorityDraft, recalledSeq?: number): UnitRow {
     const lease = draft.get('lease', unit.leaseId)
     if (unit.recalledAt !== undefined || lease === undefined) return unit
-    const recalled: UnitRow = { ...unit, recalledAt: draft.now }
     const { ticket, next, victims } = lease
     // A victim is not of the extension: that has been counted without it.
     const tickets = next === undefined || victims.includes(unit.id) ? [ticket] : [ticket, next]
+    // They were issued before, also where the clock of their broker is ahead.
+    const recalledAt = Math.max(draft.now, ...tickets.map(({ issuedAt }) => issuedAt))
+    const recalled: UnitRow = { ...unit, recalledAt, recalledSeq }
     claims.giveBack(
       tickets.filter((one) => isRecalledOf(one, recalled)),
       draft,

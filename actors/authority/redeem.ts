@@ -10,6 +10,7 @@ import type { Trust } from '../runtime/identity.ts'
 import { period } from '../runtime/sentence.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
+import { recalledOf } from './fill.ts'
 import type { LeaseLife } from './leases.ts'
 import { leaseMachine } from './machines.ts'
 import { whyReturned } from './returned.ts'
@@ -104,13 +105,21 @@ export function redeeming(
     return coded('term-too-long', `a term is at most ${period(config.termMsMax)} long here`)
   }
 
-  /** Whether its holder has a right to it. Looked at last: what was drawn too much is written down. */
-  function doubtRight({ holder, key }: Asker, ticket: Ticket, draft: AuthorityDraft): string | undefined {
+  /**
+   * Whether its holder has a right to it. Looked at last: what was drawn too much is written down. `back` of its units were
+   * given back before it came here.
+   */
+  function doubtRight(
+    { holder, key }: Asker,
+    ticket: Ticket,
+    draft: AuthorityDraft,
+    back = 0,
+  ): string | undefined {
     const broker = ticket.proof === undefined ? brokerOf(config, ticket.type) : ticket.broker
     const doubt =
       whyReturned(ticket, draft) ??
       doubtTicket(ticket, { holder, site: draft.self, broker, now: draft.now }, trust) ??
-      claims.doubt(ticket, key, draft)
+      claims.doubt(ticket, key, draft, back)
     return doubt === undefined ? undefined : `the ticket is not honoured: ${doubt}`
   }
 
@@ -131,7 +140,7 @@ export function redeeming(
       term: { start: lease.term.start, end: ticket.term.end },
     }
     draft.put('lease', extended)
-    claims.draw(ticket, draft)
+    claims.draw(ticket, draft, recalledOf(ticket, victims, lease, draft))
     const less = victims.length > 0 ? `, without ${someUnits(victims.length)}` : ''
     const more = ticket.units > lease.ticket.units ? `, with ${ticket.units} then` : ''
     draft.note('extended', lease.id, `until ${iso(ticket.term.end)}${less}${more}`, {
@@ -164,7 +173,7 @@ export function redeeming(
       return `${someUnits(staying)} would stay, but the ticket is for ${ticket.units}`
     // What it has it may keep, whatever the site says of the type since.
     const doubt = ticket.units > lease.ticket.units ? doubtTerms(ticket) : doubtLength(ticket)
-    return doubt ?? doubtRight(asker, ticket, draft)
+    return doubt ?? doubtRight(asker, ticket, draft, recalledOf(ticket, victims, lease, draft))
   }
 }
 

@@ -69,6 +69,8 @@ export interface UnitRow extends Row {
   readonly givenUp?: boolean | undefined
   /** Given back for a recall, or taken by one, then: tickets issued before are for that many fewer. */
   readonly recalledAt?: Instant | undefined
+  /** ... and the place of the message that said so in all that its holder said: what he asked for later is without it. */
+  readonly recalledSeq?: number | undefined
   /** It served, and the site lost it or took it away: it may be replaced within the term. */
   readonly lost?: 'died' | 'moved' | undefined
   /** It went under an earlier ticket: the present one does not count it. */

@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import type { LeaseRow } from '../../actors/authority/rows.ts'
+import { isRecalledOf } from '../../actors/authority/fill.ts'
+import type { DrawnRow, LeaseRow } from '../../actors/authority/rows.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
+import { seal } from '../../actors/runtime/envelope.ts'
+import { requestProof } from '../../actors/runtime/proof.ts'
+import { cheapIdentity } from '../simulation/identities.ts'
 import { MINUTE, NOW, Stage } from './authority-stage.ts'
 import { BrokerDesk, inShort } from './broker-desk.ts'
 
@@ -75,6 +79,95 @@ describe('what is recalled beside an extension that is agreed already', () => {
     stage.pass(12 * MINUTE)
     expect(stage.row('lease-2').state).toBe('closed')
     expect(stage.live('lease-1')).toHaveLength(1)
+  })
+})
+
+describe('an extension that comes only after a unit was given back for a recall', () => {
+  const term = { start: NOW + 10 * MINUTE, end: NOW + 20 * MINUTE }
+  const drawn = (stage: Stage, { id }: Ticket): number | undefined =>
+    (stage.rows.get('drawn', id) as DrawnRow | undefined)?.units
+
+  /** Of six four are lent, and one of those is recalled and back. The extension is issued as much later than the recall. */
+  function late(issuedAfterMs: number, early = false): { stage: Stage; next: Ticket } {
+    const stage = new Stage()
+    const first = stage.lease({ units: 4, term: { start: NOW, end: term.start } }).ticket
+    recall(stage)
+    stage.now += issuedAfterMs
+    const next = stage.ticket({ term, predecessor: first.id, units: 4 })
+    stage.now = NOW + MINUTE
+    if (early) agree(stage, next)
+    giveBack(stage, 1)
+    if (!early) agree(stage, next)
+    expect(stage.row().next?.id).toBe(next.id)
+    return { stage, next }
+  }
+
+  function agree(stage: Stage, ticket: Ticket): void {
+    stage.tell('extend-lease', 'lease-1', { ticket, victims: [] })
+    stage.settle()
+  }
+
+  test('is without it, as one that came before', () => {
+    for (const early of [true, false]) {
+      const { stage, next } = late(1_000, early)
+      expect(drawn(stage, next)).toBe(3)
+      // Its broker gave the unit to another lease; with the one that it has kept that makes five of five that are lent.
+      stage.pass(6 * MINUTE)
+      const other = stage.ticket({ leaseId: 'lease-2', units: 2, term })
+      stage.tell('redeem', 'lease-2', { ticket: other, properties: {} })
+      stage.pass(6 * MINUTE)
+      expect([stage.live('lease-1').length, stage.live('lease-2').length]).toEqual([3, 2])
+    }
+  })
+
+  test('is not too much because another lease has the unit already', () => {
+    const stage = new Stage()
+    const first = stage.lease({ units: 4, term: { start: NOW, end: term.start } }).ticket
+    recall(stage)
+    const next = stage.ticket({ term, predecessor: first.id, units: 4 })
+    giveBack(stage, 1)
+    const other = stage.ticket({ leaseId: 'lease-2', units: 3, term })
+    stage.tell('redeem', 'lease-2', { ticket: other, properties: {} })
+    agree(stage, next)
+    expect(stage.row().next?.id).toBe(next.id)
+    expect(stage.notes.map(({ kind }) => kind)).not.toContain('claim overdrawn')
+  })
+
+  test('is without it where it was here before, also if the clock of its broker is ahead', () => {
+    const { stage, next } = late(2 * MINUTE, true)
+    expect(drawn(stage, next)).toBe(3)
+    stage.pass(12 * MINUTE)
+    expect(stage.live('lease-1')).toHaveLength(3)
+  })
+
+  test('is whole where it was asked for later, also if the clock of its broker is behind', () => {
+    const stage = new Stage()
+    const first = stage.lease({ units: 4, term: { start: NOW, end: term.start } }).ticket
+    recall(stage)
+    const [unit] = stage.live('lease-1')
+    const letter = {
+      ...{ id: 'message-7', from: 'manager', to: 'duke', kind: 'vacate', subject: 'lease-1', number: 2 },
+      body: { units: [unit!.id], reason: 'the site recalls it', recalled: [unit!.id] },
+    }
+    const at = { sentAt: NOW, until: NOW + MINUTE }
+    const envelope = seal({ ...letter, ...at }, cheapIdentity('manager'), { generation: 0, seq: 7 })
+    stage.give({ kind: 'message', envelope })
+    stage.settle()
+    const asked = (seq: number) => {
+      const request = { ...letter, id: `message-${seq}`, to: 'broker', kind: 'extend-ticket', body: {} }
+      const proof = requestProof(
+        seal({ ...request, ...at }, cheapIdentity('manager'), { generation: 0, seq }),
+      )
+      return stage.ticket({
+        ...{ term, predecessor: first.id, units: 4, issuedAt: NOW - 1_000 },
+        proof: { request: proof } as unknown as NonNullable<Ticket['proof']>,
+      })
+    }
+    const isBefore = (seq: number): boolean => isRecalledOf(asked(seq), stage.units('lease-1')[0]!)
+    expect([isBefore(6), isBefore(8)]).toEqual([true, false])
+    const next = asked(8)
+    agree(stage, next)
+    expect(drawn(stage, next)).toBe(4)
   })
 })
 
