@@ -1,6 +1,9 @@
+import { guardMs } from '../leases/correspondence.ts'
+import { RETURNED_KEPT_MAX } from '../leases/given-back.ts'
 import type { Body } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { canonical, digest } from '../runtime/canonical.ts'
+import type { Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import { verifyProof } from '../runtime/proof.ts'
 import { indexOf } from '../runtime/views.ts'
@@ -10,8 +13,10 @@ import type { AuthorityDraft, LeaseRow, ReturnedRow } from './rows.ts'
 import { unitsOf } from './standing.ts'
 import type { Reports } from './statement.ts'
 
-/** Tickets of one broker that are remembered as given back, one by one. */
-export const RETURNED_KEPT_MAX = 250_000
+export { RETURNED_KEPT_MAX }
+
+/** The clock of a broker is ahead by no more, if nothing better is known of it. */
+const CLOCKS_MS_MAX: Millis = 60_000
 
 type Returned = Body<'tickets-returned'>['tickets'][number]
 
@@ -137,7 +142,9 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
   function overflow(broker: string, until: number, draft: AuthorityDraft): true {
     const id = othersOf(broker)
     const due = Math.max(until, draft.get('returned', id)?.due ?? 0)
-    draft.put('returned', { id, broker, before: draft.now, due })
+    // By its own clock it issued them, and that may be ahead.
+    const before = draft.now + guardMs(draft, broker, CLOCKS_MS_MAX)
+    draft.put('returned', { id, broker, before, due })
     draft.note(
       'ticket returned',
       broker,

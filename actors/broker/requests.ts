@@ -15,7 +15,7 @@ import type { BrokerParts } from './config.ts'
 import { groups } from './groups.ts'
 import { ticketMachine } from './machine.ts'
 import { stillReduced } from './promises.ts'
-import { noteReturned, refusalForReturned } from './returns.ts'
+import { noteReturned, refusalEverywhere, refusalForReturned } from './returns.ts'
 import type { Asked, BrokerDraft, TicketRow } from './rows.ts'
 
 /** A request that no policy has answered by then, past its latest start, is refused. */
@@ -41,7 +41,7 @@ export function requests(parts: BrokerParts) {
     if (config.holders?.includes(holder) === false)
       return refused(`${holder} is no service manager here, and only those are given tickets`)
     if (draft.get('ticket', leaseId) !== undefined) return refused(`the lease id ${leaseId} is in use`)
-    const tooMany = refusalForMany(holder, draft) ?? refusalForReturned(holder, draft)
+    const tooMany = refusalForMany(holder, draft) ?? refusalEverywhere(holder, body.type, draft)
     if (tooMany !== undefined) return refused(tooMany)
     let terms: ReturnType<typeof readRequest>
     try {
@@ -104,6 +104,9 @@ export function requests(parts: BrokerParts) {
       forgetUnknown(leaseId, holder, draft)
     }
     const known = draft.get('ticket', leaseId)
+    const site = known?.tickets.at(-1)?.site
+    const tooMany = site === undefined ? undefined : refusalForReturned(holder, site, draft)
+    if (tooMany !== undefined) return refused(tooMany)
     // Nothing changes by the word of another than its holder.
     const row =
       known?.holder === holder

@@ -1,4 +1,5 @@
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
+import { RETURNED_AT_SITE_MAX, RETURNED_OF_HOLDER_MAX } from '../leases/given-back.ts'
 import { type Body, RETURNED_MAX } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
@@ -75,18 +76,33 @@ export function returnedHolding(leaseId: string, draft: BrokerDraft): Body<'hold
   return { leaseId, state: 'closed', closed: true, ...nothing, ...(proof && { proof }) }
 }
 
-/** Of one holder: each is remembered until it ends, here and at its site. */
-export const RETURNED_OF_HOLDER_MAX = 50_000
+export { RETURNED_OF_HOLDER_MAX }
 
 const returnedOf = indexOf<ReturnedRow>('returned', ({ holder }) => holder)
 
-/** Why the holder is granted nothing for now; undefined if it has not given too much back. */
-export function refusalForReturned(holder: string, draft: BrokerDraft): string | undefined {
+/**
+ * Why the holder is granted nothing at the site for now; undefined if it has not given too much back. As what the site can
+ * remember fills up, those who fill it are refused first: there is as much left for the others as each of them has.
+ */
+export function refusalForReturned(holder: string, site: string, draft: BrokerDraft): string | undefined {
   const count = draft.view(returnedOf).get(holder)?.size ?? 0
-  if (count < RETURNED_OF_HOLDER_MAX) return undefined
+  const atSite = draft.view(returnedAt).get(site)?.size ?? 0
+  const most = Math.min(RETURNED_OF_HOLDER_MAX, RETURNED_AT_SITE_MAX - atSite)
+  if (count < most) return undefined
+  const why =
+    count < RETURNED_OF_HOLDER_MAX
+      ? `of ${site} ${atSite} were, and ${RETURNED_AT_SITE_MAX} are remembered`
+      : 'the most that are remembered of one holder'
   const error = new SubletError(
     'too-many-returned',
-    `${holder} has given ${count} tickets back whose terms are not over, the most that are remembered of one holder`,
+    `${holder} has given ${count} tickets back whose terms are not over; ${why}`,
   )
   return `${error.message} (${error.code}). ${error.cure}`
+}
+
+/** The same of whoever asks for a type, wherever it is lent. */
+export function refusalEverywhere(holder: string, type: string, draft: BrokerDraft): string | undefined {
+  const sites = draft.all('delegation').filter((row) => row.type === type)
+  const refusals = sites.map(({ site }) => refusalForReturned(holder, site, draft))
+  return refusals.every((refusal) => refusal !== undefined) ? refusals[0] : undefined
 }

@@ -11,6 +11,7 @@ import { type Grant, grants } from './grants.ts'
 import { groupOf, groups } from './groups.ts'
 import { byArrival, byKind, requestOf } from './promises.ts'
 import { ENDED, UNDECIDED_MS } from './requests.ts'
+import { refusalForReturned } from './returns.ts'
 import type { Asked, BrokerDraft, GroupRow, TicketRow } from './rows.ts'
 
 /** The policy decides over everything that is open; what it decides is held against what may be. */
@@ -100,6 +101,11 @@ export function rounds(parts: BrokerParts) {
       else for (const allocation of allocations) applyOne(allocation, left, draft)
       return left
     }
+    const tooMany = given.map((one) => tooManyReturned(one, draft)).find((refusal) => refusal !== undefined)
+    if (tooMany !== undefined) {
+      fail(group, tooMany, draft)
+      return left
+    }
     const fault = faultOfGroup(group, allocations, given, left, draft)
     if (fault !== undefined) {
       draft.note('decision dropped', group.id, `by the policy, of a group: ${fault}`)
@@ -150,6 +156,11 @@ export function rounds(parts: BrokerParts) {
     }
     switch (allocation.kind) {
       case 'grant': {
+        const tooMany = tooManyReturned(allocation, draft)
+        if (tooMany !== undefined) {
+          refuse(row, tooMany, draft)
+          return left
+        }
         grant(row, allocation, draft)
         return left.take(allocation.site, row.type, allocation.units, allocation.term)
       }
@@ -160,6 +171,12 @@ export function rounds(parts: BrokerParts) {
         wait(row, allocation.reason, allocation.planned, draft)
         return left
     }
+  }
+
+  /** The policy does not know which sites remember enough of its holder. */
+  function tooManyReturned({ leaseId, site }: Grant, draft: BrokerDraft): string | undefined {
+    const holder = draft.get('ticket', leaseId)?.holder
+    return holder === undefined ? undefined : refusalForReturned(holder, site, draft)
   }
 
   /** A group has an end of its own, before that of any member. */

@@ -1,13 +1,18 @@
 import { describe, expect, test } from 'vitest'
-import { RETURNED_KEPT_MAX } from '../../actors/authority/returned.ts'
-import { RETURNED_OF_HOLDER_MAX } from '../../actors/broker/returns.ts'
+import { refusalForReturned } from '../../actors/broker/returns.ts'
+import type { BrokerDraft } from '../../actors/broker/rows.ts'
+import {
+  RETURNED_AT_SITE_MAX,
+  RETURNED_KEPT_MAX,
+  RETURNED_OF_HOLDER_MAX,
+} from '../../actors/leases/given-back.ts'
 import { type Body, HOLDINGS_MAX } from '../../actors/leases/messages.ts'
 import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
 import { seal } from '../../actors/runtime/envelope.ts'
 import { requestProof } from '../../actors/runtime/proof.ts'
 import { cheapIdentity } from '../simulation/identities.ts'
 import { givenBackBy, MINUTE, NOW, Stage } from './authority-stage.ts'
-import { BrokerDesk, HOUR, inShort } from './broker-desk.ts'
+import { BrokerDesk, HOUR, inShort, reasonsIn } from './broker-desk.ts'
 
 type Returned = Body<'tickets-returned'>['tickets'][number]
 
@@ -100,6 +105,47 @@ describe('a broker that has a ticket back', () => {
     })
     desk.ask('lease-x', { units: 1 }, 'other')
     expect(inShort(desk.decide())).toEqual(['lease-x granted 1'])
+  })
+
+  test('grants nothing to who fills it while he waits, nor another term, nor a group', () => {
+    const desk = new BrokerDesk()
+    desk.offer(9)
+    desk.granted('lease-1', { units: 1 })
+    desk.ask('lease-2', { units: 1 })
+    for (const id of ['lease-3', 'lease-4'])
+      desk.ask(id, { units: 1, properties: { 'group.id': 'g', 'group.size': '2' } })
+    for (let i = 0; i < RETURNED_OF_HOLDER_MAX; i++)
+      desk.rows.set('returned', `ticket-${i}`, {
+        ...{ id: `ticket-${i}`, leaseId: `lease-${i}`, holder: 'manager', site: 'site', due: NOW + HOUR },
+      } as never)
+    const tooMany = expect.stringContaining('too-many-returned')
+    const extension = desk.extend('lease-1', { units: 1 })
+    expect(inShort(extension)).toEqual(['lease-1 extension-refused'])
+    const said = desk.decide()
+    expect(inShort(said)).toEqual(['lease-2 refused', 'lease-3 refused', 'lease-4 refused'])
+    expect(reasonsIn([...extension, ...said])).toEqual([tooMany, tooMany, tooMany, tooMany])
+    expect(desk.row('lease-1').state).toBe('granted')
+  })
+
+  test('refuses those first who fill what a site remembers, so that it never has to forget which they are', () => {
+    const at = (atSite: number, ofHolder: number): string | undefined => {
+      const sizes = new Map([
+        ['site', { size: atSite }],
+        ['manager', { size: ofHolder }],
+      ])
+      const draft = { view: () => sizes } as unknown as BrokerDraft
+      return refusalForReturned('manager', 'site', draft)
+    }
+    expect(at(100_000, RETURNED_OF_HOLDER_MAX - 1)).toBeUndefined()
+    expect(at(100_000, RETURNED_OF_HOLDER_MAX)).toContain('too-many-returned')
+    // Four fifths are full: there is as much left for each of the others as for him.
+    const left = RETURNED_AT_SITE_MAX / 5
+    expect(at(RETURNED_AT_SITE_MAX - left, left - 1)).toBeUndefined()
+    expect(at(RETURNED_AT_SITE_MAX - left, left)).toContain('too-many-returned')
+    expect(at(RETURNED_AT_SITE_MAX - 1, 0)).toBeUndefined()
+    expect(at(RETURNED_AT_SITE_MAX, 0)).toContain('too-many-returned')
+    // What is out then may still come back, and the site keeps that, too.
+    expect(RETURNED_AT_SITE_MAX + RETURNED_OF_HOLDER_MAX).toBeLessThanOrEqual(RETURNED_KEPT_MAX)
   })
 
   test('says nothing of one that is over, nor of a request that got none', () => {
@@ -290,16 +336,19 @@ describe('a site that hears of a ticket that was given back', () => {
     const stage = new Stage()
     for (let i = 0; i < RETURNED_KEPT_MAX; i++)
       stage.rows.set('returned', `broker ticket-a${i}`, {
-        ...{ id: `broker ticket-a${i}`, broker: 'broker', due: NOW + MINUTE },
+        ...{ id: `broker ticket-a${i}`, broker: 'broker', due: NOW + HOUR },
       } as never)
     const old = stage.ticket()
     stage.now += 1
-    returned(stage, { id: 'ticket-y', leaseId: 'lease-y', term: { start: NOW, end: NOW + MINUTE } })
+    returned(stage, { id: 'ticket-y', leaseId: 'lease-y', term: { start: NOW, end: NOW + HOUR } })
     expect(stage.notes.at(-1)).toMatchObject({ kind: 'ticket returned', subject: 'broker' })
     // Which of the older ones it is nobody knows any more.
     stage.tell('redeem', 'lease-1', { ticket: old, properties: {} })
     expect(stage.row()).toBeUndefined()
+    // Nor by how much the clock of the broker is ahead.
     stage.now += 1
+    expect(stage.lease({ leaseId: 'lease-3' })).toBeUndefined()
+    stage.now += MINUTE
     expect(stage.lease({ leaseId: 'lease-2' }).state).toBe('active')
   })
 })
