@@ -172,16 +172,16 @@ export class RootClaims {
     if (row !== undefined && row.units > left) draft.put('drawn', { ...row, units: left })
   }
 
-  /** The broker counts one fewer of them since: it gives the unit to another. */
+  /** The broker counts one fewer of them since: it gives the unit to another. They are of one lease, one after the other. */
   giveBack(tickets: readonly Ticket[], draft: AuthorityDraft): void {
-    for (const { id, type } of tickets) {
-      const row = draft.get('drawn', id)
-      if (row === undefined || row.units === 0) continue
-      draft.put('drawn', { ...row, units: row.units - 1 })
-      const again = draft.having(drawnByLease, '').find((one) => one.type === type && one.units < 0)
-      if (again?.units === -1) draft.remove('drawn', again.id)
-      else if (again !== undefined) draft.put('drawn', { ...again, units: again.units + 1 })
-    }
+    const rows = tickets.map(({ id }) => draft.get('drawn', id)).filter((row) => (row?.units ?? 0) > 0)
+    for (const row of rows) draft.put('drawn', { ...row!, units: row!.units - 1 })
+    const type = rows[0]?.type
+    if (type === undefined) return
+    // However many tickets it was in, it is one unit.
+    const again = draft.having(drawnByLease, '').find((one) => one.type === type && one.units < 0)
+    if (again?.units === -1) draft.remove('drawn', again.id)
+    else if (again !== undefined) draft.put('drawn', { ...again, units: again.units + 1 })
   }
 
   /**

@@ -115,6 +115,27 @@ describe('what a site delegates', () => {
     ])
   })
 
+  test('goes on without one that comes back, be it in an extension that is agreed, too', () => {
+    const stage = new Stage()
+    const { ticket } = stage.lease({ leaseId: 'lease-1', units: 6 })
+    const term = { start: ticket.term.end, end: ticket.term.end + 10 * MINUTE }
+    const next = stage.ticket({ leaseId: 'lease-1', units: 6, term, predecessor: ticket.id })
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    stage.settle()
+    stage.command('recall', { type: 'vm.small', units: 2, by: NOW + 2_000, reason: 'needed' })
+    stage.pass(2_000)
+    stage.command('lend again', { type: 'vm.small', units: 2, reason: 'no longer' })
+    const [first] = stage.live('lease-1')
+    stage.tell('vacate', 'lease-1', { units: [first!.id], reason: 'recalled', recalled: [first!.id] })
+    stage.pass(2_000)
+    // The other one is promised back, and given away, but still in use.
+    for (const leaseId of ['lease-2', 'lease-3'])
+      stage.tell('redeem', leaseId, { ticket: stage.ticket({ leaseId, units: 1 }), properties: {} })
+    stage.settle()
+    expect([stage.row('lease-2')?.state, stage.row('lease-3')?.state]).toEqual(['active', 'pending'])
+    expect(stage.notes.map(({ kind }) => kind)).not.toContain('claim overdrawn')
+  })
+
   test('has no claim when nothing is lent', () => {
     const stage = new Stage({ types: { 'vm.small': { ...siteConfig.types['vm.small']!, units: 0 } } })
     expect(stage.claim()).toBeUndefined()
