@@ -807,7 +807,7 @@ describe('the decision itself', () => {
     expect(twice[0]).toBe(twice[1])
   })
 
-  test('check 10: 100,000 jobs in 300 shapes and 5,000 units are decided at once', () => {
+  test('check 10: 100,000 jobs in 300 shapes and 5,000 units are one decision (bench:decision says how long it takes)', () => {
     const jobs = Array.from({ length: 100_000 }, (_, i) =>
       jobOf(`${i}`, {
         cpusPerNode: 1 + (i % 30),
@@ -829,14 +829,8 @@ describe('the decision itself', () => {
     const config = configOf({ unit: { cpus: 32, memoryMiB: 131_072 }, max: 6000, step: 500 })
     const view = viewOf(leases, { jobs, nodes })
     const once = decideOn(view, config)
-    const startedAt = performance.now()
-    decideOn(view, config, once.memory)
-    const tookMs = performance.now() - startedAt
     expect(unitsAsked(once.intents)).toBe(1000)
     expect(once.figures.backlogJobs).toBe(100_000)
-    // The bound is ten times what it takes, for machines that are loaded by other tests.
-    expect(tookMs).toBeLessThan(1000)
-    console.info(`100,000 jobs, 5,000 units: ${Math.round(tookMs)} ms`)
   })
 })
 
