@@ -99,7 +99,9 @@ export async function extend(
   const intent = { kind: 'extend', leaseId, victims: [], ...wanted }
   const { refused } = (await manager.command('wish', { guest: lease.guest, intent, by })) as Carried
   if (refused !== undefined)
-    throw new SubletError('no-capacity', `${leaseId} is not extended: ${refused}`, TOO_EARLY)
+    throw new SubletError('no-capacity', `${leaseId} is not extended: ${refused}`, {
+      cure: cureOfRefused(lease, clock.now()),
+    })
   const isAnswered = ({ ticketState, leaseState }: LeaseRow): boolean =>
     ticketState !== 'extending' && leaseState !== 'extending'
   const row = await answered(manager, leaseId, isAnswered, withinMs, clock, signal)
@@ -127,8 +129,12 @@ export async function release(
   return { ...reportOf(site, leaseOf(manager, leaseId), 0), state: 'given back' }
 }
 
-const TOO_EARLY = {
-  cure: 'Look at the lease with `sublet explain LEASE`; ask again while units of it are held, or for others with `sublet request`.',
+/** One extension after the other: the next can be asked for once the last has begun. */
+function cureOfRefused({ term, next }: LeaseRow, now: Instant): string {
+  const from = next?.term.start ?? term?.start ?? now
+  return from > now
+    ? `Ask again from ${hour(from)} on, when that term has begun.`
+    : 'Look at the lease with `sublet explain LEASE`; ask again while units of it are held, or for others with `sublet request`.'
 }
 
 /** What only a service manager can do. */
@@ -269,6 +275,7 @@ function silenceOf({ serviceManager, federation }: SiteView, name: string, now: 
 /** What the person is told. */
 export function handText(report: HandReport): string {
   const { leaseId, state, units, type, site, term, until, waitReason, isExtension = false } = report
+  if (state === 'given back' && site === null) return `${leaseId} is given up: nothing of it was granted yet`
   if (state === 'given back')
     return `${leaseId} is given back: its units leave when their work has ended, at the latest within the grace after its term`
   if (state === 'granted' && term !== null)

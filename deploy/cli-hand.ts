@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Clock, Instant, Millis } from '../actors/runtime/clock.ts'
 import { parseDuration } from '../actors/runtime/settings.ts'
 import type { HandReport } from './by-hand.ts'
@@ -46,6 +46,11 @@ const wait = (text: string): Millis => {
   return ms
 }
 
+const waitOption = (): Option =>
+  new Option('--wait <duration>', 'wait so long for the answer, at most 25s')
+    .argParser(wait)
+    .default(5_000, '5s')
+
 const property = (text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> => {
   const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? []
   if (key === undefined || value === undefined) throw new InvalidArgumentError('Expected KEY=VALUE.')
@@ -87,7 +92,7 @@ export function handCommands(
     .option('--join-after <label>', 'its units join only when those of that one have')
     .option('--property <key=value>', 'sent with the request, such as image=plain; may be repeated', property)
     .option('--reason <text>', 'why; goes into the ledgers', 'asked for by hand')
-    .option('--wait <duration>', 'wait so long for the answer, at most 25s', wait, 5_000)
+    .addOption(waitOption())
     .action((options: RequestOptions) =>
       perform(options.json === true, async () => {
         const { momentToCome } = await import('./moments.ts')
@@ -124,7 +129,7 @@ export function handCommands(
     .option('--units <count>', 'with so many from then on, if more than it has', wholeNumber)
     .option('--elastic <least>', 'fewer will do, down to so many', wholeNumber)
     .option('--reason <text>', 'why; goes into the ledgers', 'extended by hand')
-    .option('--wait <duration>', 'wait so long for the answer, at most 25s', wait, 5_000)
+    .addOption(waitOption())
     .action((leaseId: string, options: ExtendOptions) =>
       perform(options.json === true, async () => {
         const { units, elastic: unitsMin, reason, wait: withinMs } = options

@@ -36,7 +36,8 @@ function sentenceOf(
   written: unknown,
   shape: Shape,
 ): Pick<Complaint, 'sentence' | 'at'> {
-  const value = valueAt(written, issue.path)
+  const found = valueAt(written, issue.path)
+  const value = found === undefined ? kindAlone(issue.path, written) : found
   const value_ = (sentence: string): Pick<Complaint, 'sentence' | 'at'> => ({ sentence, at: 'value' })
   switch (issue.code) {
     case 'invalid_type':
@@ -78,6 +79,12 @@ const isOurs = (message: string): boolean => !message.startsWith('Invalid')
 
 const wordsOf = (message: string, value: unknown): string =>
   /^expected/.test(message) && !message.includes('found') ? `found ${show(value)}, ${message}` : message
+
+/** A kind may be written alone, without options: then it stands where these would. */
+function kindAlone(path: readonly PropertyKey[], written: unknown): string | undefined {
+  const around = path.at(-1) === 'kind' ? valueAt(written, path.slice(0, -1)) : undefined
+  return typeof around === 'string' ? around : undefined
+}
 
 function wrongType(
   issue: z.core.$ZodIssueInvalidType,

@@ -237,6 +237,10 @@ async function explain(
     return explainUnit(ledgers, unit?.unitId ?? id)
   }
   const known = Object.keys(site.guests)
+  if (known.length === 0)
+    throw new SubletError('usage', `no service manager runs here, whose guests have jobs`, {
+      cure: 'Give the command where one runs, with --dir or --config.',
+    })
   if (guest !== undefined && !known.includes(guest))
     throw new SubletError('unknown-id', `no guest is named ${guest}; there is: ${known.join(', ')}`, {
       cure: 'Name one of these with --guest, or leave it out.',

@@ -189,14 +189,13 @@ function check(value: unknown): {
   for (const { path, keys } of unknown) for (const key of keys) remove(stripped, [...path, key])
   const second = configSchema.safeParse(stripped)
   if (second.success) return { written: second.data, complaints }
-  const known = new Set(complaints.map(({ path, sentence }) => `${path.join('.')} ${sentence}`))
+  // What was meant instead is known only while it is still there.
+  const said = ({ path, sentence }: Complaint): string => `${path.join('.')} ${sentence.split('; ')[0]}`
+  const known = new Set(complaints.map(said))
   const more = complaintsOf(second.error.issues, stripped, shape)
   return {
     written: undefined,
-    complaints: [
-      ...complaints,
-      ...more.filter(({ path, sentence }) => !known.has(`${path.join('.')} ${sentence}`)),
-    ],
+    complaints: [...complaints, ...more.filter((complaint) => !known.has(said(complaint)))],
   }
 }
 

@@ -142,6 +142,10 @@ function peerLine(peer: StatusReport['peers'][number]): string {
   ].join(', ')
 }
 
+/** A broker keeps no tickets that are over, and its ledger alone tells why they are. */
+const isForgotten = ({ state, units, closeReason }: LeaseReport): boolean =>
+  state === 'closed' && units === 0 && closeReason === ''
+
 export function showLeases(leases: readonly LeaseReport[], all: boolean, now: number): string {
   const shown = leases.filter(({ state }) => all || state !== 'closed')
   if (shown.length === 0) return all ? 'no leases' : 'no open leases'
@@ -151,11 +155,15 @@ export function showLeases(leases: readonly LeaseReport[], all: boolean, now: nu
       lease.id,
       lease.guest,
       `${lease.state}${lease.extending ? ', extending' : ''}${lease.recall === null ? '' : ', recalled'}${lease.approval === null ? '' : `, awaits approval since ${hour(lease.approval.since)}`}`,
-      String(present(lease).units),
+      isForgotten(lease) ? '-' : String(present(lease).units),
       lease.type,
       lease.end === null || lease.state === 'closed' ? '-' : span(remaining(lease.end, now)),
       present(lease).names.join(',') || '-',
-      lease.state === 'closed' || lease.state === 'closing' ? lease.closeReason : lease.reason,
+      isForgotten(lease)
+        ? `see sublet explain ${lease.id}`
+        : lease.state === 'closed' || lease.state === 'closing'
+          ? lease.closeReason
+          : lease.reason,
     ]),
   )
 }

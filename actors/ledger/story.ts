@@ -132,6 +132,9 @@ function sentenceOf(entry: LedgerEntry, roles: Roles, nameOfUnit: (id: string) =
     const without = victims.length === 0 ? '' : `, without ${list(victims.map(nameOfUnit))}`
     return `${actor} asks to extend it, with ${numberField(entry, 'units') ?? 'its units'}${without}: ${reason}.`
   }
+  // Whoever asked writes down what others have said.
+  if (kind === 'refused' && actor === roles.manager && !reason.startsWith('it is not even asked for'))
+    return `${actor} hears that it is refused: ${reason}.`
   return `${actor} ${WORDS[kind] ?? `writes “${kind}”`}: ${reason}.`
 }
 

@@ -309,6 +309,22 @@ describe('a lease that goes on, or goes back', () => {
     })
   })
 
+  test('is extended again only when the last term has begun, and it is said from when', async () => {
+    const start = Date.now() + 3_600_000
+    const cure = `Ask again from ${new Date(start).toISOString().slice(0, 19)}Z on, when that term has begun.`
+    const term = { start, end: start + 3_600_000 }
+    const refusal = { refused: 'its last extension has not begun yet' }
+    const active = { ...granted, leaseState: 'active' }
+    await expect(more(site({ ...active, term }, refusal).view)).rejects.toMatchObject({ cure })
+    await expect(more(site({ ...active, next: { term } }, refusal).view)).rejects.toMatchObject({ cure })
+  })
+
+  test('is given up where nothing was granted yet', async () => {
+    const asked = { ...granted, ticketState: 'asked', ticket: undefined, term: undefined }
+    const report = await release(site(asked, {}).view, { leaseId: 'lease-1', reason: 'done' }, 'uid 7')
+    expect(handText(report)).toBe('lease-1 is given up: nothing of it was granted yet')
+  })
+
   test('is given back once', async () => {
     const back = { leaseId: 'lease-1', reason: 'done' }
     const report = await release(site(granted, {}).view, back, 'uid 7')

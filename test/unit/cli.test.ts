@@ -89,6 +89,11 @@ describe('the command line', () => {
       expect(out).toMatch(new RegExp(`^  ${command} `, 'm'))
   })
 
+  test('says lengths of time in its help as they are written', async () => {
+    for (const command of ['request', 'extend'])
+      expect((await sublet([command, '--help'])).out).toMatch(/--wait [^-]*at\s+most 25s \(default: 5s\)/)
+  })
+
   test.each<[string, readonly string[], number, RegExp]>([
     [
       'an unknown command',

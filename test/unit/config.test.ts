@@ -233,6 +233,16 @@ describe('mistakes', () => {
     ).toMatch(expected)
   })
 
+  test('are told once each, though the name of one field is wrong', () => {
+    const told = findings(['max: 4', 'maxx: 4'], ['type: vm.small', 'typ: vm.small'])
+    expect(told.map((line) => line.replace(/^[\d:]+ guests\.0\.controller\./, ''))).toEqual([
+      'type: is missing, expected a text; is “typ” meant to be it?',
+      'max: is missing, expected a whole number; is “maxx” meant to be it?',
+      'typ: is no option here, did you mean “type”?',
+      'maxx: is no option here, did you mean “max”?',
+    ])
+  })
+
   test('in a value do not hide that the parts do not fit together', () => {
     const found = findings(['units: 4', 'unitz: 4, units: 5'], ['max: 4', 'max: 4\n      stpe: 2'])
     expect(found.join('\n')).toMatch(/controller\.stpe: is no option here, did you mean “step”/)
@@ -292,6 +302,13 @@ describe('warnings', () => {
 })
 
 describe('what was meant', () => {
+  test('is found for a kind that is written alone, too', () => {
+    const file = write(`${GOOD.slice(0, GOOD.indexOf('    controller:'))}    controller: byhand\n`)
+    expect(readConfig(file).errors.map(({ sentence }) => sentence)).toEqual([
+      'found “byhand”, expected one of “groc”, “by-hand”; did you mean “by-hand”?',
+    ])
+  })
+
   test.each([
     ['cotroller', ['controller', 'control'], 'controller'],
     ['NAME', ['name'], 'name'],

@@ -242,6 +242,15 @@ describe('the control socket', () => {
     await expect(client().post('/hosts/resume', { host: 'host-a' })).rejects.toMatchObject(refusal)
   })
 
+  test('of a process without guests no job is explained, and it is said where', async () => {
+    const site = fakeSite(dir, yamlIn(dir))
+    await serve({}, { ...site, serviceManager: undefined, guests: {} })
+    await expect(client().get('/explain/job/17')).rejects.toMatchObject({
+      ...{ code: 'usage', message: expect.stringMatching(/^no service manager runs here/) },
+      cure: expect.stringContaining('--dir'),
+    })
+  })
+
   test('passes on that Sublet is to stop, and who said so', async () => {
     await serve()
     expect(await client().post('/stop', { release: true })).toEqual({ pid: process.pid })

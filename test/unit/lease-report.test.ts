@@ -83,6 +83,9 @@ test('where only a broker runs they are what it was asked for and has granted', 
     { id: 'lease-1', state: 'ticketed', guest: 'manager', units: 2, end: T0 + HOUR },
     { id: 'lease-3', state: 'closed' },
   ])
+  expect(showLeases(leasesOf(site), true, T0)).toMatch(
+    /\nlease-3 .* closed +- .* see sublet explain lease-3$/,
+  )
   expect(status(site)).toMatch(/\n\nleases {4}1 requested, 1 ticketed, 1 closed\napprove\?/)
   expect(status(site)).not.toContain('machines')
 })

@@ -134,6 +134,14 @@ describe('an actor whose ledger is not there', () => {
     ])
   })
 
+  test('is not taken for what others did: of a refusal the holder only hears', async () => {
+    const stage = await staged()
+    await stage.wishes([request({ units: 99, unitsMin: 99 })])
+    await stage.runs(10)
+    expect(story(stage, ['manager']).join('\n')).toMatch(/Z {2}manager hears that it is refused: /)
+    expect(story(stage).join('\n')).toMatch(/Z {2}broker refuses it: /)
+  })
+
   test('and a lease that nobody knows has no story', () => expect(storyOf('lease-none', [], 0)).toEqual([]))
 })
 
