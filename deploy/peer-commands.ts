@@ -140,7 +140,7 @@ async function put(name: string, key: string, options: PeerOptions, clock: Clock
   const report = await reported(options, clock).catch(nobody)
   await refuseAnothers(name, key, dir, report, stored)
   const listed = report.peers.find((peer) => peer.name === name)
-  const known = before ?? listed
+  const known = listed ?? before
   const role = options.role ?? known?.role
   if (known !== undefined && role !== known.role)
     throw new SubletError('usage', `${name} is known here as another: its role is ${known.role}`, {
