@@ -32,6 +32,8 @@ export interface AuthorityConfig {
   readonly recoverMs: Millis
   /** Brokers and holders, who are asked then besides those of the own rows; absent: every peer that was met. */
   readonly peers?: readonly string[] | undefined
+  /** Leases on one page of what is told to somebody who was restored; absent: as many as a message may have. */
+  readonly holdingsMax?: number | undefined
   readonly placement: PlacementPolicy
   /** Machines are named prefix + slot, slots 1 to `slots`. */
   readonly namePrefix: string

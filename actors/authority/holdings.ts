@@ -1,5 +1,6 @@
 import { tell } from '../leases/correspondence.ts'
-import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
+import type { Body } from '../leases/messages.ts'
+import { pageOf } from '../leases/pages.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
 import type { AuthorityDraft, LeaseRow } from './rows.ts'
@@ -16,16 +17,15 @@ const byBroker = indexOf<LeaseRow>('lease', ({ ticket }) => ticket.broker)
 export function tellHoldings(
   config: AuthorityConfig,
   { from, subject }: { from: string; subject: string },
-  { page }: Body<'holdings-query'>,
+  query: Body<'holdings-query'>,
   draft: AuthorityDraft,
 ): void {
   const concerned = new Map<string, LeaseRow>()
   for (const index of [byHolder, byBroker])
     for (const lease of draft.having(index, from)) concerned.set(lease.id, lease)
-  const leases = [...concerned.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
-  const pages = Math.max(1, Math.ceil(leases.length / HOLDINGS_MAX))
-  const shown = leases.slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
-  const body = { page, pages, holdings: shown.map((lease) => holdingOf(lease, draft)) }
+  const placeOf = ({ id: leaseId }: LeaseRow) => ({ leaseId, isOver: false })
+  const { shown, head } = pageOf([...concerned.values()], placeOf, { ...query, most: config.holdingsMax })
+  const body = { ...head, holdings: shown.map((lease) => holdingOf(lease, draft)) }
   tell(draft, from, 'holdings', subject, body, draft.now + config.answerMs)
   draft.retire(subject, draft.now + config.answerMs, from)
 }

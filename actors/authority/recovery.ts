@@ -1,6 +1,7 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
-import { type Body, HOLDINGS_PAGES_MAX } from '../leases/messages.ts'
+import type { Body } from '../leases/messages.ts'
+import { afterPage } from '../leases/pages.ts'
 import { CLAIMED, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
@@ -15,6 +16,7 @@ import type { Asked, AuthorityDraft, HeldBack, RecoveryRow } from './rows.ts'
 import { isLive, isRecovering } from './standing.ts'
 
 const ID = 'recovery'
+const FIRST = { page: 0 }
 /** Messages of one peer that wait for the end. What is not kept is repeated by its holder, or refused in the end. */
 const HELD_BACK_MAX = 2_000
 
@@ -48,7 +50,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     const row: RecoveryRow = { id: ID, since: draft.now, phase: 'asking', phaseSince: draft.now, asked: {} }
     draft.put('recovery', { ...row, ...waits, lastWords: lastWordsIn(draft) })
     freeze(draft)
-    for (const peer of witnesses(draft)) ask(peer, 0, draft)
+    for (const peer of witnesses(draft)) ask(peer, FIRST, draft)
     listIfAll(draft)
   }
 
@@ -108,24 +110,24 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     if (row === undefined) return
     const { state } = row.asked[peer] ?? {}
     if (state !== undefined && (state !== 'unknown' || !trust.knows(peer))) return
-    if (row.phase === 'asking' || !trust.knows(peer)) return ask(peer, 0, draft)
+    if (row.phase === 'asking' || !trust.knows(peer)) return ask(peer, FIRST, draft)
     const { until = draft.now } = row
     if (draft.now >= until) return
     draft.put('recovery', { ...row, phase: 'asking', phaseSince: draft.now, due: until })
-    ask(peer, 0, draft)
+    ask(peer, FIRST, draft)
   }
 
-  function ask(peer: string, page: number, draft: AuthorityDraft, unsure?: boolean): void {
+  function ask(peer: string, query: Body<'holdings-query'>, draft: AuthorityDraft, unsure?: boolean): void {
     const row = draft.get('recovery', ID)!
     const subject = row.asked[peer]?.subject ?? draft.newId('holdings')
     if (!trust.knows(peer)) {
       unheard(peer, UNKNOWN, draft)
-      return settle(peer, { subject, page, state: 'unknown' }, draft)
+      return settle(peer, { subject, ...query, state: 'unknown' }, draft)
     }
     const until = row.until ?? row.due ?? draft.now
-    tell(draft, peer, 'holdings-query', subject, { page }, until)
+    tell(draft, peer, 'holdings-query', subject, query, until)
     draft.retire(subject, until + RETIRE_MS)
-    settle(peer, { subject, page, state: 'asked', unsure }, draft)
+    settle(peer, { subject, ...query, state: 'asked', unsure }, draft)
   }
 
   function unheard(peer: string, reason: string, draft: AuthorityDraft): void {
@@ -158,11 +160,11 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
       draft.put('heard', { id: `${leaseId} ${from}`, from, holding })
     }
     const { page, pages, holdings } = body
-    const unsure = body.unsure ?? asked.unsure
     draft.note('holdings heard', subject, `${from} tells ${holdings.length}, page ${page + 1} of ${pages}`)
-    if (page + 1 < Math.min(pages, HOLDINGS_PAGES_MAX)) return ask(from, page + 1, draft, unsure)
-    const isCut = noteCut(from, body, draft)
-    settle(from, { ...asked, state: 'answered', unsure: isCut ? true : unsure }, draft)
+    const { next, unsure } = afterPage(asked, body)
+    if (next !== undefined) return ask(from, next, draft, unsure)
+    const mayHoldMore = noteCut(from, body, draft) || unsure
+    settle(from, { ...asked, state: 'answered', unsure: mayHoldMore }, draft)
     listIfAll(draft)
   }
 

@@ -1,6 +1,7 @@
 import type { Claim } from '../leases/claim.ts'
 import type { Conditions } from '../leases/conditions.ts'
 import type { Body } from '../leases/messages.ts'
+import type { Place } from '../leases/pages.ts'
 import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Term } from '../leases/term.ts'
@@ -216,9 +217,11 @@ export interface HeldBack {
 export interface Asked {
   readonly subject: string
   readonly page: number
+  /** The place after which the page begins, where that was asked for. */
+  readonly after?: Place | undefined
   /** `unknown`: he is no peer and is not asked. */
   readonly state: 'asked' | 'answered' | 'silent' | 'unknown'
-  /** He was restored, too: what he does not name he may have forgotten. */
+  /** He was restored, too, and may have forgotten what he does not name; or a page of his may have left one out. */
   readonly unsure?: boolean | undefined
 }
 

@@ -30,6 +30,8 @@ export interface BrokerConfig {
   readonly peers?: readonly string[]
   /** How long they are waited for then. */
   readonly recoverMs?: Millis
+  /** Leases on one page of what is told to somebody who was restored; absent: as many as a message may have. */
+  readonly holdingsMax?: number | undefined
   /** What a person has to approve; absent: nothing. */
   readonly approval?: ApprovalRule | undefined
 }

@@ -1,5 +1,6 @@
 import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
-import { type Body, HOLDINGS_MAX, HOLDINGS_PAGES_MAX } from '../leases/messages.ts'
+import type { Body } from '../leases/messages.ts'
+import { afterPage, pageOf } from '../leases/pages.ts'
 import type { Properties } from '../leases/properties.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import { CLAIMED, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
@@ -19,6 +20,7 @@ import type { BrokerDraft, RecoveryRow, TicketRow } from './rows.ts'
 /** How long others are waited for, unless it is configured. */
 const RECOVER_MS: Millis = 600_000
 const ID = 'recovery'
+const FIRST = { page: 0 }
 
 /**
  * The store is older than what was promised. Nothing is granted until those who hold tickets have shown them:
@@ -56,7 +58,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     // One of whom the copy has no ticket may hold one all the same.
     const met = [...draft.committed.all('$peer')].map(({ id }) => id)
     const known = { self: draft.self, named: [...configured, ...sites, ...holders], met, able: able() }
-    for (const peer of witnessesOf(known, trust)) ask(peer, 0, draft)
+    for (const peer of witnessesOf(known, trust)) ask(peer, FIRST, draft)
     finishIfAll(draft)
   }
 
@@ -93,17 +95,17 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const known = draft.get('recovery', ID)?.peers
     if (known === undefined) return
     const { state } = known[peer] ?? {}
-    if (state === 'unknown' || (state === undefined && mayHold(peer, able()))) ask(peer, 0, draft)
+    if (state === 'unknown' || (state === undefined && mayHold(peer, able()))) ask(peer, FIRST, draft)
   }
 
-  function ask(peer: string, page: number, draft: BrokerDraft): void {
+  function ask(peer: string, query: Body<'holdings-query'>, draft: BrokerDraft, unsure?: boolean): void {
     const row = draft.get('recovery', ID)!
     const subject = row.peers[peer]?.subject ?? `holdings-${draft.newId('query')}`
     const until = row.until ?? row.due ?? draft.now
     const state = trust.knows(peer) ? 'asked' : 'unknown'
-    draft.put('recovery', { ...row, peers: { ...row.peers, [peer]: { subject, page, state } } })
+    draft.put('recovery', { ...row, peers: { ...row.peers, [peer]: { subject, ...query, unsure, state } } })
     if (state === 'unknown') return unheard(peer, UNKNOWN, draft)
-    tell(draft, peer, 'holdings-query', subject, { page }, until)
+    tell(draft, peer, 'holdings-query', subject, query, until)
     draft.retire(subject, until + RETIRE_MS)
   }
 
@@ -128,9 +130,10 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       subject,
       `${from} tells ${body.holdings.length}, page ${body.page + 1} of ${body.pages}`,
     )
-    if (body.page + 1 < Math.min(body.pages, HOLDINGS_PAGES_MAX)) return ask(from, body.page + 1, draft)
+    const { next, unsure } = afterPage(asked, body)
+    if (next !== undefined) return ask(from, next, draft, unsure)
     // What one does not name who was restored, too, he may have forgotten.
-    settle(from, noteCut(from, body, draft) || body.unsure === true ? 'unsure' : 'answered', draft)
+    settle(from, noteCut(from, body, draft) || unsure ? 'unsure' : 'answered', draft)
   }
 
   /** For its holder it was over when we had said so: it is free. */
@@ -242,8 +245,8 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const silent = Object.keys(row.peers).filter((name) => !hasAnswered(name) && !unsure.includes(name))
     draft.remove('recovery', ID)
     draft.note('recovered', draft.self, `${spokenBy(silent, unsure)}; tickets are granted again`)
-    for (const [holder, { subject, page }] of Object.entries(row.waiting ?? {}))
-      answered(holder, subject, page, draft)
+    for (const [holder, { subject, ...query }] of Object.entries(row.waiting ?? {}))
+      answered(holder, subject, query, draft)
     scheduleRound(draft, 0)
   }
 
@@ -253,10 +256,10 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
    * A site is told at once, for its word is waited for here, and it concludes nothing from what is not named. A holder
    * is told when it is known: what its site remembers of it is not lost then.
    */
-  function isAsked({ from, subject }: Envelope, { page }: Body<'holdings-query'>, draft: BrokerDraft): void {
+  function isAsked({ from, subject }: Envelope, query: Body<'holdings-query'>, draft: BrokerDraft): void {
     const row = draft.get('recovery', ID)
-    if (row === undefined || isSite(from, draft)) return answered(from, subject, page, draft)
-    draft.put('recovery', { ...row, waiting: { ...row.waiting, [from]: { subject, page } } })
+    if (row === undefined || isSite(from, draft)) return answered(from, subject, query, draft)
+    draft.put('recovery', { ...row, waiting: { ...row.waiting, [from]: { subject, ...query } } })
     draft.note('held back', subject, `holdings-query of ${from}, until it is known what is held`)
   }
 
@@ -265,26 +268,30 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
   }
 
   /** What the one who asks holds of us, or what is held at it. */
-  function answered(from: string, subject: string, page: number, draft: BrokerDraft): void {
+  function answered(from: string, subject: string, query: Body<'holdings-query'>, draft: BrokerDraft): void {
     const mine = draft
       .all('ticket')
       .filter(({ holder, tickets }) => holder === from || tickets.some(({ site }) => site === from))
-      .sort((a, b) => (a.id < b.id ? -1 : 1))
-    // After all that is held: only so many pages are read.
-    const returned = returnedLeases(from, draft)
-    const count = mine.length + returned.length
-    const pages = Math.max(1, Math.ceil(count / HOLDINGS_MAX))
-    const [first, end] = [page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX]
-    const past = (place: number): number => Math.max(0, place - mine.length)
-    const holdings = [
-      ...mine.slice(first, end).map((row) => holdingOf(row, draft)),
-      ...returned.slice(past(first), past(end)).map((leaseId) => returnedHolding(leaseId, draft)),
-    ]
-    tell(draft, from, 'holdings', subject, { page, pages, holdings }, draft.now + config.answerMs)
+    const held = mine.map((row) => ({ leaseId: row.id, row }))
+    const returned = returnedLeases(from, draft).map((leaseId) => ({ leaseId, row: undefined }))
+    // What was given back comes after all that is held: only so many pages are read.
+    const { shown, head } = pageOf<{ leaseId: string; row: TicketRow | undefined }>(
+      [...held, ...returned],
+      ({ leaseId, row }) => ({
+        leaseId,
+        isOver: row === undefined || (row.state === 'closed' && row.tickets.length === 0),
+      }),
+      { ...query, most: config.holdingsMax },
+    )
+    const holdings = shown.map(({ leaseId, row }) =>
+      row === undefined ? returnedHolding(leaseId, draft) : holdingOf(row, draft),
+    )
+    tell(draft, from, 'holdings', subject, { ...head, holdings }, draft.now + config.answerMs)
     // Whoever asks for page after page gets one line for them. He begins seldom: it counts as what is refused.
-    if (page === 0) {
+    if (query.page === 0) {
       draft.turnDown()
-      draft.note('holdings told', subject, `${from} asks: ${count}, page 1 of ${pages}`)
+      const count = mine.length + returned.length
+      draft.note('holdings told', subject, `${from} asks: ${count}, page 1 of ${head.pages}`)
       tellAllReturned(from, draft)
     }
     draft.retire(subject, draft.now + RETIRE_MS, from)

@@ -1,6 +1,7 @@
 import type { Claim } from '../leases/claim.ts'
 import type { Conditions } from '../leases/conditions.ts'
 import type { Body } from '../leases/messages.ts'
+import type { Place } from '../leases/pages.ts'
 import type { Properties, RequestGroup } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Proof, Ticket } from '../leases/ticket.ts'
@@ -150,6 +151,10 @@ export interface RecoveryRow extends Row {
       {
         readonly subject: string
         readonly page: number
+        /** The place after which the page begins, where that was asked for. */
+        readonly after?: Place | undefined
+        /** A page before was not sure to be followed by all that was to follow. */
+        readonly unsure?: boolean | undefined
         /**
          * `unsure`: he was restored, too, and may have forgotten what he does not name. `unknown`: he is no peer and is
          * not asked.
@@ -159,7 +164,9 @@ export interface RecoveryRow extends Row {
     >
   >
   /** Holders who were restored, too, and what they asked: they are told when it is known. By name. */
-  readonly waiting?: Readonly<Record<string, { readonly subject: string; readonly page: number }>> | undefined
+  readonly waiting?:
+    | Readonly<Record<string, { readonly subject: string } & Body<'holdings-query'>>>
+    | undefined
 }
 
 export type BrokerTables = {

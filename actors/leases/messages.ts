@@ -213,11 +213,18 @@ export const bodies = {
   }),
 
   // whoever was restored from an older store → each peer, and back
-  'holdings-query': z.strictObject({ page: count }),
+  'holdings-query': z.strictObject({
+    page: count,
+    /** The last lease of the page before; said to whoever has said that he can go on from there. */
+    after: z.strictObject({ leaseId: id, isOver: z.boolean() }).optional(),
+  }),
   holdings: z.strictObject({
     page: count,
     pages: count.min(1),
-    /** Whoever says so was restored himself and has not recovered: what he does not name he may have forgotten. */
+    /**
+     * He may hold what he does not name: he was restored himself and has not recovered, or was asked for a page by its
+     * number alone. False, where there are several pages: the next one is found by `after`, and none is left out.
+     */
     unsure: z.boolean().optional(),
     holdings: z
       .array(

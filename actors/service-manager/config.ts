@@ -32,6 +32,8 @@ export interface ServiceManagerConfig {
   readonly recoverMs?: Millis | undefined
   /** Brokers and sites, who are asked after a restore, besides those of the rows; absent: every peer that was met. */
   readonly peers?: readonly string[] | undefined
+  /** Leases on one page of what is told to somebody who was restored; absent: as many as a message may have. */
+  readonly holdingsMax?: number | undefined
   /** How long close and relinquish are worth repeating. */
   readonly answerMs: Millis
 }

@@ -1,5 +1,6 @@
 import { tell } from '../leases/correspondence.ts'
-import { type Body, HOLDINGS_MAX } from '../leases/messages.ts'
+import type { Body } from '../leases/messages.ts'
+import { pageOf } from '../leases/pages.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf } from './leases.ts'
 import { isOut } from './members.ts'
@@ -14,25 +15,25 @@ type Holding = Body<'holdings'>['holdings'][number]
 export function tellHoldings(
   to: string,
   subject: string,
-  page: number,
+  query: Body<'holdings-query'>,
   { config, isUnsure }: { readonly config: ServiceManagerConfig; readonly isUnsure: boolean },
   draft: ServiceManagerDraft,
 ): void {
   const mine = draft
     .all('lease')
     .filter((lease) => brokerOf(lease, config) === to || lease.ticket?.site === to)
-    .sort((a, b) => (a.id < b.id ? -1 : 1))
-  const pages = Math.max(1, Math.ceil(mine.length / HOLDINGS_MAX))
-  const holdings = mine
-    .slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
-    .map((lease) => holdingOf(lease, draft))
+  const placeOf = (lease: LeaseRow) => ({
+    leaseId: lease.id,
+    isOver: isFinished(lease) && lease.ticket === undefined,
+  })
+  const { shown, head } = pageOf(mine, placeOf, { ...query, isUnsure, most: config.holdingsMax })
+  const holdings = shown.map((lease) => holdingOf(lease, draft))
   // Whoever asks for page after page gets one line for them. He begins seldom: it counts as what is refused.
-  if (page === 0) {
+  if (head.page === 0) {
     draft.turnDown()
-    draft.note('holdings told', subject, `${to}: ${mine.length} leases, page 1 of ${pages}`)
+    draft.note('holdings told', subject, `${to}: ${mine.length} leases, page 1 of ${head.pages}`)
   }
-  const unsure = isUnsure ? { unsure: true } : {}
-  tell(draft, to, 'holdings', subject, { page, pages, ...unsure, holdings }, draft.now + config.answerMs)
+  tell(draft, to, 'holdings', subject, { ...head, holdings }, draft.now + config.answerMs)
   draft.retire(subject, draft.now + config.answerMs, to)
 }
 

@@ -1,5 +1,6 @@
 import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
-import { type Body, HOLDINGS_PAGES_MAX } from '../leases/messages.ts'
+import type { Body } from '../leases/messages.ts'
+import { afterPage } from '../leases/pages.ts'
 import { CLAIMED, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
@@ -113,12 +114,16 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
       const site = take(from, holding, draft)
       if (site !== undefined) ask(site, draft)
     }
-    if (page + 1 < Math.min(pages, HOLDINGS_PAGES_MAX)) {
+    const { next, unsure } = afterPage(asked, body)
+    if (next !== undefined) {
       const now = draft.get('recovery', KEY)!
-      draft.put('recovery', { ...now, asked: { ...now.asked, [id]: { ...asked, page: page + 1 } } })
-      return tell(draft, from, 'holdings-query', id, { page: page + 1 }, untilOf(row))
+      draft.put('recovery', {
+        ...now,
+        asked: { ...now.asked, [id]: { ...asked, after: undefined, ...next, unsure } },
+      })
+      return tell(draft, from, 'holdings-query', id, next, untilOf(row))
     }
-    settle(id, noteCut(from, body, draft) ? 'silent' : 'answered', draft)
+    settle(id, noteCut(from, body, draft) || unsure ? 'unsure' : 'answered', draft)
   }
 
   function undelivered(id: string, reason: string, draft: ServiceManagerDraft): void {
@@ -128,7 +133,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     settle(id, 'silent', draft)
   }
 
-  function settle(id: string, state: 'answered' | 'silent', draft: ServiceManagerDraft): void {
+  function settle(id: string, state: 'answered' | 'unsure' | 'silent', draft: ServiceManagerDraft): void {
     const row = draft.get('recovery', KEY)!
     draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { ...row.asked[id]!, state } } })
     reconcileIfAll(draft)
@@ -153,13 +158,15 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     const row = draft.get('recovery', KEY)!
     draft.remove('recovery', KEY)
     for (const id of Object.keys(row.asked)) draft.retire(id, draft.now + RETIRE_MS)
-    const silent = Object.values(row.asked).filter(({ state }) => state !== 'answered')
+    const silent = Object.values(row.asked)
+      .filter(({ state }) => state !== 'answered')
+      .map(({ peer, state }) => (state === 'unsure' ? `${peer} (of what it may hold besides)` : peer))
     draft.note(
       'recovered',
       draft.self,
       silent.length === 0
         ? 'everybody has said what they hold'
-        : `silent: ${silent.map(({ peer }) => peer).join(', ')}; of them the own rows are believed`,
+        : `silent: ${silent.join(', ')}; of them the own rows are believed`,
     )
     for (const { id } of draft.all('lease')) {
       const lease = draft.get('lease', id)

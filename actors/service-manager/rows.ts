@@ -1,6 +1,7 @@
 import type { GuestFigures, MemberState, Modification, Refusal } from '../../controllers/controller.ts'
 import type { Claim } from '../leases/claim.ts'
 import type { Body } from '../leases/messages.ts'
+import type { Place } from '../leases/pages.ts'
 import type { Properties } from '../leases/properties.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Term } from '../leases/term.ts'
@@ -103,9 +104,12 @@ export interface RecoveryRow extends Row {
       string,
       {
         readonly peer: string
-        readonly state: 'asked' | 'answered' | 'silent' | 'unknown'
+        /** `unsure`: it may hold what it did not name. */
+        readonly state: 'asked' | 'answered' | 'unsure' | 'silent' | 'unknown'
         /** The page that it was asked for last; not kept in rows of earlier programs. */
         readonly page?: number | undefined
+        readonly after?: Place | undefined
+        readonly unsure?: boolean | undefined
       }
     >
   >

@@ -108,8 +108,8 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
         draft,
       )
     if (kind === 'holdings-query') {
-      const { page } = read.body as Body<'holdings-query'>
-      return tellHoldings(from, subject, page, { config, isUnsure: restore.isUnderWay(draft) }, draft)
+      const query = read.body as Body<'holdings-query'>
+      return tellHoldings(from, subject, query, { config, isUnsure: restore.isUnderWay(draft) }, draft)
     }
     if (kind === 'holdings') return restore.told(from, subject, read.body as Body<'holdings'>, draft)
     if (lease === undefined) {

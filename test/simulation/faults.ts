@@ -48,6 +48,8 @@ export interface Faults {
   readonly approvals: number
   /** Times that the stores of some actors are set back to older copies. */
   readonly restores: number
+  /** Per actor: it tells an actor that was restored of no more than two leases at a time. */
+  readonly fewHoldings: number
 }
 
 export const CALM: Faults = {
@@ -55,7 +57,7 @@ export const CALM: Faults = {
   ...{ joinFails: 0, machineDies: 0, teardownFails: 0, lookFails: 0, nodeComesBack: 0, skewMsMax: 0 },
   ...{ machineHangs: 0, orders: 0, reconfigured: 0, clockSteps: 0 },
   ...{ partitions: 0, slow: 0, forged: 0, corrupt: 0, lies: 0, powerCuts: 0, slowDisk: 0 },
-  ...{ oldProgram: 0, restores: 0, maintenance: 0, withdrawals: 0, approvals: 0 },
+  ...{ oldProgram: 0, restores: 0, maintenance: 0, withdrawals: 0, approvals: 0, fewHoldings: 0 },
 }
 
 /** A mixture of its own for each seed: some have only lost messages, some have everything. */
@@ -92,6 +94,7 @@ export function faultsOf(random: Random): Faults {
     maintenance: random.next() < 0.3 ? 1 + random.int(3) : 0,
     withdrawals: random.next() < 0.3 ? 1 + random.int(3) : 0,
     approvals: random.next() < 0.3 ? 0.6 : 0,
+    fewHoldings: random.next() < 0.7 ? 0.6 : 0,
   }
 }
 

@@ -17,7 +17,13 @@ export interface TypePlan {
   readonly broker: string
 }
 
-export interface SitePlan {
+/** What of each actor may be otherwise. */
+interface Told {
+  /** Leases on one page of what it tells an actor that was restored. */
+  readonly holdingsMax?: number | undefined
+}
+
+export interface SitePlan extends Told {
   readonly name: string
   readonly broker: string
   readonly namePrefix: string
@@ -28,14 +34,14 @@ export interface SitePlan {
   readonly kept: number
 }
 
-export interface BrokerPlan {
+export interface BrokerPlan extends Told {
   readonly name: string
   readonly policy: PolicySettings
   /** What somebody has to approve. */
   readonly approval?: ApprovalRule | undefined
 }
 
-export interface ManagerPlan {
+export interface ManagerPlan extends Told {
   readonly name: string
   readonly broker: string
   /** A batch system with its GROC, or a guest that asks for this and that. */
@@ -109,9 +115,19 @@ const LARGE_VECTOR: Vector = { cpu: 2, memoryMiB: 2048 }
 export function planOf(options: PlanOptions, random: Random): Plan {
   const drawn = options.calm === true ? CALM : faultsOf(random.child('faults'))
   const bad = { ...drawn, restores: options.restores ?? drawn.restores }
-  return options.size === 'federation'
-    ? federation(options, without(bad, options.without ?? []), random.child('plan'))
-    : small(options, without(bad, options.without ?? []), random.child('plan'))
+  const faults = without(bad, options.without ?? [])
+  const make = options.size === 'federation' ? federation : small
+  return someTellFew(make(options, faults, random.child('plan')), random.child('pages'))
+}
+
+const FEW_HOLDINGS = 2
+
+/** What they hold takes several pages, and changes between two of them. */
+function someTellFew(plan: Plan, random: Random): Plan {
+  const few = <T extends { readonly name: string }>(of: T): T =>
+    random.child(of.name).next() < plan.faults.fewHoldings ? { ...of, holdingsMax: FEW_HOLDINGS } : of
+  const { sites, brokers, managers } = plan
+  return { ...plan, sites: sites.map(few), brokers: brokers.map(few), managers: managers.map(few) }
 }
 
 /** What somebody has to approve at a broker, if anything. */

@@ -24,7 +24,7 @@ const TERM_MS: Millis = 90_000
 const ANSWER_MS: Millis = 3_600_000
 
 export function brokerMind(
-  { name, policy, approval }: BrokerPlan,
+  { name, policy, approval, holdingsMax }: BrokerPlan,
   { sites, managers }: Plan,
   identity: Identity,
   trust: Trust,
@@ -36,7 +36,7 @@ export function brokerMind(
         .filter(({ types }) => Object.values(types).some(({ broker }) => broker === name))
         .map((site) => site.name),
       ...{ peers: managers.map((manager) => manager.name), holders: managers.map((manager) => manager.name) },
-      ...{ batchMs: 50, quarantineMs: 5_000, answerMs: ANSWER_MS, approval },
+      ...{ batchMs: 50, quarantineMs: 5_000, answerMs: ANSWER_MS, approval, holdingsMax },
     },
     identity,
     trust,
@@ -53,7 +53,7 @@ export interface SiteConfig {
 }
 
 export function authorityMind(
-  { broker, hosts, types, conditions, namePrefix }: SitePlan,
+  { broker, hosts, types, conditions, namePrefix, holdingsMax }: SitePlan,
   { fewer, graceMs, typed }: SiteConfig,
   pace: Pace,
   identity: Identity,
@@ -76,6 +76,7 @@ export function authorityMind(
       conditions: { ...conditions, graceMs },
       termMsMax: 10 * TERM_MS,
       ...{ delegationMs: 20 * TERM_MS, repair: true, repairMinMs: TERM_MS / 3, recoverMs: 60_000 },
+      holdingsMax,
       placement: bestFit,
       namePrefix,
       slots: 40,
@@ -97,7 +98,7 @@ export function authorityMind(
 
 /** Without `there` the guest is not configured. */
 export function serviceManagerMind(
-  { name, broker, guest, types }: ManagerPlan,
+  { name, broker, guest, types, holdingsMax }: ManagerPlan,
   seed: number,
   there: boolean,
   { pace, sites }: Plan,
@@ -116,6 +117,7 @@ export function serviceManagerMind(
       joinFailuresMax: 3,
       quarantineMs: 60_000,
       answerMs: ANSWER_MS,
+      holdingsMax,
     },
     trust,
   )

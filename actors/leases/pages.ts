@@ -1,0 +1,61 @@
+import { type Body, HOLDINGS_MAX, HOLDINGS_PAGES_MAX } from './messages.ts'
+
+type Query = Body<'holdings-query'>
+type Holdings = Body<'holdings'>
+
+/** Where a lease stands in what is told: first those of which there is a ticket, or may be one yet, then what is over. */
+export type Place = NonNullable<Query['after']>
+
+/**
+ * What somebody holds is told page by page, and between two of them leases come and go. A page that is found by its
+ * number alone leaves one out that took the place of another which is forgotten; so each begins after the last lease
+ * of the one before.
+ *
+ *   page 0                  ──▶ the first of them, and where there are more: `unsure: false`, go on with `after`
+ *   page n, `after` a place ──▶ what stands behind that place, whatever has come or gone meanwhile
+ *   page n                  ──▶ what it is by its number now, and `unsure: true`: earlier programs ask so
+ *
+ * Earlier programs do not say `unsure: false`, and are asked as they ask: of their pages only a single one is all.
+ */
+export function pageOf<T>(
+  all: readonly T[],
+  placeOf: (one: T) => Place,
+  { page, after, isUnsure, most = HOLDINGS_MAX }: Query & { isUnsure?: boolean; most?: number | undefined },
+): { readonly shown: readonly T[]; readonly head: Omit<Holdings, 'holdings'> } {
+  const keyed = all.map((one) => ({ one, key: keyOf(placeOf(one)) })).sort((a, b) => (a.key < b.key ? -1 : 1))
+  const isByNumber = after === undefined
+  const rest = isByNumber ? keyed.slice(page * most) : keyed.filter(({ key }) => key > keyOf(after))
+  const pages = Math.max(1, page + Math.ceil(rest.length / most))
+  const mayMiss = isUnsure === true || (isByNumber && page > 0)
+  const unsure = mayMiss || pages > 1 ? { unsure: mayMiss } : {}
+  return { shown: rest.slice(0, most).map(({ one }) => one), head: { page, pages, ...unsure } }
+}
+
+/** How far somebody has been listened to. */
+export interface Heard {
+  /** Undefined while he has said nothing, and of whom every page was sure. */
+  readonly unsure?: boolean | undefined
+  readonly after?: Place | undefined
+}
+
+/** What to ask next of him who told this page, if anything, and whether he may hold what he has not named. */
+export function afterPage(
+  heard: Heard,
+  body: Holdings,
+): { readonly next: Query | undefined; readonly unsure: boolean } {
+  const { page, pages, holdings } = body
+  const isAll = page === 0 && pages === 1 && body.unsure === undefined
+  const unsure = heard.unsure === true || !(isAll || body.unsure === false)
+  if (page + 1 >= Math.min(pages, HOLDINGS_PAGES_MAX)) return { next: undefined, unsure }
+  const last = holdings.at(-1)
+  const after = last === undefined ? heard.after : placeOfHolding(last)
+  const goesOn = body.unsure === false && after !== undefined
+  return { next: { page: page + 1, ...(goesOn ? { after } : {}) }, unsure }
+}
+
+const placeOfHolding = ({ leaseId, closed, ticket }: Holdings['holdings'][number]): Place => ({
+  leaseId,
+  isOver: closed && ticket === null,
+})
+
+const keyOf = ({ leaseId, isOver }: Place): string => `${isOver ? 1 : 0} ${leaseId}`
