@@ -7,6 +7,7 @@ import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
+import { ComeAgain } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Restored } from '../runtime/peers.ts'
 import type { Adoption } from './adoption.ts'
@@ -17,8 +18,8 @@ import { isLive, isRecovering } from './standing.ts'
 
 const ID = 'recovery'
 const FIRST = { page: 0 }
-/** Messages of one peer that wait for the end. What is not kept is repeated by its holder, or refused in the end. */
-const HELD_BACK_MAX = 2_000
+/** Messages of one peer that wait for the end; further ones it has to say again. */
+export const HELD_BACK_MAX = 2_000
 
 /**
  * This site runs on an older store than it had. Until it knows what has happened since, it assigns nothing, tears down
@@ -209,7 +210,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     const id = `${from} ${subject} ${kind}${kind === 'tickets-returned' ? ` ${envelope.number}` : ''}`
     const isNew = draft.get('heldBack', id) === undefined
     if (isNew && rows >= HELD_BACK_MAX)
-      return draft.note('message noted', subject, `${kind} of ${from}: too much waits for the recovery`)
+      throw new ComeAgain(`it is not known yet what is held, and ${rows} messages of ${from} wait for that`)
     draft.put('heldBack', { id, place: places + 1, envelope })
     const waiting = { places: places + 1, of: { ...of, [from]: isNew ? rows + 1 : rows } }
     draft.put('recovery', { ...row, waiting })

@@ -223,6 +223,9 @@ export class SubletError extends Error {
   }
 }
 
+/** What a mind throws at a message that it cannot take now: nothing has come of it, and its sender is told to come again. */
+export class ComeAgain extends Error {}
+
 /** The sentences of an error and its causes, outermost first, on one line. */
 export function inOneLine(error: unknown): string {
   const sentences: string[] = []

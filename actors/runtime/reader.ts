@@ -4,7 +4,7 @@ import { type Composition, compose, generationAfter, metaOf } from './compositio
 import { Draft } from './draft.ts'
 import type { DueRows } from './due-rows.ts'
 import type { EffectRow } from './effects.ts'
-import { inOneLine, SubletError } from './errors.ts'
+import { ComeAgain, inOneLine, SubletError } from './errors.ts'
 import type { ActorName, Identity } from './identity.ts'
 import type { IdSource } from './ids.ts'
 import type { LinkDraft, Links, Verdict } from './links.ts'
@@ -69,6 +69,7 @@ const SOON_MAX = 256
  *                                                  ▲         └── rows due at once ──┐
  *                                                  └─────────────── once ───────────┘
  *                                                  │ it throws: what the mail did is taken back
+ *                                                  ├──`ComeAgain`───▶ of a message: busy
  *                                                  ├──first time──▶ read again, alone
  *                                                  └──second──────▶ set aside, with its reason
  *
@@ -236,6 +237,7 @@ export class Reader<T extends Tables> {
     // Without having begun its epoch, or without knowing that it has forgotten, an actor cannot go on.
     if (input.kind === 'started' || input.kind === 'restored') throw error
     if (error instanceof SubletError && input.kind === 'command') return () => settle?.reject(error)
+    if (error instanceof ComeAgain && input.kind === 'message') return () => settle?.reject(error)
     if (mail.again !== true) {
       this.#parts.log.warn(
         { actor: this.#name, input: input.kind, reason: inOneLine(error) },

@@ -1,7 +1,7 @@
 import type { Clock, Millis } from './clock.ts'
 import { HELLO } from './courier.ts'
 import { type Ack, type Envelope, envelopeSchema, mistrust, type Place, sealAck } from './envelope.ts'
-import { type ErrorCode, inOneLine, SubletError } from './errors.ts'
+import { ComeAgain, type ErrorCode, inOneLine, SubletError } from './errors.ts'
 import type { Identity, Trust } from './identity.ts'
 import type { Verdict } from './links.ts'
 import { type Log, SparingLog } from './log.ts'
@@ -41,6 +41,7 @@ const CONFLICTS_MAX = 1_000
  *           ──its number is known──────────▶ the same answer again
  *           ──the same is in hand──────────▶ waits for the answer to that one
  *           ──no room, or not running──────▶ busy: its sender comes again
+ *           ──the mind cannot take it now───▶ the same
  *           ──its sender says too much──────▶ busy: he is told when to come again
  *           ──read and durable─────────────▶ received, noted or refused, by its number
  *
@@ -118,6 +119,7 @@ export class Reception {
       if (verdict.code === 'message-conflict') this.#remember(key, verdict)
       return this.#ack(envelope, verdict.outcome, verdict.code, verdict.reason)
     } catch (error) {
+      if (error instanceof ComeAgain) return this.#ack(envelope, 'busy', '', inOneLine(error))
       const code = error instanceof SubletError ? error.code : 'message-set-aside'
       if (code === 'not-running') return this.#ack(envelope, 'busy', '', inOneLine(error))
       return this.#ack(envelope, 'refused', code, inOneLine(error))

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { canonical, digest, signable } from '../../actors/runtime/canonical.ts'
 import type { OutRow } from '../../actors/runtime/courier.ts'
 import { BODY_CHARS_MAX, type Envelope, isAckOf } from '../../actors/runtime/envelope.ts'
+import { ComeAgain } from '../../actors/runtime/errors.ts'
 import { ed25519Identity, ed25519Trust, generateKeys } from '../../actors/runtime/identity.ts'
 import { MAILBOX_PEER_MAX } from '../../actors/runtime/mailbox.ts'
 import { cheapIdentity, cheapTrust } from '../simulation/identities.ts'
@@ -182,6 +183,28 @@ describe('an actor that has no room', () => {
     const acks = await stage.soon(Promise.all(flood))
     expect(acks.filter(({ outcome }) => outcome === 'busy')).toHaveLength(5)
     expect((await stage.soon(other)).outcome).toBe('received')
+  })
+
+  test('says busy when its mind cannot take a message now: nothing has come of it, and it may come again', async () => {
+    const stage = new Stage()
+    let isFull = true
+    const life = await stage.begin({
+      handle: (input, draft) => {
+        if (input.kind === 'message') draft.note('read', input.envelope.subject, 'a word')
+        if (input.kind === 'message' && isFull) throw new ComeAgain('too much waits')
+        return writer(input, draft)
+      },
+    })
+    for (let i = 0; i < 2; i++)
+      expect(await stage.soon(life.actor.receive(stage.letter(1)))).toMatchObject({
+        outcome: 'busy',
+        reason: 'too much waits',
+      })
+    expect(stage.notes()).toEqual([])
+    isFull = false
+    expect((await stage.soon(life.actor.receive(stage.letter(1)))).outcome).toBe('received')
+    expect(texts(life)).toEqual(['word 1'])
+    expect(stage.notes()).toEqual(['read: a word'])
   })
 
   test('says busy when it is stopped: the sender comes again', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { HELD_BACK_MAX } from '../../actors/authority/recovery.ts'
 import type { DrawnRow, HeldBackRow } from '../../actors/authority/rows.ts'
 import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import type { Body } from '../../actors/leases/messages.ts'
@@ -605,6 +606,33 @@ describe('a site whose store was put back from an older copy', () => {
     stage.says('manager-2', [])
     stage.says('broker', [])
     expect(stage.row().state).toBe('active')
+  })
+
+  test('throws nothing away that has to wait: of whom too much waits, he is told to come again', () => {
+    const stage = new OldStage()
+    const [returned, asked] = ['lease-1', 'lease-2'].map((leaseId) => stage.ticket({ leaseId, units: 2 }))
+    const giveBack = (ticketId: string, leaseId: string, number: number) =>
+      stage.tell(
+        'tickets-returned',
+        'returned',
+        { tickets: [{ ticketId, leaseId, until: NOW + 60 * MINUTE }] },
+        ...(['broker', undefined, number] as const),
+      )
+    const redeem = (ticket = asked!) => stage.tell('redeem', ticket.leaseId, { ticket, properties: {} })
+    stage.restored()
+    for (let i = 1; i <= HELD_BACK_MAX; i++) {
+      expect(giveBack(`t-${i}`, `l-${i}`, i)).toBe('received')
+      stage.tell('vacate', `l-${i}`, { units: [], reason: 'noise' })
+    }
+    const isOnTop = () => giveBack(returned!.id, returned!.leaseId, HELD_BACK_MAX + 1)
+    expect([isOnTop(), redeem()]).toEqual(['busy', 'busy'])
+    // What waits already may be said anew.
+    expect(stage.tell('vacate', 'l-1', { units: [], reason: 'more noise' })).toBe('received')
+    stage.says('manager', [])
+    stage.says('broker', [])
+    expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
+    expect([isOnTop(), redeem(), redeem(returned)]).toEqual(['received', 'received', 'received'])
+    expect([stage.row('lease-1'), stage.row('lease-2')?.state]).toEqual([undefined, 'pending'])
   })
 
   test('honours no ticket of a lease that its holder says is over: his old message may come once more', () => {

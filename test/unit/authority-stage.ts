@@ -8,6 +8,7 @@ import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
 import { signable } from '../../actors/runtime/canonical.ts'
 import { Draft, type Intended } from '../../actors/runtime/draft.ts'
 import { seal } from '../../actors/runtime/envelope.ts'
+import { ComeAgain } from '../../actors/runtime/errors.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import type { EffectOutcome, Input } from '../../actors/runtime/mind.ts'
 import { requestProof } from '../../actors/runtime/proof.ts'
@@ -104,13 +105,19 @@ export class Stage {
     from = 'manager',
     key?: string,
     number = 1,
-  ): void {
+  ): 'received' | 'busy' {
     const sealed = { protocol: 1, id: 'message', number, bodyHash: '', signature: '' }
     const envelope = {
       ...{ ...sealed, from, to: 'duke', kind, subject, body, sentAt: this.now, until: this.now + MINUTE },
       ...(key === undefined ? {} : { key }),
     }
-    this.give({ kind: 'message', envelope })
+    try {
+      this.give({ kind: 'message', envelope })
+    } catch (error) {
+      if (error instanceof ComeAgain) return 'busy'
+      throw error
+    }
+    return 'received'
   }
 
   command(name: string, args: unknown): unknown {
