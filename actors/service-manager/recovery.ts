@@ -182,6 +182,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     const isRedeemed = !['none', 'blocked', 'closed'].includes(lease.leaseState)
     if (lease.ticketState === 'asked') return draft.put('lease', { ...sure, due: draft.now + config.askMs })
     if (lease.unsure === true && isRedeemed && !hasAnswered) return askLater(lease, draft)
+    if (lease.unsure === true && isUnseen(lease)) return askWhetherHeld(lease, draft)
     put(sure, draft)
     if (lease.afterRedeem === THE_RECOVERY) return recovered(sure, draft)
     if (lease.leaseState === 'none' && lease.ticketState === 'closed')
@@ -203,6 +204,17 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     if (lease.leaseState === 'closing') return unknownAtSite(lease, 'its site is silent', draft)
     const body = { ticket: ticket!, properties: { ...properties } }
     tell(draft, ticket!.site, 'redeem', id, body, Math.max(ticket!.term.end, draft.now + config.answerMs))
+  }
+
+  /**
+   * Its broker alone remembers it, or that it was to begin: of its units nothing is known here, so nobody says that they
+   * have left, which a close would. Whoever holds no such lease says to any request for it that it is closed; a redeem
+   * would begin one.
+   */
+  function askWhetherHeld(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    put(lease, draft)
+    const body = { modificationId: draft.newId('modification'), properties: {} }
+    tell(draft, lease.ticket!.site, 'modify-lease', lease.id, body, draft.now + config.answerMs)
   }
 
   /** The broker may have it back, and have said so in the time forgotten: to be told twice changes nothing for it. */
@@ -239,3 +251,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
 
 /** Rows of earlier programs wait for everybody until they are due. */
 const untilOf = ({ until, due = 0 }: RecoveryRow): Instant => until ?? due
+
+/** It was redeemed, as far as is known, and no unit of it was ever heard of. */
+const isUnseen = ({ leaseState, units }: LeaseRow): boolean =>
+  (leaseState === 'redeeming' || leaseState === 'active') && units.length === 0

@@ -109,6 +109,32 @@ describe('a service manager that was restored from an older store', () => {
     expect(holder.lease(id)).toMatchObject({ leaseState: 'closed', ticketState: 'returning' })
   })
 
+  test('closes nothing by the word of its broker alone: its site, which did not name it, says how it stands', () => {
+    for (const isHeld of [false, true]) {
+      const holder = new Holder()
+      let id = ''
+      const { draft, later } = restored(holder, () => {
+        id = holder.active()
+      })
+      const lease = later(id)
+      const heard = tells(holder, 'broker', questionTo(draft, 'broker'), [held(lease)])
+      const said = [
+        tells(holder, 'broker-2', questionTo(draft, 'broker-2'), []),
+        tells(holder, 'site', questionTo(heard, 'site'), []),
+      ]
+      expect(said.flatMap(kindsOf)).toEqual(['modify-lease'])
+      if (!isHeld) {
+        expect(kindsOf(holder.update(id, { state: 'closed' }, []))).toEqual(['relinquish'])
+        continue
+      }
+      // Also at its end nobody says that all have left before the site has told which there are.
+      holder.desk.now = holder.lease(id).term!.end
+      expect(kindsOf(holder.desk.due('lease', id))).toEqual([])
+      holder.update(id)
+      expect(holder.lease(id)).toMatchObject({ leaseState: 'leaving', units: lease!.units })
+    }
+  })
+
   test('keeps what was granted since its site was asked: the site could not know it', () => {
     const holder = new Holder()
     const other = holder.active()
