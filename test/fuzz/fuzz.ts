@@ -1,6 +1,7 @@
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { liars } from './liars.ts'
 import { moments } from './moments.ts'
+import { restored } from './restored.ts'
 import { strangers } from './strangers.ts'
 import { Tally } from './tally.ts'
 
@@ -18,6 +19,7 @@ export async function fuzz(count: number, seed: number): Promise<Tally> {
       await strangers(moment, actor, each, own.child('strangers'), tally)
       liars(moment, actor, each, own.child('liars'), tally)
     }
+  await restored(Math.ceil(count / 20), random.child('restored'), tally)
   // Where nothing had been said yet, there was nothing to change; others make up for it.
   for (let round = 0; tally.total < count && round < 100; round++) {
     const moment = scenes[1 + (round % (scenes.length - 1))]!

@@ -72,7 +72,7 @@ export function liars(moment: Moment, to: string, count: number, random: Random,
   }
 }
 
-function rowsOf(moment: Moment, actor: string): RowSet {
+export function rowsOf(moment: Moment, actor: string): RowSet {
   const rows = new RowSet()
   for (const { table, id, json } of moment.disks[actor]!.rows.values())
     if (!table.startsWith('$') || table === '$meta' || table === '$peer')
@@ -80,7 +80,7 @@ function rowsOf(moment: Moment, actor: string): RowSet {
   return rows
 }
 
-function genuineTickets(history: readonly Envelope[]): ReadonlySet<string> {
+export function genuineTickets(history: readonly Envelope[]): ReadonlySet<string> {
   const tickets = history
     .filter(({ kind }) => kind === 'ticket-update')
     .map(({ body }) => (body as { ticket: Ticket | null }).ticket)
