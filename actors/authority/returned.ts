@@ -13,8 +13,6 @@ import type { AuthorityDraft, LeaseRow, ReturnedRow } from './rows.ts'
 import { unitsOf } from './standing.ts'
 import type { Reports } from './statement.ts'
 
-export { RETURNED_KEPT_MAX }
-
 /** The clock of a broker is ahead by no more, if nothing better is known of it. */
 const CLOCKS_MS_MAX: Millis = 60_000
 

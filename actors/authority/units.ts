@@ -2,7 +2,7 @@ import type { ProbeOutcome, TeardownOutcome, UnitFacts, UnitSpec } from '../../a
 import { nextState } from '../leases/machine.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
-import { period } from '../runtime/sentence.ts'
+import { isWorthSaying, period } from '../runtime/sentence.ts'
 import type { AuthorityConfig } from './config.ts'
 import { type UnitEvent, unitMachine } from './machines.ts'
 import type { AuthorityDraft, UnitRow } from './rows.ts'
@@ -335,6 +335,3 @@ export class Units {
     if (site !== undefined && !site.sweeping) draft.put('site', { ...site, due: draft.now })
   }
 }
-
-/** The first, second, fourth, eighth ... of a long row. */
-const isWorthSaying = (count: number): boolean => (count & (count - 1)) === 0

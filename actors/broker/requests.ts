@@ -202,7 +202,7 @@ export function requests(parts: BrokerParts) {
       memberEnded(row, `${holder} gives it back`, draft)
       scheduleRound(draft, 0)
     }
-    if (row === undefined && isRecovering(draft)) rememberReturned(holder, leaseId, draft)
+    if (row === undefined && isRecovering(draft)) rememberForgotten(holder, leaseId, draft)
     answer(draft, holder, leaseId, { outcome: 'closed', reason }, config.answerMs)
     forgetUnknown(leaseId, holder, draft)
   }
@@ -237,7 +237,7 @@ function nextTurn(draft: BrokerDraft): number {
 }
 
 /** What is given back while others are still asked what they hold is not to be adopted by what they say. */
-function rememberReturned(holder: string, leaseId: string, draft: BrokerDraft): void {
+function rememberForgotten(holder: string, leaseId: string, draft: BrokerDraft): void {
   const nothing = { type: '', asked: undefined, waitReason: '', tickets: [], reduced: undefined }
   const row: TicketRow = { id: leaseId, holder, state: 'closed', arrivedAt: draft.now, ...nothing }
   closeRow(row, draft, `${holder} gives back a lease that this store does not know`)

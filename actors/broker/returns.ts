@@ -76,8 +76,6 @@ export function returnedHolding(leaseId: string, draft: BrokerDraft): Body<'hold
   return { leaseId, state: 'closed', closed: true, ...nothing, ...(proof && { proof }) }
 }
 
-export { RETURNED_OF_HOLDER_MAX }
-
 const returnedOf = indexOf<ReturnedRow>('returned', ({ holder }) => holder)
 
 /**

@@ -19,3 +19,6 @@ export function period(ms: Millis): string {
   if (ms < 0) return `-${period(-ms)}`
   return ms < 1_000 ? `${ms} ms` : span(ms)
 }
+
+/** Of what happens again and again the first, second, fourth, eighth ... time is said. */
+export const isWorthSaying = (count: number): boolean => (count & (count - 1)) === 0

@@ -5,6 +5,7 @@ import type { Body } from '../leases/messages.ts'
 import type { Properties } from '../leases/properties.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
+import { isWorthSaying } from '../runtime/sentence.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import type { LeaveOutcome, MemberEffectArgs } from './membership.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
@@ -364,9 +365,6 @@ function withLeaveBy(
 }
 
 const iso = (at: Instant): string => new Date(at).toISOString()
-
-/** The first, second, fourth, eighth ... of a long row. */
-const isWorthSaying = (count: number): boolean => (count & (count - 1)) === 0
 
 /** The same ones as before if they say the same: a row that says nothing new is not written again. */
 function factsOf({ facts: before }: UnitRow, { facts }: Report): Properties {

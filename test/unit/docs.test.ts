@@ -6,13 +6,12 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { HELD_BACK_MAX } from '../../actors/authority/recovery.ts'
-import { RETURNED_KEPT_MAX } from '../../actors/authority/returned.ts'
 import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
 import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
 import { RECALL_KEPT_MS, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
 import { OPEN_MAX } from '../../actors/broker/requests.ts'
-import { RETURNED_OF_HOLDER_MAX } from '../../actors/broker/returns.ts'
 import { RETIRE_MS } from '../../actors/leases/correspondence.ts'
+import * as givenBack from '../../actors/leases/given-back.ts'
 import { bodies, HOLDINGS_MAX, HOLDINGS_PAGES_MAX } from '../../actors/leases/messages.ts'
 import { PROPERTIES_CHARS_MAX } from '../../actors/leases/properties.ts'
 import { CLAIMANT_MS } from '../../actors/leases/witnesses.ts'
@@ -161,7 +160,7 @@ describe('the page on actors', () => {
       ...{ HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
       ...{ TYPES_OF_SITE_MAX, RECALLS_OF_SITE_MAX, RECALL_KEPT_MS, QUERIES_NOTED_MAX },
       ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX, CLAIMANT_MS },
-      ...{ RETURNED_OF_HOLDER_MAX, RETURNED_KEPT_MAX, HELD_BACK_MAX, HOLDINGS_MAX },
+      ...{ ...givenBack, HELD_BACK_MAX, HOLDINGS_MAX },
       ...{ FLUSH_MS, RETIRE_MS, BLIND_MS_MAX },
     })
   })
