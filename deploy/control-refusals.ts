@@ -24,6 +24,8 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   'ticket-invalid': 409,
   'bad-property': 400,
   'lease-ended': 409,
+  'peer-unknown': 404,
+  'peer-silent': 504,
   'deadline-missed': 504,
   'not-running': 503,
 }

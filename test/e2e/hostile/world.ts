@@ -124,7 +124,8 @@ export class World {
    */
   rows(name: Place): Readonly<Record<string, unknown>> {
     const rows = this.allRows(name)
-    const held = Object.entries(rows).filter(([key]) => !key.startsWith('$'))
+    // How often somebody asked is counted, and forgotten a minute later.
+    const held = Object.entries(rows).filter(([key]) => !key.startsWith('$') && !key.startsWith('asker '))
     return Object.fromEntries(
       held.map(([key, row]) => {
         if (!key.startsWith('site ') && !key.startsWith('unit ')) return [key, row]
