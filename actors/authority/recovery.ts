@@ -2,7 +2,7 @@ import type { FoundMachine } from '../../adapters/handler.ts'
 import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { afterPage } from '../leases/pages.ts'
-import { CLAIMED, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
+import { CLAIMED, dueAfterPage, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
@@ -163,7 +163,11 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     const { page, pages, holdings } = body
     draft.note('holdings heard', subject, `${from} tells ${holdings.length}, page ${page + 1} of ${pages}`)
     const { next, unsure } = afterPage(asked, body)
-    if (next !== undefined) return ask(from, next, draft, unsure)
+    if (next !== undefined) {
+      const now = draft.get('recovery', ID)!
+      draft.put('recovery', { ...now, due: dueAfterPage(now, from, body, draft.now) })
+      return ask(from, next, draft, unsure)
+    }
     const mayHoldMore = noteCut(from, body, draft) || unsure
     settle(from, { ...asked, state: 'answered', unsure: mayHoldMore }, draft)
     listIfAll(draft)

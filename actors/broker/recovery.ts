@@ -3,7 +3,7 @@ import type { Body } from '../leases/messages.ts'
 import { afterPage, pageOf } from '../leases/pages.ts'
 import type { Properties } from '../leases/properties.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
-import { CLAIMED, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
+import { CLAIMED, dueAfterPage, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Millis } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
@@ -131,7 +131,11 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       `${from} tells ${body.holdings.length}, page ${body.page + 1} of ${body.pages}`,
     )
     const { next, unsure } = afterPage(asked, body)
-    if (next !== undefined) return ask(from, next, draft, unsure)
+    if (next !== undefined) {
+      const now = draft.get('recovery', ID)!
+      draft.put('recovery', { ...now, due: dueAfterPage(now, from, body, draft.now) })
+      return ask(from, next, draft, unsure)
+    }
     // What one does not name who was restored, too, he may have forgotten.
     settle(from, noteCut(from, body, draft) || unsure ? 'unsure' : 'answered', draft)
   }

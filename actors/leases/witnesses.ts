@@ -1,6 +1,7 @@
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Restored } from '../runtime/peers.ts'
+import type { Body } from './messages.ts'
 
 interface Known {
   readonly self: string
@@ -45,6 +46,24 @@ export function patience(
   return claimant === undefined
     ? { until, due: until }
     : { until, due: Math.min(until, now + CLAIMANT_MS), claimant }
+}
+
+/**
+ * Who tells much tells it page by page: from each page on that names something it is waited for anew, within the time
+ * for everybody. A recovery that waits for nobody any more is left as it is.
+ */
+export function dueAfterPage(
+  {
+    claimant,
+    until,
+    due,
+  }: { claimant?: string | undefined; until?: Instant | undefined; due?: Instant | undefined },
+  from: string,
+  { holdings }: Pick<Body<'holdings'>, 'holdings'>,
+  now: Instant,
+): Instant | undefined {
+  const tellsOn = claimant === from && holdings.length > 0
+  return due === undefined || !tellsOn ? due : Math.max(due, Math.min(until ?? due, now + CLAIMANT_MS))
 }
 
 /** Why one that claims it alone is not waited for any more. */

@@ -1,7 +1,7 @@
 import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { afterPage } from '../leases/pages.ts'
-import { CLAIMED, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
+import { CLAIMED, dueAfterPage, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Restored } from '../runtime/peers.ts'
@@ -119,6 +119,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
       const now = draft.get('recovery', KEY)!
       draft.put('recovery', {
         ...now,
+        due: dueAfterPage(now, from, body, draft.now),
         asked: { ...now.asked, [id]: { ...asked, after: undefined, ...next, unsure } },
       })
       return tell(draft, from, 'holdings-query', id, next, untilOf(row))

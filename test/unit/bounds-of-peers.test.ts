@@ -192,6 +192,86 @@ describe('an actor of which one peer alone says that it has forgotten something,
   })
 })
 
+describe('an actor of which one peer alone says that it has forgotten something, and which that one tells page by page,', () => {
+  const claimed = { ...older, by: 'manager' }
+  const over = { state: 'closed', closed: true, ticket: null, next: null, properties: {}, units: [] }
+  const page = (n: number, pages = 9): Body<'holdings'> => ({
+    ...{ page: n, pages, unsure: false },
+    holdings: [{ leaseId: `lease-${n}`, ...over }],
+  })
+
+  /** Each page comes when the minute is nearly over; the last word says whom was waited for in vain. */
+  function tellsSlowly(
+    actor: { at(now: number): void; tell(body: Body<'holdings'>): void },
+    dueOf: () => number | undefined,
+    until: number,
+  ): void {
+    let now = NOW
+    for (let n = 0; n < 5; n++) {
+      now += CLAIMANT_MS - 1_000
+      actor.at(now)
+      actor.tell(page(n))
+      expect(dueOf()).toBe(now + CLAIMANT_MS)
+    }
+    // One that says nothing is waited for no longer, and nobody is longer than everybody.
+    actor.tell({ ...page(5), holdings: [] })
+    expect(dueOf()).toBe(now + CLAIMANT_MS)
+    actor.at(until - 1_000)
+    actor.tell(page(6))
+    expect(dueOf()).toBe(until)
+  }
+
+  test('waits for it as a broker', () => {
+    const desk = new BrokerDesk({ sites: ['site'], peers: ['manager'], recoverMs: 10 * MINUTE })
+    const said = desk.give({ kind: 'restored', restored: claimed } as never)
+    const { subject } = said.find(({ to }) => to === 'manager')!
+    tellsSlowly(
+      {
+        at: (now) => (desk.now = now),
+        tell: (body) => desk.tell('manager', 'holdings', subject, body),
+      },
+      () => desk.rows.get('recovery', 'recovery')?.due,
+      NOW + 10 * MINUTE,
+    )
+    desk.tell('manager', 'holdings', subject, page(7, 8))
+    const row = desk.rows.get('recovery', 'recovery') as unknown as RecoveryRow
+    expect(row.peers.manager).toMatchObject({ state: 'answered', unsure: false })
+  })
+
+  test('waits for it as a manager', () => {
+    const holder = new Holder({ recoverMs: 10 * MINUTE })
+    const draft = holder.desk.give({ kind: 'restored', restored: { ...claimed, by: 'broker' } })
+    const subject = questionTo(draft, 'broker')
+    tellsSlowly(
+      {
+        at: (now) => (holder.desk.now = now),
+        tell: (body) => holder.desk.tell('broker', 'holdings', subject, body),
+      },
+      () => holder.desk.rows.get('recovery', 'recovery')?.due,
+      NOW + 10 * MINUTE,
+    )
+  })
+
+  test('waits for it as a site, and lists the machines when it has told all', () => {
+    const site = new Site({ peers: ['manager'], recoverMs: 10 * MINUTE })
+    const begun = site.now
+    site.give({ kind: 'started', epoch: 2, restored: claimed } as never)
+    const { subject } = site.sent.find(({ to, kind }) => to === 'manager' && kind === 'holdings-query')!
+    tellsSlowly(
+      {
+        at: (now) => (site.now = begun + now - NOW),
+        tell: (body) => site.tell('holdings', subject, body, 'manager'),
+      },
+      () => site.rows.get('recovery', 'recovery')!.due! - begun + NOW,
+      NOW + 10 * MINUTE,
+    )
+    site.tell('holdings', subject, page(7, 8), 'manager')
+    expect(site.rows.get('recovery', 'recovery')).toMatchObject({
+      asked: { manager: { state: 'answered', unsure: false } },
+    })
+  })
+})
+
 describe('whoever was restored', () => {
   const page = (n: number): Body<'holdings'> => ({ page: n, pages: 1_000_000, holdings: [] })
 
