@@ -81,8 +81,10 @@ export function leaseLife(config: ServiceManagerConfig) {
     }
     const { recall } = current
     if (recall !== undefined && draft.now >= leaveAtFor(current, recall.by, draft)) {
+      // They leave when their notice is over; their work goes back before the site cuts it off, which may be sooner.
+      const until = recall.siteBy ?? recall.by
       for (const unit of recalledUnits(current, recall.units, draft))
-        letGo({ ...unit, recalled: true }, current, recall.by, 'the site recalls it', draft)
+        letGo({ ...unit, recalled: true }, current, until, 'the site recalls it', draft)
       current = { ...draft.get('lease', lease.id)!, recall: undefined }
     }
     if (current.leaveBy !== undefined && draft.now >= leaveAtFor(current, current.leaveBy, draft)) {

@@ -56,7 +56,7 @@ export interface LeaseRow extends Row {
   /** Where the victims' time ends while the others' goes on; undefined when nothing shrinks. */
   readonly boundary: Instant | undefined
   readonly extendRefused: { readonly at: Instant; readonly reason: string } | undefined
-  readonly recall: { readonly recallId: string; readonly units: number; readonly by: Instant } | undefined
+  readonly recall: PromisedBack | undefined
   /** The earliest time by which a unit has to leave for its host's sake. */
   readonly leaveBy?: Instant | undefined
   readonly modification?: ModificationRow | undefined
@@ -67,6 +67,15 @@ export interface LeaseRow extends Row {
   readonly closeReason: string
   /** The site's grace after the end, as signed in the ticket. */
   readonly graceMs: Millis
+}
+
+/** Units that go for a recall. */
+export interface PromisedBack {
+  readonly recallId: string
+  readonly units: number
+  readonly by: Instant
+  /** The site wants them by then, and its grace may run from it; undefined where that is `by`. */
+  readonly siteBy?: Instant | undefined
 }
 
 export interface AskedExtension {

@@ -186,6 +186,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     const before = lease.recall
     const order = noticeOf(lease, body, draft)
     const by = Math.min(order.by, before?.by ?? order.by)
+    const siteBy = Math.min(order.siteBy, before?.siteBy ?? before?.by ?? order.siteBy)
     const promised = Math.min(live, before?.units ?? 0)
     // Told again, it is not another one: what of it is still to leave is said once more.
     const isAgain = before?.recallId === body.recallId
@@ -200,14 +201,13 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     if (times >= RECALLS_HEARD_MAX) draft.turnDown()
     else draft.put('recalled', { id: lease.id, times: times + 1, due })
     // An earlier recall still stands: both are served by the earlier of the two.
-    if (units > 0 && !isAgain)
-      put(
-        {
-          ...draft.get('lease', lease.id)!,
-          recall: { recallId: body.recallId, units: promised + units, by },
-        },
-        draft,
-      )
+    const recall = {
+      recallId: body.recallId,
+      units: promised + units,
+      by,
+      siteBy: siteBy < by ? siteBy : undefined,
+    }
+    if (units > 0 && !isAgain) put({ ...draft.get('lease', lease.id)!, recall }, draft)
     draft.note(
       'recalled',
       lease.id,
@@ -226,24 +226,25 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   /**
    * Whether a recall binds, and from when on, whatever its broker says: what was not lent to be recalled is not, and the
    * notice of the ticket runs from when the site ordered it, or, if that is not shown, from now. Of what is not shown the
-   * way here may have taken a part.
+   * way here may have taken a part; the site may hold to the time it has named, `siteBy`, all the same.
    */
   function noticeOf(
     lease: LeaseRow,
     body: Body<'recall'>,
     draft: ServiceManagerDraft,
-  ): { readonly binding: boolean; readonly by: Instant } {
+  ): { readonly binding: boolean; readonly by: Instant; readonly siteBy: Instant } {
+    const siteBy = Math.max(body.by, draft.now)
     const notices = [lease.ticket, lease.next].flatMap((ticket) =>
       ticket?.conditions.recallable === true ? ticket.conditions.noticeMs : [],
     )
-    if (!body.binding || notices.length === 0) return { binding: false, by: body.by }
+    if (!body.binding || notices.length === 0) return { binding: false, by: body.by, siteBy }
     const noticeMs = Math.min(...notices)
     const between = { type: lease.type, site: lease.ticket!.site, broker: brokerOf(lease, config) }
     const at = orderedAt(body, between, trust)
-    if (at !== undefined) return { binding: body.by - at >= noticeMs, by: body.by }
+    if (at !== undefined) return { binding: body.by - at >= noticeMs, by: body.by, siteBy }
     const wayMs = Math.min(WAY_MS_MAX, noticeMs / 2)
     const isNoticed = body.by >= draft.now + noticeMs - wayMs
-    return { binding: true, by: isNoticed ? body.by : draft.now + noticeMs }
+    return { binding: true, by: isNoticed ? body.by : draft.now + noticeMs, siteBy }
   }
 }
 

@@ -62,10 +62,10 @@ describe('a holder whose broker lies', () => {
 
 describe('a holder that is told at once to give units back, though its ticket promises a notice,', () => {
   const HOUR = 60 * MINUTE
-  const noticed = (): { holder: Holder; leaseId: string } => {
+  const noticed = (graceMs = conditions.graceMs): { holder: Holder; leaseId: string } => {
     const holder = new Holder()
     const leaseId = holder.ask({ durationMs: 10 * HOUR })
-    holder.grant(leaseId, { conditions: { ...conditions, noticeMs: HOUR } })
+    holder.grant(leaseId, { conditions: { ...conditions, noticeMs: HOUR, graceMs } })
     holder.update(leaseId)
     for (const unitId of holder.lease(leaseId).units) holder.done(unitId, 'join')
     return { holder, leaseId }
@@ -134,6 +134,23 @@ describe('a holder that is told at once to give units back, though its ticket pr
     const by = holder.desk.now + HOUR - MINUTE
     const draft = holder.desk.tell('broker', 'recall', leaseId, recall(by))
     expect(planned(draft)).toMatchObject([{ units: 2, by }])
+  })
+
+  test('puts work back before its site cuts it off, which may hold to the time that it had named', () => {
+    const { holder, leaseId } = noticed(2 * HOUR)
+    const heard = holder.desk.now
+    const by = heard + HOUR / 4
+    holder.desk.tell('broker', 'recall', leaseId, recall(by))
+    expect(holder.lease(leaseId).recall).toMatchObject({ by: heard + HOUR })
+    // Another one, of which its site may think the same, takes nothing of that back.
+    holder.desk.tell('broker', 'recall', leaseId, { ...recall(by + MINUTE), recallId: 'r2' })
+    holder.desk.now = holder.lease(leaseId).due!
+    holder.desk.due('lease', leaseId)
+    const requeueFrom = by + 2 * HOUR - LEAVE_BUDGET_MS
+    expect(holder.lease(leaseId).units.map((id) => holder.unit(id))).toMatchObject([
+      { state: 'leaving', recalled: true, requeueFrom },
+      { state: 'leaving', recalled: true, requeueFrom },
+    ])
   })
 })
 
