@@ -113,10 +113,12 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
 
   /** It may have forgotten what is wanted back. */
   function tellBroker(broker: string, draft: AuthorityDraft): void {
-    for (const { id: recallId, type, units, by, taken } of draft.all('recall')) {
+    for (const { id: recallId, type, units, by, taken, orderedAt } of draft.all('recall')) {
       if (taken || by <= draft.now || brokerOf(config, type) !== broker) continue
       const body = { recallId, type, units, by, reason: 'told again, one of us was restored' }
-      tell(draft, broker, 'recall-units', `offer-${type}`, body, by + config.conditions.graceMs)
+      // Its notice has run since then, here as there.
+      const told = orderedAt === undefined ? body : { ...body, orderedAt }
+      tell(draft, broker, 'recall-units', `offer-${type}`, told, by + config.conditions.graceMs)
     }
   }
 

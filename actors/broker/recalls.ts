@@ -1,7 +1,7 @@
 import { tell } from '../leases/correspondence.ts'
 import { type Body, RECALLS_MAX } from '../leases/messages.ts'
 import { leastWithin, type Profile, raisedTo, withUnits } from '../leases/profile.ts'
-import { recallOrderOf } from '../leases/recall-order.ts'
+import { firstSaidAt, recallOrderOf } from '../leases/recall-order.ts'
 import { LATEST, LENGTH_MS_MAX, type Term } from '../leases/term.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
@@ -27,9 +27,10 @@ const recallsOf = indexOf<RecallRow>('recall', ({ site }) => site)
  * what is missing while it holds, be that now or in a reservation that begins later.
  */
 export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: BrokerDraft): void {
-  const { from: site, sentAt: orderedAt } = envelope
+  const { from: site } = envelope
   const { recallId, type, units, by, reason } = body
   const order = recallOrderOf(envelope, body)
+  const orderedAt = firstSaidAt(body, envelope)
   const due = Math.min(Math.max(draft.now, by) + RECALL_KEPT_MS, LATEST)
   const row: RecallRow = { id: recallId, site, type, units, by, due }
   const known = draft.get('recall', recallId)

@@ -83,6 +83,8 @@ export const bodies = {
     units: count.min(1),
     by: instant,
     reason: sentence,
+    /** When it was ordered, where it is told again: the notice runs from then. */
+    orderedAt: instant.optional(),
   }),
 
   // broker → site authority

@@ -4,11 +4,14 @@ import type { Instant } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { ActorName, Trust } from '../runtime/identity.ts'
 import { requestProof, requestProofSchema, verifyProof } from '../runtime/proof.ts'
+import { instantSchema } from './term.ts'
 
 /** What a site has ordered, as it signed it: the head of its message, and what its hash stands for besides. */
 export const recallOrderSchema = z.strictObject({
   units: z.int().min(1).max(1_000_000),
   reason: z.string().max(2_000),
+  /** When it was ordered, where it was told again. */
+  orderedAt: instantSchema.optional(),
   proof: z.record(z.string().max(20), z.union([z.string().max(200), z.int()])),
 })
 
@@ -24,11 +27,18 @@ interface PassedOn {
 /** The order of a message `recall-units`. */
 export const recallOrderOf = (
   envelope: Envelope,
-  { units, reason }: Pick<RecallOrder, 'units' | 'reason'>,
+  { units, reason, orderedAt }: Omit<RecallOrder, 'proof'>,
 ): RecallOrder => ({
   ...{ units, reason },
+  ...(orderedAt !== undefined && { orderedAt }),
   proof: requestProof(envelope),
 })
+
+/** A site that tells an order again says when it gave it first: its own notice has run from then. */
+export const firstSaidAt = (
+  { orderedAt }: Pick<RecallOrder, 'orderedAt'>,
+  { sentAt }: Pick<Envelope, 'sentAt'>,
+): Instant => Math.min(orderedAt ?? sentAt, sentAt)
 
 /**
  * When the site ordered what its broker passes on, if that is shown. A notice runs from then: by the word of its broker
@@ -41,11 +51,11 @@ export function orderedAt(
 ): Instant | undefined {
   const head = requestProofSchema.safeParse(order?.proof).data
   if (order === undefined || head === undefined) return undefined
-  const { units, reason } = order
+  const { proof, ...said } = order
   const isIt =
     head.from === site &&
     head.to === broker &&
     head.kind === 'recall-units' &&
-    head.bodyHash === digest(canonical({ recallId, type, units, by, reason }))
-  return isIt && verifyProof(order.proof, trust) ? head.sentAt : undefined
+    head.bodyHash === digest(canonical({ recallId, type, by, ...said }))
+  return isIt && verifyProof(proof, trust) ? firstSaidAt(order, head) : undefined
 }

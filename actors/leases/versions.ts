@@ -16,7 +16,7 @@ const without =
 /** How each kind is said in protocol 1; kinds that are not listed were never said in it. */
 const INTO_1: { readonly [K in MessageKind]?: Older } = {
   delegation: without<Body<'delegation'>, 'claim' | 'openRecalls'>('claim', 'openRecalls'),
-  'recall-units': (body) => body,
+  'recall-units': without<Body<'recall-units'>, 'orderedAt'>('orderedAt'),
   ticket: (body) => body,
   'extend-ticket': without<Body<'extend-ticket'>, 'unitsMin'>('unitsMin'),
   'recall-plan': (body) => body,

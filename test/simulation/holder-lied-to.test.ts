@@ -76,8 +76,8 @@ describe('a holder that is told at once to give units back, though its ticket pr
     ...(order && { order }),
   })
   /** What somebody signed for the site's order of so many units. */
-  const orderOf = (by: number, sentAt: number, signer = 'site') => {
-    const body = { recallId: 'r1', type: 't', units: 6, by, reason }
+  const orderOf = (by: number, sentAt: number, signer = 'site', again: { orderedAt?: number } = {}) => {
+    const body = { recallId: 'r1', type: 't', units: 6, by, reason, ...again }
     const letter = {
       id: 'm-1',
       from: 'site',
@@ -90,7 +90,7 @@ describe('a holder that is told at once to give units back, though its ticket pr
       generation: 0,
       seq: 1,
     })
-    return { units: 6, reason, proof: requestProof(sealed) }
+    return { units: 6, reason, ...again, proof: requestProof(sealed) }
   }
   const planned = (draft: ReturnType<Holder['update']>): unknown[] =>
     draft.outgoing.filter(({ kind }) => kind === 'recall-plan').map(({ body }) => body)
@@ -119,6 +119,21 @@ describe('a holder that is told at once to give units back, though its ticket pr
     const draft = holder.desk.tell('broker', 'recall', leaseId, recall(by, orderOf(by, by - HOUR)))
     expect(planned(draft)).toMatchObject([{ units: 2, by }])
     expect(holder.lease(leaseId).recall).toMatchObject({ by })
+  })
+
+  test('goes by when the site ordered it, where it was told again since, and believes nobody else of that', () => {
+    const { holder, leaseId } = noticed()
+    const { now } = holder.desk
+    const by = now + MINUTE
+    const orderedAt = by - HOUR
+    const forged = { ...orderOf(by, now), orderedAt }
+    const late = holder.desk.tell('broker', 'recall', leaseId, recall(by, forged))
+    expect(planned(late)).toMatchObject([{ by: now + HOUR }])
+    const other = noticed()
+    const again = orderOf(by, now, 'site', { orderedAt })
+    const draft = other.holder.desk.tell('broker', 'recall', other.leaseId, recall(by, again))
+    expect(planned(draft)).toMatchObject([{ units: 2, by }])
+    expect(other.holder.lease(other.leaseId).recall).toMatchObject({ by })
   })
 
   test('takes it for advice where the site itself ordered it so late', () => {

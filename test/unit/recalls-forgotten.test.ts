@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Body } from '../../actors/leases/messages.ts'
+import { downgrade } from '../../actors/leases/versions.ts'
 import { MINUTE, NOW, Stage, wellBehaved } from './authority-stage.ts'
 import { BrokerDesk, HOUR, inShort } from './broker-desk.ts'
 
@@ -40,6 +41,50 @@ describe('a recall that its restored site has forgotten', () => {
     recallUnits(desk, 'recall-1', NOW + MINUTE)
     desk.offer(4)
     expect(recallsAt(desk)).toEqual(['recall-1'])
+  })
+})
+
+describe('a recall that its restored broker has forgotten', () => {
+  const order = { type: 'vm.small', units: 4, by: NOW + 10 * MINUTE, reason: 'ours' }
+
+  test('is told again with the time at which it was ordered', () => {
+    const stage = new Stage()
+    stage.command('recall', order)
+    stage.now += 9 * MINUTE
+    stage.tell('holdings-query', 'holdings-1', { page: 0 }, 'broker')
+    const [first, again] = stage.sent.filter(({ kind }) => kind === 'recall-units')
+    // A broker of the program before reads no more than it knows.
+    expect(first!.body).not.toHaveProperty('orderedAt')
+    expect(again!.body).toMatchObject({ by: order.by, orderedAt: NOW })
+    const { orderedAt, ...older } = again!.body as Body<'recall-units'>
+    expect(downgrade('recall-units', { ...older, orderedAt }, 1)).toEqual(older)
+  })
+
+  test.each([
+    ['binds its holder as before, though its notice is shorter by now', { orderedAt: NOW }, true],
+    ['is advice where its site does not say when it was ordered', {}, false],
+    [
+      'was ordered when it was said at the latest, whatever its site says',
+      { orderedAt: NOW + 10 * MINUTE },
+      false,
+    ],
+  ])('%s', (_, change, binding) => {
+    const desk = new BrokerDesk()
+    const conditions = { recallable: true, noticeMs: 5 * MINUTE, graceMs: 0 }
+    desk.offer(4, { conditions, claim: desk.claim(4, { conditions }) })
+    desk.granted('lease-1')
+    desk.now = NOW + 4 * MINUTE
+    const body = {
+      recallId: 'recall-1',
+      type: 't',
+      units: 4,
+      by: NOW + 5 * MINUTE,
+      reason: 'again',
+      ...change,
+    }
+    const [said] = desk.tell('site', 'recall-units', 'offer-t', body)
+    expect(said).toMatchObject({ kind: 'recall', body: { binding } })
+    expect((said!.body as Body<'recall'>).order).toMatchObject(change)
   })
 })
 
