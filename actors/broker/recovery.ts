@@ -14,7 +14,7 @@ import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
 import { groups } from './groups.ts'
 import type { requests } from './requests.ts'
-import { noteReturned, returnedHolding, returnedLeases, tellAllReturned } from './returns.ts'
+import { isReturned, noteReturned, returnedHolding, returnedLeases, tellAllReturned } from './returns.ts'
 import type { BrokerDraft, RecoveryRow, TicketRow } from './rows.ts'
 
 /** How long others are waited for, unless it is configured. */
@@ -167,7 +167,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const row = noted?.holder !== holder && noted?.type === '' ? undefined : noted
     if (doubt !== undefined || (row !== undefined && row.holder !== holder))
       return draft.note('ticket not adopted', leaseId, doubt ?? `the lease is of ${row?.holder}`)
-    if (row?.state === 'closed') {
+    if (row?.state === 'closed' || isReturned(ticket, draft)) {
       // What was over then, or was given back since, stays so, also where it is still held.
       noteReturned([ticket], draft)
       return draft.note('ticket not adopted', leaseId, `${from} shows ${ticket.id}, which was given back`)

@@ -15,7 +15,7 @@ import type { BrokerParts } from './config.ts'
 import { groups } from './groups.ts'
 import { ticketMachine } from './machine.ts'
 import { stillReduced } from './promises.ts'
-import { noteReturned, refusalEverywhere, refusalForReturned } from './returns.ts'
+import { noteReturned, noteUnseen, refusalEverywhere, refusalForReturned } from './returns.ts'
 import type { Asked, BrokerDraft, TicketRow } from './rows.ts'
 
 /** A request that no policy has answered by then, past its latest start, is refused. */
@@ -161,6 +161,15 @@ export function requests(parts: BrokerParts) {
       draft.note('message refused', leaseId, `${holder} gives ${ticketId} back: ${reason}`)
       forgetUnknown(leaseId, holder, draft)
     }
+    const recovery = draft.get('recovery', 'recovery')
+    if (recovery !== undefined && mayBeForgotten(row, holder, ticketId)) {
+      const until = recovery.until ?? recovery.due ?? draft.now
+      if (!noteUnseen(envelope, ticketId, until, draft))
+        return refused('too many that are not known here were')
+      forgetUnknown(leaseId, holder, draft)
+      const why = 'which is not known yet: it is not taken up when it is shown'
+      return draft.note('message noted', leaseId, `${holder} gives ${ticketId} back, ${why}`)
+    }
     if (row?.holder !== holder) return refused(`no ticket of ${holder} is known under ${leaseId}`)
     const ticket = row.tickets.find(({ id }) => id === ticketId)
     // Given back before, or with all of the lease.
@@ -241,6 +250,13 @@ function rememberForgotten(holder: string, leaseId: string, draft: BrokerDraft):
   const nothing = { type: '', asked: undefined, waitReason: '', tickets: [], reduced: undefined }
   const row: TicketRow = { id: leaseId, holder, state: 'closed', arrivedAt: draft.now, ...nothing }
   closeRow(row, draft, `${holder} gives back a lease that this store does not know`)
+}
+
+/** Whether a lease of the holder may have a ticket that this store does not know. */
+function mayBeForgotten(row: TicketRow | undefined, holder: string, ticketId: string): boolean {
+  // Who gave back in the recovery what was never his has no say in it.
+  if (row?.holder !== holder) return row === undefined || row.type === ''
+  return row.state !== 'closed' && !row.tickets.some(({ id }) => id === ticketId)
 }
 
 const isRecovering = (draft: BrokerDraft): boolean => draft.get('recovery', 'recovery') !== undefined

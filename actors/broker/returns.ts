@@ -3,12 +3,15 @@ import { RETURNED_AT_SITE_MAX, RETURNED_OF_HOLDER_MAX } from '../leases/given-ba
 import { type Body, RETURNED_MAX } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
+import type { Instant } from '../runtime/clock.ts'
+import type { Envelope } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
-import type { RequestProof } from '../runtime/proof.ts'
+import { type RequestProof, requestProof } from '../runtime/proof.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { BrokerDraft, ReturnedRow, TellingRow } from './rows.ts'
 
 const returnedAt = indexOf<ReturnedRow>('returned', ({ site }) => site)
+const returnedOf = indexOf<ReturnedRow>('returned', ({ holder }) => holder)
 const returnedOfLease = indexOf<ReturnedRow>('returned', ({ leaseId }) => leaseId)
 
 /**
@@ -24,13 +27,44 @@ const returnedOfLease = indexOf<ReturnedRow>('returned', ({ leaseId }) => leaseI
 export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft, proof?: RequestProof): void {
   for (const { id, leaseId, holder, site, term } of tickets) {
     if (term.end <= draft.now) continue
-    const shown = proof ?? draft.get('returned', id)?.proof
+    const shown = proof ?? saidBy(holder, id, draft)?.proof
     const row: ReturnedRow = { id, leaseId, site, holder, proof: shown, due: term.end }
     draft.put('returned', row)
     if (speaksOnly1(site, draft)) continue
     const before = draft.get('telling', site)?.tickets ?? []
     draft.put('telling', { id: site, tickets: [...before, toldOf(row)], due: draft.now })
   }
+}
+
+/**
+ * A store that was put back does not know the ticket, and it may be shown later in what is told of it: it is not taken up
+ * again. False where its holder has too much of that already.
+ */
+export function noteUnseen(
+  envelope: Envelope,
+  ticketId: string,
+  until: Instant,
+  draft: BrokerDraft,
+): boolean {
+  const { from: holder, subject: leaseId } = envelope
+  if ((draft.view(returnedOf).get(holder)?.size ?? 0) >= RETURNED_OF_HOLDER_MAX) return false
+  if (draft.get('returned', ticketId) !== undefined) return true
+  const proof = requestProof(envelope)
+  const due = Math.max(envelope.until, until)
+  draft.put('returned', { id: ticketId, leaseId, holder, proof, heardAt: draft.now, due })
+  return true
+}
+
+/** Whether its holder has given it back; what somebody else says of it is nothing. */
+export function isReturned({ id, holder, leaseId, predecessor, term }: Ticket, draft: BrokerDraft): boolean {
+  const row = saidBy(holder, id, draft)
+  if (row?.leaseId !== leaseId) return false
+  return row.heardAt === undefined || (predecessor !== null && row.heardAt < term.start)
+}
+
+function saidBy(holder: string, ticketId: string, draft: BrokerDraft): ReturnedRow | undefined {
+  const row = draft.get('returned', ticketId)
+  return row?.holder === holder ? row : undefined
 }
 
 const toldOf = ({
@@ -75,8 +109,6 @@ export function returnedHolding(leaseId: string, draft: BrokerDraft): Body<'hold
   const nothing = { ticket: null, next: null, properties: {}, units: [] }
   return { leaseId, state: 'closed', closed: true, ...nothing, ...(proof && { proof }) }
 }
-
-const returnedOf = indexOf<ReturnedRow>('returned', ({ holder }) => holder)
 
 /**
  * Why the holder is granted nothing at the site for now; undefined if it has not given too much back. As what the site can

@@ -114,7 +114,10 @@ export interface RecallRow extends Row {
 export interface ReturnedRow extends Row {
   readonly leaseId: string
   readonly holder: string
-  readonly site: string
+  /** Absent while nobody has shown it to a broker that was restored: neither is it known then when it ends. */
+  readonly site?: string | undefined
+  /** When that broker was told so: what was no extension to come by then is not given back so. */
+  readonly heardAt?: Instant | undefined
   /** The head of the message by which its holder said so, as he signed it, if he did. */
   readonly proof?: RequestProof | undefined
 }

@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { TicketRow } from '../../actors/broker/rows.ts'
+import { RETURNED_OF_HOLDER_MAX } from '../../actors/leases/given-back.ts'
 import type { Body } from '../../actors/leases/messages.ts'
+import type { Ticket } from '../../actors/leases/ticket.ts'
 import { BrokerDesk, HOUR, inShort, MINUTE, type Said } from './broker-desk.ts'
 
 /** A lease of some units for an hour, and an extension of it that is granted. */
 function extended(units: number, next = units) {
-  const desk = new BrokerDesk()
+  const desk = new BrokerDesk({ sites: ['site'], peers: ['manager'] })
   desk.offer(6)
   const first = desk.granted('lease-1', { units })
   desk.extend('lease-1', { units: next })
@@ -125,6 +127,85 @@ describe('an extension that is given back', () => {
     desk.rows.set('ticket', 'lease-1', alone)
     back()
     expect(ids(desk)).toEqual([extension.id])
+  })
+
+  describe('to a broker that was restored and is still told what there is', () => {
+    const restored = { kind: 'restored', restored: { reason: 'an older copy was put back', seenSeq: 9 } }
+
+    /** The copy knows the lease without the extension, or not at all. */
+    function forgetful(knows = true) {
+      const lease = extended(4)
+      const { desk, first, extension } = lease
+      const row = knows ? { ...desk.row('lease-1'), tickets: [first] } : undefined
+      desk.rows.set('ticket', 'lease-1', row)
+      const asked = desk.give(restored as never)
+      /** What holder or site show of the lease. */
+      const tells = (from: string, next: Ticket | null): Said[] => {
+        const { subject } = asked.find(({ to, kind }) => to === from && kind === 'holdings-query')!
+        const shown = { leaseId: 'lease-1', state: 'held', closed: false, ticket: first, next }
+        const holdings = [{ ...shown, properties: {}, units: [] }]
+        return desk.tell(from, 'holdings', subject, { page: 0, pages: 1, holdings })
+      }
+      return { ...lease, tells, shown: () => [tells('manager', null), tells('site', extension)] }
+    }
+
+    test.each([
+      ['the lease without it', true],
+      ['nothing of the lease', false],
+    ])('is not taken up again when it is shown to one that knows %s', (_, knows) => {
+      const { desk, first, extension, back, shown } = forgetful(knows)
+      expect(back()).toEqual([])
+      expect(desk.notes.at(-1)).toContain('which is not known yet: it is not taken up when it is shown')
+      shown()
+      expect(ids(desk)).toEqual([first.id])
+      const { start, end } = extension.term
+      desk.ask('lease-2', { units: 6, start, durationMs: HOUR })
+      expect(inShort(desk.due('round', 'round'))).toEqual(['lease-2 granted 6'])
+      // Its site has it, and hears who has given it back.
+      const [told] = desk.due('telling', 'site')
+      const proof = { from: 'manager', kind: 'return-extension', subject: 'lease-1', signature: 'signed' }
+      expect(told!.body).toMatchObject({ tickets: [{ ticketId: extension.id, until: end, proof }] })
+      expect(desk.rows.get('returned', extension.id)).toMatchObject({ site: 'site', due: end })
+    })
+
+    test('is given back by its holder only, who is heard also where another has said so before', () => {
+      for (const knows of [true, false]) {
+        const { desk, first, extension, back, shown } = forgetful(knows)
+        back(extension.id, 'other')
+        shown()
+        expect(ids(desk)).toEqual([first.id, extension.id])
+      }
+      const { desk, first, back, shown } = forgetful(false)
+      desk.tell('other', 'relinquish', 'lease-1', { reason: 'never mine' })
+      back()
+      shown()
+      expect(ids(desk)).toEqual([first.id])
+    })
+
+    test('is one that was still to begin, and not the lease: those are taken up all the same', () => {
+      for (const at of ['first', 'begun'] as const) {
+        const { desk, first, extension, back, shown } = forgetful(false)
+        if (at === 'begun') desk.now = extension.term.start
+        back(at === 'begun' ? extension.id : first.id)
+        shown()
+        expect(desk.row('lease-1').tickets.map(({ id }) => id)).toContain(extension.id)
+        if (at === 'first') expect(ids(desk)).toEqual([first.id, extension.id])
+        expect([...desk.rows.all('telling')]).toEqual([])
+      }
+    })
+
+    test('is kept for so long as it may be shown, and of one holder there are so many', () => {
+      const { desk, extension, back } = forgetful()
+      back()
+      const { due } = desk.rows.get('returned', extension.id)!
+      expect(due).toBeGreaterThanOrEqual(desk.rows.get('recovery', 'recovery')!.due!)
+      expect(due).toBeGreaterThanOrEqual(extension.term.start)
+      for (let i = 0; i < RETURNED_OF_HOLDER_MAX; i++)
+        desk.rows.set('returned', `ticket-${i}`, { id: `ticket-${i}`, holder: 'manager' } as never)
+      back('ticket-more')
+      expect(desk.rows.get('returned', 'ticket-more')).toBeUndefined()
+      expect(desk.notes.at(-1)).toMatch(/^message refused lease-1: .* too many that are not known here were$/)
+    })
   })
 
   test('has a body of nothing but the ticket', () => {
