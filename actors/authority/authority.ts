@@ -285,6 +285,8 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     draft: AuthorityDraft,
   ): void {
     const named = new Set(body.units)
+    for (const unit of unitsOf(lease, draft))
+      if (named.has(unit.id) && unit.released !== true) draft.put('unit', { ...unit, released: true })
     const given = unitsOf(lease, draft).filter((unit) => named.has(unit.id) && unit.state !== 'ended')
     if (given.length === 0)
       return draft.note('message noted', lease.id, 'it gives units back of which none is there')

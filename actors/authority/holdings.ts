@@ -33,7 +33,9 @@ export function tellHoldings(
 const holdingOf = (lease: LeaseRow, draft: AuthorityDraft): Body<'holdings'>['holdings'][number] => ({
   ...{ leaseId: lease.id, state: lease.state, closed: lease.state === 'closed' },
   ...{ ticket: lease.ticket, next: lease.next ?? null, properties: { ...lease.properties } },
+  // What is there comes first: what is not named has ended, for whoever asks.
   units: unitsOf(lease, draft)
+    .toSorted((a, b) => Number(a.state === 'ended') - Number(b.state === 'ended'))
     .slice(0, 1_000)
     .map((unit) => ({
       ...{ id: unit.id, name: unit.name, report: reportOf(unit), facts: { ...unit.facts } },

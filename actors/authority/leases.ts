@@ -85,6 +85,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       if (!isLive(unit) && (lease.victims.includes(unit.id) || !isRecalledOf(next, unit)))
         if (unit.past !== true)
           draft.put('unit', { ...unit, past: true, pastConditions: lease.ticket.conditions })
+    forgetPast(draft.get('lease', lease.id) ?? lease, draft)
     const current = draft.get('lease', lease.id) ?? lease
     const mine = unitsOf(current, draft).filter(({ past }) => past !== true)
     const staying = mine.filter(isLive).length
@@ -101,6 +102,21 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
         ticketId: next.id,
       })
     return crossed
+  }
+
+  /**
+   * A lease may live for months, and its holder is told of each unit that is remembered. What ended long ago under an
+   * earlier ticket, and is out of his middleware as he has said himself, is named no more.
+   */
+  function forgetPast(lease: LeaseRow, draft: AuthorityDraft): void {
+    const over = new Set(
+      unitsOf(lease, draft)
+        .filter((unit) => isForgotten(unit, draft.now))
+        .map(({ id }) => id),
+    )
+    if (over.size === 0) return
+    for (const id of over) draft.remove('unit', id)
+    draft.put('lease', { ...lease, units: lease.units.filter((id) => !over.has(id)) })
   }
 
   /** When nothing more will come, settles for what there is or gives up. */
@@ -235,6 +251,10 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     return counted
   }
 }
+
+/** Nobody counts it any more, and nobody waits to hear of its end: who has not heard of that yet is told until he has. */
+const isForgotten = ({ state, past, since, released, givenUp }: UnitRow, now: Instant): boolean =>
+  state === 'ended' && past === true && since <= now - RETIRE_MS && (released === true || givenUp === true)
 
 /**
  * Its host is wanted empty by then, as its holder reckons, too; so it is not for an order that came later. Holders of

@@ -72,6 +72,8 @@ export interface UnitRow extends Row {
   readonly recalledAt?: Instant | undefined
   /** ... and the place of the message that said so in all that its holder said: what he asked for later is without it. */
   readonly recalledSeq?: number | undefined
+  /** Its holder has named it among those that are out of his middleware: he need not hear of its end any more. */
+  readonly released?: boolean | undefined
   /** It served, and the site lost it or took it away: it may be replaced within the term. */
   readonly lost?: 'died' | 'moved' | undefined
   /** It went under an earlier ticket: the present one does not count it. */

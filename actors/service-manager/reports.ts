@@ -1,13 +1,18 @@
+import { RETIRE_MS } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { LeaseLife } from './leases.ts'
 import { wantedBy } from './leavers.ts'
+import { isDone, isOut } from './members.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
-import { stepLease } from './steps.ts'
+import { stepLease, unitsOf } from './steps.ts'
 import { believable } from './surplus.ts'
 
 type Update = Body<'lease-update'>
+
+/** A site remembers for RETIRE_MS what has ended; clocks may differ. */
+const REMEMBERED_MS = RETIRE_MS / 2
 
 /** What sites say of leases. Each update is the whole state of its lease; repeated and late ones change nothing. */
 export function reportDesk({ members, modified, joined, put, leaveAll, ended, returnExtension }: LeaseLife) {
@@ -29,6 +34,7 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
       draft.note('unit refused', lease.id, `the site says more than it may: ${reason}`, { unitId, code })
     }
     for (const report of believed) members.reported(lease, report, sentAt, draft)
+    if (body.state !== 'closed') unnamed(lease, body, sentAt, draft)
     if (body.modified != null) modified.answered(draft.get('lease', lease.id)!, body.modified, draft)
     let current = draft.get('lease', lease.id)!
     if (body.state === 'closed') return ended(current, body.reason, draft)
@@ -52,6 +58,28 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
       leaveAll(draft.get('lease', lease.id)!, undefined, current.closeReason, draft)
     if (body.state === 'closing')
       leaveAll(draft.get('lease', lease.id)!, undefined, `the site ends the lease: ${body.reason}`, draft)
+  }
+
+  /**
+   * Its site forgets what ended long ago once it has heard from here that it is out, and then it is forgotten here, too.
+   * An older store may have forgotten that it was out. Whatever else is not named is where it was.
+   */
+  function unnamed(lease: LeaseRow, { units }: Update, sentAt: Instant, draft: ServiceManagerDraft): void {
+    const named = new Set(units.map(({ id }) => id))
+    const before = Math.min(sentAt, draft.now) - REMEMBERED_MS
+    const others = unitsOf(lease, draft).filter(({ id, since }) => !named.has(id) && since <= before)
+    if (lease.unsure === true || lease.unheard === true)
+      for (const unit of others) {
+        const { id, name, vector, facts } = unit
+        const reason = 'its site does not know it any more'
+        if (!isOut(unit))
+          members.reported(lease, { id, name, vector, facts, report: 'ended', reason }, sentAt, draft)
+      }
+    const over = new Set(others.filter(isOver).map(({ id }) => id))
+    if (over.size === 0) return
+    for (const id of over) draft.remove('unit', id)
+    const current = draft.get('lease', lease.id)!
+    draft.put('lease', { ...current, units: current.units.filter((id) => !over.has(id)) })
   }
 
   function extensionRefused(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): LeaseRow {
@@ -101,6 +129,9 @@ function shortened(lease: LeaseRow, body: Update, draft: ServiceManagerDraft): L
   })
   return { ...sooner, extendRefused: { at: draft.now, reason } }
 }
+
+/** Nothing is to be done about it, nor is a machine of it left that was given up. */
+const isOver = (unit: UnitRow): boolean => isDone(unit) && unit.doing === undefined && unit.alive !== true
 
 /** The extension begins without it; what parted from the lease at an earlier one has done so already. */
 function part(unit: UnitRow | undefined, withoutFrom: Instant, draft: ServiceManagerDraft): void {

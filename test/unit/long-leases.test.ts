@@ -1,0 +1,139 @@
+import { describe, expect, test } from 'vitest'
+import { Holder } from '../simulation/holder.ts'
+import { restored } from '../simulation/holder-store.ts'
+import { Stage as Site } from './authority-stage.ts'
+import { HOUR, MINUTE, NOW } from './broker-desk.ts'
+
+/** Terms of a lease that goes on and on, by its site: it shrinks from 4 to 2 and grows again, every five minutes. */
+class Flexing {
+  readonly site = new Site()
+  ticket
+  /** Whether its holder says what has left. */
+  says = true
+
+  constructor() {
+    const { site } = this
+    site.settle()
+    site.lease({ units: 4, term: { start: site.now, end: site.now + 5 * MINUTE } })
+    this.ticket = site.row().ticket
+  }
+
+  goesOn(rounds: number): void {
+    for (let i = 0; i < rounds; i++) this.#round()
+  }
+
+  #round(): void {
+    const { site, ticket } = this
+    const units = ticket.units === 4 ? 2 : 4
+    const { end } = ticket.term
+    const next = site.ticket({ predecessor: ticket.id, units, term: { start: end, end: end + 5 * MINUTE } })
+    const live = site.units('lease-1').filter(({ state }) => state === 'active')
+    const victims = live.slice(0, Math.max(0, live.length - units)).map(({ id }) => id)
+    site.tell('extend-lease', 'lease-1', { ticket: next, victims })
+    this.ticket = next
+    site.pass(end - site.now, 30_000)
+    const over = site.lastUpdate().units.filter(({ report }) => report === 'ended')
+    if (this.says) site.tell('vacate', 'lease-1', { units: over.map(({ id }) => id), reason: 'out' })
+    site.settle()
+  }
+}
+
+describe('a site with a lease that lives long', () => {
+  test('remembers and names what has ended for about an hour, and no more', () => {
+    const flexing = new Flexing()
+    const { site } = flexing
+    flexing.goesOn(20)
+    const [first] = site.units('lease-1')
+    flexing.goesOn(60)
+    // Two of them end every ten minutes.
+    const known = site.units('lease-1')
+    expect(known.length).toBeLessThanOrEqual(4 + 2 * 8)
+    expect(site.row().units).toEqual(known.map(({ id }) => id))
+    expect(site.lastUpdate().units.map(({ id }) => id)).toEqual(site.row().units)
+    expect(site.row().units).not.toContain(first?.id)
+    const names = site.notes.filter(({ kind }) => kind === 'unit assigned').map(({ subject }) => subject)
+    expect(new Set(names).size).toBe(names.length)
+    const live = known.filter(({ state }) => state === 'active')
+    expect(live).toHaveLength(flexing.ticket.units)
+  })
+
+  test('names each that has ended until its holder has said that it is out', () => {
+    const flexing = new Flexing()
+    const { site } = flexing
+    flexing.says = false
+    flexing.goesOn(40)
+    const names = new Set(
+      site.notes.filter(({ kind }) => kind === 'unit assigned').map(({ subject }) => subject),
+    )
+    expect(new Set(site.lastUpdate().units.map(({ id }) => id))).toEqual(names)
+    flexing.says = true
+    flexing.goesOn(2)
+    expect(site.row().units.length).toBeLessThanOrEqual(4 + 2 * 8)
+  })
+})
+
+describe('a holder with a lease that lives long', () => {
+  const term = { start: NOW, end: NOW + 1_000 * HOUR }
+  const long = (units: number): { holder: Holder; leaseId: string } => {
+    const holder = new Holder()
+    return { holder, leaseId: holder.active({ units, unitsMin: units, durationMs: term.end - term.start }) }
+  }
+
+  test('takes new units for ever, and forgets those that are over and are named no more', () => {
+    const { holder, leaseId } = long(10)
+    let current = [...holder.lease(leaseId).units]
+    let over: string[] = []
+    for (let round = 0; round < 600; round++) {
+      holder.desk.now += 5 * MINUTE
+      const fresh = current.map((_, i) => `unit-${round}-${i}`)
+      const named = [...over, ...current].map((id) => holder.report(id, 'ended'))
+      const coming = fresh.map((id) => holder.report(id, 'coming'))
+      holder.update(leaseId, {}, [...named, ...coming])
+      for (const id of current) holder.done(id, 'lost')
+      holder.update(leaseId, {}, [...named, ...fresh.map((id) => holder.report(id, 'active'))])
+      for (const id of fresh) holder.done(id, 'join')
+      // The site forgets in an hour.
+      over = [...over, ...current].slice(-13 * 10)
+      current = fresh
+    }
+    expect(current.map((id) => holder.unit(id).state)).toEqual(Array(10).fill('joined'))
+    expect(holder.lease(leaseId).units.length).toBeLessThanOrEqual(16 * 10)
+    expect([...holder.desk.rows.all('unit')]).toHaveLength(holder.lease(leaseId).units.length)
+  })
+
+  test('leaves what serves, and was given up alive, where it is, though it is not named', () => {
+    const { holder, leaseId } = long(2)
+    const [first, second] = holder.lease(leaseId).units as [string, string]
+    holder.desk.rows.set('unit', second, {
+      ...holder.unit(second),
+      state: 'lost',
+      settled: true,
+      alive: true,
+    } as never)
+    holder.desk.now += 3 * HOUR
+    const draft = holder.update(leaseId, {}, [])
+    expect(draft.notes).toEqual([])
+    expect(holder.lease(leaseId).units).toEqual([first, second])
+    expect(holder.unit(first).state).toBe('joined')
+  })
+
+  test('that was restored, while the site was silent, lets go what the site has forgotten since', () => {
+    const { holder, leaseId } = long(2)
+    const [first, second] = holder.lease(leaseId).units as [string, string]
+    restored(holder, () => {
+      holder.update(leaseId, {}, [holder.report(first, 'active'), holder.report(second, 'ended')])
+      holder.done(second, 'lost')
+    })
+    holder.desk.now += 10 * MINUTE
+    holder.desk.due('recovery', 'recovery')
+    expect(holder.lease(leaseId).unsure).toBe(true)
+    holder.desk.now += 2 * HOUR
+    holder.update(leaseId, {}, [holder.report(first, 'active')])
+    expect([first, second].map((id) => holder.unit(id)?.state)).toEqual(['joined', 'lost'])
+    expect(holder.unit(second)).toMatchObject({ doing: 'lost' })
+    holder.done(second, 'lost')
+    holder.desk.now += 2 * HOUR
+    holder.update(leaseId, {}, [holder.report(first, 'active')])
+    expect(holder.lease(leaseId).units).toEqual([first])
+  })
+})
