@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import type { LeaseRow, OfferRow, RecallRow as SiteRecallRow, UnitRow } from '../actors/authority/rows.ts'
+import { keptUntil } from '../actors/broker/recalls.ts'
 import type { RecallRow, TicketRow } from '../actors/broker/rows.ts'
 import { vectorSchema } from '../actors/leases/resources.ts'
+import { termSchema } from '../actors/leases/term.ts'
 import { type Ticket, ticketSchema, withoutChain } from '../actors/leases/ticket.ts'
 import type { Instant } from '../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
@@ -140,7 +142,7 @@ function recallOf(id: string, its: readonly LedgerEntry[]): Rebuilt {
   if (read?.site === undefined)
     return dropped('the ledger does not say what was recalled; its site shrinks its offer')
   const { site, type, units, by } = read
-  const row: RecallRow = { id, site, type, units, by }
+  const row: RecallRow = { id, site, type, units, by, due: keptUntil(by) }
   return rebuilt(`${units} of ${type} at ${site}, wanted back`, row)
 }
 
@@ -183,6 +185,7 @@ function leaseOf(
   for (const { kind, data } of its) {
     const read = granted.safeParse(data)
     if (kind === 'extended' && read.success) tickets.push(read.data.ticket)
+    if (kind === 'extension undone' && tickets.length > 1) tickets.pop()
   }
   const current = tickets.find(({ term }) => term.end > now) ?? tickets.at(-1)!
   const next = tickets[tickets.indexOf(current) + 1]
@@ -190,6 +193,8 @@ function leaseOf(
     .filter(({ kind, data }) => kind === 'unit assigned' && assigned.safeParse(data).data?.leaseId === id)
     .map(({ subject }) => subject)
   const closing = its.findLast(({ kind }) => kind === 'lease closing')
+  // One that was shut before its term ends then.
+  const shutTo = lastData(its, 'lease closing', ends)?.term
   const isActive = its.some(({ kind }) => kind === 'lease active')
   const row: LeaseRow = {
     id,
@@ -198,7 +203,7 @@ function leaseOf(
     ticket: withoutChain(current),
     next: next === undefined ? undefined : withoutChain(next),
     victims: next === undefined ? [] : (lastData(its, 'extended', victims)?.victims ?? []),
-    term: { start: first.ticket.term.start, end: tickets.at(-1)!.term.end },
+    term: shutTo ?? { start: first.ticket.term.start, end: tickets.at(-1)!.term.end },
     unitsMin: first.unitsMin,
     image: first.image,
     properties: {},
@@ -211,6 +216,7 @@ function leaseOf(
   return rebuilt(`until ${iso(row.term.end)} with ${units.length} units, without its properties`, row)
 }
 
+const ends = z.object({ term: termSchema })
 const victims = z.object({ victims: z.array(z.string()) })
 
 function offerOf(id: string, its: readonly LedgerEntry[]): Rebuilt {

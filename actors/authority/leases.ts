@@ -166,7 +166,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       ...{ waits: undefined, short: undefined, growing: undefined },
     }
     draft.put('lease', closing)
-    if (first) draft.note('lease closing', lease.id, reason)
+    if (first) draft.note('lease closing', lease.id, reason, { term: lease.term })
     for (const unit of unitsOf(closing, draft)) {
       // What went under an earlier ticket goes by the grace of that one, unless nothing of the lease is used any more.
       const isGoing = unit.past === true && !closing.vacated

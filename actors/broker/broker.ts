@@ -10,7 +10,7 @@ import { delegations } from './delegations.ts'
 import { grants } from './grants.ts'
 import { groups } from './groups.ts'
 import { queries, wouldWork } from './queries.ts'
-import { forgotten, planned, recalled } from './recalls.ts'
+import { dateRecalls, forgotten, planned, recalled } from './recalls.ts'
 import { recovery } from './recovery.ts'
 import { requests } from './requests.ts'
 import { noteReturned, tellReturned } from './returns.ts'
@@ -46,6 +46,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
       switch (input.kind) {
         case 'started':
           draft.note('started', draft.self, `the broker begins epoch ${input.epoch}`)
+          dateRecalls(draft)
           if (input.restored !== undefined) begin(input.restored, true, draft)
           return scheduleRound(draft, 0)
         case 'restored':

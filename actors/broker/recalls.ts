@@ -17,6 +17,14 @@ import type { BrokerDraft, RecallRow, TicketRow } from './rows.ts'
 export const RECALLS_OF_SITE_MAX = RECALLS_MAX
 /** A site that settles a recall does so soon after its time. Claims end long before that, and with them what it holds back. */
 export const RECALL_KEPT_MS: Millis = 30 * 86_400_000
+export const keptUntil = (by: Instant): Instant => Math.min(by + RECALL_KEPT_MS, LATEST)
+
+/** Earlier programs kept each until its site settled it. */
+export function dateRecalls(draft: BrokerDraft): void {
+  for (const row of draft.all('recall'))
+    if (row.due === undefined) draft.put('recall', { ...row, due: keptUntil(row.by) })
+}
+
 /** Recalls on which the holder of one lease has not answered; beyond it those that are over are forgotten. */
 const ASKED_BACK_MAX = 1_000
 
@@ -31,7 +39,7 @@ export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: 
   const { recallId, type, units, by, reason } = body
   const order = recallOrderOf(envelope, body)
   const orderedAt = firstSaidAt(body, envelope)
-  const due = Math.min(Math.max(draft.now, by) + RECALL_KEPT_MS, LATEST)
+  const due = keptUntil(Math.max(draft.now, by))
   const row: RecallRow = { id: recallId, site, type, units, by, due }
   const known = draft.get('recall', recallId)
   if (known !== undefined && known.site !== site) {

@@ -36,6 +36,11 @@ describe('a broker whose site lies', () => {
     desk.now = due!
     desk.due('recall', 'recall-0')
     expect(desk.rows.get('recall', 'recall-0')).toBeUndefined()
+    // So are those of earlier programs, which had no end.
+    const { due: _, ...old } = desk.rows.get('recall', 'recall-1')!
+    desk.rows.set('recall', 'recall-1', old)
+    desk.give({ kind: 'started', epoch: 2 })
+    expect(desk.rows.get('recall', 'recall-1')).toMatchObject({ due: NOW + MINUTE + RECALL_KEPT_MS })
     recall(desk, 'recall-again')
     expect(desk.rows.get('recall', 'recall-again')).toBeDefined()
   })
