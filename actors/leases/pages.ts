@@ -22,13 +22,36 @@ export function pageOf<T>(
   placeOf: (one: T) => Place,
   { page, after, isUnsure, most = HOLDINGS_MAX }: Query & { isUnsure?: boolean; most?: number | undefined },
 ): { readonly shown: readonly T[]; readonly head: Omit<Holdings, 'holdings'> } {
-  const keyed = all.map((one) => ({ one, key: keyOf(placeOf(one)) })).sort((a, b) => (a.key < b.key ? -1 : 1))
   const isByNumber = after === undefined
-  const rest = isByNumber ? keyed.slice(page * most) : keyed.filter(({ key }) => key > keyOf(after))
-  const pages = Math.max(1, page + Math.ceil(rest.length / most))
+  const from = isByNumber ? '' : keyOf(after)
+  const behind = all.flatMap((one) => {
+    const key = keyOf(placeOf(one))
+    return key > from ? [{ one, key }] : []
+  })
+  const before = isByNumber ? page * most : 0
+  const shown = firstOf(behind, before + most).slice(before)
+  const pages = Math.max(1, page + Math.ceil(Math.max(0, behind.length - before) / most))
   const mayMiss = isUnsure === true || (isByNumber && page > 0)
   const unsure = mayMiss || pages > 1 ? { unsure: mayMiss } : {}
-  return { shown: rest.slice(0, most).map(({ one }) => one), head: { page, pages, ...unsure } }
+  return { shown: shown.map(({ one }) => one), head: { page, pages, ...unsure } }
+}
+
+/** The first of them in order: all are ordered only where most of them are wanted, for there is one look for each page. */
+function firstOf<K extends { readonly key: string }>(all: readonly K[], count: number): readonly K[] {
+  if (count * 10 > all.length) return all.toSorted((a, b) => (a.key < b.key ? -1 : 1)).slice(0, count)
+  const first: K[] = []
+  for (const one of all) {
+    if (first.length === count && one.key >= first[count - 1]!.key) continue
+    let [low, high] = [0, first.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (first[middle]!.key < one.key) low = middle + 1
+      else high = middle
+    }
+    first.splice(low, 0, one)
+    if (first.length > count) first.pop()
+  }
+  return first
 }
 
 /** How far somebody has been listened to. */

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Body, HOLDINGS_MAX } from '../../actors/leases/messages.ts'
 import { afterPage, type Heard, pageOf } from '../../actors/leases/pages.ts'
@@ -225,4 +226,23 @@ describe('whoever was restored and is told what is held in several pages', () =>
       expect(holder.lease(id).leaseState).toBe(isOld ? 'active' : 'leaving')
     }
   })
+})
+
+test('pages of any size, of any leases, have each of them once and in order', () => {
+  const lease = fc.record({ leaseId: fc.string({ minLength: 1, maxLength: 4 }), isOver: fc.boolean() })
+  const leases = fc.uniqueArray(lease, { selector: ({ leaseId }) => leaseId, maxLength: 120 })
+  fc.assert(
+    fc.property(leases, fc.integer({ min: 1, max: 4 }), (all, most) => {
+      const told: (typeof all)[number][] = []
+      for (let page = 0, after = undefined as Query['after']; ; page++) {
+        const { shown, head } = pageOf(all, (one) => one, { page, after, most })
+        told.push(...shown)
+        expect(head.pages).toBe(Math.max(1, Math.ceil(all.length / most)))
+        if (page + 1 === head.pages) break
+        after = shown.at(-1)
+      }
+      const key = ({ leaseId, isOver }: (typeof all)[number]) => `${isOver ? 1 : 0} ${leaseId}`
+      expect(told.map(key)).toEqual(all.map(key).sort())
+    }),
+  )
 })
