@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { FLUSH_MS } from '../../actors/runtime/actor.ts'
 import { sealAck } from '../../actors/runtime/envelope.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { COMMIT_MS_MAX } from '../../actors/runtime/punctual.ts'
+import { COMMIT_MS_MAX, OPEN_STORE_MS_MAX } from '../../actors/runtime/punctual.ts'
 import { encodeRow } from '../../actors/runtime/rows.ts'
 import { cheapIdentity } from '../simulation/identities.ts'
 import { type Handle, Stage, writer } from './actor-stage.ts'
@@ -121,6 +121,18 @@ describe('one mind, one commit', () => {
     await stage.pass(COMMIT_MS_MAX + 100)
     expect(hung.failures).toMatchObject([{ code: 'store-failed' }])
     await expect(asked).rejects.toMatchObject({ code: 'not-running' })
+  })
+
+  test('a store that does not open ends the start after its deadline, and with it the actor', async () => {
+    const stage = new Stage()
+    const { actor, started } = stage.live({ open: () => new Promise(() => undefined) })
+    started.catch(() => undefined)
+    await stage.pass(OPEN_STORE_MS_MAX + 100)
+    await expect(started).rejects.toMatchObject({
+      code: 'store-failed',
+      message: 'the store of actor did not open within 10 min',
+    })
+    expect([actor.running, stage.closed]).toEqual([false, 1])
   })
 
   test('a crash before the commit loses the batch, a crash after it keeps all of it', async () => {

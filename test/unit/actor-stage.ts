@@ -1,6 +1,6 @@
 import { Actor, type Log } from '../../actors/runtime/actor.ts'
 import type { Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
-import type { Commit } from '../../actors/runtime/commit.ts'
+import type { Commit, CommitLog } from '../../actors/runtime/commit.ts'
 import type { Downgrade } from '../../actors/runtime/courier.ts'
 import type { Draft } from '../../actors/runtime/draft.ts'
 import type { Perform } from '../../actors/runtime/effects.ts'
@@ -48,6 +48,8 @@ export interface LifeOptions {
   readonly downgrade?: Downgrade
   readonly syncMs?: Millis
   readonly fate?: () => CommitFate
+  /** Takes the place of the disk's open. */
+  readonly open?: CommitLog['open']
   /** Takes the place of the disk's commit. */
   readonly commit?: (commit: Commit) => Promise<void>
   readonly clock?: Clock
@@ -137,7 +139,7 @@ export class Stage {
         },
       },
       store: {
-        open: (take) => store.open(take),
+        open: options.open ?? ((take) => store.open(take)),
         commit: options.commit ?? ((commit) => store.commit(commit)),
         close: () => {
           this.closed++

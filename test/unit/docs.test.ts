@@ -22,7 +22,7 @@ import { LINKS_LONG_MAX, LINKS_MAX } from '../../actors/runtime/links.ts'
 import { MAILBOX_MAX, MAILBOX_PEER_MAX } from '../../actors/runtime/mailbox.ts'
 import { HELLO_MS } from '../../actors/runtime/memory.ts'
 import * as postman from '../../actors/runtime/postman.ts'
-import { COMMIT_MS_MAX } from '../../actors/runtime/punctual.ts'
+import { COMMIT_MS_MAX, OPEN_STORE_MS_MAX } from '../../actors/runtime/punctual.ts'
 import { REFUSED_MAX, REFUSED_MS } from '../../actors/runtime/refusals.ts'
 import { STRANGERS_MAX } from '../../actors/runtime/strangers.ts'
 import { UNITS_KEPT_MAX } from '../../actors/service-manager/surplus.ts'
@@ -157,7 +157,7 @@ describe('the page on actors', () => {
       ...{ REFUSED_MAX, REFUSED_MS, LINKS_MAX, LINKS_LONG_MAX, PROPERTIES_CHARS_MAX },
       ...{ BATCH_MAX, MAILBOX_MAX, MAILBOX_PEER_MAX, BODY_CHARS_MAX, UNDER_WAY_MAX, UNDER_WAY_SILENT_MAX },
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
-      ...{ HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
+      ...{ OPEN_STORE_MS_MAX, HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
       ...{ TYPES_OF_SITE_MAX, RECALLS_OF_SITE_MAX, RECALL_KEPT_MS, QUERIES_NOTED_MAX },
       ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX, CLAIMANT_MS },
       ...{ ...givenBack, HELD_BACK_MAX, HOLDINGS_MAX },
