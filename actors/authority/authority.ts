@@ -71,6 +71,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
         return receive(input.envelope, draft)
       case 'due':
         if (input.table === 'recovery') return restore.due(draft)
+        if (input.table === 'heldBack') return readHeldBack(input.row.id, draft)
         if (isRecovering(draft) && postpone(input.table, input.row.id, draft)) return
         if (input.table === 'lease') return leaseDue(input.row.id, draft)
         if (input.table === 'unit') return unitDue(input.row.id, draft)
@@ -82,6 +83,9 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
         if (input.table === 'drawn' || input.table === 'returned')
           return draft.remove(input.table, input.row.id)
         if (input.table === 'site') return sweep(draft)
+        return
+      case 'set-aside':
+        if (input.table === 'heldBack') draft.remove('heldBack', input.row.id)
         return
       case 'effect':
         if (input.key === SITE_KEY) return swept(input, draft)
@@ -199,7 +203,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
   /** What nobody holds takes up its place before anything is assigned. */
   function recovered(found: readonly FoundMachine[], startedAt: Instant, draft: AuthorityDraft): void {
     lapseOrders(draft)
-    const heldBack = restore.conclude(found, draft)
+    restore.conclude(found, draft)
     machines.compare(found, startedAt, draft)
     for (const row of draft.all('unit'))
       if (row.due === undefined && row.doing === undefined) units.tend(row, draft)
@@ -208,7 +212,6 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     const brokers = Object.keys(config.types).map((type) => brokerOf(config, type))
     for (const broker of new Set([...brokers, ...draft.all('claim').map(({ claim }) => claim.holder)]))
       tellOwner(broker, 'the site was restored', draft)
-    for (const envelope of heldBack) receive(envelope, draft)
     draft.put('room', { id: 'room', due: draft.now })
   }
 
@@ -248,7 +251,12 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
 
   // ── the conversation ─────────────────────────────────────────────────────────────────────────────
 
-  function receive(envelope: Envelope, draft: AuthorityDraft): void {
+  function readHeldBack(id: string, draft: AuthorityDraft): void {
+    const envelope = restore.heldBack(id, draft)
+    if (envelope !== undefined) receive(envelope, draft, true)
+  }
+
+  function receive(envelope: Envelope, draft: AuthorityDraft, wasHeldBack = false): void {
     const { kind, from, subject } = envelope
     if (isRecovering(draft)) restore.notice(from, draft)
     const asker: Asker = { holder: from, key: envelope.key, seq: envelope.seq }
@@ -259,8 +267,8 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     if (kind === 'query') return answer(config, envelope, read.body as Body<'query'>, draft)
     if (kind === 'holdings') return restore.told(envelope, read.body as Body<'holdings'>, draft)
     // Also who was restored, too, and asks what is held here: it is not known yet.
-    if (isRecovering(draft) && (kind !== 'close' || draft.get('lease', subject)?.holder !== from))
-      return restore.holdBack(envelope, draft)
+    const isLate = kind !== 'close' || draft.get('lease', subject)?.holder !== from
+    if (!wasHeldBack && isLate && restore.hasToWait(envelope, draft)) return restore.holdBack(envelope, draft)
     if (kind === 'holdings-query') return holdingsAsked(envelope, read.body as Body<'holdings-query'>, draft)
     if (kind === 'redeem') return redeem(asker, subject, read.body as Body<'redeem'>, draft)
     if (kind === 'tickets-returned') return returned(from, read.body as Body<'tickets-returned'>, draft)

@@ -24,8 +24,9 @@ export function tellHoldings(
   for (const index of [byHolder, byBroker])
     for (const lease of draft.having(index, from)) concerned.set(lease.id, lease)
   const placeOf = ({ id: leaseId }: LeaseRow) => ({ leaseId, isOver: false })
-  const { shown, head } = pageOf([...concerned.values()], placeOf, { ...query, most: config.holdingsMax })
-  const body = { ...head, holdings: shown.map((lease) => holdingOf(lease, draft)) }
+  const all = [...concerned.values()]
+  const holding = (lease: LeaseRow) => holdingOf(lease, draft)
+  const body = pageOf(all, placeOf, holding, { ...query, most: config.holdingsMax })
   tell(draft, from, 'holdings', subject, body, draft.now + config.answerMs)
   draft.retire(subject, draft.now + config.answerMs, from)
 }

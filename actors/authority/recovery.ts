@@ -10,10 +10,11 @@ import type { Envelope } from '../runtime/envelope.ts'
 import { ComeAgain } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Restored } from '../runtime/peers.ts'
+import { indexOf } from '../runtime/views.ts'
 import type { Adoption } from './adoption.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
-import type { Asked, AuthorityDraft, HeldBack, RecoveryRow } from './rows.ts'
+import type { Asked, AuthorityDraft, HeldBack, HeldBackRow, RecoveryRow } from './rows.ts'
 import { isLive, isRecovering } from './standing.ts'
 
 const ID = 'recovery'
@@ -28,12 +29,12 @@ export const HELD_BACK_MAX = 2_000
  *   restored ──holdings-query to all──▶ asking ──all have answered, or recoverMs is over──▶ listing
  *                                          ▲───one who was not asked speaks in that time──────┤
  *                                                                                             │ the machines are listed
- *   as ever ◀── leases reported, offers told, what was held back is answered ◀── adopted ◀────┘
+ *   as ever ◀── what was held back is read, one by one ◀── leases reported, offers told ◀── adopted ◀┘
  *
  * A list of the machines is waited for as long as it takes: without it a name could be given twice.
  */
 export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClaims, adoption: Adoption) {
-  return { begin, notice, told, undelivered, due, holdBack, isListed, conclude }
+  return { begin, notice, told, undelivered, due, hasToWait, holdBack, heldBack, isListed, conclude }
 
   function begin(restored: Restored, isStart: boolean, draft: AuthorityDraft): void {
     const { reason } = restored
@@ -204,21 +205,41 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     undelivered(claimant, CLAIMED, draft)
   }
 
+  /** Also when it is known what is held, it is not read before what came before it on the same subject. */
+  function hasToWait(envelope: Envelope, draft: AuthorityDraft): boolean {
+    return isRecovering(draft) || draft.having(heldBackOn, conversationOf(envelope)).length > 0
+  }
+
   /** Of a lease that may be known better soon, or may not be known yet. */
   function holdBack(envelope: Envelope, draft: AuthorityDraft): void {
     const { kind, from, subject } = envelope
-    const row = draft.get('recovery', ID)!
-    const { places, of } = row.waiting ?? heldBackIn(draft)
+    const row = draft.get('recovery', ID)
+    const { places, of } = row?.waiting ?? heldBackIn(draft)
     const rows = of[from] ?? 0
     // One that comes once more says no more than the one before; of tickets that were given back each names others.
     const id = `${from} ${subject} ${kind}${kind === 'tickets-returned' ? ` ${envelope.number}` : ''}`
     const isNew = draft.get('heldBack', id) === undefined
     if (isNew && rows >= HELD_BACK_MAX)
       throw new ComeAgain(`it is not known yet what is held, and ${rows} messages of ${from} wait for that`)
-    draft.put('heldBack', { id, place: places + 1, envelope })
-    const waiting = { places: places + 1, of: { ...of, [from]: isNew ? rows + 1 : rows } }
-    draft.put('recovery', { ...row, waiting })
-    draft.note('held back', subject, `${kind} of ${from}, until it is known what is held`)
+    const place = places + 1
+    draft.put('heldBack', { id, place, envelope, due: row === undefined ? place : undefined })
+    const waiting = { places: place, of: { ...of, [from]: isNew ? rows + 1 : rows } }
+    if (row !== undefined) draft.put('recovery', { ...row, waiting })
+    const when = row === undefined ? 'what came before it is read' : 'it is known what is held'
+    draft.note('held back', subject, `${kind} of ${from}, until ${when}`)
+  }
+
+  /** One that is due: it is to be read now, unless another one of its subject has to be before it, or all wait once more. */
+  function heldBack(id: string, draft: AuthorityDraft): Envelope | undefined {
+    const row = draft.get('heldBack', id)!
+    const { place, envelope } = row
+    if (isRecovering(draft)) {
+      draft.put('heldBack', { ...row, due: undefined })
+      return undefined
+    }
+    if (draft.having(heldBackOn, conversationOf(envelope)).some((one) => one.place < place)) return undefined
+    draft.remove('heldBack', id)
+    return envelope
   }
 
   /** Whether a list of the machines that was begun then is the one that is waited for. */
@@ -227,21 +248,20 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     return row?.phase === 'listing' && startedAt >= row.phaseSince
   }
 
-  /** Returns what was held back, in order. */
-  function conclude(found: readonly FoundMachine[], draft: AuthorityDraft): readonly Envelope[] {
+  /** What was held back is read afterwards, each message by itself: one at which this site fails is set aside alone. */
+  function conclude(found: readonly FoundMachine[], draft: AuthorityDraft): void {
     const row = draft.get('recovery', ID)!
     const heard = draft.all('heard')
-    const heldBack = draft.all('heldBack').sort((a, b) => a.place - b.place)
+    const waiting = draft.all('heldBack').sort((a, b) => a.place - b.place)
     draft.remove('recovery', ID)
     for (const { id } of heard) draft.remove('heard', id)
-    for (const { id } of heldBack) draft.remove('heldBack', id)
+    for (const one of waiting) draft.put('heldBack', { ...one, due: one.place })
     const hasAnswered = (peer: string): boolean => row.asked[peer]?.state === 'answered'
     const isSure = (peer: string): boolean => hasAnswered(peer) && row.asked[peer]!.unsure !== true
     adoption.adopt(heard, found, { isSure, since: row.since, lastWords: new Set(row.lastWords) }, draft)
     const silent = Object.keys(row.asked).filter((peer) => !hasAnswered(peer))
     const unsure = Object.keys(row.asked).filter((peer) => hasAnswered(peer) && !isSure(peer))
     draft.note('recovered', draft.self, `${spokenBy(silent, unsure)}; units are assigned again`)
-    return heldBack.map(({ envelope }) => envelope)
   }
 }
 
@@ -253,6 +273,9 @@ function lastWordsIn(draft: AuthorityDraft): string[] {
   )
   return [...(draft.get('recovery', ID)?.lastWords ?? []), ...said.map(({ subject }) => subject)]
 }
+
+const conversationOf = ({ from, subject }: Envelope): string => `${from} ${subject}`
+const heldBackOn = indexOf<HeldBackRow>('heldBack', ({ envelope }) => conversationOf(envelope))
 
 /** As counted by a store of a program that kept no count. */
 function heldBackIn(draft: AuthorityDraft): HeldBack {

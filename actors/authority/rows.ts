@@ -233,7 +233,10 @@ export interface HeardRow extends Row {
   readonly holding: Body<'holdings'>['holdings'][number]
 }
 
-/** A message that cannot be judged before it is known what is held. In order of `place`. */
+/**
+ * A message that cannot be judged before it is known what is held. In order of `place`; once that is known each is due, at
+ * its place: so long ago that they are read before all else that is due, in their order.
+ */
 export interface HeldBackRow extends Row {
   readonly place: number
   readonly envelope: Envelope

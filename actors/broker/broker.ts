@@ -13,7 +13,7 @@ import { queries, wouldWork } from './queries.ts'
 import { dateRecalls, forgotten, planned, recalled } from './recalls.ts'
 import { recovery } from './recovery.ts'
 import { requests } from './requests.ts'
-import { noteReturned, tellReturned } from './returns.ts'
+import { noteReturned, retell, tellReturned } from './returns.ts'
 import { rounds } from './rounds.ts'
 import type {
   AskerRow,
@@ -56,6 +56,8 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
           return receive(input.envelope, draft)
         case 'due':
           if (input.table === 'recovery') return restore.onDue(draft)
+          if (input.table === 'waiting') return restore.onWaitingDue(input.row.id, draft)
+          if (input.table === 'retelling') return retell(input.row.id, draft)
           if (input.table === 'round') return isRecovering(draft) ? noRound(draft) : decide(draft)
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
           if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)
@@ -65,6 +67,8 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
           if (input.table === 'claim' || input.table === 'returned')
             return draft.remove(input.table, input.row.id)
           return undefined
+        case 'set-aside':
+          return input.table === 'waiting' ? draft.remove('waiting', input.row.id) : undefined
         case 'undelivered':
           if (input.envelope.kind === 'holdings-query')
             return restore.undelivered(input.envelope.to, input.reason, draft)

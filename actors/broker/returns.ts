@@ -1,18 +1,30 @@
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import { RETURNED_AT_SITE_MAX, RETURNED_OF_HOLDER_MAX } from '../leases/given-back.ts'
 import { type Body, RETURNED_MAX } from '../leases/messages.ts'
+import { firstOf } from '../leases/pages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
-import type { Instant } from '../runtime/clock.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
+import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
 import { type RequestProof, requestProof } from '../runtime/proof.ts'
 import { indexOf } from '../runtime/views.ts'
-import type { BrokerDraft, ReturnedRow, TellingRow } from './rows.ts'
+import type { BrokerDraft, RetellingRow, ReturnedRow, TellingRow } from './rows.ts'
 
 const returnedAt = indexOf<ReturnedRow>('returned', ({ site }) => site)
 const returnedOf = indexOf<ReturnedRow>('returned', ({ holder }) => holder)
+/** What is said of them and not acknowledged yet. */
+const toldTo = indexOf<OutRow>('$out', (row) => {
+  const { kind, to } = outRowOf(row).letter
+  return kind === 'tickets-returned' ? to : undefined
+})
 const returnedOfLease = indexOf<ReturnedRow>('returned', ({ leaseId }) => leaseId)
+
+/** Messages to a site that asks, before it has taken them. */
+const RETELLING_MESSAGES = 4
+const RETELL_MS: Millis = 1_000
+const RETELL_MS_MAX: Millis = 60_000
 
 /**
  * A ticket in the hands of its holder is good after he has given it back, too: its site hears of it from its broker,
@@ -22,7 +34,7 @@ const returnedOfLease = indexOf<ReturnedRow>('returned', ({ leaseId }) => leaseI
  *
  *   relinquish, return-extension ──┬─at once, all of a commit──▶ `tickets-returned` to the site
  *                                  └─▶ remembered ──its end──▶ forgotten
- *                                         └─ a site that was restored asks: it is told once more
+ *                                         └─ a site that was restored asks: it is told once more, few messages at a time
  */
 export function noteReturned(tickets: readonly Ticket[], draft: BrokerDraft, proof?: RequestProof): void {
   for (const { id, leaseId, holder, site, term } of tickets) {
@@ -85,7 +97,35 @@ export function tellReturned({ id: site, tickets }: TellingRow, draft: BrokerDra
 /** A site that was restored has forgotten of some that they were given back, also of leases that go on. */
 export function tellAllReturned(site: string, draft: BrokerDraft): void {
   if (speaksOnly1(site, draft)) return
-  say(site, draft.having(returnedAt, site).map(toldOf), draft)
+  const row = draft.get('retelling', site)
+  // It may have been put back once more, and have forgotten what it was told since.
+  if (row !== undefined) return draft.put('retelling', { ...row, isAskedAgain: true })
+  retellAfter('', site, draft)
+}
+
+/** Goes on when it has taken all that was said so far: however often it asks, there is little for it in the outbox. */
+export function retell(site: string, draft: BrokerDraft): void {
+  const row = draft.get('retelling', site)!
+  if (draft.having(toldTo, site).length === 0) return retellAfter(row.after, site, draft, row)
+  const waitedMs = Math.min(2 * row.waitedMs, RETELL_MS_MAX)
+  draft.put('retelling', { ...row, waitedMs, due: draft.now + waitedMs })
+}
+
+function retellAfter(after: string, site: string, draft: BrokerDraft, row?: RetellingRow): void {
+  const isAskedAgain = row?.isAskedAgain === true
+  const behind = draft
+    .having(returnedAt, site)
+    .filter(({ id }) => id > after)
+    .map((one) => ({ key: one.id, one }))
+  const next = firstOf(behind, RETELLING_MESSAGES * RETURNED_MAX).map(({ one }) => one)
+  const last = next.at(-1)
+  if (last !== undefined) {
+    say(site, next.map(toldOf), draft)
+    const waits = { waitedMs: RETELL_MS, due: draft.now + RETELL_MS }
+    return draft.put('retelling', { id: site, after: last.id, isAskedAgain, ...waits })
+  }
+  if (isAskedAgain) return retellAfter('', site, draft)
+  draft.remove('retelling', site)
 }
 
 function say(site: string, tickets: TellingRow['tickets'], draft: BrokerDraft): void {

@@ -172,8 +172,26 @@ export interface RecoveryRow extends Row {
     | undefined
 }
 
+/** What a holder asked who had to wait until it was known what is held; `id` is its name. Due at once: it is told. */
+export interface WaitingRow extends Row {
+  readonly subject: string
+  readonly query: Body<'holdings-query'>
+}
+
+/** A site that asks what is held is told anew of all tickets at it that were given back; `id` is the site. */
+export interface RetellingRow extends Row {
+  /** The last ticket that it was told of. */
+  readonly after: string
+  /** It has asked once more meanwhile. */
+  readonly isAskedAgain: boolean
+  /** How long it was waited for since it took the last of what it was told. */
+  readonly waitedMs: Millis
+}
+
 export type BrokerTables = {
   recovery: RecoveryRow
+  waiting: WaitingRow
+  retelling: RetellingRow
   delegation: DelegationRow
   claim: ClaimRow
   ticket: TicketRow

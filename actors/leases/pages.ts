@@ -2,6 +2,10 @@ import { type Body, HOLDINGS_MAX, HOLDINGS_PAGES_MAX } from './messages.ts'
 
 type Query = Body<'holdings-query'>
 type Holdings = Body<'holdings'>
+type Holding = Holdings['holdings'][number]
+
+/** Of the leases on one page: with it the others of a message stay well under `BODY_CHARS_MAX`. */
+export const PAGE_CHARS_MAX = 700_000
 
 /** Where a lease stands in what is told: first those of which there is a ticket, or may be one yet, then what is over. */
 export type Place = NonNullable<Query['after']>
@@ -15,13 +19,17 @@ export type Place = NonNullable<Query['after']>
  *   page n, `after` a place ──▶ what stands behind that place, whatever has come or gone meanwhile
  *   page n                  ──▶ what it is by its number now, and `unsure: true`: earlier programs ask so
  *
+ * A page ends before it is too long to travel, however few leases there are on it; what follows is on the next ones, so that
+ * `pages` says how many there are at least. To whoever asks by number what did not fit is not told; he hears `unsure: true`.
+ *
  * Earlier programs do not say `unsure: false`, and are asked as they ask: of their pages only a single one is all.
  */
 export function pageOf<T>(
   all: readonly T[],
   placeOf: (one: T) => Place,
+  holdingOf: (one: T) => Holding,
   { page, after, isUnsure, most = HOLDINGS_MAX }: Query & { isUnsure?: boolean; most?: number | undefined },
-): { readonly shown: readonly T[]; readonly head: Omit<Holdings, 'holdings'> } {
+): Holdings {
   const isByNumber = after === undefined
   const from = isByNumber ? '' : keyOf(after)
   const behind = all.flatMap((one) => {
@@ -29,15 +37,34 @@ export function pageOf<T>(
     return key > from ? [{ one, key }] : []
   })
   const before = isByNumber ? page * most : 0
-  const shown = firstOf(behind, before + most).slice(before)
-  const pages = Math.max(1, page + Math.ceil(Math.max(0, behind.length - before) / most))
+  const holdings = fitting(firstOf(behind, before + most).slice(before), holdingOf)
+  const pages = page + 1 + Math.ceil(Math.max(0, behind.length - before - holdings.length) / most)
   const mayMiss = isUnsure === true || (isByNumber && page > 0)
+  // Of a single page nothing is said that earlier programs do not say.
   const unsure = mayMiss || pages > 1 ? { unsure: mayMiss } : {}
-  return { shown: shown.map(({ one }) => one), head: { page, pages, ...unsure } }
+  return { page, pages, ...unsure, holdings }
 }
 
+/** As many as travel together, and at least one. */
+function fitting<T>(all: readonly { readonly one: T }[], holdingOf: (one: T) => Holding): Holding[] {
+  const fit: Holding[] = []
+  let chars = 0
+  for (const { one } of all) {
+    let holding = holdingOf(one)
+    // What its units look like is the longest of it, and can be missed.
+    if (charsIn(holding) > PAGE_CHARS_MAX)
+      holding = { ...holding, units: holding.units.map((unit) => ({ ...unit, facts: {} })) }
+    chars += charsIn(holding)
+    if (chars > PAGE_CHARS_MAX && fit.length > 0) break
+    fit.push(holding)
+  }
+  return fit
+}
+
+const charsIn = (holding: Holding): number => JSON.stringify(holding).length
+
 /** The first of them in order: all are ordered only where most of them are wanted, for there is one look for each page. */
-function firstOf<K extends { readonly key: string }>(all: readonly K[], count: number): readonly K[] {
+export function firstOf<K extends { readonly key: string }>(all: readonly K[], count: number): readonly K[] {
   if (count * 10 > all.length) return all.toSorted((a, b) => (a.key < b.key ? -1 : 1)).slice(0, count)
   const first: K[] = []
   for (const one of all) {
@@ -76,7 +103,7 @@ export function afterPage(
   return { next: { page: page + 1, ...(goesOn ? { after } : {}) }, unsure }
 }
 
-const placeOfHolding = ({ leaseId, closed, ticket }: Holdings['holdings'][number]): Place => ({
+const placeOfHolding = ({ leaseId, closed, ticket }: Holding): Place => ({
   leaseId,
   isOver: closed && ticket === null,
 })

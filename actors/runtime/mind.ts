@@ -27,6 +27,8 @@ export type Input =
     }
   /** The row's `due` has come; the mind moves or clears it. */
   | { readonly kind: 'due'; readonly table: string; readonly row: Row }
+  /** The row was due, and the mind failed at it twice: it may be put away, or is due again after a while. */
+  | { readonly kind: 'set-aside'; readonly table: string; readonly row: Row }
   /** The outcome of the attempt that is under way on the key. */
   | {
       readonly kind: 'effect'

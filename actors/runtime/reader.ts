@@ -71,7 +71,8 @@ const SOON_MAX = 256
  *                                                  │ it throws: what the mail did is taken back
  *                                                  ├──`ComeAgain`───▶ of a message: busy
  *                                                  ├──first time──▶ read again, alone
- *                                                  └──second──────▶ set aside, with its reason
+ *                                                  └──second──────▶ set aside, with its reason; if it is a due row, the
+ *                                                                   mind is told, and may put it away
  *
  * What a mind wrote may turn out to be nothing that can be kept (a figure that is none): then no mail
  * of the batch has happened, and each is read alone.
@@ -258,9 +259,22 @@ export class Reader<T extends Tables> {
     if (input.kind === 'message') links.heard(input.envelope, true)
     if (input.kind === 'undelivered') draft.endMessage(input.envelope.id)
     if (input.kind === 'effect') draft.endEffect(input.key)
+    if (input.kind === 'due') this.#putAway(input, draft)
     return () => {
       if (input.kind === 'due') this.#parts.due.setAside(input.table, input.row.id, draft.now)
       settle?.reject(refusal)
+    }
+  }
+
+  /** Else it comes again after a while, for ever. */
+  #putAway({ table, row: { id } }: Input & { kind: 'due' }, draft: Draft<T>): void {
+    const row = draft.get(table, id)
+    if (row === undefined) return
+    const mark = draft.mark()
+    try {
+      this.#parts.mind.handle({ kind: 'set-aside', table, row }, draft)
+    } catch {
+      draft.rollback(mark)
     }
   }
 }

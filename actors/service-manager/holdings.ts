@@ -26,14 +26,14 @@ export function tellHoldings(
     leaseId: lease.id,
     isOver: isFinished(lease) && lease.ticket === undefined,
   })
-  const { shown, head } = pageOf(mine, placeOf, { ...query, isUnsure, most: config.holdingsMax })
-  const holdings = shown.map((lease) => holdingOf(lease, draft))
+  const holding = (lease: LeaseRow) => holdingOf(lease, draft)
+  const page = pageOf(mine, placeOf, holding, { ...query, isUnsure, most: config.holdingsMax })
   // Whoever asks for page after page gets one line for them. He begins seldom: it counts as what is refused.
-  if (head.page === 0) {
+  if (page.page === 0) {
     draft.turnDown()
-    draft.note('holdings told', subject, `${to}: ${mine.length} leases, page 1 of ${head.pages}`)
+    draft.note('holdings told', subject, `${to}: ${mine.length} leases, page 1 of ${page.pages}`)
   }
-  tell(draft, to, 'holdings', subject, { ...head, holdings }, draft.now + config.answerMs)
+  tell(draft, to, 'holdings', subject, page, draft.now + config.answerMs)
   draft.retire(subject, draft.now + config.answerMs, to)
 }
 

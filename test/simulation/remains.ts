@@ -8,7 +8,7 @@ import type { ActorScene } from './scene.ts'
 /** Rows of these tables are there only while something is under way. */
 const PASSING: Readonly<Record<ActorScene['role'], readonly string[]>> = {
   authority: ['recall', 'host', 'room', 'recovery', 'heard', 'heldBack'],
-  broker: ['recall', 'recovery'],
+  broker: ['recall', 'recovery', 'waiting'],
   'service-manager': ['recovery'],
 }
 

@@ -149,6 +149,29 @@ describe('a row that is due', () => {
     expect(stage.notes()[0]).toContain('no idea what to do')
   })
 
+  test('that fails twice may be put away by its mind, also where what it wrote cannot be kept', async () => {
+    for (const fails of [
+      () => {
+        throw new Error('no idea what to do')
+      },
+      (draft: NoteDraft) => draft.changed.set('note', new Map([['b', { id: 'c', text: '' }]])),
+    ]) {
+      const stage = new Stage()
+      const { actor, inputs } = await stage.begin({
+        handle(input, draft) {
+          if (input.kind === 'command') put(draft, 'a', draft.now)
+          if (input.kind === 'due') fails(draft)
+          if (input.kind === 'set-aside') put(draft, input.row.id, undefined)
+        },
+      })
+      void actor.command('set', {})
+      await stage.pass(24 * 3_600_000)
+      expect(inputs.filter(({ kind }) => kind === 'set-aside')).toHaveLength(1)
+      expect(stage.notes()).toHaveLength(1)
+      expect(actor.running).toBe(true)
+    }
+  })
+
   test('does not starve messages, nor they it, when there are very many of both', async () => {
     const stage = new Stage()
     const order: string[] = []

@@ -206,6 +206,11 @@ export class Stage {
       this.give({ kind: 'effect', key, verb: effect.verb, args: effect.args, attempt: 1, outcome })
       return true
     }
+    // In one go, as many as there are: the runtime reads hundreds of them in one commit.
+    const heldBack = ([...this.rows.all('heldBack')] as Row[]).filter(({ due }) => due !== undefined)
+    for (const row of heldBack.sort((a, b) => a.due! - b.due!))
+      this.give({ kind: 'due', table: 'heldBack', row })
+    if (heldBack.length > 0) return true
     for (const table of [
       'lease',
       'unit',

@@ -212,10 +212,37 @@ describe('a broker whose store was put back from an older copy', () => {
     expect(query('site').map(({ kind }) => kind)).toEqual(['holdings'])
     expect(query('manager')).toEqual([])
     tells(broker, asked, 'manager', [])
-    const said = tells(broker, asked, 'site', [holding('lease-1', ticket)])
+    expect(tells(broker, asked, 'site', [holding('lease-1', ticket)])).toEqual([])
+    expect(broker.rows.get('recovery', 'recovery')).toBeUndefined()
+    // Read in the next commit: one that cannot be answered undoes no recovery.
+    const said = broker.due('waiting', 'manager')
+    expect([...broker.rows.all('waiting')]).toEqual([])
     expect(said.find(({ kind, to }) => kind === 'holdings' && to === 'manager')?.body).toMatchObject({
       holdings: [{ leaseId: 'lease-1' }],
     })
+  })
+
+  test('lets a holder who had to wait do so once more, or sets his question aside, or forgets it for his next', () => {
+    for (const what of ['put back', 'set aside', 'asks anew']) {
+      const { broker } = desk()
+      broker.granted('lease-1')
+      const query = (subject: string) => broker.tell('manager', 'holdings-query', subject, { page: 0 })
+      const asked = broker.give(restored)
+      query('first')
+      tells(broker, asked, 'manager', [])
+      tells(broker, asked, 'site', [])
+      const row = broker.rows.get('waiting', 'manager')!
+      if (what === 'set aside') broker.give({ kind: 'set-aside', table: 'waiting', row })
+      if (what === 'asks anew') expect(query('second')).toMatchObject([{ subject: 'second' }])
+      if (what === 'put back') {
+        broker.give(restored)
+        expect(broker.due('waiting', 'manager')).toEqual([])
+        expect(broker.rows.get('recovery', 'recovery')).toMatchObject({
+          waiting: { manager: { subject: 'first', page: 0 } },
+        })
+      }
+      expect([...broker.rows.all('waiting')]).toEqual([])
+    }
   })
 
   test('frees nothing because a holder does not name it who was restored, too', () => {

@@ -13,6 +13,7 @@ import { OPEN_MAX } from '../../actors/broker/requests.ts'
 import { RETIRE_MS } from '../../actors/leases/correspondence.ts'
 import * as givenBack from '../../actors/leases/given-back.ts'
 import { bodies, HOLDINGS_MAX, HOLDINGS_PAGES_MAX } from '../../actors/leases/messages.ts'
+import { PAGE_CHARS_MAX } from '../../actors/leases/pages.ts'
 import { PROPERTIES_CHARS_MAX } from '../../actors/leases/properties.ts'
 import { CLAIMANT_MS } from '../../actors/leases/witnesses.ts'
 import { BATCH_MAX, FLUSH_MS } from '../../actors/runtime/actor.ts'
@@ -160,7 +161,7 @@ describe('the page on actors', () => {
       ...{ OPEN_STORE_MS_MAX, HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
       ...{ TYPES_OF_SITE_MAX, RECALLS_OF_SITE_MAX, RECALL_KEPT_MS, QUERIES_NOTED_MAX },
       ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX, CLAIMANT_MS },
-      ...{ ...givenBack, HELD_BACK_MAX, HOLDINGS_MAX },
+      ...{ ...givenBack, HELD_BACK_MAX, HOLDINGS_MAX, PAGE_CHARS_MAX },
       ...{ FLUSH_MS, RETIRE_MS, BLIND_MS_MAX },
     })
   })

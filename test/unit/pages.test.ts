@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Body, HOLDINGS_MAX } from '../../actors/leases/messages.ts'
 import { afterPage, type Heard, pageOf } from '../../actors/leases/pages.ts'
+import { letterOf } from '../../actors/runtime/envelope.ts'
 import { Holder, kindsOf } from '../simulation/holder.ts'
 import { questionTo, restored } from '../simulation/holder-store.ts'
 import { Stage as Site, wellBehaved } from './authority-stage.ts'
@@ -37,8 +38,9 @@ class Peer {
           .slice(page * HOLDINGS_MAX, (page + 1) * HOLDINGS_MAX)
           .map((id) => holding(id, this.over.has(id))),
       }
-    const { shown, head } = pageOf(all, (leaseId) => ({ leaseId, isOver: this.over.has(leaseId) }), query)
-    return { ...head, holdings: shown.map((id) => holding(id, this.over.has(id))) }
+    const isOver = (leaseId: string): boolean => this.over.has(leaseId)
+    const placeOf = (leaseId: string) => ({ leaseId, isOver: isOver(leaseId) })
+    return pageOf(all, placeOf, (id) => holding(id, isOver(id)), query)
   }
 }
 
@@ -228,6 +230,72 @@ describe('whoever was restored and is told what is held in several pages', () =>
   })
 })
 
+describe('a page of leases that are long', () => {
+  /** As it travels. */
+  const travels = (body: unknown): void => {
+    const said = { id: 'm', from: 'a', to: 'b', kind: 'holdings', subject: 'q', number: 1 }
+    letterOf({ ...said, body, sentAt: 0, until: 1 } as never)
+  }
+  const data = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`data${i}`, 'x'.repeat(3_900)]))
+  const unit = (i: number, facts: Record<string, string>) => ({
+    ...{ id: `unit-${i}`, name: `vm${i}`, report: 'active', facts },
+  })
+  const units = Array.from({ length: 100 }, (_, i) => unit(i, { address: '10.0.0.1' }))
+
+  for (const [what, change] of [
+    ['properties', { properties: data, units: [] }],
+    ['units', { properties: {}, units }],
+  ] as const)
+    test(`because of their ${what} ends before it is too long to travel, and none is left out`, () => {
+      const all = ids(350)
+      const named: string[] = []
+      let heard: Heard = {}
+      let query: Query | undefined = { page: 0 }
+      for (let asked = 0; query !== undefined; asked++) {
+        const tell = (id: string) => ({ ...holding(id, false), ...change }) as Holdings['holdings'][number]
+        const body = pageOf(all, (leaseId) => ({ leaseId, isOver: false }), tell, query)
+        travels(body)
+        expect(body.holdings.length).toBeLessThan(HOLDINGS_MAX)
+        named.push(...body.holdings.map(({ leaseId }) => leaseId))
+        const { next, unsure } = afterPage(heard, body)
+        heard = { ...next, unsure }
+        query = next
+        expect(asked).toBeLessThan(40)
+      }
+      expect(named).toEqual(all)
+      expect(heard.unsure).toBe(false)
+    })
+
+  test('says to whoever asks by number that what did not fit may be missing', () => {
+    const tell = (id: string) => ({ ...holding(id, false), properties: data, units: [] })
+    const page = (query: Query) => pageOf(ids(40), (leaseId) => ({ leaseId, isOver: false }), tell, query)
+    expect(page({ page: 0 })).toMatchObject({ pages: 2, unsure: false })
+    expect(page({ page: 1 })).toMatchObject({ pages: 2, unsure: true, holdings: [] })
+  })
+
+  test('has even one whose units alone are too long, without what they look like', () => {
+    const facts = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`fact${i}`, 'x'.repeat(200)]))
+    const tell = (id: string) =>
+      ({
+        ...holding(id, false),
+        units: Array.from({ length: 1_000 }, (_, i) => unit(i, facts)),
+      }) as Holdings['holdings'][number]
+    const body = pageOf(['lease-1'], (leaseId) => ({ leaseId, isOver: false }), tell, { page: 0 })
+    travels(body)
+    expect(body.holdings[0]!.units).toHaveLength(1_000)
+    expect(body.holdings[0]!.units[0]!.facts).toEqual({})
+    expect(Object.keys(body).toSorted()).toEqual(['holdings', 'page', 'pages'])
+  })
+})
+
+test('a last page on which nothing is left makes nobody unsure', () => {
+  const peer = new Peer(ids(HOLDINGS_MAX + 1))
+  const { named, unsure, last } = heardOf(peer, () => peer.held.delete(ids(HOLDINGS_MAX + 1).at(-1)!))
+  expect(last).toMatchObject({ page: 1, holdings: [] })
+  expect(named).toEqual(ids(HOLDINGS_MAX))
+  expect(unsure).toBe(false)
+})
+
 test('pages of any size, of any leases, have each of them once and in order', () => {
   const lease = fc.record({ leaseId: fc.string({ minLength: 1, maxLength: 4 }), isOver: fc.boolean() })
   const leases = fc.uniqueArray(lease, { selector: ({ leaseId }) => leaseId, maxLength: 120 })
@@ -235,10 +303,15 @@ test('pages of any size, of any leases, have each of them once and in order', ()
     fc.property(leases, fc.integer({ min: 1, max: 4 }), (all, most) => {
       const told: (typeof all)[number][] = []
       for (let page = 0, after = undefined as Query['after']; ; page++) {
-        const { shown, head } = pageOf(all, (one) => one, { page, after, most })
+        const tell = ({ leaseId, isOver }: (typeof all)[number]) => ({
+          ...holding(leaseId, isOver),
+          units: [],
+        })
+        const { pages, holdings } = pageOf(all, (one) => one, tell, { page, after, most })
+        const shown = holdings.map(({ leaseId, closed }) => ({ leaseId, isOver: closed }))
         told.push(...shown)
-        expect(head.pages).toBe(Math.max(1, Math.ceil(all.length / most)))
-        if (page + 1 === head.pages) break
+        expect(pages).toBe(Math.max(1, Math.ceil(all.length / most)))
+        if (page + 1 === pages) break
         after = shown.at(-1)
       }
       const key = ({ leaseId, isOver }: (typeof all)[number]) => `${isOver ? 1 : 0} ${leaseId}`
