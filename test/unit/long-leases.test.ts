@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { Body } from '../../actors/leases/messages.ts'
 import { Holder } from '../simulation/holder.ts'
 import { restored } from '../simulation/holder-store.ts'
 import { Stage as Site } from './authority-stage.ts'
@@ -136,4 +137,21 @@ describe('a holder with a lease that lives long', () => {
     holder.update(leaseId, {}, [holder.report(first, 'active')])
     expect(holder.lease(leaseId).units).toEqual([first])
   })
+})
+
+test('a site names first what is there, for a thousand units are all that it may name of a lease', () => {
+  const site = new Site()
+  site.settle()
+  const [one] = site.units(site.lease().id)
+  const ended = Array.from({ length: 1_000 }, (_, i) => ({ ...one!, id: `unit-${i}`, state: 'ended' }))
+  for (const unit of ended) site.rows.set('unit', unit.id, unit as never)
+  const { units } = site.row()
+  site.rows.set('lease', 'lease-1', {
+    ...site.row(),
+    units: [...ended.map(({ id }) => id), ...units],
+  } as never)
+  site.tell('holdings-query', 'question', { page: 0 })
+  const told = site.sent.at(-1)!.body as Body<'holdings'>
+  expect(told.holdings[0]!.units.slice(0, 2).map(({ id }) => id)).toEqual(units)
+  expect(told.holdings[0]!.units).toHaveLength(1_000)
 })
