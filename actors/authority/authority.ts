@@ -302,9 +302,11 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     const isRecalled = isRecalledIn(lease.ticket, draft)
     for (const unit of given) {
       // It leaves its host because the site asked it to, and is not given back for a recall: that is no less of a lease.
-      const isBack = isRecalled && body.recalled?.includes(unit.id) === true
-      const moved = !isBack && config.repair && draft.get('host', unit.host) !== undefined
-      const kept = isRecalled && !moved ? owner.recalledUnit(unit, draft, seq) : unit
+      const isNamed = body.recalled?.includes(unit.id) === true
+      const moved = !(isRecalled && isNamed) && config.repair && draft.get('host', unit.host) !== undefined
+      // Protocol 1 has no word for which it is: there all may be.
+      const isBack = isRecalled && (isNamed || (seq === undefined && !moved))
+      const kept = isBack ? owner.recalledUnit(unit, draft, seq) : unit
       const gone: UnitRow = moved ? { ...kept, lost: 'moved' } : { ...kept, givenUp: true }
       units.end(gone, draft.now, reason, draft)
     }

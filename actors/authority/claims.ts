@@ -172,14 +172,19 @@ export class RootClaims {
     if (row !== undefined && row.units > left) draft.put('drawn', { ...row, units: left })
   }
 
-  /** The broker counts one fewer of them since: it gives the unit to another. They are of one lease, one after the other. */
-  giveBack(tickets: readonly Ticket[], draft: AuthorityDraft): void {
+  /**
+   * The broker counts one fewer of them since: it gives the unit, which was assigned then, to another. They are of one
+   * lease, one after the other.
+   */
+  giveBack(tickets: readonly Ticket[], assignedAt: Instant, draft: AuthorityDraft): void {
     const rows = tickets.map(({ id }) => draft.get('drawn', id)).filter((row) => (row?.units ?? 0) > 0)
     for (const row of rows) draft.put('drawn', { ...row!, units: row!.units - 1 })
     const type = rows[0]?.type
     if (type === undefined) return
-    // However many tickets it was in, it is one unit.
-    const again = draft.having(drawnByLease, '').find((one) => one.type === type && one.units < 0)
+    // However many tickets it was in, it is one unit; and none of those that were waited for if it came later.
+    const again = draft
+      .having(drawnByLease, '')
+      .find((one) => one.type === type && one.units < 0 && assignedAt <= one.term.start)
     if (again?.units === -1) draft.remove('drawn', again.id)
     else if (again !== undefined) draft.put('drawn', { ...again, units: again.units + 1 })
   }

@@ -160,6 +160,7 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     const recalled: UnitRow = { ...unit, recalledAt, recalledSeq }
     claims.giveBack(
       tickets.filter((one) => isRecalledOf(one, recalled)),
+      unit.assignedAt,
       draft,
     )
     return recalled

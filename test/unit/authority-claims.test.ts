@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { CLAIM_EARLY_MS } from '../../actors/authority/claims.ts'
 import { Levels } from '../../actors/authority/levels.ts'
+import type { DrawnRow } from '../../actors/authority/rows.ts'
 import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { cheapIdentity, cheapKey } from '../simulation/identities.ts'
@@ -113,6 +114,47 @@ describe('what a site delegates', () => {
       '1 unit are more than the 0 lef',
       '1 unit are more than the 0 lef',
     ])
+  })
+
+  test('counts as given back for a recall only what its holder names, and as waited for only what was there then', () => {
+    const stage = new Stage()
+    stage.lease({ leaseId: 'lease-1', units: 4 })
+    stage.command('recall', { type: 'vm.small', units: 4, by: NOW + 2_000, reason: 'needed' })
+    stage.pass(2_000)
+    stage.command('lend again', { type: 'vm.small', units: 4, reason: 'no longer' })
+    const drawn = () =>
+      ([...stage.rows.all('drawn')] as DrawnRow[]).map(({ leaseId, units }) => `${leaseId} ${units}`).sort()
+    const vacate = (leaseId: string, units: string[], more: object = {}): void => {
+      const body = { units, reason: 'of no use', ...more }
+      const sealed = { protocol: 2, id: 'message', number: 1, bodyHash: '', signature: '', seq: 9 }
+      const times = { sentAt: stage.now, until: stage.now + MINUTE }
+      const envelope = {
+        ...sealed,
+        from: 'manager',
+        to: 'duke',
+        kind: 'vacate',
+        subject: leaseId,
+        body,
+        ...times,
+      }
+      stage.give({ kind: 'message', envelope })
+    }
+    const waited = drawn().filter((one) => one.startsWith(' '))
+    expect(waited).toHaveLength(1)
+    stage.pass(1_000)
+    stage.lease({ leaseId: 'lease-2', units: 1 })
+    const before = drawn()
+    // A machine failed, and its holder waits for another one.
+    vacate('lease-1', [stage.live('lease-1')[0]!.id])
+    expect(drawn()).toEqual(before)
+    // Of a lease that came later nothing was waited for.
+    const [later] = stage.live('lease-2').map(({ id }) => id)
+    vacate('lease-2', [later!], { recalled: [later!] })
+    expect(drawn()).toEqual(before.map((one) => (one === 'lease-2 1' ? 'lease-2 0' : one)))
+    // What was there then is.
+    const [first] = stage.live('lease-1').map(({ id }) => id)
+    vacate('lease-1', [first!], { recalled: [first!] })
+    expect(drawn()).not.toContain(waited[0])
   })
 
   test('goes on without one that comes back, be it in an extension that is agreed, too', () => {
