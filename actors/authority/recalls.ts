@@ -199,9 +199,8 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
         `${most} of ${order.type} are withheld since a recall; ${order.units} cannot be lent again`,
         { cure: 'Look at `sublet status`; a recall takes effect at its time, and can be undone after that.' },
       )
-    const inUse = excessOf(order, draft)
-    const end = Math.max(0, ...inUse.map((unit) => lastEndOf(unit, draft)))
-    claims.lendTwice(order.type, inUse.length, end, draft)
+    const ends = mayBePromised(offer, draft).slice(0, order.units)
+    claims.lendTwice(order.type, ends.length, ends[0] ?? 0, draft)
     const grown = { ...offer, withdrawn: undefined, withheld: offer.withheld - order.units }
     site.tellOffer(grown, `${someUnits(order.units)} lent again after a recall: ${order.reason}`, draft)
     return { lent: offeredOf(grown), withheld: grown.withheld }
@@ -263,6 +262,18 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     return { lent: offeredOf(again), withheld: again.withheld }
   }
 }
+
+/**
+ * Until when units are in use that may be promised back: whoever has them was asked for some before they were lent again,
+ * and only their broker knows for how many, and counts these no more. The last comes first.
+ */
+const mayBePromised = ({ id, recalledAt = 0 }: OfferRow, draft: AuthorityDraft): Instant[] =>
+  draft
+    .all('unit')
+    .filter(({ type, state }) => type === id && state !== 'stuck' && state !== 'ended')
+    .filter((unit) => unit.recalledAt === undefined && unit.assignedAt < recalledAt)
+    .map((unit) => lastEndOf(unit, draft))
+    .sort((a, b) => b - a)
 
 /** The end of the last ticket of its lease. */
 function lastEndOf({ leaseId }: UnitRow, draft: AuthorityDraft): Instant {

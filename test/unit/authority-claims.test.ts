@@ -116,6 +116,21 @@ describe('what a site delegates', () => {
     ])
   })
 
+  test('is not overdrawn by what is lent again and in use, also while there is room for all', () => {
+    const stage = new Stage()
+    stage.lease({ leaseId: 'lease-1', units: 2 })
+    stage.command('recall', { type: 'vm.small', units: 2, by: NOW + 2_000, reason: 'needed' })
+    stage.pass(2_000)
+    stage.command('lend again', { type: 'vm.small', units: 2, reason: 'no longer' })
+    // The holder has promised both back, so that the broker gives all away; only work is waited for there.
+    const term = { start: stage.now, end: NOW + 5 * MINUTE }
+    stage.lease({ leaseId: 'lease-2', units: 4, term })
+    expect(stage.lease({ leaseId: 'lease-3', units: 2, term }).state).not.toBe('closed')
+    expect(stage.notes.filter(({ kind }) => kind === 'claim overdrawn')).toEqual([])
+    stage.lease({ leaseId: 'lease-4', units: 1, term })
+    expect(stage.lastUpdate('lease-4').state).toBe('closed')
+  })
+
   test('counts as given back for a recall only what its holder names, and as waited for only what was there then', () => {
     const stage = new Stage()
     stage.lease({ leaseId: 'lease-1', units: 4 })
