@@ -1,9 +1,10 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import type { Log } from '../actors/runtime/actor.ts'
 import type { Cancel, Clock, Instant, Millis } from '../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import { type ClockMark, steadyClock } from '../actors/runtime/steady.ts'
+import { writeDurably } from '../adapters/embedded/durable-file.ts'
 
 /** Since which start of the machine how much time has gone by, suspended or not. */
 export interface SinceBoot {
@@ -78,15 +79,7 @@ export class Hour {
     const { boot, upMs } = sinceThis() ?? { boot: '', upMs: 0 }
     const kept: KeptHour = { boot, upMs, wall }
     try {
-      const unfinished = `${file}.new`
-      const handle = openSync(unfinished, 'w', 0o600)
-      try {
-        writeSync(handle, `${JSON.stringify(kept)}\n`)
-        fsyncSync(handle)
-      } finally {
-        closeSync(handle)
-      }
-      renameSync(unfinished, file)
+      writeDurably(file, kept)
     } catch (error) {
       log.warn({ file, reason: inOneLine(error) }, 'what the hour is was not kept')
     }
