@@ -21,6 +21,9 @@ export function resealed(envelope: Envelope): Envelope {
   } as Envelope
 }
 
+/** Of another message: under its own id it would be the same one, written in another protocol. */
+const otherId = (id: string): string => `${id.slice(0, -1)}${id.endsWith('x') ? 'y' : 'x'}`
+
 /** Somebody has read a message that was taken, and tries what can be tried with it. */
 export function forge(envelope: Envelope, names: readonly string[], random: Random): Forgery {
   const body = { ...(envelope.body as object), reason: 'nobody said so' }
@@ -42,7 +45,7 @@ export function forge(envelope: Envelope, names: readonly string[], random: Rand
       // Of its own kind of body it is none: if it were taken, the mind would say so.
       return {
         what: 'number used again',
-        envelope: resealed({ ...envelope, id: `${envelope.id.slice(0, -1)}x`, body }),
+        envelope: resealed({ ...envelope, id: otherId(envelope.id), body }),
         right: ['refused', 'noted'],
       }
   }
