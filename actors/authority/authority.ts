@@ -300,6 +300,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       return draft.note('message noted', lease.id, 'it gives units back of which none is there')
     const reason = `the holder no longer uses it: ${body.reason}`
     const isRecalled = isRecalledIn(lease.ticket, draft)
+    const back: UnitRow[] = []
     for (const unit of given) {
       // It leaves its host because the site asked it to, and is not given back for a recall: that is no less of a lease.
       const isNamed = body.recalled?.includes(unit.id) === true
@@ -307,9 +308,11 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       // Protocol 1 has no word for which it is: there all may be.
       const isBack = isRecalled && (isNamed || (seq === undefined && !moved))
       const kept = isBack ? owner.recalledUnit(unit, draft, seq) : unit
+      if (isBack) back.push(kept)
       const gone: UnitRow = moved ? { ...kept, lost: 'moved' } : { ...kept, givenUp: true }
       units.end(gone, draft.now, reason, draft)
     }
+    owner.cameBack(lease.ticket.type, back, draft)
   }
 
   function close(lease: LeaseRow, reason: string, draft: AuthorityDraft): void {

@@ -1,6 +1,7 @@
 import { doubtChain } from '../leases/chain.ts'
 import { type Claim, hashOfClaim, issueClaim } from '../leases/claim.ts'
 import { RETIRE_MS } from '../leases/correspondence.ts'
+import { BACK_MAX, type Body } from '../leases/messages.ts'
 import { doubtRequest } from '../leases/request.ts'
 import type { Term } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
@@ -25,6 +26,8 @@ export const CLAIM_EARLY_MS: Millis = 60_000
 const claimsByType = indexOf<ClaimRow>('claim', ({ claim }) => claim.type)
 /** Tickets that were accepted, by the lease that stands on them. */
 const drawnByLease = indexOf<DrawnRow>('drawn', ({ leaseId }) => leaseId)
+/** ... and of which units were given back for a recall. */
+const backByType = indexOf<DrawnRow>('drawn', ({ back = 0, type }) => (back > 0 ? type : undefined))
 
 /** What is drawn over time: `claim ID` for each root claim, `type TYPE` for all claims of a type together. */
 const drawnLevels: View<DrawnRow, Map<string, Levels>> = {
@@ -160,7 +163,8 @@ export class RootClaims {
     if (ticket.proof !== undefined && root === undefined) return
     const { id, leaseId, type, term } = ticket
     const units = Math.max(0, ticket.units - back)
-    draft.put('drawn', { id, claimId: root?.id ?? '', leaseId, type, units, term, due: term.end })
+    const row = { id, claimId: root?.id ?? '', leaseId, type, units, back: ticket.units - units, term }
+    draft.put('drawn', { ...row, due: term.end })
   }
 
   /** After a restore: so many of its units are there, or may still come. It never counts for more than it did. */
@@ -169,35 +173,26 @@ export class RootClaims {
     this.draw(ticket, draft)
     const row = draft.get('drawn', ticket.id)
     const left = Math.min(units, before?.units ?? units)
-    if (row !== undefined && row.units > left) draft.put('drawn', { ...row, units: left })
+    if (row !== undefined && row.units > left)
+      draft.put('drawn', { ...row, units: left, back: ticket.units - left })
   }
 
-  /**
-   * The broker counts one fewer of them since: it gives the unit, which was assigned then, to another. They are of one
-   * lease, one after the other.
-   */
-  giveBack(tickets: readonly Ticket[], assignedAt: Instant, draft: AuthorityDraft): void {
-    const rows = tickets.map(({ id }) => draft.get('drawn', id)).filter((row) => (row?.units ?? 0) > 0)
-    for (const row of rows) draft.put('drawn', { ...row!, units: row!.units - 1 })
-    const type = rows[0]?.type
-    if (type === undefined) return
-    // However many tickets it was in, it is one unit; and none of those that were waited for if it came later.
-    const again = draft
-      .having(drawnByLease, '')
-      .find((one) => one.type === type && one.units < 0 && assignedAt <= one.term.start)
-    if (again?.units === -1) draft.remove('drawn', again.id)
-    else if (again !== undefined) draft.put('drawn', { ...again, units: again.units + 1 })
+  /** Its broker counts one fewer of each, and promises it anew when it hears so (`backOf`). */
+  giveBack(tickets: readonly Ticket[], draft: AuthorityDraft): void {
+    for (const { id } of tickets) {
+      const row = draft.get('drawn', id)
+      if (row !== undefined && row.units > 0)
+        draft.put('drawn', { ...row, units: row.units - 1, back: (row.back ?? 0) + 1 })
+    }
   }
 
-  /**
-   * So many are lent again while whoever was asked for them still uses them: he may have promised them back, and the
-   * broker give them to others before he has left. Those wait here; none of them is held against the broker.
-   */
-  lendTwice(type: string, units: number, end: Instant, draft: AuthorityDraft): void {
-    if (units === 0 || end <= draft.now) return
-    const term = { start: draft.now, end }
-    const id = draft.newId('delegation')
-    draft.put('drawn', { id, claimId: '', leaseId: '', type, units: -units, term, due: end })
+  /** What tickets of the type count for less than they say, as it is told with the offer. Of too many some are not named. */
+  backOf(type: string, draft: AuthorityDraft): NonNullable<Body<'delegation'>['back']> {
+    return draft
+      .having(backByType, type)
+      .map(({ id: ticketId, back: units = 0 }) => ({ ticketId, units }))
+      .sort((a, b) => (a.ticketId < b.ticketId ? -1 : 1))
+      .slice(0, BACK_MAX)
   }
 
   /** The lease is over: the broker gives the rest of its tickets to others. */
@@ -279,7 +274,6 @@ const othersOf = ({ type, term }: Ticket, draft: AuthorityDraft): string[] =>
   draft
     .all('drawn')
     .filter((row) => row.type === type && row.term.start < term.end && term.start < row.term.end)
-    .filter(({ leaseId }) => leaseId !== '')
     .map((row) => row.id)
     .slice(0, OTHERS_MAX)
 

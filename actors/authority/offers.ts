@@ -32,6 +32,7 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
         withheld: before?.withheld ?? 0,
         settledRecalls: before?.settledRecalls ?? [],
         recalledAt: before?.recalledAt,
+        lentAgainAt: before?.lentAgainAt,
         withdrawn: before?.withdrawn,
       }
       const former = before?.broker ?? config.broker
@@ -88,6 +89,7 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
 
   function statementOf(row: OfferRow, draft: AuthorityDraft): Omit<Body<'delegation'>, 'reason'> {
     const claim = row.claimId === undefined ? undefined : draft.get('claim', row.claimId)?.claim
+    const back = claims.backOf(row.id, draft)
     return {
       type: row.id,
       units: offeredOf(row),
@@ -96,6 +98,7 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
       conditions: config.conditions,
       settledRecalls: [...row.settledRecalls],
       ...openRecallsOf(row.id, draft),
+      ...(back.length > 0 && { back }),
       ...(claim === undefined ? {} : { claim }),
     }
   }
@@ -116,10 +119,11 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
   }
 }
 
-/** Recalls have a message of their own, which changes no offer. */
+/** Recalls have a message of their own, which changes no offer; nor does what came back for them. */
 const offerIn = ({
   reason: _,
   openRecalls: __,
+  back: ___,
   ...offer
 }: Partial<Pick<Body<'delegation'>, 'reason'>> & Omit<Body<'delegation'>, 'reason'>): string =>
   canonical(offer)

@@ -59,7 +59,7 @@ export interface ReclaimOrder extends WithdrawOrder {
  *   reclaim: both, all of them
  */
 export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaims, units: Units) {
-  return { recall, recallDue, tellBroker, recalledUnit, lendAgain, withdraw, reclaim }
+  return { recall, recallDue, tellBroker, recalledUnit, cameBack, lendAgain, withdraw, reclaim }
 
   function recall(order: RecallOrder, draft: AuthorityDraft): Recalled {
     const offer = draft.get('offer', order.type)
@@ -160,10 +160,21 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     const recalled: UnitRow = { ...unit, recalledAt, recalledSeq }
     claims.giveBack(
       tickets.filter((one) => isRecalledOf(one, recalled)),
-      unit.assignedAt,
       draft,
     )
     return recalled
+  }
+
+  /** Units that were lent again before they came back are promised to nobody until their broker hears that they did. */
+  function cameBack(type: string, back: readonly UnitRow[], draft: AuthorityDraft): void {
+    const offer = draft.get('offer', type)
+    const late = back.filter(({ assignedAt }) => assignedAt < (offer?.lentAgainAt ?? 0)).length
+    if (offer === undefined || late === 0) return
+    site.tellOffer(
+      offer,
+      `${someUnits(late)} came back that ${late === 1 ? 'was' : 'were'} lent again before`,
+      draft,
+    )
   }
 
   function take(order: RecallRow, draft: AuthorityDraft): void {
@@ -199,9 +210,8 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
         `${most} of ${order.type} are withheld since a recall; ${order.units} cannot be lent again`,
         { cure: 'Look at `sublet status`; a recall takes effect at its time, and can be undone after that.' },
       )
-    const ends = mayBePromised(offer, draft).slice(0, order.units)
-    claims.lendTwice(order.type, ends.length, ends[0] ?? 0, draft)
-    const grown = { ...offer, withdrawn: undefined, withheld: offer.withheld - order.units }
+    const withheld = offer.withheld - order.units
+    const grown = { ...offer, withdrawn: undefined, withheld, lentAgainAt: draft.now }
     site.tellOffer(grown, `${someUnits(order.units)} lent again after a recall: ${order.reason}`, draft)
     return { lent: offeredOf(grown), withheld: grown.withheld }
   }
@@ -261,24 +271,6 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     site.tellOffer(again, `offered again: ${reason}`, draft)
     return { lent: offeredOf(again), withheld: again.withheld }
   }
-}
-
-/**
- * Until when units are in use that may be promised back: whoever has them was asked for some before they were lent again,
- * and only their broker knows for how many, and counts these no more. The last comes first.
- */
-const mayBePromised = ({ id, recalledAt = 0 }: OfferRow, draft: AuthorityDraft): Instant[] =>
-  draft
-    .all('unit')
-    .filter(({ type, state }) => type === id && state !== 'stuck' && state !== 'ended')
-    .filter((unit) => unit.recalledAt === undefined && unit.assignedAt < recalledAt)
-    .map((unit) => lastEndOf(unit, draft))
-    .sort((a, b) => b - a)
-
-/** The end of the last ticket of its lease. */
-function lastEndOf({ leaseId }: UnitRow, draft: AuthorityDraft): Instant {
-  const lease = draft.get('lease', leaseId)
-  return (lease?.next ?? lease?.ticket)?.term.end ?? 0
 }
 
 /** Those that are going come first, then the latest. */

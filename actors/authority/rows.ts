@@ -104,16 +104,15 @@ export interface ClaimRow extends Row {
   readonly claim: Claim
 }
 
-/**
- * A ticket that was accepted, in the account of the claim that it is drawn from; `id` is the ticket. One of no lease has
- * fewer than no units: so many are lent again before they are back (RootClaims.lendTwice).
- */
+/** A ticket that was accepted, in the account of the claim that it is drawn from; `id` is the ticket. */
 export interface DrawnRow extends Row {
   /** Empty for a ticket of protocol 1, which names none. */
   readonly claimId: string
   readonly leaseId: string
   readonly type: string
   readonly units: number
+  /** As many fewer as it was signed for: they were given back for a recall. */
+  readonly back?: number | undefined
   readonly term: Term
 }
 
@@ -136,6 +135,8 @@ export interface OfferRow extends Row {
   readonly settledRecalls: readonly string[]
   /** When units of it were last taken by a recall. */
   readonly recalledAt?: Instant | undefined
+  /** When units that were recalled were last lent again. */
+  readonly lentAgainAt?: Instant | undefined
   /** Nothing is offered any more, for this reason; what was promised is kept. */
   readonly withdrawn?: string | undefined
 }

@@ -1,10 +1,12 @@
 import type { Holding } from '../../controllers/controller.ts'
 import { lend, type Pool, type Promised, poolKey, type Supply, supply, take } from '../leases/calendar.ts'
-import { levelAlways, nextRise, type Profile } from '../leases/profile.ts'
+import { levelAlways, nextRise, type Profile, stepsFrom } from '../leases/profile.ts'
+import { ALWAYS } from '../leases/term.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { RowSet } from '../runtime/row-set.ts'
 import { guestOf, offersOf, promisesOf, recallOf } from './promises.ts'
-import type { BrokerDraft, BrokerTables, TicketRow } from './rows.ts'
+import type { BrokerDraft, BrokerTables, DelegationRow, TicketRow } from './rows.ts'
+import { uncounted } from './uncounted.ts'
 
 /**
  * All that is asked for and promised, as the draft has it. It is kept from round to round and follows what the
@@ -18,6 +20,8 @@ export interface Book {
   readonly supply: Supply
   /** What is free of one type at a site, below nothing where more is promised than lent. */
   profile(site: string, type: string): Profile
+  /** ... and with what is held back of it until its site counts it no more. */
+  promised(site: string, type: string): Profile
   holdings(now: Instant): Holding[]
   /** When more of a type comes free anywhere. */
   nextRise(type: string, after: Instant): Instant | undefined
@@ -44,10 +48,13 @@ export function bookOf(draft: BrokerDraft): Book {
     replace(poolsNow, openNow, rows.get(id)?.promises ?? [], id, row as TicketRow)
   for (const offer of offersOf(draft)) lend(poolsNow, offer)
   for (const recall of draft.all('recall')) take(poolsNow, recallOf(recall))
+  const promised = new Map(poolsNow)
+  for (const row of draft.all('delegation')) holdBack(poolsNow, row, draft)
   return {
     open: [...openNow.values()],
     supply: supply(poolsNow),
     profile: (site, type) => poolsNow.get(poolKey(site, type))?.free ?? levelAlways(0),
+    promised: (site, type) => promised.get(poolKey(site, type))?.free ?? levelAlways(0),
     holdings: (now) => [
       ...holdingsOf(rows, now, drafted),
       ...[...drafted.values()].flatMap((row) => (row === undefined ? [] : holdingsIn(row as TicketRow, now))),
@@ -61,6 +68,16 @@ export function bookOf(draft: BrokerDraft): Book {
       }
       return next
     },
+  }
+}
+
+function holdBack(pools: Map<string, Pool>, row: DelegationRow, draft: BrokerDraft): void {
+  const { site, type } = row
+  let held: { readonly at: Instant; readonly level: number } | undefined
+  for (const step of stepsFrom(uncounted(row, draft), ALWAYS.start)) {
+    if (held !== undefined && held.level > 0)
+      take(pools, { site, type, units: held.level, term: { start: held.at, end: step.at } })
+    held = step
   }
 }
 

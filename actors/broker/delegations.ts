@@ -1,5 +1,6 @@
 import { type Claim, claimText, hashOfClaim } from '../leases/claim.ts'
 import type { Body } from '../leases/messages.ts'
+import { levelAt } from '../leases/profile.ts'
 import { type Term, within } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { canonical } from '../runtime/canonical.ts'
@@ -9,6 +10,7 @@ import { indexOf } from '../runtime/views.ts'
 import { iso, scheduleRound } from './answers.ts'
 import type { BrokerParts } from './config.ts'
 import type { BrokerDraft, Delegated, DelegationRow } from './rows.ts'
+import { uncounted } from './uncounted.ts'
 
 /** Types that one site has ever offered, also those that it has withdrawn. */
 export const TYPES_OF_SITE_MAX = 1_000
@@ -51,15 +53,39 @@ export function delegations({ config, identity, trust }: BrokerParts) {
     const delegated = isKnown ? known.claim : told
     const before = isKnown ? known.before : supersede(known, told, draft)
     const lent = units > 0 ? undefined : known?.units || known?.lent
-    draft.put('delegation', { id, site, type, units, lent, vector, conditions, claim: delegated, before })
+    const row = { id, site, type, units, lent, vector, conditions, claim: delegated, before }
+    const back = Object.fromEntries((body.back ?? []).map((one) => [one.ticketId, one.units]))
+    const current: DelegationRow = { ...row, owed: owedAfter(known, site, body, draft), back }
+    draft.put('delegation', current)
     settleRecalls(site, body, draft)
+    const held = levelAt(uncounted(current, draft), draft.now)
+    const without = `; ${held} of them only when it has them back, for they are still in tickets that it counts`
     draft.note(
       'offer changed',
       id,
-      `${site} lends ${units} of ${type} (before: ${known?.units ?? 0}): ${body.reason}`,
+      `${site} lends ${units} of ${type} (before: ${known?.units ?? 0}): ${body.reason}${held > 0 ? without : ''}`,
       { site, type, units, vector, conditions, claim: claim ?? null },
     )
     scheduleRound(draft, 0)
+  }
+
+  /**
+   * What it keeps of what it took: more by what it takes now, less by as much as it lends more, for whatever reason. With
+   * what it lends it is never more than it lent before.
+   */
+  function owedAfter(
+    known: DelegationRow | undefined,
+    site: string,
+    { type, units, settledRecalls }: Body<'delegation'>,
+    draft: BrokerDraft,
+  ): number {
+    const { units: unitsBefore = 0, owed = 0 } = known ?? {}
+    const settled = new Set(settledRecalls)
+    const taken = draft
+      .all('recall')
+      .filter((recall) => recall.site === site && recall.type === type && settled.has(recall.id))
+      .reduce((sum, recall) => sum + recall.units, 0)
+    return Math.max(0, Math.min(owed + taken, unitsBefore + owed - units))
   }
 
   /** What the offer has taken into account; and what the site knows nothing of since it was restored. */

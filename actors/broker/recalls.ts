@@ -123,7 +123,7 @@ function holdersAt(recall: RecallRow, draft: BrokerDraft): Holder[] {
 function sparesFor(recall: RecallRow, draft: BrokerDraft): Profile {
   const { site, type, units } = recall
   const { term } = recallOf(recall)
-  const without = withUnits(bookOf(draft).profile(site, type), units, term)
+  const without = withUnits(bookOf(draft).promised(site, type), units, term)
   // Of a type that is withdrawn no more is promised, and what was lent is there all the same.
   const offer = draft.get('delegation', `${site}/${type}`)
   const withdrawn = offer?.units === 0 ? (offer.lent ?? 0) : 0

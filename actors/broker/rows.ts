@@ -24,6 +24,10 @@ export interface DelegationRow extends Row {
   readonly claim?: Delegated | undefined
   /** The one before, until `claim` begins. */
   readonly before?: Delegated | undefined
+  /** Units that it has taken for recalls and not lent again, as its offers show. */
+  readonly owed?: number | undefined
+  /** By ticket: units that were given back for a recall, and that it said it counts no more. */
+  readonly back?: Readonly<Record<string, number>> | undefined
 }
 
 export interface Delegated {

@@ -1,6 +1,6 @@
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { earliestStart, leastWithin, levelAlways, mostEver, type Profile, withUnits } from './profile.ts'
-import type { Term } from './term.ts'
+import { ALWAYS, type Term } from './term.ts'
 
 /** What is free of each site's offer over time. Pure reads; `take` returns a new one. */
 export interface Supply {
@@ -49,8 +49,6 @@ export interface Pool {
 export type Pools = ReadonlyMap<string, Pool>
 
 export const poolKey = (site: string, type: string): string => `${site}\n${type}`
-
-const ALWAYS: Term = { start: Number.NEGATIVE_INFINITY, end: Number.POSITIVE_INFINITY }
 
 export function supplyOf(offers: readonly Offer[], promises: readonly Promised[]): Supply {
   const pools = new Map<string, Pool>()

@@ -62,6 +62,9 @@ export const RETURNED_MAX = 500
 /** Recalls of one type that an offer names. */
 export const RECALLS_MAX = 1_000
 
+/** Tickets of one type of which units were given back, as an offer names them. */
+export const BACK_MAX = 1_000
+
 export const bodies = {
   // site authority → broker
   delegation: z.strictObject({
@@ -73,6 +76,11 @@ export const bodies = {
     settledRecalls: z.array(id).max(RECALLS_MAX),
     /** Recalls that the site still has before it, all of them; said by one that was restored and may have forgotten some. */
     openRecalls: z.array(id).max(RECALLS_MAX).optional(),
+    /** Tickets of which the site counts so many units no more: they were given back for a recall. */
+    back: z
+      .array(z.strictObject({ ticketId: id, units: count.min(1) }))
+      .max(BACK_MAX)
+      .optional(),
     reason: sentence,
     /** What tickets are drawn from (protocol 2); absent when nothing is lent. */
     claim: claimSchema.optional(),

@@ -12,6 +12,8 @@ export interface Term {
   readonly end: Instant
 }
 
+export const ALWAYS: Term = { start: Number.NEGATIVE_INFINITY, end: Number.POSITIVE_INFINITY }
+
 export const lengthMs = (term: Term): Millis => term.end - term.start
 
 export const holds = (term: Term, at: Instant): boolean => term.start <= at && at < term.end

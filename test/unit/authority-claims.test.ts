@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { CLAIM_EARLY_MS } from '../../actors/authority/claims.ts'
 import { Levels } from '../../actors/authority/levels.ts'
 import type { DrawnRow } from '../../actors/authority/rows.ts'
+import type { Body } from '../../actors/leases/messages.ts'
 import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
+import { downgrade } from '../../actors/leases/versions.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { cheapIdentity, cheapKey } from '../simulation/identities.ts'
 import { conditions, MINUTE, NOW, Stage, siteConfig, subClaim } from './authority-stage.ts'
@@ -86,52 +88,53 @@ describe('what a site delegates', () => {
     expect(stage.claim().id).not.toBe(first.id)
   })
 
-  test('is not overdrawn by what is lent again before it was given back: its broker knows that it will be', () => {
+  test('is told again with what came back after it was lent again: until then it is not promised', () => {
     const stage = new Stage()
-    stage.lease({ leaseId: 'lease-1', units: 6 })
-    const by = NOW + 2_000
-    stage.command('recall', { type: 'vm.small', units: 2, by, reason: 'needed' })
+    const { ticket } = stage.lease({ leaseId: 'lease-1', units: 6 })
+    stage.command('recall', { type: 'vm.small', units: 2, by: NOW + 2_000, reason: 'needed' })
     stage.pass(2_000)
     stage.command('lend again', { type: 'vm.small', units: 2, reason: 'no longer' })
+    expect(lastOffer(stage)).toMatchObject({ units: 6 })
+    expect(lastOffer(stage)).not.toHaveProperty('back')
     const answered = (leaseId: string) => {
       stage.lease({ leaseId, units: 1 })
       return stage.row(leaseId)?.state ?? stage.lastUpdate(leaseId).state
     }
-    // He has promised both of them back, and work is done there still.
-    expect(answered('lease-2')).toBe('pending')
-    const units = stage.live('lease-1').map(({ id }) => id)
-    const vacate = (recalled: string[]) =>
-      stage.tell('vacate', 'lease-1', { units: recalled, reason: 'recalled', recalled })
-    vacate(units.slice(0, 1))
-    stage.pass(2_000)
-    expect(answered('lease-2')).toBe('active')
-    expect([answered('lease-3'), answered('lease-4')]).toEqual(['pending', 'closed'])
-    vacate(units.slice(1, 2))
-    stage.pass(2_000)
-    expect([answered('lease-3'), answered('lease-5')]).toEqual(['active', 'closed'])
-    const overdrawn = stage.notes.filter(({ kind }) => kind === 'claim overdrawn')
-    expect(overdrawn.map(({ reason }) => reason.replace(/.*: /, '').slice(0, 30))).toEqual([
-      '1 unit are more than the 0 lef',
-      '1 unit are more than the 0 lef',
-    ])
+    expect(answered('lease-2')).toBe('closed')
+    const [first, second] = stage.live('lease-1').map(({ id }) => id)
+    for (const [id, units, leaseId] of [
+      [first!, 1, 'lease-3'],
+      [second!, 2, 'lease-4'],
+    ] as const) {
+      stage.tell('vacate', 'lease-1', { units: [id], reason: 'recalled', recalled: [id] })
+      expect(lastOffer(stage)).toMatchObject({ units: 6, back: [{ ticketId: ticket.id, units }] })
+      stage.pass(2_000)
+      expect(answered(leaseId)).toBe('active')
+    }
+    expect(answered('lease-5')).toBe('closed')
   })
 
-  test('is not overdrawn by what is lent again and in use, also while there is room for all', () => {
+  test('names what came back before it was lent again, and nothing of it when the lease is over', () => {
     const stage = new Stage()
-    stage.lease({ leaseId: 'lease-1', units: 2 })
+    const { ticket } = stage.lease({ leaseId: 'lease-1', units: 2 })
     stage.command('recall', { type: 'vm.small', units: 2, by: NOW + 2_000, reason: 'needed' })
+    const given = stage.live('lease-1').map(({ id }) => id)
+    const told = stage.sent.length
+    stage.tell('vacate', 'lease-1', { units: given, reason: 'recalled', recalled: given })
+    expect(stage.sent.slice(told).map(({ kind }) => kind)).not.toContain('delegation')
     stage.pass(2_000)
     stage.command('lend again', { type: 'vm.small', units: 2, reason: 'no longer' })
-    // The holder has promised both back, so that the broker gives all away; only work is waited for there.
-    const term = { start: stage.now, end: NOW + 5 * MINUTE }
-    stage.lease({ leaseId: 'lease-2', units: 4, term })
-    expect(stage.lease({ leaseId: 'lease-3', units: 2, term }).state).not.toBe('closed')
-    expect(stage.notes.filter(({ kind }) => kind === 'claim overdrawn')).toEqual([])
-    stage.lease({ leaseId: 'lease-4', units: 1, term })
-    expect(stage.lastUpdate('lease-4').state).toBe('closed')
+    const back = [{ ticketId: ticket.id, units: 2 }]
+    expect(lastOffer(stage)).toMatchObject({ units: 6, back })
+    // A broker of the program before reads no more than it knows.
+    expect(downgrade('delegation', lastOffer(stage), 1)).not.toHaveProperty('back')
+    stage.tell('close', 'lease-1', { reason: 'done' })
+    stage.settle()
+    stage.give({ kind: 'started', epoch: 2 })
+    expect(lastOffer(stage)).not.toHaveProperty('back')
   })
 
-  test('counts as given back for a recall only what its holder names, and as waited for only what was there then', () => {
+  test('counts as given back for a recall only what its holder names', () => {
     const stage = new Stage()
     stage.lease({ leaseId: 'lease-1', units: 4 })
     stage.command('recall', { type: 'vm.small', units: 4, by: NOW + 2_000, reason: 'needed' })
@@ -154,22 +157,18 @@ describe('what a site delegates', () => {
       }
       stage.give({ kind: 'message', envelope })
     }
-    const waited = drawn().filter((one) => one.startsWith(' '))
-    expect(waited).toHaveLength(1)
     stage.pass(1_000)
     stage.lease({ leaseId: 'lease-2', units: 1 })
     const before = drawn()
     // A machine failed, and its holder waits for another one.
     vacate('lease-1', [stage.live('lease-1')[0]!.id])
     expect(drawn()).toEqual(before)
-    // Of a lease that came later nothing was waited for.
     const [later] = stage.live('lease-2').map(({ id }) => id)
     vacate('lease-2', [later!], { recalled: [later!] })
     expect(drawn()).toEqual(before.map((one) => (one === 'lease-2 1' ? 'lease-2 0' : one)))
-    // What was there then is.
     const [first] = stage.live('lease-1').map(({ id }) => id)
     vacate('lease-1', [first!], { recalled: [first!] })
-    expect(drawn()).not.toContain(waited[0])
+    expect(drawn()).toEqual(['lease-1 3', 'lease-2 0'])
   })
 
   test('goes on without one that comes back, be it in an extension that is agreed, too', () => {
@@ -185,12 +184,12 @@ describe('what a site delegates', () => {
     const [first] = stage.live('lease-1')
     stage.tell('vacate', 'lease-1', { units: [first!.id], reason: 'recalled', recalled: [first!.id] })
     stage.pass(2_000)
-    // The other one is promised back, and given away, but still in use.
+    expect(lastOffer(stage).back?.map(({ units }) => units)).toEqual([1, 1])
+    // The other one may be promised back, and is not given away.
     for (const leaseId of ['lease-2', 'lease-3'])
       stage.tell('redeem', leaseId, { ticket: stage.ticket({ leaseId, units: 1 }), properties: {} })
     stage.settle()
-    expect([stage.row('lease-2')?.state, stage.row('lease-3')?.state]).toEqual(['active', 'pending'])
-    expect(stage.notes.map(({ kind }) => kind)).not.toContain('claim overdrawn')
+    expect([stage.row('lease-2')?.state, stage.row('lease-3')?.state]).toEqual(['active', undefined])
   })
 
   test('has no claim when nothing is lent', () => {
@@ -220,6 +219,9 @@ describe('what a site delegates', () => {
     ])
   })
 })
+
+const lastOffer = (stage: Stage): Body<'delegation'> =>
+  stage.sent.filter(({ kind }) => kind === 'delegation').at(-1)!.body as Body<'delegation'>
 
 describe('a ticket that is drawn from a claim', () => {
   const refusal = (stage: Stage, ticket: Ticket, key?: string): string => {

@@ -1,0 +1,37 @@
+import { poolKey } from '../leases/calendar.ts'
+import { levelAlways, type Profile, raisedTo, withUnits } from '../leases/profile.ts'
+import { ALWAYS } from '../leases/term.ts'
+import { indexOf } from '../runtime/views.ts'
+import { recallOf, stillReduced } from './promises.ts'
+import type { BrokerDraft, DelegationRow, TicketRow } from './rows.ts'
+
+const reducedAt = indexOf<TicketRow>('ticket', ({ reduced, tickets: [ticket] }) =>
+  reduced === undefined || ticket === undefined ? undefined : poolKey(ticket.site, ticket.type),
+)
+
+/**
+ * Units that holders promised back for a recall, and that the site has not said it counts no more: it would find too much
+ * promised if somebody else were given them. What it has taken and not lent again, or still wants back, is not there to
+ * be promised anyway.
+ *
+ *   promised back ──▶ not counted as promised, and held back ──┬─ the site says that it counts them no more ─▶ free
+ *                        └─ while the site keeps as many: free └─ the ticket ends ─▶ free
+ *
+ * What is held back over time, nowhere below nothing.
+ */
+export function uncounted({ site, type, owed = 0, back = {} }: DelegationRow, draft: BrokerDraft): Profile {
+  let held = levelAlways(0)
+  for (const row of draft.having(reducedAt, poolKey(site, type)))
+    for (const ticket of row.tickets) {
+      const units = stillReduced(row, ticket) - (back[ticket.id] ?? 0)
+      const start = Math.max(ticket.term.start, row.reduced!.from)
+      if (units > 0) held = withUnits(held, units, { start, end: ticket.term.end })
+    }
+  if (held.changes === undefined) return held
+  for (const recall of draft.all('recall')) {
+    if (recall.site !== site || recall.type !== type) continue
+    const { units, term } = recallOf(recall)
+    held = withUnits(held, -units, term)
+  }
+  return raisedTo(withUnits(held, -owed, ALWAYS), 0, ALWAYS)
+}
