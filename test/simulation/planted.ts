@@ -1,5 +1,6 @@
 import type { AuthorityTables, LeaseRow, OfferRow, SiteRow, UnitRow } from '../../actors/authority/rows.ts'
 import type { DelegationRow, TicketRow } from '../../actors/broker/rows.ts'
+import type { Body } from '../../actors/leases/messages.ts'
 import type { Draft } from '../../actors/runtime/draft.ts'
 import type { Input, Mind } from '../../actors/runtime/mind.ts'
 import { decodeRow, encodeRow, type Row, type StoredRow, type Tables } from '../../actors/runtime/rows.ts'
@@ -194,6 +195,16 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
           if (input.kind !== 'message' || input.envelope.kind !== 'holdings') return input
           const { unsure: _, ...body } = input.envelope.body as { unsure?: boolean }
           return { ...input, envelope: { ...input.envelope, body } }
+        },
+      }),
+  },
+  'a page of what is held passes over one lease': {
+    restores: 2,
+    serviceManager: (mind) =>
+      worse(mind, {
+        after: (draft, before) => {
+          for (const { kind, body } of draft.outgoing.slice(before))
+            if (kind === 'holdings') (body as Body<'holdings'>).holdings.shift()
         },
       }),
   },
