@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
 import type { BatchOptions, SubmitOptions } from './batch.ts'
 import { handCommands } from './cli-hand.ts'
@@ -149,7 +149,14 @@ commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
   .option('--subject <id>', 'only this lease, unit, node, guest or type')
   .option('--limit <count>', 'the latest so many lines', count, 200)
   .option('--follow', 'wait for further lines')
-  .option('--export', 'every line as JSON, one a line, for `sublet verify --file`')
+  .addOption(
+    // Lines are left out of none of the chains: what is left could not be verified.
+    new Option('--export', 'every line as JSON, one a line, for `sublet verify --file`').conflicts([
+      'subject',
+      'limit',
+      'follow',
+    ]),
+  )
   .action(
     (options: Common & { actor?: string; subject?: string; limit: number; follow?: true; export?: true }) =>
       perform(options.json === true, async () => {

@@ -4,7 +4,7 @@ import type { Log } from '../actors/runtime/actor.ts'
 import type { Cancel, Clock, Instant, Millis } from '../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import { type ClockMark, steadyClock } from '../actors/runtime/steady.ts'
-import { writeDurably } from '../adapters/embedded/durable-file.ts'
+import { writeDurably } from '../adapters/durable-file.ts'
 
 /** Since which start of the machine how much time has gone by, suspended or not. */
 export interface SinceBoot {

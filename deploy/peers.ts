@@ -1,19 +1,11 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { z } from 'zod'
 import type { Cancel, Clock, Millis } from '../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import type { KeyRing, TrustedKey } from '../actors/runtime/identity.ts'
 import type { Log } from '../actors/runtime/log.ts'
 import { name } from '../actors/runtime/settings.ts'
+import { writeDurably } from '../adapters/durable-file.ts'
 import type { PeerWay } from '../adapters/transport.ts'
 import { inDir, namesHere, type Settings } from './config.ts'
 import { type OwnKeys, readPublicKey } from './keys.ts'
@@ -68,15 +60,7 @@ export function readStored(file: string): readonly StoredPeer[] {
 
 /** As a whole or not at all, and on disk when it returns. */
 export function writeStored(file: string, peers: readonly StoredPeer[]): void {
-  const unfinished = `${file}.new`
-  const handle = openSync(unfinished, 'w', 0o600)
-  try {
-    writeSync(handle, `${JSON.stringify(storedPeers.parse({ version: 1, peers }), null, 2)}\n`)
-    fsyncSync(handle)
-  } finally {
-    closeSync(handle)
-  }
-  renameSync(unfinished, file)
+  writeDurably(file, storedPeers.parse({ version: 1, peers }), 2)
 }
 
 /**

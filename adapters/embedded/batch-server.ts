@@ -4,10 +4,10 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Clock, type Millis, sleep, systemClock } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { writeDurably } from '../durable-file.ts'
 import { batchAsks } from './batch-asks.ts'
 import { type BatchSettings, batchCore } from './batch-core.ts'
 import { batchStore } from './batch-store.ts'
-import { writeDurably } from './durable-file.ts'
 import { asFields, count, optional, text } from './fields.ts'
 import {
   type Caller,

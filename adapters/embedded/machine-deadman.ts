@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Cancel, Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
-import { writeDurably } from './durable-file.ts'
+import { writeDurably } from '../durable-file.ts'
 import { asFields, count } from './fields.ts'
 
 /**

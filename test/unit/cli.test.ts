@@ -107,6 +107,12 @@ describe('the command line', () => {
       2,
       /Did you mean --json\?\n.*\n {2}cure: See `sublet status --help`/,
     ],
+    [
+      'lines for verifying of which some are left out',
+      ['ledger', '--export', '--subject', 'lease-1'],
+      2,
+      /'--export' cannot be used with option '--subject <id>'\n {2}code: usage\n/,
+    ],
     ['no number', ['ledger', '--limit', 'many'], 2, /whole number.*\n {2}code: usage\n/],
     ['a missing option', ['start'], 2, /--config.*\n {2}code: usage\n {2}cure: See `sublet start --help`/],
     ['a missing argument', ['peer', 'add'], 2, /argument 'name'\n.*\n {2}cure: See `sublet peer add --help`/],

@@ -1,12 +1,12 @@
 import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** Writes a small file whole or not at all; it is on the disk when this returns. */
-export function writeDurably(path: string, value: unknown): void {
+/** Writes a small file whole or not at all; it is on the disk when this returns. People read it where it has `spaces`. */
+export function writeDurably(path: string, value: unknown, spaces = 0): void {
   const fresh = `${path}.new`
   const file = openSync(fresh, 'w', 0o600)
   try {
-    writeSync(file, `${JSON.stringify(value)}\n`)
+    writeSync(file, `${JSON.stringify(value, null, spaces)}\n`)
     fsyncSync(file)
   } finally {
     closeSync(file)
