@@ -12,12 +12,16 @@ import { type RequestProof, requestProof } from '../runtime/proof.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { BrokerDraft, RetellingRow, ReturnedRow, TellingRow } from './rows.ts'
 
+type Told = TellingRow['tickets']
+
+const firstIn = (told: Told): string => told[0]!.ticketId
+
 const returnedAt = indexOf<ReturnedRow>('returned', ({ site }) => site)
 const returnedOf = indexOf<ReturnedRow>('returned', ({ holder }) => holder)
-/** What is said of them and not acknowledged yet. */
-const toldTo = indexOf<OutRow>('$out', (row) => {
-  const { kind, to } = outRowOf(row).letter
-  return kind === 'tickets-returned' ? to : undefined
+/** What is said of them and not acknowledged yet, by the first ticket of the message. */
+const toldFirst = indexOf<OutRow>('$out', (row) => {
+  const { kind, body } = outRowOf(row).letter
+  return kind === 'tickets-returned' ? firstIn((body as Body<'tickets-returned'>).tickets) : undefined
 })
 const returnedOfLease = indexOf<ReturnedRow>('returned', ({ leaseId }) => leaseId)
 
@@ -79,12 +83,7 @@ function saidBy(holder: string, ticketId: string, draft: BrokerDraft): ReturnedR
   return row?.holder === holder ? row : undefined
 }
 
-const toldOf = ({
-  id: ticketId,
-  leaseId,
-  due: until = 0,
-  proof,
-}: ReturnedRow): TellingRow['tickets'][number] => ({
+const toldOf = ({ id: ticketId, leaseId, due: until = 0, proof }: ReturnedRow): Told[number] => ({
   ...{ ticketId, leaseId, until },
   ...(proof && { proof }),
 })
@@ -103,10 +102,15 @@ export function tellAllReturned(site: string, draft: BrokerDraft): void {
   retellAfter('', site, draft)
 }
 
-/** Goes on when it has taken all that was said so far: however often it asks, there is little for it in the outbox. */
+/**
+ * Goes on when it has taken what it was told anew so far: however often it asks, there is little of that in the outbox.
+ * What is told for the first time meanwhile is not waited for, or where somebody always gives something back it would
+ * never hear of the rest.
+ */
 export function retell(site: string, draft: BrokerDraft): void {
   const row = draft.get('retelling', site)!
-  if (draft.having(toldTo, site).length === 0) return retellAfter(row.after, site, draft, row)
+  const isTaken = row.told?.every((first) => draft.having(toldFirst, first).length === 0) ?? true
+  if (isTaken) return retellAfter(row.after, site, draft, row)
   const waitedMs = Math.min(2 * row.waitedMs, RETELL_MS_MAX)
   draft.put('retelling', { ...row, waitedMs, due: draft.now + waitedMs })
 }
@@ -120,20 +124,24 @@ function retellAfter(after: string, site: string, draft: BrokerDraft, row?: Rete
   const next = firstOf(behind, RETELLING_MESSAGES * RETURNED_MAX).map(({ one }) => one)
   const last = next.at(-1)
   if (last !== undefined) {
-    say(site, next.map(toldOf), draft)
+    const told = say(site, next.map(toldOf), draft).map(firstIn)
     const waits = { waitedMs: RETELL_MS, due: draft.now + RETELL_MS }
-    return draft.put('retelling', { id: site, after: last.id, isAskedAgain, ...waits })
+    return draft.put('retelling', { id: site, after: last.id, told, isAskedAgain, ...waits })
   }
   if (isAskedAgain) return retellAfter('', site, draft)
   draft.remove('retelling', site)
 }
 
-function say(site: string, tickets: TellingRow['tickets'], draft: BrokerDraft): void {
+/** Returns what each message says. */
+function say(site: string, tickets: Told, draft: BrokerDraft): Told[] {
+  const messages: Told[] = []
   for (let first = 0; first < tickets.length; first += RETURNED_MAX) {
     const told = tickets.slice(first, first + RETURNED_MAX)
     const until = Math.max(...told.map((one) => one.until)) + RETIRE_MS
     tell(draft, site, 'tickets-returned', 'returned', { tickets: told }, until)
+    messages.push(told)
   }
+  return messages
 }
 
 /** Leases of the site that were given back before their end, in one order; of some that go on only an extension was. */

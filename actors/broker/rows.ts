@@ -186,6 +186,8 @@ export interface WaitingRow extends Row {
 export interface RetellingRow extends Row {
   /** The last ticket that it was told of. */
   readonly after: string
+  /** The first ticket of each message in which it was told last; of rows of earlier programs it is not known. */
+  readonly told?: readonly string[] | undefined
   /** It has asked once more meanwhile. */
   readonly isAskedAgain: boolean
   /** How long it was waited for since it took the last of what it was told. */

@@ -6,13 +6,13 @@ import {
   RETURNED_KEPT_MAX,
   RETURNED_OF_HOLDER_MAX,
 } from '../../actors/leases/given-back.ts'
-import { type Body, HOLDINGS_MAX, RETURNED_MAX } from '../../actors/leases/messages.ts'
+import { type Body, HOLDINGS_MAX } from '../../actors/leases/messages.ts'
 import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
 import { seal } from '../../actors/runtime/envelope.ts'
 import { requestProof } from '../../actors/runtime/proof.ts'
 import { cheapIdentity } from '../simulation/identities.ts'
 import { givenBackBy, MINUTE, NOW, Stage } from './authority-stage.ts'
-import { BrokerDesk, HOUR, inShort, reasonsIn, type Said } from './broker-desk.ts'
+import { BrokerDesk, HOUR, inShort, reasonsIn } from './broker-desk.ts'
 
 type Returned = Body<'tickets-returned'>['tickets'][number]
 
@@ -105,40 +105,6 @@ describe('a broker that has a ticket back', () => {
     })
     desk.ask('lease-x', { units: 1 }, 'other')
     expect(inShort(desk.decide())).toEqual(['lease-x granted 1'])
-  })
-
-  test('tells a site that asks again and again of them once at a time, and few messages of it', () => {
-    const desk = new BrokerDesk()
-    const all = Array.from({ length: 4 * RETURNED_MAX + 1 }, (_, i) => `ticket-${String(i).padStart(4, '0')}`)
-    for (const id of all)
-      desk.rows.set('returned', id, {
-        ...{ id, leaseId: `of-${id}`, holder: 'manager', site: 'site', due: NOW + HOUR },
-      } as never)
-    const ticketsOf = (said: readonly Said[]): string[] =>
-      said
-        .filter(({ kind }) => kind === 'tickets-returned')
-        .flatMap(({ body }) => (body as Body<'tickets-returned'>).tickets.map(({ ticketId }) => ticketId))
-    const asks = () => desk.tell('site', 'holdings-query', 'q', { page: 0 })
-    const retold = () => {
-      const said = desk.due('retelling', 'site')
-      const row = desk.rows.get('retelling', 'site')
-      if (row !== undefined) expect(row.due).toBeGreaterThan(desk.now)
-      return ticketsOf(said)
-    }
-    expect(ticketsOf(asks())).toEqual(all.slice(0, -1))
-    for (let i = 0; i < 100; i++) expect(ticketsOf(asks())).toEqual([])
-    // What it was told of is not taken yet.
-    const letter = { kind: 'tickets-returned', to: 'site', subject: 'returned' }
-    desk.rows.set('$out', 'message-1', { id: 'message-1', letter } as never)
-    for (let i = 0; i < 20; i++) expect(retold()).toEqual([])
-    desk.rows.set('$out', 'message-1', undefined)
-    expect(retold()).toEqual(all.slice(-1))
-    // It was asked once more meanwhile: it may have been put back, and have forgotten what it was told.
-    expect(retold()).toEqual(all.slice(0, -1))
-    expect(retold()).toEqual(all.slice(-1))
-    expect(retold()).toEqual([])
-    expect(desk.rows.get('retelling', 'site')).toBeUndefined()
-    expect(ticketsOf(asks())).toEqual(all.slice(0, -1))
   })
 
   test('grants nothing to who fills it while he waits, nor another term, nor a group', () => {
