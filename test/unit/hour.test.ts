@@ -60,6 +60,40 @@ describe('the hour of a work folder', () => {
     expect(begin().mark).toMatchObject({ wall: world.now })
   })
 
+  test('goes on where the machine was suspended, while the monotonic time of the process stood still', async () => {
+    const { world, state, clock, begin, pass } = machine()
+    const end = begin().keep()
+    await pass(70_000)
+    state.offMs += HOUR_MS
+    state.upMs += HOUR_MS
+    await pass(10_000)
+    end()
+    await pass(5_000)
+    expect(begin().mark).toEqual({ wall: world.now + HOUR_MS, monotonic: clock.monotonic() })
+  })
+
+  test('goes on where a machine whose clock had jumped was suspended', async () => {
+    const { world, state, begin, pass } = machine()
+    const end = begin().keep()
+    state.offMs += 3 * HOUR_MS
+    await pass(70_000)
+    state.offMs += HOUR_MS
+    state.upMs += HOUR_MS
+    await pass(70_000)
+    end()
+    expect(begin().mark).toMatchObject({ wall: world.now + HOUR_MS })
+  })
+
+  test('goes on with monotonic time where the machine no longer says since when it is up', async () => {
+    const { world, state, file, begin, pass } = machine()
+    const end = begin().keep()
+    await pass(70_000)
+    Object.assign(state, { boot: 'none that is known', upMs: 40 * HOUR_MS })
+    await pass(70_000)
+    end()
+    expect(JSON.parse(readFileSync(file, 'utf8')).wall).toBe(world.now)
+  })
+
   test('is kept once a minute, so that a killed process leaves a good one', async () => {
     const { file, begin, pass } = machine()
     begin().keep()
@@ -123,9 +157,53 @@ describe('the hour of a work folder', () => {
   })
 })
 
-test('this machine tells since when it is up, and that goes on', async () => {
-  const first = sinceBoot()
-  expect(first?.boot).toMatch(/^[0-9a-f-]{36}$/)
-  await new Promise((resolve) => setTimeout(resolve, 50))
-  expect(sinceBoot()!.upMs - first!.upMs).toBeGreaterThanOrEqual(20)
+describe('since when a machine is up', () => {
+  test('this one tells, and that goes on', async () => {
+    const first = sinceBoot()
+    expect(first?.boot).toMatch(/^[0-9a-f-]{36}$/)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(sinceBoot()!.upMs - first!.upMs).toBeGreaterThanOrEqual(20)
+  })
+
+  /** Whoever reads it sees an uptime, a first process, and the start of the machine below. */
+  const told = (uptime: string, stat: string): ((path: string) => string) => {
+    const files: Record<string, string> = { uptime: `${uptime} 7.00\n`, '1/stat': stat }
+    return (path) => (path === 'sys/kernel/random/boot_id' ? 'the-boot\n' : files[path]!)
+  }
+  const init = (began: number): string => `1 (in) it) S ${Array(18).fill(0).join(' ')} ${began} 22 33\n`
+
+  test('a container with a time of its own is started anew each time, the machine below is not', () => {
+    const hostMs = 5 * HOUR_MS
+    const hour = { boot: 'the-boot', upMs: hostMs }
+    expect(sinceBoot(told('18000.00', init(900_000)), hostMs)).toEqual(hour)
+    // It was suspended for an hour.
+    expect(sinceBoot(told('18000.00', init(7)), hostMs - HOUR_MS)).toEqual(hour)
+    const first = sinceBoot(told('120.00', init(900_000)), hostMs)
+    expect(first).toEqual({ boot: 'the-boot 900000', upMs: 120_000 })
+    expect(sinceBoot(told('180.00', init(900_000)), hostMs + 60_000)?.boot).toBe(first!.boot)
+    expect(sinceBoot(told('180.00', init(9_540_000)), hostMs + 24 * HOUR_MS)?.boot).not.toBe(first!.boot)
+  })
+
+  test.each([
+    '',
+    '1 (init) S 0',
+    '1 (init) S'.padEnd(80, ' -'),
+  ])('a container does not tell whose first process says %j', (stat) => {
+    expect(sinceBoot(told('120.00', stat), HOUR_MS)).toBeUndefined()
+  })
+
+  test('a container that was off for a day does not go on from before, though it is up for longer than it was', () => {
+    const clock = new World().clock()
+    const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+    const parts = { file: join(dir, 'hour.json'), clock, stepMsMax: STEP_MS_MAX, believe: false, log }
+    const hourOf = (uptime: string, began: number, hostMs: number, offMs: number): Hour =>
+      new Hour({
+        ...parts,
+        clock: { ...clock, now: () => clock.now() + offMs },
+        sinceBoot: () => sinceBoot(told(uptime, init(began)), hostMs),
+      })
+    hourOf('60.00', 900_000, 3 * HOUR_MS, 0).keep()()
+    expect(hourOf('90.00', 900_000, 3 * HOUR_MS, HOUR_MS).mark).toMatchObject({ wall: clock.now() + 30_000 })
+    expect(hourOf('180.00', 9_540_000, 27 * HOUR_MS, 24 * HOUR_MS).mark).toBeUndefined()
+  })
 })
