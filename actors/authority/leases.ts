@@ -85,7 +85,7 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       if (!isLive(unit) && (lease.victims.includes(unit.id) || !isRecalledOf(next, unit)))
         if (unit.past !== true)
           draft.put('unit', { ...unit, past: true, pastConditions: lease.ticket.conditions })
-    forgetPast(draft.get('lease', lease.id) ?? lease, draft)
+    const forgot = forgetPast(draft.get('lease', lease.id) ?? lease, draft)
     const current = draft.get('lease', lease.id) ?? lease
     const mine = unitsOf(current, draft).filter(({ past }) => past !== true)
     const staying = mine.filter(isLive).length
@@ -101,6 +101,8 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       draft.note('lease grows', lease.id, `from ${someUnits(staying)} to ${next.units - recalled}`, {
         ticketId: next.id,
       })
+    // Its holder forgets them, too, when he is told without them.
+    if (forgot) reports.report(crossed, draft)
     return crossed
   }
 
@@ -108,15 +110,16 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
    * A lease may live for months, and its holder is told of each unit that is remembered. What ended long ago under an
    * earlier ticket, and is out of his middleware as he has said himself, is named no more.
    */
-  function forgetPast(lease: LeaseRow, draft: AuthorityDraft): void {
+  function forgetPast(lease: LeaseRow, draft: AuthorityDraft): boolean {
     const over = new Set(
       unitsOf(lease, draft)
         .filter((unit) => isForgotten(unit, draft.now))
         .map(({ id }) => id),
     )
-    if (over.size === 0) return
+    if (over.size === 0) return false
     for (const id of over) draft.remove('unit', id)
     draft.put('lease', { ...lease, units: lease.units.filter((id) => !over.has(id)) })
+    return true
   }
 
   /** When nothing more will come, settles for what there is or gives up. */

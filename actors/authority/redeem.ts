@@ -124,9 +124,12 @@ export function redeeming(
   }
 
   function extend(asker: Asker, lease: LeaseRow, body: Body<'extend-lease'>, draft: AuthorityDraft): void {
-    const { ticket, victims } = body
+    const { ticket } = body
     if (lease.next?.id === ticket.id || lease.ticket.id === ticket.id) return reports.report(lease, draft)
-    const doubt = doubtExtension(asker, lease, ticket, victims, draft)
+    const named = new Set(body.victims)
+    // What ended long ago is forgotten here; its holder may remember it, and names all that are out.
+    const victims = lease.units.filter((id) => named.has(id))
+    const doubt = doubtVictims(lease, named, draft) ?? doubtExtension(asker, lease, ticket, victims, draft)
     if (doubt !== undefined) {
       draft.note('extension refused', lease.id, doubt)
       return reports.report(lease, draft, { extensionRefused: doubt })
@@ -151,6 +154,16 @@ export function redeeming(
     reports.report(extended, draft)
   }
 
+  /** One that is not known may be over, and takes nothing from those that would stay. */
+  function doubtVictims(
+    { id: leaseId }: LeaseRow,
+    named: ReadonlySet<string>,
+    draft: AuthorityDraft,
+  ): string | undefined {
+    const isOfAnother = [...named].some((id) => (draft.get('unit', id)?.leaseId ?? leaseId) !== leaseId)
+    return isOfAnother ? 'a victim is not a unit of the lease' : undefined
+  }
+
   function doubtExtension(
     asker: Asker,
     lease: LeaseRow,
@@ -167,7 +180,6 @@ export function redeeming(
       return 'the ticket is for another lease or type'
     if (ticket.term.start !== lease.ticket.term.end)
       return 'the ticket does not start at the end of the one before'
-    if (victims.some((id) => !lease.units.includes(id))) return 'a victim is not a unit of the lease'
     const staying = unitsOf(lease, draft).filter((unit) => isLive(unit) && !victims.includes(unit.id)).length
     if (staying > ticket.units)
       return `${someUnits(staying)} would stay, but the ticket is for ${ticket.units}`

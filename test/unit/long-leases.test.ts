@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Body } from '../../actors/leases/messages.ts'
+import { request } from '../scenarios/scene.ts'
+import { Stage as Scene } from '../scenarios/stage.ts'
 import { Holder } from '../simulation/holder.ts'
 import { restored } from '../simulation/holder-store.ts'
 import { Stage as Site } from './authority-stage.ts'
@@ -70,6 +72,87 @@ describe('a site with a lease that lives long', () => {
     flexing.says = true
     flexing.goesOn(2)
     expect(site.row().units.length).toBeLessThanOrEqual(4 + 2 * 8)
+  })
+})
+
+describe('a site that has forgotten what ended long ago', () => {
+  /** It goes on with one of its two units, half an hour at a time; how each extension was answered. */
+  function goesOn(site: Site, rounds: number, victims: (round: number) => readonly string[]): unknown[] {
+    return Array.from({ length: rounds }, (_, round) => {
+      const { id: predecessor, term } = site.row().ticket
+      const next = { start: term.end, end: term.end + 30 * MINUTE }
+      const ticket = site.ticket({ predecessor, units: 1, term: next })
+      site.tell('extend-lease', 'lease-1', { ticket, victims: [...victims(round)] })
+      const { extensionRefused } = site.lastUpdate()
+      site.pass(term.end - site.now, 30_000)
+      return extensionRefused
+    })
+  }
+
+  function shrunk(): { site: Site; gone: string } {
+    const site = new Site()
+    site.settle()
+    site.lease({ units: 2, term: { start: site.now, end: site.now + 30 * MINUTE } })
+    const [{ id: gone } = { id: '' }] = site.units('lease-1')
+    site.tell('vacate', 'lease-1', { units: [gone], reason: 'out' })
+    site.settle()
+    return { site, gone }
+  }
+
+  test('goes on granting extensions to a holder who names it as he always did', () => {
+    const { site, gone } = shrunk()
+    expect(goesOn(site, 8, () => [gone, gone])).toEqual(Array(8).fill(null))
+    expect(site.row()).toMatchObject({ victims: [], state: 'active' })
+    expect(site.row().units).not.toContain(gone)
+    expect(site.notes.findLast(({ kind }) => kind === 'extended')?.reason).not.toContain('without')
+  })
+
+  test('counts among those that stay each that is there, however many are named that it does not know', () => {
+    const { site, gone } = shrunk()
+    goesOn(site, 4, () => [gone])
+    site.lease({ leaseId: 'lease-2', units: 1, term: { start: site.now, end: site.now + HOUR } })
+    const [other] = site.units('lease-2')
+    const { id: predecessor, term } = site.row().ticket
+    const next = { predecessor, units: 2, term: { start: term.end, end: term.end + 5 * MINUTE } }
+    site.tell('extend-lease', 'lease-1', { ticket: site.ticket(next), victims: [other!.id] })
+    expect(site.lastUpdate().extensionRefused).toBe('a victim is not a unit of the lease')
+    site.tell('extend-lease', 'lease-1', { ticket: site.ticket(next), victims: [] })
+    site.pass(term.end - site.now, 30_000)
+    expect(site.live('lease-1')).toHaveLength(2)
+    expect(goesOn(site, 1, () => [gone, 'unit-nobody-knows'])).toEqual([
+      '2 units would stay, but the ticket is for 1',
+    ])
+    expect(site.live('lease-2')).toHaveLength(1)
+  })
+
+  test('says so to its holder when an extension begins', () => {
+    const { site, gone } = shrunk()
+    const named = Array.from({ length: 5 }, () => {
+      goesOn(site, 1, () => [])
+      return site.lastUpdate().units.some(({ id }) => id === gone)
+    })
+    expect(named).toEqual([true, false, false, false, false])
+  })
+
+  test('and its holder agree: he names it no more, and each of his extensions is granted', async () => {
+    const silent = { debug() {}, info() {}, warn() {}, error() {} }
+    const stage = new Scene({ units: 4, parts: () => ({ log: silent }), authority: { termMsMax: 2 * HOUR } })
+    await stage.begins()
+    await stage.wishes([request({ units: 2, durationMs: 40 * MINUTE })])
+    await stage.runs(20)
+    const [{ id: leaseId, held } = { id: '', held: [] }] = stage.leases()
+    await stage.wishes([{ kind: 'leave', unitId: held[0]!.id, reason: 'not needed' }])
+    await stage.runs(30 * 60)
+    for (let round = 0; round < 5; round++) {
+      const reason = `extension ${round}`
+      await stage.wishes([{ kind: 'extend', leaseId, victims: [], durationMs: 40 * MINUTE, reason }])
+      await stage.runs(40 * 60)
+    }
+    const answers = stage.ledger('site').filter(({ kind }) => /^exten/.test(kind))
+    expect(answers.map(({ kind, reason }) => `${kind}${/, .*/.exec(reason) ?? ''}`)).toEqual([
+      ...['extended, without 1 unit', 'extended, without 1 unit'],
+      ...['extended', 'extended', 'extended'],
+    ])
   })
 })
 
