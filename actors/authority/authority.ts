@@ -31,7 +31,7 @@ import { returns } from './returned.ts'
 import type { AuthorityDraft, AuthorityTables, LeaseRow, UnitRow } from './rows.ts'
 import { isLive, isRecovering, unitsOf } from './standing.ts'
 import { Reports } from './statement.ts'
-import { orphansEnd, Sweep } from './sweep.ts'
+import { endingWith, orphansEnd, Sweep } from './sweep.ts'
 import type { UnitEffectArgs } from './units.ts'
 
 const SITE_KEY = 'site'
@@ -334,16 +334,12 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     draft.turnDown()
     draft.note('message refused', leaseId, `${from} sends ${kind} for a lease that it does not hold here`)
     const end = kind === 'close' ? undefined : orphansEnd(leaseId, draft)
-    const isEnding = end !== undefined
-    const body: Body<'lease-update'> = {
-      state: isEnding ? 'closing' : 'closed',
-      term: { start: Math.min(draft.now, end ?? draft.now) - 1, end: end ?? draft.now },
-      ticketId: 'none',
-      units: [],
-      image: '',
-      reason: `no such lease of yours is known here${isEnding ? ' (any more): its machines are ended, work there within the grace' : ''}`,
-      extensionRefused: null,
+    const reason = 'no such lease of yours is known here'
+    const over: Body<'lease-update'> = {
+      ...{ state: 'closed', term: { start: draft.now - 1, end: draft.now }, ticketId: 'none', units: [] },
+      ...{ image: '', reason, extensionRefused: null },
     }
+    const body = end === undefined ? over : endingWith(end, `${reason} (any more)`, draft)
     reports.lastWord(from, leaseId, body, draft)
   }
 

@@ -17,6 +17,7 @@ import { whyReturned } from './returned.ts'
 import type { AuthorityDraft, LeaseRow } from './rows.ts'
 import { isLive, unitsOf } from './standing.ts'
 import type { Reports } from './statement.ts'
+import { endingWith, orphansEnd } from './sweep.ts'
 
 /** What is told of a lease with all its units has to fit into one message. */
 export const LEASE_UNITS_MAX = 1_000
@@ -53,7 +54,9 @@ export function redeeming(
     if (doubt !== undefined) {
       draft.turnDown()
       draft.note('redeem refused', leaseId, `${holder}: ${doubt}`)
-      return reports.lastWord(holder, leaseId, refusal(ticket, doubt), draft)
+      const end = orphansEnd(leaseId, draft)
+      const said = end === undefined ? refusal(ticket, doubt) : endingWith(end, doubt, draft)
+      return reports.lastWord(holder, leaseId, said, draft)
     }
     const { unitsMin, image } = readRequest(properties, ticket.units)
     const kept = withoutChain(ticket)

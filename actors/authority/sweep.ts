@@ -1,4 +1,5 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
+import type { Body } from '../leases/messages.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
@@ -15,6 +16,23 @@ export function orphansEnd(leaseId: string, draft: AuthorityDraft): Instant | un
   const there = draft.having(orphans, leaseId)
   return there.length === 0 ? undefined : Math.min(...there.map(({ pushedEnd }) => pushedEnd || draft.now))
 }
+
+/** What is said of a lease that is not known here (any more), while its machines are being ended. */
+export const endingWith = (
+  end: Instant,
+  reason: string,
+  { now }: Pick<AuthorityDraft, 'now'>,
+): Body<'lease-update'> => ({
+  ...{
+    state: 'closing',
+    term: { start: Math.min(now, end) - 1, end },
+    ticketId: 'none',
+    units: [],
+    image: '',
+  },
+  reason: `${reason.slice(0, 400)}: its machines are ended, work there within the grace`,
+  extensionRefused: null,
+})
 
 /** Compares the machines that were found with the rows: neither may be without the other. */
 export class Sweep {

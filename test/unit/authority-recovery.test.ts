@@ -720,10 +720,18 @@ describe('a site whose store was put back from an older copy', () => {
     expect(stage.machines.size).toBe(2)
     stage.tell('vacate', 'lease-1', { units: [], reason: 'test' })
     expect(stage.lastUpdate()).toMatchObject({ state: 'closing', units: [] })
+    // Nor where it is asked for with a ticket that is refused.
+    const redeem = { ticket: stage.ticket({ predecessor: ticket.id }), properties: {} }
+    const end = ticket.term.end
+    stage.tell('redeem', 'lease-1', redeem)
+    expect(stage.lastUpdate()).toMatchObject({ state: 'closing', term: { end }, units: [] })
+    expect(stage.lastUpdate().reason).toMatch(/^the ticket extends another one.*its machines are ended/)
     stage.pass(ticket.term.end + conditions.graceMs + MINUTE - stage.now, 30_000)
     expect(stage.machines.size).toBe(0)
     stage.tell('vacate', 'lease-1', { units: [], reason: 'test' })
     expect(stage.lastUpdate()).toMatchObject({ state: 'closed' })
+    stage.tell('redeem', 'lease-1', redeem)
+    expect(stage.lastUpdate()).toMatchObject({ state: 'closed', ticketId: redeem.ticket.id })
   })
 
   test('begins no lease whose holder has not heard yet that it was refused', () => {
