@@ -125,7 +125,7 @@ export function readopting(config: AuthorityConfig, units: Units) {
       ...unit,
       ...{ state: served ? 'active' : 'setup', wasActive, since: draft.now, due: undefined },
       ...{ pushedEnd: 0, unheardEnd: 0, pushedModification: undefined, failedModification: undefined },
-      ...{ facts: told?.facts ?? unit.facts, reason: 'it was found running after a restore' },
+      ...{ facts: factsOf(unit, told), reason: 'it was found running after a restore' },
     }
     draft.put('unit', taken)
     units.tend(taken, draft)
@@ -207,6 +207,10 @@ export function readopting(config: AuthorityConfig, units: Units) {
       gone(lease, unit, 'it ended before the restore', draft)
   }
 }
+
+/** On a page of what is held there may have been no room for them. */
+const factsOf = ({ facts: known }: UnitRow, { facts = {} }: Partial<Told> = {}): Told['facts'] =>
+  Object.keys(facts).length === 0 ? known : facts
 
 /** Reports of a unit, in the order in which it is let go the more readily. */
 const DOUBTS: readonly Told['report'][] = ['active', 'coming', 'suspect']

@@ -51,15 +51,25 @@ function fitting<T>(all: readonly { readonly one: T }[], holdingOf: (one: T) => 
   let chars = 0
   for (const { one } of all) {
     let holding = holdingOf(one)
-    // What its units look like is the longest of it, and can be missed.
-    if (charsIn(holding) > PAGE_CHARS_MAX)
-      holding = { ...holding, units: holding.units.map((unit) => ({ ...unit, facts: {} })) }
+    // What its units look like is the longest of it, and can be missed; what those do that are over, first.
+    for (const isMissed of [isOver, () => true])
+      if (charsIn(holding) > PAGE_CHARS_MAX) holding = withoutFacts(holding, isMissed)
     chars += charsIn(holding)
     if (chars > PAGE_CHARS_MAX && fit.length > 0) break
     fit.push(holding)
   }
   return fit
 }
+
+type Told = Holding['units'][number]
+
+const isOver = ({ report }: Told): boolean => report === 'ended'
+
+/** Whoever hears that a unit has none keeps those that he knows. */
+const withoutFacts = (holding: Holding, isMissed: (unit: Told) => boolean): Holding => ({
+  ...holding,
+  units: holding.units.map((unit) => (isMissed(unit) ? { ...unit, facts: {} } : unit)),
+})
 
 const charsIn = (holding: Holding): number => JSON.stringify(holding).length
 

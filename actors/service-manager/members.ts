@@ -366,11 +366,11 @@ function withLeaveBy(
 
 const iso = (at: Instant): string => new Date(at).toISOString()
 
-/** The same ones as before if they say the same: a row that says nothing new is not written again. */
+/** The same ones as before if they say the same, or nothing: a row that says nothing new is not written again. */
 function factsOf({ facts: before }: UnitRow, { facts }: Report): Properties {
   const keys = Object.keys(facts)
   const isSame = keys.length === Object.keys(before).length && keys.every((key) => facts[key] === before[key])
-  return isSame ? before : facts
+  return isSame || keys.length === 0 ? before : facts
 }
 
 /** It has never been in the middleware. */

@@ -5,6 +5,7 @@ import { afterPage, type Heard, pageOf } from '../../actors/leases/pages.ts'
 import { letterOf } from '../../actors/runtime/envelope.ts'
 import { Holder, kindsOf } from '../simulation/holder.ts'
 import { questionTo, restored } from '../simulation/holder-store.ts'
+import { held, OldStage } from './authority-old-stage.ts'
 import { Stage as Site, wellBehaved } from './authority-stage.ts'
 import { BrokerDesk } from './broker-desk.ts'
 
@@ -285,6 +286,44 @@ describe('a page of leases that are long', () => {
     expect(body.holdings[0]!.units).toHaveLength(1_000)
     expect(body.holdings[0]!.units[0]!.facts).toEqual({})
     expect(Object.keys(body).toSorted()).toEqual(['holdings', 'page', 'pages'])
+  })
+
+  const long = { address: '10.0.0.9', about: 'x'.repeat(1_000) }
+  const ended = Array.from({ length: 998 }, (_, i) => ({ ...unit(i, long), report: 'ended' as const }))
+
+  test('says what those look like that are there, where there is room for them alone', () => {
+    const there = unit(998, long)
+    const tell = (id: string) =>
+      ({ ...holding(id, false), units: [there, ...ended] }) as Holdings['holdings'][number]
+    const [told] = pageOf(['lease-1'], (leaseId) => ({ leaseId, isOver: false }), tell, { page: 0 }).holdings
+    expect(told!.units[0]!.facts).toEqual(long)
+    expect(told!.units[1]!.facts).toEqual({})
+  })
+
+  test('takes from a restored site nothing that it knew of its machines', () => {
+    const stage = new OldStage(['manager'])
+    const ticket = stage.ticket({ units: 2 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    for (const one of stage.units())
+      stage.rows.set('unit', one.id, { ...one, facts: { address: one.name } } as never)
+    stage.copy()()
+    stage.restored()
+    // As `held` tells it: there was no room.
+    stage.says('manager', [held(stage, ticket)])
+    stage.says('broker', [])
+    expect(stage.live().map(({ facts, name }) => facts.address === name)).toEqual([true, true])
+  })
+
+  test('takes from a holder nothing that he knew of his machines', () => {
+    const holder = new Holder()
+    const [first] = holder.lease(holder.active()).units
+    const before = holder.unit(first!)
+    holder.update(before.leaseId, {}, [holder.report(first!, 'active', { facts: {} })])
+    expect(Object.keys(before.facts)).not.toEqual([])
+    expect(holder.unit(first!).facts).toEqual(before.facts)
+    holder.update(before.leaseId, {}, [holder.report(first!, 'active', { facts: { address: 'new' } })])
+    expect(holder.unit(first!).facts).toEqual({ address: 'new' })
   })
 })
 
