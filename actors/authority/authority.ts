@@ -346,7 +346,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
   function undelivered(envelope: Letter, code: string, reason: string, draft: AuthorityDraft): void {
     const { kind, subject, to, body } = envelope
     draft.note('undelivered', subject, `${kind} to ${to}: ${reason}`, { code })
-    if (kind === 'holdings-query') return restore.undelivered(to, reason, draft)
+    if (kind === 'holdings-query') return restore.undelivered(to, subject, reason, draft)
     if (!isUnanswered(code)) return
     if (kind === 'delegation') return site.tellAgain(body, draft)
     if (kind === 'lease-update') return reports.tellAgain(subject, body, draft)

@@ -174,7 +174,13 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     listIfAll(draft)
   }
 
-  function undelivered(peer: string, reason: string, draft: AuthorityDraft): void {
+  /** What a recovery asked that was begun before this one is over, though a copy may have it in its outbox. */
+  function undelivered(peer: string, subject: string, reason: string, draft: AuthorityDraft): void {
+    const asked = draft.get('recovery', ID)?.asked[peer]
+    if (asked?.subject === subject) silent(peer, reason, draft)
+  }
+
+  function silent(peer: string, reason: string, draft: AuthorityDraft): void {
     const asked = draft.get('recovery', ID)?.asked[peer]
     if (asked?.state !== 'asked') return
     unheard(peer, reason, draft)
@@ -202,7 +208,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     const { claimant, until = draft.now } = row
     if (claimant === undefined || draft.now >= until) return list(row, draft)
     draft.put('recovery', { ...row, claimant: undefined, due: until })
-    undelivered(claimant, CLAIMED, draft)
+    silent(claimant, CLAIMED, draft)
   }
 
   /** Also when it is known what is held, it is not read before what came before it on the same subject. */

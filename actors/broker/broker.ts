@@ -71,7 +71,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
           return input.table === 'waiting' ? draft.remove('waiting', input.row.id) : undefined
         case 'undelivered':
           if (input.envelope.kind === 'holdings-query')
-            return restore.undelivered(input.envelope.to, input.reason, draft)
+            return restore.undelivered(input.envelope.to, input.envelope.subject, input.reason, draft)
           return draft.note(
             'undelivered',
             input.envelope.subject,

@@ -205,7 +205,14 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       draft.note('ticket adopted', leaseId, `${from} shows a ticket that we signed`, { ticket: shown })
   }
 
-  function undelivered(peer: string, reason: string, draft: BrokerDraft): void {
+  /** What a recovery asked that was begun before this one is over, though a copy may have it in its outbox. */
+  function undelivered(peer: string, subject: string, reason: string, draft: BrokerDraft): void {
+    const asked = draft.get('recovery', ID)?.peers[peer]
+    if (asked?.subject === subject) silent(peer, reason, draft)
+  }
+
+  function silent(peer: string, reason: string, draft: BrokerDraft): void {
+    if (draft.get('recovery', ID)?.peers[peer]?.state !== 'asked') return
     unheard(peer, reason, draft)
     settle(peer, 'silent', draft)
   }
@@ -230,7 +237,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
     const { claimant, until = draft.now } = row
     if (claimant === undefined || draft.now >= until) return finish(row, draft)
     draft.put('recovery', { ...row, claimant: undefined, due: until })
-    if (row.peers[claimant]?.state === 'asked') undelivered(claimant, CLAIMED, draft)
+    silent(claimant, CLAIMED, draft)
   }
 
   function finish(row: RecoveryRow, draft: BrokerDraft): void {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { HELD_BACK_MAX } from '../../actors/authority/recovery.ts'
-import type { DrawnRow, HeldBackRow } from '../../actors/authority/rows.ts'
+import type { DrawnRow, HeldBackRow, RecoveryRow } from '../../actors/authority/rows.ts'
 import type { UnitEffectArgs } from '../../actors/authority/units.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import { issueTicket, type Ticket, withoutChain } from '../../actors/leases/ticket.ts'
@@ -68,6 +68,18 @@ describe('a site whose store was put back from an older copy', () => {
       expect(stage.row()?.state).toBe(isInTheStore ? 'closed' : undefined)
       expect(stage.live()).toEqual([])
     }
+  })
+
+  test('waits for those whom it asked in an earlier recovery in vain, and asks now', () => {
+    const stage = new OldStage()
+    stage.restored()
+    const [earlier] = stage.sent.filter(({ kind }) => kind === 'holdings-query')
+    stage.give({ kind: 'started', epoch: 2, restored: { reason: 'once more', seenSeq: 0 } as never })
+    const reason = 'it did not acknowledge in time'
+    stage.give({ kind: 'undelivered', envelope: earlier as never, code: 'peer-silent', reason })
+    const asked = (stage.rows.get('recovery', 'recovery') as RecoveryRow).asked[earlier!.to]
+    expect(asked).toMatchObject({ state: 'asked' })
+    expect(asked!.subject).not.toBe(earlier!.subject)
   })
 
   test('hears of each ticket that is given back while it asks', () => {

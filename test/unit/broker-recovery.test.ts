@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { RecoveryRow } from '../../actors/broker/rows.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
 import { cheapKey } from '../simulation/identities.ts'
@@ -59,6 +60,19 @@ function toldReturned(broker: BrokerDesk): string[] {
 }
 
 describe('a broker whose store was put back from an older copy', () => {
+  test('waits for those whom it asked in an earlier recovery in vain, and asks now', () => {
+    const { broker } = desk()
+    const [earlier] = broker.give(restored).filter(({ kind }) => kind === 'holdings-query')
+    broker.give({ kind: 'started', epoch: 2, restored: { reason: 'once more', seenSeq: 0 } as never })
+    const undelivered = (envelope: Said) =>
+      broker.give({ kind: 'undelivered', envelope: envelope as never, code: 'peer-silent', reason: 'silent' })
+    const peers = () => (broker.rows.get('recovery', 'recovery') as RecoveryRow).peers
+    undelivered(earlier!)
+    expect(peers()[earlier!.to]).toMatchObject({ state: 'asked' })
+    undelivered({ ...earlier!, subject: peers()[earlier!.to]!.subject })
+    expect(peers()[earlier!.to]).toMatchObject({ state: 'silent' })
+  })
+
   test('keeps to a ticket that it signed with a key which has ended since', () => {
     const { broker, copy } = desk()
     const ticket = broker.granted('lease-1')
