@@ -293,11 +293,15 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     draft: AuthorityDraft,
   ): void {
     const named = new Set(body.units)
-    for (const unit of unitsOf(lease, draft))
-      if (named.has(unit.id) && unit.released !== true) draft.put('unit', { ...unit, released: true })
+    const fresh = unitsOf(lease, draft).filter((unit) => named.has(unit.id) && unit.released !== true)
+    for (const unit of fresh) draft.put('unit', { ...unit, released: true })
     const given = unitsOf(lease, draft).filter((unit) => named.has(unit.id) && unit.state !== 'ended')
-    if (given.length === 0)
-      return draft.note('message noted', lease.id, 'it gives units back of which none is there')
+    if (given.length === 0) {
+      // Of one that died its holder has to say that it is out of his middleware, and says it once.
+      if (fresh.length === 0)
+        draft.note('message noted', lease.id, 'it gives units back of which none is there')
+      return
+    }
     const reason = `the holder no longer uses it: ${body.reason}`
     const isRecalled = isRecalledIn(lease.ticket, draft)
     const back: UnitRow[] = []

@@ -1,9 +1,9 @@
-import { guardMs } from '../leases/correspondence.ts'
+import { guardMs, RETIRE_MS } from '../leases/correspondence.ts'
 import { RETURNED_KEPT_MAX } from '../leases/given-back.ts'
 import type { Body } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { canonical, digest } from '../runtime/canonical.ts'
-import type { Millis } from '../runtime/clock.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import { verifyProof } from '../runtime/proof.ts'
 import { indexOf } from '../runtime/views.ts'
@@ -62,6 +62,8 @@ function isAnew({ next, nextSeq }: LeaseRow, proof: Returned['proof']): boolean 
  *   of a lease that stands on it       ──▶ off the account of its claim, and closed; work may end within the grace
  *   of a lease that is to go on with it ──▶ the lease ends where it would have without
  *   any other                          ──▶ remembered until the ticket ends: it is not honoured
+ *   of a lease that is closed, or a ticket that has ended ──▶ so it should be, and nothing comes of it
+ *   what is known already              ──▶ noted
  */
 export function returns(trust: Trust, claims: RootClaims, reports: Reports, { shutAt, units }: LeaseLife) {
   return { returned }
@@ -81,11 +83,11 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
       draft.note(
         'message noted',
         from,
-        `of ${tickets.length} tickets that ${from} has back ${over} are over here already`,
+        `of ${tickets.length} tickets that ${from} has back ${over} are known here as given back`,
       )
   }
 
-  /** Whether anything came of it. */
+  /** Whether it is news. */
   function taken(
     from: string,
     { ticketId, leaseId, until, proof }: Returned,
@@ -95,27 +97,37 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
     const isWhole = lease?.ticket.broker === from && lease.ticket.id === ticketId
     const isNext = lease?.ticket.broker === from && lease.next?.id === ticketId
     if (isWhole || isNext) {
-      if (lease.state === 'closed') return false
+      if (lease.state === 'closed') return heard(idOf(from, ticketId), from, until, draft)
       const kinds = isNext && isAnew(lease, proof) ? ['relinquish', 'extend-ticket'] : ['relinquish']
       const isSaid =
         isSaidBy(lease.holder, kinds, from, leaseId, proof) ||
         (isSaidBy(lease.holder, ['return-extension'], from, leaseId, proof) && isOf(ticketId, proof))
-      if (!isSaid)
+      if (!isSaid) {
+        draft.turnDown()
         draft.note(
           'message refused',
           leaseId,
           `${from} says that it has ${ticketId} back, and does not show that ${lease.holder} said so: the lease goes on`,
         )
-      else if (isWhole) return letGo(lease, from, draft)
+      } else if (isWhole) return letGo(lease, from, draft)
       else shorten(lease, from, draft)
     }
-    if (until <= draft.now) return false
     const id = idOf(from, ticketId)
+    if (until <= draft.now) return heard(id, from, until, draft)
     if (draft.get('returned', id) !== undefined) return false
-    if ((draft.view(returnedTo).get(from)?.size ?? 0) >= RETURNED_KEPT_MAX)
-      return overflow(from, until, draft)
+    if (isFull(from, draft)) return overflow(from, until, draft)
     draft.put('returned', { id, broker: from, due: until })
     draft.note('ticket returned', leaseId, `${from} has it back: it is honoured no more`, { ticketId, until })
+    return true
+  }
+
+  /**
+   * Of a lease that is closed, or a ticket that ended while its broker could not be heard, it comes in the ordinary course:
+   * once it is nothing to write down. That it was said is remembered for a while, for it may be said without end.
+   */
+  function heard(id: string, broker: string, until: Instant, draft: AuthorityDraft): boolean {
+    if (draft.get('returned', id) !== undefined || isFull(broker, draft)) return false
+    draft.put('returned', { id, broker, due: Math.max(until, draft.now + RETIRE_MS) })
     return true
   }
 
@@ -134,6 +146,10 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
   /** Of one and not of another that he may have given back before: the body is not shown, but its hash is signed. */
   function isOf(ticketId: string, proof: Returned['proof']): boolean {
     return proof?.bodyHash === digest(canonical({ ticketId } satisfies Body<'return-extension'>))
+  }
+
+  function isFull(broker: string, draft: AuthorityDraft): boolean {
+    return (draft.view(returnedTo).get(broker)?.size ?? 0) >= RETURNED_KEPT_MAX
   }
 
   /** Better none of its older tickets than one whose units are somebody else's. */

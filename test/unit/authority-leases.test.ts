@@ -166,6 +166,25 @@ describe('a unit that served and died', () => {
     expect(waits).toEqual([1, 501, 1_001, MINUTE + 1])
   })
 
+  test('is said once to be out of its middleware, which is nothing to write down; said again it is noted', () => {
+    const stage = new Stage({ repair: false })
+    stage.settle()
+    const { units } = stage.lease()
+    const [dead] = units
+    stage.rows.set('unit', dead!, {
+      ...stage.rows.get('unit', dead!)!,
+      state: 'ended',
+      lost: 'died',
+    } as never)
+    const before = stage.notes.length
+    const says = () => stage.tell('vacate', 'lease-1', { units: [dead!], reason: 'it was lost' })
+    says()
+    expect(stage.notes.slice(before)).toEqual([])
+    expect(stage.rows.get('unit', dead!)).toMatchObject({ released: true })
+    says()
+    expect(stage.notes.slice(before).map(({ kind }) => kind)).toEqual(['message noted'])
+  })
+
   test('is not replaced when its holder gave it up', () => {
     const stage = new Stage()
     stage.tell('vacate', 'lease-1', { units: stage.lease().units.slice(0, 1), reason: 'idle' })

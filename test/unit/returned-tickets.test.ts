@@ -197,6 +197,24 @@ describe('a site that hears of a ticket that was given back', () => {
     expect(stage.row().state).toBe('closed')
   })
 
+  test('writes nothing down where it comes in the ordinary course, and notes what is said again', () => {
+    const stage = new Stage()
+    const { ticket } = stage.lease()
+    stage.tell('close', 'lease-1', { reason: 'its jobs are done' })
+    stage.settle()
+    expect(stage.row().state).toBe('closed')
+    const over = stage.ticket({ leaseId: 'lease-2', term: { start: NOW - MINUTE, end: NOW } })
+    for (const one of [ticket, over]) {
+      const before = stage.notes.length
+      returned(stage, one)
+      expect(stage.notes.slice(before)).toEqual([])
+      returned(stage, one)
+      expect(stage.notes.slice(before).map(({ kind }) => kind)).toEqual(['message noted'])
+    }
+    stage.pass(HOUR + MINUTE)
+    expect([...stage.rows.all('returned')]).toEqual([])
+  })
+
   test('lets a lease end as its present ticket does where only the one for its extension was given back', () => {
     const stage = new Stage()
     const { ticket } = stage.lease()
