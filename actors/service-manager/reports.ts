@@ -25,7 +25,9 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
     // is waited for any more, its word is as good on whatever ticket.
     const isAsked = draft.get('recovery', 'recovery') !== undefined
     const unsure = !isAsked || body.ticketId === lease.ticket?.id ? undefined : lease.unsure
-    if (unsure !== lease.unsure) draft.put('lease', { ...lease, unsure })
+    const unheard = namesNone(body) ? lease.unheard : undefined
+    if (unsure !== lease.unsure || unheard !== lease.unheard)
+      draft.put('lease', { ...lease, unsure, unheard })
     if (body.image !== '' && body.image !== lease.image)
       draft.put('lease', { ...draft.get('lease', lease.id)!, image: body.image })
     const { believed, unbelieved } = believable(lease, body.units, (id) => draft.get('unit', id))
@@ -34,7 +36,7 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
       draft.note('unit refused', lease.id, `the site says more than it may: ${reason}`, { unitId, code })
     }
     for (const report of believed) members.reported(lease, report, sentAt, draft)
-    if (body.state !== 'closed') unnamed(lease, body, sentAt, draft)
+    if (body.state !== 'closed' && !namesNone(body)) unnamed(lease, body, sentAt, draft)
     if (body.modified != null) modified.answered(draft.get('lease', lease.id)!, body.modified, draft)
     let current = draft.get('lease', lease.id)!
     if (body.state === 'closed') return ended(current, body.reason, draft)
@@ -129,6 +131,12 @@ function shortened(lease: LeaseRow, body: Update, draft: ServiceManagerDraft): L
   })
   return { ...sooner, extendRefused: { at: draft.now, reason } }
 }
+
+/**
+ * Machines of the lease are there, and the site does not know (any more) which units they are: it lets work on them end,
+ * and of none it says that it has ended.
+ */
+const namesNone = ({ state, units }: Update): boolean => state === 'closing' && units.length === 0
 
 /** Nothing is to be done about it, nor is a machine of it left that was given up. */
 const isOver = (unit: UnitRow): boolean => isDone(unit) && unit.doing === undefined && unit.alive !== true

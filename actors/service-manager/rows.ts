@@ -62,7 +62,10 @@ export interface LeaseRow extends Row {
   readonly modification?: ModificationRow | undefined
   /** The store was restored, and the site has not said yet how the lease stands. */
   readonly unsure?: boolean | undefined
-  /** And it has not said so in the recovery: a unit that it names later may have joined in the time that is forgotten. */
+  /**
+   * And it has not said so in the recovery: a unit that it names when it first does may have joined in the time that is
+   * forgotten.
+   */
   readonly unheard?: boolean | undefined
   readonly closeReason: string
   /** The site's grace after the end, as signed in the ticket. */
