@@ -7,14 +7,13 @@ import type { Instant } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { RootClaims } from './claims.ts'
 import type { AuthorityConfig } from './config.ts'
-import { evidence } from './evidence.ts'
+import { Doubted, evidence, type Shows } from './evidence.ts'
 import type { LeaseLife } from './leases.ts'
 import { readopting } from './readopt.ts'
 import { rememberReturned } from './returned.ts'
 import type { AuthorityDraft, HeardRow, LeaseRow } from './rows.ts'
 import type { Reports } from './statement.ts'
 import {
-  type Chains,
   chainsOf,
   claimantsOf,
   type Heard,
@@ -75,7 +74,7 @@ export function adopting(
       leaseOf: (id) => marks.get(id) ?? draft.get('unit', id)?.leaseId,
       isSigned: (ticket) => isSigned(ticket, draft.now),
     })
-    const chains = chainsOf(heard)
+    const shows: Shows = { chains: chainsOf(heard), doubted: new Doubted() }
     settle(toldOf(words), found, draft)
     const machines = Map.groupBy(found, ({ leaseId }) => leaseId)
     for (const lease of draft.all('lease')) {
@@ -83,16 +82,17 @@ export function adopting(
       const { holders, brokers, returned } = words.get(lease.id) ?? NOTHING
       const broker = brokers.find(({ ticket }) => ticket.broker === lease.ticket.broker)
       const said = { holder: holders[0], broker, isSure: isSure(lease.holder), returned }
-      goOn(lease, said, machines.get(lease.id) ?? [], chains, draft)
+      goOn(lease, said, machines.get(lease.id) ?? [], shows, draft)
     }
     for (const [leaseId, all] of words) {
       if (draft.get('lease', leaseId) !== undefined) continue
       const there = machines.get(leaseId) ?? []
-      const said = standing(leaseId, all, there, chains, isSure, draft)
+      const said = standing(leaseId, all, there, shows, isSure, draft)
       if (said === undefined) continue
-      if (there.length > 0 || !lastWords.has(leaseId)) begin(leaseId, said, there, chains, draft)
+      if (there.length > 0 || !lastWords.has(leaseId)) begin(leaseId, said, there, shows, draft)
       else draft.note('not adopted', leaseId, 'its holder is being told that it has ended')
     }
+    shows.doubted.conclude(draft)
     for (const lease of draft.all('lease')) {
       const isOver = lease.state === 'closed'
       if (isOver && (lease.due ?? 0) < since + RETIRE_MS) continue
@@ -106,7 +106,7 @@ export function adopting(
     stored: LeaseRow,
     said: Words,
     machines: readonly FoundMachine[],
-    chains: Chains,
+    shows: Shows,
     draft: AuthorityDraft,
   ): void {
     const { holder, isSure } = said
@@ -122,7 +122,7 @@ export function adopting(
       return shutAt(lease, end, 'its broker shows that it was given back', draft)
     }
     const own = [lease.ticket, lease.next].filter((one) => one !== undefined)
-    const { shown, others } = ticketsOf(said, lease.holder, chains, draft)
+    const { shown, others } = ticketsOf(said, lease.holder, shows, draft)
     const agreed = agreedOn([...own, ...shown])
     const on = standingOn(agreed, [...own, ...shown, ...others], draft.now)
     // Those that were to go when the ticket began that it stands on now are gone with its beginning.
@@ -162,19 +162,13 @@ export function adopting(
   /** Of one that we have not: what was said by whose it may be, and about him; undefined if it is nobody's. */
   function standing(
     id: string,
-    { unproven, returned, ...all }: Heard,
+    { returned, ...all }: Heard,
     machines: readonly FoundMachine[],
-    chains: Chains,
+    shows: Shows,
     isSure: (peer: string) => boolean,
     draft: AuthorityDraft,
   ): Words | undefined {
-    const isProven = (shown: Shown): boolean => provenOf(shown, shown.ticket.holder, chains, draft).length > 0
-    if (unproven !== undefined)
-      draft.note(
-        'not adopted',
-        id,
-        `${unproven} says that it is his, and shows no ticket that its broker signed`,
-      )
+    const isProven = (shown: Shown): boolean => provenOf(shown, shown.ticket.holder, shows, draft).length > 0
     const over = all.holders.filter(({ closed }) => closed)
     for (const { ticket, next } of over)
       for (const one of [ticket, next])
@@ -203,7 +197,7 @@ export function adopting(
     id: string,
     said: Words,
     machines: readonly FoundMachine[],
-    chains: Chains,
+    shows: Shows,
     draft: AuthorityDraft,
   ): void {
     const { holder: held, broker, isSure } = said
@@ -220,7 +214,7 @@ export function adopting(
     const mayHaveCome = !isSure && isThere
     if (held !== undefined && /lease (none|blocked)/.test(held.state) && !mayHaveCome) return
     const name = holding.ticket.holder
-    const { shown, others } = ticketsOf(said, name, chains, draft)
+    const { shown, others } = ticketsOf(said, name, shows, draft)
     if (shown.length === 0) return
     const agreed = agreedOn(shown)
     const on = standingOn(agreed, [...shown, ...others], draft.now)
@@ -303,11 +297,11 @@ export function adopting(
   function ticketsOf(
     { holder, broker, isSure }: Words,
     name: string,
-    chains: Chains,
+    shows: Shows,
     draft: AuthorityDraft,
   ): { readonly shown: readonly Ticket[]; readonly others: readonly Ticket[] } {
-    const his = provenOf(holder, name, chains, draft)
-    const others = provenOf(broker, name, chains, draft)
+    const his = provenOf(holder, name, shows, draft)
+    const others = provenOf(broker, name, shows, draft)
     return { shown: holder !== undefined && isSure ? his : [...his, ...others], others }
   }
 

@@ -10,6 +10,35 @@ import { whyReturned } from './returned.ts'
 import type { AuthorityDraft } from './rows.ts'
 import type { Chains, Holding } from './words.ts'
 
+/** Tickets of one holder that are written down one by one where they are not adopted. */
+const LINES_MAX = 10
+
+/** What is not adopted, by who says that it is his: he may say so of as many as he likes. */
+export class Doubted {
+  readonly #of = new Map<string, Set<string>>()
+
+  note(holder: string, leaseId: string, reason: string, draft: AuthorityDraft): void {
+    const said = this.#of.get(holder) ?? new Set()
+    this.#of.set(holder, said)
+    const line = `${leaseId} ${reason}`
+    if (said.size < LINES_MAX && !said.has(line)) draft.note('not adopted', leaseId, reason)
+    said.add(line)
+  }
+
+  /** How many there are besides those that have a line. */
+  conclude(draft: AuthorityDraft): void {
+    for (const [holder, { size }] of this.#of)
+      if (size > LINES_MAX)
+        draft.note('not adopted', holder, `${size - LINES_MAX} tickets more of ${holder} are not proven`)
+  }
+}
+
+/** What tickets are judged by, and what becomes of the judgement. */
+export interface Shows {
+  readonly chains: Chains
+  readonly doubted: Doubted
+}
+
 /** Which of the tickets that are shown after a restore are proven: by their signatures, and the claims that hold. */
 export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClaims) {
   return { provenOf, isSigned, isRelinquished }
@@ -18,7 +47,7 @@ export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClai
   function provenOf(
     holding: Holding | undefined,
     holder: string,
-    chains: Chains,
+    { chains, doubted }: Shows,
     draft: AuthorityDraft,
   ): Ticket[] {
     if (holding === undefined) return []
@@ -30,7 +59,7 @@ export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClai
       const isOther = ticket.leaseId !== holding.leaseId
       const why = isOther ? 'it is for another lease' : (doubt ?? whyReturned(ticket, draft))
       if (why === undefined) return [ticket]
-      draft.note('not adopted', holding.leaseId, `ticket ${ticket.id}: ${why}`)
+      doubted.note(holder, holding.leaseId, `ticket ${ticket.id}: ${why}`, draft)
       return []
     })
   }

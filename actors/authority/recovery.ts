@@ -7,20 +7,27 @@ import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
-import { ComeAgain } from '../runtime/errors.ts'
+import { ComeAgain, coded, type ErrorCode } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Restored } from '../runtime/peers.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { Adoption } from './adoption.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
-import type { Asked, AuthorityDraft, HeldBack, HeldBackRow, RecoveryRow } from './rows.ts'
+import { evidence } from './evidence.ts'
+import type { Amount, Asked, AuthorityDraft, HeldBack, HeldBackRow, RecoveryRow } from './rows.ts'
 import { isLive, isRecovering } from './standing.ts'
+import type { Holding } from './words.ts'
 
 const ID = 'recovery'
 const FIRST = { page: 0 }
 /** Messages of one peer that wait for the end; further ones it has to say again. */
 export const HELD_BACK_MAX = 2_000
+/** Characters that are kept of what one peer says; what else it holds is not known. */
+export const HEARD_CHARS_MAX = 250_000_000
+/** Leases that are named where there may be very many. */
+const NAMES_MAX = 3
+const SILENT: Amount = { chars: 0, unproven: 0, names: [] }
 
 /**
  * This site runs on an older store than it had. Until it knows what has happened since, it assigns nothing, tears down
@@ -34,6 +41,7 @@ export const HELD_BACK_MAX = 2_000
  * A list of the machines is waited for as long as it takes: without it a name could be given twice.
  */
 export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClaims, adoption: Adoption) {
+  const { isSigned } = evidence(config, trust, claims)
   return { begin, notice, told, undelivered, due, hasToWait, holdBack, heldBack, isListed, conclude }
 
   function begin(restored: Restored, isStart: boolean, draft: AuthorityDraft): void {
@@ -145,33 +153,55 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     const asked = draft.get('recovery', ID)?.asked[from]
     if (asked?.subject !== subject || asked.page !== body.page || asked.state !== 'asked')
       return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
-    for (const holding of body.holdings) {
+    const isFull = listen(from, body, draft)
+    const { page, pages, holdings } = body
+    draft.note('holdings heard', subject, `${from} tells ${holdings.length}, page ${page + 1} of ${pages}`)
+    const { next, unsure } = afterPage(asked, body)
+    if (next !== undefined && !isFull) {
+      const now = draft.get('recovery', ID)!
+      draft.put('recovery', { ...now, due: dueAfterPage(now, from, body, draft.now) })
+      return ask(from, next, draft, unsure)
+    }
+    const isCut = next === undefined ? noteCut(from, body, draft) : noteFull(from, draft)
+    settle(from, { ...asked, state: 'answered', unsure: isCut || unsure }, draft)
+    listIfAll(draft)
+  }
+
+  /** Keeps what is said of tickets of this site; whether it is as much as is kept of one peer. */
+  function listen(from: string, { holdings }: Body<'holdings'>, draft: AuthorityDraft): boolean {
+    const isLent = claims.lendTo(from, draft)
+    let { chars, unproven, names } = draft.get('recovery', ID)!.amounts?.[from] ?? SILENT
+    const keep = (holding: Holding): void => {
+      chars += JSON.stringify(holding).length
+      draft.put('heard', { id: `${holding.leaseId} ${from}`, from, holding })
+    }
+    for (const holding of holdings) {
       const { leaseId, ticket, next, closed } = holding
       // Of one that was given back its broker has no ticket to show; whether it is his is seen by those of others.
-      if (ticket === null && closed && claims.lendTo(from, draft))
-        draft.put('heard', {
-          id: `${leaseId} ${from}`,
-          from,
-          holding: { ...holding, properties: {}, units: [] },
-        })
+      if (ticket === null && closed && isLent) keep({ ...holding, properties: {}, units: [] })
       if (ticket === null || ticket.site !== draft.self) continue
       if (ticket.holder !== from && ticket.broker !== from) continue
       for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)
       // Of one who is no peer nothing can be asked; there may be as many names as somebody likes.
       if (trust.knows(ticket.holder)) consider(ticket.holder, draft)
-      draft.put('heard', { id: `${leaseId} ${from}`, from, holding })
+      // Anybody may invent leases: one that is not known here is believed by its ticket alone.
+      const isBelieved = draft.get('lease', leaseId) !== undefined || isSigned(ticket, draft.now)
+      if (isBelieved) keep(holding)
+      else {
+        unproven++
+        if (names.length < NAMES_MAX) names = [...names, leaseId]
+      }
     }
-    const { page, pages, holdings } = body
-    draft.note('holdings heard', subject, `${from} tells ${holdings.length}, page ${page + 1} of ${pages}`)
-    const { next, unsure } = afterPage(asked, body)
-    if (next !== undefined) {
-      const now = draft.get('recovery', ID)!
-      draft.put('recovery', { ...now, due: dueAfterPage(now, from, body, draft.now) })
-      return ask(from, next, draft, unsure)
-    }
-    const mayHoldMore = noteCut(from, body, draft) || unsure
-    settle(from, { ...asked, state: 'answered', unsure: mayHoldMore }, draft)
-    listIfAll(draft)
+    const row = draft.get('recovery', ID)!
+    draft.put('recovery', { ...row, amounts: { ...row.amounts, [from]: { chars, unproven, names } } })
+    return chars > HEARD_CHARS_MAX
+  }
+
+  function noteFull(from: string, draft: AuthorityDraft): true {
+    const code: ErrorCode = 'too-many-holdings'
+    const most = `it is listened to for ${HEARD_CHARS_MAX} characters, and has more to say`
+    draft.note('holdings refused', from, coded(code, most), { code })
+    return true
   }
 
   /** What a recovery asked that was begun before this one is over, though a copy may have it in its outbox. */
@@ -265,10 +295,18 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     const hasAnswered = (peer: string): boolean => row.asked[peer]?.state === 'answered'
     const isSure = (peer: string): boolean => hasAnswered(peer) && row.asked[peer]!.unsure !== true
     adoption.adopt(heard, found, { isSure, since: row.since, lastWords: new Set(row.lastWords) }, draft)
+    for (const [peer, { unproven, names }] of Object.entries(row.amounts ?? {}))
+      if (unproven > 0) draft.note('not adopted', peer, unprovenOf(peer, unproven, names))
     const silent = Object.keys(row.asked).filter((peer) => !hasAnswered(peer))
     const unsure = Object.keys(row.asked).filter((peer) => hasAnswered(peer) && !isSure(peer))
     draft.note('recovered', draft.self, `${spokenBy(silent, unsure)}; units are assigned again`)
   }
+}
+
+const unprovenOf = (peer: string, count: number, names: readonly string[]): string => {
+  const leases = count === 1 ? 'one lease' : `${count} leases`
+  const some = `${names.join(', ')}${count > names.length ? ' ...' : ''}`
+  return `${peer} tells of ${leases} not known here (${some}), and shows no ticket that its broker signed`
 }
 
 /** A holder who says that he holds it may not have heard yet that it has ended, or was refused. */

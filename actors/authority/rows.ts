@@ -204,10 +204,21 @@ export interface RecoveryRow extends Row {
   /** The only one who says that something was forgotten, until `due`, when it is not waited for any more. */
   readonly claimant?: string | undefined
   readonly asked: Readonly<Record<string, Asked>>
+  /** How much each of them has said. */
+  readonly amounts?: Readonly<Record<string, Amount>> | undefined
   /** Leases of whose end the holders were being told when it began. */
   readonly lastWords?: readonly string[] | undefined
   /** Undefined before the first one. */
   readonly waiting?: HeldBack | undefined
+}
+
+/** What was kept of somebody's words, and what was not. */
+export interface Amount {
+  readonly chars: number
+  /** Leases that are not known here, with tickets that nobody signed. */
+  readonly unproven: number
+  /** Some of them. */
+  readonly names: readonly string[]
 }
 
 /** How many messages wait, and the places given out to them: a message that is said anew gets another one. */

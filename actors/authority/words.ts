@@ -26,8 +26,6 @@ export interface Heard {
   readonly holders: readonly Shown[]
   readonly brokers: readonly Shown[]
   readonly returned: readonly Returned[]
-  /** Who says that it is his, and is not believed. */
-  readonly unproven?: string | undefined
 }
 
 export type Shown = Holding & { readonly ticket: Ticket }
@@ -69,7 +67,6 @@ export function wordsOf(
       ticket.holder === from && (holderOf(leaseId) ?? (isSigned(ticket) ? from : undefined)) === from
     if (isHis) words.set(leaseId, { ...said, holders: [...said.holders, shown] })
     else if (ticket.broker === from) words.set(leaseId, { ...said, brokers: [...said.brokers, shown] })
-    else words.set(leaseId, { ...said, unproven: from })
   }
   return words
 }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { HEARD_CHARS_MAX } from '../../actors/authority/recovery.ts'
 import type { RecoveryRow } from '../../actors/authority/rows.ts'
 import type { Claim } from '../../actors/leases/claim.ts'
-import type { Ticket } from '../../actors/leases/ticket.ts'
+import { type Ticket, withoutChain } from '../../actors/leases/ticket.ts'
 import { cheapKey } from '../simulation/identities.ts'
 import { type Holding, held, OldStage } from './authority-old-stage.ts'
 import { givenBackBy, MINUTE, subClaim } from './authority-stage.ts'
@@ -52,6 +53,80 @@ describe('what a site whose store was put back believes of claims', () => {
       expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
       expect(stage.row()?.ticket.id).toBe(name === 'sound' ? ticket.id : undefined)
     }
+  })
+})
+
+describe('what a site whose store was put back keeps of the leases that a peer invents', () => {
+  const invented = (stage: OldStage, count: number, change: Partial<Ticket> = {}): Holding[] => {
+    const shown = stage.ticket()
+    return Array.from({ length: count }, (_, i) => {
+      const leaseId = `invented-${String(i).padStart(3, '0')}`
+      const ticket = { ...shown, chain: undefined, id: `t-${leaseId}`, leaseId, signature: 'none', ...change }
+      return {
+        ...held(stage, ticket),
+        ticket,
+        units: [{ id: `u-${i}`, name: 'n', report: 'active', facts: {} }],
+      }
+    })
+  }
+  const notAdopted = (stage: OldStage) => stage.notes.filter(({ kind }) => kind === 'not adopted')
+
+  test('is nothing where no broker signed for them, and one line', () => {
+    for (const [liar, change] of [
+      ['manager', {}],
+      ['broker', { holder: 'nobody-known' }],
+    ] as const) {
+      const stage = new OldStage(['manager'])
+      const lies = invented(stage, 100, change)
+      stage.restored()
+      stage.says(liar, lies)
+      expect([...stage.rows.all('heard')]).toEqual([])
+      stage.says(liar === 'manager' ? 'broker' : 'manager', [])
+      expect(notAdopted(stage)).toMatchObject([
+        {
+          subject: liar,
+          reason: `${liar} tells of 100 leases not known here (invented-000, invented-001, invented-002 ...), and shows no ticket that its broker signed`,
+        },
+      ])
+      expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
+    }
+  })
+
+  test('is nothing that its own tickets prove, and few lines', () => {
+    const stage = new OldStage(['manager'])
+    // As if it were a broker; nobody lends to it.
+    const signed = invented(stage, 30).map(({ ticket, ...rest }) => {
+      const own = stage.ticket({ ...ticket, proof: undefined } as never, [stage.claim()], 'manager')
+      return { ...rest, ticket: withoutChain(own) }
+    })
+    stage.restored()
+    stage.says('manager', signed)
+    stage.says('broker', [])
+    expect(stage.row('invented-000')).toBeUndefined()
+    expect(notAdopted(stage)).toHaveLength(11)
+    expect(notAdopted(stage).at(-1)?.reason).toBe('20 tickets more of manager are not proven')
+  })
+
+  test('is no more than so much of one peer, who may hold then what it did not name', () => {
+    const stage = new OldStage(['manager'])
+    const ticket = stage.ticket({ units: 2 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    stage.copy()()
+    stage.restored()
+    const row = stage.rows.get('recovery', 'recovery') as RecoveryRow
+    const amounts = { manager: { chars: HEARD_CHARS_MAX, unproven: 0, names: [] } }
+    stage.rows.set('recovery', 'recovery', { ...row, amounts } as never)
+    const other = held(stage, stage.ticket({ leaseId: 'lease-9' }), { units: [] })
+    const asked = stage.sent.find(({ to, kind }) => to === 'manager' && kind === 'holdings-query')!
+    stage.tell('holdings', asked.subject, { page: 0, pages: 9, unsure: false, holdings: [other] })
+    expect(stage.sent.filter(({ to, kind }) => to === 'manager' && kind === 'holdings-query')).toHaveLength(1)
+    expect(stage.notes.findLast(({ kind }) => kind === 'holdings refused')?.reason).toMatch(
+      'too-many-holdings',
+    )
+    stage.says('broker', [])
+    expect(stage.rows.get('recovery', 'recovery')).toBeUndefined()
+    expect(stage.row()).toMatchObject({ state: 'active' })
   })
 })
 
