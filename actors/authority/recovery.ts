@@ -23,6 +23,8 @@ const ID = 'recovery'
 const FIRST = { page: 0 }
 /** Messages of one peer that wait for the end; further ones it has to say again. */
 export const HELD_BACK_MAX = 2_000
+/** Characters of them: one message may have as many as a body. */
+export const HELD_BACK_CHARS_MAX = 8_388_608
 /** Characters that are kept of what one peer says; what else it holds is not known. */
 export const HEARD_CHARS_MAX = 250_000_000
 /** Leases that are named where there may be very many. */
@@ -250,17 +252,29 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
   function holdBack(envelope: Envelope, draft: AuthorityDraft): void {
     const { kind, from, subject } = envelope
     const row = draft.get('recovery', ID)
-    const { places, of } = row?.waiting ?? heldBackIn(draft)
+    const { waiting } = row ?? {}
+    const { places, of, chars = {} } = waiting?.chars === undefined ? heldBackIn(draft) : waiting
     const rows = of[from] ?? 0
     // One that comes once more says no more than the one before; of tickets that were given back each names others.
     const id = `${from} ${subject} ${kind}${kind === 'tickets-returned' ? ` ${envelope.number}` : ''}`
-    const isNew = draft.get('heldBack', id) === undefined
+    const before = draft.get('heldBack', id)
+    const isNew = before === undefined
     if (isNew && rows >= HELD_BACK_MAX)
       throw new ComeAgain(`it is not known yet what is held, and ${rows} messages of ${from} wait for that`)
+    const length = lengthOf(envelope)
+    const grown = length - (isNew ? 0 : charsOf(before))
+    const waits = (chars[from] ?? 0) + grown
+    if (grown > 0 && waits > HELD_BACK_CHARS_MAX)
+      throw new ComeAgain(
+        `it is not known yet what is held, and what waits of ${from} for that would be ${waits} characters long, at most ${HELD_BACK_CHARS_MAX} may be`,
+      )
     const place = places + 1
-    draft.put('heldBack', { id, place, envelope, due: row === undefined ? place : undefined })
-    const waiting = { places: place, of: { ...of, [from]: isNew ? rows + 1 : rows } }
-    if (row !== undefined) draft.put('recovery', { ...row, waiting })
+    draft.put('heldBack', { id, place, envelope, chars: length, due: row === undefined ? place : undefined })
+    const counted: HeldBack = {
+      ...{ places: place, of: { ...of, [from]: isNew ? rows + 1 : rows } },
+      chars: { ...chars, [from]: waits },
+    }
+    if (row !== undefined) draft.put('recovery', { ...row, waiting: counted })
     const when = row === undefined ? 'what came before it is read' : 'it is known what is held'
     draft.note('held back', subject, `${kind} of ${from}, until ${when}`)
   }
@@ -321,12 +335,19 @@ function lastWordsIn(draft: AuthorityDraft): string[] {
 const conversationOf = ({ from, subject }: Envelope): string => `${from} ${subject}`
 const heldBackOn = indexOf<HeldBackRow>('heldBack', ({ envelope }) => conversationOf(envelope))
 
-/** As counted by a store of a program that kept no count. */
+const lengthOf = (envelope: Envelope): number => JSON.stringify(envelope).length
+const charsOf = ({ envelope, chars = lengthOf(envelope) }: HeldBackRow): number => chars
+
+/** As counted by a store of a program that kept no count, or only that of messages. */
 function heldBackIn(draft: AuthorityDraft): HeldBack {
   const all = draft.all('heldBack')
   const places = all.reduce((most, { place }) => Math.max(most, place), 0)
-  const of = Object.fromEntries(
-    [...Map.groupBy(all, ({ envelope }) => envelope.from)].map(([from, rows]) => [from, rows.length]),
-  )
-  return { places, of }
+  const of: Record<string, number> = {}
+  const chars: Record<string, number> = {}
+  for (const row of all) {
+    const { from } = row.envelope
+    of[from] = (of[from] ?? 0) + 1
+    chars[from] = (chars[from] ?? 0) + charsOf(row)
+  }
+  return { places, of, chars }
 }

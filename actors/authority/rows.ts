@@ -221,10 +221,12 @@ export interface Amount {
   readonly names: readonly string[]
 }
 
-/** How many messages wait, and the places given out to them: a message that is said anew gets another one. */
+/** How many messages wait, how long they are, and the places given out to them: a message that is said anew gets another one. */
 export interface HeldBack {
   /** By who sent them. */
   readonly of: Readonly<Record<string, number>>
+  /** How long they are together; not in rows of earlier programs. */
+  readonly chars?: Readonly<Record<string, number>> | undefined
   readonly places: number
 }
 
@@ -252,6 +254,8 @@ export interface HeardRow extends Row {
 export interface HeldBackRow extends Row {
   readonly place: number
   readonly envelope: Envelope
+  /** How long it is; not in rows of earlier programs. */
+  readonly chars?: number | undefined
 }
 
 export type AuthorityTables = {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { HELD_BACK_CHARS_MAX } from '../../actors/authority/recovery.ts'
 import type { HeldBackRow, RecoveryRow } from '../../actors/authority/rows.ts'
 import type { MessageKind } from '../../actors/leases/messages.ts'
 import type { ActorParts } from '../../actors/runtime/actor.ts'
@@ -156,9 +157,32 @@ test('what was held back waits once more where the site is put back before it wa
   expect(placesOf(stage)).toEqual([['redeem', 7]])
   stage.tell('vacate', 'lease-1', { units: [], reason: 'noise' }, 'manager', undefined, 2)
   const { waiting } = stage.rows.get('recovery', 'recovery') as RecoveryRow
-  expect(waiting).toEqual({ places: 8, of: { manager: 2 } })
+  expect(waiting).toMatchObject({ places: 8, of: { manager: 2 } })
   stage.says('manager', [])
   stage.says('broker', [])
   expect(stage.row().state).toBe('active')
   expect(placesOf(stage)).toEqual([])
+})
+
+test('what one peer has a site hold back is bounded in length, and no other one is put off for it', () => {
+  const stage = new OldStage(['manager'])
+  const ticket = stage.ticket()
+  stage.restored()
+  const long = Object.fromEntries(Array.from({ length: 225 }, (_, i) => [`p${i}`, 'x'.repeat(4_000)]))
+  const redeem = (i: number, properties = long) => stage.tell('redeem', `lease-${i}`, { ticket, properties })
+  const answers = Array.from({ length: 20 }, (_, i) => redeem(i))
+  const kept = () => JSON.stringify([...stage.rows.all('heldBack')]).length
+  expect(kept()).toBeLessThan(HELD_BACK_CHARS_MAX + 20_000)
+  expect(kept()).toBeGreaterThan(HELD_BACK_CHARS_MAX - 1_000_000)
+  expect(answers.toSorted()).toEqual([...Array(11).fill('busy'), ...Array(9).fill('received')])
+  expect(stage.tell('vacate', 'lease-1', { units: [], reason: 'noise' }, 'manager-2')).toBe('received')
+  // What waits may be said anew, and where it is shorter another has room.
+  expect([redeem(0), redeem(0, { image: 'plain' }), redeem(19)]).toEqual(Array(3).fill('received'))
+  // A program before this one counted messages alone.
+  const row = stage.rows.get('recovery', 'recovery') as RecoveryRow
+  const { chars: _, ...waiting } = row.waiting!
+  stage.rows.set('recovery', row.id, { ...row, waiting } as RecoveryRow)
+  for (const { chars: __, ...old } of [...stage.rows.all('heldBack')] as HeldBackRow[])
+    stage.rows.set('heldBack', old.id, old)
+  expect([redeem(18), redeem(19)]).toEqual(['busy', 'received'])
 })

@@ -5,7 +5,7 @@ import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { HEARD_CHARS_MAX, HELD_BACK_MAX } from '../../actors/authority/recovery.ts'
+import { HEARD_CHARS_MAX, HELD_BACK_CHARS_MAX, HELD_BACK_MAX } from '../../actors/authority/recovery.ts'
 import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
 import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
 import { RECALL_KEPT_MS, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
@@ -161,7 +161,7 @@ describe('the page on actors', () => {
       ...{ OPEN_STORE_MS_MAX, HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
       ...{ TYPES_OF_SITE_MAX, RECALLS_OF_SITE_MAX, RECALL_KEPT_MS, QUERIES_NOTED_MAX },
       ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX, CLAIMANT_MS },
-      ...{ ...givenBack, HELD_BACK_MAX, HEARD_CHARS_MAX, HOLDINGS_MAX, PAGE_CHARS_MAX },
+      ...{ ...givenBack, HELD_BACK_MAX, HELD_BACK_CHARS_MAX, HEARD_CHARS_MAX, HOLDINGS_MAX, PAGE_CHARS_MAX },
       ...{ FLUSH_MS, RETIRE_MS, BLIND_MS_MAX },
     })
   })
