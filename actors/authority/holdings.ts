@@ -27,6 +27,11 @@ export function tellHoldings(
   const all = [...concerned.values()]
   const holding = (lease: LeaseRow) => holdingOf(lease, draft)
   const body = pageOf(all, placeOf, holding, { ...query, most: config.holdingsMax })
+  // Whoever asks for page after page gets one line for them. He begins seldom: it counts as what is refused.
+  if (query.page === 0) {
+    draft.turnDown()
+    draft.note('holdings told', subject, `${from} asks: ${all.length} leases, page 1 of ${body.pages}`)
+  }
   tell(draft, from, 'holdings', subject, body, draft.now + config.answerMs)
   draft.retire(subject, draft.now + config.answerMs, from)
 }

@@ -1,12 +1,16 @@
 import type { Conditions } from '../leases/conditions.ts'
 import { tell } from '../leases/correspondence.ts'
-import { RECALLS_MAX } from '../leases/messages.ts'
+import { type Body, RECALLS_MAX } from '../leases/messages.ts'
 import { LATEST } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import { metaOf } from '../runtime/composition.ts'
+import { type OutRow, outRowOf } from '../runtime/courier.ts'
+import type { Letter } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
 import { period } from '../runtime/sentence.ts'
+import { indexOf } from '../runtime/views.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import { isRecalledOf } from './fill.ts'
@@ -28,6 +32,24 @@ export interface LendOrder {
   readonly type: string
   readonly units: number
   readonly reason: string
+}
+
+const toldAs = (broker: string, recallId: string): string => `${broker} ${recallId}`
+const toldIn = ({ kind, to, body }: Pick<Letter, 'kind' | 'to' | 'body'>): string | undefined =>
+  kind === 'recall-units' ? toldAs(to, (body as Body<'recall-units'>).recallId) : undefined
+/** What is said of recalls and not acknowledged yet. */
+const waitingAs = indexOf<OutRow>('$out', (row) => toldIn(outRowOf(row).letter))
+
+/**
+ * The first may have been heard in a time that its broker has forgotten; the second goes out only when that is acknowledged.
+ * What was numbered before this site was put back itself may come too late.
+ */
+function waitsTwice(told: string, draft: AuthorityDraft): boolean {
+  const { generation } = metaOf(draft.committed)
+  const waiting = draft
+    .having(waitingAs, told)
+    .filter((row) => !draft.outDone.has(row.id) && outRowOf(row).generation === generation)
+  return waiting.length > 1
 }
 
 /** An order takes its time to get here, and the clock it was read from may differ from this one. */
@@ -111,14 +133,17 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     return `by the terms of this site this is advice, for ${terms}: units may stay until their leases end`
   }
 
-  /** It may have forgotten what is wanted back. */
+  /** It may have forgotten what is wanted back. However often it asks, each is twice in the outbox at most. */
   function tellBroker(broker: string, draft: AuthorityDraft): void {
+    const justTold = new Set(draft.outgoing.flatMap((letter) => toldIn(letter) ?? []))
     for (const { id: recallId, type, units, by, taken, orderedAt } of draft.all('recall')) {
       if (taken || by <= draft.now || brokerOf(config, type) !== broker) continue
+      const told = toldAs(broker, recallId)
+      if (justTold.has(told) || waitsTwice(told, draft)) continue
       const body = { recallId, type, units, by, reason: 'told again, one of us was restored' }
       // Its notice has run since then, here as there.
-      const told = orderedAt === undefined ? body : { ...body, orderedAt }
-      tell(draft, broker, 'recall-units', `offer-${type}`, told, by + config.conditions.graceMs)
+      const again = orderedAt === undefined ? body : { ...body, orderedAt }
+      tell(draft, broker, 'recall-units', `offer-${type}`, again, by + config.conditions.graceMs)
     }
   }
 

@@ -56,7 +56,7 @@ export class Draft<T extends Tables> {
   readonly retired = new Map<string, Retirement>()
   /** So many messages were refused as they stand. */
   turnedDown = 0
-  /** Messages of ours that are dealt with and leave the outbox. */
+  /** Messages of ours that are acknowledged or otherwise dealt with, and leave the outbox. */
   readonly outDone = new Set<string>()
   readonly changed = new Map<string, Map<string, Row | undefined>>()
   readonly #base: RowSet

@@ -90,6 +90,7 @@ export class Reader<T extends Tables> {
     const { identity, ids, rows, links } = this.#parts
     const begin = (): Pages<T> => {
       const draft = new Draft<T>(rows, identity.name, now, ids, besides.peers)
+      for (const id of besides.delivered) draft.endMessage(id)
       for (const { kind, subject, reason, data } of besides.notes) draft.note(kind, subject, reason, data)
       return { draft, links: links.begin(), epoch: undefined, generation: undefined }
     }

@@ -68,6 +68,8 @@ export class Stage {
   readonly sent: { to: string; kind: string; subject: string; body: unknown }[] = []
   readonly notes: { kind: string; subject: string; reason: string; data?: unknown }[] = []
   readonly under = new Map<string, Intended>()
+  /** So many messages counted as refused. */
+  turnedDown = 0
   #seed = 1
   #number = 0
   readonly config: AuthorityConfig
@@ -92,6 +94,7 @@ export class Stage {
       for (const [id, row] of drafted) this.rows.set(table, id, row)
     this.sent.push(...draft.outgoing)
     this.notes.push(...draft.notes)
+    this.turnedDown += draft.turnedDown
     for (const [key, effect] of draft.intended)
       if (effect === undefined) this.under.delete(key)
       else this.under.set(key, effect)

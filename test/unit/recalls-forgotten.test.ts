@@ -60,6 +60,34 @@ describe('a recall that its restored broker has forgotten', () => {
     expect(downgrade('recall-units', { ...older, orderedAt }, 1)).toEqual(older)
   })
 
+  test('is told again to who asks again and again until it is twice in the outbox, and each question counts', () => {
+    const stage = new Stage()
+    stage.command('recall', { ...order, units: 1 })
+    stage.command('recall', { ...order, units: 2 })
+    const told = () => stage.sent.filter(({ kind }) => kind === 'recall-units')
+    let kept = 0
+    const keep = (generation = 0) => {
+      for (const letter of told().slice(kept))
+        stage.rows.set('$out', `m-${++kept}`, { id: `m-${kept}`, letter, generation } as never)
+    }
+    const asks = () => stage.tell('holdings-query', 'holdings-1', { page: 0 }, 'broker')
+    keep()
+    for (let i = 0; i < 10; i++, keep()) asks()
+    expect(told()).toHaveLength(4)
+    expect(stage.turnedDown).toBe(10)
+    stage.tell('holdings-query', 'holdings-1', { page: 1 }, 'broker')
+    expect(stage.turnedDown).toBe(10)
+    // What is acknowledged may be forgotten at once.
+    stage.rows.set('$out', 'm-1', undefined)
+    asks()
+    expect(told()).toHaveLength(5)
+    keep()
+    // The site was put back itself: what it said before comes too late.
+    stage.rows.set('$meta', 'meta', { id: 'meta', generation: 7 } as never)
+    for (let i = 0; i < 10; i++, keep(7)) asks()
+    expect(told()).toHaveLength(9)
+  })
+
   test.each([
     ['binds its holder as before, though its notice is shorter by now', { orderedAt: NOW }, true],
     ['is advice where its site does not say when it was ordered', {}, false],
