@@ -25,30 +25,36 @@ export function dateRecalls(draft: BrokerDraft): void {
     if (row.due === undefined) draft.put('recall', { ...row, due: keptUntil(row.by) })
 }
 
+/** Leases that a line names. */
+const LEASES_NAMED_MAX = 10
+
 /** Recalls on which the holder of one lease has not answered; beyond it those that are over are forgotten. */
 const ASKED_BACK_MAX = 1_000
+
+/** Recalls of one lease in an hour that are passed on: its holder is not to be troubled for a site that lies. */
+export const RECALLS_OF_LEASE_MAX = 60
+const RECALLS_MS: Millis = 3_600_000
 
 const recallsOf = indexOf<RecallRow>('recall', ({ site }) => site)
 
 /**
  * The site wants units back from an instant on. What is free then goes first; then those who asked last, each for
- * what is missing while it holds, be that now or in a reservation that begins later.
+ * what is missing while it holds, be that now or in a reservation that begins later. A site recalls seldom: it counts as
+ * what is refused.
  */
 export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: BrokerDraft): void {
   const { from: site } = envelope
   const { recallId, type, units, by, reason } = body
+  draft.turnDown()
   const order = recallOrderOf(envelope, body)
   const orderedAt = firstSaidAt(body, envelope)
   const due = keptUntil(Math.max(draft.now, by))
   const row: RecallRow = { id: recallId, site, type, units, by, due }
   const known = draft.get('recall', recallId)
-  if (known !== undefined && known.site !== site) {
-    draft.turnDown()
+  if (known !== undefined && known.site !== site)
     return draft.note('message refused', recallId, `${site}: ${recallId} is a recall of ${known.site}`)
-  }
   if (known === undefined && draft.having(recallsOf, site).length >= RECALLS_OF_SITE_MAX) {
     const code: ErrorCode = 'too-many-recalls'
-    draft.turnDown()
     const reason = `${site} has ${RECALLS_OF_SITE_MAX} recalls that it has not settled: no other one is taken`
     return draft.note('message refused', recallId, coded(code, reason), { code })
   }
@@ -70,8 +76,13 @@ export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: 
     { site, type, units, by },
   )
   const asked: Record<string, number> = {}
+  const spared: string[] = []
   for (const holder of holdersAt(row, draft)) {
     if (leastWithin(free, from) >= 0) break
+    if (recallsIn(holder.row, draft.now).times >= RECALLS_OF_LEASE_MAX) {
+      spared.push(holder.row.id)
+      continue
+    }
     for (const part of holder.parts) {
       const share = Math.min(part.units, -leastWithin(free, part.term))
       if (share <= 0) continue
@@ -82,7 +93,15 @@ export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: 
     if (share !== undefined) ask(holder.row, { ...row, reason, orderedAt, order }, share, draft)
   }
   draft.put('recall', { ...row, asked })
+  if (spared.length === 0 || leastWithin(free, from) >= 0) return
+  const code: ErrorCode = 'recalled-too-often'
+  const often = `not passed on to ${spared.slice(0, LEASES_NAMED_MAX).join(', ')}${spared.length > LEASES_NAMED_MAX ? ' and others' : ''}: ${site} has recalled ${RECALLS_OF_LEASE_MAX} times of each within an hour`
+  draft.note('recall refused', recallId, coded(code, often), { code })
 }
+
+/** How often units of it were asked back within the hour. */
+const recallsIn = ({ recalls }: TicketRow, now: Instant): NonNullable<TicketRow['recalls']> =>
+  recalls === undefined || now >= recalls.since + RECALLS_MS ? { since: now, times: 0 } : recalls
 
 /** Its time is long over, and its site has never said that it has the units: whatever is offered now is without them. */
 export function forgotten({ id, site }: RecallRow, draft: BrokerDraft): void {
@@ -161,7 +180,12 @@ function ask(
   // Of those that are over none is waited for in earnest.
   const kept =
     open.length < ASKED_BACK_MAX ? open : open.filter(([one]) => draft.get('recall', one) !== undefined)
-  draft.put('ticket', { ...row, askedBack: { ...Object.fromEntries(kept), [recallId]: units } })
+  const { since, times } = recallsIn(row, draft.now)
+  draft.put('ticket', {
+    ...row,
+    askedBack: { ...Object.fromEntries(kept), [recallId]: units },
+    recalls: { since, times: times + 1 },
+  })
   const conditions = tickets.at(-1)?.conditions
   // By the site's own clock and the ticket, as the site will reckon it.
   const binding = conditions?.recallable === true && by - orderedAt >= conditions.noticeMs

@@ -24,6 +24,12 @@ interface PassedOn {
   readonly order?: RecallOrder | undefined
 }
 
+export interface ShownOrder {
+  readonly at: Instant
+  /** A site numbers its orders of one type: one that is passed on again shows none above that. */
+  readonly number: number
+}
+
 /** The order of a message `recall-units`. */
 export const recallOrderOf = (
   envelope: Envelope,
@@ -41,14 +47,14 @@ export const firstSaidAt = (
 ): Instant => Math.min(orderedAt ?? sentAt, sentAt)
 
 /**
- * When the site ordered what its broker passes on, if that is shown. A notice runs from then: by the word of its broker
+ * When the site ordered what its broker passes on, and the number of the message in which it said so last, if that is shown. A notice runs from then: by the word of its broker
  * alone a holder could be told at once to go.
  */
-export function orderedAt(
+export function shownOrder(
   { recallId, by, order }: PassedOn,
   { type, site, broker }: { readonly type: string; readonly site: ActorName; readonly broker: ActorName },
   trust: Trust,
-): Instant | undefined {
+): ShownOrder | undefined {
   const head = requestProofSchema.safeParse(order?.proof).data
   if (order === undefined || head === undefined) return undefined
   const { proof, ...said } = order
@@ -57,5 +63,5 @@ export function orderedAt(
     head.to === broker &&
     head.kind === 'recall-units' &&
     head.bodyHash === digest(canonical({ recallId, type, by, ...said }))
-  return isIt && verifyProof(proof, trust) ? firstSaidAt(order, head) : undefined
+  return isIt && verifyProof(proof, trust) ? { at: firstSaidAt(order, head), number: head.number } : undefined
 }

@@ -149,6 +149,10 @@ export const ERRORS = {
     'retry',
     'Wait until some of the open requests are answered, give back those that are no longer wanted, or ask for more units at once.',
   ],
+  'recalled-too-often': [
+    'ask-operator',
+    'The site has to recall less often, each time more units: its operator has to look, or it lies or is damaged.',
+  ],
   'too-many-recalls': [
     'ask-operator',
     'The site has to settle earlier recalls by offers that are smaller: its operator has to look, it lies or is damaged.',

@@ -99,9 +99,13 @@ export interface ChainRow extends Row {
   readonly chain: readonly Claim[]
 }
 
-/** How often its broker has recalled of a lease, up to too often. Under the id of the lease; due when it is counted anew. */
+/** How often its broker has recalled of a lease. Under the id of the lease; due when it is counted anew. */
 export interface RecalledRow extends Row {
   readonly times: number
+  /** Of them, those that were not written down. Rows of earlier programs lack it. */
+  readonly unwritten?: number | undefined
+  /** The highest number of an order of its site that was shown. */
+  readonly number?: number | undefined
 }
 
 /** Who was asked, after a restore, what it holds; by the id of the question. `due`: when nobody is waited for any more. */

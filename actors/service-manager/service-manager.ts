@@ -12,7 +12,7 @@ import { brokerOf, heldUntil, leaseLife, mostUnits } from './leases.ts'
 import { type Question, queries } from './queries.ts'
 import { recovery } from './recovery.ts'
 import { reportDesk } from './reports.ts'
-import type { ServiceManagerDraft, ServiceManagerTables } from './rows.ts'
+import type { RecalledRow, ServiceManagerDraft, ServiceManagerTables } from './rows.ts'
 import { stepLease } from './steps.ts'
 import { ticketDesk } from './tickets.ts'
 
@@ -53,7 +53,7 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
           return restore.wait(lease, draft) ? undefined : leaseDue(lease, draft)
         }
         if (input.table === 'recovery') return restore.due(draft)
-        if (input.table === 'recalled') return draft.remove('recalled', input.row.id)
+        if (input.table === 'recalled') return tickets.recallsCounted(input.row as RecalledRow, draft)
         if (input.table === 'query') return questions.due(draft.get('query', input.row.id), draft)
         if (input.table === 'unit') return members.due(draft.get('unit', input.row.id)!, draft)
         return

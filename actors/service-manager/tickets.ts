@@ -1,7 +1,7 @@
 import { doubtChain } from '../leases/chain.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
-import { orderedAt } from '../leases/recall-order.ts'
+import { type ShownOrder, shownOrder } from '../leases/recall-order.ts'
 import { lengthMs } from '../leases/term.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
@@ -13,13 +13,16 @@ import { brokerOf, type LeaseLife } from './leases.ts'
 import { THE_RECOVERY } from './line.ts'
 import { isOut } from './members.ts'
 import { NO_GROUPS } from './places.ts'
-import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
+import type { LeaseRow, RecalledRow, ServiceManagerDraft } from './rows.ts'
 import { isGivenBack, stepLease, stepTicket, unitsOf } from './steps.ts'
 
 /** What the word of a recall may take from the site to the holder, where its broker does not show when it was ordered. */
 const WAY_MS_MAX: Millis = 60_000
 
-/** Recalls of one lease that its broker may tell of in an hour without being put off for it in the end. */
+/**
+ * Recalls of one lease in an hour for which its broker is not put off in the end, though he shows no new order of the site;
+ * and of which each is written down, though nothing leaves for it.
+ */
 const RECALLS_HEARD_MAX = 10
 
 /**
@@ -28,7 +31,7 @@ const RECALLS_HEARD_MAX = 10
  */
 export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: LeaseLife) {
   const { put, giveBack, returnExtension, finish, remember } = life
-  return { updated, recalled, extensionRefused, ticketClosed, unasked, unsure }
+  return { updated, recalled, recallsCounted, extensionRefused, ticketClosed, unasked, unsure }
 
   function updated(lease: LeaseRow, body: Body<'ticket-update'>, draft: ServiceManagerDraft): void {
     switch (body.outcome) {
@@ -184,7 +187,8 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   function recalled(lease: LeaseRow, body: Body<'recall'>, draft: ServiceManagerDraft): void {
     const live = unitsOf(lease, draft).filter((unit) => !isOut(unit)).length
     const before = lease.recall
-    const order = noticeOf(lease, body, draft)
+    const shown = shownIn(lease, body)
+    const order = noticeOf(lease, body, shown, draft)
     const by = Math.min(order.by, before?.by ?? order.by)
     const siteBy = Math.min(order.siteBy, before?.siteBy ?? before?.by ?? order.siteBy)
     const promised = Math.min(live, before?.units ?? 0)
@@ -196,10 +200,8 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     const reason = binding
       ? 'as the terms of the lease say'
       : 'the recall is advice; nothing leaves before the end of the term'
-    // A few times it may be asked in vain, or again; the ledger is kept for ever.
-    const { times, due = draft.now + RETIRE_MS } = draft.get('recalled', lease.id) ?? { times: 0 }
-    if (times >= RECALLS_HEARD_MAX) draft.turnDown()
-    else draft.put('recalled', { id: lease.id, times: times + 1, due })
+    const takes = units > 0 && !isAgain
+    const isWritten = counted(lease, shown, takes, draft)
     // An earlier recall still stands: both are served by the earlier of the two.
     const recall = {
       recallId: body.recallId,
@@ -207,12 +209,13 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
       by,
       siteBy: siteBy < by ? siteBy : undefined,
     }
-    if (units > 0 && !isAgain) put({ ...draft.get('lease', lease.id)!, recall }, draft)
-    draft.note(
-      'recalled',
-      lease.id,
-      `the site wants ${someUnits(body.units)} back by ${iso(body.by)}${order.by > body.by ? `, for which the notice is too short: by ${iso(order.by)}` : ''}: ${body.reason}; ${units} will leave by then, ${reason}`,
-    )
+    if (takes) put({ ...draft.get('lease', lease.id)!, recall }, draft)
+    if (isWritten)
+      draft.note(
+        'recalled',
+        lease.id,
+        `the site wants ${someUnits(body.units)} back by ${iso(body.by)}${order.by > body.by ? `, for which the notice is too short: by ${iso(order.by)}` : ''}: ${body.reason}; ${units} will leave by then, ${reason}`,
+      )
     tell(
       draft,
       brokerOf(lease, config),
@@ -224,6 +227,45 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   }
 
   /**
+   * Whether it is written down. A few times it may be asked in vain, or again; the ledger is kept for ever. What a site has
+   * newly ordered its broker has to pass on, be it ever so often.
+   */
+  function counted(
+    { id }: LeaseRow,
+    shown: ShownOrder | undefined,
+    takes: boolean,
+    draft: ServiceManagerDraft,
+  ): boolean {
+    const row = draft.get('recalled', id) ?? { id, times: 0, due: draft.now + RETIRE_MS }
+    const { times, unwritten = 0, number = 0 } = row
+    const isNew = (shown?.number ?? 0) > number
+    if (times >= RECALLS_HEARD_MAX && !isNew) draft.turnDown()
+    const isWritten = takes || times < RECALLS_HEARD_MAX
+    draft.put('recalled', {
+      ...row,
+      times: times + 1,
+      unwritten: isWritten ? unwritten : unwritten + 1,
+      number: isNew ? shown!.number : number,
+    })
+    return isWritten
+  }
+
+  function recallsCounted({ id, unwritten = 0 }: RecalledRow, draft: ServiceManagerDraft): void {
+    draft.remove('recalled', id)
+    if (unwritten > 0)
+      draft.note('recalled', id, `${unwritten} times more within an hour, and nothing left for it`)
+  }
+
+  function shownIn(lease: LeaseRow, body: Body<'recall'>): ShownOrder | undefined {
+    if (lease.ticket === undefined) return undefined
+    return shownOrder(
+      body,
+      { type: lease.type, site: lease.ticket.site, broker: brokerOf(lease, config) },
+      trust,
+    )
+  }
+
+  /**
    * Whether a recall binds, and from when on, whatever its broker says: what was not lent to be recalled is not, and the
    * notice of the ticket runs from when the site ordered it, or, if that is not shown, from now. Of what is not shown the
    * way here may have taken a part; the site may hold to the time it has named, `siteBy`, all the same.
@@ -231,6 +273,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   function noticeOf(
     lease: LeaseRow,
     body: Body<'recall'>,
+    shown: ShownOrder | undefined,
     draft: ServiceManagerDraft,
   ): { readonly binding: boolean; readonly by: Instant; readonly siteBy: Instant } {
     const siteBy = Math.max(body.by, draft.now)
@@ -239,9 +282,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     )
     if (!body.binding || notices.length === 0) return { binding: false, by: body.by, siteBy }
     const noticeMs = Math.min(...notices)
-    const between = { type: lease.type, site: lease.ticket!.site, broker: brokerOf(lease, config) }
-    const at = orderedAt(body, between, trust)
-    if (at !== undefined) return { binding: body.by - at >= noticeMs, by: body.by, siteBy }
+    if (shown !== undefined) return { binding: body.by - shown.at >= noticeMs, by: body.by, siteBy }
     const wayMs = Math.min(WAY_MS_MAX, noticeMs / 2)
     const isNoticed = body.by >= draft.now + noticeMs - wayMs
     return { binding: true, by: isNoticed ? body.by : draft.now + noticeMs, siteBy }

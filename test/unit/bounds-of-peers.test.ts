@@ -1,18 +1,19 @@
 import { describe, expect, test } from 'vitest'
 import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
 import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
-import { RECALL_KEPT_MS, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
+import { RECALL_KEPT_MS, RECALLS_OF_LEASE_MAX, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
 import type { RecoveryRow } from '../../actors/broker/rows.ts'
 import { type Body, HOLDINGS_PAGES_MAX, readBody } from '../../actors/leases/messages.ts'
-import { orderedAt } from '../../actors/leases/recall-order.ts'
+import { shownOrder } from '../../actors/leases/recall-order.ts'
 import { downgrade } from '../../actors/leases/versions.ts'
 import { CLAIMANT_MS } from '../../actors/leases/witnesses.ts'
 import { seal } from '../../actors/runtime/envelope.ts'
+import { requestProof } from '../../actors/runtime/proof.ts'
 import { Holder } from '../simulation/holder.ts'
 import { questionTo, restored } from '../simulation/holder-store.ts'
 import { cheapIdentity } from '../simulation/identities.ts'
 import { Stage as Site } from './authority-stage.ts'
-import { BrokerDesk, inShort, MINUTE, NOW } from './broker-desk.ts'
+import { BrokerDesk, HOUR, inShort, MINUTE, NOW } from './broker-desk.ts'
 
 const older = { reason: 'an older copy was put back', seenSeq: 9 }
 const recall = (desk: BrokerDesk, recallId: string, change: object = {}, site = 'site') =>
@@ -43,6 +44,44 @@ describe('a broker whose site lies', () => {
     expect(desk.rows.get('recall', 'recall-1')).toMatchObject({ due: NOW + MINUTE + RECALL_KEPT_MS })
     recall(desk, 'recall-again')
     expect(desk.rows.get('recall', 'recall-again')).toBeDefined()
+  })
+
+  test('passes so many recalls of one lease on in an hour, asks others then, and says so where there are none', () => {
+    const desk = new BrokerDesk({ sites: ['site'] })
+    desk.offer(4)
+    for (const id of ['lease-1', 'lease-2']) desk.granted(id, { units: 2, durationMs: 10 * HOUR })
+    const asked: string[] = []
+    let counted = 0
+    let number = 0
+    const recalls = () => {
+      const recallId = `r-${++number}`
+      const body = { recallId, type: 't', units: 2, by: desk.now + 30 * MINUTE, reason: 'mine' }
+      const sealed = { protocol: 1, id: `m-${number}`, number, bodyHash: '', signature: 'signed' }
+      const said = { from: 'site', to: 'broker', kind: 'recall-units', subject: 'offer-t', body }
+      const envelope = { ...sealed, ...said, sentAt: desk.now, until: body.by }
+      const draft = desk.draft({ kind: 'message', envelope })
+      counted += draft.turnedDown
+      for (const { kind, subject } of draft.outgoing) {
+        if (kind !== 'recall') continue
+        asked.push(subject)
+        desk.tell('manager', 'recall-plan', subject, { recallId, units: 0, by: body.by, reason: 'advice' })
+      }
+      // It has them back, it says, and offers as much as before.
+      desk.offer(4, { settledRecalls: [recallId] })
+    }
+    for (let i = 0; i < 2 * RECALLS_OF_LEASE_MAX + 10; i++) recalls()
+    const times = (leaseId: string) => asked.filter((one) => one === leaseId).length
+    expect([times('lease-1'), times('lease-2')]).toEqual([RECALLS_OF_LEASE_MAX, RECALLS_OF_LEASE_MAX])
+    expect(asked.indexOf('lease-1')).toBe(RECALLS_OF_LEASE_MAX)
+    expect(counted).toBe(2 * RECALLS_OF_LEASE_MAX + 10)
+    const refused = desk.notes.filter((note) => note.startsWith('recall refused'))
+    expect(refused).toHaveLength(10)
+    expect(refused[0]).toMatch(
+      /^recall refused r-121: not passed on to lease-2, lease-1: .*\(recalled-too-often\)$/,
+    )
+    desk.now += HOUR
+    recalls()
+    expect(asked).toHaveLength(2 * RECALLS_OF_LEASE_MAX + 1)
   })
 
   test('keeps no more types than may be, and refuses others with a code', () => {
@@ -77,9 +116,9 @@ test('a broker shows holders what the site has signed of a recall, and when', ()
   expect(read.ok).toBe(true)
   const between = { type: 't', site: 'site', broker: 'broker' }
   const recall = said!.body as Body<'recall'>
-  expect(orderedAt(recall, between, desk.trust)).toBe(sentAt)
-  expect(orderedAt({ ...recall, by: recall.by - 1 }, between, desk.trust)).toBeUndefined()
-  expect(orderedAt(recall, { ...between, site: 'other-site' }, desk.trust)).toBeUndefined()
+  expect(shownOrder(recall, between, desk.trust)).toEqual({ at: sentAt, number: 1 })
+  expect(shownOrder({ ...recall, by: recall.by - 1 }, between, desk.trust)).toBeUndefined()
+  expect(shownOrder(recall, { ...between, site: 'other-site' }, desk.trust)).toBeUndefined()
   expect(downgrade('recall', recall, 1)).not.toHaveProperty('order')
 })
 
@@ -128,6 +167,49 @@ describe('what is said without end', () => {
     expect(counted.slice(0, 5)).toEqual(Array(5).fill(0))
     expect(counted.slice(20)).toEqual(Array(80).fill(1))
   })
+})
+
+/** A recall as an honest broker passes it on: with the order that the site has signed. */
+function passedOn(number: number, now: number): Body<'recall'> {
+  const order = { units: 1, reason: 'mine' }
+  const body = { recallId: `r-${number}`, type: 't', by: now + MINUTE, ...order }
+  const letter = { id: `m-${number}`, from: 'site', to: 'broker', kind: 'recall-units', subject: 'offer-t' }
+  const said = { ...letter, number, body, sentAt: now, until: body.by }
+  const envelope = seal(said, cheapIdentity('site'), { generation: 0, seq: number })
+  const { recallId, by } = body
+  return { recallId, by, ...order, binding: false, order: { ...order, proof: requestProof(envelope) } }
+}
+
+test('one that holds leases does not put a broker off for what it shows that the site has ordered, but for what it repeats', () => {
+  const holder = new Holder()
+  const leaseId = holder.active({ durationMs: 10 * HOUR })
+  const { desk } = holder
+  const lines: string[] = []
+  const tells = (number: number): number => {
+    const draft = desk.tell('broker', 'recall', leaseId, passedOn(number, desk.now))
+    lines.push(...draft.notes.flatMap(({ kind, reason }) => (kind === 'recalled' ? reason : [])))
+    expect(draft.outgoing.map(({ kind }) => kind)).toEqual(['recall-plan'])
+    return draft.turnedDown
+  }
+  const numbers = Array.from({ length: 100 }, (_, i) => i + 1)
+  expect(numbers.map(tells)).toEqual(Array(100).fill(0))
+  expect(lines).toHaveLength(10)
+  expect(numbers.map(tells)).toEqual(Array(100).fill(1))
+  expect(lines).toHaveLength(10)
+  // Nor is it shown without the order, nor with that for another time.
+  const { order, ...bare } = passedOn(200, desk.now)
+  expect(desk.tell('broker', 'recall', leaseId, bare).turnedDown).toBe(1)
+  expect(desk.tell('broker', 'recall', leaseId, { ...bare, by: bare.by + 1, order }).turnedDown).toBe(1)
+  // What takes units is written down, however late it comes.
+  const written = desk.tell('broker', 'recall', leaseId, { ...bare, binding: true })
+  expect(written.notes.map(({ kind }) => kind)).toContain('recalled')
+  desk.now += HOUR
+  const summed = desk.due('recalled', leaseId)
+  expect(summed.notes.map(({ kind, reason }) => `${kind}: ${reason}`)).toEqual([
+    'recalled: 192 times more within an hour, and nothing left for it',
+  ])
+  expect(tells(300)).toBe(0)
+  expect(lines).toHaveLength(11)
 })
 
 describe('an actor of which one peer alone says that it has forgotten something, and then says no more,', () => {
