@@ -437,6 +437,22 @@ describe('what the last life left', () => {
     expect(stage.stored('$out')).toEqual([])
   })
 
+  test('a message that is acknowledged counts for no mind as one that waits, also before it leaves the disk', async () => {
+    const stage = new Stage()
+    const dealtWith: number[] = []
+    const { actor } = await stage.begin({
+      handle(input, draft) {
+        if (input.kind === 'command') dealtWith.push(draft.outDone.size)
+        speak(input, draft)
+      },
+      send: async (envelope) => ackOf(envelope, stage.now),
+    })
+    await stage.pass(FLUSH_MS / 2)
+    expect(stage.stored('$out')).toHaveLength(1)
+    await stage.soon(actor.command('look', 1))
+    expect(dealtWith).toEqual([1])
+  })
+
   test('a message that was given up is told to the mind, also if the power went in between', async () => {
     const stage = new Stage()
     let told = false
