@@ -4,7 +4,7 @@ import { lengthMs } from '../leases/term.ts'
 import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { ServiceManagerConfig } from './config.ts'
-import { brokerOf, type LeaseLife } from './leases.ts'
+import { brokerOf, heldOn, type LeaseLife } from './leases.ts'
 import { wantedBy } from './leavers.ts'
 import { THE_RECOVERY } from './line.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
@@ -181,7 +181,8 @@ export function adoption(
     const isLive = !isGivenBack(lease)
     const active = holding.state.includes('active') ? 'active' : 'redeeming'
     const term = { start: lease.term?.start ?? last.term.start, end: last.term.end }
-    const sure: LeaseRow = { ...lease, unsure: undefined, group: undefined, afterRedeem: undefined }
+    const heldTo = heldOn(lease, draft.now)
+    const sure: LeaseRow = { ...lease, heldTo, unsure: undefined, group: undefined, afterRedeem: undefined }
     // Its answer and an extension that it is being told of may have crossed: the extension has its own answer.
     const isCrossed = lease.next !== undefined && lease.next.predecessor === last.id
     const asTold: LeaseRow = {

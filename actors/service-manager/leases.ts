@@ -342,6 +342,13 @@ export const mostUnits = ({ ticket, next, heldUnits = 0 }: LeaseRow): number =>
   Math.max(ticket?.units ?? 0, next?.units ?? 0, heldUnits)
 
 /**
+ * Its site says that it has not ended, and a store that was put back may know an earlier end than was agreed since: work
+ * may go on there for the grace at least.
+ */
+export const heldOn = ({ heldTo = 0, graceMs }: LeaseRow, now: Instant): Instant =>
+  Math.max(heldTo, now + graceMs)
+
+/**
  * Until then the site may hold units of it, work and all: to the end of the last ticket that it may stand on, and the
  * grace of that one. The lease's own grace is the shortest of all its tickets, for whoever leaves has to keep to each.
  */

@@ -48,7 +48,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
     const named = new Set([...configured(), ...(config.peers ?? [])])
     for (const lease of draft.all('lease')) {
       if (isFinished(lease)) continue
-      draft.put('lease', { ...lease, openFor: lease.guest, unsure: true })
+      draft.put('lease', { ...lease, openFor: lease.guest, unsure: true, unsureSince: draft.now })
       for (const unit of unitsOf(lease, draft))
         if (unit.state === 'awaited') draft.put('unit', { ...unit, mayBeIn: true })
       named.add(brokerOf(lease, config))

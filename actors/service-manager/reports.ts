@@ -2,7 +2,7 @@ import { RETIRE_MS } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
-import type { LeaseLife } from './leases.ts'
+import { heldOn, type LeaseLife } from './leases.ts'
 import { wantedBy } from './leavers.ts'
 import { isDone, isOut } from './members.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
@@ -24,10 +24,13 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
     // It stands, and on the ticket that is known here: an answer from before this word says no more about it. When none
     // is waited for any more, its word is as good on whatever ticket.
     const isAsked = draft.get('recovery', 'recovery') !== undefined
-    const unsure = !isAsked || body.ticketId === lease.ticket?.id ? undefined : lease.unsure
+    const isThisOne = !isAsked || body.ticketId === lease.ticket?.id
+    // What was said before the store was put back may be as old as that is: the site may have been restored, too.
+    const unsure = isThisOne && sentAt >= (lease.unsureSince ?? 0) ? undefined : lease.unsure
     const unheard = namesNone(body) ? lease.unheard : undefined
+    const heldTo = unsure === lease.unsure ? lease.heldTo : heldOn(lease, draft.now)
     if (unsure !== lease.unsure || unheard !== lease.unheard)
-      draft.put('lease', { ...lease, unsure, unheard })
+      draft.put('lease', { ...lease, unsure, unheard, heldTo })
     if (body.image !== '' && body.image !== lease.image)
       draft.put('lease', { ...draft.get('lease', lease.id)!, image: body.image })
     const { believed, unbelieved } = believable(lease, body.units, (id) => draft.get('unit', id))

@@ -62,6 +62,8 @@ export interface LeaseRow extends Row {
   readonly modification?: ModificationRow | undefined
   /** The store was restored, and the site has not said yet how the lease stands. */
   readonly unsure?: boolean | undefined
+  /** When that was: what the site said before may be as old as the store. */
+  readonly unsureSince?: Instant | undefined
   /**
    * And it has not said so in the recovery: a unit that it names when it first does may have joined in the time that is
    * forgotten.

@@ -392,6 +392,39 @@ describe('a service manager that was restored from an older store', () => {
     expect(holder.lease(id).unsure).toBeUndefined()
   })
 
+  test.each([
+    ['in an answer', true],
+    ['in an update', false],
+  ])('gives no machine up whose lease stands at its site, %s, long after the end that it remembers', (_, isAsked) => {
+    const holder = new Holder()
+    const id = holder.active()
+    const { draft } = restored(holder, () => undefined)
+    const { term, graceMs } = holder.lease(id)
+    holder.desk.now = term!.end + graceMs + 60 * MINUTE
+    if (isAsked) for (const peer of ['broker', 'broker-2']) tells(holder, peer, questionTo(draft, peer), [])
+    if (isAsked)
+      tells(holder, 'site', questionTo(draft, 'site'), [held(holder.lease(id), holder.reports(id))])
+    else holder.update(id, { term: { ...term!, end: holder.desk.now + MINUTE } })
+    const kinds = () => holder.desk.due('lease', id).notes.map(({ kind }) => kind)
+    expect([...kinds(), ...kinds()]).not.toContain('final word missing')
+    expect(holder.lease(id).units.map((unit) => holder.unit(unit).state)).not.toContain('lost')
+  })
+
+  test('is no surer of a lease by what its site said before the store was put back', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const said = holder.desk.now
+    holder.desk.now += MINUTE
+    restored(holder, () => undefined)
+    const now = holder.desk.now
+    holder.desk.now = said
+    holder.update(id)
+    holder.desk.now = now
+    expect(holder.lease(id).unsure).toBe(true)
+    holder.update(id)
+    expect(holder.lease(id).unsure).toBeUndefined()
+  })
+
   test('says that nothing is left of a lease only when its site has told what there is', () => {
     const holder = new Holder()
     const id = holder.active()
