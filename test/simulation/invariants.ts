@@ -99,6 +99,8 @@ export class Invariants {
     // What he forgot that he has there he gives back, and in protocol 1 his site cannot be told so.
     const { wasOld } = this.#scene.sites.find(({ name }) => name === site.name)!
     if (wasOld && excuses.wasSilent(holder, site.name)) return true
+    // Both have forgotten that he gave it back, and its broker did not say so.
+    if (excuses.wasSilent(site.name, broker) && excuses.wasSetBack(holder)) return true
     return excuses.isForgotten(broker, id) && excuses.isUntold(broker, holder)
   }
 
