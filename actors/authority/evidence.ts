@@ -79,12 +79,14 @@ export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClai
     return proof.from === holder && proof.to === broker && verifyProof(proof, trust)
   }
 
-  /** No claim says what it may be for: no more than this site gives by itself. */
+  /** No claim says what it may be for: no more than this site gives by itself, or its lease has here. */
   function doubtPlain(ticket: Ticket, draft: AuthorityDraft): string | undefined {
     const { term, type, units } = ticket
     if (term.end - term.start > config.termMsMax)
       return `a term is at most ${period(config.termMsMax)} long here`
-    const there = config.types[type]?.units ?? 0
+    const known = draft.get('lease', ticket.leaseId)?.ticket
+    const isKept = known?.holder === ticket.holder && known.type === type
+    const there = Math.max(config.types[type]?.units ?? 0, isKept ? known.units : 0)
     if (units > there) return `this site has only ${there} of ${type}`
     return claims.foreignConditions(ticket, draft)
   }

@@ -82,6 +82,30 @@ describe('a site whose store was put back from an older copy', () => {
     expect(asked!.subject).not.toBe(earlier!.subject)
   })
 
+  test('lets a lease of protocol 1 go on by its extension, though it lends fewer than that is for since', () => {
+    const stage = new OldStage()
+    const plain = (change: Partial<Ticket>) =>
+      withoutChain(
+        issueTicket({ ...stage.ticket(change), proof: undefined } as never, cheapIdentity('broker')),
+      )
+    const first = plain({ units: 2 })
+    stage.tell('redeem', 'lease-1', { ticket: first, properties: {} })
+    stage.settle()
+    const back = stage.copy()
+    const term = { start: first.term.end, end: first.term.end + 10 * MINUTE }
+    const next = plain({ units: 2, term, predecessor: first.id })
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    stage.settle()
+    const told = { ...held(stage, first), next }
+    back()
+    const small = stage.config.types['vm.small']!
+    Object.assign(stage.config, { types: { 'vm.small': { ...small, units: 1 } } })
+    stage.restored()
+    stage.says('broker', [])
+    stage.says('manager', [told])
+    expect(stage.row()).toMatchObject({ state: 'active', term: { end: term.end }, next: { id: next.id } })
+  })
+
   test('hears of each ticket that is given back while it asks', () => {
     const stage = new OldStage()
     const tickets = ['lease-1', 'lease-2'].map((leaseId) => stage.ticket({ leaseId, units: 2 }))
