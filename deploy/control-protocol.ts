@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { instantSchema, lengthSchema } from '../actors/leases/term.ts'
+import { lengthSchema } from '../actors/leases/term.ts'
+import { instantSchema } from '../actors/runtime/envelope.ts'
 import { ERRORS, type ErrorCode, SubletError } from '../actors/runtime/errors.ts'
 
 /** What travels over the control socket. Every answer is JSON; an error is `{ error: { code, sentence, cure } }`. */

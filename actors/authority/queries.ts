@@ -1,7 +1,6 @@
 import { tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
-import { LATEST } from '../leases/term.ts'
-import type { Instant } from '../runtime/clock.ts'
+import { type Instant, LATEST } from '../runtime/clock.ts'
 import type { View } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
 import { Inventory } from './inventory.ts'

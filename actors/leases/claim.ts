@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import { digest, signable } from '../runtime/canonical.ts'
+import { instantSchema } from '../runtime/envelope.ts'
 import type { Identity } from '../runtime/identity.ts'
 import { conditionsSchema } from './conditions.ts'
 import { vectorSchema } from './resources.ts'
-import { instantSchema, termSchema } from './term.ts'
+import { termSchema } from './term.ts'
 
 /** No chain of claims is longer. */
 export const CHAIN_MAX = 8

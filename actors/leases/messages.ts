@@ -1,9 +1,10 @@
 import { z } from 'zod'
+import { instantSchema } from '../runtime/envelope.ts'
 import { claimSchema } from './claim.ts'
 import { conditionsSchema } from './conditions.ts'
 import { recallOrderSchema } from './recall-order.ts'
 import { vectorSchema } from './resources.ts'
-import { instantSchema, lengthSchema, termSchema } from './term.ts'
+import { lengthSchema, termSchema } from './term.ts'
 import { ticketSchema } from './ticket.ts'
 
 /**

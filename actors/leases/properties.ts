@@ -1,6 +1,5 @@
-import type { Instant } from '../runtime/clock.ts'
+import { type Instant, LATEST } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
-import { LATEST } from './term.ts'
 
 /** Strings by name. Unknown keys pass through the core untouched. A secret is a reference, never a value. */
 export type Properties = Readonly<Record<string, string>>

@@ -1,10 +1,9 @@
 import { z } from 'zod'
 import { canonical, digest } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
-import type { Envelope } from '../runtime/envelope.ts'
+import { type Envelope, instantSchema } from '../runtime/envelope.ts'
 import type { ActorName, Trust } from '../runtime/identity.ts'
 import { requestProof, requestProofSchema, verifyProof } from '../runtime/proof.ts'
-import { instantSchema } from './term.ts'
 
 /** What a site has ordered, as it signed it: the head of its message, and what its hash stands for besides. */
 export const recallOrderSchema = z.strictObject({

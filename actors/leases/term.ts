@@ -1,8 +1,7 @@
 import { z } from 'zod'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import { instantSchema } from '../runtime/envelope.ts'
 
-/** No instant that travels is later: what is reckoned from it is still a date that can be written. */
-export const LATEST: Instant = Date.UTC(9999, 0)
 /** No term, notice or grace is longer. */
 export const LENGTH_MS_MAX: Millis = 10 * 365 * 86_400_000
 
@@ -20,7 +19,6 @@ export const holds = (term: Term, at: Instant): boolean => term.start <= at && a
 
 export const overlap = (a: Term, b: Term): boolean => a.start < b.end && b.start < a.end
 
-export const instantSchema = z.int().min(0).max(LATEST)
 export const lengthSchema = z.int().min(0).max(LENGTH_MS_MAX)
 
 export const termSchema = z

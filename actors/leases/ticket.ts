@@ -1,11 +1,12 @@
 import { z } from 'zod'
 import { signable } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
+import { instantSchema } from '../runtime/envelope.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import { CHAIN_MAX, claimSchema, keySchema } from './claim.ts'
 import { conditionsSchema } from './conditions.ts'
 import { vectorSchema } from './resources.ts'
-import { instantSchema, termSchema } from './term.ts'
+import { termSchema } from './term.ts'
 
 /**
  * What makes a ticket the last link of a chain of claims (protocol 2). A ticket without it rests on the word of

@@ -1,5 +1,7 @@
 /** Integer milliseconds since the Unix epoch. */
 export type Instant = number
+/** No instant that travels is later: what is reckoned from it is still a date that can be written. */
+export const LATEST: Instant = Date.UTC(9999, 0)
 /** A length of time in integer milliseconds. */
 export type Millis = number
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { canonical, digest, signable } from './canonical.ts'
-import type { Instant, Millis } from './clock.ts'
+import { type Instant, LATEST, type Millis } from './clock.ts'
 import type { ErrorCode } from './errors.ts'
 import type { ActorName, Identity, Trust } from './identity.ts'
 import { flawOf, plainCopy } from './plain.ts'
@@ -41,6 +41,8 @@ export interface Place {
 /** Printable and without a space, so that two words of an envelope make one key. */
 const word = (max: number): z.ZodString => z.string().regex(new RegExp(`^[!-~]{1,${max}}$`))
 
+export const instantSchema = z.int().min(0).max(LATEST)
+
 const publicKey = z.string().regex(/^[\w-]{43}$/)
 
 /** What travels between actors. The signature covers everything but the body, which its hash stands for. */
@@ -58,9 +60,9 @@ export const envelopeSchema = z
     number: z.int().min(1),
     bodyHash: word(80),
     body: z.unknown(),
-    sentAt: z.int(),
+    sentAt: instantSchema,
     /** Worthless after this; the sender stops repeating it. */
-    until: z.int(),
+    until: instantSchema,
     signature: word(200),
     /** From protocol 2 on: what the signature is checked with, and the place of the message. */
     key: publicKey.optional(),
@@ -84,7 +86,7 @@ export const ackSchema = z
     outcome: z.enum(['received', 'noted', 'busy', 'refused']),
     code: z.string().max(40),
     reason: z.string().max(500),
-    at: z.int(),
+    at: instantSchema,
     signature: word(200),
     /** From protocol 2 on: as in a message, and the highest `seq` that was ever seen of the one it answers. */
     key: publicKey.optional(),

@@ -22,28 +22,37 @@ export function unfailing(log: Log): Log {
   return { debug: tell('debug'), info: tell('info'), warn: tell('warn'), error: tell('error') }
 }
 
-/** Warnings that strangers bring about are written so often in `SPARING_MS`. */
+/** What strangers bring about is written so often in `SPARING_MS`. */
 export const SPARING_MAX = 100
 export const SPARING_MS: Millis = 60_000
 
 /**
- * Warnings that anybody can bring about, as often as he likes: without a bound they fill the disk.
+ * Lines that anybody can bring about, as often as he likes: without a bound they fill the disk. Refusals and failures
+ * have one each, so that many of the one do not hide the other.
  *
  *   so many in a minute ──▶ written        more ──▶ counted; the next one that is written says how many were not
  */
 export class SparingLog {
-  readonly #log: Pick<Log, 'warn'>
+  readonly #log: Pick<Log, 'warn' | 'error'>
   readonly #clock: Pick<Clock, 'monotonic'>
   #since = Number.NEGATIVE_INFINITY
   #written = 0
   #unwritten = 0
 
-  constructor(log: Pick<Log, 'warn'>, clock: Pick<Clock, 'monotonic'>) {
+  constructor(log: Pick<Log, 'warn' | 'error'>, clock: Pick<Clock, 'monotonic'>) {
     this.#log = log
     this.#clock = clock
   }
 
   warn(fields: object, message: string): void {
+    this.#tell('warn', fields, message)
+  }
+
+  error(fields: object, message: string): void {
+    this.#tell('error', fields, message)
+  }
+
+  #tell(level: 'warn' | 'error', fields: object, message: string): void {
     const now = this.#clock.monotonic()
     if (now - this.#since >= SPARING_MS) {
       this.#since = now
@@ -56,6 +65,6 @@ export class SparingLog {
     this.#written++
     const more = this.#unwritten === 0 ? {} : { unwrittenBefore: this.#unwritten }
     this.#unwritten = 0
-    this.#log.warn({ ...fields, ...more }, message)
+    this.#log[level]({ ...fields, ...more }, message)
   }
 }

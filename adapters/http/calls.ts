@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { signable } from '../../actors/runtime/canonical.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
-import { ackSchema, BODY_CHARS_MAX } from '../../actors/runtime/envelope.ts'
+import { ackSchema, BODY_CHARS_MAX, instantSchema } from '../../actors/runtime/envelope.ts'
 import type { Identity } from '../../actors/runtime/identity.ts'
 import type { IdSource } from '../../actors/runtime/ids.ts'
 
@@ -40,7 +40,7 @@ const head = {
   /** An actor of the one who is called. */
   to: word(80),
   /** When it was signed, in ms since the epoch. */
-  at: z.int(),
+  at: instantSchema,
   /** Never twice from one caller. */
   nonce: word(80),
   /** The caller's public key: 32 bytes, base64url. */
@@ -63,7 +63,7 @@ export const helloAnswerSchema = z
   .strictObject({
     from: word(80),
     to: word(80),
-    at: z.int(),
+    at: instantSchema,
     /** Of the hello that it answers. */
     nonce: word(80),
     outcome: z.enum(['known', 'unknown-peer', 'unknown-key', 'key-expired']),

@@ -3,7 +3,7 @@ import type { Ack, Envelope } from '../../actors/runtime/envelope.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { ActorName, Identity, KeyDoubt, Trust } from '../../actors/runtime/identity.ts'
 import { type IdSource, idSource } from '../../actors/runtime/ids.ts'
-import type { Log } from '../../actors/runtime/log.ts'
+import { type Log, SparingLog } from '../../actors/runtime/log.ts'
 import type { Random } from '../../actors/runtime/random.ts'
 import { InProcessNetwork, type Receiver } from '../../actors/runtime/transport.ts'
 import type { Network, PeerAnswer, PeerSight, PeerWay } from '../transport.ts'
@@ -245,7 +245,7 @@ export class HttpNetwork implements Network {
       client: this.#client,
       ...{ clock, ids: this.#ids, identity: identity(here), receiver: this.#receivers.get(here)! },
       random: random.child(`poll ${peer} ${here}`),
-      log,
+      log: new SparingLog(log, clock),
     })
   }
 }

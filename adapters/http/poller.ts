@@ -24,7 +24,7 @@ export interface PollerParts {
   readonly ids: IdSource
   readonly identity: Identity
   readonly receiver: Receiver
-  readonly log: Log
+  readonly log: Pick<Log, 'warn' | 'error'>
 }
 
 const BACKOFF_MS_FIRST: Millis = 100

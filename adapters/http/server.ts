@@ -102,7 +102,7 @@ type App = FastifyInstance<
 
 export async function httpServer(listen: Listen, desk: Desk, log: Log, clock: Clock): Promise<HttpServer> {
   const { host, port, tls } = listen
-  const app = build(desk, { log, refused: new SparingLog(log, clock) }, tls)
+  const app = build(desk, { refused: new SparingLog(log, clock), failed: new SparingLog(log, clock) }, tls)
   try {
     await app.listen({ host, port })
   } catch (cause) {
@@ -130,17 +130,17 @@ export async function openApi(): Promise<object> {
     },
   }
   const silent = (): void => undefined
-  const app = build(nobody, { log: { error: silent }, refused: { warn: silent } }, undefined)
+  const app = build(nobody, { refused: { warn: silent }, failed: { error: silent } }, undefined)
   await app.ready()
   const document = app.swagger()
   await app.close()
   return document
 }
 
-/** Who is told of what was refused, which strangers can bring about, and of what failed. */
+/** Who is told of what was refused and of what failed; strangers may bring about either. */
 interface Logs {
-  readonly log: Pick<Log, 'error'>
   readonly refused: Pick<Log, 'warn'>
+  readonly failed: Pick<Log, 'error'>
 }
 
 function build(desk: Desk, logs: Logs, tls: ServerTls | undefined): App {
@@ -290,7 +290,7 @@ function answerError(
   error: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
-  { log, refused }: Logs,
+  { refused, failed }: Logs,
 ): FastifyReply {
   const from = request.ip
   if (error instanceof SubletError && isCode(error.code)) {
@@ -309,7 +309,7 @@ function answerError(
       ),
     )
   }
-  log.error({ from, path: request.routeOptions.url, reason: inOneLine(error) }, 'request of a peer failed')
+  failed.error({ from, path: request.routeOptions.url, reason: inOneLine(error) }, 'request of a peer failed')
   return reply
     .code(500)
     .type('application/json')

@@ -43,7 +43,7 @@ test.each([
         return receive()
       },
     },
-    log: { debug: quiet, info: quiet, warn: quiet, error: (fields) => told.resolve(fields) },
+    log: { warn: quiet, error: (fields) => told.resolve(fields) },
   })
   expect(await told.promise).toEqual({ actor: 'here', peer: 'peer', reason: 'no room for it' })
   await second.promise

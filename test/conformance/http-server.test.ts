@@ -5,6 +5,7 @@ import { bodies } from '../../actors/leases/messages.ts'
 import { systemClock } from '../../actors/runtime/clock.ts'
 import { ed25519Identity, type Identity } from '../../actors/runtime/identity.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
+import { SPARING_MAX } from '../../actors/runtime/log.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { BAG_MAX } from '../../adapters/http/bag.ts'
 import { DEPTH_MAX } from '../../adapters/http/body.ts'
@@ -16,6 +17,7 @@ import { ackOf, Listener, message, patience } from './transport.ts'
 
 const keys = keysOf('right', 'left', 'stranger', 'left-new')
 const { stranger: _, 'left-new': __, ...trusted } = keys
+const MINUTE = 60_000
 const ids = idSource(seededRandom('test'))
 const identity = (name: string, key = name): Identity => ed25519Identity(name, keys[key]!.privateKey)
 
@@ -163,6 +165,13 @@ describe('what is not a message', () => {
     expect(side.logged.join()).toContain('/home/secret/path failed')
   })
 
+  test('what fails again and again is written down so often, and how often it was not', async () => {
+    right.answer = () => Promise.reject(new Error('it failed'))
+    for (let i = 0; i < SPARING_MAX + 20; i++)
+      expect((await post('/v2/messages', message('left', 'right', `message-${i}`))).status).toBe(500)
+    expect(side.logged).toHaveLength(SPARING_MAX)
+  })
+
   test('half a request is not waited for without end, and the next one is answered', async () => {
     const socket = connect(Number(new URL(url).port), '127.0.0.1')
     socket.on('error', () => undefined)
@@ -304,6 +313,12 @@ describe('a poll', () => {
       'message-expired',
     ],
     [
+      'of a time that no date can tell',
+      () => call('poll', { waitMs: 0 }, { agoMs: -(Number.MAX_SAFE_INTEGER - systemClock.now()) + MINUTE }),
+      400,
+      'message-malformed',
+    ],
+    [
       'for somebody else',
       () => call('poll', { waitMs: 0 }, { to: 'elsewhere' }),
       404,
@@ -342,6 +357,12 @@ describe('hello', () => {
       await other.network.close()
     }
   }
+
+  test('of a time that no date can tell is refused, and not told as what failed', async () => {
+    const answer = await post('/v2/hello', { ...call('hello'), at: Number.MAX_SAFE_INTEGER })
+    expect([answer.status, answer.body.error?.code]).toEqual([400, 'message-malformed'])
+    expect(side.logged.join()).not.toContain('request of a peer failed')
+  })
 
   test('says that one is known, and what the clock shows', async () => {
     const answer = await asked('left')

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { canonical, digest, signable } from '../../actors/runtime/canonical.ts'
 import type { OutRow } from '../../actors/runtime/courier.ts'
-import { BODY_CHARS_MAX, type Envelope, isAckOf } from '../../actors/runtime/envelope.ts'
+import { type Ack, BODY_CHARS_MAX, type Envelope, isAckOf } from '../../actors/runtime/envelope.ts'
 import { ComeAgain } from '../../actors/runtime/errors.ts'
 import { ed25519Identity, ed25519Trust, generateKeys } from '../../actors/runtime/identity.ts'
 import { MAILBOX_PEER_MAX } from '../../actors/runtime/mailbox.ts'
@@ -261,6 +261,8 @@ describe('a message that is not to be believed', () => {
     ['with half a character', { subject: 'lease-\ud83d' }, 'message-malformed'],
     ['that would be good for a hundred years', { until: Date.UTC(2126, 0) }, 'message-malformed'],
     ['with a time that is none', { until: Number.NaN }, 'message-malformed'],
+    ['that was good until before all dates', { until: -Number.MAX_SAFE_INTEGER }, 'message-malformed'],
+    ['that was sent after all dates', { sentAt: Number.MAX_SAFE_INTEGER }, 'message-malformed'],
     ['with a body that was changed', { body: { text: 'else' } }, 'message-forged'],
     ['with a word that nobody knows', { extra: 1 }, 'message-malformed'],
   ] as [string, Partial<Envelope>, string][])('%s is refused with its reason', async (_, changes, code) => {
@@ -410,12 +412,18 @@ describe('an acknowledgement', () => {
       ...unsigned,
       signature: cheapIdentity('other').sign(signable('acknowledgement', unsigned)),
     }
+    const ackAt = (at: number): Ack => {
+      const said = { ...unsigned, at }
+      return { ...said, signature: cheapIdentity(ack.from).sign(signable('acknowledgement', said)) }
+    }
+    expect(isAckOf(ackAt(ack.at + 1), letter, trust)).toBe(true)
     const wrong: unknown[] = [
       ...[forged, null, undefined, 'received', [], {}],
       { ...ack, outcome: 'noted' },
       { ...ack, at: ack.at + 1 },
       { ...ack, extra: true },
       { ...ack, at: Number.NaN },
+      ackAt(Number.MAX_SAFE_INTEGER),
     ]
     for (const candidate of wrong) expect(isAckOf(candidate, letter, trust)).toBe(false)
     expect(isAckOf(ack, stage.letter(1, { id: 'message-x' }), trust)).toBe(false)
