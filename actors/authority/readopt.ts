@@ -77,7 +77,8 @@ export function readopting(config: AuthorityConfig, units: Units) {
     const { ticket, next, term } = draft.get('lease', leaseId)!
     const live = (): UnitRow[] => unitsOf(draft.get('lease', leaseId)!, draft).filter(isLive)
     const boundary = ticket.term.start + ticket.conditions.graceMs
-    if (next === undefined)
+    // The first ticket has no boundary behind it.
+    if (next === undefined && ticket.predecessor !== null)
       for (const unit of live().filter(({ id }) => victims.includes(id)))
         units.end({ ...unit, past: true }, boundary, 'the lease goes on without it', draft)
     const told = new Map(holder?.units.map(({ id, report }) => [id, DOUBTS.indexOf(report)]))

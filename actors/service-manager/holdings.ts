@@ -44,7 +44,8 @@ function holdingOf(lease: LeaseRow, draft: ServiceManagerDraft): Holding {
   const without = units
     .filter((unit) => unit.withoutFrom !== undefined && !isOut(unit))
     .map((unit) => unit.id)
-  const victims = [...new Set([...lease.victims, ...without])]
+  // Those that are to go with an extension that is only asked for are in use as ever.
+  const victims = [...new Set([...(next === undefined ? [] : lease.victims), ...without])]
   return {
     leaseId: id,
     state: `ticket ${ticketState}, lease ${leaseState}`,

@@ -336,6 +336,15 @@ describe('a service manager that was restored from an older store', () => {
     expect(told[0]?.body).toMatchObject({ holdings: [{ victims: [victim] }] })
   })
 
+  test('names none that are to go with an extension which is only asked for', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    const [victim] = holder.lease(id).units
+    holder.wish([{ kind: 'extend', leaseId: id, durationMs: MINUTE, victims: [victim!], reason: 'less' }])
+    const told = holder.desk.tell('site', 'holdings-query', 'holdings-1', { page: 0 }).outgoing
+    expect((told[0]!.body as { holdings: object[] }).holdings[0]).not.toHaveProperty('victims')
+  })
+
   test('learns from the site whose a lease is that its broker showed without its properties', () => {
     const holder = new Holder()
     let id = ''

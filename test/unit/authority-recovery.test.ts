@@ -82,6 +82,20 @@ describe('a site whose store was put back from an older copy', () => {
     expect(asked!.subject).not.toBe(earlier!.subject)
   })
 
+  test('ends no unit of a first ticket that is to go with an extension which is only asked for', () => {
+    const stage = new OldStage()
+    const ticket = stage.ticket({ units: 2 })
+    stage.tell('redeem', 'lease-1', { ticket, properties: {} })
+    stage.settle()
+    const victims = stage.live().map(({ id }) => id)
+    const told = { ...held(stage, ticket), victims: victims.slice(0, 1) }
+    stage.copy()()
+    stage.restored()
+    stage.says('broker', [])
+    stage.says('manager', [told])
+    expect(stage.live().map(({ id }) => id)).toEqual(victims)
+  })
+
   test('lets a lease of protocol 1 go on by its extension, though it lends fewer than that is for since', () => {
     const stage = new OldStage()
     const plain = (change: Partial<Ticket>) =>
