@@ -248,9 +248,11 @@ export class Members {
     }
     const reason = `${unit.name} cannot leave yet: ${outcome.jobs.join(', ') || 'work'} runs there`
     const due = unit.mustLeave ? draft.now + this.#config.retryMs : undefined
+    // Where work runs it has joined, though nothing was heard of that: it is not given up as one that never did.
+    const there: UnitRow = { ...unit, due, joinedAt: unit.joinedAt ?? draft.now }
     // Work may run for days: what was said of it once is not said again at each try.
-    if (unit.state === 'draining' && unit.reason === reason) return draft.put('unit', { ...unit, due })
-    this.#enter({ ...unit, due }, 'draining', reason, draft)
+    if (unit.state === 'draining' && unit.reason === reason) return draft.put('unit', there)
+    this.#enter(there, 'draining', reason, draft)
   }
 
   #failed(unit: UnitRow, verb: string, reason: string, draft: ServiceManagerDraft): void {

@@ -77,6 +77,24 @@ describe('the holder', () => {
     }
   })
 
+  test('does not give up a unit on which work runs, though its join was never answered', () => {
+    const holder = new Holder()
+    const id = holder.ask()
+    holder.grant(id)
+    holder.update(id)
+    holder.wish([{ kind: 'release', leaseId: id, reason: 'not needed' }])
+    const [unit] = holder.lease(id).units
+    holder.done(unit!, 'leave', { kind: 'busy', jobs: ['7'] })
+    for (let i = 0; i < 12; i++) {
+      holder.desk.due('unit', unit!)
+      holder.failed(unit!, 'leave')
+    }
+    expect(holder.unit(unit!).state).not.toBe('lost')
+    holder.desk.due('unit', unit!)
+    holder.done(unit!, 'leave')
+    expect(holder.unit(unit!).state).toBe('left')
+  })
+
   test('believes a site about its own leases’ units only', () => {
     const desk = heldLease({})
     const other = { id: 'unit-1', leaseId: 'lease-2', state: 'joined' }
