@@ -230,6 +230,10 @@ export class Actor<T extends Tables> implements Receiver {
   }
 
   /** Resolves with the acknowledgement once the message is durable here, or with the reason why not. */
+  refusal(head: unknown): Ack | undefined {
+    return this.#reception.refusal(head)
+  }
+
   receive(message: Envelope, isNew?: () => void): Promise<Ack> {
     return this.#reception.receive(message, isNew)
   }

@@ -143,15 +143,18 @@ export interface Doubt {
   readonly reason: string
 }
 
-/** Why a message is not to be believed; undefined if it may be. The cheap checks come first. */
-export function mistrust(
+/**
+ * Why the head of a message is not to be believed; undefined if it may be. The signature covers the head alone, so nobody
+ * without a key has a body looked through, which may be long. The cheap checks come first.
+ */
+export function mistrustHead(
   envelope: Envelope,
   self: { readonly name: ActorName; readonly protocols: readonly number[] },
   trust: Trust,
   now: Instant,
   skewMsMax: number,
 ): Doubt | undefined {
-  const { protocol, to, until, body } = envelope
+  const { protocol, to, until } = envelope
   if (!self.protocols.includes(protocol))
     return { code: 'message-malformed', reason: `protocol ${protocol} is not spoken here` }
   if (to !== self.name)
@@ -163,16 +166,18 @@ export function mistrust(
       code: 'message-malformed',
       reason: `the message would be good for more than ${GOOD_MS_MAX / 86_400_000} days from now`,
     }
-  const stranger = doubtSender(envelope, trust, now)
-  if (stranger !== undefined) return stranger
+  return doubtSender(envelope, trust, now) ?? doubtSignature(envelope, signedText(envelope), trust, now)
+}
+
+/** Why the body is not the one that was signed for, of a message whose head is believed; undefined if it is. */
+export function mistrustBody({ body, bodyHash }: Envelope): Doubt | undefined {
   const flaw = flawOf(body, BODY_CHARS_MAX)
   if (flaw !== undefined) return { code: 'message-malformed', reason: `the body will not do: ${flaw}` }
   const text = canonical(body)
   if (text.length > BODY_CHARS_MAX)
     return { code: 'message-malformed', reason: `the body is ${text.length} characters long` }
-  if (digest(text) !== envelope.bodyHash)
-    return { code: 'message-forged', reason: 'the body does not fit its hash' }
-  return doubtSignature(envelope, signedText(envelope), trust, now)
+  if (digest(text) !== bodyHash) return { code: 'message-forged', reason: 'the body does not fit its hash' }
+  return undefined
 }
 
 /** Whether the name is known and may sign with the key; who proves to have another one is remembered. */

@@ -1,6 +1,15 @@
 import type { Clock, Millis } from './clock.ts'
 import { HELLO } from './courier.ts'
-import { type Ack, type Envelope, envelopeSchema, mistrust, type Place, sealAck } from './envelope.ts'
+import {
+  type Ack,
+  type Doubt,
+  type Envelope,
+  envelopeSchema,
+  mistrustBody,
+  mistrustHead,
+  type Place,
+  sealAck,
+} from './envelope.ts'
 import { ComeAgain, type ErrorCode, inOneLine, SubletError } from './errors.ts'
 import type { Identity, Trust } from './identity.ts'
 import type { Verdict } from './links.ts'
@@ -36,7 +45,8 @@ const CONFLICTS_MAX = 1_000
  * Where messages come in.
  *
  *   message ──not of the form──────────────▶ refused
- *           ──not believed─────────────────▶ refused, and noted in the log
+ *           ──its head is not believed─────▶ refused, and noted in the log, without a look at the body
+ *           ──its body is not the signed one▶ the same
  *           ──hello─────────────────────────▶ received: what was seen of its sender is in the answer
  *           ──its number is known──────────▶ the same answer again
  *           ──the same is in hand──────────▶ waits for the answer to that one
@@ -63,25 +73,12 @@ export class Reception {
 
   /** `isNew` is called for what only its sender can have said: it was read here, and never before. */
   async receive(message: unknown, isNew: () => void = () => undefined): Promise<Ack> {
-    const parsed = envelopeSchema.safeParse(message)
-    if (!parsed.success) {
-      const { from, id, protocol } = (message ?? {}) as Partial<Record<'from' | 'id' | 'protocol', unknown>>
-      const sender = {
-        id: typeof id === 'string' ? id : '',
-        from: typeof from === 'string' ? from : '',
-        protocol,
-      }
-      return this.#ack(sender, 'refused', 'message-malformed', 'the envelope has not the form of a message')
-    }
-    const envelope = parsed.data
-    const { identity, trust, clock, skewMsMax, protocols, heard, placeFor } = this.#parts
-    const self = { name: identity.name, protocols }
-    const doubt = mistrust(envelope, self, trust, clock.now(), skewMsMax)
-    if (doubt !== undefined) {
-      const fields = { actor: identity.name, from: envelope.from, id: envelope.id, ...doubt }
-      this.#refused.warn(fields, 'message refused')
-      return this.#ack(envelope, 'refused', doubt.code, doubt.reason)
-    }
+    const read = this.#read(message)
+    if ('refusal' in read) return read.refusal
+    const { envelope } = read
+    const doubt = mistrustBody(envelope)
+    if (doubt !== undefined) return this.#refuse(envelope, doubt)
+    const { heard, placeFor } = this.#parts
     const { from, subject, number, bodyHash, kind, protocol } = envelope
     heard(envelope)
     if (kind === HELLO && protocol > 1)
@@ -110,6 +107,38 @@ export class Reception {
     const answer = this.#take(envelope, key, isNew)
     this.#inHand.set(key, answer)
     return answer.finally(() => this.#inHand.delete(key))
+  }
+
+  /** The refusal of a message that is not to be believed whatever its body is; undefined if the body counts. */
+  refusal(head: unknown): Ack | undefined {
+    const read = this.#read(head)
+    return 'refusal' in read ? read.refusal : undefined
+  }
+
+  /** The message if its head is believed. */
+  #read(message: unknown): { readonly envelope: Envelope } | { readonly refusal: Ack } {
+    const parsed = envelopeSchema.safeParse(message)
+    if (!parsed.success) {
+      const { from, id, protocol } = (message ?? {}) as Partial<Record<'from' | 'id' | 'protocol', unknown>>
+      const sender = {
+        id: typeof id === 'string' ? id : '',
+        from: typeof from === 'string' ? from : '',
+        protocol,
+      }
+      const reason = 'the envelope has not the form of a message'
+      return { refusal: this.#ack(sender, 'refused', 'message-malformed', reason) }
+    }
+    const envelope = parsed.data
+    const { identity, trust, clock, skewMsMax, protocols } = this.#parts
+    const self = { name: identity.name, protocols }
+    const doubt = mistrustHead(envelope, self, trust, clock.now(), skewMsMax)
+    return doubt === undefined ? { envelope } : { refusal: this.#refuse(envelope, doubt) }
+  }
+
+  #refuse(envelope: Envelope, doubt: Doubt): Ack {
+    const { from, id } = envelope
+    this.#refused.warn({ actor: this.#parts.identity.name, from, id, ...doubt }, 'message refused')
+    return this.#ack(envelope, 'refused', doubt.code, doubt.reason)
   }
 
   async #take(envelope: Envelope, key: string, isNew: () => void): Promise<Ack> {

@@ -4,6 +4,8 @@ import { oldestOfFullest, takeOut } from './fullest.ts'
 export interface RequestBounds {
   /** Of all strangers together, and of one peer. */
   readonly max: number
+  /** Long ones of all strangers together. */
+  readonly longMax: number
   /** Of all peers together. */
   readonly peersMax: number
 }
@@ -14,13 +16,14 @@ export interface RequestBounds {
  *
  *   of a peer that was believed     so many of each; one more is told to come again
  *                                   so many of all; for one more the oldest of the peer that has most is ended
- *   of anybody else                 so many; for one more the oldest is ended with its connection
+ *   of anybody else                 so many, and few long ones; for one more the oldest is ended with its connection
  */
 export class Requests {
   readonly #bounds: RequestBounds
   readonly #peerOn: (socket: Socket) => string | undefined
   /** The oldest first. */
   readonly #unproven = new Map<object, Socket>()
+  readonly #unprovenLong = new Map<object, Socket>()
   readonly #proven = new Map<string, Map<object, Socket>>()
   readonly #peers = new Map<object, string>()
 
@@ -30,13 +33,17 @@ export class Requests {
   }
 
   /** False if there is no room. */
-  begin(request: object, socket: Socket): boolean {
+  begin(request: object, socket: Socket, isLong = false): boolean {
     const peer = this.#peerOn(socket)
-    return peer === undefined ? this.#beginUnproven(request, socket) : this.#beginOf(peer, request, socket)
+    if (peer !== undefined) return this.#beginOf(peer, request, socket)
+    this.#beginUnproven(this.#unproven, this.#bounds.max, request, socket)
+    if (isLong) this.#beginUnproven(this.#unprovenLong, this.#bounds.longMax, request, socket)
+    return true
   }
 
   end(request: object): void {
     this.#unproven.delete(request)
+    this.#unprovenLong.delete(request)
     takeOut(this.#proven, this.#peers.get(request) ?? '', request)
     this.#peers.delete(request)
   }
@@ -55,13 +62,12 @@ export class Requests {
     return true
   }
 
-  #beginUnproven(request: object, socket: Socket): boolean {
-    if (this.#unproven.size >= this.#bounds.max) {
-      const [oldest, held] = this.#unproven.entries().next().value!
-      this.#unproven.delete(oldest)
+  #beginUnproven(those: Map<object, Socket>, max: number, request: object, socket: Socket): void {
+    if (those.size >= max) {
+      const [oldest, held] = those.entries().next().value!
+      this.end(oldest)
       held.destroy()
     }
-    this.#unproven.set(request, socket)
-    return true
+    those.set(request, socket)
   }
 }

@@ -20,7 +20,7 @@ import { ackSchema, type Envelope, envelopeSchema } from '../../actors/runtime/e
 import { ERRORS, type ErrorCode, inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { type Log, SparingLog } from '../../actors/runtime/log.ts'
 import type { Receiver } from '../../actors/runtime/transport.ts'
-import { isTooDeep, isTooWide } from './body.ts'
+import { outlineOf } from './body.ts'
 import {
   type Acks,
   acceptedSchema,
@@ -72,12 +72,15 @@ export const CONNECTIONS_PEER_MAX = 128
 export const REQUESTS_MAX = 128
 /** Of all peers together. */
 export const REQUESTS_PEERS_MAX = 256
+/** Of all others, those that are longer than any call. */
+export const REQUESTS_LONG_MAX = 32
 /** For the whole of a request to come in. */
 export const REQUEST_MS_MAX = 10_000
 /** For a connection on which nothing happens; a poll waits 25 s. */
 const QUIET_MS_MAX = 60_000
 const SMALL_BYTES_MAX = 16 * 1024
 const ACKS_BYTES_MAX = 256 * 1024
+const MESSAGES = '/v2/messages'
 
 /** What the caller is told of an error: nothing of files, stacks or other peers. */
 const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
@@ -157,18 +160,22 @@ function build(desk: Desk, logs: Logs, tls: ServerTls | undefined): App {
   }).withTypeProvider<ZodTypeProvider>() as unknown as App
   const connections = new Connections({ max: CONNECTIONS_MAX, peerMax: CONNECTIONS_PEER_MAX })
   app.server.on('connection', (socket: Socket) => connections.opened(socket))
-  readJson(app)
+  const bodies = new Bodies(app.getDefaultJsonParser('error', 'error'))
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) =>
+    bodies.read(request, text as string, done),
+  )
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, logs))
   app.setNotFoundHandler((_, reply) =>
     refuse(reply, 404, new SubletError('message-misaddressed', 'there is nothing at this address')),
   )
-  const bounds = { max: REQUESTS_MAX, peersMax: REQUESTS_PEERS_MAX }
+  const bounds = { max: REQUESTS_MAX, longMax: REQUESTS_LONG_MAX, peersMax: REQUESTS_PEERS_MAX }
   boundRequests(app, new Requests(bounds, (socket) => connections.peerOn(socket)))
   app.register(swagger, { openapi: documentOf(), transform: jsonSchemaTransform })
   app.register((inner, _, done) => {
-    routes(inner as unknown as App, desk, connections)
+    routes(inner as unknown as App, desk, connections, bodies)
     done()
   })
   return app
@@ -179,9 +186,9 @@ const refusals = { 400: errorSchema, 403: errorSchema, 404: errorSchema, 413: er
 /** Of what is no message: whether an acknowledgement can name it. */
 const answerable = z.object({ id: ackSchema.shape.id, from: ackSchema.shape.to })
 
-function routes(app: App, desk: Desk, connections: Connections): void {
+function routes(app: App, desk: Desk, connections: Connections, bodies: Bodies): void {
   app.post(
-    '/v2/messages',
+    MESSAGES,
     {
       schema: { summary: 'Takes a message', body: envelopeSchema, response: { 200: ackSchema, ...refusals } },
       bodyLimit: ENVELOPE_BYTES_MAX,
@@ -193,7 +200,9 @@ function routes(app: App, desk: Desk, connections: Connections): void {
       const receiver = typeof to === 'string' ? desk.receiverOf(to) : undefined
       const flawed = request.validationError !== undefined
       if (receiver !== undefined && (!flawed || answerable.safeParse(request.body).success)) {
-        const message = request.body as Envelope
+        const refusal = bodies.isHead(request) ? receiver.refusal?.(request.body) : undefined
+        if (refusal !== undefined) return reply.send(refusal)
+        const message = (await bodies.whole(request)) as Envelope
         const { socket } = request.raw
         return reply.send(await receiver.receive(message, () => connections.believed(socket, message.from)))
       }
@@ -257,25 +266,55 @@ function routes(app: App, desk: Desk, connections: Connections): void {
   })
 }
 
-/** What would take long to read is refused before. */
-function readJson(app: App): void {
-  const parse = app.getDefaultJsonParser('error', 'error')
-  app.removeContentTypeParser('application/json')
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text, done) => {
-    if (isTooDeep(text as string)) return done(new SubletError('message-malformed', 'the body is too deep'))
-    parse(request, text as string, (error, value) =>
-      error === null && isTooWide(value)
-        ? done(new SubletError('message-malformed', 'the body has too many fields'))
-        : done(error, value),
+type Done = (error: Error | null, value?: unknown) => void
+
+/**
+ * What the texts of requests say. What would take long to read is refused before, and a long message is read only when
+ * its head is believed:
+ *
+ *   text ──too deep, too wide──▶ refused
+ *        ──short───────────────▶ its value
+ *        ──a long message──────▶ its head, with nothing as the body ──believed──▶ the whole
+ */
+class Bodies {
+  readonly #parse: (request: FastifyRequest, text: string, done: Done) => void
+  /** The whole text, where only the head was read. */
+  readonly #unread = new WeakMap<FastifyRequest, string>()
+
+  constructor(parse: (request: FastifyRequest, text: string, done: Done) => void) {
+    this.#parse = parse
+  }
+
+  read(request: FastifyRequest, text: string, done: Done): void {
+    const { flaw, head } = outlineOf(text)
+    if (flaw !== undefined) return done(new SubletError('message-malformed', flaw))
+    if (request.routeOptions.url !== MESSAGES || text.length <= SMALL_BYTES_MAX)
+      return this.#parse(request, text, done)
+    if (head.length > SMALL_BYTES_MAX)
+      return done(new SubletError('message-malformed', 'the message is too long without its body'))
+    this.#unread.set(request, text)
+    this.#parse(request, head, done)
+  }
+
+  isHead(request: FastifyRequest): boolean {
+    return this.#unread.has(request)
+  }
+
+  whole(request: FastifyRequest): Promise<unknown> {
+    const text = this.#unread.get(request)
+    if (text === undefined) return Promise.resolve(request.body)
+    return new Promise((resolve, reject) =>
+      this.#parse(request, text, (error, value) => (error === null ? resolve(value) : reject(error))),
     )
-  })
+  }
 }
 
 /** Counted before a body is read. Polls of peers wait long and carry little: their number is that of the peers. */
 function boundRequests(app: App, requests: Requests): void {
   app.addHook('onRequest', async (request) => {
     if (request.url === '/v2/poll') return
-    if (!requests.begin(request.raw, request.raw.socket))
+    const bytes = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY)
+    if (!requests.begin(request.raw, request.raw.socket, bytes > ACKS_BYTES_MAX))
       throw new SubletError('overloaded', 'too many requests are under way here', {
         cure: 'Come again in a moment.',
       })

@@ -6,7 +6,7 @@ import { idSource } from '../../actors/runtime/ids.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { ENVELOPE_BYTES_MAX, sealCall } from '../../adapters/http/calls.ts'
 import { HttpClient } from '../../adapters/http/client.ts'
-import { CONNECTIONS_PEER_MAX, REQUESTS_MAX } from '../../adapters/http/server.ts'
+import { CONNECTIONS_PEER_MAX, REQUESTS_LONG_MAX, REQUESTS_MAX } from '../../adapters/http/server.ts'
 import { eventually } from './eventually.ts'
 import { type HttpSide, httpSide, keysOf } from './http-sides.ts'
 import { ackOf, Listener, message, patience } from './transport.ts'
@@ -60,6 +60,15 @@ const statusesOf = (text: string): number[] =>
   [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
 
 describe('strangers who send half of a request each', () => {
+  test('keep few long ones: the oldest of them are ended', async () => {
+    const long = 'content-length: 300000\r\n\r\n{'
+    const slow = Array.from({ length: REQUESTS_LONG_MAX + 10 }, () => raw(`${HEAD}${long}`))
+    const ended = (): number => slow.filter(({ socket }) => socket.closed).length
+    await eventually(async () => ended() >= 10, 5_000)
+    await honest()
+    expect(ended()).toBe(10)
+  })
+
   test('do not use up the room of others: the oldest of them are ended, peers are answered', async () => {
     await honest()
     const slow = Array.from({ length: REQUESTS_MAX + 40 }, () => raw(`${HEAD}content-length: 1000\r\n\r\n{`))

@@ -126,6 +126,45 @@ describe('what is not a message', () => {
     expect((await post('/v2/messages', body)).status).toBe(200)
   })
 
+  test('what has too many fields is refused before it is read', async () => {
+    const answer = await post('/v2/messages', `{${'"k":1,'.repeat(1_000)} and no JSON`)
+    expect([answer.status, answer.body.error?.sentence]).toEqual([400, 'the body has too many fields'])
+  })
+
+  describe('of a long message', () => {
+    const long = { ...message('left', 'right', 'message-long'), body: 'x'.repeat(100_000) }
+    // So that it shows whether the body was read.
+    const noJson = JSON.stringify(long).replace(/"(x{9,})"/, '$1')
+
+    test('the body is not read if its head is not believed', async () => {
+      const refusal = { ...ackOf(long), outcome: 'refused' } as const
+      const judged: unknown[] = []
+      right.refusal = (head) => {
+        judged.push(head)
+        return refusal
+      }
+      expect(await post('/v2/messages', noJson)).toEqual({ status: 200, body: refusal })
+      expect([judged, right.heard]).toEqual([[{ ...long, body: null }], []])
+    })
+
+    test('the whole is read if its head is believed', async () => {
+      right.refusal = () => undefined
+      expect((await post('/v2/messages', long)).status).toBe(200)
+      expect(right.heard).toEqual([long])
+      expect((await post('/v2/messages', noJson)).status).toBe(400)
+    })
+
+    test('the body is not read if it is for nobody here, has not the form of a message, or the rest is long', async () => {
+      const elsewhere = noJson.replace('"to":"right"', '"to":"nobody"')
+      expect((await post('/v2/messages', elsewhere)).body.error?.code).toBe('message-misaddressed')
+      const formless = noJson.replace('"id":', '"di":')
+      expect((await post('/v2/messages', formless)).body.error?.code).toBe('message-malformed')
+      const heavy = { ...long, body: 'x', id: 'x'.repeat(100_000) }
+      expect((await post('/v2/messages', heavy)).body.error?.sentence).toMatch(/too long without its body/)
+      expect(right.heard).toEqual([])
+    })
+  })
+
   test('something for an actor that is here, but not in the form of an envelope, is answered by the actor', async () => {
     const answer = await post('/v2/messages', { protocol: 99, to: 'right', id: 'x', from: 'left' })
     expect(answer.status).toBe(200)

@@ -33,6 +33,7 @@ export const ackOf = ({ id, from, to }: Envelope, reason = ''): Ack =>
 /** Keeps what it is told, and answers with the length of the body in its reason. */
 export class Listener implements Receiver {
   readonly heard: Envelope[] = []
+  refusal?: (head: unknown) => Ack | undefined
   answer: (envelope: Envelope) => Promise<Ack> = async (envelope) => ackOf(envelope, `of ${envelope.id}`)
 
   receive(envelope: Envelope, isNew: () => void = () => undefined): Promise<Ack> {

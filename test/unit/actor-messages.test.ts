@@ -313,6 +313,23 @@ describe('a message that is not to be believed', () => {
   })
 
   test.each([
+    ['of an unknown sender', { from: 'nobody' }, 'message-unknown-peer'],
+    ['that its sender did not sign', { number: 7 }, 'message-forged'],
+  ])('%s is refused without a look at its body', async (_, changes, code) => {
+    const stage = new Stage()
+    const life = await begin(stage)
+    let looks = 0
+    const look = (): number => ++looks
+    const body = Object.defineProperty({}, 'text', { enumerable: true, get: look })
+    const letter = { ...letterOf(stage), ...changes, body }
+    expect(life.actor.refusal({ ...letter, body: null })).toMatchObject({ outcome: 'refused', code })
+    expect(await stage.soon(life.actor.receive(letter))).toMatchObject({ outcome: 'refused', code })
+    expect(looks).toBe(0)
+    // Of one that is believed, the body counts.
+    expect(life.actor.refusal({ ...letterOf(stage), body: null })).toBeUndefined()
+  })
+
+  test.each([
     [undefined],
     [null],
     [7],
