@@ -1,6 +1,7 @@
 import type { Actor } from '../actors/runtime/actor.ts'
 import type { Millis } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
+import { own } from '../actors/runtime/plain.ts'
 import type { Guest } from '../actors/service-manager/config.ts'
 import { type MemberEffectArgs, Membership } from '../actors/service-manager/membership.ts'
 import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
@@ -80,7 +81,7 @@ export function memberVerbs(
   signal: AbortSignal,
 ): Promise<unknown> {
   const { guest: name } = args as MemberEffectArgs
-  const guest = guests[name]
+  const guest = own(guests, name)
   if (guest === undefined)
     return Promise.reject(new SubletError('unknown-id', `the guest ${name} is not configured any more`))
   if (verb !== 'requeue') return guest.membership.perform(verb, args as MemberEffectArgs, signal)

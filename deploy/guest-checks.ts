@@ -1,3 +1,4 @@
+import { own } from '../actors/runtime/plain.ts'
 import { span } from '../controllers/sentence.ts'
 import { managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
@@ -83,7 +84,7 @@ function againstSite(
   at: (...path: PropertyKey[]) => Path,
 ): readonly CrossComplaint[] {
   const found: CrossComplaint[] = []
-  const type = site.types[controller.type]
+  const type = own(site.types, controller.type)
   if (type === undefined) {
     found.push(
       error(

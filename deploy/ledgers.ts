@@ -12,6 +12,7 @@ import type { Instant } from '../actors/runtime/clock.ts'
 import type { LedgerEntry, LedgerHead } from '../actors/runtime/commit.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import { ed25519Trust, type PublicKey } from '../actors/runtime/identity.ts'
+import { own } from '../actors/runtime/plain.ts'
 import { ledgerArchive } from '../adapters/sqlite/archive.ts'
 import { sqliteLedger } from '../adapters/sqlite/store.ts'
 import { withArchive } from './archiving.ts'
@@ -176,7 +177,7 @@ export async function linesOf(
   const found: LedgerEntry[] = []
   for (const named of ledgers.filter(({ name }) => actor === undefined || name === actor)) {
     if (after !== undefined) {
-      const afterSeq = after[named.name] ?? 0
+      const afterSeq = own(after, named.name) ?? 0
       found.push(
         ...(await named.ledger.entries({ afterSeq, limit, ...(subject === undefined ? {} : { subject }) })),
       )

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline'
 import type { Clock } from '../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
+import { own } from '../actors/runtime/plain.ts'
 import { some } from '../controllers/sentence.ts'
 import { inDir } from './config.ts'
 import { type ControlClient, controlClient } from './control-client.ts'
@@ -93,7 +94,7 @@ async function followLedger(
   const after = Object.fromEntries(status.actors.map(({ name, ledger: seq }) => [name, seq]))
   const take = (entries: readonly LedgerEntry[]): void => {
     show(entries)
-    for (const { actor, seq } of entries) after[actor] = Math.max(after[actor] ?? 0, seq)
+    for (const { actor, seq } of entries) after[actor] = Math.max(own(after, actor) ?? 0, seq)
   }
   take((await client.get(ledgerPath(options))) as readonly LedgerEntry[])
   for (;;) {

@@ -1,5 +1,6 @@
 import type { UnitRow as SiteUnitRow } from '../actors/authority/rows.ts'
 import type { Instant } from '../actors/runtime/clock.ts'
+import { own } from '../actors/runtime/plain.ts'
 import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../controllers/controller.ts'
 import type { GuestSettings } from './config.ts'
@@ -156,10 +157,10 @@ export function statusOf(
 function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
   const controller = site.settings.guests.find((guest) => guest.name === name)?.controller
   const row = site.serviceManager?.rows('guest').find(({ id }) => id === name)
-  const picture = site.guests[name]?.lastPicture()
+  const picture = own(site.guests, name)?.lastPicture()
   return {
     name,
-    middleware: site.guests[name]?.batch.name ?? '',
+    middleware: own(site.guests, name)?.batch.name ?? '',
     jobs: picture === undefined ? null : jobTally(picture),
     lookedAt: picture?.at ?? null,
     blindSince: row?.blindSince ?? null,

@@ -142,7 +142,7 @@ export class Hosts {
       .map(({ capacity }) => capacity)
     const size = (vector: Vector): number => Object.values(vector).reduce((sum, amount) => sum + amount, 0)
     const types = Object.entries(this.#config.types).sort(([, a], [, b]) => size(b.vector) - size(a.vector))
-    const shortage: Record<string, number> = {}
+    const shortage = new Map<string, number>()
     for (const [type, { vector }] of types) {
       let left = lentOf(type, draft)
       for (let i = 0; i < rooms.length && left > 0; )
@@ -150,9 +150,9 @@ export class Hosts {
           rooms[i] = minus(rooms[i]!, vector)
           left--
         } else i++
-      if (left > 0) shortage[type] = left
+      if (left > 0) shortage.set(type, left)
     }
-    return shortage
+    return Object.fromEntries(shortage)
   }
 }
 

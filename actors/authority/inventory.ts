@@ -7,7 +7,7 @@ import type { AuthorityTables, UnitRow } from './rows.ts'
 /** What units that are held take up. */
 interface Taken {
   readonly slots: Map<number, number>
-  readonly hosts: Map<string, Record<string, number>>
+  readonly hosts: Map<string, Map<string, number>>
   /** By type; what is stuck is not counted, for the offer is without it. */
   readonly types: Map<string, number>
   /** Machines of nobody, by what they take up: of which type they were is not known any more. */
@@ -28,9 +28,9 @@ function count({ slots, hosts, types, orphans }: Taken, unit: UnitRow, sign: 1 |
   bump(slots, slot, sign)
   if (type === '') bump(orphans, canonical(vector), sign)
   else if (state !== 'stuck') bump(types, type, sign)
-  const onHost = hosts.get(host) ?? {}
+  const onHost = hosts.get(host) ?? new Map<string, number>()
   for (const [dimension, amount] of Object.entries(vector))
-    onHost[dimension] = (onHost[dimension] ?? 0) + sign * amount
+    onHost.set(dimension, (onHost.get(dimension) ?? 0) + sign * amount)
   hosts.set(host, onHost)
 }
 
@@ -72,7 +72,7 @@ export class Inventory {
 
   /** What is left of a host. */
   free(host: string, capacity: Vector): Vector {
-    const kept = this.#kept.hosts.get(host) ?? {}
-    return minus(minus(capacity, kept), this.#changed.hosts.get(host) ?? {})
+    const both = [this.#kept, this.#changed]
+    return both.reduce((left, { hosts }) => minus(left, Object.fromEntries(hosts.get(host) ?? [])), capacity)
   }
 }

@@ -8,6 +8,7 @@ import { metaOf } from '../runtime/composition.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Letter } from '../runtime/envelope.ts'
 import { SubletError } from '../runtime/errors.ts'
+import { own } from '../runtime/plain.ts'
 import { period } from '../runtime/sentence.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { RootClaims } from './claims.ts'
@@ -226,7 +227,7 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
       .all('unit')
       .filter(({ type, state }) => type === order.type && state === 'stuck').length
     // What a host that is worked on has no room for comes back with the host.
-    const onHosts = draft.all('host').reduce((sum, { withheld }) => sum + (withheld[order.type] ?? 0), 0)
+    const onHosts = draft.all('host').reduce((sum, { withheld }) => sum + (own(withheld, order.type) ?? 0), 0)
     const most = Math.max(0, offer.withheld - stuck - onHosts)
     if (!Number.isInteger(order.units) || order.units < 1 || order.units > most)
       throw new SubletError(
@@ -313,7 +314,9 @@ function leavingWithHosts(
   return new Set(
     draft
       .all('host')
-      .flatMap(({ id, withheld }) => held.filter(({ host }) => host === id).slice(0, withheld[type] ?? 0)),
+      .flatMap(({ id, withheld }) =>
+        held.filter(({ host }) => host === id).slice(0, own(withheld, type) ?? 0),
+      ),
   )
 }
 

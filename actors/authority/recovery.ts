@@ -10,6 +10,7 @@ import type { Envelope } from '../runtime/envelope.ts'
 import { ComeAgain, coded, type ErrorCode } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Restored } from '../runtime/peers.ts'
+import { own } from '../runtime/plain.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { Adoption } from './adoption.ts'
 import type { RootClaims } from './claims.ts'
@@ -120,7 +121,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
   function consider(peer: string, draft: AuthorityDraft): void {
     const row = draft.get('recovery', ID)
     if (row === undefined) return
-    const { state } = row.asked[peer] ?? {}
+    const { state } = own(row.asked, peer) ?? {}
     if (state !== undefined && (state !== 'unknown' || !trust.knows(peer))) return
     if (row.phase === 'asking' || !trust.knows(peer)) return ask(peer, FIRST, draft)
     const { until = draft.now } = row
@@ -131,7 +132,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
 
   function ask(peer: string, query: Body<'holdings-query'>, draft: AuthorityDraft, unsure?: boolean): void {
     const row = draft.get('recovery', ID)!
-    const subject = row.asked[peer]?.subject ?? draft.newId('holdings')
+    const subject = own(row.asked, peer)?.subject ?? draft.newId('holdings')
     if (!trust.knows(peer)) {
       unheard(peer, UNKNOWN, draft)
       return settle(peer, { subject, ...query, state: 'unknown' }, draft)
@@ -152,7 +153,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
   }
 
   function told({ from, subject }: Envelope, body: Body<'holdings'>, draft: AuthorityDraft): void {
-    const asked = draft.get('recovery', ID)?.asked[from]
+    const asked = own(draft.get('recovery', ID)?.asked, from)
     if (asked?.subject !== subject || asked.page !== body.page || asked.state !== 'asked')
       return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
     const isFull = listen(from, body, draft)
@@ -172,7 +173,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
   /** Keeps what is said of tickets of this site; whether it is as much as is kept of one peer. */
   function listen(from: string, { holdings }: Body<'holdings'>, draft: AuthorityDraft): boolean {
     const isLent = claims.lendTo(from, draft)
-    let { chars, unproven, names } = draft.get('recovery', ID)!.amounts?.[from] ?? SILENT
+    let { chars, unproven, names } = own(draft.get('recovery', ID)!.amounts, from) ?? SILENT
     const keep = (holding: Holding): void => {
       chars += JSON.stringify(holding).length
       draft.put('heard', { id: `${holding.leaseId} ${from}`, from, holding })
@@ -208,12 +209,12 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
 
   /** What a recovery asked that was begun before this one is over, though a copy may have it in its outbox. */
   function undelivered(peer: string, subject: string, reason: string, draft: AuthorityDraft): void {
-    const asked = draft.get('recovery', ID)?.asked[peer]
+    const asked = own(draft.get('recovery', ID)?.asked, peer)
     if (asked?.subject === subject) silent(peer, reason, draft)
   }
 
   function silent(peer: string, reason: string, draft: AuthorityDraft): void {
-    const asked = draft.get('recovery', ID)?.asked[peer]
+    const asked = own(draft.get('recovery', ID)?.asked, peer)
     if (asked?.state !== 'asked') return
     unheard(peer, reason, draft)
     settle(peer, { ...asked, state: 'silent' }, draft)
@@ -254,7 +255,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     const row = draft.get('recovery', ID)
     const { waiting } = row ?? {}
     const { places, of, chars = {} } = waiting?.chars === undefined ? heldBackIn(draft) : waiting
-    const rows = of[from] ?? 0
+    const rows = own(of, from) ?? 0
     // One that comes once more says no more than the one before; of tickets that were given back each names others.
     const id = `${from} ${subject} ${kind}${kind === 'tickets-returned' ? ` ${envelope.number}` : ''}`
     const before = draft.get('heldBack', id)
@@ -263,7 +264,7 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
       throw new ComeAgain(`it is not known yet what is held, and ${rows} messages of ${from} wait for that`)
     const length = lengthOf(envelope)
     const grown = length - (isNew ? 0 : charsOf(before))
-    const waits = (chars[from] ?? 0) + grown
+    const waits = (own(chars, from) ?? 0) + grown
     if (grown > 0 && waits > HELD_BACK_CHARS_MAX)
       throw new ComeAgain(
         `it is not known yet what is held, and what waits of ${from} for that would be ${waits} characters long, at most ${HELD_BACK_CHARS_MAX} may be`,
@@ -306,8 +307,8 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     draft.remove('recovery', ID)
     for (const { id } of heard) draft.remove('heard', id)
     for (const one of waiting) draft.put('heldBack', { ...one, due: one.place })
-    const hasAnswered = (peer: string): boolean => row.asked[peer]?.state === 'answered'
-    const isSure = (peer: string): boolean => hasAnswered(peer) && row.asked[peer]!.unsure !== true
+    const hasAnswered = (peer: string): boolean => own(row.asked, peer)?.state === 'answered'
+    const isSure = (peer: string): boolean => hasAnswered(peer) && own(row.asked, peer)!.unsure !== true
     adoption.adopt(heard, found, { isSure, since: row.since, lastWords: new Set(row.lastWords) }, draft)
     for (const [peer, { unproven, names }] of Object.entries(row.amounts ?? {}))
       if (unproven > 0) draft.note('not adopted', peer, unprovenOf(peer, unproven, names))
@@ -342,12 +343,12 @@ const charsOf = ({ envelope, chars = lengthOf(envelope) }: HeldBackRow): number 
 function heldBackIn(draft: AuthorityDraft): HeldBack {
   const all = draft.all('heldBack')
   const places = all.reduce((most, { place }) => Math.max(most, place), 0)
-  const of: Record<string, number> = {}
-  const chars: Record<string, number> = {}
+  const of = new Map<string, number>()
+  const chars = new Map<string, number>()
   for (const row of all) {
     const { from } = row.envelope
-    of[from] = (of[from] ?? 0) + 1
-    chars[from] = (chars[from] ?? 0) + charsOf(row)
+    of.set(from, (of.get(from) ?? 0) + 1)
+    chars.set(from, (chars.get(from) ?? 0) + charsOf(row))
   }
-  return { places, of, chars }
+  return { places, of: Object.fromEntries(of), chars: Object.fromEntries(chars) }
 }

@@ -7,6 +7,7 @@ import { someUnits } from '../leases/words.ts'
 import { type Instant, LATEST, type Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import { coded, type ErrorCode } from '../runtime/errors.ts'
+import { own } from '../runtime/plain.ts'
 import { indexOf } from '../runtime/views.ts'
 import { iso, scheduleRound } from './answers.ts'
 import { bookOf } from './book.ts'
@@ -75,7 +76,7 @@ export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: 
     `${site} wants ${units} of ${type} back by ${iso(by)}, ${spare} are free: ${reason}`,
     { site, type, units, by },
   )
-  const asked: Record<string, number> = {}
+  const asked = new Map<string, number>()
   const spared: string[] = []
   for (const holder of holdersAt(row, draft)) {
     if (leastWithin(free, from) >= 0) break
@@ -87,12 +88,12 @@ export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: 
       const share = Math.min(part.units, -leastWithin(free, part.term))
       if (share <= 0) continue
       free = withUnits(free, share, part.term)
-      asked[holder.row.id] = Math.max(asked[holder.row.id] ?? 0, share)
+      asked.set(holder.row.id, Math.max(asked.get(holder.row.id) ?? 0, share))
     }
-    const share = asked[holder.row.id]
+    const share = asked.get(holder.row.id)
     if (share !== undefined) ask(holder.row, { ...row, reason, orderedAt, order }, share, draft)
   }
-  draft.put('recall', { ...row, asked })
+  draft.put('recall', { ...row, asked: Object.fromEntries(asked) })
   if (spared.length === 0 || leastWithin(free, from) >= 0) return
   const code: ErrorCode = 'recalled-too-often'
   const often = `not passed on to ${spared.slice(0, LEASES_NAMED_MAX).join(', ')}${spared.length > LEASES_NAMED_MAX ? ' and others' : ''}: ${site} has recalled ${RECALLS_OF_LEASE_MAX} times of each within an hour`
@@ -199,7 +200,8 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
   const row = draft.get('ticket', leaseId)
   if (row === undefined || row.holder !== from || row.state === 'closed')
     return draft.note('message noted', leaseId, `a recall plan from ${from} for a ticket it does not hold`)
-  const { [body.recallId]: wanted = 0, ...askedBack } = row.askedBack ?? {}
+  const { [body.recallId]: _, ...askedBack } = row.askedBack ?? {}
+  const wanted = own(row.askedBack, body.recallId) ?? 0
   if (wanted === 0 && body.units === 0)
     return draft.note(
       'message noted',
@@ -221,8 +223,8 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
       leaseId,
       `${from} gives ${someUnits(body.units)} back for ${body.recallId}, which is over: they count until its ticket ends`,
     )
-  if (recall?.asked?.[leaseId] !== undefined) {
-    const { [leaseId]: _, ...asked } = recall.asked
+  if (recall !== undefined && own(recall.asked, leaseId) !== undefined) {
+    const { [leaseId]: __, ...asked } = recall.asked!
     draft.put('recall', { ...recall, asked })
   }
   let back: { readonly units: number; readonly from: Instant; readonly of: number } | undefined

@@ -9,6 +9,7 @@ import type { Millis } from '../runtime/clock.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Restored } from '../runtime/peers.ts'
+import { own } from '../runtime/plain.ts'
 import { closeRow, scheduleRound } from './answers.ts'
 import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
@@ -94,13 +95,13 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
   function notice(peer: string, draft: BrokerDraft): void {
     const known = draft.get('recovery', ID)?.peers
     if (known === undefined) return
-    const { state } = known[peer] ?? {}
+    const { state } = own(known, peer) ?? {}
     if (state === 'unknown' || (state === undefined && mayHold(peer, able()))) ask(peer, FIRST, draft)
   }
 
   function ask(peer: string, query: Body<'holdings-query'>, draft: BrokerDraft, unsure?: boolean): void {
     const row = draft.get('recovery', ID)!
-    const subject = row.peers[peer]?.subject ?? `holdings-${draft.newId('query')}`
+    const subject = own(row.peers, peer)?.subject ?? `holdings-${draft.newId('query')}`
     const until = row.until ?? row.due ?? draft.now
     const state = trust.knows(peer) ? 'asked' : 'unknown'
     draft.put('recovery', { ...row, peers: { ...row.peers, [peer]: { subject, ...query, unsure, state } } })
@@ -114,7 +115,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
   }
 
   function told({ from, subject }: Envelope, body: Body<'holdings'>, draft: BrokerDraft): void {
-    const asked = draft.get('recovery', ID)?.peers[from]
+    const asked = own(draft.get('recovery', ID)?.peers, from)
     if (asked?.subject !== subject || asked.page !== body.page || asked.state !== 'asked')
       return draft.note('message noted', subject, `holdings of ${from} that nobody asks for (any more)`)
     // He waits for an answer: that it came back here before may be forgotten.
@@ -207,19 +208,19 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
 
   /** What a recovery asked that was begun before this one is over, though a copy may have it in its outbox. */
   function undelivered(peer: string, subject: string, reason: string, draft: BrokerDraft): void {
-    const asked = draft.get('recovery', ID)?.peers[peer]
+    const asked = own(draft.get('recovery', ID)?.peers, peer)
     if (asked?.subject === subject) silent(peer, reason, draft)
   }
 
   function silent(peer: string, reason: string, draft: BrokerDraft): void {
-    if (draft.get('recovery', ID)?.peers[peer]?.state !== 'asked') return
+    if (own(draft.get('recovery', ID)?.peers, peer)?.state !== 'asked') return
     unheard(peer, reason, draft)
     settle(peer, 'silent', draft)
   }
 
   function settle(peer: string, state: 'answered' | 'unsure' | 'silent', draft: BrokerDraft): void {
     const row = draft.get('recovery', ID)
-    const asked = row?.peers[peer]
+    const asked = own(row?.peers, peer)
     if (row === undefined || asked === undefined) return
     draft.put('recovery', { ...row, peers: { ...row.peers, [peer]: { ...asked, state } } })
     finishIfAll(draft)
@@ -241,7 +242,7 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
   }
 
   function finish(row: RecoveryRow, draft: BrokerDraft): void {
-    const hasAnswered = (name: string): boolean => row.peers[name]?.state === 'answered'
+    const hasAnswered = (name: string): boolean => own(row.peers, name)?.state === 'answered'
     for (const one of draft.all('ticket')) {
       const last = one.tickets.at(-1)
       if (last === undefined || one.state === 'closed') continue
@@ -252,7 +253,9 @@ export function recovery(parts: BrokerParts, { givenBack }: Pick<ReturnType<type
       else if ((one.due ?? 0) <= draft.now)
         draft.put('ticket', { ...one, due: Math.max(draft.now, last.term.end) + config.quarantineMs })
     }
-    const unsure = Object.keys(row.peers).filter((name) => row.peers[name]!.state === 'unsure')
+    const unsure = Object.entries(row.peers).flatMap(([name, { state }]) =>
+      state === 'unsure' ? [name] : [],
+    )
     const silent = Object.keys(row.peers).filter((name) => !hasAnswered(name) && !unsure.includes(name))
     draft.remove('recovery', ID)
     draft.note('recovered', draft.self, `${spokenBy(silent, unsure)}; tickets are granted again`)

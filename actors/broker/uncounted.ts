@@ -1,6 +1,7 @@
 import { poolKey } from '../leases/calendar.ts'
 import { levelAlways, type Profile, raisedTo, withUnits } from '../leases/profile.ts'
 import { ALWAYS } from '../leases/term.ts'
+import { own } from '../runtime/plain.ts'
 import { indexOf } from '../runtime/views.ts'
 import { recallOf, stillReduced } from './promises.ts'
 import type { BrokerDraft, DelegationRow, TicketRow } from './rows.ts'
@@ -19,11 +20,11 @@ const reducedAt = indexOf<TicketRow>('ticket', ({ reduced, tickets: [ticket] }) 
  *
  * What is held back over time, nowhere below nothing.
  */
-export function uncounted({ site, type, owed = 0, back = {} }: DelegationRow, draft: BrokerDraft): Profile {
+export function uncounted({ site, type, owed = 0, back }: DelegationRow, draft: BrokerDraft): Profile {
   let held = levelAlways(0)
   for (const row of draft.having(reducedAt, poolKey(site, type)))
     for (const ticket of row.tickets) {
-      const units = stillReduced(row, ticket) - (back[ticket.id] ?? 0)
+      const units = stillReduced(row, ticket) - (own(back, ticket.id) ?? 0)
       const start = Math.max(ticket.term.start, row.reduced!.from)
       if (units > 0) held = withUnits(held, units, { start, end: ticket.term.end })
     }

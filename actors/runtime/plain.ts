@@ -83,6 +83,10 @@ export function excerpt(value: unknown, charsMax: number): string {
   return text.slice(0, charsMax).toWellFormed()
 }
 
+/** What a record of a row or a message has under a name that others choose, be it that of what every object has. */
+export const own = <V>(record: Readonly<Record<string, V>> | undefined, key: string): V | undefined =>
+  record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined
+
 /** Only what was put there is found, also under the names of what every object has. */
 export const byName = <V>(entries: Readonly<Record<string, V>>): Readonly<Record<string, V>> =>
   Object.assign(Object.create(null) as Record<string, V>, entries)

@@ -1,6 +1,7 @@
 import type { Claim } from '../leases/claim.ts'
 import { tell } from '../leases/correspondence.ts'
 import type { Properties } from '../leases/properties.ts'
+import { own } from '../runtime/plain.ts'
 import type { Members } from './members.ts'
 import { isOut } from './members.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
@@ -146,7 +147,7 @@ export function factsOf(label: string, units: readonly UnitRow[]): Properties {
   const names = [...new Set(units.flatMap(({ facts }) => Object.keys(facts)))]
   const entries = names.map((name) => [
     `predecessor.${label}.${name}`,
-    units.map(({ facts }) => facts[name] ?? '').join(','),
+    units.map(({ facts }) => own(facts, name) ?? '').join(','),
   ])
   return Object.fromEntries(
     entries.filter(([key, value]) => key!.length <= KEY_CHARS_MAX && value!.length <= VALUE_CHARS_MAX),

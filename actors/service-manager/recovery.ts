@@ -5,6 +5,7 @@ import { CLAIMED, dueAfterPage, mayHold, patience, UNKNOWN, witnessesOf } from '
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { Restored } from '../runtime/peers.ts'
+import { own } from '../runtime/plain.ts'
 import { adoption } from './adoption.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
@@ -105,7 +106,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
 
   function told(from: string, id: string, body: Body<'holdings'>, draft: ServiceManagerDraft): void {
     const row = draft.get('recovery', KEY)
-    const asked = row?.asked[id]
+    const asked = own(row?.asked, id)
     const { page, pages } = body
     if (row === undefined || asked?.peer !== from || asked.state !== 'asked' || page !== (asked.page ?? page))
       return draft.note('message noted', id, `${from} says what it holds, and is not asked (any more)`)
@@ -128,7 +129,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
   }
 
   function undelivered(id: string, reason: string, draft: ServiceManagerDraft): void {
-    const peer = draft.get('recovery', KEY)?.asked[id]?.peer
+    const peer = own(draft.get('recovery', KEY)?.asked, id)?.peer
     if (peer === undefined) return
     unheard(id, peer, reason, draft)
     settle(id, 'silent', draft)
@@ -136,7 +137,7 @@ export function recovery(config: ServiceManagerConfig, trust: Trust, life: Lease
 
   function settle(id: string, state: 'answered' | 'unsure' | 'silent', draft: ServiceManagerDraft): void {
     const row = draft.get('recovery', KEY)!
-    draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { ...row.asked[id]!, state } } })
+    draft.put('recovery', { ...row, asked: { ...row.asked, [id]: { ...own(row.asked, id)!, state } } })
     reconcileIfAll(draft)
   }
 

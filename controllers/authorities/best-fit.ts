@@ -1,5 +1,6 @@
 import type { Vector } from '../../actors/leases/resources.ts'
 import { fitsIn, minus } from '../../actors/leases/resources.ts'
+import { own } from '../../actors/runtime/plain.ts'
 import type { HostRoom, PlacementPolicy } from '../controller.ts'
 
 /**
@@ -42,7 +43,7 @@ function bestHost(
     const left = minus(room, size)
     const shares = Object.entries(capacity)
       .filter(([, amount]) => amount > 0)
-      .map(([dimension, amount]) => (left[dimension] ?? 0) / amount)
+      .map(([dimension, amount]) => (own(left, dimension) ?? 0) / amount)
     const fit = {
       name,
       left,

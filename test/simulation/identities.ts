@@ -1,5 +1,6 @@
 import { digest } from '../../actors/runtime/canonical.ts'
 import { type Identity, type KeyRing, keyRing, type TrustedKey } from '../../actors/runtime/identity.ts'
+import { own } from '../../actors/runtime/plain.ts'
 
 /** What a name signs with unless another word is given: as long as a real key, and its own secret. */
 export const cheapKey = (name: string, word = ''): string => digest(`key of ${name} ${word}`)
@@ -16,6 +17,6 @@ export const cheapTrust = (
   keys: Readonly<Record<string, readonly TrustedKey[]>> = {},
 ): KeyRing =>
   keyRing(
-    names.map((name) => [name, keys[name] ?? [{ key: cheapKey(name) }]]),
+    names.map((name) => [name, own(keys, name) ?? [{ key: cheapKey(name) }]]),
     (key, text, signature) => digest(`${key}\n${text}`) === signature,
   )

@@ -5,6 +5,7 @@ import { type Claim, issueClaim } from '../../actors/leases/claim.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
 import { Draft } from '../../actors/runtime/draft.ts'
+import type { KeyRing } from '../../actors/runtime/identity.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import type { Input, Mind } from '../../actors/runtime/mind.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
@@ -28,7 +29,7 @@ export interface Said {
 /** The broker's mind, its rows, and an hour that the test sets. `protocol` is what the others speak. */
 export class BrokerDesk {
   readonly rows = new RowSet()
-  readonly trust = cheapTrust(NAMES)
+  readonly trust: KeyRing
   now = NOW
   protocol = 2
   readonly notes: string[] = []
@@ -40,7 +41,8 @@ export class BrokerDesk {
   readonly #mind: Mind<BrokerTables>
   #ids = 0
 
-  constructor(config: Partial<BrokerConfig> = {}) {
+  constructor(config: Partial<BrokerConfig> = {}, names: readonly string[] = NAMES) {
+    this.trust = cheapTrust(names)
     const times = { batchMs: 50, quarantineMs: 1_000, answerMs: MINUTE }
     const all = { policy: firstCome, ...times, ...config }
     this.#mind = broker(all, cheapIdentity('broker'), this.trust)

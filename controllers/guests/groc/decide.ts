@@ -6,7 +6,7 @@ import type { GrocConfig } from './config.ts'
 import type { Demand, Shape } from './demand.ts'
 import { demandOf } from './demand.ts'
 import { notice } from './health.ts'
-import type { DrainCause, GrocMemory } from './memory.ts'
+import type { GrocMemory } from './memory.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
 import type { Packing } from './packing.ts'
 import { pack } from './packing.ts'
@@ -71,11 +71,11 @@ export function decide(
     ...extended.map(({ intent }) => intent),
     ...orders.intents,
   ]
-  const drains: Record<string, DrainCause> = { ...noticed.drains }
-  for (const id of resumedIds) delete drains[id]
-  for (const { unitId, cause } of [...unfit, ...shrunk]) drains[unitId] = cause
-  for (const id of recalled) drains[id] = 'recall'
-  for (const { victims } of extended) for (const id of victims) drains[id] = 'victim'
+  const drains = new Map(Object.entries(noticed.drains))
+  for (const id of resumedIds) drains.delete(id)
+  for (const { unitId, cause } of [...unfit, ...shrunk]) drains.set(unitId, cause)
+  for (const id of recalled) drains.set(id, 'recall')
+  for (const { victims } of extended) for (const id of victims) drains.set(id, 'victim')
 
   const notes = [
     ...blockedNotes(ground),
@@ -87,7 +87,12 @@ export function decide(
   ]
   return {
     intents,
-    memory: { ...noticed, pressedSince: orders.pressedSince, idleSince: idle, drains },
+    memory: {
+      ...noticed,
+      pressedSince: orders.pressedSince,
+      idleSince: idle,
+      drains: Object.fromEntries(drains),
+    },
     reason: [summary(demand, packing, ground), ...notes].join(' '),
     figures: figuresOf(demand, packing, ground, now),
     againMs: again([...orders.wake, ...wakesOf(view, idle, config)], config, now),

@@ -1,3 +1,4 @@
+import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestView, HeldUnit } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
@@ -22,34 +23,34 @@ export function notice(
     picture.nodes.flatMap((node) => (node.mark === undefined ? [] : [[node.mark.unitId, node]])),
   )
 
-  const missingSince: Record<string, number> = {}
+  const missingSince = new Map<string, number>()
   for (const unit of members) {
     const told = picture.startedAt >= unit.since + config.settle
-    const known = memory.missingSince[unit.id]
+    const known = own(memory.missingSince, unit.id)
     if (!told) {
-      if (known !== undefined) missingSince[unit.id] = known
+      if (known !== undefined) missingSince.set(unit.id, known)
     } else if (nodeOfUnit.get(unit.id)?.responding !== true)
-      missingSince[unit.id] = known ?? picture.startedAt
+      missingSince.set(unit.id, known ?? picture.startedAt)
   }
 
-  const quickEnds: Record<string, QuickEnds> = {}
-  const blackHoles = only(memory.blackHoles, units)
+  const quickEnds = new Map<string, QuickEnds>()
+  const blackHoles = new Map(Object.entries(only(memory.blackHoles, units)))
   const ends = endsByNode(picture)
   for (const unit of members) {
-    const before = memory.quickEnds[unit.id]
+    const before = own(memory.quickEnds, unit.id)
     const after = countQuickEnds(before, ends.get(nodeOfUnit.get(unit.id)?.name ?? '') ?? [], unit, config)
     if (after === undefined) continue
-    quickEnds[unit.id] = after
+    quickEnds.set(unit.id, after)
     const swallows = after.inRow >= config.blackHole.jobs && othersWork(picture, unit.name, after, config)
-    if (swallows) blackHoles[unit.id] ??= picture.at
+    if (swallows && !blackHoles.has(unit.id)) blackHoles.set(unit.id, picture.at)
   }
   return {
     pressedSince: memory.pressedSince,
     idleSince: memory.idleSince,
-    missingSince,
+    missingSince: Object.fromEntries(missingSince),
     drains: only(memory.drains, units),
-    quickEnds,
-    blackHoles,
+    quickEnds: Object.fromEntries(quickEnds),
+    blackHoles: Object.fromEntries(blackHoles),
   }
 }
 
@@ -59,7 +60,7 @@ const only = <Value>(
 ): Record<string, Value> =>
   Object.fromEntries(
     units.flatMap(({ id }): [string, Value][] => {
-      const value = record[id]
+      const value = own(record, id)
       return value === undefined ? [] : [[id, value]]
     }),
   )

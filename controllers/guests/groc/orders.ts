@@ -1,4 +1,5 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestIntent, GuestView } from '../../controller.ts'
 import { hour, some, span } from '../../sentence.ts'
@@ -112,7 +113,7 @@ export function afterFailures(
   for (const [unitId, at] of Object.entries(memory.blackHoles))
     failures.set(`unit ${unitId}`, { at, image: undefined, reason: `jobs end at once on unit ${unitId}` })
   const good = units
-    .filter(({ unit }) => memory.blackHoles[unit.id] === undefined)
+    .filter(({ unit }) => own(memory.blackHoles, unit.id) === undefined)
     .reduce(
       (latest, { unit }) => Math.max(latest, unit.joinedAt ?? Number.NEGATIVE_INFINITY),
       Number.NEGATIVE_INFINITY,

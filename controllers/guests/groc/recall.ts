@@ -1,4 +1,5 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
 import type { GuestIntent, HeldLease } from '../../controller.ts'
 import { few, hour, some } from '../../sentence.ts'
 import type { GrocMemory } from './memory.ts'
@@ -28,7 +29,9 @@ export function answerRecalls(survey: Survey, memory: GrocMemory, now: Instant):
     const { units, by } = lease.recall
     const lost = machines.filter(({ unit }) => unit.state === 'lost')
     const going = machines.filter((machine) => isGoing(machine) && !lost.includes(machine))
-    const mine = going.filter(({ unit }) => memory.drains[unit.id] === 'recall' || unit.state !== 'draining')
+    const mine = going.filter(
+      ({ unit }) => own(memory.drains, unit.id) === 'recall' || unit.state !== 'draining',
+    )
     const chosen = [
       ...mine,
       ...going.filter((machine) => !mine.includes(machine)),

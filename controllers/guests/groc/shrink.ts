@@ -1,4 +1,5 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
 import type { GuestIntent } from '../../controller.ts'
 import { hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
@@ -26,15 +27,15 @@ export function idleSince(
   memory: GrocMemory,
   lookedAt: Instant,
 ): Readonly<Record<string, Instant>> {
-  const since: Record<string, Instant> = {}
+  const since = new Map<string, Instant>()
   for (const { unit, standing, empty, seen } of survey.machines) {
     if (unit.state !== 'joined' || used.has(unit.id)) continue
-    const known = memory.idleSince[unit.id]
-    if (!seen && known !== undefined) since[unit.id] = known
+    const known = own(memory.idleSince, unit.id)
+    if (!seen && known !== undefined) since.set(unit.id, known)
     else if (seen && empty && (standing === 'serving' || standing === 'spare'))
-      since[unit.id] = known ?? lookedAt
+      since.set(unit.id, known ?? lookedAt)
   }
-  return since
+  return Object.fromEntries(since)
 }
 
 /** Spare units that waiting jobs, or `min`, want back; cheaper and faster than any order. */
@@ -87,7 +88,7 @@ export function unfitDrains(
     const { unit, node, drainAs, why } = machine
     if (unit.state === 'joined' && drainAs !== undefined)
       return [drain(machine, drainAs, `${unit.name} takes no more work: ${why}`)]
-    const silentSince = memory.missingSince[unit.id]
+    const silentSince = own(memory.missingSince, unit.id)
     if (
       unit.state === 'joined' &&
       node !== undefined &&
@@ -109,7 +110,7 @@ export function unfitDrains(
       return [
         drain(
           machine,
-          memory.drains[unit.id] ?? 'idle',
+          own(memory.drains, unit.id) ?? 'idle',
           `${unit.name} was to be drained, and a look begun later shows it is not`,
         ),
       ]
@@ -126,7 +127,7 @@ export function idleDrains(
   config: GrocConfig,
 ): readonly Drain[] {
   const ready = survey.machines.filter(({ unit, standing }) => {
-    const since = idle[unit.id]
+    const since = own(idle, unit.id)
     return (
       standing === 'serving' &&
       since !== undefined &&
@@ -161,7 +162,7 @@ export function idleDrains(
   const take = (machines: readonly Machine[]): void => {
     for (const machine of machines.slice(0, Math.max(0, spareCount))) {
       spareCount -= 1
-      const idleMs = lookedAt - (idle[machine.unit.id] ?? lookedAt)
+      const idleMs = lookedAt - (own(idle, machine.unit.id) ?? lookedAt)
       drains.push(
         drain(
           machine,
@@ -197,7 +198,7 @@ export function leaves(
   return inHand(survey).flatMap((machine): GuestIntent[] => {
     const { unit, node, seen } = machine
     if (!seen || resumed.has(unit.id) || (unit.state !== 'joined' && unit.state !== 'draining')) return []
-    const goneSince = memory.missingSince[unit.id]
+    const goneSince = own(memory.missingSince, unit.id)
     if (node === undefined)
       return goneSince !== undefined && lookedAt - goneSince >= config.missing
         ? [

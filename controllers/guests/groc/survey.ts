@@ -1,4 +1,5 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestView, HeldLease, HeldUnit } from '../../controller.ts'
 import { hour, span } from '../../sentence.ts'
@@ -187,7 +188,9 @@ function machineOf(
   const node = seen ? known : undefined
   const empty = node?.empty === true && node.jobs.length === 0 && node.collectingFor === undefined
   const silentMs =
-    node?.responding === false ? picture.startedAt - (memory.missingSince[unit.id] ?? picture.startedAt) : 0
+    node?.responding === false
+      ? picture.startedAt - (own(memory.missingSince, unit.id) ?? picture.startedAt)
+      : 0
   const unreachable = unit.suspect !== undefined && silentMs >= config.missing
   const as = (standing: Standing, why = '', drainAs?: DrainCause): Machine => ({
     unit,
@@ -237,7 +240,7 @@ const isBrieflySilent = (
   drainAs === undefined &&
   node?.responding === false &&
   node.drained === 'no' &&
-  startedAt - (memory.missingSince[unit.id] ?? startedAt) < config.missing
+  startedAt - (own(memory.missingSince, unit.id) ?? startedAt) < config.missing
 
 /** What keeps a unit from new work and lies in the unit, or in a promise made about it. */
 function unfitness(
@@ -248,7 +251,7 @@ function unfitness(
 ): { readonly why: string; readonly cause: DrainCause } | undefined {
   if (unit.suspect !== undefined)
     return { why: `its site doubts ${unit.name} (${unit.suspect})`, cause: 'unfit' }
-  if (memory.blackHoles[unit.id] !== undefined)
+  if (own(memory.blackHoles, unit.id) !== undefined)
     return {
       why: `jobs in a row ended on ${unit.name} right after their start, while jobs elsewhere work`,
       cause: 'unfit',
@@ -259,7 +262,7 @@ function unfitness(
       why: `the host of ${unit.name} is to be worked on, and its site wants it empty by ${hour(unit.leaveBy)}`,
       cause: 'maintenance',
     }
-  const cause = memory.drains[unit.id]
+  const cause = own(memory.drains, unit.id)
   if (cause === 'victim')
     return { why: `${unit.name} is given back when lease ${lease.id} is extended`, cause }
   if (cause === 'recall' && lease.recall !== undefined)
