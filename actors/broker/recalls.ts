@@ -54,6 +54,9 @@ export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: 
   const known = draft.get('recall', recallId)
   if (known !== undefined && known.site !== site)
     return draft.note('message refused', recallId, `${site}: ${recallId} is a recall of ${known.site}`)
+  // Holders who are asked for the one would answer for the other.
+  if (known !== undefined && known.type !== type)
+    return draft.note('message refused', recallId, `${site}: ${recallId} is a recall of ${known.type}`)
   if (known === undefined && draft.having(recallsOf, site).length >= RECALLS_OF_SITE_MAX) {
     const code: ErrorCode = 'too-many-recalls'
     const reason = `${site} has ${RECALLS_OF_SITE_MAX} recalls that it has not settled: no other one is taken`
@@ -200,6 +203,14 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
   const row = draft.get('ticket', leaseId)
   if (row === undefined || row.holder !== from || row.state === 'closed')
     return draft.note('message noted', leaseId, `a recall plan from ${from} for a ticket it does not hold`)
+  const recall = draft.get('recall', body.recallId)
+  const last = row.tickets.at(-1)
+  // One that was forgotten, and whose id another has since.
+  if (recall !== undefined && (recall.site !== last?.site || recall.type !== last.type)) {
+    draft.turnDown()
+    const other = `${body.recallId} is a recall of ${recall.type} at ${recall.site}, and of no ticket of this lease`
+    return draft.note('message refused', leaseId, `${from} gives ${someUnits(body.units)} back: ${other}`)
+  }
   const { [body.recallId]: _, ...askedBack } = row.askedBack ?? {}
   const wanted = own(row.askedBack, body.recallId) ?? 0
   if (wanted === 0 && body.units === 0)
@@ -215,7 +226,6 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     return draft.note('message refused', leaseId, `${from} gives ${someUnits(body.units)} back, and ${asked}`)
   }
   draft.put('ticket', { ...row, askedBack })
-  const recall = draft.get('recall', body.recallId)
   // The site may have lent again what it had taken, and counts what is given back now as the lease's.
   if (recall === undefined && body.units > 0)
     return draft.note(

@@ -65,12 +65,16 @@ export class BrokerDesk {
   }
 
   tell(from: string, kind: string, subject: string, body: unknown): Said[] {
+    return this.hear(from, kind, subject, body).outgoing
+  }
+
+  hear(from: string, kind: string, subject: string, body: unknown): Draft<BrokerTables> {
     const place = this.protocol < 2 ? {} : { key: cheapKey(from), generation: 0, seq: 1 }
     const envelope = {
       ...{ protocol: this.protocol, id: 'message', number: 1, bodyHash: '', signature: 'signed' },
       ...{ from, to: 'broker', kind, subject, body, sentAt: this.now, until: NOW * 2, ...place },
     }
-    return this.give({ kind: 'message', envelope })
+    return this.draft({ kind: 'message', envelope })
   }
 
   offer(units: number, change: Partial<Body<'delegation'>> = {}, site = 'site'): Said[] {
