@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { instantSchema } from '../runtime/envelope.ts'
+import { cut } from '../runtime/plain.ts'
 import { claimSchema } from './claim.ts'
 import { conditionsSchema } from './conditions.ts'
 import { recallOrderSchema } from './recall-order.ts'
@@ -275,6 +276,9 @@ export const isMessageKind = (kind: string): kind is MessageKind => Object.hasOw
 
 const schemas: { readonly [K in MessageKind]: z.ZodType<Body<K>> } = bodies
 
+/** Characters of what is said of a body that is not in its form. */
+export const FLAW_CHARS_MAX = 200
+
 /** The body in its form, or the sentence that says where it is not. */
 export function readBody<K extends MessageKind>(
   kind: K,
@@ -283,5 +287,7 @@ export function readBody<K extends MessageKind>(
   const parsed = schemas[kind].safeParse(body)
   if (parsed.success) return { ok: true, body: parsed.data }
   const issue = parsed.error.issues[0]!
-  return { ok: false, reason: `${kind}: ${issue.path.join('.') || 'body'}: ${issue.message}` }
+  // It names keys as they came, which may be as long as a body.
+  const reason = cut(`${kind}: ${issue.path.join('.') || 'body'}: ${issue.message}`, FLAW_CHARS_MAX)
+  return { ok: false, reason }
 }

@@ -3,6 +3,7 @@ import type { LedgerNote } from './commit.ts'
 import type { ActorName } from './identity.ts'
 import type { IdKind, IdSource } from './ids.ts'
 import type { PeerRow } from './peers.ts'
+import { cut } from './plain.ts'
 import type { RowSet } from './row-set.ts'
 import { type Glimpse, textIn } from './row-table.ts'
 import type { Row, Tables } from './rows.ts'
@@ -37,6 +38,9 @@ export interface Retirement {
   readonly peer: ActorName
   readonly at: Instant
 }
+
+/** Characters of the reason in one line of the ledger. */
+export const LINE_CHARS_MAX = 2_000
 
 type Undo = () => void
 
@@ -176,7 +180,9 @@ export class Draft<T extends Tables> {
   }
 
   /** A line for the ledger. */
-  note(kind: string, subject: string, reason: string, data?: unknown): void {
+  note(kind: string, subject: string, why: string, data?: unknown): void {
+    // A line is kept for ever: whatever somebody says, no sentence is longer.
+    const reason = cut(why, LINE_CHARS_MAX)
     this.notes.push(data === undefined ? { kind, subject, reason } : { kind, subject, reason, data })
     this.#undo.push(() => this.notes.pop())
   }

@@ -83,6 +83,10 @@ export function excerpt(value: unknown, charsMax: number): string {
   return text.slice(0, charsMax).toWellFormed()
 }
 
+/** Of a sentence that may hold what others wrote, so much that its end shows that there was more. */
+export const cut = (text: string, charsMax: number): string =>
+  text.length <= charsMax ? text : `${text.slice(0, charsMax - 3).toWellFormed()}...`
+
 /** What a record of a row or a message has under a name that others choose, be it that of what every object has. */
 export const own = <V>(record: Readonly<Record<string, V>> | undefined, key: string): V | undefined =>
   record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined

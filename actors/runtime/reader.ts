@@ -1,7 +1,7 @@
 import type { Instant } from './clock.ts'
 import type { LedgerHead, LedgerNote } from './commit.ts'
 import { type Composition, compose, generationAfter, metaOf } from './composition.ts'
-import { Draft } from './draft.ts'
+import { Draft, LINE_CHARS_MAX } from './draft.ts'
 import type { DueRows } from './due-rows.ts'
 import type { EffectRow } from './effects.ts'
 import { ComeAgain, inOneLine, SubletError } from './errors.ts'
@@ -12,7 +12,7 @@ import type { Log } from './log.ts'
 import type { Mail } from './mailbox.ts'
 import type { Input, Mind } from './mind.ts'
 import type { PeerRow, Restored } from './peers.ts'
-import { excerpt } from './plain.ts'
+import { cut, excerpt } from './plain.ts'
 import type { RowSet } from './row-set.ts'
 import type { Row, Tables } from './rows.ts'
 
@@ -242,7 +242,7 @@ export class Reader<T extends Tables> {
     if (error instanceof ComeAgain && input.kind === 'message') return () => settle?.reject(error)
     if (mail.again !== true) {
       this.#parts.log.warn(
-        { actor: this.#name, input: input.kind, reason: inOneLine(error) },
+        { actor: this.#name, input: input.kind, reason: cut(inOneLine(error), LINE_CHARS_MAX) },
         'input failed; trying it alone',
       )
       return () => this.#parts.tryAgain(mail)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { FLUSH_MS } from '../../actors/runtime/actor.ts'
+import { LINE_CHARS_MAX } from '../../actors/runtime/draft.ts'
 import { sealAck } from '../../actors/runtime/envelope.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { COMMIT_MS_MAX, OPEN_STORE_MS_MAX } from '../../actors/runtime/punctual.ts'
@@ -255,6 +256,21 @@ describe('an input that fails', () => {
       'input set aside: this one is poison; it failed twice and is not tried again',
     ])
     expect(actor.running).toBe(true)
+  })
+
+  test('with an error as long as a message is told of in few words', async () => {
+    const stage = new Stage()
+    const told: string[] = []
+    const quiet = { debug() {}, info() {}, error() {} }
+    const log = { ...quiet, warn: (fields: object) => void told.push(JSON.stringify(fields)) }
+    const handle: Handle = ({ kind }) => {
+      if (kind === 'message') throw new Error('x'.repeat(1_000_000))
+    }
+    const { actor } = await stage.begin({ handle, log })
+    await stage.soon(actor.receive(say(stage, 1, 'poison')))
+    const lines = [...told, ...stage.notes()].filter((line) => line.includes('xxx'))
+    expect(lines).toHaveLength(2)
+    for (const line of lines) expect(line.length).toBeLessThan(LINE_CHARS_MAX + 100)
   })
 
   test('is refused in the same words when it comes again, and the mind is not asked', async () => {

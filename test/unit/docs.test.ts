@@ -17,6 +17,7 @@ import { PAGE_CHARS_MAX } from '../../actors/leases/pages.ts'
 import { PROPERTIES_CHARS_MAX } from '../../actors/leases/properties.ts'
 import { CLAIMANT_MS } from '../../actors/leases/witnesses.ts'
 import { BATCH_MAX, FLUSH_MS } from '../../actors/runtime/actor.ts'
+import { LINE_CHARS_MAX } from '../../actors/runtime/draft.ts'
 import { EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX } from '../../actors/runtime/effects.ts'
 import { BODY_CHARS_MAX, GOOD_MS_MAX } from '../../actors/runtime/envelope.ts'
 import { LINKS_LONG_MAX, LINKS_MAX } from '../../actors/runtime/links.ts'
@@ -156,7 +157,15 @@ describe('the page on actors', () => {
     )
     expect(rows).toEqual({
       ...{ REFUSED_MAX, REFUSED_MS, LINKS_MAX, LINKS_LONG_MAX, PROPERTIES_CHARS_MAX },
-      ...{ BATCH_MAX, MAILBOX_MAX, MAILBOX_PEER_MAX, BODY_CHARS_MAX, UNDER_WAY_MAX, UNDER_WAY_SILENT_MAX },
+      ...{
+        BATCH_MAX,
+        MAILBOX_MAX,
+        MAILBOX_PEER_MAX,
+        BODY_CHARS_MAX,
+        LINE_CHARS_MAX,
+        UNDER_WAY_MAX,
+        UNDER_WAY_SILENT_MAX,
+      },
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
       ...{ OPEN_STORE_MS_MAX, HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
       ...{ TYPES_OF_SITE_MAX, RECALLS_OF_SITE_MAX, RECALLS_OF_LEASE_MAX, RECALL_KEPT_MS, QUERIES_NOTED_MAX },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isMessageKind, readBody } from '../../actors/leases/messages.ts'
+import { FLAW_CHARS_MAX, isMessageKind, readBody } from '../../actors/leases/messages.ts'
 
 const ask = { type: 'small', units: 2, durationMs: 60_000, start: 0, properties: { elastic: 'true' } }
 
@@ -23,6 +23,19 @@ describe('the body of a message', () => {
   ])('with %s is refused, with the place', (_, body, place) => {
     const read = readBody('ticket', body)
     expect(read.ok ? '' : read.reason).toMatch(new RegExp(`^ticket: ${place}: `))
+  })
+
+  test.each([
+    ['a key too many', { ...ask, ['x'.repeat(900_000)]: 1 }],
+    ['a property with a name too long', { ...ask, properties: { ['x'.repeat(900_000)]: 'y' } }],
+    [
+      'a hundred thousand keys too many',
+      { ...ask, ...Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`k${i}`, 1])) },
+    ],
+  ])('with %s is refused in few words', (_, body) => {
+    const read = readBody('ticket', body)
+    expect(read.ok ? '' : read.reason).toMatch(/^ticket: .*\.\.\.$/)
+    expect(read.ok ? 0 : read.reason.length).toBe(FLAW_CHARS_MAX)
   })
 
   test('names of things that every object has are no kinds', () => {
