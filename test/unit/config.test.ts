@@ -166,6 +166,11 @@ describe('mistakes', () => {
       /^17:13: guests\.0\.controller\.type: “vm\.smal” is no type of the site, did you mean “vm\.small”/,
     ],
     [
+      'a type the site does not lend, though every object has something of that name',
+      [['type: vm.small', 'type: constructor']],
+      /^17:13: guests\.0\.controller\.type: “constructor” is no type of the site/,
+    ],
+    [
       'a unit larger than its type',
       [['unit: { cpus: 2', 'unit: { cpus: 3']],
       /^18:21: guests\.0\.controller\.unit\.cpus: found 3, and a unit of vm\.small has 2/,
