@@ -1,6 +1,6 @@
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
-import type { Vector } from '../actors/leases/resources.ts'
+import { doubtDimensions, type Vector } from '../actors/leases/resources.ts'
 import { duration, name } from '../actors/runtime/settings.ts'
 import { embeddedBatchConfig } from '../adapters/embedded/batch-system.ts'
 import { type EmbeddedJoinConfig, embeddedJoinConfig } from '../adapters/embedded/join.ts'
@@ -40,9 +40,16 @@ const HOUR = 60 * MINUTE
 
 const amount = z.int().min(0)
 
+/** More of them no broker would hear of. */
+function checkDimensions(vector: object, context: z.RefinementCtx): void {
+  const message = doubtDimensions(Object.keys(vector))
+  if (message !== undefined) context.addIssue({ code: 'custom', message })
+}
+
 const host = z
   .object({ name, cpu: z.int().min(1), memoryMiB: z.int().min(1) })
   .catchall(amount)
+  .superRefine(({ name: _, ...capacity }, context) => checkDimensions(capacity, context))
   .transform(({ name, ...capacity }): { name: string; capacity: Vector } => ({ name, capacity }))
 
 const type = z
@@ -52,6 +59,7 @@ const type = z
     broker: name.optional(),
   })
   .catchall(amount)
+  .superRefine(({ image: _, units: __, broker: ___, ...vector }, context) => checkDimensions(vector, context))
   .transform(({ image, units, broker, ...vector }): LentType => ({ image, units, broker, vector }))
 
 interface LentType {

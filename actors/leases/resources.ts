@@ -14,4 +14,23 @@ export function minus(from: Vector, taken: Vector): Vector {
   return Object.fromEntries(left)
 }
 
-export const vectorSchema = z.record(z.string().max(60), z.int())
+/** Dimensions of one unit. What a site offers is said again in tickets, in what is held and in answers to questions. */
+export const DIMENSIONS_MAX = 32
+const NAME_CHARS_MAX = 60
+
+export const vectorSchema = z
+  .record(z.string().max(NAME_CHARS_MAX), z.int().min(0))
+  .refine(
+    (vector) => Object.keys(vector).length <= DIMENSIONS_MAX,
+    `expected at most ${DIMENSIONS_MAX} dimensions`,
+  )
+
+/** Why these are not the dimensions of anything; undefined if they may be. */
+export function doubtDimensions(names: readonly string[]): string | undefined {
+  if (names.length > DIMENSIONS_MAX)
+    return `found ${names.length} dimensions, expected at most ${DIMENSIONS_MAX}`
+  const long = names.find((name) => name.length > NAME_CHARS_MAX)
+  return long === undefined
+    ? undefined
+    : `found a dimension with a name of ${long.length} characters, expected at most ${NAME_CHARS_MAX}`
+}

@@ -151,6 +151,16 @@ describe('mistakes', () => {
       /^7:15: site\.types\.vm\.small: needs cpu 9, memoryMiB 2048, and no host has that much/,
     ],
     [
+      'a type of more dimensions than a broker hears of',
+      [['{ cpu: 2,', `{ ${Array.from({ length: 31 }, (_, i) => `d${i}: 0, `).join('')}cpu: 2,`]],
+      /^7:15: site\.types\.vm\.small: found 33 dimensions, expected at most 32/,
+    ],
+    [
+      'a host with a dimension of a long name',
+      [['cpu: 8,', `cpu: 8, ${'d'.repeat(61)}: 1,`]],
+      /^5:7: site\.hosts\.0: found a dimension with a name of 61 characters, expected at most 60/,
+    ],
+    [
       'more units than fit',
       [['units: 4', 'units: 5']],
       /^7:63: site\.types\.vm\.small\.units: found 5, and the hosts have room for 4/,

@@ -15,6 +15,7 @@ import * as givenBack from '../../actors/leases/given-back.ts'
 import { bodies, HOLDINGS_MAX, HOLDINGS_PAGES_MAX } from '../../actors/leases/messages.ts'
 import { PAGE_CHARS_MAX } from '../../actors/leases/pages.ts'
 import { PROPERTIES_CHARS_MAX } from '../../actors/leases/properties.ts'
+import { DIMENSIONS_MAX } from '../../actors/leases/resources.ts'
 import { CLAIMANT_MS } from '../../actors/leases/witnesses.ts'
 import { BATCH_MAX, FLUSH_MS } from '../../actors/runtime/actor.ts'
 import { LINE_CHARS_MAX } from '../../actors/runtime/draft.ts'
@@ -169,7 +170,7 @@ describe('the page on actors', () => {
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
       ...{ OPEN_STORE_MS_MAX, HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
       ...{ TYPES_OF_SITE_MAX, RECALLS_OF_SITE_MAX, RECALLS_OF_LEASE_MAX, RECALL_KEPT_MS, QUERIES_NOTED_MAX },
-      ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX, CLAIMANT_MS },
+      ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX, CLAIMANT_MS, DIMENSIONS_MAX },
       ...{ ...givenBack, HELD_BACK_MAX, HELD_BACK_CHARS_MAX, HEARD_CHARS_MAX, HOLDINGS_MAX, PAGE_CHARS_MAX },
       ...{ FLUSH_MS, RETIRE_MS, BLIND_MS_MAX },
     })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { FLAW_CHARS_MAX, isMessageKind, readBody } from '../../actors/leases/messages.ts'
+import { DIMENSIONS_MAX } from '../../actors/leases/resources.ts'
 
 const ask = { type: 'small', units: 2, durationMs: 60_000, start: 0, properties: { elastic: 'true' } }
 
@@ -36,6 +37,21 @@ describe('the body of a message', () => {
     const read = readBody('ticket', body)
     expect(read.ok ? '' : read.reason).toMatch(/^ticket: .*\.\.\.$/)
     expect(read.ok ? 0 : read.reason.length).toBe(FLAW_CHARS_MAX)
+  })
+
+  test('carries no vector that could not be said again with all that it is said with', () => {
+    const conditions = { recallable: true, noticeMs: 0, graceMs: 0 }
+    const offer = { type: 'small', units: 0, conditions, settledRecalls: [], reason: '' }
+    const dimensions = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`d${i}`, 1]))
+    const read = (vector: object) => {
+      const told = readBody('delegation', { ...offer, vector })
+      return told.ok ? '' : told.reason
+    }
+    expect(read(dimensions(DIMENSIONS_MAX))).toBe('')
+    expect(read(dimensions(DIMENSIONS_MAX + 1))).toBe('delegation: vector: expected at most 32 dimensions')
+    expect(read({ cpu: -1 })).toMatch(/^delegation: vector.cpu: /)
+    expect(read({ ['d'.repeat(61)]: 1 })).toMatch(/^delegation: vector/)
   })
 
   test('names of things that every object has are no kinds', () => {
