@@ -75,7 +75,8 @@ const SOON_MAX = 256
  *                                                                   mind is told, and may put it away
  *
  * What a mind wrote may turn out to be nothing that can be kept (a figure that is none): then no mail
- * of the batch has happened, and each is read alone.
+ * of the batch has happened, and each is read alone. The first of a life is read again at once, without what came with it or is
+ * due at once: whatever that was made of, the actor starts.
  */
 export class Reader<T extends Tables> {
   readonly #parts: ReaderParts<T>
@@ -101,10 +102,12 @@ export class Reader<T extends Tables> {
       return { composition: compose({ ...pages, ...besides, identity, ids, rows }), afterwards }
     } catch (error) {
       const blank = begin()
-      const stumbled = mails.map((mail) => this.#stumble(mail, error, blank))
+      const readAgain = mails.map((mail) =>
+        isVital(mail.input) ? this.#think(mail, blank) : this.#stumble(mail, error, blank),
+      )
       return {
         composition: compose({ ...blank, ...besides, identity, ids, rows }),
-        afterwards: stumbled,
+        afterwards: readAgain,
       }
     }
   }
@@ -236,8 +239,7 @@ export class Reader<T extends Tables> {
   /** The first time it is tried again alone; the second time it is set aside. */
   #stumble(mail: Mail, error: unknown, { draft, links }: Pages<T>): Afterwards {
     const { input, settle } = mail
-    // Without having begun its epoch, or without knowing that it has forgotten, an actor cannot go on.
-    if (input.kind === 'started' || input.kind === 'restored') throw error
+    if (isVital(input)) throw error
     if (error instanceof SubletError && input.kind === 'command') return () => settle?.reject(error)
     if (error instanceof ComeAgain && input.kind === 'message') return () => settle?.reject(error)
     if (mail.again !== true) {
@@ -279,6 +281,9 @@ export class Reader<T extends Tables> {
     }
   }
 }
+
+/** Without having begun its epoch, or without knowing that it has forgotten, an actor cannot go on. */
+const isVital = ({ kind }: Input): boolean => kind === 'started' || kind === 'restored'
 
 const isDue = (row: Row | undefined, now: Instant): row is Row => row?.due !== undefined && row.due <= now
 

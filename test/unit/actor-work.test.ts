@@ -109,6 +109,36 @@ describe('a row that is due', () => {
     expect(inputs.filter(({ kind }) => kind === 'due')).toHaveLength(2)
   })
 
+  test('at the start, of which comes what cannot be kept, keeps nobody from starting, and is set aside', async () => {
+    const stage = new Stage()
+    const tooLong = (draft: NoteDraft) =>
+      draft.send({
+        to: 'peer',
+        kind: 'say',
+        subject: 's',
+        body: 'x'.repeat(1_100_000),
+        until: draft.now + 60_000,
+      })
+    const handle: Handle = (input, draft) => {
+      if (input.kind === 'started') put(draft, 'round', draft.now)
+      if (input.kind === 'command') put(draft, 'older', draft.now)
+      if (input.kind === 'due' && input.row.id === 'round') tooLong(draft)
+      if (input.kind === 'due') put(draft, input.row.id, undefined, 'done')
+    }
+    const first = await stage.begin({ handle })
+    await stage.pass(100)
+    // The row is due yet when it is started again: it comes with the start, and with what that makes due.
+    first.crash()
+    const { actor, failures, inputs } = await stage.begin({ handle })
+    await stage.soon(actor.command('go', {}))
+    await stage.pass(100)
+    expect([actor.running, failures]).toEqual([true, []])
+    expect(inputs.filter(({ kind }) => kind === 'started')).toHaveLength(2)
+    const aside = /^input set aside: the body of say to peer cannot travel.*it failed twice/
+    expect(stage.notes()).toEqual([expect.stringMatching(aside), expect.stringMatching(aside)])
+    expect(actor.rows('note')).toContainEqual({ id: 'older', text: 'done' })
+  })
+
   test('that its mind leaves as it is comes again, ever more seldom: it is neither lost nor a loop', async () => {
     const stage = new Stage()
     const handle: Handle = (input, draft) => input.kind === 'command' && put(draft, 'a', draft.now)
