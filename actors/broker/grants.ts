@@ -2,6 +2,7 @@ import type { Allocation } from '../../controllers/controller.ts'
 import { nextState } from '../leases/machine.ts'
 import { issueTicket } from '../leases/ticket.ts'
 import type { Instant } from '../runtime/clock.ts'
+import { BODY_CHARS_MAX } from '../runtime/envelope.ts'
 import { answer, closeRow } from './answers.ts'
 import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
@@ -9,6 +10,9 @@ import { ticketMachine } from './machine.ts'
 import type { BrokerDraft, Delegated, DelegationRow, TicketRow } from './rows.ts'
 
 export type Grant = Extract<Allocation, { kind: 'grant' }>
+
+/** What a ticket and the answer around it have besides the claim. */
+const HEADROOM_CHARS = 16_384
 
 /** What would work instead. */
 export interface Alternative {
@@ -20,7 +24,16 @@ export interface Alternative {
 export function grants(parts: BrokerParts) {
   const { config, identity } = parts
   const { draw, chainOf } = delegations(parts)
-  return { grant, refuse }
+  return { grant, refuse, tooLong }
+
+  /** A ticket says twice what its site has signed: of what earlier programs took some would not travel. */
+  function tooLong(row: TicketRow, { site, units, term }: Grant, draft: BrokerDraft): string | undefined {
+    const delegation = draft.get('delegation', `${site}/${row.type}`)
+    const claim = delegation && draw(delegation, units, term)?.claim
+    if (claim === undefined || 2 * JSON.stringify(claim).length < BODY_CHARS_MAX - HEADROOM_CHARS)
+      return undefined
+    return `a ticket on ${row.type} of ${site} would be too long to travel: the site has to offer it with fewer dimensions`
+  }
 
   function grant(row: TicketRow, { site, units, term, reason }: Grant, draft: BrokerDraft): void {
     // What is free is lent by somebody.

@@ -17,7 +17,7 @@ import type { Asked, BrokerDraft, GroupRow, TicketRow } from './rows.ts'
 /** The policy decides over everything that is open; what it decides is held against what may be. */
 export function rounds(parts: BrokerParts) {
   const { config } = parts
-  const { grant, refuse } = grants(parts)
+  const { grant, refuse, tooLong } = grants(parts)
   const { draw } = delegations(parts)
   const { ready, granted, fail } = groups(parts)
   return { decide, pause }
@@ -101,9 +101,9 @@ export function rounds(parts: BrokerParts) {
       else for (const allocation of allocations) applyOne(allocation, left, draft)
       return left
     }
-    const tooMany = given.map((one) => tooManyReturned(one, draft)).find((refusal) => refusal !== undefined)
-    if (tooMany !== undefined) {
-      fail(group, tooMany, draft)
+    const refusal = given.map((one) => refusalOf(one, draft)).find((one) => one !== undefined)
+    if (refusal !== undefined) {
+      fail(group, refusal, draft)
       return left
     }
     const fault = faultOfGroup(group, allocations, given, left, draft)
@@ -156,9 +156,9 @@ export function rounds(parts: BrokerParts) {
     }
     switch (allocation.kind) {
       case 'grant': {
-        const tooMany = tooManyReturned(allocation, draft)
-        if (tooMany !== undefined) {
-          refuse(row, tooMany, draft)
+        const refusal = refusalOf(allocation, draft)
+        if (refusal !== undefined) {
+          refuse(row, refusal, draft)
           return left
         }
         grant(row, allocation, draft)
@@ -173,10 +173,10 @@ export function rounds(parts: BrokerParts) {
     }
   }
 
-  /** The policy does not know which sites remember enough of its holder. */
-  function tooManyReturned({ leaseId, site }: Grant, draft: BrokerDraft): string | undefined {
-    const holder = draft.get('ticket', leaseId)?.holder
-    return holder === undefined ? undefined : refusalForReturned(holder, site, draft)
+  /** The policy does not know which sites remember enough of its holder, nor what can be said of a grant. */
+  function refusalOf(grant: Grant, draft: BrokerDraft): string | undefined {
+    const row = draft.get('ticket', grant.leaseId)
+    return row && (refusalForReturned(row.holder, grant.site, draft) ?? tooLong(row, grant, draft))
   }
 
   /** A group has an end of its own, before that of any member. */

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import type { DelegationRow } from '../../actors/broker/rows.ts'
 import { doubtChain } from '../../actors/leases/chain.ts'
 import type { Claim } from '../../actors/leases/claim.ts'
 import { hashOfClaim } from '../../actors/leases/claim.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import { doubtTicket } from '../../actors/leases/ticket.ts'
+import { BODY_CHARS_MAX } from '../../actors/runtime/envelope.ts'
 import { cheapIdentity, cheapKey, cheapTrust } from '../simulation/identities.ts'
 import { BrokerDesk, HOUR, inShort, MINUTE, NAMES, NOW, reasonsIn, ticketsIn } from './broker-desk.ts'
 
@@ -46,6 +48,29 @@ describe('a ticket that the broker draws from a claim', () => {
     const said = desk.tell('manager', 'holdings-query', 'holdings-1', { page: 0 })
     const shown = said.map(({ body }) => (body as Body<'holdings'>).holdings[0]?.ticket)
     expect(shown).toEqual([ticket])
+  })
+
+  test('is refused where it could not travel, as an earlier program took the offer; others get theirs', () => {
+    const desk = new BrokerDesk()
+    desk.offer(6)
+    const row = desk.rows.get('delegation', 'site/t') as DelegationRow
+    const vector = Object.fromEntries(Array.from({ length: 9_000 }, (_, i) => [`${'d'.repeat(54)}${i}`, 1]))
+    const claim = { ...row.claim!, claim: desk.claim(6, { vector }) }
+    desk.rows.set('delegation', 'site/t', { ...row, vector, claim } as DelegationRow)
+    desk.offer(4, { type: 'u', claim: desk.claim(4, { type: 'u' }, 'other-site') }, 'other-site')
+    desk.ask('lease-1', { units: 1 })
+    desk.ask('lease-2', { type: 'u' })
+    for (const id of ['lease-3', 'lease-4'])
+      desk.ask(id, { units: 1, properties: { 'group.id': 'g', 'group.size': '2' } })
+    const said = desk.decide()
+    expect(inShort(said).sort()).toEqual([
+      'lease-1 refused',
+      'lease-2 granted 4',
+      'lease-3 refused',
+      'lease-4 refused',
+    ])
+    expect(reasonsIn(said)[0]).toMatch(/^a ticket on t of site would be too long to travel/)
+    for (const { body } of said) expect(JSON.stringify(body).length).toBeLessThan(BODY_CHARS_MAX)
   })
 
   test('is not given back by the word of another than its holder', () => {
