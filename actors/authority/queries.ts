@@ -1,5 +1,6 @@
 import { tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import { thatFit } from '../leases/pages.ts'
 import { type Instant, LATEST } from '../runtime/clock.ts'
 import type { View } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
@@ -47,7 +48,10 @@ export function answerOf(
   const { type, units = 1, durationMs = 1, after = draft.now, latest = LATEST } = query
   if (query.about === 'types') {
     const names = Object.keys(config.types).filter((name) => type === undefined || name === type)
-    return { ...nothing, types: names.slice(0, TYPES_MAX).map((name) => typeOf(config, name, draft)) }
+    return {
+      ...nothing,
+      types: thatFit(names.slice(0, TYPES_MAX).map((name) => typeOf(config, name, draft))),
+    }
   }
   if (type === undefined || config.types[type] === undefined)
     return { ...nothing, refused: `this site has no type ${type ?? '(none was named)'}` }

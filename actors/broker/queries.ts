@@ -1,5 +1,6 @@
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
+import { thatFit } from '../leases/pages.ts'
 import { stepsFrom } from '../leases/profile.ts'
 import { type Instant, LATEST, type Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
@@ -58,10 +59,11 @@ export function wouldWork({ type, asked }: TicketRow, draft: BrokerDraft): Alter
 function answerOf(query: Query, draft: BrokerDraft): QueryAnswer {
   const book = bookOf(draft)
   const rows = draft.all('delegation').filter(({ type }) => query.type === undefined || type === query.type)
-  const types = rows
-    .sort((a, b) => (a.id < b.id ? -1 : 1))
-    .slice(0, TYPES_MAX)
-    .map((row) => typeOf(row, book, draft.now))
+  const types = thatFit(
+    inTurn(rows)
+      .slice(0, TYPES_MAX)
+      .map((row) => typeOf(row, book, draft.now)),
+  ).sort((a, b) => (`${a.site}/${a.type}` < `${b.site}/${b.type}` ? -1 : 1))
   const nothing = { earliest: null, unitsNow: 0, profile: [] }
   if (query.about === 'types') return { types, ...nothing, refused: null }
   const { type, units = 1, durationMs = DURATION_MS, latest = LATEST } = query
@@ -80,6 +82,20 @@ function answerOf(query: Query, draft: BrokerDraft): QueryAnswer {
     profile: profileOf(rows, book, after, latest),
     refused: null,
   }
+}
+
+/** The first type of each site, then the second of each: one that offers very many hides none of the others'. */
+function inTurn(rows: readonly DelegationRow[]): DelegationRow[] {
+  const ofSite = new Map<string, number>()
+  return rows
+    .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+    .map((row) => {
+      const turn = ofSite.get(row.site) ?? 0
+      ofSite.set(row.site, turn + 1)
+      return { row, turn }
+    })
+    .sort((a, b) => a.turn - b.turn)
+    .map(({ row }) => row)
 }
 
 function typeOf(row: DelegationRow, { supply }: Book, now: Instant): QueryAnswer['types'][number] {

@@ -61,6 +61,17 @@ function fitting<T>(all: readonly { readonly one: T }[], holdingOf: (one: T) => 
   return fit
 }
 
+/** Those that travel together, in their order: what is too long for the others is left out. */
+export function thatFit<T>(all: readonly T[]): T[] {
+  let chars = 0
+  return all.filter((one) => {
+    const length = JSON.stringify(one).length
+    if (chars + length > PAGE_CHARS_MAX) return false
+    chars += length
+    return true
+  })
+}
+
 type Told = Holding['units'][number]
 
 const isOver = ({ report }: Told): boolean => report === 'ended'

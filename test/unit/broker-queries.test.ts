@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { type Body, bodies } from '../../actors/leases/messages.ts'
+import { PAGE_CHARS_MAX } from '../../actors/leases/pages.ts'
+import { DIMENSIONS_MAX } from '../../actors/leases/resources.ts'
+import { BODY_CHARS_MAX } from '../../actors/runtime/envelope.ts'
 import { BrokerDesk, conditions, HOUR, MINUTE, NOW } from './broker-desk.ts'
 
 function asked(broker: BrokerDesk, query: object, from = 'other'): Body<'query-answer'> {
@@ -51,6 +54,22 @@ describe('a query', () => {
     for (let i = 0; i < 600; i++) broker.ask(`lease-${i}`, { units: 1, durationMs: MINUTE + i })
     broker.decide()
     expect(asked(broker, { about: 'availability', type: 't' }).profile).toHaveLength(500)
+  })
+
+  test('has an answer that travels, however long the types are that are lent, with those of each site', () => {
+    const broker = new BrokerDesk()
+    const long = Array.from({ length: DIMENSIONS_MAX }, (_, i) => [String(i).padEnd(60, '\u0001'), 1])
+    const vector = Object.fromEntries(long)
+    const offer = (type: string, site: string) => broker.offer(0, { type, vector }, site)
+    for (let i = 0; i < 1_000; i++) offer(`t-${i}`, 'other-site')
+    for (const type of ['x', 'y']) offer(type, 'site')
+    const { types } = asked(broker, { about: 'types' })
+    expect(JSON.stringify(types).length).toBeGreaterThan(PAGE_CHARS_MAX / 2)
+    expect(JSON.stringify(types).length).toBeLessThan(BODY_CHARS_MAX)
+    expect(types.slice(-2)).toMatchObject([
+      { site: 'site', type: 'x' },
+      { site: 'site', type: 'y' },
+    ])
   })
 
   test('is a command, too, and its conversation is forgotten', () => {
