@@ -1,18 +1,41 @@
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /** Writes a small file whole or not at all; it is on the disk when this returns. People read it where it has `spaces`. */
 export function writeDurably(path: string, value: unknown, spaces = 0): void {
+  writeTextDurably(path, `${JSON.stringify(value, null, spaces)}\n`)
+}
+
+/** ... of text, by default for its owner only. */
+export function writeTextDurably(path: string, text: string, mode = 0o600): void {
   const fresh = `${path}.new`
-  const file = openSync(fresh, 'w', 0o600)
+  writeSynced(fresh, text, mode)
+  renameSync(fresh, path)
+  syncFolder(dirname(path))
+}
+
+/** ... unless there is one: also what somebody else makes at the same time stays as it is. */
+export function makeDurably(path: string, text: string): void {
+  const fresh = `${path}.${process.pid}.new`
+  writeSynced(fresh, text, 0o600)
   try {
-    writeSync(file, `${JSON.stringify(value, null, spaces)}\n`)
+    linkSync(fresh, path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(fresh)
+  }
+  syncFolder(dirname(path))
+}
+
+function writeSynced(path: string, text: string, mode: number): void {
+  const file = openSync(path, 'w', mode)
+  try {
+    writeSync(file, text)
     fsyncSync(file)
   } finally {
     closeSync(file)
   }
-  renameSync(fresh, path)
-  syncFolder(dirname(path))
 }
 
 /** A new or renamed name is on the disk only when its folder is. */

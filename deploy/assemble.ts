@@ -32,7 +32,7 @@ import {
   type Settings,
   type SiteSettings,
 } from './config.ts'
-import { OwnKeys } from './keys.ts'
+import { isNewIn, OwnKeys } from './keys.ts'
 import { makeFolder } from './make-folder.ts'
 import type { Role } from './network-config.ts'
 import { ownStore } from './own-store.ts'
@@ -80,7 +80,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   const parts: SiteParts = { ...given, clock }
   makeFolder(settings.dir, 0o700)
   const files = inDir(settings.dir)
-  const keys = new OwnKeys(files.keys, namesHere(settings), clock)
+  const keys = new OwnKeys(files.keys, namesHere(settings), clock, isNewIn(settings.dir))
   const identity = (name: string): Identity => keys.identity(name)
   const trust = ed25519Trust({})
   const network = networkOf(settings, { clock, random: random.child('network'), log, trust, identity })

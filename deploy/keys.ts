@@ -1,8 +1,9 @@
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { digest } from '../actors/runtime/canonical.ts'
 import type { Clock, Instant, Millis } from '../actors/runtime/clock.ts'
+import { instantSchema } from '../actors/runtime/envelope.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
 import {
   ed25519Identity,
@@ -12,6 +13,8 @@ import {
   publicKeyOf,
   type TrustedKey,
 } from '../actors/runtime/identity.ts'
+import { makeDurably, syncFolder, writeDurably, writeTextDurably } from '../adapters/durable-file.ts'
+import { inDir } from './config.ts'
 import { makeNamedFolder } from './make-folder.ts'
 import { publicKey } from './network-config.ts'
 
@@ -24,23 +27,36 @@ import { publicKey } from './network-config.ts'
  *   old  signs ────────────────────┤ half of the overlap   still good ┤ oldUntil
  *   new  good ├────────────────────┤ signs ──────────────────────────────────────
  *
- * So peers have half of the overlap to add the new key, and the other half for what was signed before.
+ * So peers have half of the overlap to add the new key, and the other half for what was signed before. Of an actor that
+ * has signed before, none is made in the place of one that is gone, unless somebody says so (`sublet keygen`): no peer
+ * would believe it, and nobody would know why.
  */
 export class OwnKeys {
   readonly #dir: string
   readonly #clock: Clock
+  readonly #isNew: (name: string) => boolean
   readonly #held = new Map<string, HeldKeys>()
 
-  constructor(dir: string, names: readonly string[], clock: Clock) {
+  constructor(
+    dir: string,
+    names: readonly string[],
+    clock: Clock,
+    isNew: (name: string) => boolean = () => true,
+  ) {
     this.#dir = dir
     this.#clock = clock
+    this.#isNew = isNew
     makeNamedFolder(dir, 'Name a work folder that can be made with `dir` in the configuration.')
-    for (const name of names) this.#held.set(name, held(dir, name, clock.now()))
+    for (const name of names) this.#held.set(name, this.#read(name))
   }
 
   /** Reads again what a command may have changed. */
   reload(): void {
-    for (const name of this.#held.keys()) this.#held.set(name, held(this.#dir, name, this.#clock.now()))
+    for (const name of this.#held.keys()) this.#held.set(name, this.#read(name))
+  }
+
+  #read(name: string): HeldKeys {
+    return held(this.#dir, name, this.#clock.now(), this.#isNew(name))
   }
 
   identity(name: string): Identity {
@@ -81,7 +97,7 @@ interface HeldKeys {
     | undefined
 }
 
-const nextSchema = z.strictObject({ signFrom: z.int(), oldUntil: z.int() })
+const nextSchema = z.strictObject({ signFrom: instantSchema, oldUntil: instantSchema })
 
 const filesOf = (dir: string, name: string) => ({
   secret: join(dir, `${name}.key`),
@@ -90,24 +106,70 @@ const filesOf = (dir: string, name: string) => ({
   nextTimes: join(dir, `${name}.next.json`),
 })
 
+/** Whether an actor of a work folder has not begun yet. */
+export const isNewIn =
+  (dir: string) =>
+  (name: string): boolean =>
+    !existsSync(inDir(dir).database(name))
+
 /** The keys as they are on disk. One that has taken the other's place by now is given its name. */
-function held(dir: string, name: string, now: Instant): HeldKeys {
+function held(dir: string, name: string, now: Instant, isNew: boolean): HeldKeys {
   const { secret, open, nextSecret, nextTimes } = filesOf(dir, name)
-  if (!existsSync(secret)) writeFileSync(secret, generateKeys().privateKey, { mode: 0o600, flag: 'wx' })
-  if (existsSync(nextTimes)) {
-    const times = nextSchema.parse(JSON.parse(readFileSync(nextTimes, 'utf8')))
-    if (now < times.oldUntil) {
-      const signs = ed25519Identity(name, readFileSync(secret, 'utf8'), times.oldUntil)
-      return { signs, next: { ...times, identity: ed25519Identity(name, readFileSync(nextSecret, 'utf8')) } }
-    }
-    if (existsSync(nextSecret)) renameSync(nextSecret, secret)
-    rmSync(nextTimes)
+  const times = existsSync(nextTimes) ? timesIn(nextTimes) : undefined
+  const isOver = times !== undefined && now >= times.oldUntil
+  if (isOver && existsSync(nextSecret)) {
+    renameSync(nextSecret, secret)
+    syncFolder(dir)
   }
-  chmodSync(secret, 0o600)
-  const signs = ed25519Identity(name, readFileSync(secret, 'utf8'))
+  if (!existsSync(secret)) {
+    if (!isNew)
+      throw damaged(secret, `the key of ${name} is gone, and its database is there: there is no ${secret}`)
+    makeDurably(secret, generateKeys().privateKey)
+  }
+  if (times !== undefined && !isOver)
+    return {
+      signs: identityIn(secret, name, times.oldUntil),
+      next: { ...times, identity: identityIn(nextSecret, name) },
+    }
+  if (isOver) rmSync(nextTimes)
+  const signs = identityIn(secret, name)
   if (!existsSync(open) || readFileSync(open, 'utf8').trim() !== signs.key)
-    writeFileSync(open, `${signs.key}\n`)
+    writeTextDurably(open, `${signs.key}\n`, 0o644)
   return { signs, next: undefined }
+}
+
+function identityIn(file: string, name: string, notAfter?: Instant): Identity {
+  let text: string
+  try {
+    chmodSync(file, 0o600)
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw damaged(file, `the key ${file} cannot be read`, cause)
+  }
+  if (text.trim() === '') throw damaged(file, `the key ${file} is empty`)
+  try {
+    return ed25519Identity(name, text, notAfter)
+  } catch (cause) {
+    throw damaged(file, `the key ${file} is damaged: it is no private key of Ed25519`, cause)
+  }
+}
+
+const damaged = (file: string, sentence: string, cause?: unknown): SubletError =>
+  new SubletError('key-damaged', sentence, {
+    ...(cause instanceof Error && 'syscall' in cause ? { cause } : {}),
+    cure: `Put ${file} back from a copy of \`keys/\`. If there is none, move it away and make a new one with \`sublet keygen\`: peers believe the actor when each has added that, with the command which it prints.`,
+  })
+
+/** When the next key signs, and until when the old one is good. */
+function timesIn(file: string): z.output<typeof nextSchema> {
+  try {
+    return nextSchema.parse(JSON.parse(readFileSync(file, 'utf8')))
+  } catch (cause) {
+    throw new SubletError('key-damaged', `${file} does not say when a key follows another`, {
+      ...(cause instanceof z.ZodError ? {} : { cause }),
+      cure: `Put ${file} back from a copy of \`keys/\`. If there is none, move it away: the old key signs on, and \`sublet keygen --rotate\` makes another one that is to follow it.`,
+    })
+  }
 }
 
 /** What an actor may sign with now, read beside it; undefined if its keys are not in the folder, or not for us to read. */
@@ -128,17 +190,14 @@ export function publicKeysIn(dir: string, name: string): readonly PublicKey[] | 
 /** Makes the key that is to follow; refuses while another one does. */
 export function rotate(dir: string, name: string, overlapMs: Millis, now: Instant): HeldKeys {
   const { nextSecret, nextTimes } = filesOf(dir, name)
-  if (held(dir, name, now).next !== undefined)
+  if (held(dir, name, now, true).next !== undefined)
     throw new SubletError('usage', `the key of ${name} is being changed already`, {
       cure: 'Wait until the overlap is over; `sublet keygen` says when.',
     })
-  writeFileSync(nextSecret, generateKeys().privateKey, { mode: 0o600 })
-  const times = { signFrom: now + Math.ceil(overlapMs / 2), oldUntil: now + overlapMs }
+  writeTextDurably(nextSecret, generateKeys().privateKey)
   // Only with this file the other one counts.
-  const unfinished = `${nextTimes}.new`
-  writeFileSync(unfinished, JSON.stringify(times))
-  renameSync(unfinished, nextTimes)
-  return held(dir, name, now)
+  writeDurably(nextTimes, { signFrom: now + Math.ceil(overlapMs / 2), oldUntil: now + overlapMs })
+  return held(dir, name, now, true)
 }
 
 /** Short enough to be read out over the telephone. */

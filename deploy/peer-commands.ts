@@ -8,7 +8,7 @@ import { actorsHere } from './actors-here.ts'
 import { networkOf } from './assemble-network.ts'
 import { inDir, namesHere, type Settings } from './config.ts'
 import { type ControlClient, controlClient } from './control-client.ts'
-import { fingerprint, OwnKeys, publicKeysIn, readPublicKey, rotate } from './keys.ts'
+import { fingerprint, isNewIn, OwnKeys, publicKeysIn, readPublicKey, rotate } from './keys.ts'
 import { peerUrl, publicKey, ROLES, type Role } from './network-config.ts'
 import {
   checkPeers,
@@ -288,7 +288,7 @@ async function running<T>(
 
 /** As much as can be said and asked while Sublet does not run. */
 function asleep(settings: Settings, clock: Clock): PeerParts {
-  const keys = new OwnKeys(inDir(settings.dir).keys, namesHere(settings), clock)
+  const keys = new OwnKeys(inDir(settings.dir).keys, namesHere(settings), clock, isNewIn(settings.dir))
   const trust = ed25519Trust({})
   const peers = knownPeers(settings)
   for (const { name, keys: own } of peers) trust.set(name, own)

@@ -85,6 +85,10 @@ export const ERRORS = {
     'Put the work folder on a disk of this machine: `dir` in the configuration names it.',
   ],
   'backup-damaged': ['ask-operator', 'Take another backup; this one cannot be relied on.'],
+  'key-damaged': [
+    'ask-operator',
+    'Put the named file back from a copy of `keys/`, or make a new key with `sublet keygen` and have each peer add it.',
+  ],
   'clock-behind': [
     'ask-operator',
     'Set the clock of this machine right. If it is right now, and was wrong before, start with --believe-clock.',

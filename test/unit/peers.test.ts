@@ -1,11 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Clock } from '../../actors/runtime/clock.ts'
 import { ed25519Trust, generateKeys, publicKeyOf } from '../../actors/runtime/identity.ts'
+import { makeDurably } from '../../adapters/durable-file.ts'
 import { inDir, type Settings } from '../../deploy/config.ts'
-import { OwnKeys, rotate } from '../../deploy/keys.ts'
+import { isNewIn, OwnKeys, rotate } from '../../deploy/keys.ts'
 import { knownPeers, PeerBook, readStored, type StoredPeer, waysOf, writeStored } from '../../deploy/peers.ts'
 import { loadConfig, readConfig } from '../../deploy/settings-file.ts'
 
@@ -72,6 +73,50 @@ describe('the key of an actor', () => {
     writeFileSync(join(dir, 'site.key'), readFileSync(join(dir, 'site.next.key')))
     rmSync(join(dir, 'site.next.key'))
     expect(new OwnKeys(dir, ['site'], clock).identity('site').key).toBe(next)
+  })
+
+  test.each([
+    ['the key', 'site.key', '', /site\.key is empty/, /sublet keygen/],
+    ['the key', 'site.key', 'garbage', /site\.key is damaged/, /from a copy of `keys\/`/],
+    ['the next key', 'site.next.key', '', /site\.next\.key is empty/, /sublet keygen/],
+    ['when it follows', 'site.next.json', '{', /site\.next\.json does not say when/, /--rotate/],
+    ['when it follows', 'site.next.json', '{"signFrom":0,"oldUntil":9e15}', /does not say when/, /--rotate/],
+  ])('is told of with a cure where %s is damaged: %s “%s”', (_, file, text, sentence, cure) => {
+    new OwnKeys(dir, ['site'], clock)
+    rotate(dir, 'site', HOUR, now)
+    writeFileSync(join(dir, file), text)
+    expect(() => new OwnKeys(dir, ['site'], clock)).toThrow(
+      expect.objectContaining({
+        ...{ code: 'key-damaged', message: expect.stringMatching(sentence) },
+        cure: expect.stringMatching(cure),
+      }),
+    )
+  })
+
+  test('is not made anew where it is gone and its database is there, but for `sublet keygen`', () => {
+    const settings = settingsOf(BROKER)
+    const { keys, database } = inDir(settings.dir)
+    const begun = (): string =>
+      new OwnKeys(keys, ['broker'], clock, isNewIn(settings.dir)).identity('broker').key
+    const first = begun()
+    writeFileSync(database('broker'), '')
+    expect(begun()).toBe(first)
+    rmSync(join(keys, 'broker.key'))
+    expect(begun).toThrow(
+      expect.objectContaining({
+        ...{ code: 'key-damaged', message: expect.stringMatching(/is gone, and its database is there/) },
+        cure: expect.stringMatching(/sublet keygen/),
+      }),
+    )
+    const made = new OwnKeys(keys, ['broker'], clock).identity('broker').key
+    expect([made === first, begun()]).toEqual([false, made])
+  })
+
+  test('is the one of whoever is first, where two make it at once', () => {
+    makeDurably(join(dir, 'site.key'), 'first')
+    makeDurably(join(dir, 'site.key'), 'second')
+    expect(readFileSync(join(dir, 'site.key'), 'utf8')).toBe('first')
+    expect(readdirSync(dir)).toEqual(['site.key'])
   })
 })
 
