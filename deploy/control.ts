@@ -94,7 +94,7 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
   routes(app, site, parts, door, closing.signal, { viewers, operators }, believed)
 
   // What a killed process left; the databases' locks prove that no other Sublet uses this folder.
-  rmSync(socket, { force: true })
+  removeSocket(socket)
   await app.listen({ path: socket })
   chmodSync(socket, open ? 0o666 : 0o600)
   return {
@@ -104,6 +104,17 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
       door.close()
       rmSync(socket, { force: true })
     },
+  }
+}
+
+function removeSocket(socket: string): void {
+  try {
+    rmSync(socket, { force: true })
+  } catch (cause) {
+    throw new SubletError('usage', `${socket} cannot be removed, and is where the control socket goes`, {
+      cause,
+      cure: 'Move it away: Sublet makes its socket there when it starts.',
+    })
   }
 }
 

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, lstatSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+import { chmodSync, lstatSync, readdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock, Instant, Millis } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
+import { makeNamedFolder } from './make-folder.ts'
 
 /**
  * Tells who is at the other end of the socket. Node cannot ask the kernel for a peer's uid, but the file
@@ -38,7 +39,7 @@ interface Pending {
 }
 
 export function doorkeeper(dir: string, open: boolean, clock: Clock): Doorkeeper {
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  makeNamedFolder(dir, 'Move it away: Sublet makes this folder itself when it starts.')
   // Sticky, so that nobody renames another's folder; not to be listed, so that nobody learns its name.
   chmodSync(dir, open ? 0o1733 : 0o700)
   for (const left of readdirSync(dir)) removeFolder(join(dir, left))

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import type { Log } from '../actors/runtime/actor.ts'
 import { type Cancel, type Clock, type Instant, type Millis, systemClock } from '../actors/runtime/clock.ts'
+import { instantSchema } from '../actors/runtime/envelope.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import { type ClockMark, steadyClock } from '../actors/runtime/steady.ts'
 import { writeDurably } from '../adapters/durable-file.ts'
@@ -12,7 +13,7 @@ export interface SinceBoot {
   readonly upMs: Millis
 }
 
-const keptHour = z.strictObject({ boot: z.string(), upMs: z.number().min(0), wall: z.int() })
+const keptHour = z.strictObject({ boot: z.string(), upMs: z.number().min(0), wall: instantSchema })
 type KeptHour = z.infer<typeof keptHour>
 
 /** What a file of `/proc` says. */
@@ -70,7 +71,7 @@ const KEEP_MS: Millis = 60_000
  *                                the jump is told of
  *   another start                the clock may be any time later; earlier than the last known hour: `clock-behind`
  *
- * The hour is kept once a minute. One that is not there, or cannot be read, says nothing.
+ * The hour is kept once a minute. One that is not there, cannot be read or is no date that can be written, says nothing.
  */
 export class Hour {
   readonly #parts: HourParts

@@ -3,7 +3,7 @@ import type { Clock, Instant, Millis } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
 import { ed25519Trust } from '../actors/runtime/identity.ts'
 import { systemRandom } from '../actors/runtime/random.ts'
-import { parseDuration } from '../actors/runtime/settings.ts'
+import { name as nameSchema, parseDuration } from '../actors/runtime/settings.ts'
 import { actorsHere } from './actors-here.ts'
 import { networkOf } from './assemble-network.ts'
 import { inDir, namesHere, type Settings } from './config.ts'
@@ -130,9 +130,11 @@ export async function approvePeer(name: string, options: PeerOptions, clock: Clo
   return put(name, only.key, options, clock)
 }
 
+const NAMED = 'Name the peer as its own configuration does.'
 const NEW_PEER = 'Say of a new peer what it is with --role, and how it is reached with --url URL or --poll.'
 
-async function put(name: string, key: string, options: PeerOptions, clock: Clock): Promise<number> {
+async function put(given: string, key: string, options: PeerOptions, clock: Clock): Promise<number> {
+  const name = read(nameSchema, given, `“${given}” is no name of an actor`, NAMED)
   const dir = await workFolder(options)
   const file = inDir(dir).peers
   const stored = readStored(file)
@@ -313,10 +315,11 @@ async function tellRunning(dir: string): Promise<boolean> {
   }
 }
 
-function read<T>(schema: z.ZodType<T>, value: unknown, option: string): T {
+function read<T>(schema: z.ZodType<T>, value: unknown, option: string, cure?: string): T {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
-  throw new SubletError('usage', `${option}: ${parsed.error.issues[0]?.message}`)
+  const sentence = `${option}: ${parsed.error.issues[0]?.message}`
+  throw new SubletError('usage', sentence, cure === undefined ? {} : { cure })
 }
 
 const keyText = ({ fingerprint: print, until }: PeersReport['peers'][number]['keys'][number]): string =>

@@ -170,7 +170,13 @@ export async function verifyFile(
 ): Promise<number> {
   checkFile(file)
   const keysOf = await knownKeys(options)
-  return tellVerdicts(await verifyLines(linesIn(file), keysOf), options.json)
+  const verdicts = await verifyLines(linesIn(file), keysOf)
+  // Nothing at all proves nothing.
+  if (verdicts.length === 0)
+    throw new SubletError('usage', `${file} holds no line of a ledger, so there is nothing to verify`, {
+      cure: EXPORTED,
+    })
+  return tellVerdicts(verdicts, options.json)
 }
 
 const EXPORTED = 'Give a file that `sublet ledger --export` wrote.'

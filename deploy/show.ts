@@ -1,6 +1,6 @@
 import type { Checkpoints } from '../actors/ledger/checkpoint-check.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
-import { period } from '../actors/runtime/sentence.ts'
+import { period, written } from '../actors/runtime/sentence.ts'
 import { hour, some, span } from '../controllers/sentence.ts'
 import { fingerprint } from './keys.ts'
 import { type LeaseReport, present, remaining } from './lease-report.ts'
@@ -187,7 +187,7 @@ export function showNodes(nodes: readonly NodeReport[], all: boolean): string {
 }
 
 export const showEntry = ({ at, actor, seq, kind, subject, reason }: LedgerEntry): string =>
-  onOneLine(`${new Date(at).toISOString()} ${actor} ${seq} ${kind} ${subject}: ${reason}`)
+  onOneLine(`${written(at)} ${actor} ${seq} ${kind} ${subject}: ${reason}`)
 
 export function showVerdicts(verdicts: readonly LedgerVerdict[]): string {
   return verdicts

@@ -1,11 +1,12 @@
 import type { LedgerEntry } from '../runtime/commit.ts'
+import { written } from '../runtime/sentence.ts'
 
 /** The life of a subject in sentences, one line of the ledger each, over the actors that know it. */
 export function explain(entries: readonly LedgerEntry[], subjects: ReadonlySet<string>): string[] {
   return entries
     .filter((entry) => subjects.has(entry.subject))
     .toSorted((a, b) => a.at - b.at || (a.actor < b.actor ? -1 : a.actor > b.actor ? 1 : a.seq - b.seq))
-    .map((entry) => `${new Date(entry.at).toISOString()} ${entry.actor}: ${entry.kind}: ${entry.reason}`)
+    .map((entry) => `${written(entry.at)} ${entry.actor}: ${entry.kind}: ${entry.reason}`)
 }
 
 /** Units that were assigned to the lease, in order. */

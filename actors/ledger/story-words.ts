@@ -1,12 +1,17 @@
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { LedgerEntry } from '../runtime/commit.ts'
+import { written } from '../runtime/sentence.ts'
+
+/** Of what is no date, what can be said of it. */
+export const dayOf = (at: Instant): string => written(at).replace(/T.*/, '')
 
 /** `02:55:12Z`; with its date where that is another than the one the story began on. */
 export function moment(at: Instant, begun: Instant): string {
-  const text = new Date(at).toISOString()
-  const day = text.slice(0, 10)
-  const time = `${text.slice(11, 19)}Z`
-  return day === new Date(begun).toISOString().slice(0, 10) ? time : `${day} ${time}`
+  const day = dayOf(at)
+  const [, time] = written(at).split('T')
+  if (time === undefined) return day
+  const short = `${time.slice(0, 8)}Z`
+  return day === dayOf(begun) ? short : `${day} ${short}`
 }
 
 /** `0.3 s`, `42 s`, `5 min 10 s`, `1 h 30 min`, `3 d 2 h`: the two largest parts. */

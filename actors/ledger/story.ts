@@ -3,7 +3,7 @@ import type { LedgerEntry } from '../runtime/commit.ts'
 import { unitsOfLease } from './explain.ts'
 import { openOf, type Roles } from './story-open.ts'
 import { type UnitStory, unitStory } from './story-unit.ts'
-import { inOrder, length, list, moment, numberField, textField } from './story-words.ts'
+import { dayOf, inOrder, length, list, moment, numberField, textField } from './story-words.ts'
 import { UsageCount } from './usage.ts'
 
 /** A line that only repeats what another actor has written first is left out, if that one's ledger is there. */
@@ -87,7 +87,7 @@ export function storyOf(leaseId: string, lines: readonly LedgerEntry[], now: Ins
   ].toSorted((a, b) => a.at - b.at)
   const open = openOf(mine, roles, begun, now)
   return [
-    `${leaseId} began on ${new Date(begun).toISOString().slice(0, 10)}${open === undefined ? ` and took ${length(mine.at(-1)!.at - begun)}` : ''}.`,
+    `${leaseId} began on ${dayOf(begun)}${open === undefined ? ` and took ${length(mine.at(-1)!.at - begun)}` : ''}.`,
     ...happened.map(({ text }) => text),
     sumsOf([...mine, ...[...ofUnits.values()].flat()], machines, now),
     ...(open === undefined ? [] : [`Still open: ${open}.`]),

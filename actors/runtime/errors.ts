@@ -79,6 +79,10 @@ export const ERRORS = {
     'See what `sublet repair --from-ledger` can rebuild, or go back to a backup with `sublet restore`.',
   ],
   'store-locked': ['ask-operator', 'Another process uses the database; stop it first.'],
+  'store-lock-damaged': [
+    'ask-operator',
+    'Remove the file of the lock: it says nothing, and is made anew at the start. The database stays as it is.',
+  ],
   'store-failed': ['ask-operator', 'Check the disk: is it full, read-only or broken? Then start again.'],
   'store-remote': [
     'ask-operator',

@@ -1,4 +1,4 @@
-import type { Millis } from './clock.ts'
+import type { Instant, Millis } from './clock.ts'
 
 /** Lengths of time as they stand in sentences for people, the same everywhere. */
 
@@ -18,6 +18,12 @@ export function span(ms: Millis): string {
 export function period(ms: Millis): string {
   if (ms < 0) return `-${period(-ms)}`
   return ms < 1_000 ? `${ms} ms` : span(ms)
+}
+
+/** As in ISO 8601; of what is no date, as a damaged clock may have had it written, the number. */
+export function written(at: Instant): string {
+  const date = new Date(at)
+  return Number.isNaN(date.getTime()) ? `(no date: ${at})` : date.toISOString()
 }
 
 /** Of what happens again and again the first, second, fourth, eighth ... time is said. */

@@ -5,8 +5,8 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Row, StoredRow } from '../../actors/runtime/rows.ts'
 import { codeOf, damaged, newer, reasonOf, sentence } from './failures.ts'
 import { baseOf, headOf, lastLine } from './ledger-ends.ts'
+import { takeLock } from './lock.ts'
 import { copyTo, syncFile, VERSION, versionOf } from './migration.ts'
-import { lockBeside } from './place.ts'
 import { rowsInParts } from './rows-in-parts.ts'
 
 /** What was found in a database that nobody writes to. */
@@ -42,10 +42,8 @@ export async function whileLocked<T>(paths: readonly string[], work: () => Promi
   const locks: DatabaseSync[] = []
   try {
     for (const path of paths) {
-      const lock = new DatabaseSync(lockBeside(path), { timeout: 0 })
-      locks.push(lock)
       try {
-        lock.exec('BEGIN EXCLUSIVE')
+        locks.push(takeLock(path))
       } catch (error) {
         const code = codeOf(error)
         throw new SubletError(code, sentence(path, code, reasonOf(error)), { cause: error })

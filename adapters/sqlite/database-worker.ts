@@ -4,8 +4,9 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { Commit, LedgerEntry, LedgerHead } from '../../actors/runtime/commit.ts'
 import { codeOf, damaged, newer, reasonOf } from './failures.ts'
 import { baseOf, headOf, lastLine, lineOf } from './ledger-ends.ts'
+import { takeLock } from './lock.ts'
 import { migrate, VERSION, versionOf } from './migration.ts'
-import { lockBeside, realPlace, refuseRemote } from './place.ts'
+import { realPlace, refuseRemote } from './place.ts'
 import { rowsInParts } from './rows-in-parts.ts'
 import type { Answer, EntriesQuery, Opened, Question } from './store.ts'
 
@@ -71,9 +72,7 @@ function close(): undefined {
 /** Takes the database for this process, reads all rows, and sends them on part by part. */
 function own({ id, now }: Question & { kind: 'open' }): Opened {
   refuseRemote(dirname(realPlace(path)))
-  // A transaction held for ever on a file beside it: the lock goes with the process, however it ends.
-  lock = new DatabaseSync(lockBeside(path), { timeout: 0 })
-  lock.exec('BEGIN EXCLUSIVE')
+  lock = takeLock(path)
   database = new DatabaseSync(path, { timeout: 2_000 })
   if (versionOf(database) > VERSION) throw newer(versionOf(database))
   database.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL`)

@@ -32,6 +32,8 @@ export function sentence(path: string, code: StoreCode, reason: string): string 
       return `the database ${path} was written by a newer version (layout ${reason})`
     case 'store-corrupt':
       return `the database ${path} is damaged: ${reason}`
+    case 'store-lock-damaged':
+      return `the lock ${path}.lock is damaged, and not the database beside it: ${reason}`
     case 'store-remote':
       return `the database ${path} would lie on ${reason}, where no lock and no sync can be relied on`
     case 'store-failed':

@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { verifyLedger } from '../../actors/ledger/verify.ts'
 import { type CheckedRow, decodeRow, encodeRow, type StoredRow } from '../../actors/runtime/rows.ts'
+import { whileLocked } from '../../adapters/sqlite/copy.ts'
 import { sqliteLedger, sqliteStore } from '../../adapters/sqlite/store.ts'
 import { Stage, writer } from '../unit/actor-stage.ts'
 import { eventually } from './eventually.ts'
@@ -392,6 +393,22 @@ test('a lock file that a power cut left locks nobody out', async () => {
   // Whatever a torn write left in it: the lock is the one of the process, not the file.
   writeFileSync(`${path}.lock`, '')
   writeFileSync(`${path}.lock-journal`, 'torn')
+  expect((await opening()).length).toBe(4)
+})
+
+test('a lock file that is damaged is said to be, and its database is whole without it', async () => {
+  await fill(3)
+  writeFileSync(`${path}.lock`, 'garbage'.repeat(1_000))
+  const damaged = {
+    ...{
+      code: 'store-lock-damaged',
+      message: expect.stringMatching(/^the lock .*a\.db\.lock is damaged, and not/),
+    },
+    cure: expect.stringMatching(/^Remove the file/),
+  }
+  await expect(opening()).rejects.toMatchObject(damaged)
+  await expect(whileLocked([path], async () => undefined)).rejects.toMatchObject(damaged)
+  rmSync(`${path}.lock`)
   expect((await opening()).length).toBe(4)
 })
 

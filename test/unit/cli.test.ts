@@ -136,6 +136,12 @@ describe('the command line', () => {
       /there is no file \/nonexistent\n.*\n {2}cure: Give a file that `sublet ledger --export` wrote/,
     ],
     [
+      'a file without a line',
+      ['verify', '--file', '/dev/null'],
+      2,
+      /\/dev\/null holds no line of a ledger.*\n.*\n {2}cure: Give a file that/,
+    ],
+    [
       'a folder for a file',
       ['verify', '--file', '/'],
       2,

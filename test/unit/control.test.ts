@@ -465,3 +465,19 @@ describe('the doorkeeper', () => {
     expect(readdirSync(join(dir, 'auth'))).toEqual([])
   })
 })
+
+describe('what lies in the place of the socket and its folder', () => {
+  test('is said to, with what to do', async () => {
+    const refused = { code: 'usage', cure: expect.stringMatching(/^Move it away: Sublet makes/) }
+    mkdirSync(socket())
+    await expect(serve()).rejects.toMatchObject({
+      ...{ ...refused, message: expect.stringMatching(/control\.sock cannot be removed/) },
+    })
+    rmSync(socket(), { recursive: true })
+    rmSync(join(dir, 'auth'), { recursive: true })
+    writeFileSync(join(dir, 'auth'), '')
+    await expect(serve()).rejects.toMatchObject({
+      ...{ ...refused, message: expect.stringMatching(/auth is a file, not a folder/) },
+    })
+  })
+})

@@ -103,6 +103,19 @@ describe('the hour of a work folder', () => {
     expect(kept() - first).toBe(60_000)
   })
 
+  test.each([
+    ['first', 9e15],
+    ['first', -9e15],
+    ['second', 9e15],
+    ['second', -9e15],
+    ['second', 8.64e15],
+  ])('is not known where the file says one that is none: after start “%s”, %d', async (boot, wall) => {
+    const { state, file, begin } = machine()
+    writeFileSync(file, JSON.stringify({ boot, upMs: 0, wall }))
+    expect(begin().mark).toBeUndefined()
+    expect(state.logged).toEqual(['what the hour was is not known: the clock is believed'])
+  })
+
   test('may be any later one when the machine was started anew', async () => {
     const { state, begin, live } = machine()
     await live(10_000)

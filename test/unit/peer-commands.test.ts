@@ -83,6 +83,14 @@ test('nobody is added who runs here, as another than is known, or with the key o
     code: 'usage',
     message: expect.stringMatching(/^duke is an actor of/),
   })
+  for (const none of ['__proto__', 'a/b', ''])
+    await refused(none, {}).toMatchObject({
+      ...{
+        code: 'usage',
+        message: expect.stringMatching(/is no name of an actor: expected a name of letters/),
+      },
+      cure: expect.stringContaining('as its own configuration does'),
+    })
   const key = newKey()
   await addPeer('far', { ...far, key }, clock)
   await refused('far', { role: 'broker' }).toMatchObject({

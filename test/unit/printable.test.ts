@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { explain } from '../../actors/ledger/explain.ts'
+import { moment } from '../../actors/ledger/story-words.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import { csvCell, onOneLine, printable } from '../../deploy/printable.ts'
 import { showEntry, table } from '../../deploy/show.ts'
@@ -21,6 +23,18 @@ test('a reason or a name cannot look like another line of the ledger, or another
   const entry = { seq: 8, at: 0, actor: 'broker', kind: 'asked', subject: NAUGHTY, reason: NAUGHTY }
   expect(showEntry(entry as unknown as LedgerEntry).split('\n')).toHaveLength(1)
   expect(table(['NAME', 'UNITS'], [[NAUGHTY, '1']]).split('\n')).toHaveLength(2)
+})
+
+test('a line whose time cannot be written as a date is shown, and told of, like any other', () => {
+  const entry = { seq: 8, at: 9e15, actor: 'broker', kind: 'asked', subject: 'lease-1', reason: 'why' }
+  const shown = [entry as unknown as LedgerEntry]
+  expect(shown.map(showEntry)).toEqual(['(no date: 9000000000000000) broker 8 asked lease-1: why'])
+  expect(explain(shown, new Set(['lease-1']))).toEqual(['(no date: 9000000000000000) broker: asked: why'])
+  expect([moment(9e15, 0), moment(61_000, 9e15), moment(61_000, 0)]).toEqual([
+    '(no date: 9000000000000000)',
+    '1970-01-01 00:01:01Z',
+    '00:01:01Z',
+  ])
 })
 
 test.each([
