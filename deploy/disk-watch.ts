@@ -6,9 +6,10 @@ import { inOneLine } from '../actors/runtime/errors.ts'
 /**
  * Looks after the room on the disk of the work folder:
  *
- *   enough ──free < min──▶ low: nothing new is granted or assigned ──free ≥ min + a quarter──▶ enough
+ *   enough ──free < min──▶ low: nothing new is taken, granted or assigned ──free ≥ min + a quarter──▶ enough
  *
- * What is held goes on, and is released as ever: that needs little room, and none is granted for it.
+ * Who asks for something new is told to come again (actors/leases/paused.ts). What is held goes on, and is released as
+ * ever: that needs little room, and none is granted for it.
  */
 export interface DiskWatchParts {
   readonly dir: string

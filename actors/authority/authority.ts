@@ -1,5 +1,6 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { type Body, bodies, isMessageKind, type MessageKind, readBody } from '../leases/messages.ts'
+import { putOff } from '../leases/paused.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { isUnanswered, SubletError } from '../runtime/errors.ts'
@@ -68,6 +69,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       case 'restored':
         return restore.begin(input.restored, false, draft)
       case 'message':
+        putOff(input.envelope.kind, draft.get('site', SITE_KEY)?.paused)
         return receive(input.envelope, draft)
       case 'due':
         if (input.table === 'recovery') return restore.due(draft)

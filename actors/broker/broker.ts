@@ -1,4 +1,5 @@
 import { bodies, isMessageKind } from '../leases/messages.ts'
+import { putOff } from '../leases/paused.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
@@ -52,6 +53,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
         case 'restored':
           return begin(input.restored, false, draft)
         case 'message':
+          putOff(input.envelope.kind, draft.get('round', 'round')?.paused)
           restore.notice(input.envelope.from, draft)
           return receive(input.envelope, draft)
         case 'due':

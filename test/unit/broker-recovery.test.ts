@@ -90,9 +90,9 @@ describe('a broker whose store was put back from an older copy', () => {
 
   test('still grants nothing after it, if there was a reason not to before', () => {
     const { broker } = desk()
+    broker.ask('lease-1', { units: 3 })
     broker.give({ kind: 'command', name: 'pause', args: 'the disk is nearly full' })
     const asked = broker.give(restored)
-    broker.ask('lease-1', { units: 3 })
     expect(inShort(broker.decide())).toEqual([])
     tells(broker, asked, 'manager', [])
     tells(broker, asked, 'site', [])
