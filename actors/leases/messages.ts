@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { instantSchema } from '../runtime/envelope.ts'
 import { cut } from '../runtime/plain.ts'
+import { shownHeadSchema } from '../runtime/proof.ts'
 import { claimSchema } from './claim.ts'
 import { conditionsSchema } from './conditions.ts'
 import { recallOrderSchema } from './recall-order.ts'
@@ -44,7 +45,12 @@ const instant = instantSchema
 const length = lengthSchema.min(1)
 const count = z.int().min(0).max(1_000_000)
 /** The head of a message, as its sender signed it: that he said something. */
-const proof = z.record(z.string().max(20), z.union([z.string().max(200), z.int()]))
+const proof = shownHeadSchema
+/** What a site calls a unit. Nothing in it takes more room where it travels: a thousand of them are told in one message. */
+const plainWord = z
+  .string()
+  .regex(/^[^\p{Cc}"\\]*$/u, 'expected no control characters, quotes or backslashes')
+const unitName = { id: plainWord.min(1).max(80), name: plainWord.max(255) }
 
 /** The site wants a unit empty by then, for its host is to be worked on; the notice runs from when that was ordered. */
 const wanted = { leaveBy: instant.nullish(), leaveOrderedAt: instant.nullish() }
@@ -173,8 +179,7 @@ export const bodies = {
     ticketId: id,
     units: z.array(
       z.strictObject({
-        id,
-        name: z.string().max(255),
+        ...unitName,
         report: z.enum(UNIT_REPORTS),
         vector: vectorSchema,
         facts: properties,
@@ -251,8 +256,7 @@ export const bodies = {
           units: z
             .array(
               z.strictObject({
-                id,
-                name: z.string().max(255),
+                ...unitName,
                 report: z.enum(UNIT_REPORTS),
                 facts: properties,
                 ...wanted,
@@ -260,7 +264,7 @@ export const bodies = {
             )
             .max(1_000),
           /** Units that go where the next ticket begins. */
-          victims: z.array(id).max(1_000).optional(),
+          victims: z.array(unitName.id).max(1_000).optional(),
           /** Of one that was given back: the head of the message by which its holder said so. */
           proof: proof.optional(),
         }),

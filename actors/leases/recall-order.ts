@@ -3,7 +3,7 @@ import { canonical, digest } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { type Envelope, instantSchema } from '../runtime/envelope.ts'
 import type { ActorName, Trust } from '../runtime/identity.ts'
-import { requestProof, requestProofSchema, verifyProof } from '../runtime/proof.ts'
+import { requestProof, requestProofSchema, shownHeadSchema, verifyProof } from '../runtime/proof.ts'
 
 /** What a site has ordered, as it signed it: the head of its message, and what its hash stands for besides. */
 export const recallOrderSchema = z.strictObject({
@@ -11,7 +11,7 @@ export const recallOrderSchema = z.strictObject({
   reason: z.string().max(2_000),
   /** When it was ordered, where it was told again. */
   orderedAt: instantSchema.optional(),
-  proof: z.record(z.string().max(20), z.union([z.string().max(200), z.int()])),
+  proof: shownHeadSchema,
 })
 
 export type RecallOrder = Readonly<z.infer<typeof recallOrderSchema>>

@@ -3,6 +3,7 @@ import { signable } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { instantSchema } from '../runtime/envelope.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
+import { shownHeadSchema } from '../runtime/proof.ts'
 import { CHAIN_MAX, claimSchema, keySchema } from './claim.ts'
 import { conditionsSchema } from './conditions.ts'
 import { vectorSchema } from './resources.ts'
@@ -21,7 +22,7 @@ export const proofSchema = z.strictObject({
   /** The most that one unit may be. */
   vector: vectorSchema,
   /** The request that is granted, as its holder signed it: head and signature of the message, without its body. */
-  request: z.record(z.string().max(20), z.union([z.string().max(200), z.int()])),
+  request: shownHeadSchema,
 })
 export type Proof = Readonly<z.infer<typeof proofSchema>>
 

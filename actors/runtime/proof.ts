@@ -10,6 +10,17 @@ import type { Trust } from './identity.ts'
  */
 export type RequestProof = Readonly<Record<string, string | number>>
 
+/** The head of a message has fewer fields, also of a later protocol: a hundred of them travel together. */
+const HEAD_FIELDS_MAX = 32
+
+/** A head as peers show it in what they say, before anybody looks whether it is one. */
+export const shownHeadSchema = z
+  .record(z.string().max(20), z.union([z.string().max(200), z.int()]))
+  .refine(
+    (head) => Object.keys(head).length <= HEAD_FIELDS_MAX,
+    `expected the head of a message, with at most ${HEAD_FIELDS_MAX} fields`,
+  )
+
 export const requestProofSchema = z.strictObject(envelopeSchema.shape).omit({ body: true })
 
 export function requestProof({ body: _, ...head }: Envelope): RequestProof {

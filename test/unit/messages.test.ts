@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { FLAW_CHARS_MAX, isMessageKind, readBody } from '../../actors/leases/messages.ts'
 import { DIMENSIONS_MAX } from '../../actors/leases/resources.ts'
+import { proofSchema } from '../../actors/leases/ticket.ts'
+import { BODY_CHARS_MAX } from '../../actors/runtime/envelope.ts'
 
 const ask = { type: 'small', units: 2, durationMs: 60_000, start: 0, properties: { elastic: 'true' } }
 
@@ -52,6 +54,41 @@ describe('the body of a message', () => {
     expect(read(dimensions(DIMENSIONS_MAX + 1))).toBe('delegation: vector: expected at most 32 dimensions')
     expect(read({ cpu: -1 })).toMatch(/^delegation: vector.cpu: /)
     expect(read({ ['d'.repeat(61)]: 1 })).toMatch(/^delegation: vector/)
+  })
+
+  test('shows no head of a message with more fields than a message has', () => {
+    const head = (fields: number) =>
+      Object.fromEntries(Array.from({ length: fields }, (_, i) => [`f${i}`, i]))
+    const told = (fields: number) => ({
+      tickets: [{ ticketId: 't', leaseId: 'l', until: 1, proof: head(fields) }],
+    })
+    expect(readBody('tickets-returned', told(32)).ok).toBe(true)
+    expect(readBody('tickets-returned', told(33))).toMatchObject({
+      reason: 'tickets-returned: tickets.0.proof: expected the head of a message, with at most 32 fields',
+    })
+    const order = { units: 1, reason: '', proof: head(33) }
+    const recall = { recallId: 'r', units: 1, by: 1, binding: true, reason: '', order }
+    expect(readBody('recall', recall).ok).toBe(false)
+    expect(proofSchema.shape.request.safeParse(head(33)).success).toBe(false)
+  })
+
+  test('calls no unit what takes more room where it travels, so that what is held of one lease always fits', () => {
+    const holdingOf = (called: string) => {
+      const units = Array.from({ length: 1_000 }, (_, i) => ({
+        ...{ id: called.slice(0, 74) + (1e5 + i), name: called.slice(0, 249) + (1e5 + i), report: 'active' },
+        ...{ facts: {}, leaveBy: Date.UTC(9000, 0), leaveOrderedAt: Date.UTC(9000, 0) },
+      }))
+      const properties = { long: '\u0001'.repeat(4_000) }
+      const held = { leaseId: 'l', state: 's', closed: false, ticket: null, next: null, properties }
+      return { page: 0, pages: 1, holdings: [{ ...held, units, victims: units.map(({ id }) => id) }] }
+    }
+    const longest = holdingOf('é'.repeat(255))
+    expect(readBody('holdings', longest).ok).toBe(true)
+    expect(JSON.stringify(longest).length).toBeLessThan(BODY_CHARS_MAX / 2 + 100_000)
+    for (const sign of ['\u0001', '"', '\\'])
+      expect(readBody('holdings', holdingOf(sign.repeat(255)))).toMatchObject({
+        reason: 'holdings: holdings.0.units.0.id: expected no control characters, quotes or backslashes',
+      })
   })
 
   test('names of things that every object has are no kinds', () => {
