@@ -46,7 +46,12 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
     // Where it stands on that one, another was refused, in the time that an older store has forgotten.
     const isTaken = current.next !== undefined && body.ticketId === current.next.id
     if (isTaken) current = extended(current, body, draft)
-    else if (body.extensionRefused !== null && current.leaseState === 'extending')
+    // While its broker is asked the site has seen no other ticket yet: it refused one before.
+    else if (
+      body.extensionRefused !== null &&
+      current.leaseState === 'extending' &&
+      current.ticketState !== 'extending'
+    )
       current = extensionRefused(current, body.extensionRefused, draft)
     if (body.state === 'active' && current.leaseState === 'redeeming') {
       current = stepLease(current, 'active')

@@ -150,8 +150,10 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
   function extensionRefused(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {
     if (lease.ticketState !== 'extending')
       return draft.note('message noted', lease.id, `a refusal that comes late: ${reason}`)
+    const refused = stepTicket(lease, 'refused')
     const kept: LeaseRow = {
-      ...stepLease(stepTicket(lease, 'refused'), 'refused'),
+      // It may be on its way out by now.
+      ...(lease.leaseState === 'extending' ? stepLease(refused, 'refused') : refused),
       victims: [],
       asking: undefined,
       extendRefused: { at: draft.now, reason },

@@ -40,7 +40,11 @@ export class BrokerBook {
     return this.disk.table<TicketRow>('ticket').get(leaseId)?.tickets ?? []
   }
 
-  changed(changes: readonly Change[], _entries: readonly LedgerEntry[]): string[] {
+  changed(changes: readonly Change[], entries: readonly LedgerEntry[]): string[] {
+    // What holders show after a restore was granted before.
+    const grants = new Set(
+      entries.filter(({ kind }) => kind === 'ticket granted').map(({ subject }) => subject),
+    )
     const pools = new Set<string>()
     const touched: string[] = []
     const granted: Ticket[] = []
@@ -58,7 +62,7 @@ export class BrokerBook {
         this.#pools.get(`${site} ${type}`)?.delete(id)
       const known = new Set((before as TicketRow | undefined)?.tickets.map((ticket) => ticket.id))
       for (const ticket of (after as TicketRow | undefined)?.tickets ?? []) {
-        if (!known.has(ticket.id)) granted.push(ticket)
+        if (grants.has(id) && !known.has(ticket.id)) granted.push(ticket)
         const key = `${ticket.site} ${ticket.type}`
         const pool = this.#pools.get(key) ?? new Map<string, readonly Ticket[]>()
         this.#pools.set(key, pool.set(id, [...(pool.get(id) ?? []), ticket]))

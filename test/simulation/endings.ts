@@ -12,7 +12,8 @@ import type { ActorScene, ManagerScene, Scene, SiteScene } from './scene.ts'
 /** What would have to end yet, in sentences. */
 export function leftOf({ sites, brokers, managers, world }: Scene, excuses: Excuses): string[] {
   return [
-    ...managers.flatMap((manager) => [...jobsDone(manager), ...managerEnded(manager, excuses)]),
+    ...(isStarved(sites, brokers, excuses) ? [] : managers.flatMap(jobsDone)),
+    ...managers.flatMap((manager) => managerEnded(manager, excuses)),
     ...brokers.flatMap(brokerEnded),
     ...sites.flatMap(siteEnded),
     ...[...sites, ...brokers, ...managers].flatMap((actor) => [
@@ -21,6 +22,11 @@ export function leftOf({ sites, brokers, managers, world }: Scene, excuses: Excu
     ]),
   ]
 }
+
+/** In protocol 1 a site that was set back has no word for recalls that it has forgotten: its broker counts them for long. */
+const isStarved = (sites: readonly SiteScene[], brokers: readonly ActorScene[], excuses: Excuses): boolean =>
+  sites.some(({ name }) => excuses.wasSetBack(name)) &&
+  brokers.some(({ wasOld, disk }) => wasOld && disk.table('recall').values().length > 0)
 
 function jobsDone({ middleware }: ManagerScene): string[] {
   const faults: string[] = []

@@ -95,6 +95,20 @@ describe('the holder', () => {
     expect(holder.unit(unit!).state).toBe('left')
   })
 
+  test('takes no refusal of before for one of what its broker is just asked', () => {
+    const holder = new Holder()
+    const id = holder.active()
+    holder.wish([{ kind: 'extend', leaseId: id, durationMs: MINUTE, victims: [], reason: 'more' }])
+    holder.update(id, { extensionRefused: 'one before came late' })
+    expect(holder.lease(id)).toMatchObject({ ticketState: 'extending', leaseState: 'extending' })
+    const letter = { to: 'broker', kind: 'extend-ticket', subject: id, body: {} }
+    holder.desk.give({
+      ...{ kind: 'undelivered', envelope: letter as never },
+      ...{ code: 'peer-silent', reason: 'the broker was silent' },
+    })
+    expect(holder.lease(id)).toMatchObject({ ticketState: 'held', leaseState: 'active' })
+  })
+
   test('believes a site about its own leases’ units only', () => {
     const desk = heldLease({})
     const other = { id: 'unit-1', leaseId: 'lease-2', state: 'joined' }

@@ -188,7 +188,7 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
       }),
   },
   'what a holder does not name who has forgotten, too, is over': {
-    restores: 6,
+    restores: 10,
     authority: (mind) =>
       worse(mind, {
         before: (input) => {
