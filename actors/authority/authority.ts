@@ -276,10 +276,20 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     if (kind === 'tickets-returned') return returned(from, read.body as Body<'tickets-returned'>, draft)
     const lease = draft.get('lease', subject)
     if (lease === undefined || lease.holder !== from) return unknownLease(from, subject, kind, draft)
-    if (kind === 'extend-lease') return extend(asker, lease, read.body as Body<'extend-lease'>, draft)
+    if (kind === 'extend-lease') return extended(asker, lease, read.body as Body<'extend-lease'>, draft)
     if (kind === 'modify-lease') return modifications.modify(lease, read.body as Body<'modify-lease'>, draft)
     if (kind === 'vacate') return vacate(lease, read.body as Body<'vacate'>, envelope.seq, draft)
     close(lease, (read.body as Body<'close'>).reason, draft)
+  }
+
+  /** One that was granted before a recall may come after its units did: it counts without them. */
+  function extended(asker: Asker, lease: LeaseRow, body: Body<'extend-lease'>, draft: AuthorityDraft): void {
+    extend(asker, lease, body, draft)
+    const { next } = draft.get('lease', lease.id)!
+    const isNew = next !== undefined && next.id !== lease.next?.id
+    if (!isNew || (draft.get('drawn', next.id)?.back ?? 0) === 0) return
+    const back = unitsOf(lease, draft).filter(({ recalledAt }) => recalledAt !== undefined)
+    owner.cameBack(next.type, back, draft)
   }
 
   /** A broker that was restored has an old offer, and may not know of what was recalled. */
@@ -314,7 +324,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       // Protocol 1 has no word for which it is: there all may be.
       const isBack = isRecalled && (isNamed || (seq === undefined && !moved))
       const kept = isBack ? owner.recalledUnit(unit, draft, seq) : unit
-      if (isBack) back.push(kept)
+      if (isBack && unit.recalledAt === undefined) back.push(kept)
       const gone: UnitRow = moved ? { ...kept, lost: 'moved' } : { ...kept, givenUp: true }
       units.end(gone, draft.now, reason, draft)
     }

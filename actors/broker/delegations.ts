@@ -10,7 +10,7 @@ import { indexOf } from '../runtime/views.ts'
 import { iso, scheduleRound } from './answers.ts'
 import type { BrokerParts } from './config.ts'
 import type { BrokerDraft, Delegated, DelegationRow } from './rows.ts'
-import { uncounted } from './uncounted.ts'
+import { promisedBack, uncounted } from './uncounted.ts'
 
 /** Types that one site has ever offered, also those that it has withdrawn. */
 export const TYPES_OF_SITE_MAX = 1_000
@@ -79,6 +79,7 @@ export function delegations({ config, identity, trust }: BrokerParts) {
     { type, units, settledRecalls }: Body<'delegation'>,
     draft: BrokerDraft,
   ): number {
+    if (known !== undefined && known.owed === undefined) return promisedBack(known, draft)
     const { units: unitsBefore = 0, owed = 0 } = known ?? {}
     const settled = new Set(settledRecalls)
     const taken = draft

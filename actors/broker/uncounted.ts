@@ -20,7 +20,9 @@ const reducedAt = indexOf<TicketRow>('ticket', ({ reduced, tickets: [ticket] }) 
  *
  * What is held back over time, nowhere below nothing.
  */
-export function uncounted({ site, type, owed = 0, back }: DelegationRow, draft: BrokerDraft): Profile {
+export function uncounted({ site, type, owed, back }: DelegationRow, draft: BrokerDraft): Profile {
+  // A row of an earlier program, which did not reckon so.
+  if (owed === undefined) return levelAlways(0)
   let held = levelAlways(0)
   for (const row of draft.having(reducedAt, poolKey(site, type)))
     for (const ticket of row.tickets) {
@@ -36,3 +38,9 @@ export function uncounted({ site, type, owed = 0, back }: DelegationRow, draft: 
   }
   return raisedTo(withUnits(held, -owed, ALWAYS), 0, ALWAYS)
 }
+
+/** All that was promised back of what is held there still: an earlier program took as much for given back. */
+export const promisedBack = ({ site, type }: DelegationRow, draft: BrokerDraft): number =>
+  draft
+    .having(reducedAt, poolKey(site, type))
+    .reduce((sum, row) => sum + stillReduced(row, row.tickets.at(-1)), 0)

@@ -114,6 +114,31 @@ describe('what a site delegates', () => {
     expect(answered('lease-5')).toBe('closed')
   })
 
+  test('is told again with an extension that comes after units which are lent again, and with each of those once', () => {
+    const stage = new Stage()
+    const { ticket } = stage.lease({ leaseId: 'lease-1', units: 6 })
+    const term = { start: ticket.term.end, end: ticket.term.end + 10 * MINUTE }
+    const next = stage.ticket({ leaseId: 'lease-1', units: 6, term, predecessor: ticket.id })
+    stage.command('recall', { type: 'vm.small', units: 2, by: NOW + 2_000, reason: 'needed' })
+    stage.pass(2_000)
+    stage.command('lend again', { type: 'vm.small', units: 2, reason: 'no longer' })
+    // A machine that hangs in its teardown is named again whenever another one leaves.
+    stage.world = () => undefined
+    const given = stage.live('lease-1').map(({ id }) => id)
+    const vacate = (units: string[]) =>
+      stage.tell('vacate', 'lease-1', { units, reason: 'recalled', recalled: units })
+    const offers = () => stage.sent.filter(({ kind }) => kind === 'delegation').length
+    vacate(given.slice(0, 1))
+    const told = offers()
+    for (let i = 0; i < 10; i++) vacate(given.slice(0, 1))
+    expect(offers()).toBe(told)
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    expect(lastOffer(stage).back).toEqual([
+      { ticketId: ticket.id, units: 1 },
+      { ticketId: next.id, units: 1 },
+    ])
+  })
+
   test('names what came back before it was lent again, and nothing of it when the lease is over', () => {
     const stage = new Stage()
     const { ticket } = stage.lease({ leaseId: 'lease-1', units: 2 })

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { DelegationRow } from '../../actors/broker/rows.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import { BrokerDesk, HOUR, inShort, MINUTE, NOW } from './broker-desk.ts'
 
@@ -72,6 +73,19 @@ describe('units that are promised back and lent again', () => {
     const order = { recallId: 'recall-2', units: 3, by: desk.now + MINUTE, reason: 'needed' }
     const said = desk.tell('site', 'recall-units', 'offer-t', { ...order, type: 't' })
     expect(said.map(({ kind }) => kind)).not.toContain('recall')
+  })
+
+  test('are given away as before by what a store of an earlier program says', () => {
+    const { desk } = recalled({ promised: 3 })
+    desk.offer(3, SETTLED)
+    const { owed: _, back: __, ...row } = desk.rows.get('delegation', 'site/t') as DelegationRow
+    desk.rows.set('delegation', 'site/t', row)
+    desk.offer(6, SETTLED)
+    expect(ask(desk, 'lease-2', 3)).toEqual(['lease-2 granted 3'])
+    // From then on it is reckoned as it should be.
+    desk.offer(3, SETTLED)
+    desk.offer(9, SETTLED)
+    expect(desk.notes.at(-1)).toContain('3 of them only when')
   })
 
   test('are held back of a site of the program before, too, which says nothing of them', () => {
