@@ -41,7 +41,7 @@ export interface Shows {
 
 /** Which of the tickets that are shown after a restore are proven: by their signatures, and the claims that hold. */
 export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClaims) {
-  return { provenOf, isSigned, isRelinquished }
+  return { provenOf, isSigned, mayBeSigned, isRelinquished }
 
   /** The tickets somebody shows of a lease, as far as they are proven; with their claims where these are known. */
   function provenOf(
@@ -68,6 +68,12 @@ export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClai
   function isSigned(ticket: Ticket, now: Instant): boolean {
     const { holder, broker, issuedAt } = ticket
     return doubtTicket(ticket, { holder, broker, now: Math.min(now, issuedAt) }, trust) === undefined
+  }
+
+  /** Whether its broker may have signed it with a key that is not known here yet. A ticket without a proof names none. */
+  function mayBeSigned({ broker, issuedAt, proof }: Ticket, draft: AuthorityDraft): boolean {
+    if (!trust.knows(broker) && !claims.lendTo(broker, draft)) return false
+    return proof === undefined || !trust.hasKey(broker, proof.brokerKey, Math.min(draft.now, issuedAt))
   }
 
   /** Whether it is the head of the message by which the holder gave the lease back. */

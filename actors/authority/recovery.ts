@@ -2,6 +2,7 @@ import type { FoundMachine } from '../../adapters/handler.ts'
 import { noteCut, RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
 import { afterPage } from '../leases/pages.ts'
+import type { Ticket } from '../leases/ticket.ts'
 import { CLAIMED, dueAfterPage, mayHold, patience, UNKNOWN, witnessesOf } from '../leases/witnesses.ts'
 import { spokenBy } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
@@ -16,7 +17,7 @@ import type { Adoption } from './adoption.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import { evidence } from './evidence.ts'
-import type { Amount, Asked, AuthorityDraft, HeldBack, HeldBackRow, RecoveryRow } from './rows.ts'
+import type { Amount, Asked, AuthorityDraft, HeardRow, HeldBack, HeldBackRow, RecoveryRow } from './rows.ts'
 import { isLive, isRecovering } from './standing.ts'
 import type { Holding } from './words.ts'
 
@@ -44,7 +45,7 @@ const SILENT: Amount = { chars: 0, unproven: 0, names: [] }
  * A list of the machines is waited for as long as it takes: without it a name could be given twice.
  */
 export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClaims, adoption: Adoption) {
-  const { isSigned } = evidence(config, trust, claims)
+  const { isSigned, mayBeSigned } = evidence(config, trust, claims)
   return { begin, notice, told, undelivered, due, hasToWait, holdBack, heldBack, isListed, conclude }
 
   function begin(restored: Restored, isStart: boolean, draft: AuthorityDraft): void {
@@ -187,17 +188,35 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
       for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)
       // Of one who is no peer nothing can be asked; there may be as many names as somebody likes.
       if (trust.knows(ticket.holder)) consider(ticket.holder, draft)
-      // Anybody may invent leases: one that is not known here is believed by its ticket alone.
-      const isBelieved = draft.get('lease', leaseId) !== undefined || isSigned(ticket, draft.now)
-      if (isBelieved) keep(holding)
-      else {
-        unproven++
-        if (names.length < NAMES_MAX) names = [...names, leaseId]
-      }
+      // Whose key is not known yet may be approved before the end.
+      if (isBelieved(leaseId, ticket, draft) || mayBeSigned(ticket, draft)) keep(holding)
+      else ({ unproven, names } = unprovenWith(leaseId, { chars, unproven, names }))
     }
     const row = draft.get('recovery', ID)!
     draft.put('recovery', { ...row, amounts: { ...row.amounts, [from]: { chars, unproven, names } } })
     return chars > HEARD_CHARS_MAX
+  }
+
+  /** Anybody may invent leases: one that is not known here is believed by its ticket alone. */
+  function isBelieved(leaseId: string, ticket: Ticket, draft: AuthorityDraft): boolean {
+    return draft.get('lease', leaseId) !== undefined || isSigned(ticket, draft.now)
+  }
+
+  /** What was kept for a key that was not known, and is not known now, is as what was not kept. */
+  function believed(
+    heard: readonly HeardRow[],
+    amounts: Map<string, Amount>,
+    draft: AuthorityDraft,
+  ): readonly HeardRow[] {
+    return heard.filter(({ from, holding: { leaseId, ticket, next } }) => {
+      if (ticket === null) return true
+      if (!isBelieved(leaseId, ticket, draft)) {
+        amounts.set(from, unprovenWith(leaseId, amounts.get(from) ?? SILENT))
+        return false
+      }
+      for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)
+      return true
+    })
   }
 
   function noteFull(from: string, draft: AuthorityDraft): true {
@@ -309,14 +328,21 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     for (const one of waiting) draft.put('heldBack', { ...one, due: one.place })
     const hasAnswered = (peer: string): boolean => own(row.asked, peer)?.state === 'answered'
     const isSure = (peer: string): boolean => hasAnswered(peer) && own(row.asked, peer)!.unsure !== true
-    adoption.adopt(heard, found, { isSure, since: row.since, lastWords: new Set(row.lastWords) }, draft)
-    for (const [peer, { unproven, names }] of Object.entries(row.amounts ?? {}))
+    const amounts = new Map(Object.entries(row.amounts ?? {}))
+    const words = believed(heard, amounts, draft)
+    adoption.adopt(words, found, { isSure, since: row.since, lastWords: new Set(row.lastWords) }, draft)
+    for (const [peer, { unproven, names }] of amounts)
       if (unproven > 0) draft.note('not adopted', peer, unprovenOf(peer, unproven, names))
     const silent = Object.keys(row.asked).filter((peer) => !hasAnswered(peer))
     const unsure = Object.keys(row.asked).filter((peer) => hasAnswered(peer) && !isSure(peer))
     draft.note('recovered', draft.self, `${spokenBy(silent, unsure)}; units are assigned again`)
   }
 }
+
+const unprovenWith = (leaseId: string, { chars, unproven, names }: Amount): Amount => ({
+  ...{ chars, unproven: unproven + 1 },
+  names: names.length < NAMES_MAX ? [...names, leaseId] : names,
+})
 
 const unprovenOf = (peer: string, count: number, names: readonly string[]): string => {
   const leases = count === 1 ? 'one lease' : `${count} leases`
