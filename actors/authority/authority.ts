@@ -69,7 +69,8 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       case 'restored':
         return restore.begin(input.restored, false, draft)
       case 'message':
-        putOff(input.envelope.kind, draft.get('site', SITE_KEY)?.paused)
+        if (!asksHowItStands(input.envelope, draft))
+          putOff(input.envelope.kind, draft.get('site', SITE_KEY)?.paused)
         return receive(input.envelope, draft)
       case 'due':
         if (input.table === 'recovery') return restore.due(draft)
@@ -256,6 +257,11 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
   function readHeldBack(id: string, draft: AuthorityDraft): void {
     const envelope = restore.heldBack(id, draft)
     if (envelope !== undefined) receive(envelope, draft, true)
+  }
+
+  /** Who was restored redeems once more what he holds. */
+  function asksHowItStands({ kind, from, subject }: Envelope, draft: AuthorityDraft): boolean {
+    return kind === 'redeem' && draft.get('lease', subject)?.holder === from
   }
 
   function receive(envelope: Envelope, draft: AuthorityDraft, wasHeldBack = false): void {

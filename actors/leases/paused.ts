@@ -10,6 +10,7 @@ const ASKS: ReadonlySet<string> = new Set(['ticket', 'redeem', 'query'] satisfie
 /**
  * For broker and site, of each message that comes in while there is a reason to grant and assign nothing: who asks is told
  * to come again, and nothing is written. What would wait here is written first, and the room may be what is missing.
+ * A `redeem` of a lease that its sender holds here asks only how it stands: the site takes it as ever.
  */
 export function putOff(kind: string, paused: string | undefined): void {
   if (paused !== undefined && ASKS.has(kind)) throw new ComeAgain(paused)
