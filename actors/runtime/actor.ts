@@ -229,11 +229,12 @@ export class Actor<T extends Tables> implements Receiver {
     else await this.#close()
   }
 
-  /** Resolves with the acknowledgement once the message is durable here, or with the reason why not. */
+  /** Why a message with this head is not taken, whatever its body is; undefined if the body counts. */
   refusal(head: unknown): Ack | undefined {
     return this.#reception.refusal(head)
   }
 
+  /** Resolves with the acknowledgement once the message is durable here, or with the reason why not. */
   receive(message: Envelope, isNew?: () => void): Promise<Ack> {
     return this.#reception.receive(message, isNew)
   }

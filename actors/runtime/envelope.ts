@@ -145,7 +145,8 @@ export interface Doubt {
 
 /**
  * Why the head of a message is not to be believed; undefined if it may be. The signature covers the head alone, so nobody
- * without a key has a body looked through, which may be long. The cheap checks come first.
+ * who has neither a key nor the head of a peer’s message has a body looked through, which may be long. The cheap checks come
+ * first.
  */
 export function mistrustHead(
   envelope: Envelope,

@@ -12,7 +12,8 @@ export interface Transport {
 export interface Receiver {
   /**
    * The refusal of a message that is not to be believed whatever its body is; undefined if the body counts. Who carries
-   * long messages asks, so that nobody without a key has long bodies read. Absent: each is read.
+   * long messages asks, so that whoever can show no head that a peer signed has no long bodies read; on plain HTTP others
+   * may have seen one. Absent: each is read.
    */
   refusal?(head: unknown): Ack | undefined
   /** `isNew` is called once the message is durable, if it was never taken before: then its sender has said it now. */

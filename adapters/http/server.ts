@@ -72,7 +72,7 @@ export const CONNECTIONS_PEER_MAX = 128
 export const REQUESTS_MAX = 128
 /** Of all peers together. */
 export const REQUESTS_PEERS_MAX = 256
-/** Of all others, those that are longer than any call. */
+/** Of all others, those that are longer than any call, or may be. */
 export const REQUESTS_LONG_MAX = 32
 /** For the whole of a request to come in. */
 export const REQUEST_MS_MAX = 10_000
@@ -313,8 +313,7 @@ class Bodies {
 function boundRequests(app: App, requests: Requests): void {
   app.addHook('onRequest', async (request) => {
     if (request.url === '/v2/poll') return
-    const bytes = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY)
-    if (!requests.begin(request.raw, request.raw.socket, bytes > ACKS_BYTES_MAX))
+    if (!requests.begin(request.raw, request.raw.socket, bytesOf(request) > ACKS_BYTES_MAX))
       throw new SubletError('overloaded', 'too many requests are under way here', {
         cure: 'Come again in a moment.',
       })
@@ -322,6 +321,12 @@ function boundRequests(app: App, requests: Requests): void {
   })
   app.addHook('onResponse', async (request) => requests.end(request.raw))
 }
+
+/** How long the body will be: of one in chunks nobody knows, and what says nothing has none. */
+const bytesOf = ({ headers }: FastifyRequest): number =>
+  headers['transfer-encoding'] === undefined
+    ? Number(headers['content-length'] ?? 0)
+    : Number.POSITIVE_INFINITY
 
 const isCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code)
 

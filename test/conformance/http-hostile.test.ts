@@ -69,6 +69,20 @@ describe('strangers who send half of a request each', () => {
     expect(ended()).toBe(10)
   })
 
+  test.each([
+    ['in chunks, and may be long', `${HEAD}transfer-encoding: chunked\r\n\r\n`, 1],
+    ['without a body, and is short', 'GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n', 0],
+  ])('of which the oldest is ended, or none, when one more comes %s', async (_, bytes, gone) => {
+    const long = 'content-length: 300000\r\n\r\n{'
+    const slow = Array.from({ length: REQUESTS_LONG_MAX }, () => raw(`${HEAD}${long}`))
+    const ended = (): number => slow.filter(({ socket }) => socket.closed).length
+    await honest()
+    const one = raw(bytes)
+    await eventually(async () => ended() + statusesOf(one.said()).length > 0, 5_000)
+    await honest()
+    expect(ended()).toBe(gone)
+  })
+
   test('do not use up the room of others: the oldest of them are ended, peers are answered', async () => {
     await honest()
     const slow = Array.from({ length: REQUESTS_MAX + 40 }, () => raw(`${HEAD}content-length: 1000\r\n\r\n{`))
