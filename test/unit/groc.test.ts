@@ -49,6 +49,16 @@ describe('what is counted', () => {
     expect(decision.reason).toContain('4 more are held')
   })
 
+  test('units that are reserved for later serve nobody who waits now, and count against what may be held', () => {
+    const reserved = (start: number) =>
+      leaseOf('l1', [], { state: 'ticketed', units: 2, term: { start, end: start + 30 * MINUTE } })
+    const asked = (start: number, max = 20) =>
+      unitsAsked(decideOn(viewOf([reserved(start)], { jobs: jobsOf(2) }), configOf({ max })).intents)
+    expect(asked(T0 + 17 * MINUTE)).toBe(2)
+    expect(asked(T0 + 5 * SECOND)).toBe(0)
+    expect(asked(T0 + 17 * MINUTE, 3)).toBe(1)
+  })
+
   test('memory counts as much as processors', () => {
     const decision = decideOn(viewOf([], { jobs: jobsOf(4, { cpusPerNode: 1, memoryMiBPerNode: 2048 }) }))
     expect(unitsAsked(decision.intents)).toBe(2)

@@ -1,4 +1,4 @@
-import type { Instant } from '../../../actors/runtime/clock.ts'
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestView, HeldLease, HeldUnit } from '../../controller.ts'
@@ -151,8 +151,15 @@ export function survey(
   }
 }
 
-/** Promised and not there. A machine that served and died is repaired by its site, soon or not at all. */
+/** A machine that is ordered now would hardly be up sooner. */
+const SOON_MS: Millis = 60_000
+
+/**
+ * Promised and not there. A machine that served and died is repaired by its site, soon or not at all. What is reserved for
+ * later, as by hand, serves nobody who waits now.
+ */
 function unnamedOf(lease: HeldLease, config: GrocConfig, now: Instant): number {
+  if (lease.term !== undefined && lease.term.start > now + SOON_MS) return 0
   const repairs = lease.held.filter(
     ({ state, joinedAt, since }) => state === 'lost' && joinedAt !== undefined && now - since < config.repair,
   ).length
