@@ -98,10 +98,11 @@ export async function extend(
   checkLength(site, wanted.durationMs)
   const intent = { kind: 'extend', leaseId, victims: [], ...wanted }
   const { refused } = (await manager.command('wish', { guest: lease.guest, intent, by })) as Carried
-  if (refused !== undefined)
-    throw new SubletError('no-capacity', `${leaseId} is not extended: ${refused}`, {
-      cure: cureOfRefused(lease, clock.now()),
-    })
+  if (refused !== undefined) {
+    const { code = 'no-capacity', sentence } = decoded(refused)
+    const cure = cureOfRefused(lease, clock.now())
+    throw new SubletError(code, `${leaseId} is not extended: ${sentence}`, { cure })
+  }
   const isAnswered = ({ ticketState, leaseState }: LeaseRow): boolean =>
     ticketState !== 'extending' && leaseState !== 'extending'
   const row = await answered(manager, leaseId, isAnswered, withinMs, clock, signal)
@@ -133,7 +134,7 @@ export async function release(
 function cureOfRefused({ term, next }: LeaseRow, now: Instant): string {
   const from = next?.term.start ?? term?.start ?? now
   return from > now
-    ? `Ask again from ${hour(from)} on, when that term has begun.`
+    ? `Wait until it has begun, and ask again from ${hour(from)} on.`
     : 'Look at the lease with `sublet explain LEASE`; ask again while units of it are held, or for others with `sublet request`.'
 }
 

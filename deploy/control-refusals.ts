@@ -20,6 +20,7 @@ const STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   'unknown-type': 404,
   usage: 400,
   'no-capacity': 409,
+  'extension-pending': 409,
   'term-too-long': 409,
   'ticket-invalid': 409,
   'bad-property': 400,

@@ -1,5 +1,14 @@
 import { readFileSync, statSync } from 'node:fs'
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml'
+import {
+  type Document,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  visit,
+  type YAMLParseError,
+} from 'yaml'
 import type { z } from 'zod'
 import { SubletError } from '../actors/runtime/errors.ts'
 import { duration } from '../actors/runtime/settings.ts'
@@ -58,7 +67,7 @@ export function readConfig(file: string, { keyFiles = false }: ReadOptions = {})
     const { line, col } = lines.linePos(offset)
     return { line, column: col, path: '', sentence, text: `${file}:${line}:${col}: ${sentence}` }
   }
-  const syntax = document.errors.map(({ pos, code, message }) =>
+  const syntax = causesOf(document).map(({ pos, code, message }) =>
     atOffset(pos[0], inOwnWords(code, message, text.slice(pos[0]))),
   )
   if (syntax.length > 0) return { settings: undefined, errors: syntax, warnings: [] }
@@ -148,6 +157,14 @@ function decoded(file: string, bytes: Uint8Array): string {
     if (error instanceof TypeError) throw notText()
     throw error
   }
+}
+
+/** What is found after a mistake of the syntax may be so only for it: of a tab, that it stands there says all. */
+function causesOf({ errors }: Document.Parsed): readonly YAMLParseError[] {
+  const tabs = errors.filter(({ code }) => code === 'TAB_AS_INDENT')
+  if (tabs.length > 0) return tabs
+  const syntax = errors.filter(({ code }) => code !== 'DUPLICATE_KEY' && code !== 'NON_STRING_KEY')
+  return syntax.length > 0 ? syntax : errors
 }
 
 /** What the parser says is meant for the programmer who calls it; a person needs the key and what to do. */

@@ -22,6 +22,7 @@ const EXIT_OF: Readonly<Record<string, number>> = {
   'not-permitted': EXIT.refused,
   'already-running': EXIT.refused,
   'no-capacity': EXIT.refused,
+  'extension-pending': EXIT.refused,
   'unknown-type': EXIT.refused,
   'term-too-long': EXIT.refused,
   'ticket-invalid': EXIT.refused,

@@ -4,6 +4,7 @@ import { issueTicket } from '../leases/ticket.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { BODY_CHARS_MAX } from '../runtime/envelope.ts'
 import { answer, closeRow } from './answers.ts'
+import { bookOf } from './book.ts'
 import type { BrokerParts } from './config.ts'
 import { delegations } from './delegations.ts'
 import { ticketMachine } from './machine.ts'
@@ -79,7 +80,7 @@ export function grants(parts: BrokerParts) {
     row: TicketRow,
     reason: string,
     draft: BrokerDraft,
-    { earliest, unitsNow = 0 }: Alternative = {},
+    { earliest, unitsNow = freeNow(row, draft) }: Alternative = {},
   ): void {
     const state = nextState(ticketMachine, row.state, 'refused')!
     const last = row.tickets.at(-1)
@@ -90,6 +91,13 @@ export function grants(parts: BrokerParts) {
     const due = last.term.end + config.quarantineMs
     draft.put('ticket', { ...row, state, asked: undefined, due })
   }
+}
+
+/** The holder is told how many are free, whatever it is refused for. */
+function freeNow({ type, asked }: TicketRow, draft: BrokerDraft): number {
+  const { supply } = bookOf(draft)
+  const term = { start: draft.now, end: draft.now + Math.max(1, asked?.durationMs ?? 0) }
+  return Math.max(0, ...supply.sites.map((site) => supply.free(site, type, term)))
 }
 
 function markDrawn(row: DelegationRow, { hash, drawn }: Delegated, draft: BrokerDraft): void {

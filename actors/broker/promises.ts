@@ -1,7 +1,7 @@
 import type { TicketRequest } from '../../controllers/controller.ts'
 import type { Offer, Promised } from '../leases/calendar.ts'
 import type { Properties } from '../leases/properties.ts'
-import { LENGTH_MS_MAX } from '../leases/term.ts'
+import { ALWAYS } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import type { BrokerDraft, DelegationRow, RecallRow, TicketRow } from './rows.ts'
 
@@ -61,7 +61,7 @@ export function promisesOf(row: TicketRow): Promised[] {
 /** What a site wants back is never promised beyond that instant. */
 export const recallOf = ({ site, type, units, by }: RecallRow): Promised => ({
   ...{ site, type, units },
-  term: { start: by, end: by + LENGTH_MS_MAX },
+  term: { start: by, end: ALWAYS.end },
 })
 
 /**

@@ -89,7 +89,7 @@ export function storyOf(leaseId: string, lines: readonly LedgerEntry[], now: Ins
   return [
     `${leaseId} began on ${dayOf(begun)}${open === undefined ? ` and took ${length(mine.at(-1)!.at - begun)}` : ''}.`,
     ...happened.map(({ text }) => text),
-    sumsOf([...mine, ...[...ofUnits.values()].flat()], machines, now),
+    ...sumsOf([...mine, ...[...ofUnits.values()].flat()], machines.length, roles, now),
     ...(open === undefined ? [] : [`Still open: ${open}.`]),
     ...machines.flatMap((machine) => (machine.open === undefined ? [] : [`Still open: ${machine.open}.`])),
     ...missedOf(roles),
@@ -170,16 +170,25 @@ const startOf = (entries: readonly LedgerEntry[]): Instant => Math.min(...entrie
 const nameOf = (entries: readonly LedgerEntry[]): string | undefined =>
   entries.map((entry) => textField(entry, 'name')).find((name) => name !== undefined)
 
-function sumsOf(lines: readonly LedgerEntry[], machines: readonly UnitStory[], now: Instant): string {
+/** Only what somebody tells whose lines are here: of the others nothing is known, which is not nothing. */
+function sumsOf(lines: readonly LedgerEntry[], machines: number, roles: Roles, now: Instant): string[] {
   const count = new UsageCount()
   count.read(inOrder(lines))
   const all = count.sum('site', { from: 0, to: Number.MAX_SAFE_INTEGER }, now)
   const sum = (of: (usage: (typeof all)[number]) => number): string =>
     String(Math.round(all.reduce((total, usage) => total + of(usage), 0) * 10) / 10)
-  const among = machines.length === 1 ? 'one machine' : `${machines.length} machines`
+  const { manager, broker, site } = roles
   const toCome = sum(({ toComeS }) => toComeS)
   const more = toCome === '0' ? '' : ` and ${toCome} to come`
-  return `In all ${among}; node-seconds: ${sum(({ grantedS }) => grantedS)} granted${more}, ${sum(({ heldS }) => heldS)} held at the site, ${sum(({ joinedS }) => joinedS)} in the middleware.`
+  const figures = [
+    ...(broker === undefined ? [] : [`${sum(({ grantedS }) => grantedS)} granted${more}`]),
+    ...(site === undefined ? [] : [`${sum(({ heldS }) => heldS)} held at the site`]),
+    ...(manager === undefined ? [] : [`${sum(({ joinedS }) => joinedS)} in the middleware`]),
+  ]
+  if (figures.length === 0) return []
+  const among = machines === 1 ? 'one machine; ' : `${machines} machines; `
+  const known = manager === undefined && site === undefined ? '' : among
+  return [`In all ${known}node-seconds: ${figures.join(', ')}.`]
 }
 
 function missedOf(roles: Roles): string[] {

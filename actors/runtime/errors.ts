@@ -149,6 +149,10 @@ export const ERRORS = {
     'retry',
     'Ask for fewer units or another --start, or let fewer (--elastic) or a later start (--deadline) do.',
   ],
+  'extension-pending': [
+    'retry',
+    'Wait until the last extension has begun, then ask for the next; `sublet leases` says when it begins.',
+  ],
   'too-many-returned': [
     'retry',
     'Wait until terms of tickets that were given back are over, and ask for shorter terms.',

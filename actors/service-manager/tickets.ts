@@ -131,7 +131,9 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     const alternative =
       body.earliest === null ? '' : ` (earliest start that would work: ${iso(body.earliest)})`
     remember(lease, 'broker', `${body.reason}${alternative}`, draft)
-    draft.note('refused', lease.id, `${body.reason}${alternative}; units free now: ${body.unitsNow}`)
+    // Where the broker does not say it, that is none, too.
+    const free = body.unitsNow === 0 ? '' : `; units free now: ${body.unitsNow}`
+    draft.note('refused', lease.id, `${body.reason}${alternative}${free}`)
     finish({ ...stepLease(stepTicket(lease, 'refused'), 'leave'), closeReason: body.reason }, draft)
   }
 

@@ -3,6 +3,7 @@ import { tell } from '../leases/correspondence.ts'
 import { nextState } from '../leases/machine.ts'
 import type { Properties } from '../leases/properties.ts'
 import { someUnits } from '../leases/words.ts'
+import { coded } from '../runtime/errors.ts'
 import { GUEST_PROPERTY } from './adoption.ts'
 import type { Guest, ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
@@ -130,9 +131,10 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     draft: ServiceManagerDraft,
   ): string | undefined {
     if (lease?.ticket === undefined) return 'it has no ticket yet that could be extended'
-    if (lease.next !== undefined) return 'an extension is agreed already, and has not been confirmed yet'
+    if (lease.next !== undefined)
+      return coded('extension-pending', 'an extension is agreed already, and has not been confirmed yet')
     if (draft.now >= leaveAt(lease, draft)!) return 'it is too late: its units leave already'
-    if (!isBegun(lease, draft)) return 'its last extension has not begun yet'
+    if (!isBegun(lease, draft)) return coded('extension-pending', 'its last extension has not begun yet')
     if (lease.units.length === 0) return 'its site has not said yet which units it has'
     const all = unitsOf(lease, draft)
     const gone = all.filter(isOut).map(({ id }) => id)

@@ -69,6 +69,28 @@ describe('what somebody asks for by hand', () => {
       'it cannot be extended while its ticket is extending and its lease extending',
     ],
     [
+      'is to be extended by a ticket that its site has not confirmed',
+      (holder) => {
+        const id = holder.active()
+        wish(holder, extend(id))
+        holder.grant(id)
+        return id
+      },
+      'an extension is agreed already, and has not been confirmed yet (extension-pending)',
+    ],
+    [
+      'has an extension that has not begun',
+      (holder) => {
+        const id = holder.active()
+        wish(holder, extend(id))
+        holder.grant(id)
+        const { next } = holder.lease(id)
+        holder.update(id, { term: next!.term, ticketId: next!.id }, holder.reports(id))
+        return id
+      },
+      'its last extension has not begun yet (extension-pending)',
+    ],
+    [
       'ends',
       (holder) => {
         const id = holder.active()

@@ -95,6 +95,17 @@ describe('the holder', () => {
     expect(holder.unit(unit!).state).toBe('left')
   })
 
+  test('says of a refusal how many are free where its broker says that some are', () => {
+    for (const [unitsNow, free] of [
+      [2, '; units free now: 2'],
+      [0, ''],
+    ] as const) {
+      const holder = new Holder()
+      const { notes } = holder.answer(holder.ask(), 'refused', { reason: 'too many today', unitsNow })
+      expect(notes.find(({ kind }) => kind === 'refused')?.reason).toBe(`too many today${free}`)
+    }
+  })
+
   test('takes no refusal of before for one of what its broker is just asked', () => {
     const holder = new Holder()
     const id = holder.active()

@@ -39,6 +39,7 @@ describe('a request that a person has to approve', () => {
     broker.ask('lease-1')
     const said = broker.give(order('disapprove', { leaseId: 'lease-1', reason: 'too dear' }))
     expect(reasonsIn(said)).toEqual(['it was not approved: too dear'])
+    expect(said[0]!.body).toMatchObject({ earliest: null, unitsNow: 6 })
     broker.ask('lease-2')
     broker.now = broker.row('lease-2').due!
     expect(reasonsIn(broker.due('ticket', 'lease-2'))[0]).toMatch(/^nobody approved it in time/)

@@ -41,6 +41,21 @@ describe('a query', () => {
     )
   })
 
+  test('of availability while a recall is open says nothing of what no recall says: that it ends', () => {
+    const broker = new BrokerDesk()
+    broker.offer(6, { claim: undefined })
+    const by = NOW + 2 * HOUR
+    const order = { recallId: 'recall-1', type: 't', units: 6, by, reason: 'a course' }
+    broker.tell('site', 'recall-units', 'offer-t', order)
+    const query = { about: 'availability', type: 't', units: 1, durationMs: 3 * HOUR }
+    const { earliest, profile } = asked(broker, query)
+    expect(earliest).toBeNull()
+    expect(profile).toEqual([
+      { from: broker.now, free: 6 },
+      { from: by, free: 0 },
+    ])
+  })
+
   test('of what is not there, or of nothing, says so', () => {
     const broker = new BrokerDesk()
     broker.offer(6)

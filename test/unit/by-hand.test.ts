@@ -311,12 +311,15 @@ describe('a lease that goes on, or goes back', () => {
 
   test('is extended again only when the last term has begun, and it is said from when', async () => {
     const start = Date.now() + 3_600_000
-    const cure = `Ask again from ${new Date(start).toISOString().slice(0, 19)}Z on, when that term has begun.`
+    const cure = `Wait until it has begun, and ask again from ${new Date(start).toISOString().slice(0, 19)}Z on.`
     const term = { start, end: start + 3_600_000 }
-    const refusal = { refused: 'its last extension has not begun yet' }
+    const refusal = { refused: 'its last extension has not begun yet (extension-pending)' }
+    const code = 'extension-pending'
+    const message = 'lease-1 is not extended: its last extension has not begun yet'
+    const said = { code, message, cure }
     const active = { ...granted, leaseState: 'active' }
-    await expect(more(site({ ...active, term }, refusal).view)).rejects.toMatchObject({ cure })
-    await expect(more(site({ ...active, next: { term } }, refusal).view)).rejects.toMatchObject({ cure })
+    await expect(more(site({ ...active, term }, refusal).view)).rejects.toMatchObject(said)
+    await expect(more(site({ ...active, next: { term } }, refusal).view)).rejects.toMatchObject(said)
   })
 
   test('is given up where nothing was granted yet', async () => {

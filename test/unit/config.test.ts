@@ -134,6 +134,11 @@ describe('mistakes', () => {
       /site\.machines\.bootMs: found 600 as the least, and the longest is 200/,
     ],
     ['a key given twice', [['name: lab', 'name: lab\nname: lob']], /^2:1: “name” is given twice here/],
+    [
+      'a tab, and a key given twice after it',
+      [['name: lab', 'name: lab\n\tdir: x\nname: lob']],
+      /^2:1: Tabs are not allowed as indentation$/,
+    ],
     ['an empty file', [[GOOD, '']], /^1:1: found an empty value, expected an object/],
     [
       'a list where an object belongs',

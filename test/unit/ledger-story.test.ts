@@ -134,6 +134,20 @@ describe('an actor whose ledger is not there', () => {
     ])
   })
 
+  test('tells no figures in the sums: what is not known is not nothing', async () => {
+    const stage = await staged()
+    await stage.wishes([request()])
+    await stage.runs(100)
+    const sums = (name: string) => story(stage, [name]).filter((line) => line.startsWith('In all'))
+    expect(sums('manager')).toEqual([
+      expect.stringMatching(/^In all 2 machines; node-seconds: [\d.]+ in the middleware\.$/),
+    ])
+    expect(sums('broker')).toEqual([expect.stringMatching(/^In all node-seconds: [\d.]+ granted\.$/)])
+    expect(sums('site')).toEqual([
+      expect.stringMatching(/^In all 2 machines; node-seconds: [\d.]+ held at the site\.$/),
+    ])
+  })
+
   test('is not taken for what others did: of a refusal the holder only hears', async () => {
     const stage = await staged()
     await stage.wishes([request({ units: 99, unitsMin: 99 })])
