@@ -78,10 +78,12 @@ export class Operator {
   }
 
   /** Units of a type that were recalled, by what the site has written down: an order may outlive the answer to it. */
-  #written(type: string): number {
+  #written(type: string, by?: Instant): number {
     return this.#grip.disk.ledger
-      .filter(({ kind, data }) => kind === 'recalled' && (data as { type: string }).type === type)
-      .reduce((sum, { data }) => sum + (data as { units: number }).units, 0)
+      .filter(({ kind }) => kind === 'recalled')
+      .map(({ data }) => data as { type: string; units: number; by: Instant })
+      .filter((line) => line.type === type && (by === undefined || line.by === by))
+      .reduce((sum, { units }) => sum + units, 0)
   }
 
   #recall(order: Order): void {
@@ -96,6 +98,7 @@ export class Operator {
     // What is too much by what somebody else had back meanwhile is not ordered.
     if (actor === undefined || (units === undefined && this.#ordered > 0)) return again()
     const by = world.now + noticeMs
+    const beforeBy = this.#written(type, by)
     const taken = (back: number): void => {
       if (back === 0) return
       const binding = conditions.recallable && noticeMs >= conditions.noticeMs + 1_000
@@ -106,7 +109,8 @@ export class Operator {
     }
     // The actor died, or less is lent at present: unless the order was durable by then, it is given again.
     const failed = (): void => {
-      const back = this.#written(type) - before
+      // What is written besides is another order, which was under way with this one.
+      const back = this.#written(type, by) - beforeBy
       if (back > 0) taken(units ?? back)
       else if (units === undefined) return
       else again()
