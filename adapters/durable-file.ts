@@ -11,7 +11,7 @@ export function writeTextDurably(path: string, text: string, mode = 0o600): void
   const fresh = `${path}.new`
   writeSynced(fresh, text, mode)
   renameSync(fresh, path)
-  syncFolder(dirname(path))
+  syncFile(dirname(path))
 }
 
 /** ... unless there is one: also what somebody else makes at the same time stays as it is. */
@@ -25,7 +25,7 @@ export function makeDurably(path: string, text: string): void {
   } finally {
     rmSync(fresh)
   }
-  syncFolder(dirname(path))
+  syncFile(dirname(path))
 }
 
 function writeSynced(path: string, text: string, mode: number): void {
@@ -38,12 +38,12 @@ function writeSynced(path: string, text: string, mode: number): void {
   }
 }
 
-/** A new or renamed name is on the disk only when its folder is. */
-export function syncFolder(path: string): void {
-  const folder = openSync(path, 'r')
+/** What a file says; of a folder its names, for a new or renamed one is on the disk only when its folder is. */
+export function syncFile(path: string): void {
+  const file = openSync(path, 'r')
   try {
-    fsyncSync(folder)
+    fsyncSync(file)
   } finally {
-    closeSync(folder)
+    closeSync(file)
   }
 }

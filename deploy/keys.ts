@@ -13,7 +13,7 @@ import {
   publicKeyOf,
   type TrustedKey,
 } from '../actors/runtime/identity.ts'
-import { makeDurably, syncFolder, writeDurably, writeTextDurably } from '../adapters/durable-file.ts'
+import { makeDurably, syncFile, writeDurably, writeTextDurably } from '../adapters/durable-file.ts'
 import { inDir } from './config.ts'
 import { makeNamedFolder } from './make-folder.ts'
 import { publicKey } from './network-config.ts'
@@ -119,7 +119,7 @@ function held(dir: string, name: string, now: Instant, isNew: boolean): HeldKeys
   const isOver = times !== undefined && now >= times.oldUntil
   if (isOver && existsSync(nextSecret)) {
     renameSync(nextSecret, secret)
-    syncFolder(dir)
+    syncFile(dir)
   }
   if (!existsSync(secret)) {
     if (!isNew)

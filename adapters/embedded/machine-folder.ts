@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync 
 import { join } from 'node:path'
 import type { Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { syncFolder, writeDurably } from '../durable-file.ts'
+import { syncFile, writeDurably } from '../durable-file.ts'
 import type { UnitSpec } from '../handler.ts'
 import { asFields, count, type Fields, text } from './fields.ts'
 import type { LeaseEnd } from './machine-deadman.ts'
@@ -131,7 +131,7 @@ function machineFolder(site: string, unitId: string): MachineFolder {
       rmSync(file('identity.json'), { force: true })
       writeDurably(file('end.json'), end)
       write(mark, boot)
-      syncFolder(site)
+      syncFile(site)
     },
     remember: (mark) => write(mark, { bootMs: 0, luck: 'boots' }),
     speaksOf({ nonce, leaseId, pid, startTicks }) {

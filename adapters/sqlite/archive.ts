@@ -6,8 +6,8 @@ import { gunzip, gzip } from 'node:zlib'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { syncFile } from '../durable-file.ts'
 import type { Store } from '../store.ts'
-import { syncFile } from './migration.ts'
 
 /**
  * The old lines of one actor's ledger, in files beside its database:

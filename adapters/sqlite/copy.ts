@@ -3,10 +3,11 @@ import { DatabaseSync } from 'node:sqlite'
 import type { LedgerHead } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Row, StoredRow } from '../../actors/runtime/rows.ts'
+import { syncFile } from '../durable-file.ts'
 import { codeOf, damaged, newer, reasonOf, sentence } from './failures.ts'
 import { baseOf, headOf, lastLine } from './ledger-ends.ts'
 import { takeLock } from './lock.ts'
-import { copyTo, syncFile, VERSION, versionOf } from './migration.ts'
+import { copyTo, VERSION, versionOf } from './migration.ts'
 import { rowsInParts } from './rows-in-parts.ts'
 
 /** What was found in a database that nobody writes to. */

@@ -1,10 +1,11 @@
 import type { LedgerEntry, LedgerHead } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { fitsChecksum, type Row, type StoredRow } from '../../actors/runtime/rows.ts'
+import { syncFile } from '../durable-file.ts'
 import { withDatabase } from './copy.ts'
 import { damaged, newer } from './failures.ts'
 import { headOf, lastLine, lineOf } from './ledger-ends.ts'
-import { syncFile, VERSION, versionOf } from './migration.ts'
+import { VERSION, versionOf } from './migration.ts'
 
 /** A database of which rows are damaged, and its ledger is whole: what is left to rebuild them from. */
 export interface Damage {

@@ -1,7 +1,8 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
+import { renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Instant } from '../../actors/runtime/clock.ts'
+import { syncFile } from '../durable-file.ts'
 import { newer } from './failures.ts'
 import { rowsAndLedger } from './migrations/0001-rows-and-ledger.ts'
 import { head } from './migrations/0002-head.ts'
@@ -55,16 +56,6 @@ export function copyTo(database: DatabaseSync, path: string): void {
   syncFile(unfinished)
   renameSync(unfinished, path)
   syncFile(dirname(path))
-}
-
-/** Of a folder: its names. */
-export function syncFile(path: string): void {
-  const file = openSync(path, 'r')
-  try {
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
 }
 
 /** `20261125T013000Z`: an instant as part of a file's name. */
