@@ -1,5 +1,5 @@
-import { renameSync, rmSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { readdirSync, renameSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import { syncFile } from '../durable-file.ts'
@@ -35,7 +35,10 @@ export function migrate(database: DatabaseSync, path: string, now: Instant): voi
   const version = versionOf(database)
   if (version > VERSION) throw newer(version)
   if (version === VERSION) return
-  if (version > 0) copyTo(database, `${path}.v${version}-${stamp(now)}`)
+  if (version > 0) {
+    removeUnfinished(path)
+    copyTo(database, `${path}.v${version}-${stamp(now)}`)
+  }
   database.exec('BEGIN IMMEDIATE')
   try {
     database.exec('CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT')
@@ -48,10 +51,19 @@ export function migrate(database: DatabaseSync, path: string, now: Instant): voi
   }
 }
 
+/** What copies that were interrupted left behind: each has the size of the database, and SQLite's journal may be beside it. */
+function removeUnfinished(path: string): void {
+  const folder = dirname(path)
+  for (const name of readdirSync(folder))
+    if (name.startsWith(`${basename(path)}.v`) && UNFINISHED.test(name)) rmSync(join(folder, name))
+}
+
+const UNFINISHED = /\.unfinished(-journal)?$/
+
 /** A whole copy, as of one instant, also while others write; it is on disk when this returns. */
 export function copyTo(database: DatabaseSync, path: string): void {
   const unfinished = `${path}.unfinished`
-  rmSync(unfinished, { force: true })
+  for (const left of [unfinished, `${unfinished}-journal`]) rmSync(left, { force: true })
   database.prepare('VACUUM INTO ?').run(unfinished)
   syncFile(unfinished)
   renameSync(unfinished, path)

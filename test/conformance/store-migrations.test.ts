@@ -27,7 +27,9 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }))
 const LEAF_OF_INDEX = 10
 const AT = Date.UTC(2026, 10, 25, 1, 30)
 const clock = { now: () => AT }
+/** Copies that were made before a migration, and what interrupted ones left. */
 const copies = (): string[] => readdirSync(dir).filter((name) => name.startsWith('a.db.v'))
+const unfinished = (name: string): boolean => /\.unfinished(-journal)?$/.test(name)
 
 /** What stands in a file, whatever its layout: rows and lines, sorted. */
 function content(file: string): unknown {
@@ -163,7 +165,25 @@ describe.each(OLD_STORES)('a database of version $version', ({ version, build })
     mkdirSync(join(dir, `a.db.v${version}-20261125T013000Z.unfinished`, 'x'), { recursive: true })
     await expect(sqliteStore(path, clock).open()).rejects.toMatchObject({ code: 'store-failed' })
     expect(content(path)).toEqual(before)
-    expect(copies().filter((name) => !name.endsWith('.unfinished'))).toEqual([])
+    expect(copies().filter((name) => !unfinished(name))).toEqual([])
+  })
+
+  test('what an interrupted copy left is removed by the next one, SQLite’s journal of it, too', async () => {
+    build(path, 3)
+    for (const end of ['unfinished', 'unfinished-journal']) {
+      writeFileSync(join(dir, `a.db.v${version}-20261124T013000Z.${end}`), 'half a copy of yesterday')
+      writeFileSync(join(dir, `a.db.v${version}-20261125T013000Z.${end}`), 'half a copy of this second')
+    }
+    const others = ['b.db.v1.unfinished', 'a.db.v1-20261124T013000Z']
+    for (const name of others) writeFileSync(join(dir, name), 'of others, and a whole copy')
+    const before = content(path)
+    const store = sqliteStore(path, clock)
+    await store.open()
+    await store.close()
+    const copy = `a.db.v${version}-20261125T013000Z`
+    expect(copies().toSorted()).toEqual(['a.db.v1-20261124T013000Z', copy].toSorted())
+    expect(content(join(dir, copy))).toEqual(before)
+    for (const name of others) expect(existsSync(join(dir, name))).toBe(true)
   })
 
   test('killed at any moment of it, it is the old one or the new one, whole', async () => {
@@ -181,7 +201,7 @@ describe.each(OLD_STORES)('a database of version $version', ({ version, build })
       expect({ rows: after.rows, lines: after.lines }).toEqual({ rows: before.rows, lines: before.lines })
       expect([version, VERSION]).toContain(after.version)
       seen.add(after.version)
-      for (const name of copies().filter((copy) => !copy.endsWith('.unfinished')))
+      for (const name of copies().filter((copy) => !unfinished(copy)))
         expect(content(join(dir, name))).toEqual(before)
     }
     const store = sqliteStore(path, clock)
