@@ -1,3 +1,4 @@
+import type { Vector } from '../actors/leases/resources.ts'
 import type { Instant, Millis } from '../actors/runtime/clock.ts'
 
 /**
@@ -7,19 +8,56 @@ import type { Instant, Millis } from '../actors/runtime/clock.ts'
  */
 export type JobState = 'pending' | 'held' | 'running' | 'completing' | 'ended'
 
+/**
+ * What holds a job, so that no machine would cure it:
+ *
+ *   user        its owner holds it                 start-time   a begin time that has not come
+ *   operator    an administrator holds it          limit        of a user, account, class or array
+ *   system      the batch system holds it itself   licence      something counted that is no machine's
+ *   dependency  other jobs have to end first       reservation  what others have reserved, or it waits for its own
+ *   queue       its queue or partition is closed   impossible   no node of whatever kind could ever run it
+ *   unknown     a reason that is in no table
+ */
+export const HELD_BY = [
+  'user',
+  'operator',
+  'system',
+  'dependency',
+  'start-time',
+  'limit',
+  'licence',
+  'reservation',
+  'queue',
+  'impossible',
+  'unknown',
+] as const
+export type HeldBy = (typeof HELD_BY)[number]
+
 export interface Job {
   /** As the middleware prints it; array tasks one by one, such as `17_3`. */
   readonly id: string
   readonly state: JobState
   /** The middleware's own word for why it waits, such as `Resources` or `Dependency`; empty if none. */
   readonly vendorReason: string
+  /** Of a held job only. */
+  readonly heldBy?: HeldBy
+  /** Held by its start time: when that comes. */
+  readonly notBefore?: Instant
   readonly user: string
+  /** Whom the middleware charges; absent if it does not account. */
+  readonly account?: string
   readonly queue: string
   /** The demand: so many nodes, each with so many cpus and so much memory. */
   readonly nodes: number
   readonly cpusPerNode: number
   /** 0 if the job does not say. */
   readonly memoryMiBPerNode: number
+  /** What else each of its nodes has to give it, by the middleware's names, such as `{ gpu: 2 }` or `{ 'gpu:a100': 2 }`. */
+  readonly consumablesPerNode?: Vector
+  /** Properties, features or hosts that each of its nodes has to have, all of them. */
+  readonly features?: readonly string[]
+  /** It shares its nodes with nobody. */
+  readonly exclusive?: boolean
   /** What the job asked for, or the queue's default; undefined if there is no limit. */
   readonly walltimeMs: Millis | undefined
   readonly submittedAt: Instant
@@ -62,6 +100,14 @@ export interface BatchNode {
   readonly cpus: number
   readonly cpusInUse: number
   readonly memoryMiB: number
+  /** Taken by jobs; absent if only the jobs' own figures tell. */
+  readonly memoryMiBInUse?: number
+  /** Other consumables, in all and taken. */
+  readonly consumables?: Vector
+  readonly consumablesInUse?: Vector
+  readonly features?: readonly string[]
+  /** A reservation in the middleware that has this node, now or soon: it is not taken out meanwhile. */
+  readonly reservedFor?: string
   /** Ids of jobs that run or complete there. */
   readonly jobs: readonly string[]
 }
