@@ -1,11 +1,20 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { UnitRow as SiteUnit } from '../../actors/authority/rows.ts'
 import type { TicketRow } from '../../actors/broker/rows.ts'
 import type { StoredRow } from '../../actors/runtime/rows.ts'
 import { extend, request, scene } from './scene.ts'
-import type { Stage } from './stage.ts'
+import { Stage } from './stage.ts'
 
 const HALF_AN_HOUR = 1_800_000
+const HOUR = 3_600_000
+
+/** How long the leases last, and how old the copy is when it is put back. */
+interface Times {
+  readonly termMs: number
+  readonly ageMs: number
+}
+const SHORT: Times = { termMs: HALF_AN_HOUR, ageMs: 1_000_000 }
+const OF_LAST_NIGHT: Times = { termMs: 8 * HOUR, ageMs: 6 * HOUR }
 
 /** The rows of a table as they are on a disk. */
 function rowsOf<R>(stage: Stage, name: string, table: string): R[] {
@@ -35,18 +44,20 @@ function nothingTwice(stage: Stage): void {
   }
 }
 
-async function putBack(stage: Stage, name: string, noticed: 'mark' | 'peers' | 'late'): Promise<void> {
-  await stage.wishes([request({ durationMs: HALF_AN_HOUR })])
+async function putBack(
+  stage: Stage,
+  name: string,
+  noticed: 'mark' | 'peers' | 'late',
+  { termMs, ageMs }: Times,
+): Promise<void> {
+  await stage.wishes([request({ durationMs: termMs })])
   await stage.runs(10)
   const copy = stage.disks[name]!.copy()
   stage.says(
     `A copy is made of what the ${name} knows. After that one lease is extended, and another begins.`,
   )
-  await stage.wishes([
-    extend(stage.leases()[0]!.id, { durationMs: HALF_AN_HOUR }),
-    request({ durationMs: HALF_AN_HOUR }),
-  ])
-  await stage.runs(1_000)
+  await stage.wishes([extend(stage.leases()[0]!.id, { durationMs: termMs }), request({ durationMs: termMs })])
+  await stage.runs(ageMs / 1_000)
   const before = { machines: running(stage), units: held(stage) }
   expect(before.machines).toHaveLength(4)
   for (const { name: machine } of stage.machines.site!.running.values())
@@ -71,7 +82,7 @@ async function putBack(stage: Stage, name: string, noticed: 'mark' | 'peers' | '
 
   stage.says('Work is done. The leases come to their ends, and others begin.')
   stage.machines.site!.work.clear()
-  await stage.runs(3_000)
+  await stage.runs((2 * termMs - ageMs) / 1_000 + 400)
   expect(stage.leases()).toEqual([])
   expect(running(stage)).toEqual([])
   await stage.wishes([request({ units: 4 })])
@@ -83,11 +94,19 @@ async function putBack(stage: Stage, name: string, noticed: 'mark' | 'peers' | '
 describe('an older copy of a store is put back under leases that live', () => {
   for (const name of ['site', 'broker', 'manager']) {
     scene(`An older ${name} that is told so asks the others what they hold`, (stage) =>
-      putBack(stage, name, 'mark'),
+      putBack(stage, name, 'mark', SHORT),
     )
-    scene(`An older ${name} hears from the others that it is older`, (stage) => putBack(stage, name, 'peers'))
+    scene(`An older ${name} hears from the others that it is older`, (stage) =>
+      putBack(stage, name, 'peers', SHORT),
+    )
     scene(`An older ${name} hears it late, for nobody answers when it begins`, (stage) =>
-      putBack(stage, name, 'late'),
+      putBack(stage, name, 'late', SHORT),
     )
+    for (const noticed of ['mark', 'peers', 'late'] as const)
+      test(`a ${name} of six hours ago takes up what lives and gives nothing away twice (${noticed})`, async () => {
+        const stage = new Stage({ authority: { termMsMax: 24 * HOUR, delegationMs: 72 * HOUR } })
+        await stage.begins()
+        await putBack(stage, name, noticed, OF_LAST_NIGHT)
+      })
   }
 })
