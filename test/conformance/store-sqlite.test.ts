@@ -1,15 +1,26 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { verifyLedger } from '../../actors/ledger/verify.ts'
+import { ERRORS } from '../../actors/runtime/errors.ts'
 import { type CheckedRow, decodeRow, encodeRow, type StoredRow } from '../../actors/runtime/rows.ts'
 import { whileLocked } from '../../adapters/sqlite/copy.ts'
 import { sqliteLedger, sqliteStore } from '../../adapters/sqlite/store.ts'
+import { AS_ROOT, cannotBeRoot } from '../as-root.ts'
 import { Stage, writer } from '../unit/actor-stage.ts'
 import { eventually } from './eventually.ts'
 import { numberedCommit, storeLaw } from './store.ts'
@@ -362,9 +373,8 @@ describe('a disk that is full', () => {
     expect((await opening()).map(({ table }) => table)).toEqual(['$meta'])
   }, 20_000)
 
-  const why = process.getuid?.() === 0 ? '' : 'a file system of its own needs root'
-  test.skipIf(why !== '' && process.env.SUBLET_REAL !== '1')(
-    `is the same on a real file system of 300 KiB${why && ` (${why})`}`,
+  test.skipIf(cannotBeRoot)(
+    `is the same on a real file system of 300 KiB ${AS_ROOT}`,
     async () => {
       // In a mount namespace of its own: it goes with the process.
       const small = join(dir, 'small')
@@ -412,8 +422,44 @@ test('a lock file that is damaged is said to be, and its database is whole witho
   expect((await opening()).length).toBe(4)
 })
 
-test.skipIf(process.getuid?.() !== 0)(
-  'a folder that cannot be written to is a clear stop (a mount of its own needs root)',
+test.each([
+  ['NFS', 0x6969],
+  ['CIFS', 0xff534d42],
+  ['CIFS', 0xff534d42 | 0],
+  ['Lustre', 0x0bd00bd0],
+])(
+  'a folder on %s (statfs says %i) is refused with a cure, and nothing is made there',
+  async (kind, type) => {
+    const own = join(dir, 'share')
+    mkdirSync(own)
+    const lie = `import fs from 'node:fs'; import { syncBuiltinESMExports } from 'node:module'
+    const real = fs.statfsSync
+    fs.statfsSync = (path) => path === ${JSON.stringify(own)} ? { type: ${type} } : real(path)
+    syncBuiltinESMExports()`
+    const script = join(import.meta.dirname, 'store-child.ts')
+    const refusal = (file: string): string =>
+      `store-remote the database ${file} would lie on ${kind} (${own}), where no lock and no sync can be relied on`
+    const says = (file: string): string =>
+      execFileSync(
+        process.execPath,
+        ['--import', `data:text/javascript,${encodeURIComponent(lie)}`, script, file, 'open'],
+        { encoding: 'utf8', timeout: 15_000 },
+      ).trim()
+    expect(says(join(own, 'a.db'))).toBe(refusal(join(own, 'a.db')))
+    expect(readdirSync(own)).toEqual([])
+    expect(ERRORS['store-remote'][1]).toMatch(/on a disk of this machine/)
+    // The same by a link that lies elsewhere, and what is on this machine's own disk is opened.
+    await fill(1)
+    renameSync(path, join(own, 'b.db'))
+    symlinkSync(join(own, 'b.db'), path)
+    expect(says(path)).toBe(refusal(path))
+    expect(says(join(dir, 'c.db'))).toBe('open')
+  },
+  20_000,
+)
+
+test.skipIf(cannotBeRoot)(
+  `a folder that cannot be written to is a clear stop ${AS_ROOT}`,
   async () => {
     await fill(3)
     const lines = execFileSync(

@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, wr
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, test } from 'vitest'
+import { AS_ROOT, cannotBeRoot } from '../as-root.ts'
 import { agree, allEnded, allRanOnce, controller, givesAllBack, openPool, until, views } from './pool.ts'
 
 function rowOf(file: string, table: string): string {
@@ -58,13 +59,9 @@ describe.concurrent('a work folder', { timeout: 150_000 }, () => {
   })
 })
 
-const isRoot = process.getuid?.() === 0
-const isReal = process.env.SUBLET_REAL === '1'
-if (!isRoot && !isReal) process.stderr.write('skipped: only root can mount a small file system\n')
-
 describe.concurrent('a work folder on a disk that is full', { timeout: 150_000 }, () => {
-  test.skipIf(!isRoot && !isReal)(
-    'stops Sublet with a sentence; machines and jobs go on, and after there is room again so does it',
+  test.skipIf(cannotBeRoot)(
+    `stops Sublet with a sentence; machines and jobs go on, and after there is room again so does it ${AS_ROOT}`,
     async () => {
       const pool = await openPool(controller({ min: 1, max: 3, term: '60s' }))
       mkdirSync(pool.work)

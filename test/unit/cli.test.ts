@@ -24,6 +24,7 @@ import { endBatchServer, spawnBatchServer } from '../../adapters/embedded/batch-
 import { parseMoment } from '../../deploy/moments.ts'
 import { table } from '../../deploy/show.ts'
 import { inspected } from '../../deploy/work-folder.ts'
+import { AS_ROOT, cannotBeRoot } from '../as-root.ts'
 
 const BIN = new URL('../../deploy/bin.js', import.meta.url).pathname
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -257,12 +258,7 @@ describe('the command line', () => {
       expect(await sublet(words)).toMatchObject({ code: 0, err: '' })
   })
 
-  const needsRoot =
-    process.getuid?.() === 0 || process.env.SUBLET_REAL === '1'
-      ? false
-      : 'another user can be played by root only'
-  if (needsRoot) console.log(`skipped: ${needsRoot}`)
-  test.skipIf(needsRoot)('tells another user which folders are closed to him', () => {
+  test.skipIf(cannotBeRoot)(`tells another user which folders are closed to him ${AS_ROOT}`, () => {
     const closed = join(dir, '.sublet')
     mkdirSync(join(closed, 'lab'), { recursive: true })
     chmodSync(dir, 0o711)

@@ -22,11 +22,10 @@ import { controlClient } from '../../deploy/control-client.ts'
 import { doorkeeper, PENDING_MAX } from '../../deploy/doorkeeper.ts'
 import { allLines } from '../../deploy/ledgers.ts'
 import { ledger } from '../../deploy/read-ledger.ts'
+import { AS_ROOT, cannotBeRoot } from '../as-root.ts'
 import { type FakeSite, fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
 
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
-const isRoot = process.getuid?.() === 0
-const REAL = process.env.SUBLET_REAL === '1'
 const STRANGER = 65_534
 
 let root = ''
@@ -376,10 +375,8 @@ describe('who is asking', () => {
     expect(statSync(join(dir, 'auth')).mode & 0o7777).toBe(0o1733)
   })
 
-  const needsRoot = isRoot || REAL ? false : 'another user can be played by root only'
-  if (needsRoot) console.log(`skipped: ${needsRoot}`)
-  test.skipIf(needsRoot)(
-    'a viewer may look, an operator may also recall and stop, a stranger may nothing',
+  test.skipIf(cannotBeRoot)(
+    `a viewer may look, an operator may also recall and stop, a stranger may nothing ${AS_ROOT}`,
     async () => {
       chmodSync(dir, 0o711)
       await serve({ viewers: [STRANGER], operators: [STRANGER - 1] })
@@ -392,8 +389,8 @@ describe('who is asking', () => {
     },
   )
 
-  test.skipIf(needsRoot)(
-    'a folder that somebody else made for a stranger proves that other one only',
+  test.skipIf(cannotBeRoot)(
+    `a folder that somebody else made for a stranger proves that other one only ${AS_ROOT}`,
     async () => {
       chmodSync(dir, 0o711)
       await serve({ viewers: [STRANGER] })

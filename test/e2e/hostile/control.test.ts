@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { systemClock as clock } from '../../../actors/runtime/clock.ts'
 import { ERRORS } from '../../../actors/runtime/errors.ts'
+import { AS_ROOT, cannotBeRoot } from '../../as-root.ts'
 import { standing } from './standing.ts'
 import type { Place } from './world.ts'
 import { World } from './world.ts'
@@ -206,9 +207,8 @@ test('half requests, no requests and two hundred connections of nobody keep out 
   }
 }, 30_000)
 
-const isRoot = process.getuid?.() === 0
-test.skipIf(!isRoot)(
-  'another user gets nothing by being quick, and one who may look gives no orders',
+test.skipIf(cannotBeRoot)(
+  `another user gets nothing by being quick, and one who may look gives no orders ${AS_ROOT}`,
   async () => {
     const as = async (uid: number, method: string, path: string, body?: string): Promise<Answer> => {
       const challenge = await raw(
