@@ -179,6 +179,11 @@ export interface GuestDecision<Memory> {
   readonly figures: GuestFigures
   /** Decide again at the latest after this long, even if nothing happens. */
   readonly againMs: Millis
+  /**
+   * The soonest instant at which the answer may be another one though nothing happens; infinite if none. Absent: not
+   * known. A replay skips to it, where one that lives looks again after `againMs`.
+   */
+  readonly steadyUntil?: Instant | undefined
 }
 
 export interface GuestController<Observation, Memory, Config> {

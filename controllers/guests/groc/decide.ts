@@ -12,6 +12,7 @@ import type { Packing } from './packing.ts'
 import { pack } from './packing.ts'
 import { answerRecalls } from './recall.ts'
 import { idleDrains, idleSince, leaves, releases, resumes, unfitDrains } from './shrink.ts'
+import { steadyUntil } from './steady.ts'
 import type { Survey } from './survey.ts'
 import { compare, limitsOf, survey } from './survey.ts'
 import { askAt, blindExtensions, extensions, jobsAtRisk } from './terms.ts'
@@ -77,6 +78,7 @@ export function decide(
   for (const id of recalled) drains.set(id, 'recall')
   for (const { victims } of extended) for (const id of victims) drains.set(id, 'victim')
 
+  const wake = [...orders.wake, ...wakesOf(view, idle, config)]
   const notes = [
     ...blockedNotes(ground),
     ...recall.notes,
@@ -95,7 +97,8 @@ export function decide(
     },
     reason: [summary(demand, packing, ground), ...notes].join(' '),
     figures: figuresOf(demand, packing, ground, now),
-    againMs: again([...orders.wake, ...wakesOf(view, idle, config)], config, now),
+    againMs: again(wake, config, now),
+    steadyUntil: steadyUntil(view, noticed, wake, config, now),
   }
 }
 

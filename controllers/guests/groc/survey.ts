@@ -152,7 +152,7 @@ export function survey(
 }
 
 /** A machine that is ordered now would hardly be up sooner. */
-const SOON_MS: Millis = 60_000
+export const SOON_MS: Millis = 60_000
 
 /**
  * Promised and not there. A machine that served and died is repaired by its site, soon or not at all. What is reserved for

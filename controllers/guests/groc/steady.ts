@@ -1,0 +1,52 @@
+import type { Instant } from '../../../actors/runtime/clock.ts'
+import type { BatchPicture } from '../../../adapters/batch-system.ts'
+import type { GuestView, HeldLease, HeldUnit } from '../../controller.ts'
+import type { GrocConfig } from './config.ts'
+import type { GrocMemory } from './memory.ts'
+import { SOON_MS } from './survey.ts'
+
+/**
+ * Until when nothing that a decision rests on changes by itself. What is past already and did nothing does nothing later,
+ * unless something else happens.
+ *
+ *   wake                 holds, margins and pauses that run out
+ *   settle               a look becomes young enough to speak of a unit
+ *   missing, repair      what is gone is given up; what died is not waited for any more
+ *   extendBy             from then on it is too late to extend
+ *   startsPerMinute      an order is a minute old
+ *   SOON_MS              what is reserved for later is soon there
+ *
+ * A node that may swallow jobs is looked at again at the usual pace: jobs elsewhere last longer by the second.
+ */
+export function steadyUntil(
+  view: GuestView<BatchPicture>,
+  memory: GrocMemory,
+  wake: readonly Instant[],
+  config: GrocConfig,
+  now: Instant,
+): Instant {
+  let soonest = Number.POSITIVE_INFINITY
+  const consider = (at: Instant): void => {
+    if (at > now && at < soonest) soonest = at
+  }
+  for (const at of wake) consider(at)
+  for (const lease of view.leases) {
+    for (const unit of lease.held) considerUnit(unit, config, consider)
+    considerLease(lease, config, consider)
+  }
+  for (const since of Object.values(memory.missingSince)) consider(since + config.missing)
+  for (const { inRow } of Object.values(memory.quickEnds))
+    if (inRow >= config.blackHole.jobs) consider(now + config.every)
+  return soonest
+}
+
+function considerUnit(unit: HeldUnit, config: GrocConfig, consider: (at: Instant) => void): void {
+  consider(unit.since + config.settle)
+  if (unit.state === 'lost') consider(unit.since + config.repair)
+}
+
+function considerLease(lease: HeldLease, config: GrocConfig, consider: (at: Instant) => void): void {
+  if (lease.extendBy !== undefined) consider(lease.extendBy + 1)
+  if (lease.term !== undefined) consider(lease.term.start - SOON_MS)
+  if (config.startsPerMinute !== undefined) consider(lease.requestedAt + 60_000)
+}

@@ -1,0 +1,18 @@
+import type { GrocConfig } from '../../controllers/guests/groc/config.ts'
+import { groc } from '../../controllers/guests/groc/groc.ts'
+import type { Policy } from './replay.ts'
+
+/** The very decision that runs live. */
+export function grocPolicy(config: GrocConfig, name = 'groc'): Policy {
+  let memory = groc.firstMemory
+  return {
+    name,
+    type: config.type,
+    periodMs: 0,
+    decide(view, now) {
+      const decision = groc.decide(view, memory, config, now)
+      memory = decision.memory
+      return decision
+    },
+  }
+}

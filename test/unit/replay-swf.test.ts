@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { afterAll, describe, expect, test } from 'vitest'
+import { readSwf } from '../../deploy/replay/swf.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'swf-'))
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+const PLAIN = `; Version: 2.2
+; UnixStartTime: 1000
+; MaxProcs: 100
+; Queue:  1  [short:1]
+;
+;   a note that says nothing
+
+1  0  10  60  4 -1 -1  8  3600  2048 1 7 1 -1 1 -1 -1 -1
+2  5  -1   0  1 -1 -1 -1    -1    -1 1 7 1 -1 2 -1 -1 -1
+not a job
+3  6   0  -1  1 -1 -1  1    60    -1 5 7 1 -1 1 -1 -1 -1
+4  7   0  30 -1 -1 -1 -1    60    -1 1 7 1 -1 1 -1 -1 -1
+5  3   0  30  2 -1 -1 -1    60    -1 1 9 1 -1 1 -1 -1 -1`
+
+const TORQUE = `0 1356996147 0 56011 64 1 1024 64 86400 8589934592 1 62 1 1 -1 1 1 1 {12,13} q_1d 8:ppn=8:x86_64:cl_zegox
+1 1356996148 0 60 2 1 1024 2 86400 1048576 1 62 1 1 -1 1 1 1 {12} q_2h 1:ppn=1.5:brno#excl
+`
+
+const readText = async (name: string, text: string | Buffer) => {
+  const file = join(dir, name)
+  writeFileSync(file, text)
+  return readSwf(file)
+}
+
+describe('a trace in the Standard Workload Format', () => {
+  test('says of each job when it came, how long it ran, and what it asked for', async () => {
+    const { jobs, header, name } = await readText('plain.swf', PLAIN)
+    expect(name).toBe('plain')
+    expect(header.get('MaxProcs')).toBe('100')
+    expect(jobs[0]).toEqual({
+      id: '1',
+      submittedAt: 1_000_000,
+      runMs: 60_000,
+      walltimeMs: 3_600_000,
+      processors: 8,
+      spread: undefined,
+      memoryMiBPerProcessor: 2,
+      memoryMiBPerNode: 0,
+      queue: '[short:1]',
+      user: '7',
+    })
+  })
+
+  test('has a warning for a line that is none, with its number, and leaves out what never ran or has no size', async () => {
+    const { jobs, warnings, warningCount, leftOut } = await readText('bad.swf', PLAIN)
+    expect(jobs.map(({ id }) => id)).toEqual(['1', '5', '2'])
+    expect(warnings).toEqual([
+      ...['line 10: not a job of 15 numbers or more', 'jobs are not in order of submission, and were sorted'],
+    ])
+    expect([warningCount, leftOut]).toEqual([2, 2])
+  })
+
+  test('ran for a second at least, and may say no time that it asked for', async () => {
+    const { jobs } = await readText('short.swf', PLAIN)
+    expect(jobs.at(-1)).toMatchObject({ id: '2', runMs: 1000, walltimeMs: undefined, queue: '2' })
+  })
+
+  test('is the same when compressed', async () => {
+    const plain = await readText('one.swf', PLAIN)
+    expect(await readText('one.swf.gz', gzipSync(PLAIN))).toEqual(plain)
+  })
+
+  test('of Torque names its queue, its nodes with their processors, and memory by node', async () => {
+    const { jobs } = await readText('torque.swf', TORQUE)
+    expect(jobs[0]).toMatchObject({
+      ...{ queue: 'q_1d', processors: 64, spread: { nodes: 8, cpusPerNode: 8 } },
+      ...{ memoryMiBPerNode: 8192, memoryMiBPerProcessor: 0, submittedAt: 1_356_996_147_000 },
+    })
+    expect(jobs[1]).toMatchObject({ processors: 2, spread: { nodes: 1, cpusPerNode: 2 } })
+  })
+
+  test('that is not there, or no gzip, is an error with its name', async () => {
+    await expect(readSwf(join(dir, 'none.swf'))).rejects.toMatchObject({ code: 'usage' })
+    await expect(readText('no.swf.gz', 'plain text')).rejects.toThrow(/no\.swf\.gz cannot be read/)
+  })
+
+  test('without an end of line is read without keeping it', async () => {
+    const { jobs, warningCount } = await readText('long.swf', `${'x'.repeat(3_000_000)}\n${PLAIN}`)
+    expect([jobs.length, warningCount]).toEqual([3, 3])
+  })
+})
