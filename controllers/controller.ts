@@ -37,6 +37,8 @@ export interface HeldUnit {
   readonly suspect: string | undefined
   /** Its host is to be worked on: the site wants it empty by then. */
   readonly leaveBy?: Instant | undefined
+  /** A person wants it kept until then: it is never given back for being idle. */
+  readonly pinned?: { readonly until: Instant; readonly reason: string; readonly by: string } | undefined
 }
 
 /** Other properties for a live lease, and what came of them. */
@@ -157,6 +159,8 @@ export interface GuestView<Observation> {
   readonly refusals: readonly Refusal[]
   /** Nothing may be asked for (frozen, or just restored); drains and releases may go on. */
   readonly hold: string | undefined
+  /** Nothing may be taken out for being idle either; recalls are answered, and what works goes on. */
+  readonly still?: string | undefined
 }
 
 /** The figures behind a decision, for the views and the chart. */

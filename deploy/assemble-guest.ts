@@ -67,6 +67,8 @@ export function assembleGuest(
         undefined,
         (lease) => lease.term?.end,
         clock.now(),
+        undefined,
+        manager.rows('brake').find(({ id }) => id === guest.name),
       )
       const { controller, config: asConfigured } = guestOf(guest)
       return controller.explainJob(jobId, view, asConfigured, clock.now())

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
 import type { BatchOptions, SubmitOptions } from './batch.ts'
+import { brakeCommands } from './cli-brakes.ts'
 import { handCommands } from './cli-hand.ts'
 import { hostCommands } from './cli-host.ts'
 import { orderCommands } from './cli-orders.ts'
@@ -199,6 +200,7 @@ queryCommand(commandFor, clock)
 program.commandsGroup('Ordering:')
 handCommands(commandFor, clock)
 orderCommands(commandFor, clock)
+brakeCommands(commandFor, clock)
 hostCommands(program, clock)
 
 program.commandsGroup('Keeping:')

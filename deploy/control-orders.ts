@@ -8,13 +8,16 @@ import {
   approveBody,
   disapproveBody,
   extendBody,
+  freezeBody,
   lendBody,
   maintainBody,
+  pinBody,
   recallBody,
   reclaimBody,
   releaseBody,
   requestBody,
   resumeBody,
+  unpinBody,
   withdrawBody,
 } from './control-protocol.ts'
 import { hostsOf } from './host-report.ts'
@@ -28,6 +31,7 @@ import type { SiteView } from './site-view.ts'
  *        /hosts/maintain /hosts/resume     to the site
  *        /approve /disapprove              to the broker
  *        /request /extend /release         to the service manager
+ *        /freeze /thaw /pin /unpin         to the service manager
  */
 export function orders(
   app: FastifyInstance,
@@ -88,6 +92,23 @@ export function orders(
     log.info({ orderedBy: by(order), ...order.body }, 'release ordered')
     return release(site, order.body, by(order))
   })
+  brakes(app, site, log, operate, by)
+}
+
+/** What people hold controllers back with. */
+function brakes(
+  app: FastifyInstance,
+  site: SiteView,
+  log: Log,
+  operate: RouteShorthandOptions,
+  by: (request: FastifyRequest) => string,
+): void {
+  const bodies = { freeze: freezeBody, thaw: freezeBody, pin: pinBody, unpin: unpinBody }
+  for (const [name, body] of Object.entries(bodies))
+    app.post<{ Body: z.output<typeof body> }>(`/${name}`, { ...operate, schema: { body } }, (order) => {
+      log.info({ orderedBy: by(order), ...order.body }, `${name} ordered`)
+      return managerOf(site).command(name, { ...order.body, by: by(order) })
+    })
 }
 
 /** What only a site can do. */
@@ -103,5 +124,13 @@ function brokerOf({ broker }: SiteView): NonNullable<SiteView['broker']> {
   if (broker !== undefined) return broker
   throw new SubletError('usage', 'no broker runs here', {
     cure: 'Give the command where the broker runs, with --dir or --config.',
+  })
+}
+
+/** What only a service manager can do. */
+function managerOf({ serviceManager }: SiteView): NonNullable<SiteView['serviceManager']> {
+  if (serviceManager !== undefined) return serviceManager
+  throw new SubletError('usage', 'no service manager runs here', {
+    cure: 'Give the command where the service manager runs, with --dir or --config.',
   })
 }

@@ -96,6 +96,14 @@ export const extendBody = z.strictObject({
 
 export const releaseBody = z.strictObject({ leaseId: id, reason })
 
+export const freezeBody = z.strictObject({ guest: id.optional(), reason })
+/** Those that were frozen, or thawed. */
+export const freezeAnswer = z.object({ guests: z.array(z.string()) })
+export const pinBody = z.strictObject({ node: id, until: instantSchema, reason })
+export const pinAnswer = z.object({ unitId: z.string() })
+export const unpinBody = z.strictObject({ node: id, reason })
+export const unpinAnswer = pinAnswer.extend({ wasPinned: z.boolean() })
+
 export const approveBody = z.strictObject({ leaseId: id })
 export const disapproveBody = z.strictObject({ leaseId: id, reason: z.string().min(1).max(400) })
 

@@ -163,7 +163,7 @@ function routes(
     Promise.resolve(statusOf(site, clock.now(), { pid: process.pid, startedAt })),
   )
   app.get('/leases', view, () => Promise.resolve(leasesOf(site)))
-  app.get('/nodes', view, () => Promise.resolve(nodesOf(site)))
+  app.get('/nodes', view, () => Promise.resolve(nodesOf(site, clock.now())))
   app.get('/hosts', view, () => {
     authorityOf(site)
     return Promise.resolve(hostsOf(site))
@@ -244,7 +244,7 @@ async function explain(
 ): Promise<readonly string[]> {
   if (what === 'lease') return explainLease(ledgers, id, now)
   if (what === 'node') {
-    const unit = nodesOf(site).findLast(({ name, unitId }) => name === id || unitId === id)
+    const unit = nodesOf(site, now ?? 0).findLast(({ name, unitId }) => name === id || unitId === id)
     return explainUnit(ledgers, unit?.unitId ?? id)
   }
   const known = Object.keys(site.guests)

@@ -43,6 +43,8 @@ const recalled = z.object({
   site: z.string().optional(),
 })
 
+const brakeShape = z.object({ since: z.number(), by: z.string(), reason: z.string() })
+
 /** Whose database it is, by what its ledger speaks of. */
 export type Role = 'broker' | 'site' | 'manager'
 
@@ -76,6 +78,8 @@ export function rebuild(
       return dropped('only how setups with this image went is forgotten')
     case 'manager guest':
       return dropped('its controller begins without memory')
+    case 'manager brake':
+      return brakeOf(id, its)
   }
   switch (table) {
     case '$peer':
@@ -91,6 +95,14 @@ export function rebuild(
     default:
       return { how: 'impossible', what: 'the ledger does not tell what stood there: go back to a backup' }
   }
+}
+
+function brakeOf(id: string, its: readonly LedgerEntry[]): Rebuilt {
+  const last = its.findLast(({ kind }) => kind === 'frozen' || kind === 'thawed')
+  const read = brakeShape.safeParse(last?.data)
+  return last?.kind === 'frozen' && read.success
+    ? rebuilt('it is frozen', { id, ...read.data })
+    : dropped('it is not frozen')
 }
 
 const dropped = (what: string) => ({ how: 'dropped', what: `dropped: ${what}` }) as const

@@ -52,6 +52,9 @@ export function showStatus(status: StatusReport): string {
       `guest ${guest.name} (${guest.middleware})`,
       `  jobs    ${guest.jobs === null ? 'not looked at yet' : counts(guest.jobs)}`,
       ...(guest.blindSince === null ? [] : [`  blind   since ${hour(guest.blindSince)}`]),
+      ...(guest.frozen === null
+        ? []
+        : [`  frozen  since ${hour(guest.frozen.since)} by ${guest.frozen.by}: ${guest.frozen.reason}`]),
       ...(guest.byHand !== null
         ? [`  nodes   ${byHandText(guest.byHand)}`]
         : guest.figures === null
@@ -181,10 +184,13 @@ export function showNodes(nodes: readonly NodeReport[], all: boolean): string {
       node.host ?? '-',
       node.jobs.join(',') || '-',
       node.leaseId,
-      node.suspect ?? node.reason,
+      node.suspect ?? pinnedText(node) ?? node.reason,
     ]),
   )
 }
+
+const pinnedText = ({ pinned }: NodeReport): string | undefined =>
+  pinned === null ? undefined : `pinned until ${hour(pinned.until)} by ${pinned.by}: ${pinned.reason}`
 
 export const showEntry = ({ at, actor, seq, kind, subject, reason }: LedgerEntry): string =>
   onOneLine(`${written(at)} ${actor} ${seq} ${kind} ${subject}: ${reason}`)

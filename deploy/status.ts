@@ -1,6 +1,7 @@
 import type { UnitRow as SiteUnitRow } from '../actors/authority/rows.ts'
 import type { Instant } from '../actors/runtime/clock.ts'
 import { own } from '../actors/runtime/plain.ts'
+import { isPinned } from '../actors/service-manager/brakes.ts'
 import type { BatchPicture, JobState } from '../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../controllers/controller.ts'
 import type { GuestSettings } from './config.ts'
@@ -27,6 +28,8 @@ export interface NodeReport {
   readonly since: Instant
   readonly jobs: readonly string[]
   readonly suspect: string | null
+  /** A person keeps it. */
+  readonly pinned: { readonly until: Instant; readonly by: string; readonly reason: string } | null
   readonly reason: string
 }
 
@@ -37,6 +40,8 @@ export interface GuestReport {
   readonly jobs: Readonly<Record<JobState, number>> | null
   readonly lookedAt: Instant | null
   readonly blindSince: Instant | null
+  /** A person keeps its controller from asking for units and from giving idle ones back. */
+  readonly frozen: { readonly since: Instant; readonly by: string; readonly reason: string } | null
   readonly figures: GuestFigures | null
   /** Where people ask: their units as they are now; null where a policy asks, which says what it counted when it decided. */
   readonly byHand: UnitsByHand | null
@@ -164,12 +169,20 @@ function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
     jobs: picture === undefined ? null : jobTally(picture),
     lookedAt: picture?.at ?? null,
     blindSince: row?.blindSince ?? null,
+    frozen: frozenOf(site, name),
     figures: row?.figures ?? null,
     byHand: controller?.kind === 'by-hand' ? unitsByHand(site, name, now) : null,
     unitsMax: maxOf(controller),
     decidedAt: row?.decidedAt ?? null,
     reason: row?.reason ?? '',
   }
+}
+
+function frozenOf(site: SiteView, name: string): GuestReport['frozen'] {
+  const brake = site.serviceManager?.rows('brake').find(({ id }) => id === name)
+  if (brake === undefined) return null
+  const { since, by, reason } = brake
+  return { since, by, reason }
 }
 
 const ON_THE_WAY: readonly MemberState[] = ['awaited', 'joining']
@@ -207,7 +220,7 @@ export function jobTally(picture: BatchPicture): Record<JobState, number> {
 }
 
 /** Units that are held by the site or known to the service manager and not yet gone, by name. */
-export function nodesOf(site: SiteView): readonly NodeReport[] {
+export function nodesOf(site: SiteView, now: Instant): readonly NodeReport[] {
   const atSite = new Map((site.authority?.rows('unit') ?? []).map((unit) => [unit.id, unit]))
   const members = new Map((site.serviceManager?.rows('unit') ?? []).map((unit) => [unit.id, unit]))
   const inPictures = new Map(
@@ -234,6 +247,7 @@ export function nodesOf(site: SiteView): readonly NodeReport[] {
         since: member?.since ?? machine?.since ?? 0,
         jobs: inPictures.get(unitId)?.jobs ?? [],
         suspect: member?.suspect ?? null,
+        pinned: member !== undefined && isPinned(member, now) ? (member.pinned ?? null) : null,
         reason: member?.reason || machine?.reason || '',
       }
     })

@@ -52,7 +52,7 @@ const TOLD_OF_MANAGER: ReadonlySet<string> = new Set([
     'lease closed',
   ],
   ...['unit joined', 'unit draining', 'unit resuming', 'unit suspect', 'unit lost', 'recalled', 'requeued'],
-  ...['requeue failed', 'blind', 'sees again'],
+  ...['requeue failed', 'blind', 'sees again', 'frozen', 'thawed', 'pinned', 'unpinned'],
 ])
 const TOLD_OF_SITE: ReadonlySet<string> = new Set([
   ...['unit assigned', 'unit stuck', 'unit ended', 'image failed', 'orphan found', 'sweep failed'],
@@ -163,7 +163,7 @@ export function drawScreen(
   const paint = painter(size.colours)
   const status = statusOf(site, now, { pid: process.pid, startedAt })
   const open = leasesOf(site).filter(({ state }) => state !== 'closed')
-  const nodes = nodesOf(site).filter((node) => !isGone(node))
+  const nodes = nodesOf(site, now).filter((node) => !isGone(node))
   const head = [
     spread(paint('bold', title), `${span(now - startedAt)}`, size.columns),
     phase,

@@ -54,6 +54,7 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
       (lease) => leaveAt(lease, draft),
       draft.now,
       (lease) => !isBegun(lease, draft),
+      draft.get('brake', name),
     )
     const decision = decide(name, guest, view, before, draft)
     const after: GuestRow = {

@@ -172,8 +172,17 @@ export interface UnitRow extends Row {
   readonly requeueFrom: Instant | undefined
   /** It leaves as soon as it is empty, whatever the controller says. */
   readonly mustLeave: boolean
+  /** A person wants it kept. */
+  readonly pinned?: { readonly until: Instant; readonly reason: string; readonly by: string } | undefined
   /** Of a unit that is lost: it was given up by us, its machine may run, and no job is taken from under it. */
   readonly alive?: boolean | undefined
+}
+
+/** A guest that is frozen; under its name. */
+export interface BrakeRow extends Row {
+  readonly since: Instant
+  readonly by: string
+  readonly reason: string
 }
 
 export interface LeaveBy {
@@ -202,6 +211,7 @@ export type ServiceManagerTables = {
   recalled: RecalledRow
   unit: UnitRow
   guest: GuestRow
+  brake: BrakeRow
 }
 
 export type ServiceManagerDraft = Draft<ServiceManagerTables>

@@ -5,6 +5,7 @@ import type { Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import { byName } from '../runtime/plain.ts'
 import { span } from '../runtime/sentence.ts'
+import { brakes, type Freeze, type Pin } from './brakes.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { guestDesk, type Look, type Wish } from './guests.ts'
 import { tellHoldings } from './holdings.ts'
@@ -31,6 +32,7 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
   const reports = reportDesk(life)
   const questions = queries(config)
   const restore = recovery(config, trust, life)
+  const held = brakes(Object.keys(config.guests))
   return { handle }
 
   function handle(input: Input, draft: ServiceManagerDraft): unknown {
@@ -76,6 +78,10 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
     if (name === 'release all') return desk.releaseAll((args as { reason: string }).reason, draft)
     if (name === 'query') return questions.ask(args as Question, draft)
     if (name === 'query outcome') return questions.outcome((args as { queryId: string }).queryId, draft)
+    if (name === 'freeze') return held.freeze(args as Freeze, draft)
+    if (name === 'thaw') return held.thaw(args as Freeze, draft)
+    if (name === 'pin') return held.pin(args as Pin, draft)
+    if (name === 'unpin') return held.unpin(args as Pin, draft)
     if (name === 'wish' && restore.isUnderWay(draft))
       throw new SubletError(
         'not-running',

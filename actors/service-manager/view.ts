@@ -1,8 +1,10 @@
 import type { GuestView, HeldLease, HeldUnit, Modification } from '../../controllers/controller.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import { written } from '../runtime/sentence.ts'
+import { isPinned } from './brakes.ts'
 import { waitsFor } from './line.ts'
 import { isOut } from './members.ts'
-import type { GuestRow, LeaseRow, UnitRow } from './rows.ts'
+import type { BrakeRow, GuestRow, LeaseRow, UnitRow } from './rows.ts'
 import { isFinished } from './steps.ts'
 
 /** What a controller is shown of its leases: plain, complete, without what is not its business. */
@@ -15,7 +17,9 @@ export function guestView<Observation>(
   leaveAt: (lease: LeaseRow) => Instant | undefined,
   now: Instant,
   isAhead: (lease: LeaseRow) => boolean = () => false,
+  brake?: BrakeRow,
 ): GuestView<Observation> {
+  const frozen = brake && `frozen since ${written(brake.since)} by ${brake.by} (${brake.reason})`
   const open = leases
     .filter((lease) => !isFinished(lease))
     .sort((a, b) => a.requestedAt - b.requestedAt || (a.id < b.id ? -1 : 1))
@@ -24,7 +28,8 @@ export function guestView<Observation>(
     blind: blindReason === undefined ? undefined : { since: guest?.blindSince ?? now, reason: blindReason },
     leases: open.map((lease) => held(lease, unitOf, leaveAt(lease), isAhead(lease), now)),
     refusals: guest?.refusals ?? [],
-    hold: undefined,
+    hold: frozen,
+    still: frozen,
   }
 }
 
@@ -53,7 +58,7 @@ function held(
     label: lease.label,
     blockedOn: waitsFor(lease),
     modification: lease.modification && shown(lease.modification),
-    held: units.map(heldUnit),
+    held: units.map((unit) => heldUnit(unit, now)),
   }
 }
 
@@ -77,15 +82,19 @@ const shown = ({ askedAt, properties, state, reason, failed }: Modification): Mo
   failed,
 })
 
-const heldUnit = ({ id, name, state, since, joinedAt, suspect, leaveBy }: UnitRow): HeldUnit => ({
-  id,
-  name,
-  state,
-  since,
-  joinedAt,
-  suspect,
-  leaveBy: leaveBy?.by,
-})
+const heldUnit = (unit: UnitRow, now: Instant): HeldUnit => {
+  const { id, name, state, since, joinedAt, suspect, leaveBy } = unit
+  return {
+    id,
+    name,
+    state,
+    since,
+    joinedAt,
+    suspect,
+    leaveBy: leaveBy?.by,
+    pinned: isPinned(unit, now) ? unit.pinned : undefined,
+  }
+}
 
 /** How long a controller may be blind before it is told nothing at all, not even the last picture. */
 export const BLIND_MS_MAX: Millis = 120_000

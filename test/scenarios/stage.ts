@@ -22,7 +22,7 @@ import { serviceManager } from '../../actors/service-manager/service-manager.ts'
 import { guestView } from '../../actors/service-manager/view.ts'
 import { bestFit } from '../../controllers/authorities/best-fit.ts'
 import { firstCome } from '../../controllers/brokers/first-come.ts'
-import type { GuestController, GuestIntent, HeldLease } from '../../controllers/controller.ts'
+import type { GuestController, GuestIntent, GuestView, HeldLease } from '../../controllers/controller.ts'
 import { cheapIdentity, cheapKey, cheapTrust } from '../simulation/identities.ts'
 import { World } from '../simulation/world.ts'
 import { Machines } from './machines.ts'
@@ -244,20 +244,25 @@ export class Stage {
     return life.actor
   }
 
-  /** The leases of a manager, as its controller sees them. */
-  leases(manager = this.managers[0]!): readonly HeldLease[] {
+  /** What a manager shows its controller. */
+  view(manager = this.managers[0]!): GuestView<unknown> {
     const actor = this.actor(manager) as Actor<ServiceManagerTables>
     const units = new Map(actor.rows('unit').map((unit) => [unit.id, unit]))
-    const leases = actor.rows('lease')
     return guestView(
-      leases,
+      actor.rows('lease'),
       (id) => units.get(id),
       undefined,
       {},
       undefined,
       (lease) => lease.term?.end,
       this.world.now,
-    ).leases
+      undefined,
+      actor.rows('brake')[0],
+    )
+  }
+
+  leases(manager?: string): readonly HeldLease[] {
+    return this.view(manager).leases
   }
 
   /** The instant so many seconds after the scene began. */

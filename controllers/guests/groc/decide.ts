@@ -54,12 +54,19 @@ export function decide(
   )
   const idle = idleSince(ground, packing.used, noticed, picture.startedAt)
   const backlogMs = backlogPerProcessor(demand, ground)
-  const mayShrink = config.shrink.backlog === undefined || backlogMs <= config.shrink.backlog
+  const mayShrink =
+    view.still === undefined && (config.shrink.backlog === undefined || backlogMs <= config.shrink.backlog)
   const taken = new Set([...recalled, ...unfit.map(({ unitId }) => unitId)])
   const shrunk = mayShrink ? idleDrains(ground, idle, taken, picture.startedAt, config) : []
 
   const going = new Set([...taken, ...shrunk.map(({ unitId }) => unitId)])
-  const wanted = new Set([...packing.used, ...keptForMin(ground, packing, going, config), ...resumedIds])
+  const pinned = ground.machines.flatMap(({ unit }) => (unit.pinned === undefined ? [] : [unit.id]))
+  const wanted = new Set([
+    ...packing.used,
+    ...keptForMin(ground, packing, going, config),
+    ...resumedIds,
+    ...pinned,
+  ])
   const extended = extensions(ground, wanted, going, recalled, config, now)
   const orders = ordersFor(demand, packing, ground, view, noticed, config, now)
 
@@ -67,7 +74,7 @@ export function decide(
     ...resumed,
     ...recall.drains,
     ...[...unfit, ...shrunk].map(({ intent }) => intent),
-    ...leaves(ground, resumedIds, noticed, picture.startedAt, config),
+    ...leaves(ground, resumedIds, noticed, picture.startedAt, config, view.still !== undefined),
     ...releases(ground),
     ...extended.map(({ intent }) => intent),
     ...orders.intents,

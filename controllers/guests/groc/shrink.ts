@@ -45,14 +45,21 @@ export function resumes(
   config: GrocConfig,
 ): readonly GuestIntent[] {
   const spare = survey.machines.filter(({ standing }) => standing === 'spare')
-  const needed = spare.filter(({ unit }) => used.has(unit.id))
+  const needed = spare.filter(({ unit }) => used.has(unit.id) || unit.pinned !== undefined)
   const undone = spare.filter((machine) => isUndone(machine) && !needed.includes(machine))
   const short = config.min - survey.serving - survey.coming - needed.length - undone.length
   const kept = spare
     .filter((machine) => !needed.includes(machine) && !undone.includes(machine))
     .slice(0, Math.max(0, short))
   return [
-    ...needed.map(({ unit }) => resume(unit.id, `${unit.name} is needed again by waiting jobs`)),
+    ...needed.map(({ unit }) =>
+      resume(
+        unit.id,
+        unit.pinned === undefined || used.has(unit.id)
+          ? `${unit.name} is needed again by waiting jobs`
+          : `${unit.name} is kept: pinned by ${unit.pinned.by} (${unit.pinned.reason})`,
+      ),
+    ),
     ...undone.map(({ unit }) =>
       resume(unit.id, `somebody took our drain of ${unit.name} back, and that is respected`),
     ),
@@ -131,6 +138,7 @@ export function idleDrains(
     return (
       standing === 'serving' &&
       since !== undefined &&
+      unit.pinned === undefined &&
       !taken.has(unit.id) &&
       lookedAt - since >= config.shrink.idle
     )
@@ -194,9 +202,12 @@ export function leaves(
   memory: GrocMemory,
   lookedAt: Instant,
   config: GrocConfig,
+  /** Nothing goes for having been idle. */
+  still = false,
 ): readonly GuestIntent[] {
   return inHand(survey).flatMap((machine): GuestIntent[] => {
     const { unit, node, seen } = machine
+    if (still && own(memory.drains, unit.id) === 'idle') return []
     if (!seen || resumed.has(unit.id) || (unit.state !== 'joined' && unit.state !== 'draining')) return []
     const goneSince = own(memory.missingSince, unit.id)
     if (node === undefined)
