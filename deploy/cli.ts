@@ -8,6 +8,7 @@ import { hostCommands } from './cli-host.ts'
 import { orderCommands } from './cli-orders.ts'
 import { peerCommands } from './cli-peers.ts'
 import { queryCommand } from './cli-query.ts'
+import { replayCommands } from './cli-replay.ts'
 import { storeCommands } from './cli-store.ts'
 import { mistakeOf, refuseUnknownHelp } from './mistake.ts'
 import { EXIT, outliveClosedPipes, perform, print, printJson, report, whenNobodyReads } from './terminal.ts'
@@ -212,6 +213,7 @@ peerCommands(program, clock)
 // ── the embedded batch system ──────────────────────────────────────────────────────────────────────
 
 program.commandsGroup('Trying:')
+replayCommands(command)
 const batch = program
   .command('batch')
   .description('the embedded batch system by hand: start and end it, submit and cancel jobs')

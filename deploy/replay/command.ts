@@ -1,0 +1,110 @@
+import { writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
+import type { Instant, Millis } from '../../actors/runtime/clock.ts'
+import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import type { GrocConfig } from '../../controllers/guests/groc/config.ts'
+import { loadConfig } from '../settings-file.ts'
+import { EXIT, print, printJson, tell } from '../terminal.ts'
+import { type Contest, type Contestant, contest } from './contest.ts'
+import { lublin } from './lublin.ts'
+import { contestPage } from './page.ts'
+import type { SchedulerKind } from './scheduler.ts'
+import { readSwf } from './swf.ts'
+import { contestText } from './table.ts'
+import type { Trace, UnitSize } from './trace.ts'
+
+export interface ReplayArguments {
+  readonly json?: true
+  readonly trace?: string
+  readonly synthetic?: string
+  readonly jobs: number
+  readonly seed: string
+  readonly config: string
+  readonly against?: string
+  readonly guest?: string
+  readonly nodes?: number
+  readonly cpus?: number
+  readonly boot: { readonly least: Millis; readonly most: Millis }
+  readonly scheduler: SchedulerKind
+  readonly html?: string
+}
+
+/** Synthetic jobs come from then on, a Monday. */
+const SYNTHETIC_FROM: Instant = Date.UTC(2026, 0, 5)
+
+/** Replays a trace under one configuration or two, and says what came of it. */
+export async function replayCommand(options: ReplayArguments): Promise<number> {
+  const files = [options.against, options.config].filter((file) => file !== undefined)
+  const read = files.map(
+    (file): Contestant => ({ name: nameOf(file, files), config: grocOf(file, options.guest) }),
+  )
+  const units = options.nodes ?? Math.max(...read.map(({ config }) => config.max))
+  const unit = unitOf(read.at(-1)!.config, options.cpus)
+  const contestants = read.map(({ name, config }) => ({ name, config: { ...config, unit } }))
+  const trace = await traceOf(options, units * unit.cpus)
+  if (trace.jobs.length === 0) throw new SubletError('usage', `the trace ${trace.name} has no job that ran`)
+  const { scheduler, seed, boot: bootMs } = options
+  const outcome = contest(trace, { units, unit, scheduler, bootMs, seed }, contestants)
+  if (options.html !== undefined) writePage(options.html, outcome)
+  if (options.json) printJson(outcome)
+  else print(contestText(outcome))
+  return EXIT.done
+}
+
+async function traceOf(
+  { trace, synthetic, jobs, seed }: ReplayArguments,
+  processors: number,
+): Promise<Trace> {
+  if (trace !== undefined && synthetic !== undefined)
+    throw new SubletError('usage', '--trace and --synthetic are two sources of jobs: name one of them')
+  if (trace !== undefined) return readSwf(trace)
+  if (synthetic === 'lublin') return lublin({ jobs, seed, processors, from: SYNTHETIC_FROM })
+  throw new SubletError(
+    'usage',
+    synthetic === undefined
+      ? 'nothing to replay: name a trace with --trace FILE.swf, or --synthetic lublin'
+      : `“${synthetic}” is no synthetic workload; there is lublin`,
+  )
+}
+
+/** The thresholds of the guest that is named or, of one alone, its. */
+function grocOf(file: string, wanted: string | undefined): GrocConfig {
+  const { settings, warnings } = loadConfig(file)
+  for (const { text } of warnings) tell(`${text} (warning)`)
+  const found = settings.guests.flatMap(({ name, controller }) =>
+    controller.kind === 'groc' && (wanted === undefined || name === wanted) ? [{ name, controller }] : [],
+  )
+  const [one, another] = found
+  if (one === undefined)
+    throw new SubletError(
+      'usage',
+      `${file} has no guest ${wanted === undefined ? '' : `“${wanted}” `}whose controller is groc`,
+    )
+  if (another !== undefined)
+    throw new SubletError(
+      'usage',
+      `${file} has several guests: name one with --guest (${found.map(({ name }) => name).join(', ')})`,
+    )
+  const { kind: _, ...config } = one.controller
+  return config
+}
+
+const unitOf = ({ unit }: GrocConfig, cpus: number | undefined): UnitSize => ({
+  cpus: cpus ?? unit.cpus,
+  memoryMiB: unit.memoryMiB,
+})
+
+/** The file’s own name, unless both are called the same. */
+function nameOf(file: string, files: readonly string[]): string {
+  const same = files.filter((other) => basename(other) === basename(file))
+  return same.length > 1 ? file : basename(file)
+}
+
+function writePage(file: string, outcome: Contest): void {
+  try {
+    writeFileSync(file, contestPage(outcome))
+  } catch (error) {
+    throw new SubletError('usage', `the page ${file} cannot be written: ${inOneLine(error)}`)
+  }
+  tell(`written: ${file}`)
+}
