@@ -33,6 +33,15 @@ module.exports = {
         contracts,
       ]),
     ),
+    allow('pbs-knows-its-contract', '^adapters/pbs/', ['^adapters/(pbs|exec)/', '^actors/(runtime|leases)/', contracts]),
+    // Torque and OpenPBS are two dialects of one batch system.
+    ...['torque', 'openpbs'].map((adapter) =>
+      allow(`${adapter}-knows-its-contract`, `^adapters/${adapter}/`, [
+        `^adapters/(${adapter}|pbs|exec)/`,
+        '^actors/(runtime|leases)/',
+        contracts,
+      ]),
+    ),
     {
       name: 'nothing-imports-deploy-or-test',
       severity: 'error',

@@ -1,0 +1,75 @@
+import { type Clock, sleep } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import type { NodeMark } from '../batch-system.ts'
+import type { Dialect } from './dialect.ts'
+import { isOurNote, ourNote } from './marks.ts'
+import type { NodeRecord } from './records.ts'
+
+interface Hands {
+  readonly clock: Clock
+  readonly drain: (name: string, mark: NodeMark, reason: string, signal: AbortSignal) => Promise<void>
+  readonly present: (name: string, mark: NodeMark, signal: AbortSignal) => Promise<NodeRecord>
+}
+
+const busy = (name: string, what: string): SubletError =>
+  new SubletError('node-busy', `Node ${name} is not removed: ${what}`)
+
+/**
+ * Taking a record away. Torque does not refuse a busy node: it waits two minutes, then forgets all its jobs, the
+ * running ones too. So it is taken out of service first, and looked at again when whatever the scheduler had
+ * decided just before has come.
+ *
+ *   look ──busy──▶ node-busy        look ──▶ offline ──(settle)──▶ look ──busy──▶ node-busy
+ *                                                                  └──▶ delete, or keep if it is the last one
+ */
+export function removal(dialect: Dialect, { clock, drain, present }: Hands) {
+  const { drainTag } = dialect
+
+  /** The list must not become empty: pbs_sched then deletes what waits, as jobs that would never run. */
+  const takeAway = async (record: NodeRecord, signal: AbortSignal): Promise<void> => {
+    const all = (await dialect.nodes(signal)).records
+    const others = all.filter((each) => each.name !== record.name)
+    if (others.length === 0 && dialect.needsARecord) return dialect.keep(record, signal)
+    if (!(await dialect.delete(record.name, signal))) throw busy(record.name, 'a job has just come')
+    // Another record holds the place now.
+    if (others.some((each) => !each.isKept))
+      for (const kept of others.filter((each) => each.isKept && each.jobs.length === 0))
+        await dialect.delete(kept.name, signal)
+  }
+
+  const holdsIt = (record: NodeRecord): void => {
+    if (record.jobs.length > 0) throw busy(record.name, `jobs are on it: ${record.jobs.join(', ')}`)
+  }
+
+  const removeIdle = async (record: NodeRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+    holdsIt(record)
+    const tookJobs = !record.isOffline && record.fitness !== 'silent'
+    await drain(record.name, mark, 'leaves', signal)
+    if (tookJobs) await sleep(clock, dialect.settleMs, signal)
+    const after = await present(record.name, mark, signal)
+    holdsIt(after)
+    if (!after.isOffline && after.fitness !== 'silent') throw busy(record.name, 'it takes jobs again')
+    await takeAway(after, signal)
+  }
+
+  /**
+   * The jobs first, by name: deleted with the node they would be forgotten, those that may run again too. What
+   * may not run again is purged; its node is gone, nothing else ends it.
+   */
+  const removeLost = async (record: NodeRecord, _mark: NodeMark, signal: AbortSignal): Promise<void> => {
+    const { name } = record
+    if (!record.isOffline || isOurNote(drainTag, record.note))
+      await dialect.offline(name, ourNote(drainTag, 'the machine is lost', record.note), signal)
+    const bound = (await dialect.jobs(signal)).records.filter(
+      ({ verdict, hosts }) =>
+        (verdict.state === 'running' || verdict.state === 'completing') && hosts.includes(name),
+    )
+    for (const job of bound)
+      if (job.rerunable) await dialect.rerun(job.id, true, signal)
+      else await dialect.purge(job.id, signal)
+    const record2 = await dialect.node(name, signal)
+    if (record2 !== undefined) await takeAway(record2, signal)
+  }
+
+  return { removeIdle, removeLost }
+}

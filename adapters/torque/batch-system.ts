@@ -1,0 +1,25 @@
+import type { Clock } from '../../actors/runtime/clock.ts'
+import type { BatchSystem } from '../batch-system.ts'
+import type { Executor } from '../executor.ts'
+import { pbsSystem } from '../pbs/batch-system.ts'
+import { pbsCommands } from '../pbs/commands.ts'
+import { checkTorque } from './check.ts'
+import type { TorqueConfig } from './config.ts'
+import { torqueDialect } from './dialect.ts'
+
+/** Torque 6.1 and 4.2 through qstat, pbsnodes and qmgr; how it goes is in ../pbs/batch-system.ts. */
+export function torque(
+  config: TorqueConfig,
+  exec: Executor,
+  { clock }: { readonly clock: Clock },
+): BatchSystem {
+  const commands = pbsCommands(exec, {
+    product: 'Torque',
+    ...{ server: config.server, bin: config.bin, timeoutMs: config.commandTimeout },
+  })
+  const dialect = torqueDialect(config, commands, clock)
+  return pbsSystem(dialect, {
+    ...{ clock, lockFolder: config.lockFolder },
+    check: (signal) => checkTorque(config, commands, dialect, signal),
+  })
+}

@@ -1,0 +1,20 @@
+/** What a command of an emulated server answers, as a process would. */
+export interface Answer {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Asked {
+  readonly program: string
+  readonly args: readonly string[]
+  readonly user: string
+  readonly input: string
+}
+
+export const said = (stdout = ''): Answer => ({ exitCode: 0, stdout, stderr: '' })
+export const failed = (exitCode: number, stderr: string): Answer => ({
+  exitCode,
+  stdout: '',
+  stderr: stderr.endsWith('\n') ? stderr : `${stderr}\n`,
+})
