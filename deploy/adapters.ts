@@ -9,11 +9,14 @@ import { localExecutor } from '../adapters/exec/local.ts'
 import { type NetnsDoor, netnsDoor } from '../adapters/exec/netns-door.ts'
 import { prefixed } from '../adapters/exec/prefixed.ts'
 import { sshExecutor } from '../adapters/exec/ssh.ts'
+import type { Executor } from '../adapters/executor.ts'
 import type { Handler, UnitFacts } from '../adapters/handler.ts'
 import type { JoinHandler } from '../adapters/join.ts'
 import { namespaceMachines } from '../adapters/namespace/namespace.ts'
 import { slurm } from '../adapters/slurm/batch-system.ts'
 import { slurmJoin } from '../adapters/slurm/join.ts'
+import { torque } from '../adapters/torque/batch-system.ts'
+import { torqueJoin } from '../adapters/torque/join.ts'
 import type { GuestSettings, JoinSettings, MachinesSettings } from './config.ts'
 
 /** What is injected into everything that touches the world. */
@@ -44,18 +47,33 @@ export function machinesOf(settings: MachinesSettings, { clock, random }: Parts)
 
 export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): BatchSystem {
   if (settings.kind === 'embedded') return embeddedBatch({ socket: settings.socket }, { clock })
-  const { kind: _, through, ...config } = settings
-  const local = localExecutor({ clock })
-  const [program, ...rest] = through
-  return slurm(config, program === undefined ? local : prefixed(local, [program, ...rest]), { clock })
+  const far = settings.kind === 'slurm' ? undefined : settings.ssh
+  const head = far === undefined ? localExecutor({ clock }) : sshExecutor(far, { clock })
+  const [program, ...rest] = settings.through
+  const exec = program === undefined ? head : prefixed(head, [program, ...rest])
+  if (settings.kind === 'slurm') {
+    const { kind: _, through: __, ...config } = settings
+    return slurm(config, exec, { clock })
+  }
+  const { kind: _, through: __, ssh: ___, ...config } = settings
+  return closing(torque(config, exec, { clock }), exec)
 }
+
+/** With the connection to its head. */
+const closing = (system: BatchSystem, exec: Executor): BatchSystem => ({
+  ...system,
+  async close() {
+    await system.close()
+    await exec.close()
+  },
+})
 
 export function joinOf(settings: JoinSettings, { clock }: Parts): JoinHandler {
   if (settings.kind === 'embedded') {
     const { kind: _, ...config } = settings
     return embeddedJoin(config, { clock })
   }
-  const { kind: _, ssh, ...config } = settings
+  const { ssh } = settings
   const door: NetnsDoor | undefined = ssh.netns === undefined ? undefined : netnsDoor(ssh.netns)
   const { privateKeyFile, ready, keepalive, channelsMax } = ssh
   const connect = (facts: UnitFacts) =>
@@ -72,7 +90,11 @@ export function joinOf(settings: JoinSettings, { clock }: Parts): JoinHandler {
         ...(door === undefined ? {} : { connect: (host, port, signal) => door.connect(host, port, signal) }),
       },
     )
-  const handler = slurmJoin(config, connect)
+  const handlerOf = (): JoinHandler => {
+    const { kind: _, ssh: __, ...config } = settings
+    return 'momConfig' in config ? torqueJoin(config, connect) : slurmJoin(config, connect)
+  }
+  const handler = handlerOf()
   return {
     ...handler,
     async close() {

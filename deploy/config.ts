@@ -5,10 +5,13 @@ import { duration, name } from '../actors/runtime/settings.ts'
 import { embeddedBatchConfig } from '../adapters/embedded/batch-system.ts'
 import { type EmbeddedJoinConfig, embeddedJoinConfig } from '../adapters/embedded/join.ts'
 import { type ProcessMachinesConfig, processMachinesConfig } from '../adapters/embedded/process-machines.ts'
+import { sshConfig } from '../adapters/exec/ssh.ts'
 import type { ProbeCommand } from '../adapters/handler.ts'
 import { type NamespaceMachinesConfig, namespaceMachinesConfig } from '../adapters/namespace/config.ts'
 import { slurmConfig } from '../adapters/slurm/config.ts'
 import { type SlurmJoinConfig, slurmJoinConfig } from '../adapters/slurm/join.ts'
+import { torqueConfig } from '../adapters/torque/config.ts'
+import { type TorqueJoinConfig, torqueJoinConfig } from '../adapters/torque/join.ts'
 import { GUEST_PROPERTY } from '../controllers/brokers/guests.ts'
 import { policyOptions } from '../controllers/brokers/policies.ts'
 import { byHandConfig } from '../controllers/guests/by-hand/by-hand.ts'
@@ -170,12 +173,18 @@ const serviceManager = z.strictObject({
   answer: duration.default(HOUR),
 })
 
+const reached = {
+  /** Put before each of its commands, such as `nsenter --net=/run/netns/lab`. */
+  through: z.array(z.string().min(1)).default([]),
+}
+
+/** Its head is reached over ssh; absent: its commands run here. */
+const head = { ...reached, ssh: sshConfig.optional() }
+
 const batch = byKind({
   embedded: embeddedBatchConfig,
-  slurm: slurmConfig.extend({
-    /** Put before each of Slurm's commands, such as `nsenter --net=/run/netns/lab`. */
-    through: z.array(z.string().min(1)).default([]),
-  }),
+  slurm: slurmConfig.extend(reached),
+  torque: torqueConfig.extend(head),
 })
 
 /** How the machines' sshd is reached; address, port, user and host key come from the machine itself. */
@@ -191,6 +200,7 @@ const ssh = z.strictObject({
 const joining = byKind({
   embedded: embeddedJoinConfig.extend({ socket: z.string().min(1).optional() }),
   'ssh-slurmd': slurmJoinConfig.extend({ ssh }),
+  'ssh-torque': torqueJoinConfig.extend({ ssh }),
 })
 
 const guest = z.strictObject({
@@ -247,6 +257,7 @@ export type MachinesSettings =
 export type JoinSettings =
   | ({ readonly kind: 'embedded' } & EmbeddedJoinConfig)
   | ({ readonly kind: 'ssh-slurmd' } & SlurmJoinConfig & { readonly ssh: z.output<typeof ssh> })
+  | ({ readonly kind: 'ssh-torque' } & TorqueJoinConfig & { readonly ssh: z.output<typeof ssh> })
 
 export type GuestSettings = Omit<WrittenGuest, 'join'> & { readonly join: JoinSettings }
 
@@ -348,9 +359,15 @@ function resolvedGuest(
   const own = batch.kind === 'embedded' ? batch.socket : ''
   return {
     ...guest,
-    batch: batch.kind === 'embedded' ? { ...batch, socket: resolve(base, batch.socket) } : batch,
+    batch: resolvedBatch(batch, base),
     join: resolvedJoin(join, base, own, machines?.kind === 'namespace' ? machines.netns : undefined),
   }
+}
+
+function resolvedBatch(batch: WrittenGuest['batch'], base: string): WrittenGuest['batch'] {
+  if (batch.kind === 'embedded') return { ...batch, socket: resolve(base, batch.socket) }
+  if (batch.kind === 'slurm' || batch.ssh === undefined) return batch
+  return { ...batch, ssh: { ...batch.ssh, privateKeyFile: resolve(base, batch.ssh.privateKeyFile) } }
 }
 
 function resolvedJoin(

@@ -13,6 +13,9 @@ export const OWN_PROPERTIES = [
   'request.elasticTime',
 ]
 
+/** Which batch system a join over ssh is for. */
+const JOINED = { 'ssh-slurmd': 'slurm', 'ssh-torque': 'torque' } as const
+
 export function guestChecks(written: Written, i: number): readonly CrossComplaint[] {
   const { site, skewMax } = written
   const serviceManager = managerOf(written)
@@ -30,18 +33,18 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
       ),
     )
 
-  if (joining.kind === 'ssh-slurmd') {
-    if (batch.kind !== 'slurm')
-      found.push(error(at('join', 'kind'), `machines cannot join ${batch.kind} by “ssh-slurmd”`))
+  if (joining.kind !== 'embedded') {
+    if (batch.kind !== JOINED[joining.kind])
+      found.push(error(at('join', 'kind'), `machines cannot join ${batch.kind} by “${joining.kind}”`))
     if (site !== undefined && site.machines.kind !== 'namespace')
       found.push(
         error(
           at('join', 'kind'),
-          `“ssh-slurmd” needs machines with an sshd, and those of the site are of kind “${site.machines.kind}”`,
+          `“${joining.kind}” needs machines with an sshd, and those of the site are of kind “${site.machines.kind}”`,
         ),
       )
     for (const key of ['nodes', 'feature'] as const)
-      if (batch.kind === 'slurm' && joining[key] !== batch[key])
+      if (batch.kind === 'slurm' && joining.kind === 'ssh-slurmd' && joining[key] !== batch[key])
         found.push(error(at('join', key), `found ${joining[key]}, and batch.${key} is ${batch[key]}`))
   }
 

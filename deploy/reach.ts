@@ -36,7 +36,7 @@ export async function unreachable(
     const join = joinOf(guest.join, parts)
     try {
       await tryIt(`the batch system of ${guest.name}`, (signal) => batch.check(signal))
-      if (guest.join.kind === 'ssh-slurmd' && !existsSync(guest.join.ssh.privateKeyFile))
+      if (guest.join.kind !== 'embedded' && !existsSync(guest.join.ssh.privateKeyFile))
         found.push(`the join of ${guest.name}: there is no key ${guest.join.ssh.privateKeyFile}`)
     } finally {
       await join.close()

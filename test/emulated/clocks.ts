@@ -1,4 +1,10 @@
-import { type Cancel, type Clock, type Instant, type Millis, systemClock } from '../../actors/runtime/clock.ts'
+import {
+  type Cancel,
+  type Clock,
+  type Instant,
+  type Millis,
+  systemClock,
+} from '../../actors/runtime/clock.ts'
 
 /** A clock that runs so many times faster than the wall's, so that Torque's minutes pass in seconds. */
 export function scaledClock(times: number, start: Instant): Clock {
@@ -32,7 +38,9 @@ export function handClock(start: Instant): HandClock {
     async moveTo(at) {
       await settle()
       for (;;) {
-        const next = [...due].filter(([, each]) => each.at <= at).sort(([a, x], [b, y]) => x.at - y.at || a - b)[0]
+        const next = [...due]
+          .filter(([, each]) => each.at <= at)
+          .sort(([a, x], [b, y]) => x.at - y.at || a - b)[0]
         if (next === undefined) break
         const [key, { at: hour, call }] = next
         due.delete(key)

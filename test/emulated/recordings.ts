@@ -19,7 +19,8 @@ export const wordsOf = (line: string): readonly string[] =>
 
 export function recorded(folder: string): readonly RecordedRow[] {
   const at = join(import.meta.dirname, '../fixtures', folder)
-  const read = (file: string): string => (existsSync(join(at, file)) ? readFileSync(join(at, file), 'utf8') : '')
+  const read = (file: string): string =>
+    existsSync(join(at, file)) ? readFileSync(join(at, file), 'utf8') : ''
   const rows = read('index.md').matchAll(
     /^\| (\d{3}\S*) \| (\S+) \| `([^`]*)` \| (\d+) \| (\d+) \| (\d\d):(\d\d):(\d\d) \|$/gm,
   )

@@ -95,6 +95,31 @@ describe('a configuration that is right', () => {
       ssh: { privateKeyFile: join(dir, 'keys', 'site'), netns: 'lab' },
     })
   })
+
+  test('may name a Torque whose head is reached over ssh, and machines that its moms run on', () => {
+    const key = 'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
+    const text = GOOD.replace(
+      'machines: { kind: process }',
+      'machines: { kind: namespace, bridge: br0, subnet: 10.88.0.0/24, netns: lab, sshd: {}, images: { plain: {} } }',
+    )
+      .replace(
+        'batch: { kind: embedded, socket: b/sock }',
+        `batch: { kind: torque, ssh: { host: head, user: sublet, privateKeyFile: keys/head, hostKey: "${key}" } }`,
+      )
+      .replace(
+        'join: { kind: embedded }',
+        'join: { kind: ssh-torque, server: head, ssh: { privateKeyFile: keys/site } }',
+      )
+    const { settings } = loadConfig(write(text))
+    expect(settings.guests[0]?.batch).toMatchObject({
+      ...{ kind: 'torque', deleteTimeout: 150_000, scheduler: 'pbs_sched' },
+      ssh: { privateKeyFile: join(dir, 'keys', 'head'), port: 22 },
+    })
+    expect(settings.guests[0]?.join).toMatchObject({ kind: 'ssh-torque', home: '/var/spool/torque' })
+    expect(() =>
+      loadConfig(write(text.replace('ssh-torque', 'ssh-slurmd').replace('server: head, ', ''))),
+    ).toThrow('machines cannot join torque by “ssh-slurmd”')
+  })
 })
 
 describe('mistakes', () => {

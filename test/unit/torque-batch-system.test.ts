@@ -64,7 +64,20 @@ async function scene({ version = '6.1.3', user = 'root', config = {}, own = true
   const seen = async (name: string) => (await observe()).nodes.find((each) => each.name === name)
   const job = async (id: string) => (await observe()).jobs.find((each) => each.id === id)
   const does = <T>(work: Promise<T>): Promise<T> => driven(clock, work)
-  return { clock, server, exec, system: config === undefined ? system : made, node, run, qsub, letIn, observe, seen, job, does }
+  return {
+    clock,
+    server,
+    exec,
+    system: config === undefined ? system : made,
+    node,
+    run,
+    qsub,
+    letIn,
+    observe,
+    seen,
+    job,
+    does,
+  }
 }
 
 describe('Torque 6.1', () => {
@@ -72,7 +85,12 @@ describe('Torque 6.1', () => {
     const { server, seen } = await scene()
     server.createNode('vm01', 2, ['sublet_lease-7f3a_unit-vm01_10.77.0.11'], '')
     expect(await seen('vm01')).toMatchObject({
-      ...{ vendorState: 'down,offline,mom-list-not-sent', drained: 'no', responding: false, accepting: false },
+      ...{
+        vendorState: 'down,offline,mom-list-not-sent',
+        drained: 'no',
+        responding: false,
+        accepting: false,
+      },
       mark: { leaseId: 'lease-7f3a', unitId: 'unit-vm01' },
     })
   })
@@ -99,7 +117,12 @@ describe('Torque 6.1', () => {
     await clock.moveTo(clock.now() + 130_000)
     expect(await seen('vm01')).toMatchObject({ vendorState: 'free', responding: true })
     await clock.moveTo(clock.now() + 60_000)
-    expect(await seen('vm01')).toMatchObject({ vendorState: 'free', responding: false, accepting: false, empty: false })
+    expect(await seen('vm01')).toMatchObject({
+      vendorState: 'free',
+      responding: false,
+      accepting: false,
+      empty: false,
+    })
     await clock.moveTo(clock.now() + 120_000)
     expect(await seen('vm01')).toMatchObject({ vendorState: 'down', responding: false })
   })
@@ -115,7 +138,9 @@ describe('Torque 6.1', () => {
     exec.ran.length = 0
     await remove()
     expect(server.nodes.has('vm01')).toBe(false)
-    const order = exec.ran.filter((line) => /pbsnodes -o|delete node/.test(line)).map((line) => line.split(' ')[0])
+    const order = exec.ran
+      .filter((line) => /pbsnodes -o|delete node/.test(line))
+      .map((line) => line.split(' ')[0])
     expect(order).toEqual(['pbsnodes', 'qmgr'])
   })
 
@@ -124,7 +149,12 @@ describe('Torque 6.1', () => {
     const { mark } = await letIn('vm01')
     exec.instead = (line) => {
       if (line.startsWith('pbsnodes -o') && server.jobs.size === 0) {
-        void answer(server, { program: 'qsub', args: ['-l', 'nodes=1'], user: 'tquser1', input: 'sleep 9999' })
+        void answer(server, {
+          program: 'qsub',
+          args: ['-l', 'nodes=1'],
+          user: 'tquser1',
+          input: 'sleep 9999',
+        })
         // The scheduler has decided already.
         server.run([...server.jobs.values()][0]!)
       }
@@ -156,7 +186,10 @@ describe('Torque 6.1', () => {
     const { mark } = await letIn('vm01')
     server.managers.delete('sublet')
     await expect(does(system.drain('vm01', mark, 'lease ends', never))).rejects.toMatchObject({
-      ...{ code: 'middleware-refused', message: expect.stringContaining('error in permissions (PERM_OPorMGR)') },
+      ...{
+        code: 'middleware-refused',
+        message: expect.stringContaining('error in permissions (PERM_OPorMGR)'),
+      },
     })
     exec.instead = (line) => (line.startsWith('pbsnodes -o') ? { stderr: stderrOf('015-') } : undefined)
     await expect(does(system.drain('vm01', mark, 'lease ends', never))).rejects.toMatchObject({
@@ -193,8 +226,7 @@ describe('Torque 6.1', () => {
   test('trap 9: no node list, and no nodes found, are lists of none', async () => {
     const { observe, exec } = await scene({ own: false })
     expect((await observe()).nodes).toEqual([])
-    exec.instead = (line) =>
-      line === 'pbsnodes -x' ? { exitCode: 2, stderr: stderrOf('139-') } : undefined
+    exec.instead = (line) => (line === 'pbsnodes -x' ? { exitCode: 2, stderr: stderrOf('139-') } : undefined)
     expect(await observe()).toMatchObject({ nodes: [], trust: 'confirmed' })
   })
 
@@ -294,7 +326,9 @@ describe('Torque 6.1', () => {
       'qmgr -c create node vm01 np=2,properties="sublet_lease-7f3a_unit-vm01_10.77.0.11,groc,xen"',
     )
     expect((await seen('vm01'))?.features).toEqual(['groc', 'xen'])
-    await expect(does(system.expect(node('vm02 np=64'), never))).rejects.toThrow('not the name of a Torque node')
+    await expect(does(system.expect(node('vm02 np=64'), never))).rejects.toThrow(
+      'not the name of a Torque node',
+    )
   })
 
   test('trap 18: a machine that comes back with a new address has its record made anew', async () => {
@@ -377,7 +411,10 @@ describe('Torque 6.1', () => {
     exec.instead = (line) => (line.startsWith('qstat -x') ? { stdout: '<Data></Data>' } : undefined)
     for (const _ of [1, 2]) {
       const { trust, warnings } = await observe()
-      expect([trust, warnings]).toEqual(['doubtful', ['The list of jobs is empty, but the server counts jobs']])
+      expect([trust, warnings]).toEqual([
+        'doubtful',
+        ['The list of jobs is empty, but the server counts jobs'],
+      ])
     }
   })
 

@@ -40,7 +40,7 @@ async function run(
 }
 
 /** Beside the recorded commands; see the last table of the index. */
-const EVENTS: readonly (readonly [string, (torque: TorqueServer, clock: HandClock) => Promise<unknown> | void])[] = [
+const EVENTS: readonly (readonly [string, (torque: TorqueServer, clock: HandClock) => unknown])[] = [
   ['19:57:37.9', (torque) => torque.startMom('vm01', HOSTS.vm01)],
   ['19:59:00', (torque) => torque.startMom('vm02', HOSTS.vm02)],
   ['19:59:00', (torque) => torque.startMom('vm03', HOSTS.vm03)],
@@ -106,7 +106,17 @@ const elements = (stdout: string): readonly string[] =>
 
 const NOT_EMULATED = new Set([
   ...['resources_used', 'cput', 'vmem', 'mem', 'energy_used', 'queue_rank', 'hashname', 'session_id'],
-  ...['total_runtime', 'Walltime', 'Remaining', 'etime', 'exit_status', 'comment', 'depend', 'status', 'walltime'],
+  ...[
+    'total_runtime',
+    'Walltime',
+    'Remaining',
+    'etime',
+    'exit_status',
+    'comment',
+    'depend',
+    'status',
+    'walltime',
+  ],
 ])
 
 function sameForm(given: string, { file, stdout }: RecordedRow): void {
@@ -144,7 +154,11 @@ test('every recorded command until the list of nodes is taken apart, at its hour
     const given = await run(torque, clock, row.argv, {
       ...{ user: row.user, input: `sleep ${SLEEPS[name] ?? '600'}`, takesMs: row.ms },
     })
-    expect([row.file, given.exitCode, given.stderr.trim()]).toEqual([row.file, row.exitCode, row.stderr.trim()])
+    expect([row.file, given.exitCode, given.stderr.trim()]).toEqual([
+      row.file,
+      row.exitCode,
+      row.stderr.trim(),
+    ])
     sameForm(given.stdout, row)
   }
 })

@@ -26,7 +26,9 @@ const byId = async (text: string, reading = sched) =>
 
 test('the recorded jobs of every kind are read with their demand and what holds them', async () => {
   const found = await byId(printed('069'))
-  expect([...found].map(([id, { verdict }]) => `${id} ${verdict.state} ${verdict.heldBy ?? ''}`.trim())).toEqual([
+  expect(
+    [...found].map(([id, { verdict }]) => `${id} ${verdict.state} ${verdict.heldBy ?? ''}`.trim()),
+  ).toEqual([
     '0.tqsrv running',
     '1.tqsrv running',
     '2.tqsrv running',
@@ -61,7 +63,11 @@ test('trap 13: what is complete is over, also what was deleted before it ran', a
   expect(found.get('1.tqsrv')).toMatchObject({
     ...{ verdict: { state: 'ended' }, hosts: ['vm02'], endedAt: 1_795_291_344_000 },
   })
-  expect(found.get('13.tqsrv')).toMatchObject({ verdict: { state: 'ended' }, startedAt: undefined, hosts: [] })
+  expect(found.get('13.tqsrv')).toMatchObject({
+    verdict: { state: 'ended' },
+    startedAt: undefined,
+    hosts: [],
+  })
   expect(found.get('14.tqsrv')?.verdict).toEqual({ state: 'pending' })
 })
 
@@ -89,22 +95,37 @@ test.each([
   ['2:ppn=4:xen:ib', 2, 4, ['xen', 'ib']],
   ['1:ppn=2:gpus=2:exclusive_process', 1, 2, []],
 ])('trap 15: nodes=%s is %i nodes of %i processors', (nodesAsked, count, cpus, features) => {
-  expect(demandOf({ nodes: nodesAsked }, undefined)).toMatchObject({ nodes: count, cpusPerNode: cpus, features })
+  expect(demandOf({ nodes: nodesAsked }, undefined)).toMatchObject({
+    nodes: count,
+    cpusPerNode: cpus,
+    features,
+  })
 })
 
 test('trap 15: memory is the job’s or each processor’s, and consumables are counted by node', () => {
-  const of = (list: Record<string, string>) => demandOf({ nodes: '2:ppn=4', ...list }, undefined).memoryMiBPerNode
-  expect([of({ mem: '8gb' }), of({ pmem: '512mb' }), of({ mem: '1gb', pmem: '512mb' }), of({ vmem: '4gb' })]).toEqual([
-    4096, 2048, 2048, 2048,
-  ])
+  const of = (list: Record<string, string>) =>
+    demandOf({ nodes: '2:ppn=4', ...list }, undefined).memoryMiBPerNode
+  expect([
+    of({ mem: '8gb' }),
+    of({ pmem: '512mb' }),
+    of({ mem: '1gb', pmem: '512mb' }),
+    of({ vmem: '4gb' }),
+  ]).toEqual([4096, 2048, 2048, 2048])
   expect(demandOf({ nodes: '1:ppn=2:gpus=2' }, undefined).consumablesPerNode).toEqual({ gpu: 2 })
   expect(demandOf({ nodes: '1:ppn=2#excl' }, undefined).exclusive).toBe(true)
-  expect([memoryMiB('64mb'), memoryMiB('65536kb'), memoryMiB('1'), memoryMiB('2gb'), memoryMiB('1mw')]).toEqual([
-    64, 64, 1, 2048, 8,
-  ])
-  expect([walltimeMs('01:00:00'), walltimeMs('100:00:00'), walltimeMs('1:00:00:00'), walltimeMs('90')]).toEqual([
-    3_600_000, 360_000_000, 86_400_000, 90_000,
-  ])
+  expect([
+    memoryMiB('64mb'),
+    memoryMiB('65536kb'),
+    memoryMiB('1'),
+    memoryMiB('2gb'),
+    memoryMiB('1mw'),
+  ]).toEqual([64, 64, 1, 2048, 8])
+  expect([
+    walltimeMs('01:00:00'),
+    walltimeMs('100:00:00'),
+    walltimeMs('1:00:00:00'),
+    walltimeMs('90'),
+  ]).toEqual([3_600_000, 360_000_000, 86_400_000, 90_000])
   expect(() => memoryMiB('many')).toThrow('a size is “many”')
 })
 
@@ -134,7 +155,12 @@ test('traps 1 and 2: the state is a list; the offline of a new node is nobody’
 test('trap 4: of what the mom says only its hour and its memory are believed', async () => {
   const [node] = (await nodes(printed('081'))).records
   expect(node).toMatchObject({
-    ...{ states: ['offline', 'job-exclusive'], heardAt: 1_795_291_297_000, memoryMiB: 24_106, note: 'groc: draining' },
+    ...{
+      states: ['offline', 'job-exclusive'],
+      heardAt: 1_795_291_297_000,
+      memoryMiB: 24_106,
+      note: 'groc: draining',
+    },
   })
   const [free] = (await nodes(printed('146'))).records
   // `jobs=23.tqsrv` in its status is old.

@@ -20,7 +20,9 @@ const START = Date.UTC(2026, 10, 21, 20)
 const USER = 'tquser1'
 
 /** What the programs do when there is no pbs_server, or no trqauthd. */
-const DEAD = (dir: string): string => `nobody() { printf '\\nUnable to communicate with tqsrv(127.0.0.1)\\nCannot connect to specified server host %s.\\n' "'tqsrv'" >&2; }
+const DEAD = (
+  dir: string,
+): string => `nobody() { printf '\\nUnable to communicate with tqsrv(127.0.0.1)\\nCannot connect to specified server host %s.\\n' "'tqsrv'" >&2; }
 unanswered() { case "$me" in
   qstat) nobody; nobody; nobody; echo 'qstat: cannot connect to server tqsrv (errno=111) Connection refused' >&2
     echo 'qstat: Error (111 - Connection refused) ' >&2; exit 111 ;;
@@ -77,7 +79,12 @@ export async function openTorqueBench(
   const config = torqueConfig.parse({ commandTimeout: '10s', settle: '100ms', lockFolder: dir })
   const system2 = (over: Partial<TorqueConfig>, other = exec): BatchSystem =>
     torque({ ...config, ...over }, other, { clock: systemClock })
-  const ask = async (program: string, args: readonly string[], user = 'root', input = ''): Promise<string> => {
+  const ask = async (
+    program: string,
+    args: readonly string[],
+    user = 'root',
+    input = '',
+  ): Promise<string> => {
     const done = await answer(server, { program, args, user, input })
     if (done.exitCode !== 0) throw new Error(`${program} ${args.join(' ')}: ${done.stderr}`)
     return done.stdout.trim()
@@ -102,8 +109,18 @@ export async function openTorqueBench(
     }),
     startMachine: async (name) => server.startMom(name, address(name)),
     killMachine: async (name) => server.killMom(name),
-    submit: ({ runsMs, nodes = 1, cpusPerNode = 1, walltimeMs, held, requeueable, after, tasks }: BenchJob) => {
-      const time = walltimeMs === undefined ? '' : `,walltime=00:${String(walltimeMs / 60_000).padStart(2, '0')}:00`
+    submit: ({
+      runsMs,
+      nodes = 1,
+      cpusPerNode = 1,
+      walltimeMs,
+      held,
+      requeueable,
+      after,
+      tasks,
+    }: BenchJob) => {
+      const time =
+        walltimeMs === undefined ? '' : `,walltime=00:${String(walltimeMs / 60_000).padStart(2, '0')}:00`
       const args = ['-N', 'law', '-l', `nodes=${nodes}:ppn=${cpusPerNode}${time}`]
       if (held) args.push('-h')
       if (requeueable === false) args.push('-r', 'n')

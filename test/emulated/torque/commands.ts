@@ -34,7 +34,17 @@ export async function answer(server: TorqueServer, asked: Asked): Promise<Answer
   }
 }
 
-export const PROGRAMS = ['date', 'qstat', 'pbsnodes', 'qmgr', 'qsub', 'qdel', 'qhold', 'qrls', 'qrerun'] as const
+export const PROGRAMS = [
+  'date',
+  'qstat',
+  'pbsnodes',
+  'qmgr',
+  'qsub',
+  'qdel',
+  'qhold',
+  'qrls',
+  'qrerun',
+] as const
 
 function qstat(server: TorqueServer, asked: Asked): Answer {
   const flags = asked.args.filter((arg) => arg.startsWith('-'))
@@ -54,7 +64,8 @@ function qstat(server: TorqueServer, asked: Asked): Answer {
     return failed(153, absent.map((id) => `qstat: Unknown Job Id Error ${id}`).join('\n'))
   const jobs = ids.length > 0 ? all.filter((job) => ids.includes(job.id)) : all.filter(isShown)
   if (!flags.includes('-x')) return said(table(jobs))
-  if (jobs.length === 0) return said(server.version === '4.2.10' ? '' : '<?xml version="1.0"?>\n<Data></Data>\n')
+  if (jobs.length === 0)
+    return said(server.version === '4.2.10' ? '' : '<?xml version="1.0"?>\n<Data></Data>\n')
   const data = `<Data>${jobs.map((job) => jobXml(job, server.version, server.name)).join('')}</Data>\n`
   return said(server.version === '4.2.10' ? data : `<?xml version="1.0"?>\n${data}`)
 }
@@ -65,7 +76,8 @@ const wrapped = (line: string): string =>
 
 function serverText(server: TorqueServer): string {
   const count = (letter: string): number =>
-    [...server.jobs.values()].filter((job) => job.letter === letter && job.array?.request === undefined).length
+    [...server.jobs.values()].filter((job) => job.letter === letter && job.array?.request === undefined)
+      .length
   const states = `Transit:0 Queued:${count('Q')} Held:${count('H')} Waiting:${count('W')} Running:${count('R')} Exiting:${count('E')} Complete:${count('C')} `
   const lines = [
     `server_state = Active`,
@@ -111,14 +123,12 @@ function pbsnodes(server: TorqueServer, { args, user }: Asked): Answer {
   if (server.nodes.size === 0)
     return server.hadNodes
       ? failed(2, 'pbsnodes: No nodes found')
-      : failed(
-          1,
-          "pbsnodes: Server has no node list MSG=node list is empty - check 'server_priv/nodes' file",
-        )
+      : failed(1, "pbsnodes: Server has no node list MSG=node list is empty - check 'server_priv/nodes' file")
   const nodes = names.length === 0 ? [...server.nodes.values()] : names.map((name) => server.nodes.get(name))
   if (nodes.includes(undefined)) return failed(1, 'pbsnodes: Unknown node  MSG=cannot locate specified node')
   const found = nodes.filter((node): node is TorqueNode => node !== undefined)
-  if (flags.has('-x')) return said(`<Data>${found.map((node) => nodeXml(node, server.version)).join('')}</Data>\n`)
+  if (flags.has('-x'))
+    return said(`<Data>${found.map((node) => nodeXml(node, server.version)).join('')}</Data>\n`)
   if (flags.has('-l')) {
     const isListed = (node: TorqueNode): boolean =>
       names.length > 0 || /down|offline|unknown/.test(stateOf(node))
@@ -137,7 +147,10 @@ function onJobs(server: TorqueServer, { program, args, user }: Asked): Answer {
   const id = args.filter((arg) => !arg.startsWith('-')).at(-1) ?? ''
   const job = server.jobs.get(id)
   if (job === undefined)
-    return failed(153, program === 'qdel' ? `qdel: nonexistent job id: ${id}` : `${program}: Unknown Job Id Error ${id}`)
+    return failed(
+      153,
+      program === 'qdel' ? `qdel: nonexistent job id: ${id}` : `${program}: Unknown Job Id Error ${id}`,
+    )
   if (program === 'qrun' && !server.managers.has(user)) return failed(2, `qrun: Unauthorized Request  ${id}`)
   if (!server.managers.has(user) && job.user !== user)
     return failed(159, `${program}: Unauthorized Request  MSG=operation not permitted ${id}`)
@@ -148,10 +161,7 @@ function onJobs(server: TorqueServer, { program, args, user }: Asked): Answer {
     if (job.letter === 'H') Object.assign(job, { letter: 'Q', holds: 'n' })
     server.schedule()
   } else if (program === 'qdel') {
-    const tasks =
-      job.array?.request === undefined
-        ? [job]
-        : [...server.tasksOf(id)].reverse()
+    const tasks = job.array?.request === undefined ? [job] : [...server.tasksOf(id)].reverse()
     for (const each of tasks)
       if (isForced) server.forget(each)
       else if (each.letter === 'R') server.finish(each, 271)

@@ -4,7 +4,8 @@ const tag = (name: string, value: string | number | undefined): string =>
   value === undefined || value === '' ? '' : `<${name}>${escaped(String(value))}</${name}>`
 const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
-const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : Math.floor(ms / 1000))
+const seconds = (ms: number | undefined): number | undefined =>
+  ms === undefined ? undefined : Math.floor(ms / 1000)
 
 export function stateOf(node: TorqueNode): string {
   const words: string[] = []

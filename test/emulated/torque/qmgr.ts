@@ -32,7 +32,12 @@ async function one(server: TorqueServer, line: string, user: string): Promise<An
       if (!server.hosts.has(name)) return refuse(name, 'Unknown node')
       if (node !== undefined) return refuse(name, 'Node name already exists')
       const set = attributes(rest)
-      server.createNode(name, Number(set.get('np') ?? 1), listOf(set.get('properties')), set.get('note') ?? '')
+      server.createNode(
+        name,
+        Number(set.get('np') ?? 1),
+        listOf(set.get('properties')),
+        set.get('note') ?? '',
+      )
       return said()
     }
     if (node === undefined)
@@ -43,10 +48,7 @@ async function one(server: TorqueServer, line: string, user: string): Promise<An
     }
     if (verb === 'set') {
       if (/^properties=[^"]*,/.test(rest))
-        return failed(
-          2,
-          `qmgr: Syntax error - cannot locate attribute\n${line}\n${' '.repeat(33)}^`,
-        )
+        return failed(2, `qmgr: Syntax error - cannot locate attribute\n${line}\n${' '.repeat(33)}^`)
       const set = attributes(rest.replaceAll(/ ?(-?\+?=) ?/g, '$1'))
       for (const [key, value] of set) {
         if (key === 'np' && value === '0') return refuse(name, 'Illegal attribute or resource value for ')

@@ -26,14 +26,12 @@ export function qsub(server: TorqueServer, { args, user, input }: Asked): Answer
   const resources: Record<string, string> = {}
   for (const part of (given.get('-l') ?? '').split(',').filter((each) => each !== '')) {
     const [key = '', ...value] = part.split('=')
-    if (!KNOWN.has(key)) return refuse(189, `qsub: submit error (Unknown resource type  Resource_List.${key})`)
+    if (!KNOWN.has(key))
+      return refuse(189, `qsub: submit error (Unknown resource type  Resource_List.${key})`)
     resources[key] = value.join('=')
   }
-  if (resources['walltime'] !== undefined && !/^[\d:]+$/.test(resources['walltime']))
-    return refuse(
-      168,
-      'qsub: submit error (Illegal attribute or resource value for Resource_List.walltime)',
-    )
+  if (resources.walltime !== undefined && !/^[\d:]+$/.test(resources.walltime))
+    return refuse(168, 'qsub: submit error (Illegal attribute or resource value for Resource_List.walltime)')
   // Without -l nodes there is the queue's default, nodes=1, which is not looked at.
   const id = server.submit({
     ...{ name: given.get('-N') ?? 'STDIN', user, resources, submitArgs: args.join(' ') },
@@ -45,7 +43,7 @@ export function qsub(server: TorqueServer, { args, user, input }: Asked): Answer
     runsMs: Number(/sleep ([\d.]+)/.exec(input)?.[1] ?? 0) * 1000,
   })
   if (id === undefined) {
-    const isBeyond = (resources['nodes'] ?? '').includes(':ppn=') && server.settings.nodect > 0
+    const isBeyond = (resources.nodes ?? '').includes(':ppn=') && server.settings.nodect > 0
     return failed(190, isBeyond ? TOO_BIG_PROMISED : TOO_BIG)
   }
   return said(`${id}\n`)

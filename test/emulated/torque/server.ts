@@ -1,5 +1,13 @@
 import { type Clock, type Millis, sleep } from '../../../actors/runtime/clock.ts'
-import { indexesOf, type Mom, nodectOf, nodesWanted, type TorqueJob, type TorqueNode, type Version } from './model.ts'
+import {
+  indexesOf,
+  type Mom,
+  nodectOf,
+  nodesWanted,
+  type TorqueJob,
+  type TorqueNode,
+  type Version,
+} from './model.ts'
 
 /** As measured; see test/fixtures/torque-6.1.3. In milliseconds of the emulated server's clock. */
 export const MEASURED = {
@@ -48,7 +56,8 @@ export class TorqueServer {
   readonly epilogMs: Millis
   #seq = 0
   #session = 6_000
-  #round: (() => void) | undefined
+  /** pbs_sched has been told, and has not yet looked. */
+  #isTold = false
 
   constructor({ clock, version, name, keepCompletedMs, epilogMs, unscheduled }: ServerOptions) {
     this.clock = clock
@@ -166,7 +175,7 @@ export class TorqueServer {
     const resources = {
       ...job.resources,
       ...(nodes !== undefined && { nodect: String(nodectOf(nodes)), neednodes: nodes }),
-      walltime: job.resources['walltime'] ?? '01:00:00',
+      walltime: job.resources.walltime ?? '01:00:00',
     }
     const { executionTime, array, ...rest } = job
     const make = (id: string, more: Partial<TorqueJob>): TorqueJob => ({
@@ -223,7 +232,8 @@ export class TorqueServer {
     if (!/:ppn=/.test(nodes) && nodectOf(nodes) <= this.settings.nodect) return true
     return nodesWanted(nodes).every(({ count, ppn, words }) => {
       const fitting = all.filter(
-        (node) => node.np >= ppn && words.every((word) => word === node.name || node.properties.includes(word)),
+        (node) =>
+          node.np >= ppn && words.every((word) => word === node.name || node.properties.includes(word)),
       )
       return fitting.length >= count
     })
@@ -274,7 +284,9 @@ export class TorqueServer {
   /** The tasks of one array. */
   tasksOf(id: string): readonly TorqueJob[] {
     const start = id.slice(0, id.indexOf('[') + 1)
-    return [...this.jobs.values()].filter(({ id: each, array }) => each.startsWith(start) && array?.index !== undefined)
+    return [...this.jobs.values()].filter(
+      ({ id: each, array }) => each.startsWith(start) && array?.index !== undefined,
+    )
   }
 
   /** Of an array with a limit the next task may wait for a node, and the array itself shows what its tasks do. */
@@ -304,8 +316,10 @@ export class TorqueServer {
   /** Woken by a new job, the end of one, and `scheduling = True`; not by a node that comes free. */
   schedule(): void {
     if (!this.isScheduled) return
-    this.#round ??= this.clock.after(MEASURED.schedule, () => {
-      this.#round = undefined
+    if (this.#isTold) return
+    this.#isTold = true
+    this.clock.after(MEASURED.schedule, () => {
+      this.#isTold = false
       if (this.settings.scheduling && this.queue.started) this.#look()
     })
   }
@@ -317,7 +331,7 @@ export class TorqueServer {
       if (this.nodes.size === 0) {
         job.comment = 'Job Deleted because it would never run'
         this.finish(job, undefined)
-      } else if (job.resources['nodes'] === undefined && job.resources['procs'] !== undefined)
+      } else if (job.resources.nodes === undefined && job.resources.procs !== undefined)
         job.comment = 'Not Running - PBS Error: Unknown node-attribute '
       else this.#start(job)
     }
@@ -325,18 +339,23 @@ export class TorqueServer {
 
   #start(job: TorqueJob): void {
     const taken: { readonly node: TorqueNode; readonly slots: readonly number[] }[] = []
-    for (const { count, ppn, words } of nodesWanted(job.resources['nodes'] ?? '1')) {
+    for (const { count, ppn, words } of nodesWanted(job.resources.nodes ?? '1')) {
       const fits = (node: TorqueNode): boolean =>
-        !node.isDown && !node.isOffline && !node.isNewborn && !node.isBusy &&
+        !node.isDown &&
+        !node.isOffline &&
+        !node.isNewborn &&
+        !node.isBusy &&
         node.np - node.slots.size >= ppn &&
         words.every((word) => word === node.name || node.properties.includes(word)) &&
         taken.every((each) => each.node !== node)
       for (const node of [...this.nodes.values()].filter(fits).slice(0, count)) {
-        const free = Array.from({ length: node.np }, (_, slot) => slot).filter((slot) => !node.slots.has(slot))
+        const free = Array.from({ length: node.np }, (_, slot) => slot).filter(
+          (slot) => !node.slots.has(slot),
+        )
         taken.push({ node, slots: free.slice(0, ppn) })
       }
     }
-    if (taken.length < nodectOf(job.resources['nodes'] ?? '1')) {
+    if (taken.length < nodectOf(job.resources.nodes ?? '1')) {
       job.comment = 'Not Running: Not enough of the right type of nodes are available'
       return
     }
@@ -351,7 +370,7 @@ export class TorqueServer {
     // One that cannot be reached stays R, with no session, far beyond its walltime.
     if (!areReached) return
     job.session = this.#session++
-    const [hours = 0, minutes = 0, seconds = 0] = (job.resources['walltime'] ?? '').split(':').map(Number)
+    const [hours = 0, minutes = 0, seconds = 0] = (job.resources.walltime ?? '').split(':').map(Number)
     const limit = ((hours * 60 + minutes) * 60 + seconds) * 1000
     // The mom looks every 45 s whether the time is over.
     const killed = Math.ceil(limit / MEASURED.report) * MEASURED.report + 13_000
