@@ -33,6 +33,8 @@ export function assembleGuest(
   { poll, lookTimeout }: ServiceManagerSettings,
   parts: Parts,
   manager: Actor<ServiceManagerTables>,
+  /** As the configuration says now. */
+  controllerNow: () => GuestSettings['controller'],
 ): AssembledGuest {
   const { clock } = parts
   const batch = batchOf(guest.batch, parts)
@@ -70,7 +72,7 @@ export function assembleGuest(
         undefined,
         manager.rows('brake').find(({ id }) => id === guest.name),
       )
-      const { controller, config: asConfigured } = guestOf(guest)
+      const { controller, config: asConfigured } = guestOf(guest, controllerNow)
       return controller.explainJob(jobId, view, asConfigured, clock.now())
     },
   }
@@ -94,7 +96,18 @@ export function memberVerbs(
 const CONTROLLERS = { groc, 'by-hand': byHand } as const
 
 /** The controller is generic in what it sees and remembers; the service manager only hands it through. */
-export function guestOf({ controller, properties, broker }: GuestSettings): Guest {
-  const { kind, ...config } = controller
-  return { controller: CONTROLLERS[kind] as Guest['controller'], config, properties, broker }
+export function guestOf(
+  { controller: { kind }, properties, broker }: GuestSettings,
+  controllerNow: () => GuestSettings['controller'],
+): Guest {
+  return {
+    controller: CONTROLLERS[kind] as Guest['controller'],
+    /** Read at each decision. */
+    get config() {
+      const { kind: _, ...config } = controllerNow()
+      return config
+    },
+    properties,
+    broker,
+  }
 }

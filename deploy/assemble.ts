@@ -26,6 +26,7 @@ import { type AssembledGuest, assembleGuest, guestOf, memberVerbs, type SiteGues
 import { networkOf } from './assemble-network.ts'
 import {
   type BrokerSettings,
+  type GuestSettings,
   inDir,
   namesHere,
   type ServiceManagerSettings,
@@ -65,6 +66,7 @@ export interface Site {
   stop(): Promise<void>
   /** Gives all leases back; resolves when they are closed, rejects with `deadline-missed` after `withinMs`. */
   releaseAll(reason: string, withinMs?: Millis): Promise<void>
+  take(next: Settings): void
   /** Calls back after each commit of any actor that wrote to its ledger; returns how to stop that. */
   onChange(callback: () => void): () => void
 }
@@ -75,6 +77,7 @@ const RELEASE_LOOK_MS: Millis = 50
 
 export function assemble(settings: Settings, given: SiteParts): Site {
   const { random, log } = given
+  let current = settings
   // The actors see to their own clock, and tell of a jump; everything beside them must not believe it either.
   const clock = steadyClock(given.clock, settings.skewMax, () => undefined, given.clockMark)
   const parts: SiteParts = { ...given, clock }
@@ -161,6 +164,10 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     }
   }
 
+  /** As the configuration says now. */
+  const controllerOf = (name: string): GuestSettings['controller'] =>
+    current.guests.find((guest) => guest.name === name)!.controller
+
   const stores: { name: string; store: KeptStore }[] = []
   const role = <S, T extends Tables>(
     section: (S & { readonly name: string }) | undefined,
@@ -178,7 +185,9 @@ export function assemble(settings: Settings, given: SiteParts): Site {
         {
           ...managerTimes(section, settings.skewMax),
           ...{ broker: section.broker, peers: lenders },
-          guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guestOf(guest)])),
+          guests: Object.fromEntries(
+            settings.guests.map((guest) => [guest.name, guestOf(guest, () => controllerOf(guest.name))]),
+          ),
         },
         trust,
       )
@@ -204,7 +213,9 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   const actors = [brokerActor, siteActor, manager].filter((actor) => actor !== undefined)
   if (settings.serviceManager !== undefined && manager !== undefined)
     for (const guest of settings.guests)
-      guests[guest.name] = assembleGuest(guest, settings.serviceManager, parts, manager)
+      guests[guest.name] = assembleGuest(guest, settings.serviceManager, parts, manager, () =>
+        controllerOf(guest.name),
+      )
 
   async function start(): Promise<void> {
     await refuseToStart(handler, guests, settings, parts)
@@ -256,7 +267,9 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   }
 
   return {
-    settings,
+    get settings() {
+      return current
+    },
     serviceManager: manager,
     broker: brokerActor,
     authority: siteActor,
@@ -270,6 +283,10 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     start,
     stop,
     releaseAll,
+    take(next) {
+      current = next
+      for (const { watcher } of Object.values(guests)) watcher.poke()
+    },
     onChange(callback) {
       listeners.add(callback)
       return () => listeners.delete(callback)

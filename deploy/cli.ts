@@ -103,6 +103,34 @@ command('validate <file>', 'check a configuration: every mistake as file:line:co
     ),
   )
 
+commandFor(
+  'reload',
+  'read the configuration again, and have the controllers decide by it; no lease is touched',
+)
+  .option('--dry-run', 'only say what would change')
+  .action((options: Common & { dryRun?: true }) =>
+    perform(options.json === true, async () => {
+      const { reloadAnswer } = await import('./control-protocol.ts')
+      const { changeText } = await import('./reload.ts')
+      const answer = await (await client(options)).post('/reload', { dryRun: options.dryRun === true })
+      if (options.json) {
+        printJson(answer)
+        return undefined
+      }
+      const { changes, warnings } = reloadAnswer.parse(answer)
+      for (const text of warnings) print(`${text} (warning)`)
+      for (const change of changes) print(changeText({ from: undefined, to: undefined, ...change }))
+      print(
+        changes.length === 0
+          ? 'nothing has changed in the file'
+          : options.dryRun
+            ? 'this would change; nothing was changed'
+            : 'the controllers decide by this from now on',
+      )
+      return undefined
+    }),
+  )
+
 commandFor('stop', 'end Sublet; leases and jobs go on, unless they are to be given back')
   .option('--release', 'give all leases back first')
   .action((options: Common & { release?: true }) =>

@@ -229,7 +229,11 @@ export const configSchema = z.strictObject({
   guests: z.array(guest).default([]),
   ...networkConfig,
   control: z
-    .strictObject({ viewers: z.array(uid).default([]), operators: z.array(uid).default([]) })
+    .strictObject({
+      viewers: z.array(uid).default([]),
+      operators: z.array(uid).default([]),
+      admins: z.array(uid).default([]),
+    })
     .prefault({}),
   housekeeping: z
     .strictObject({

@@ -107,6 +107,12 @@ export const unpinAnswer = pinAnswer.extend({ wasPinned: z.boolean() })
 export const approveBody = z.strictObject({ leaseId: id })
 export const disapproveBody = z.strictObject({ leaseId: id, reason: z.string().min(1).max(400) })
 
+export const reloadBody = z.strictObject({ dryRun: z.boolean() })
+export const reloadAnswer = z.object({
+  changes: z.array(z.object({ path: z.string(), from: z.string().optional(), to: z.string().optional() })),
+  warnings: z.array(z.string()),
+})
+
 export const stopBody = z.strictObject({ release: z.boolean() })
 
 export const errorAnswer = z.object({

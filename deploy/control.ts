@@ -8,7 +8,7 @@ import { Connections } from '../adapters/http/connections.ts'
 import { type LedgerArchive, ledgerArchive } from '../adapters/sqlite/archive.ts'
 import { withArchive } from './archiving.ts'
 import { ask, queryBody } from './ask.ts'
-import { inDir } from './config.ts'
+import { inDir, type Settings } from './config.ts'
 import { authorityOf, orders } from './control-orders.ts'
 import {
   afterOf,
@@ -17,6 +17,7 @@ import {
   explainParams,
   explainQuery,
   ledgerQuery,
+  reloadBody,
   stopBody,
 } from './control-protocol.ts'
 import { answerError, answerNoHttp, answerUnread, misread, nowhere } from './control-refusals.ts'
@@ -25,6 +26,7 @@ import { hostsOf } from './host-report.ts'
 import { leasesOf } from './lease-report.ts'
 import { explainLease, explainUnit, linesOf, type NamedLedger, verifyAll } from './ledgers.ts'
 import { checkPeers, partsOf, peersReport } from './peer-reports.ts'
+import { reload } from './reload.ts'
 import { actorsOf, type SiteView } from './site-view.ts'
 import { nodesOf, statusOf } from './status.ts'
 
@@ -40,6 +42,7 @@ import { nodesOf, statusOf } from './status.ts'
  *        /peers /peers/check        viewers
  *   POST /stop, /peers/reload       operators
  *        and what control-orders.ts carries out
+ *        /reload                   admins
  *
  * The owner of the process and root may do everything; others what the configuration gives their uid.
  */
@@ -57,7 +60,9 @@ export interface ControlServer {
   close(): Promise<void>
 }
 
-type Right = 'view' | 'operate'
+/** Each right has those before it in it. */
+const RIGHTS = ['view', 'operate', 'administer'] as const
+type Right = (typeof RIGHTS)[number]
 
 const BODY_BYTES_MAX = 16 * 1024
 const CONNECTIONS = { max: 128, peerMax: 96 }
@@ -66,8 +71,8 @@ const FOLLOW_POLL_MS = 1_000
 
 export async function controlServer(site: SiteView, parts: ControlParts): Promise<ControlServer> {
   const { socket, auth, clock, log } = parts
-  const { viewers, operators } = site.settings.control
-  const open = viewers.length + operators.length > 0
+  const { viewers, operators, admins } = site.settings.control
+  const open = viewers.length + operators.length + admins.length > 0
   const door = doorkeeper(auth, open, clock)
   const closing = new AbortController()
   const app = fastify({
@@ -91,7 +96,7 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
   app.setNotFoundHandler((request, reply) => reply.code(404).send(asAnswer(nowhere(request))))
   const believed = (request: FastifyRequest, uid: number): void =>
     connections.believed(request.raw.socket, `uid ${uid}`)
-  routes(app, site, parts, door, closing.signal, { viewers, operators }, believed)
+  routes(app, site, parts, door, closing.signal, { viewers, operators, admins }, believed)
 
   // What a killed process left; the databases' locks prove that no other Sublet uses this folder.
   removeSocket(socket)
@@ -124,7 +129,7 @@ function routes(
   parts: ControlParts,
   door: Doorkeeper,
   closing: AbortSignal,
-  uids: { readonly viewers: readonly number[]; readonly operators: readonly number[] },
+  uids: Settings['control'],
   believed: (request: FastifyRequest, uid: number) => void,
 ): void {
   const { clock, log, startedAt } = parts
@@ -137,13 +142,19 @@ function routes(
       if (token === undefined) throw new SubletError('not-permitted', 'the request carries no token')
       const uid = door.uidOf(token, `${request.method} ${request.url}`)
       const all = uid === 0 || uid === process.getuid?.()
-      const operator = all || uids.operators.includes(uid)
-      const allowed = right === 'operate' ? operator : operator || uids.viewers.includes(uid)
-      if (!allowed) {
+      const has =
+        all || uids.admins.includes(uid)
+          ? 2
+          : uids.operators.includes(uid)
+            ? 1
+            : uids.viewers.includes(uid)
+              ? 0
+              : -1
+      if (has < RIGHTS.indexOf(right)) {
         log.warn({ uid, request: `${request.method} ${request.url}` }, 'command not permitted')
         throw new SubletError(
           'not-permitted',
-          `the user with uid ${uid} may not ${right === 'operate' ? 'operate' : 'look at'} this Sublet`,
+          `the user with uid ${uid} may not ${right === 'view' ? 'look at' : right} this Sublet`,
         )
       }
       rights.set(request, { uid })
@@ -152,6 +163,7 @@ function routes(
   const by = (request: FastifyRequest): string => `uid ${rights.get(request)?.uid}`
   const view = { onRequest: may('view') }
   const operate = { onRequest: may('operate') }
+  const administer = { onRequest: may('administer') }
   const ledgers = (): readonly NamedLedger[] => ledgersOf(site)
 
   app.post<{ Body: z.output<typeof challengeBody> }>(
@@ -211,6 +223,14 @@ function routes(
     site.federation?.reload()
     return Promise.resolve({ peers: site.federation?.peers().length ?? 0 })
   })
+  app.post<{ Body: z.output<typeof reloadBody> }>(
+    '/reload',
+    { ...administer, schema: { body: reloadBody } },
+    (request) => {
+      log.info({ orderedBy: by(request), ...request.body }, 'the configuration is read again')
+      return reload(site, { ...request.body, by: by(request) })
+    },
+  )
   app.post<{ Body: z.output<typeof stopBody> }>(
     '/stop',
     { ...operate, schema: { body: stopBody } },

@@ -49,10 +49,10 @@ export interface RunParts {
 export async function run(settings: Settings, parts: RunParts): Promise<Running> {
   const { clock, random, warn } = parts
   const files = inDir(settings.dir)
-  const { viewers, operators } = settings.control
+  const { viewers, operators, admins } = settings.control
   // Databases, keys and logs are nobody else's business.
   process.umask(0o077)
-  const isShared = viewers.length + operators.length > 0
+  const isShared = viewers.length + operators.length + admins.length > 0
   const made = usable(settings.dir, () => makeFolder(settings.dir))
   if (isShared) openParent(settings.dir, made, warn)
   await refuseSecond(files.socket, settings.dir)

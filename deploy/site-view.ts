@@ -60,6 +60,8 @@ export interface SiteView {
   readonly guests: Readonly<Record<string, GuestView>>
   /** Absent where nothing is known of other processes. */
   readonly federation?: Federation
+  /** From now on it runs by these settings, as far as they may change while it runs. */
+  take?(next: Settings): void
   /** Calls back after every commit of any actor, until the returned function is called. */
   onChange(callback: () => void): () => void
 }

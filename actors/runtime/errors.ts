@@ -57,6 +57,10 @@ export const ERRORS = {
   'config-invalid': ['ask-operator', 'Correct the named lines of the configuration file.'],
   'config-missing': ['ask-operator', 'Give an existing file with --config.'],
   usage: ['ask-operator', 'See `sublet --help`.'],
+  'restart-needed': [
+    'ask-operator',
+    'Stop Sublet and start it with the changed configuration: leases and jobs go on meanwhile.',
+  ],
   'not-running': [
     'ask-operator',
     'Start Sublet with `sublet start --config FILE`, or name its work folder with --dir.',

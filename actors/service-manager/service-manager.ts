@@ -19,6 +19,11 @@ import { ticketDesk } from './tickets.ts'
 
 const RECOVERING_LOOK_MS = 1_000
 
+interface Configured {
+  readonly by: string
+  readonly guests: readonly { readonly name: string; readonly changes: readonly string[] }[]
+}
+
 /**
  * Holds leases for guests. Each guest's controller says what it wishes; this mind turns wishes into
  * tickets and leases, brings the units into the middleware and takes them out again, in time.
@@ -81,6 +86,7 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
     if (name === 'freeze') return held.freeze(args as Freeze, draft)
     if (name === 'thaw') return held.thaw(args as Freeze, draft)
     if (name === 'pin') return held.pin(args as Pin, draft)
+    if (name === 'configured') return configured(args as Configured, draft)
     if (name === 'unpin') return held.unpin(args as Pin, draft)
     if (name === 'wish' && restore.isUnderWay(draft))
       throw new SubletError(
@@ -89,6 +95,12 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
       )
     if (name === 'wish') return desk.wish(args as Wish, draft)
     throw new SubletError('usage', `a service manager knows no command ${name}`)
+  }
+
+  /** Controllers go by other settings from now on. */
+  function configured({ by, guests }: Configured, draft: ServiceManagerDraft): void {
+    for (const { name, changes } of guests)
+      draft.note('configured', name, `${by}: ${changes.join(', ')}`, { changes })
   }
 
   /** While it is not known what is held, no controller decides. */

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { allEnded, allRanOnce, controller, givesAllBack, openPool, until } from './pool.ts'
 
@@ -53,6 +54,43 @@ describe.concurrent('a person who holds the controller back', { timeout: 150_000
       ['unpinned', 'unpinned by the operator'],
     ])
     expect(await allRanOnce(pool, jobs)).toEqual([])
+    await givesAllBack(pool)
+  })
+
+  test('has it decide by a changed file, or by nothing of it', async () => {
+    const pool = await openPool(controller({ min: 0, max: 1, term: '60s' }))
+    await pool.start()
+    const jobs = await Promise.all([25, 25].map((seconds) => pool.submit(seconds)))
+    await until(
+      'one of the two runs, and there may be no more',
+      30_000,
+      pool.records,
+      (records) => records.filter(({ state }) => state === 'running').length === 1,
+    )
+    const before = readFileSync(pool.config, 'utf8')
+    const changed = before.replace(/("?)max\1: ?1\b/, '$1max$1: 2')
+    expect(changed).not.toBe(before)
+    writeFileSync(pool.config, changed.replace(/("?)term\1: ?"?60s"?/, '$1term$1: 0s'))
+    expect(await pool.ask('reload')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/controller\.term: /),
+    })
+    writeFileSync(pool.config, changed)
+    const dry = await pool.ask('reload', '--dry-run')
+    expect(dry.out).toBe('guests.batch.controller.max: 1 → 2\nthis would change; nothing was changed\n')
+    expect(await pool.json('reload')).toMatchObject({
+      changes: [{ path: 'guests.batch.controller.max', from: '1', to: '2' }],
+    })
+    await until(
+      'both run',
+      30_000,
+      pool.records,
+      (records) => records.filter(({ state }) => state === 'running').length === 2,
+    )
+    await until('both have run', 60_000, pool.records, allEnded)
+    expect(await allRanOnce(pool, jobs)).toEqual([])
+    const [line] = (await pool.ledger()).filter(({ kind }) => kind === 'configured')
+    expect(line!.reason).toMatch(/^uid \d+: guests\.batch\.controller\.max: 1 → 2$/)
     await givesAllBack(pool)
   })
 })

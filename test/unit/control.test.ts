@@ -376,15 +376,19 @@ describe('who is asking', () => {
   })
 
   test.skipIf(cannotBeRoot)(
-    `a viewer may look, an operator may also recall and stop, a stranger may nothing ${AS_ROOT}`,
+    `a viewer may look, an operator also stop, an admin also change settings, a stranger nothing ${AS_ROOT}`,
     async () => {
       chmodSync(dir, 0o711)
-      await serve({ viewers: [STRANGER], operators: [STRANGER - 1] })
+      await serve({ viewers: [STRANGER], operators: [STRANGER - 1], admins: [STRANGER - 3] })
       expect(await asUser(STRANGER, 'GET', '/status')).toBe(200)
       expect(await asUser(STRANGER, 'POST', '/stop')).toBe(403)
       expect(await asUser(STRANGER - 1, 'GET', '/leases')).toBe(200)
       expect(await asUser(STRANGER - 1, 'POST', '/stop')).toBe(200)
       expect(await asUser(STRANGER - 2, 'GET', '/status')).toBe(403)
+      expect(await asUser(STRANGER - 1, 'POST', '/reload')).toBe(403)
+      // It may, and says nothing that can be understood.
+      expect(await asUser(STRANGER - 3, 'POST', '/reload')).toBe(400)
+      expect(await asUser(STRANGER - 3, 'GET', '/leases')).toBe(200)
       expect(stops).toEqual([{ release: false, by: `uid ${STRANGER - 1}` }])
     },
   )

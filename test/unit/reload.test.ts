@@ -1,0 +1,72 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { changeText, reload } from '../../deploy/reload.ts'
+import { loadConfig } from '../../deploy/settings-file.ts'
+import { fakeSite, SITE_YAML } from './control-site.ts'
+
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-reload-'))
+})
+afterEach(() => rmSync(dir, { recursive: true }))
+
+const by = 'uid 7'
+
+async function changed(change: (text: string) => string) {
+  const file = join(dir, 'site.yaml')
+  writeFileSync(file, SITE_YAML)
+  const site = fakeSite(dir, file)
+  const { settings } = loadConfig(file)
+  writeFileSync(file, change(SITE_YAML))
+  const taken: unknown[] = []
+  const view = { ...site, settings, take: (next: unknown) => void taken.push(next) }
+  const outcome = (dryRun: boolean) => reload(view, { by, dryRun })
+  return { outcome, taken, commands: site.commands }
+}
+const max = (text: string): string => text.replace(/max: \d+/, 'max: 3')
+
+test('what controllers decide by is taken over whole, once it is in the ledger', async () => {
+  const { outcome, taken, commands } = await changed(max)
+  const dry = await outcome(true)
+  expect([taken, commands]).toEqual([[], []])
+  expect(dry.changes.map(changeText)).toEqual([
+    expect.stringMatching(/^guests\.[a-z]+\.controller\.max: \d+ → 3$/),
+  ])
+  expect(await outcome(false)).toEqual(dry)
+  expect(commands).toEqual([
+    {
+      name: 'configured',
+      args: {
+        by,
+        guests: [{ name: dry.changes[0]!.path.split('.')[1], changes: dry.changes.map(changeText) }],
+      },
+    },
+  ])
+  expect(taken).toMatchObject([{ guests: [{ controller: { max: 3 } }] }])
+})
+
+test('a file in which nothing has changed changes nothing', async () => {
+  const { outcome, taken, commands } = await changed((text) => `# a word more\n${text}`)
+  expect(await outcome(false)).toEqual({ changes: [], warnings: [] })
+  expect([taken, commands]).toEqual([[], []])
+})
+
+test('a file with one change that needs a restart changes nothing, and it is named', async () => {
+  const { outcome, taken, commands } = await changed((text) => `${max(text)}\nskewMax: 7s\n`)
+  await expect(outcome(false)).rejects.toMatchObject({
+    code: 'restart-needed',
+    message: 'skewMax cannot change while Sublet runs, so nothing was changed',
+  })
+  expect([taken, commands]).toEqual([[], []])
+})
+
+test('a file with a mistake changes nothing, and every mistake is told with its place', async () => {
+  const { outcome, taken, commands } = await changed((text) => max(text).replace('max: 3', 'max: 3, mx: 4'))
+  await expect(outcome(false)).rejects.toMatchObject({
+    code: 'config-invalid',
+    message: expect.stringMatching(/:\d+:\d+: guests\.0\.controller\.mx: is no option here/),
+  })
+  expect([taken, commands]).toEqual([[], []])
+})
