@@ -1,6 +1,7 @@
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { doubtDimensions, type Vector } from '../actors/leases/resources.ts'
+import { own } from '../actors/runtime/plain.ts'
 import { duration, name } from '../actors/runtime/settings.ts'
 import { embeddedBatchConfig } from '../adapters/embedded/batch-system.ts'
 import { type EmbeddedJoinConfig, embeddedJoinConfig } from '../adapters/embedded/join.ts'
@@ -15,7 +16,8 @@ import { type TorqueJoinConfig, torqueJoinConfig } from '../adapters/torque/join
 import { GUEST_PROPERTY } from '../controllers/brokers/guests.ts'
 import { policyOptions } from '../controllers/brokers/policies.ts'
 import { byHandConfig } from '../controllers/guests/by-hand/by-hand.ts'
-import { grocConfig } from '../controllers/guests/groc/config.ts'
+import { type GrocConfig, withUnits, writtenGroc } from '../controllers/guests/groc/config.ts'
+import type { Room } from '../controllers/guests/groc/needs.ts'
 import { byKind } from './by-kind.ts'
 import { networkConfig, type PeerSettings, resolvedNetwork } from './network-config.ts'
 
@@ -209,7 +211,7 @@ const guest = z.strictObject({
   broker: name.optional(),
   batch,
   join: joining,
-  controller: byKind({ groc: grocConfig, 'by-hand': byHandConfig }, { nameAlone: true }),
+  controller: byKind({ groc: writtenGroc, 'by-hand': byHandConfig }, { nameAlone: true }),
   properties: z.record(z.string().min(1).max(100), z.string().max(4000)).default({}),
 })
 
@@ -263,7 +265,16 @@ export type JoinSettings =
   | ({ readonly kind: 'ssh-slurmd' } & SlurmJoinConfig & { readonly ssh: z.output<typeof ssh> })
   | ({ readonly kind: 'ssh-torque' } & TorqueJoinConfig & { readonly ssh: z.output<typeof ssh> })
 
-export type GuestSettings = Omit<WrittenGuest, 'join'> & { readonly join: JoinSettings }
+type WrittenController = WrittenGuest['controller']
+
+export type ControllerSettings =
+  | Exclude<WrittenController, { readonly kind: 'groc' }>
+  | ({ readonly kind: 'groc' } & GrocConfig)
+
+export type GuestSettings = Omit<WrittenGuest, 'join' | 'controller'> & {
+  readonly join: JoinSettings
+  readonly controller: ControllerSettings
+}
 
 type WrittenSite = NonNullable<Written['site']>
 
@@ -328,7 +339,7 @@ export function resolved(written: Written, file: string): Settings {
     broker: here,
     serviceManager:
       written.guests.length === 0 ? undefined : { ...manager, broker: manager.broker ?? brokerName },
-    guests: written.guests.map((guest) => resolvedGuest(named(guest, here), base, written.site?.machines)),
+    guests: written.guests.map((guest) => resolvedGuest(named(guest, here), base, written.site)),
   })
 }
 
@@ -356,15 +367,17 @@ const named = (guest: WrittenGuest, broker: BrokerSettings | undefined): Written
     : guest
 
 function resolvedGuest(
-  { batch, join, ...guest }: WrittenGuest,
+  { batch, join, controller, ...guest }: WrittenGuest,
   base: string,
-  machines: WrittenSite['machines'] | undefined,
+  site: WrittenSite | undefined,
 ): GuestSettings {
-  const own = batch.kind === 'embedded' ? batch.socket : ''
+  const ownSocket = batch.kind === 'embedded' ? batch.socket : ''
+  const machines = site?.machines
   return {
     ...guest,
+    controller: resolvedController(controller, site),
     batch: resolvedBatch(batch, base),
-    join: resolvedJoin(join, base, own, machines?.kind === 'namespace' ? machines.netns : undefined),
+    join: resolvedJoin(join, base, ownSocket, machines?.kind === 'namespace' ? machines.netns : undefined),
   }
 }
 
@@ -372,6 +385,26 @@ function resolvedBatch(batch: WrittenGuest['batch'], base: string): WrittenGuest
   if (batch.kind === 'embedded') return { ...batch, socket: resolve(base, batch.socket) }
   if (batch.kind === 'slurm' || batch.ssh === undefined) return batch
   return { ...batch, ssh: { ...batch.ssh, privateKeyFile: resolve(base, batch.ssh.privateKeyFile) } }
+}
+
+/** What a unit of the type offers to jobs, as far as its site says. */
+export function roomOfType(site: Pick<WrittenSite, 'types'> | undefined, type: string): Room | undefined {
+  const lent = own(site?.types, type)
+  if (lent === undefined) return undefined
+  const { cpu = 0, memoryMiB = 0, ...consumables } = lent.vector
+  return { cpus: cpu, memoryMiB, consumables, features: [] }
+}
+
+function resolvedController(
+  controller: WrittenController,
+  site: WrittenSite | undefined,
+): ControllerSettings {
+  if (controller.kind !== 'groc') return controller
+  const { kind, ...written } = controller
+  const config = withUnits(written, (type) => roomOfType(site, type))
+  // The checks between the sections say so where the person wrote it.
+  if (config === undefined) throw new Error('a type of a controller says not what its units offer')
+  return { kind, ...config }
 }
 
 function resolvedJoin(

@@ -1,6 +1,6 @@
 import { own } from '../actors/runtime/plain.ts'
 import { span } from '../controllers/sentence.ts'
-import { managerOf, type Written } from './config.ts'
+import { managerOf, roomOfType, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
 
 /** Properties that the service manager writes itself. */
@@ -62,7 +62,7 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
 
   // Who asks by hand says with each request what it is to be.
   if (controller.kind === 'by-hand') return found
-  if (site !== undefined) found.push(...againstSite(site, controller, at))
+  found.push(...(site === undefined ? withoutSite(controller, at) : againstSite(site, controller, at)))
   if (controller.term <= serviceManager.leaveBudget + skewMax)
     found.push(
       error(
@@ -80,50 +80,47 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
   return found
 }
 
-/** Of a site elsewhere nothing is known here: what it does not lend it will refuse. */
+type Groc = Extract<Written['guests'][number]['controller'], { kind: 'groc' }>
+type Place = (...path: PropertyKey[]) => Path
+
+/** Where an entry of `types` stands, or what is short for it. */
+const typePlace = (controller: Groc, i: number, at: Place): Place =>
+  controller.isShort
+    ? (...path) => at('controller', ...path)
+    : (...path) => at('controller', 'types', i, ...path)
+
+/** Of a site elsewhere nothing is known here, so what a unit offers has to be written. */
+function withoutSite(controller: Groc, at: Place): readonly CrossComplaint[] {
+  return controller.types.flatMap(({ type, unit }, i) =>
+    unit === undefined
+      ? [
+          error(
+            typePlace(controller, i, at)('unit'),
+            `is missing: what a unit of ${type} offers is known only of a site in the same file`,
+          ),
+        ]
+      : [],
+  )
+}
+
+/** What a site elsewhere does not lend it will refuse. */
 function againstSite(
   site: NonNullable<Written['site']>,
-  controller: Extract<Written['guests'][number]['controller'], { kind: 'groc' }>,
-  at: (...path: PropertyKey[]) => Path,
+  controller: Groc,
+  at: Place,
 ): readonly CrossComplaint[] {
-  const found: CrossComplaint[] = []
-  const type = own(site.types, controller.type)
-  if (type === undefined) {
-    found.push(
-      error(
-        at('controller', 'type'),
-        `“${controller.type}” is no type of the site${hint(controller.type, Object.keys(site.types))}`,
-      ),
-    )
-    return found
-  }
-  const { cpu = 0, memoryMiB = 0 } = type.vector
-  const { cpus, memoryMiB: memory } = controller.unit
-  if (cpus > cpu)
-    found.push(
-      error(at('controller', 'unit', 'cpus'), `found ${cpus}, and a unit of ${controller.type} has ${cpu}`),
-    )
-  if (memory > memoryMiB)
-    found.push(
-      error(
-        at('controller', 'unit', 'memoryMiB'),
-        `found ${memory}, and a unit of ${controller.type} has ${memoryMiB}`,
-      ),
-    )
-  if (controller.min > type.units)
-    found.push(
-      error(
-        at('controller', 'min'),
-        `found ${controller.min}, and the site lends ${type.units} units of ${controller.type}`,
-      ),
-    )
-  else if (controller.max > type.units)
-    found.push(
-      warning(
-        at('controller', 'max'),
-        `found ${controller.max}, and the site lends ${type.units} units of ${controller.type}`,
-      ),
-    )
+  const found: CrossComplaint[] = controller.types.flatMap((entry, i) =>
+    againstType(site, entry, typePlace(controller, i, at)),
+  )
+  const types = controller.types.map(({ type }) => type)
+  const lent = types.flatMap((type) => own(site.types, type)?.units ?? [])
+  if (lent.length < types.length) return found
+  const units = lent.reduce((sum, one) => sum + one, 0)
+  const what = `the site lends ${units} units of ${types.join(' and ')}`
+  if (controller.min > units)
+    found.push(error(at('controller', 'min'), `found ${controller.min}, and ${what}`))
+  else if (controller.max > units)
+    found.push(warning(at('controller', 'max'), `found ${controller.max}, and ${what}`))
   if (controller.term > site.terms.max)
     found.push(
       error(
@@ -131,5 +128,30 @@ function againstSite(
         `found ${span(controller.term)}, and site.terms.max is ${span(site.terms.max)}`,
       ),
     )
+  return found
+}
+
+function againstType(
+  site: NonNullable<Written['site']>,
+  { type, unit, max }: Groc['types'][number],
+  at: Place,
+): readonly CrossComplaint[] {
+  const lent = own(site.types, type)
+  if (lent === undefined)
+    return [error(at('type'), `“${type}” is no type of the site${hint(type, Object.keys(site.types))}`)]
+  const found: CrossComplaint[] = []
+  const room = roomOfType(site, type)!
+  const tooMuch = (path: readonly string[], found: number, there: number): CrossComplaint[] =>
+    found > there ? [error(at('unit', ...path), `found ${found}, and a unit of ${type} has ${there}`)] : []
+  if (unit !== undefined) {
+    found.push(
+      ...tooMuch(['cpus'], unit.cpus, room.cpus),
+      ...tooMuch(['memoryMiB'], unit.memoryMiB, room.memoryMiB),
+    )
+    for (const [name, amount] of Object.entries(unit.consumables))
+      found.push(...tooMuch(['consumables', name], amount, own(room.consumables, name) ?? 0))
+  }
+  if (max !== undefined && max > lent.units)
+    found.push(warning(at('max'), `found ${max}, and the site lends ${lent.units} units of ${type}`))
   return found
 }

@@ -40,7 +40,7 @@ export async function replayCommand(options: ReplayArguments): Promise<number> {
   )
   const units = options.nodes ?? Math.max(...read.map(({ config }) => config.max))
   const unit = unitOf(read.at(-1)!.config, options.cpus)
-  const contestants = read.map(({ name, config }) => ({ name, config: { ...config, unit } }))
+  const contestants = read.map(({ name, config }) => ({ name, config: ofOneType(config, unit) }))
   const trace = await traceOf(options, units * unit.cpus)
   if (trace.jobs.length === 0) throw new SubletError('usage', `the trace ${trace.name} has no job that ran`)
   const { scheduler, seed, boot: bootMs } = options
@@ -89,9 +89,15 @@ function grocOf(file: string, wanted: string | undefined): GrocConfig {
   return config
 }
 
-const unitOf = ({ unit }: GrocConfig, cpus: number | undefined): UnitSize => ({
-  cpus: cpus ?? unit.cpus,
-  memoryMiB: unit.memoryMiB,
+const unitOf = ({ types }: GrocConfig, cpus: number | undefined): UnitSize => ({
+  cpus: cpus ?? types[0]!.unit.cpus,
+  memoryMiB: types[0]!.unit.memoryMiB,
+})
+
+/** The modelled pool is of one type: the preferred one. */
+const ofOneType = (config: GrocConfig, unit: UnitSize): GrocConfig => ({
+  ...config,
+  types: [{ type: config.types[0]!.type, unit: { ...config.types[0]!.unit, ...unit } }],
 })
 
 /** The file’s own name, unless both are called the same. */

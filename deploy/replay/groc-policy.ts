@@ -7,7 +7,7 @@ export function grocPolicy(config: GrocConfig, name = 'groc'): Policy {
   let memory = groc.firstMemory
   return {
     name,
-    type: config.type,
+    type: config.types[0]!.type,
     periodMs: 0,
     decide(view, now) {
       const decision = groc.decide(view, memory, config, now)

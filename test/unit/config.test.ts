@@ -281,7 +281,6 @@ describe('mistakes', () => {
   test('are told once each, though the name of one field is wrong', () => {
     const told = findings(['max: 4', 'maxx: 4'], ['type: vm.small', 'typ: vm.small'])
     expect(told.map((line) => line.replace(/^[\d:]+ guests\.0\.controller\./, ''))).toEqual([
-      'type: is missing, expected a text; is “typ” meant to be it?',
       'max: is missing, expected a whole number; is “maxx” meant to be it?',
       'typ: is no option here, did you mean “type”?',
       'maxx: is no option here, did you mean “max”?',

@@ -49,7 +49,7 @@ describe('why is there no node for my job', () => {
       'queue batch is not one of those',
     )
     expect(say(viewOf([], { jobs: jobsOf(1, { cpusPerNode: 64 }) }))).toContain(
-      'one unit of small has only 4 cpus',
+      'one unit of small has 4 cpus, 4096 MiB, no more',
     )
   })
 

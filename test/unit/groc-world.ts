@@ -11,6 +11,7 @@ import type { GrocConfig } from '../../controllers/guests/groc/config.ts'
 import { grocConfig } from '../../controllers/guests/groc/config.ts'
 import { groc } from '../../controllers/guests/groc/groc.ts'
 import type { GrocMemory } from '../../controllers/guests/groc/memory.ts'
+import type { Room } from '../../controllers/guests/groc/needs.ts'
 
 /** What the tests of GROC speak about: jobs, nodes, leases, and a small cluster on virtual time. */
 
@@ -189,7 +190,7 @@ interface WorldLease extends Omit<Writable<HeldLease>, 'held'> {
 export interface WorldOptions {
   readonly bootMs?: number
   /** Units the broker has, by time. */
-  readonly supply?: (now: number) => number
+  readonly supply?: (now: number, type: string) => number
   readonly tickMs?: number
   /** The broker refuses extensions. */
   readonly extensions?: 'granted' | 'refused'
@@ -214,8 +215,12 @@ export function world(config: GrocConfig, options: WorldOptions = {}) {
     units().filter(({ state }) => state === 'joined' || state === 'draining')
   const jobsOn = (unit: WorldUnit): Writable<Job>[] =>
     [...jobs.values()].filter((job) => job.state === 'running' && job.nodeNames.includes(unit.name))
+  const sizeOf = (unit: WorldUnit): Room => {
+    const type = leases.find(({ held }) => held.includes(unit))?.type
+    return (config.types.find((one) => one.type === type) ?? config.types[0]!).unit
+  }
   const freeCpus = (unit: WorldUnit): number =>
-    config.unit.cpus - jobsOn(unit).reduce((sum, job) => sum + job.cpusPerNode, 0)
+    sizeOf(unit).cpus - jobsOn(unit).reduce((sum, job) => sum + job.cpusPerNode, 0)
 
   function look(): BatchPicture {
     const nodes = inService().map((unit): BatchNode => {
@@ -226,9 +231,9 @@ export function world(config: GrocConfig, options: WorldOptions = {}) {
         drained: unit.state === 'draining' ? 'ours' : 'no',
         empty: on.length === 0,
         jobs: on.map(({ id }) => id),
-        cpus: config.unit.cpus,
-        cpusInUse: config.unit.cpus - freeCpus(unit),
-        memoryMiB: config.unit.memoryMiB,
+        cpus: sizeOf(unit).cpus,
+        cpusInUse: sizeOf(unit).cpus - freeCpus(unit),
+        memoryMiB: sizeOf(unit).memoryMiB,
       })
     })
     return pictureOf({ startedAt: now, at: now, nodes, jobs: [...jobs.values()].map((job) => ({ ...job })) })
@@ -253,11 +258,15 @@ export function world(config: GrocConfig, options: WorldOptions = {}) {
 
   function broker(): void {
     for (const lease of leases.filter(({ state }) => state === 'requested')) {
-      const given = leases.reduce((sum, { state, units }) => sum + (state === 'requested' ? 0 : units), 0)
-      const granted = Math.min(lease.units, supply(now) - given)
+      const given = leases.reduce(
+        (sum, { state, type, units }) => sum + (state === 'requested' || type !== lease.type ? 0 : units),
+        0,
+      )
+      const granted = Math.min(lease.units, supply(now, lease.type) - given)
       if (granted < lease.unitsMin) {
         leases = leases.filter((other) => other !== lease)
-        refusals = [refusalOf(lease.id, now, { unitsMin: lease.unitsMin }), ...refusals].slice(0, 50)
+        const refusal = refusalOf(lease.id, now, { type: lease.type, unitsMin: lease.unitsMin })
+        refusals = [refusal, ...refusals].slice(0, 50)
         continue
       }
       lease.state = 'ticketed'
@@ -321,6 +330,7 @@ export function world(config: GrocConfig, options: WorldOptions = {}) {
         leases.push({
           ...leaseOf(`l${named}`, [], {
             state: 'requested',
+            type: intent.type,
             units: intent.units,
             term: undefined,
             extendBy: undefined,

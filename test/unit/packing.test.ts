@@ -1,15 +1,28 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Shape } from '../../controllers/guests/groc/demand.ts'
-import type { Bin, Packing } from '../../controllers/guests/groc/packing.ts'
+import type { Bin, Offer, Packing } from '../../controllers/guests/groc/packing.ts'
 import { BIN_KINDS, pack } from '../../controllers/guests/groc/packing.ts'
 
-const unit = { cpus: 4, memoryMiB: 4096 }
+const unit = { cpus: 4, memoryMiB: 4096, consumables: {}, features: [] }
+
+const offerOf = (over: Partial<Offer> = {}): Offer => ({
+  type: 'small',
+  unit,
+  room: Number.POSITIVE_INFINITY,
+  trial: false,
+  isPaused: () => false,
+  ...over,
+})
+const offers = [offerOf()]
 
 const shapeOf = (count: number, over: Partial<Shape> = {}): Shape => ({
+  queue: 'batch',
   nodes: 1,
   cpus: 1,
   memoryMiB: 0,
+  ...{ consumables: {}, features: [], exclusive: false },
+  leaseMs: 600_000,
   jobs: [],
   count,
   oldest: 0,
@@ -17,7 +30,13 @@ const shapeOf = (count: number, over: Partial<Shape> = {}): Shape => ({
   ...over,
 })
 
-const binOf = (id: string, over: Partial<Bin> = {}): Bin => ({ id, kind: 'serving', ...unit, ...over })
+const binOf = (id: string, over: Partial<Bin> = {}): Bin => ({
+  id,
+  kind: 'serving',
+  whole: true,
+  ...unit,
+  ...over,
+})
 
 const room = (units: number, reach = 100) => ({ room: units, reach })
 
@@ -33,7 +52,7 @@ describe('packing', () => {
       binOf('serving'),
       binOf('collecting', { kind: 'collecting' }),
     ]
-    const packing = pack([shape], bins, unit, room(10))
+    const packing = pack([shape], bins, offers, room(10))
     expect(where(packing, shape)).toEqual(['4 on serving', '4 on spare', '4 on coming', '2 on fresh'])
     expect(packing).toMatchObject({ smallUnits: 1, wanted: 4 })
   })
@@ -43,7 +62,7 @@ describe('packing', () => {
     const packing = pack(
       [shape],
       [binOf('empty'), binOf('nearly', { cpus: 1 }), binOf('half', { cpus: 2 })],
-      unit,
+      offers,
       room(10),
     )
     expect(where(packing, shape)).toEqual(['1 on nearly'])
@@ -51,13 +70,13 @@ describe('packing', () => {
 
   test('among equals takes the one named first', () => {
     const shape = shapeOf(1)
-    expect(where(pack([shape], [binOf('a'), binOf('b')], unit, room(10)), shape)).toEqual(['1 on a'])
+    expect(where(pack([shape], [binOf('a'), binOf('b')], offers, room(10)), shape)).toEqual(['1 on a'])
   })
 
   test('gives collecting nodes to wide jobs', () => {
     const wide = shapeOf(1, { nodes: 2, cpus: 4 })
     const bins = [binOf('a', { kind: 'collecting' }), binOf('b', { kind: 'collecting' })]
-    const packing = pack([wide], bins, unit, room(0))
+    const packing = pack([wide], bins, offers, room(0))
     expect(where(packing, wide)).toEqual(['1 on a', '1 on b'])
     expect(packing.wideOrders).toEqual([])
   })
@@ -65,7 +84,7 @@ describe('packing', () => {
   test('leaves everything as it was when a wide job cannot be had', () => {
     const wide = shapeOf(1, { nodes: 5, cpus: 4 })
     const small = shapeOf(8)
-    const packing = pack([wide, small], [binOf('a'), binOf('b')], unit, room(2))
+    const packing = pack([wide, small], [binOf('a'), binOf('b')], offers, room(2))
     expect(where(packing, wide)).toEqual([])
     expect(where(packing, small)).toEqual(['4 on a', '4 on b'])
     expect([...packing.tooWide.values()]).toEqual([1])
@@ -75,13 +94,13 @@ describe('packing', () => {
   test('keeps free machines for a wide job that waits for busy ones, but not for one that waits in vain', () => {
     const wide = shapeOf(1, { nodes: 3, cpus: 4 })
     const bins = [binOf('a'), binOf('b'), binOf('busy', { cpus: 0 })]
-    expect([...pack([wide], bins, unit, room(0, 3)).used].sort()).toEqual(['a', 'b'])
-    expect([...pack([wide], bins, unit, room(0, 2)).used]).toEqual([])
+    expect([...pack([wide], bins, offers, room(0, 3)).used].sort()).toEqual(['a', 'b'])
+    expect([...pack([wide], bins, offers, room(0, 2)).used]).toEqual([])
   })
 
   test('orders for each of several wide jobs, as far as there is room', () => {
     const wide = shapeOf(3, { nodes: 2, cpus: 4 })
-    const packing = pack([wide], [binOf('a')], unit, room(4))
+    const packing = pack([wide], [binOf('a')], offers, room(4))
     expect(packing.wideOrders.map(({ units }) => units)).toEqual([1, 2])
     expect([...packing.tooWide.values()]).toEqual([1])
   })
@@ -106,9 +125,11 @@ describe('packing', () => {
     )
     fc.assert(
       fc.property(shapes, bins, fc.integer({ min: 0, max: 8 }), (needs, rooms, units) => {
-        const all = needs.map(({ count, ...need }) => shapeOf(count, need))
+        const all = needs
+          .map(({ count, ...need }) => shapeOf(count, need))
+          .sort((a, b) => Number(b.nodes > 1) - Number(a.nodes > 1))
         const machines = rooms.map((free, i) => binOf(`b${i}`, free))
-        const packing = pack(all, machines, unit, room(units))
+        const packing = pack(all, machines, offers, room(units))
         const cpus = new Map<Bin, number>()
         const memory = new Map<Bin, number>()
         for (const [shape, places] of packing.places) {
@@ -122,8 +143,10 @@ describe('packing', () => {
             memory.set(bin, (memory.get(bin) ?? 0) + tasks * shape.memoryMiB)
           }
         }
-        for (const [bin, used] of cpus) expect(used).toBeLessThanOrEqual(bin.cpus)
-        for (const [bin, used] of memory) expect(used).toBeLessThanOrEqual(bin.memoryMiB)
+        // All that is to be ordered for small jobs is one bin.
+        const machinesOf = ({ type }: Bin): number => Math.max(1, type === undefined ? 1 : packing.smallUnits)
+        for (const [bin, used] of cpus) expect(used).toBeLessThanOrEqual(bin.cpus * machinesOf(bin))
+        for (const [bin, used] of memory) expect(used).toBeLessThanOrEqual(bin.memoryMiB * machinesOf(bin))
         expect(packing.wideOrders.reduce((sum, { units }) => sum + units, 0)).toBeLessThanOrEqual(units)
       }),
       { numRuns: 300 },

@@ -1,7 +1,17 @@
 import { z } from 'zod'
 import { duration, name } from '../../../actors/runtime/settings.ts'
+import type { Room } from './needs.ts'
 
 const MINUTE_MS = 60_000
+
+const unit = z.strictObject({
+  cpus: z.int().min(1),
+  memoryMiB: z.int().min(1),
+  /** What else its jobs may count on, by the batch system's names. */
+  consumables: z.record(z.string().min(1).max(60), z.int().min(1)).default({}),
+  /** Properties its nodes have in the batch system. */
+  features: z.array(z.string().min(1).max(200)).max(64).default([]),
+})
 
 /**
  *   a job waits ──(grow.wait, grow.backlog, held for grow.sustain)──▶ units are asked for
@@ -9,14 +19,26 @@ const MINUTE_MS = 60_000
  *
  * Every length of time is written with its unit (`20s`, `10m`, `2h`); unknown keys are refused.
  */
-export const grocConfig = z
+export const writtenGroc = z
   .strictObject({
     /** The queues it serves; jobs of others are not counted. Absent: all. */
     queues: z.array(z.string().min(1)).min(1).optional(),
-    /** The resource type it asks for. */
-    type: name,
-    /** What one unit of the type offers to jobs. */
-    unit: z.strictObject({ cpus: z.int().min(1), memoryMiB: z.int().min(1) }),
+    /** The resource type it asks for; short for `types` with one entry. */
+    type: name.optional(),
+    /** What one unit of it offers to jobs. Absent: what the site lends, if the site is of the same file. */
+    unit: unit.optional(),
+    /** The types it asks for, preferred ones first. */
+    types: z
+      .array(
+        z.strictObject({
+          type: name,
+          unit: unit.optional(),
+          /** Most units of this type. Absent: `max` alone limits them. */
+          max: z.int().min(1).optional(),
+        }),
+      )
+      .min(1)
+      .optional(),
     /** Units kept even when nothing waits. */
     min: z.int().min(0).default(0),
     /** Units never exceeded, over everything held and asked for. */
@@ -73,9 +95,10 @@ export const grocConfig = z
     every: duration.default(10_000),
   })
   .superRefine((config, context) => {
-    const refuse = (path: string[], message: string): void =>
+    const refuse = (path: PropertyKey[], message: string): void =>
       context.addIssue({ code: 'custom', path, message })
     const { grow, shrink } = config
+    refuseTypes(config, refuse)
     if (config.max < config.min) refuse(['max'], `max (${config.max}) must not be below min (${config.min})`)
     if (grow.backlog !== undefined && shrink.backlog !== undefined && grow.backlog <= shrink.backlog)
       refuse(
@@ -100,9 +123,62 @@ export const grocConfig = z
     if (config.retry.first > config.retry.most)
       refuse(['retry', 'first'], 'must not be longer than retry.most')
   })
-  .transform(({ termMin, ...config }) => ({
+  .transform(({ type, unit, types, termMin, ...config }) => ({
     ...config,
+    types: types ?? [{ type: type ?? '', unit, max: undefined }],
+    /** Written as `type` and `unit`, which is where complaints belong. */
+    isShort: types === undefined,
     termMin: termMin ?? Math.min(10 * MINUTE_MS, config.term),
   }))
 
-export type GrocConfig = z.output<typeof grocConfig>
+interface WrittenTypes {
+  readonly type?: string | undefined
+  readonly unit?: object | undefined
+  readonly types?: readonly { readonly type: string }[] | undefined
+}
+
+function refuseTypes(
+  { type, unit, types }: WrittenTypes,
+  refuse: (path: PropertyKey[], message: string) => void,
+): void {
+  if (type === undefined && types === undefined) refuse(['type'], 'is missing, expected a type, or “types”')
+  if (types === undefined) return
+  if (type !== undefined) refuse(['type'], 'is short for “types” with one entry: write one of the two')
+  if (unit !== undefined) refuse(['unit'], 'stands in each entry of “types”')
+  types.forEach(({ type }, i) => {
+    if (types.findIndex((other) => other.type === type) < i)
+      refuse(['types', i, 'type'], `“${type}” is there before`)
+  })
+}
+
+export type WrittenGroc = z.output<typeof writtenGroc>
+
+/** A type that may be asked for, and what a unit of it offers to jobs. */
+export interface OfferedType {
+  readonly type: string
+  readonly unit: Room
+  readonly max?: number | undefined
+}
+
+export type GrocConfig = Readonly<Omit<WrittenGroc, 'types' | 'isShort'>> & {
+  readonly types: readonly OfferedType[]
+}
+
+/** Fills in what units offer where that was not written; `undefined` if it is not known. */
+export function withUnits(
+  { types, isShort: _, ...config }: WrittenGroc,
+  unitOf: (type: string) => Room | undefined,
+): GrocConfig | undefined {
+  const known = types.flatMap(({ type, unit = unitOf(type), max }): OfferedType[] =>
+    unit === undefined ? [] : [{ type, unit, max }],
+  )
+  return known.length < types.length ? undefined : { ...config, types: known }
+}
+
+/** With everything said. */
+export const grocConfig = writtenGroc.transform((written, context): GrocConfig => {
+  const config = withUnits(written, () => undefined)
+  if (config !== undefined) return config
+  context.addIssue({ code: 'custom', path: ['unit'], message: 'is missing, expected cpus and memoryMiB' })
+  return z.NEVER
+})

@@ -1,20 +1,26 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestDecision, GuestFigures, GuestIntent, GuestView } from '../../controller.ts'
-import { few, some, span } from '../../sentence.ts'
+import { few, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
-import type { Demand, Shape } from './demand.ts'
+import type { Demand } from './demand.ts'
 import { demandOf } from './demand.ts'
 import { notice } from './health.ts'
+import { alarms } from './held.ts'
 import type { GrocMemory } from './memory.ts'
+import { blockedNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
 import type { Packing } from './packing.ts'
 import { pack } from './packing.ts'
+import { offersOf } from './patience.ts'
 import { answerRecalls } from './recall.ts'
+import { expectations } from './runs.ts'
+import { compare } from './sequence.ts'
 import { idleDrains, idleSince, leaves, releases, resumes, unfitDrains } from './shrink.ts'
 import { steadyUntil } from './steady.ts'
 import type { Survey } from './survey.ts'
-import { compare, limitsOf, survey } from './survey.ts'
+import { limitsOf, survey } from './survey.ts'
+import { tallyOf } from './tally.ts'
 import { askAt, blindExtensions, extensions, jobsAtRisk } from './terms.ts'
 
 /**
@@ -38,10 +44,13 @@ export function decide(
   const picture = view.observation
   if (picture === undefined || doubt !== undefined) return waitAndSee(view, memory, config, now, doubt ?? '')
 
-  const noticed = notice(view, picture, memory, config)
-  const ground = survey(view, picture, noticed, config, now)
-  const demand = demandOf(picture.jobs, ground.unit, config)
-  const packing = pack(demand.shapes, ground.bins, ground.unit, limitsOf(ground, config))
+  const jobs = tallyOf(picture.jobs)
+  const noticed = notice(view, picture, jobs, memory, config)
+  const ground = survey(view, picture, jobs, noticed, config, now)
+  const expected = expectations(noticed.runs, config)
+  const demand = demandOf(jobs, [...ground.units.values()], expected, config)
+  const offers = offersOf(view, ground, noticed, config, now)
+  const packing = pack(demand.shapes, ground.bins, offers, limitsOf(ground, config))
 
   const recall = answerRecalls(ground, noticed, now)
   const recalled = new Set(recall.recalled)
@@ -67,8 +76,8 @@ export function decide(
     ...resumedIds,
     ...pinned,
   ])
-  const extended = extensions(ground, wanted, going, recalled, config, now)
-  const orders = ordersFor(demand, packing, ground, view, noticed, config, now)
+  const extended = extensions(ground, wanted, going, recalled, expected, config, now)
+  const orders = ordersFor(demand, packing, ground, offers, view, noticed, config, now)
 
   const intents: GuestIntent[] = [
     ...resumed,
@@ -90,7 +99,9 @@ export function decide(
     ...blockedNotes(ground),
     ...recall.notes,
     ...jobsAtRisk(ground),
-    ...tooLargeNotes(demand, packing, ground, config),
+    ...alarms(demand.alarming),
+    ...misfitNotes(demand, ground),
+    ...tooWideNotes(packing, ground, config),
     ...orders.notes,
     ...warningNotes(picture),
   ]
@@ -178,64 +189,6 @@ function figuresOf(demand: Demand, packing: Packing, ground: Survey, now: Instan
     unitsComing: ground.coming,
     oldestWaitMs: demand.oldest === undefined ? 0 : Math.max(0, now - demand.oldest),
   }
-}
-
-function summary(demand: Demand, packing: Packing, ground: Survey): string {
-  const held = demand.heldCount === 0 ? '' : ` (${demand.heldCount} more are held)`
-  const units = `${some(ground.serving, 'unit')} serve${ground.serving === 1 ? 's' : ''}, ${ground.coming} coming, ${ground.spare} spare`
-  if (demand.count === 0) return `No job waits for a machine${held}; ${units}.`
-  return `${some(demand.count, 'job')} wait${demand.count === 1 ? 's' : ''} in ${some(demand.shapes.length, 'shape')}${held}; ${some(packing.wanted, 'unit')} would serve all at once; ${units}.`
-}
-
-function blockedNotes(ground: Survey): readonly string[] {
-  const blocked = ground.machines.filter(({ standing }) => standing === 'blocked')
-  if (blocked.length === 0) return []
-  return [
-    `${some(blocked.length, 'unit')} take${blocked.length === 1 ? 's' : ''} no work: ${few([...new Set(blocked.map(({ why }) => why))])}.`,
-  ]
-}
-
-function tooLargeNotes(
-  demand: Demand,
-  packing: Packing,
-  ground: Survey,
-  config: GrocConfig,
-): readonly string[] {
-  const { unit } = ground
-  const name = (shape: Shape): string => {
-    const more = shape.count > 1 ? ` and ${shape.count - 1} like it` : ''
-    return `job ${shape.jobs[0]?.id ?? ''}${more}`
-  }
-  const large = demand.tooLarge.map(
-    (shape) => `${name(shape)} (${some(shape.cpus, 'cpu')} and ${shape.memoryMiB} MiB per node)`,
-  )
-  const { reach } = limitsOf(ground, config)
-  const tooWide = [...packing.tooWide.keys()]
-  const inNodes = (shapes: readonly Shape[]): string =>
-    few(shapes.map((shape) => `${name(shape)} (${shape.nodes} nodes)`))
-  const never = tooWide.filter(({ nodes }) => nodes > reach)
-  const notNow = tooWide.filter(({ nodes }) => nodes <= reach)
-  return [
-    ...(large.length === 0
-      ? []
-      : [
-          `Not counted, for one unit has ${some(unit.cpus, 'cpu')} and ${unit.memoryMiB} MiB: ${few(large)}.`,
-        ]),
-    ...(never.length === 0
-      ? []
-      : [`Never ordered, for there can be at most ${some(reach, 'node')}: ${inNodes(never)}.`]),
-    ...(notNow.length === 0
-      ? []
-      : [
-          `Not ordered now, for max is ${config.max} and ${ground.total} are held or asked for; free units are kept for: ${inNodes(notNow)}.`,
-        ]),
-  ]
-}
-
-function warningNotes(picture: BatchPicture): readonly string[] {
-  return picture.warnings.length === 0
-    ? []
-    : [`The look has ${some(picture.warnings.length, 'warning')}: ${few(picture.warnings)}`]
 }
 
 /** Instants at which a hold or a margin runs out though nothing happens. */

@@ -1,15 +1,20 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
-import type { Job } from '../../../adapters/batch-system.ts'
+import type { HeldBy, Job } from '../../../adapters/batch-system.ts'
 import type { GrocConfig } from './config.ts'
+import { type HeldCounts, isAlarming } from './held.ts'
+import { type Extras, extrasBook, fits, type Need, type Room } from './needs.ts'
+import { type Expectation, expectedRun, leaseLengths, SAFETY } from './runs.ts'
+import type { Tally } from './tally.ts'
 
 /**
- * Waiting jobs that ask for the same: so many nodes, each with so many cpus and so much memory. A queue of a
- * hundred thousand jobs is a few hundred shapes, and everything after this file works on shapes.
+ * Waiting jobs of a queue that ask for the same and need leases of about the same length. A queue of a hundred
+ * thousand jobs is a few hundred shapes, and everything after this file works on shapes.
  */
-export interface Shape {
+export interface Shape extends Need {
+  readonly queue: string
   readonly nodes: number
-  readonly cpus: number
-  readonly memoryMiB: number
+  /** A lease for it: its expected run with some safety, rounded up to one of a few lengths. */
+  readonly leaseMs: Millis
   /** The waiting records, in the order of the look. */
   readonly jobs: readonly Job[]
   /** Jobs, an array's tasks counted one by one. */
@@ -20,81 +25,115 @@ export interface Shape {
 }
 
 export interface Demand {
-  /** Wide ones first, the longest waiting of them first; then single-node ones, the largest first. */
+  /** Wide ones first, the longest waiting of them first; then single-node ones, the hardest to place first. */
   readonly shapes: readonly Shape[]
-  /** Shapes of which not one job fits a unit; only the admin's own nodes could serve them. */
-  readonly tooLarge: readonly Shape[]
+  /** Shapes that fit no type that can be asked for; only the admin's own nodes could serve them. */
+  readonly misfits: readonly Shape[]
   /** Jobs of `shapes`. */
   readonly count: number
   readonly oldest: Instant | undefined
   readonly workMs: number
   /** Jobs that wait for something no machine would cure. */
-  readonly heldCount: number
+  readonly held: HeldCounts
+  /** Of those, the ones that nobody wanted held. */
+  readonly alarming: readonly Job[]
 }
 
-interface Growing {
-  nodes: number
-  cpus: number
-  memoryMiB: number
+interface Growing extends Shape {
   jobs: Job[]
   count: number
   oldest: Instant
   workMs: number
 }
 
-export type UnitRoom = Pick<Shape, 'cpus' | 'memoryMiB'>
+/** What one queue's jobs are looked up by: lease length, extras, nodes, processors, memory. */
+interface Line {
+  readonly queue: string
+  readonly expected: Expectation
+  readonly byLength: readonly Map<Extras, Map<number, Map<number, Map<number, Growing>>>>[]
+}
 
 export const servesQueue = (config: GrocConfig, queue: string): boolean =>
   config.queues === undefined || config.queues.includes(queue)
 
-export const fitsUnit = (need: UnitRoom, unit: UnitRoom): boolean =>
-  need.cpus <= unit.cpus && need.memoryMiB <= unit.memoryMiB
-
-export function demandOf(jobs: readonly Job[], unit: UnitRoom, config: GrocConfig): Demand {
-  // Three levels of maps of numbers: making a text key for each of 100,000 jobs would cost more than all the rest.
-  const byNeed = new Map<number, Map<number, Map<number, Growing>>>()
+export function demandOf(
+  jobs: Tally,
+  units: readonly Room[],
+  expectedIn: (queue: string) => Expectation,
+  config: GrocConfig,
+): Demand {
+  const lines = new Map<string, Line | undefined>()
+  const lengths = leaseLengths(config)
+  const extrasOf = extrasBook()
+  const held = new Map<HeldBy, number>()
+  const alarming: Job[] = []
   const all: Growing[] = []
-  let heldCount = 0
-  for (const job of jobs) {
-    if (job.state !== 'pending' && job.state !== 'held') continue
-    if (!servesQueue(config, job.queue)) continue
-    if (job.state === 'held') {
-      heldCount += job.tasks
-      continue
-    }
+
+  // Maps in maps: a text key for each of 100,000 jobs would cost more than all the rest, and so would a closure.
+  const shapeOf = (job: Job, line: Line, leaseClass: number): Growing => {
     const cpus = Math.max(1, job.cpusPerNode)
     const nodes = Math.max(1, job.nodes)
-    const byCpus = entry(byNeed, nodes, () => new Map<number, Map<number, Growing>>())
-    const byMemory = entry(byCpus, cpus, () => new Map<number, Growing>())
-    const shape = entry(byMemory, job.memoryMiBPerNode, () => {
-      const fresh = {
-        nodes,
-        cpus,
-        memoryMiB: job.memoryMiBPerNode,
-        jobs: [],
-        count: 0,
-        oldest: job.submittedAt,
-        workMs: 0,
-      }
-      all.push(fresh)
-      return fresh
-    })
+    const extras = extrasOf(job)
+    const byMemory = level(level(level(line.byLength[leaseClass]!, extras), nodes), cpus)
+    const known = byMemory.get(job.memoryMiBPerNode)
+    if (known !== undefined) return known
+    const { queue, submittedAt, memoryMiBPerNode: memoryMiB } = job
+    const { consumables, features, exclusive } = extras
+    const fresh = {
+      ...{ queue, nodes, cpus, memoryMiB, consumables, features, exclusive },
+      ...{ leaseMs: lengths[leaseClass]!, jobs: [], count: 0, oldest: submittedAt, workMs: 0 },
+    }
+    byMemory.set(memoryMiB, fresh)
+    all.push(fresh)
+    return fresh
+  }
+  const hold = (job: Job): void => {
+    const by = job.heldBy ?? 'unknown'
+    held.set(by, (held.get(by) ?? 0) + job.tasks)
+    if (isAlarming(job)) alarming.push(job)
+  }
+
+  const lineOf = (queue: string): Line | undefined => {
+    if (!lines.has(queue))
+      lines.set(
+        queue,
+        servesQueue(config, queue)
+          ? { queue, expected: expectedIn(queue), byLength: lengths.map(() => new Map()) }
+          : undefined,
+      )
+    return lines.get(queue)
+  }
+
+  for (const job of jobs.held) if (servesQueue(config, job.queue)) hold(job)
+  let line: Line | undefined
+  for (const job of jobs.all) {
+    if (job.state !== 'pending') continue
+    if (line?.queue !== job.queue) line = lineOf(job.queue)
+    if (line === undefined) continue
+    const { walltimeMs } = job
+    const runMs = expectedRun(line.expected, walltimeMs)
+    let leaseClass = 0
+    if (walltimeMs === undefined && !line.expected.isObserved) leaseClass = lengths.length - 1
+    while (leaseClass < lengths.length - 1 && lengths[leaseClass]! < runMs * SAFETY) leaseClass += 1
+    const shape = shapeOf(job, line, leaseClass)
     shape.jobs.push(job)
     shape.count += job.tasks
-    shape.oldest = Math.min(shape.oldest, job.submittedAt)
-    shape.workMs += job.tasks * nodes * cpus * runMs(job, config)
+    if (job.submittedAt < shape.oldest) shape.oldest = job.submittedAt
+    shape.workMs += job.tasks * shape.nodes * shape.cpus * runMs
   }
-  const shapes = all.filter((shape) => fitsUnit(shape, unit)).sort(inPackingOrder)
+  all.sort(inPackingOrder)
+  const shapes = all.filter((shape) => units.some((unit) => fits(shape, unit)))
   return {
     shapes,
-    tooLarge: all.filter((shape) => !fitsUnit(shape, unit)).sort(inPackingOrder),
+    misfits: all.filter((shape) => !shapes.includes(shape)),
     count: shapes.reduce((sum, shape) => sum + shape.count, 0),
     oldest: shapes.reduce<Instant | undefined>(
       (least, { oldest }) => Math.min(least ?? oldest, oldest),
       undefined,
     ),
     workMs: shapes.reduce((sum, shape) => sum + shape.workMs, 0),
-    heldCount,
+    held,
+    alarming,
   }
 }
 
@@ -113,21 +152,29 @@ export function submittedNth(shape: Shape, place: number): Instant {
 export const inSubmitOrder = (shape: Shape): readonly Job[] =>
   shape.jobs.toSorted((a, b) => a.submittedAt - b.submittedAt)
 
-const runMs = (job: Job, config: GrocConfig): Millis => job.walltimeMs ?? config.grow.run
-
 function inPackingOrder(a: Shape, b: Shape): number {
   const wide = Number(b.nodes > 1) - Number(a.nodes > 1)
   if (wide !== 0) return wide
-  if (a.nodes > 1)
-    return a.oldest - b.oldest || b.nodes - a.nodes || b.cpus - a.cpus || b.memoryMiB - a.memoryMiB
-  return b.cpus - a.cpus || b.memoryMiB - a.memoryMiB
+  if (a.nodes > 1 && a.oldest !== b.oldest) return a.oldest - b.oldest
+  return (
+    b.nodes - a.nodes ||
+    choosiness(b) - choosiness(a) ||
+    b.cpus - a.cpus ||
+    b.memoryMiB - a.memoryMiB ||
+    b.leaseMs - a.leaseMs ||
+    a.oldest - b.oldest
+  )
 }
 
-function entry<Value>(map: Map<number, Value>, key: number, make: () => Value): Value {
-  let value = map.get(key)
-  if (value === undefined) {
-    value = make()
-    map.set(key, value)
+/** Those that few machines would do for are placed before others take these. */
+const choosiness = ({ consumables, features, exclusive }: Shape): number =>
+  Object.keys(consumables).length + features.length + Number(exclusive)
+
+function level<Key, InnerKey, Value>(map: Map<Key, Map<InnerKey, Value>>, key: Key): Map<InnerKey, Value> {
+  let inner = map.get(key)
+  if (inner === undefined) {
+    inner = new Map()
+    map.set(key, inner)
   }
-  return value
+  return inner
 }

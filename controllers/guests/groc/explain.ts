@@ -5,12 +5,17 @@ import { few, hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Shape } from './demand.ts'
 import { demandOf, inSubmitOrder, servesQueue } from './demand.ts'
+import { heldSentence, isAlarming } from './held.ts'
 import { firstMemory } from './memory.ts'
-import { afterFailures, afterRefusals } from './orders.ts'
+import { fits } from './needs.ts'
+import { lackedByAll, typesInWords } from './notes.ts'
 import type { Packing, Place } from './packing.ts'
 import { pack } from './packing.ts'
+import { offersOf, type PatientOffer } from './patience.ts'
+import { expectations } from './runs.ts'
 import type { Survey } from './survey.ts'
-import { limitsOf, survey } from './survey.ts'
+import { limitsOf, mostUnits, survey } from './survey.ts'
+import { tallyOf } from './tally.ts'
 
 /** Why is there no node for my job? Answers from the same rehearsal that `decide` orders by. */
 export function explainJob(
@@ -53,7 +58,13 @@ function sentences(
         `${it} is ${job.state} on ${few(job.nodeNames, 8)}${job.startedAt === undefined ? '' : ` since ${hour(job.startedAt)}`}.`,
       ]
     case 'held':
-      return [`${it} is not counted: it is held${word}, and no machine would cure that.`]
+      return [
+        `${it} is not counted: it is held${word}, and no machine would cure that.`,
+        heldSentence(job),
+        ...(isAlarming(job) && job.heldBy !== 'system'
+          ? ['Its start failed on a node; it is let go by itself if a machine of ours was the cause.']
+          : []),
+      ]
     case 'pending':
       break
   }
@@ -62,26 +73,36 @@ function sentences(
       `${it} is not counted: queue ${job.queue} is not one of those served here (${few(config.queues ?? [], 8)}).`,
     ]
 
-  const ground = survey(view, picture, firstMemory, config, now)
-  const demand = demandOf(picture.jobs, ground.unit, config)
+  const jobs = tallyOf(picture.jobs)
+  const ground = survey(view, picture, jobs, firstMemory, config, now)
+  const units = [...ground.units.values()]
+  const demand = demandOf(jobs, units, expectations({}, config), config)
   const limits = limitsOf(ground, config)
-  const packing = pack(demand.shapes, ground.bins, ground.unit, limits)
-  const memory = job.memoryMiBPerNode > 0 ? ` and ${job.memoryMiBPerNode} MiB` : ' (it names no memory)'
-  const needs = `${some(Math.max(1, job.nodes), 'node')}${job.nodes > 1 ? ', each' : ''} with ${some(Math.max(1, job.cpusPerNode), 'cpu')}${memory}`
+  const offers = offersOf(view, ground, firstMemory, config, now)
+  const packing = pack(demand.shapes, ground.bins, offers, limits)
+  const needs = needsOf(job)
   const shape = demand.shapes.find(({ jobs }) => jobs.includes(job))
-  if (shape === undefined)
-    return [
-      `${it} is not counted: it asks for ${needs}, and one unit of ${config.type} has only ${some(ground.unit.cpus, 'cpu')} and ${ground.unit.memoryMiB} MiB.`,
-      'It can start only on a node of the cluster’s own that is large enough.',
-    ]
+  if (shape === undefined) {
+    const misfit = demand.misfits.find(({ jobs }) => jobs.includes(job))
+    const lacks = misfit === undefined ? [] : lackedByAll(misfit, units)
+    return lacks.length > 0
+      ? [
+          `${it} is not counted: it asks for ${needs}, and no unit that can be had has ${few(lacks, 8)}.`,
+          'It can start only on a node of the cluster’s own that has that.',
+        ]
+      : [
+          `${it} is not counted: it asks for ${needs}, and ${typesInWords(ground)}, no more.`,
+          'It can start only on a node of the cluster’s own that is large enough.',
+        ]
+  }
   if (shape.nodes > limits.reach && placesOf(job, shape, packing.places.get(shape) ?? []).length === 0)
     return [
-      `${it} cannot be served: it asks for ${needs}; there can never be that many nodes at once, for max is ${config.max}.`,
-      `Ask for fewer nodes, or raise max of this guest’s controller to at least ${shape.nodes - (limits.reach - config.max)}.`,
+      `${it} cannot be served: it asks for ${needs}; there can never be that many nodes at once, for max is ${mostUnits(config)}.`,
+      `Ask for fewer nodes, or raise max of this guest’s controller to at least ${shape.nodes - (limits.reach - mostUnits(config))}.`,
     ]
   return [
     `${it} is counted: it has waited ${span(now - job.submittedAt)}${word} and asks for ${needs}.`,
-    ...placeSentences(job, shape, packing, ground, view, config, now),
+    ...placeSentences(job, shape, packing, ground, offers, view, config, now),
   ]
 }
 
@@ -90,6 +111,7 @@ function placeSentences(
   shape: Shape,
   packing: Packing,
   ground: Survey,
+  offers: readonly PatientOffer[],
   view: GuestView<BatchPicture>,
   config: GrocConfig,
   now: Instant,
@@ -102,7 +124,8 @@ function placeSentences(
     ]
   const names = (kind: Place['bin']['kind']): readonly string[] =>
     places.filter(({ bin }) => bin.kind === kind).map(({ bin }) => nameOf(bin.id, ground))
-  const fresh = names('fresh')
+  const fresh = places.filter(({ bin }) => bin.kind === 'fresh')
+  const offer = offers.find(({ type }) => type === fresh[0]?.bin.type)
   const ready = [...names('collecting'), ...names('serving')]
   const spare = names('spare')
   const coming = names('coming')
@@ -112,7 +135,9 @@ function placeSentences(
       : [`There is room for it on ${few(ready, 8)}; the batch system has not placed it there yet.`]),
     ...(spare.length === 0 ? [] : [`${few(spare, 8)} will take work again for it.`]),
     ...(coming.length === 0 ? [] : [`It is to be served by ${few(coming, 8)}.`]),
-    ...(fresh.length === 0 ? [] : orderSentences(fresh.length, job, shape, ground, view, config, now)),
+    ...(offer === undefined
+      ? []
+      : orderSentences(fresh.length, job, shape, ground, offer, offers, view, config, now)),
   ]
 }
 
@@ -121,14 +146,24 @@ function orderSentences(
   job: Job,
   shape: Shape,
   ground: Survey,
+  offer: PatientOffer,
+  offers: readonly PatientOffer[],
   view: GuestView<BatchPicture>,
   config: GrocConfig,
   now: Instant,
 ): readonly string[] {
+  const least = shape.nodes > 1 ? units : 1
+  const passedOver = offers.slice(0, offers.indexOf(offer)).flatMap((other) => {
+    const patience = fits(shape, other.unit) ? other.patience(least) : undefined
+    return patience === undefined
+      ? []
+      : [`${other.type} is passed over until ${hour(patience.until)}: ${patience.reason}.`]
+  })
+  const ofType = config.types.length > 1 ? ` of type ${offer.type}` : ''
   const needed =
     shape.nodes > 1
-      ? `${some(units, 'unit')} of its own, all or none`
-      : 'a further unit, shared with jobs like it'
+      ? `${some(units, 'unit')}${ofType} of its own, all or none`
+      : `a further unit${ofType}, ${shape.exclusive ? 'shared with nobody' : 'shared with jobs like it'}`
   const blocks: string[] = []
   if (view.hold !== undefined) blocks.push(`nothing may be asked for: ${view.hold}`)
   if (ground.total + (shape.nodes > 1 ? units : 1) > config.max)
@@ -138,18 +173,26 @@ function orderSentences(
     blocks.push(
       `units are asked for once a job has waited ${span(config.grow.wait)}, in ${span(config.grow.wait - waitedMs)}`,
     )
-  const refused = afterRefusals(view, config, shape.nodes > 1 ? units : 1)
-  if (refused !== undefined && now < refused.until)
-    blocks.push(`the next ask is at ${hour(refused.until)}: ${refused.reason}`)
-  const failed = afterFailures(view, firstMemory, config)
-  if (failed !== undefined && now < failed.until)
-    blocks.push(`the next ask is at ${hour(failed.until)}: ${failed.reason}`)
+  const patience = offer.patience(least)
+  if (patience !== undefined) blocks.push(`the next ask is at ${hour(patience.until)}: ${patience.reason}`)
   return [
     `It needs ${needed}.`,
+    ...passedOver,
     ...(blocks.length === 0
       ? ['That is asked for with the next decision.']
       : blocks.map((block) => `Not yet asked for: ${block}.`)),
   ]
+}
+
+/** `2 nodes, each with 4 cpus and 2048 MiB, 1 gpu and feature ssd, for itself alone`. */
+function needsOf(job: Job): string {
+  const memory = job.memoryMiBPerNode > 0 ? ` and ${job.memoryMiBPerNode} MiB` : ' (it names no memory)'
+  const consumables = Object.entries(job.consumablesPerNode ?? {}).map(
+    ([name, amount]) => `, ${amount} ${name}`,
+  )
+  const features = (job.features ?? []).map((feature) => `, feature ${feature}`)
+  const alone = job.exclusive === true ? ', for itself alone' : ''
+  return `${some(Math.max(1, job.nodes), 'node')}${job.nodes > 1 ? ', each' : ''} with ${some(Math.max(1, job.cpusPerNode), 'cpu')}${memory}${consumables.join('')}${features.join('')}${alone}`
 }
 
 /** Equal jobs are served in order of arrival, so this one's places are those at its position. */

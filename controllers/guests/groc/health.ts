@@ -2,16 +2,20 @@ import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestView, HeldUnit } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
+import { servesQueue } from './demand.ts'
 import type { GrocMemory, QuickEnds } from './memory.ts'
+import { observeRuns } from './runs.ts'
+import type { Tally } from './tally.ts'
 
 /**
  * What a look tells of the nodes' health: nodes that are gone or silent, and nodes that swallow jobs (a full
  * disk, a missing mount: every job that starts there ends at once, so the node is always free for the next).
- * Forgets whatever is no longer held.
+ * And how long jobs run. Forgets whatever is no longer held.
  */
 export function notice(
   view: GuestView<BatchPicture>,
   picture: BatchPicture,
+  jobs: Tally,
   memory: GrocMemory,
   config: GrocConfig,
 ): GrocMemory {
@@ -35,15 +39,17 @@ export function notice(
 
   const quickEnds = new Map<string, QuickEnds>()
   const blackHoles = new Map(Object.entries(only(memory.blackHoles, units)))
-  const ends = endsByNode(picture)
+  const ends = endsByNode(jobs.ended)
   for (const unit of members) {
     const before = own(memory.quickEnds, unit.id)
     const after = countQuickEnds(before, ends.get(nodeOfUnit.get(unit.id)?.name ?? '') ?? [], unit, config)
     if (after === undefined) continue
     quickEnds.set(unit.id, after)
-    const swallows = after.inRow >= config.blackHole.jobs && othersWork(picture, unit.name, after, config)
+    const swallows =
+      after.inRow >= config.blackHole.jobs && othersWork(picture, jobs, unit.name, after, config)
     if (swallows && !blackHoles.has(unit.id)) blackHoles.set(unit.id, picture.at)
   }
+  const badNodes = new Set(units.filter(({ id }) => blackHoles.has(id)).map(({ name }) => name))
   return {
     pressedSince: memory.pressedSince,
     idleSince: memory.idleSince,
@@ -51,6 +57,7 @@ export function notice(
     drains: only(memory.drains, units),
     quickEnds: Object.fromEntries(quickEnds),
     blackHoles: Object.fromEntries(blackHoles),
+    runs: observeRuns(memory.runs ?? {}, jobs.ended, (queue) => servesQueue(config, queue), badNodes),
   }
 }
 
@@ -71,9 +78,9 @@ const hasEnded = (job: Job): job is EndedJob =>
   job.state === 'ended' && job.startedAt !== undefined && job.endedAt !== undefined
 
 /** Single-node jobs only: of a wide one nobody can tell which of its nodes made it fail. Oldest end first. */
-function endsByNode(picture: BatchPicture): ReadonlyMap<string, readonly EndedJob[]> {
+function endsByNode(jobs: readonly Job[]): ReadonlyMap<string, readonly EndedJob[]> {
   const byNode = new Map<string, EndedJob[]>()
-  for (const job of picture.jobs) {
+  for (const job of jobs) {
     const [node, ...others] = job.nodeNames
     if (!hasEnded(job) || node === undefined || others.length > 0) continue
     const ofNode = byNode.get(node)
@@ -110,8 +117,14 @@ function countQuickEnds(
 }
 
 /** Short jobs are no crime: a node is suspicious only while jobs on other nodes last longer. */
-function othersWork(picture: BatchPicture, nodeName: string, row: QuickEnds, config: GrocConfig): boolean {
-  return picture.jobs.some((job) => {
+function othersWork(
+  picture: BatchPicture,
+  { running, ended }: Tally,
+  nodeName: string,
+  row: QuickEnds,
+  config: GrocConfig,
+): boolean {
+  return [...running, ...ended].some((job) => {
     if (job.startedAt === undefined || job.nodeNames.length === 0 || job.nodeNames.includes(nodeName))
       return false
     const until = job.state === 'ended' ? job.endedAt : picture.at

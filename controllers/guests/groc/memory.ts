@@ -1,4 +1,5 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
+import type { RunSketch } from './runs.ts'
 
 /**
  * Why it drained a unit. `idle` may be taken back as long as the unit is there; `recall` holds as long as
@@ -16,7 +17,7 @@ export interface QuickEnds {
   readonly lastJobs: readonly string[]
 }
 
-/** What it carries from one decision to the next; plain JSON, only about units that are still held. */
+/** What it carries from one decision to the next; plain JSON. What it knows of units is only about those still held. */
 export interface GrocMemory {
   /** Since when a grow threshold has been exceeded without a break. */
   readonly pressedSince: Instant | undefined
@@ -28,6 +29,8 @@ export interface GrocMemory {
   readonly quickEnds: Readonly<Record<string, QuickEnds>>
   /** By unit: when it was found to swallow jobs. */
   readonly blackHoles: Readonly<Record<string, Instant>>
+  /** By queue, of those that jobs ended in lately: how long they ran. Absent in what earlier programs kept. */
+  readonly runs?: Readonly<Record<string, RunSketch>> | undefined
 }
 
 export const firstMemory: GrocMemory = {
@@ -37,4 +40,5 @@ export const firstMemory: GrocMemory = {
   drains: {},
   quickEnds: {},
   blackHoles: {},
+  runs: {},
 }

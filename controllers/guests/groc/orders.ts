@@ -1,5 +1,4 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
-import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestIntent, GuestView } from '../../controller.ts'
 import { hour, some, span } from '../../sentence.ts'
@@ -7,8 +6,8 @@ import type { GrocConfig } from './config.ts'
 import type { Demand } from './demand.ts'
 import { submittedNth } from './demand.ts'
 import type { GrocMemory } from './memory.ts'
-import type { Packing } from './packing.ts'
-import { inSequence } from './sequence.ts'
+import type { Packing, SmallOrder, WideOrder } from './packing.ts'
+import type { PatientOffer } from './patience.ts'
 import type { Survey } from './survey.ts'
 
 /** Whether the thresholds for growth are exceeded, in figures. */
@@ -51,91 +50,8 @@ export function backlogPerProcessor(demand: Demand, survey: Survey): Millis {
     0,
   )
   const own = survey.ownNodes.reduce((sum, node) => sum + (node.accepting ? node.cpus : 0), 0)
-  const processors = serving + own + survey.coming * survey.unit.cpus
+  const processors = serving + own + survey.cpusComing
   return processors === 0 ? Number.POSITIVE_INFINITY : demand.workMs / processors
-}
-
-/** Earlier answers that speak against asking again at once. */
-export interface Patience {
-  /** Not before this instant. */
-  readonly until: Instant
-  readonly reason: string
-}
-
-/**
- * After refusals the next ask waits, doubling each time. A refusal of a small quantity also speaks against a
- * larger one, not the other way round; a grant of as much ends the row.
- */
-export function afterRefusals(
-  view: GuestView<BatchPicture>,
-  config: GrocConfig,
-  unitsMin: number,
-): Patience | undefined {
-  const answers = view.refusals.filter(
-    (refusal) =>
-      refusal.by === 'broker' && refusal.type === config.type && (refusal.unitsMin ?? 1) <= unitsMin,
-  )
-  const granted = view.leases
-    .filter((lease) => lease.type === config.type && lease.state !== 'requested' && lease.units >= unitsMin)
-    .reduce((latest, lease) => Math.max(latest, lease.requestedAt), Number.NEGATIVE_INFINITY)
-  const row = inSequence(
-    answers.map(({ at }) => at).filter((at) => at >= granted),
-    config.retry,
-  )
-  const [latest] = answers
-  if (row === undefined || latest === undefined) return undefined
-  const until = row.latest + Math.min(config.retry.most, config.retry.first * 2 ** (row.count - 1))
-  return {
-    until,
-    reason: `${some(row.count, 'ask')} in a row refused, the last at ${hour(row.latest)} (${latest.reason})`,
-  }
-}
-
-/**
- * Machines of one image that fail one after another. The first is replaced at once, later ones after a pause
- * that doubles; from `breaker` on, one unit at a time, once per `retry.most`, until one comes up.
- */
-export function afterFailures(
-  view: GuestView<BatchPicture>,
-  memory: GrocMemory,
-  config: GrocConfig,
-): (Patience & { readonly probing: boolean }) | undefined {
-  const units = view.leases.flatMap((lease) =>
-    lease.type === config.type ? lease.held.map((unit) => ({ unit, lease })) : [],
-  )
-  const failures = new Map<string, { at: Instant; image: string | undefined; reason: string }>()
-  // One failure per lease: units that never came are followed by a refusal of the lease itself.
-  for (const { unit, lease } of units)
-    if (unit.state === 'lost' && unit.joinedAt === undefined)
-      failures.set(lease.id, { at: unit.since, image: undefined, reason: `${unit.name} never came up` })
-  for (const refusal of view.refusals)
-    if (refusal.by === 'site' && refusal.type === config.type) failures.set(refusal.leaseId, refusal)
-  for (const [unitId, at] of Object.entries(memory.blackHoles))
-    failures.set(`unit ${unitId}`, { at, image: undefined, reason: `jobs end at once on unit ${unitId}` })
-  const good = units
-    .filter(({ unit }) => own(memory.blackHoles, unit.id) === undefined)
-    .reduce(
-      (latest, { unit }) => Math.max(latest, unit.joinedAt ?? Number.NEGATIVE_INFINITY),
-      Number.NEGATIVE_INFINITY,
-    )
-  const newestFirst = [...failures.values()].filter(({ at }) => at >= good).sort((a, b) => b.at - a.at)
-  const image = newestFirst.find((failure) => failure.image !== undefined)?.image
-  const other = newestFirst.findIndex((failure) => failure.image !== undefined && failure.image !== image)
-  const ofImage = other < 0 ? newestFirst : newestFirst.slice(0, other)
-  const row = inSequence(
-    ofImage.map(({ at }) => at),
-    { first: 0, most: config.retry.most },
-  )
-  if (row === undefined || row.count < 2) return undefined
-  const probing = row.count >= config.breaker
-  const pauseMs = probing
-    ? config.retry.most
-    : Math.min(config.retry.most, config.retry.first * 2 ** (row.count - 2))
-  return {
-    until: row.latest + pauseMs,
-    probing,
-    reason: `${some(row.count, 'failure')} in a row${image ? ` of image ${image}` : ''}, the last at ${hour(row.latest)} (${newestFirst[0]?.reason ?? ''})`,
-  }
 }
 
 export interface Orders {
@@ -146,10 +62,27 @@ export interface Orders {
   readonly wake: readonly Instant[]
 }
 
+/** What may still be asked for in this decision, and what has been. */
+interface Desk {
+  readonly intents: GuestIntent[]
+  readonly notes: string[]
+  readonly wake: Instant[]
+  /** Units that `max` leaves. */
+  left: number
+  /** Units that `startsPerMinute` leaves. */
+  starts: number
+  readonly startedLately: boolean
+  /** Units asked for, by type. */
+  readonly asked: Map<string, number>
+  /** Types of which one unit is on trial. */
+  readonly tried: Set<string>
+}
+
 export function ordersFor(
   demand: Demand,
   packing: Packing,
   survey: Survey,
+  offers: readonly PatientOffer[],
   view: GuestView<BatchPicture>,
   memory: GrocMemory,
   config: GrocConfig,
@@ -158,105 +91,169 @@ export function ordersFor(
   const pressure = pressureOf(demand, packing, survey, config, now)
   const pressedSince = pressure.exceeded ? (memory.pressedSince ?? now) : undefined
   const open = pressedSince !== undefined && now - pressedSince >= config.grow.sustain
-  const wideUnits = packing.wideOrders.reduce((sum, { units }) => sum + units, 0)
-  const there = survey.serving + survey.spare + survey.coming + survey.silent
-  const minShort = config.min - there - (open ? wideUnits : 0)
-  const small = Math.max(open ? packing.smallUnits : 0, minShort, 0)
   const wide = open ? packing.wideOrders : []
-  const wake: Instant[] = []
-  const notes: string[] = []
-  const nothing = (note: string): Orders => ({ intents: [], notes: [...notes, note], pressedSince, wake })
+  const wideUnits = packing.wideOrders.reduce((sum, { units }) => sum + units, 0)
+  const forJobs = open ? packing.smallOrders : []
+  const small = [...forJobs, ...forMin(wide, forJobs, survey, offers, config)]
+  const desk = deskOf(survey, view, config, now)
+  const done = (): Orders => ({ intents: desk.intents, notes: desk.notes, pressedSince, wake: desk.wake })
 
   const waiting = packing.smallUnits + wideUnits
   if (!open && waiting > 0) {
-    notes.push(
+    desk.notes.push(
       `${some(waiting, 'more unit')} would help; the longest wait for them is ${span(pressure.waitMs)} (grow.wait ${span(config.grow.wait)}, sustained for ${span(config.grow.sustain)}).`,
     )
-    wake.push(
+    desk.wake.push(
       pressedSince === undefined
         ? now + config.grow.wait - pressure.waitMs
         : pressedSince + config.grow.sustain,
     )
   }
-  if (small === 0 && wide.length === 0) return { intents: [], notes, pressedSince, wake }
-  if (view.hold !== undefined) return nothing(`Nothing is asked for: ${view.hold}.`)
-
-  const room = Math.max(0, config.max - survey.total)
-  const startedLately = view.leases.filter(({ requestedAt }) => requestedAt > now - 60_000)
-  const startsLeft =
-    config.startsPerMinute === undefined
-      ? Number.POSITIVE_INFINITY
-      : Math.max(0, config.startsPerMinute - startedLately.reduce((sum, { units }) => sum + units, 0))
-  const failed = afterFailures(view, memory, config)
-  if (failed !== undefined && now < failed.until) {
-    wake.push(failed.until)
-    return nothing(`Asks again at ${hour(failed.until)}: ${failed.reason}.`)
+  if (small.length === 0 && wide.length === 0) return done()
+  if (view.hold !== undefined) {
+    desk.notes.push(`Nothing is asked for: ${view.hold}.`)
+    return done()
   }
-  if (failed?.probing === true)
-    return room < 1
-      ? nothing(`Machines fail (${failed.reason}), and max ${config.max} leaves no room for a trial.`)
-      : { intents: [request(1, 1, `one unit on trial: ${failed.reason}`, config)], notes, pressedSince, wake }
-
-  const intents: GuestIntent[] = []
-  let left = room
-  let starts = startsLeft
-  for (const { shape, units } of wide) {
-    const refused = afterRefusals(view, config, units)
-    if (refused !== undefined && now < refused.until) {
-      wake.push(refused.until)
-      notes.push(
-        `${some(units, 'unit')} for a job of ${shape.nodes} nodes: asked again at ${hour(refused.until)}; ${refused.reason}.`,
-      )
-      continue
-    }
-    // A job wider than the limit of a minute goes when nothing else was started in that minute.
-    if (units > starts && startedLately.length + intents.length > 0) {
-      notes.push(
-        `${some(units, 'unit')} for a job of ${shape.nodes} nodes wait for startsPerMinute ${config.startsPerMinute}.`,
-      )
-      continue
-    }
-    left -= units
-    starts = Math.max(0, starts - units)
-    const own = shape.nodes - units
-    intents.push(
-      request(
-        units,
-        units,
-        `a job of ${shape.nodes} nodes has waited ${span(now - shape.oldest)}; ${own === 0 ? 'none' : own} of them there or coming, ${units} missing, all or none`,
-        config,
-      ),
+  if (open) tellPassedOver(packing, offers, desk)
+  const offerOf = new Map(offers.map((offer) => [offer.type, offer]))
+  for (const order of wide) askForWide(order, offerOf.get(order.type)!, desk, config, now)
+  const served = `serving: ${some(survey.serving, 'unit')}, coming: ${survey.coming}`
+  const why =
+    forJobs.length > 0
+      ? `waiting: ${some(demand.count, 'job')}, the longest without room for ${span(pressure.waitMs)}; ${served}`
+      : `${served}, to be kept: ${config.min}`
+  const missing = Math.max(0, small.reduce((sum, { units }) => sum + units, 0) - desk.left)
+  if (missing > 0)
+    desk.notes.push(
+      `${some(missing, 'unit')} more would help, but max is ${config.max} and ${survey.total} are held or asked for.`,
     )
+  for (const offer of offers) {
+    const orders = small.filter(({ type }) => type === offer.type)
+    if (orders.length > 0) askForSmall(orders, offer, why, desk, config)
   }
-  const refused = small > 0 ? afterRefusals(view, config, 1) : undefined
-  if (refused !== undefined && now < refused.until) {
-    wake.push(refused.until)
-    notes.push(
-      `${some(small, 'unit')} for small jobs: asked again at ${hour(refused.until)}; ${refused.reason}.`,
-    )
-  } else if (small > 0) {
-    const most = Math.min(small, left, starts, refused === undefined ? Number.POSITIVE_INFINITY : config.step)
-    if (left < small)
-      notes.push(
-        `${some(small - left, 'unit')} more would help, but max is ${config.max} and ${survey.total} are held or asked for.`,
-      )
-    if (starts < Math.min(small, left)) notes.push(`At most ${config.startsPerMinute} starts per minute.`)
-    const why =
-      open && packing.smallUnits >= minShort
-        ? `waiting: ${some(demand.count, 'job')}, the longest without room for ${span(pressure.waitMs)}; serving: ${some(survey.serving, 'unit')}, coming: ${survey.coming}`
-        : `serving: ${some(survey.serving, 'unit')}, coming: ${survey.coming}, to be kept: ${config.min}`
-    for (let asked = 0; asked < most; asked += config.step)
-      intents.push(request(Math.min(config.step, most - asked), 1, why, config))
-  }
-  return { intents, notes, pressedSince, wake }
+  return done()
 }
 
-const request = (units: number, unitsMin: number, reason: string, config: GrocConfig): GuestIntent => ({
-  kind: 'request',
-  type: config.type,
-  units,
-  unitsMin,
-  durationMs: config.term,
-  startBy: undefined,
-  reason,
-})
+function deskOf(survey: Survey, view: GuestView<BatchPicture>, config: GrocConfig, now: Instant): Desk {
+  const lately = view.leases.filter(({ requestedAt }) => requestedAt > now - 60_000)
+  return {
+    ...{ intents: [], notes: [], wake: [], asked: new Map(), tried: new Set() },
+    left: Math.max(0, config.max - survey.total),
+    starts:
+      config.startsPerMinute === undefined
+        ? Number.POSITIVE_INFINITY
+        : Math.max(0, config.startsPerMinute - lately.reduce((sum, { units }) => sum + units, 0)),
+    startedLately: lately.length > 0,
+  }
+}
+
+/** What is missing to `min` besides what jobs want: of the first type that may be asked for. */
+function forMin(
+  wide: readonly WideOrder[],
+  small: readonly SmallOrder[],
+  survey: Survey,
+  offers: readonly PatientOffer[],
+  config: GrocConfig,
+): readonly SmallOrder[] {
+  const there = survey.serving + survey.spare + survey.coming + survey.silent
+  const units = [...wide, ...small].reduce((missing, order) => missing - order.units, config.min - there)
+  const offer = offers.find((one) => !one.isPaused(1) && one.room >= units) ?? offers[0]
+  return units <= 0 || offer === undefined ? [] : [{ type: offer.type, leaseMs: config.term, units }]
+}
+
+function tellPassedOver(packing: Packing, offers: readonly PatientOffer[], desk: Desk): void {
+  const units = packing.wideOrders.reduce((most, order) => Math.max(most, order.units), 1)
+  for (const offer of offers) {
+    const patience = offer.patience(1) ?? offer.patience(units)
+    if (patience === undefined || !packing.passedOver.has(offer.type)) continue
+    desk.wake.push(patience.until)
+    desk.notes.push(
+      `${offer.type} is passed over for the next type that fits until ${hour(patience.until)}: ${patience.reason}.`,
+    )
+  }
+}
+
+/** Whether the order has to wait, or becomes one unit on trial. */
+function isOff(what: string, unitsMin: number, offer: PatientOffer, desk: Desk, config: GrocConfig): boolean {
+  const patience = offer.patience(unitsMin)
+  if (patience !== undefined) {
+    desk.wake.push(patience.until)
+    desk.notes.push(`${what}: asked again at ${hour(patience.until)}; ${patience.reason}.`)
+    return true
+  }
+  if (!offer.trial) return false
+  const why = offer.failing?.reason ?? ''
+  if (desk.tried.has(offer.type)) return true
+  desk.tried.add(offer.type)
+  if (desk.left < 1)
+    desk.notes.push(`Machines fail (${why}), and max ${config.max} leaves no room for a trial.`)
+  else ask(offer.type, 1, 1, config.term, `one unit on trial: ${why}`, desk)
+  return true
+}
+
+function askForWide(
+  { shape, units, type }: WideOrder,
+  offer: PatientOffer,
+  desk: Desk,
+  config: GrocConfig,
+  now: Instant,
+): void {
+  const what = `${some(units, 'unit')} for a job of ${shape.nodes} nodes`
+  if (isOff(what, units, offer, desk, config)) return
+  // A job wider than the limit of a minute goes when nothing else was started in that minute.
+  if (units > desk.starts && (desk.startedLately || desk.intents.length > 0)) {
+    desk.notes.push(`${what} wait for startsPerMinute ${config.startsPerMinute}.`)
+    return
+  }
+  const own = shape.nodes - units
+  const why = `a job of ${shape.nodes} nodes has waited ${span(now - shape.oldest)}; ${own === 0 ? 'none' : own} of them there or coming, ${units} missing, all or none`
+  ask(type, units, units, shape.leaseMs, why, desk)
+}
+
+/** All small orders of one type. After a refusal one lease tries for all. */
+function askForSmall(
+  orders: readonly SmallOrder[],
+  offer: PatientOffer,
+  why: string,
+  desk: Desk,
+  config: GrocConfig,
+): void {
+  const all = orders.reduce((sum, { units }) => sum + units, 0)
+  if (isOff(`${some(all, 'unit')} for small jobs`, 1, offer, desk, config)) return
+  const ofType = offer.room - (desk.asked.get(offer.type) ?? 0)
+  const room = Math.min(desk.left, ofType)
+  if (ofType < Math.min(all, desk.left))
+    desk.notes.push(`At most ${some(ofType, 'more unit')} of ${offer.type} may be asked for.`)
+  if (desk.starts < Math.min(all, room))
+    desk.notes.push(`At most ${config.startsPerMinute} starts per minute.`)
+  let most = Math.min(all, room, desk.starts)
+  const wanted = offer.wasRefused(1)
+    ? [
+        {
+          leaseMs: orders.reduce((longest, { leaseMs }) => Math.max(longest, leaseMs), 0),
+          units: Math.min(all, config.step),
+        },
+      ]
+    : orders
+  for (const { leaseMs, units } of wanted)
+    for (let left = Math.min(units, most); left > 0; ) {
+      const asked = Math.min(config.step, left)
+      ask(offer.type, asked, 1, leaseMs, why, desk)
+      left -= asked
+      most -= asked
+    }
+}
+
+function ask(
+  type: string,
+  units: number,
+  unitsMin: number,
+  durationMs: Millis,
+  reason: string,
+  desk: Desk,
+): void {
+  desk.left -= units
+  desk.starts = Math.max(0, desk.starts - units)
+  desk.asked.set(type, (desk.asked.get(type) ?? 0) + units)
+  desk.intents.push({ kind: 'request', type, units, unitsMin, durationMs, startBy: undefined, reason })
+}

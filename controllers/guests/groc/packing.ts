@@ -1,5 +1,7 @@
-import type { Shape, UnitRoom } from './demand.ts'
-import { fitsUnit } from './demand.ts'
+import type { Millis } from '../../../actors/runtime/clock.ts'
+import type { Shape } from './demand.ts'
+import { fits, isLargeEnough, type Room } from './needs.ts'
+import { type Variant, variantsFor } from './variants.ts'
 
 /**
  * Where waiting jobs would go if every machine were as free as it looks: a rehearsal of the scheduler.
@@ -11,21 +13,36 @@ import { fitsUnit } from './demand.ts'
  *   coming       ordered, booting or joining                            all
  *   fresh        not ordered yet; made here as needed                   all
  *
- * Kinds are used in this order, and within a kind the fullest machine that still fits, so that empty
- * machines stay empty and whole leases can be given back.
+ * Kinds are used in this order, and within a kind the fullest machine that still fits, one with nothing the job
+ * does not need before others, so that empty machines stay empty and whole leases can be given back. A fresh
+ * one is of the first type in the order of preference that fits and may be asked for.
  */
 export const BIN_KINDS = ['collecting', 'serving', 'spare', 'coming', 'fresh'] as const
 export type BinKind = (typeof BIN_KINDS)[number]
 
-export interface Bin {
+export interface Bin extends Room {
   /** Unit id, node name of an admin's own node, or a made-up name of something that is not there yet. */
   readonly id: string
   readonly kind: BinKind
-  readonly cpus: number
-  readonly memoryMiB: number
+  /** Nothing runs there: good for a job that shares with nobody. */
+  readonly whole: boolean
+  /** Of a fresh one. */
+  readonly type?: string
 }
 
-/** Several jobs of a shape on one bin; of a wide job, one of its nodes. */
+/** A type that may be asked for. */
+export interface Offer {
+  readonly type: string
+  readonly unit: Room
+  /** Units of it that may still be ordered, whatever else is; infinite without a limit of its own. */
+  readonly room: number
+  /** Its machines failed one after another: one unit is tried, no more. */
+  readonly trial: boolean
+  /** Earlier answers speak against an order of which so many are the least that would do. */
+  isPaused(unitsMin: number): boolean
+}
+
+/** Several jobs of a shape on one bin, or on equal ones that are to be ordered; of a wide job, one of its nodes. */
 export interface Place {
   readonly bin: Bin
   readonly tasks: number
@@ -35,26 +52,50 @@ export interface Place {
 export interface WideOrder {
   readonly shape: Shape
   readonly units: number
+  readonly type: string
+}
+
+/** Units that jobs of one node want; the longest of those on a unit says for how long. */
+export interface SmallOrder {
+  readonly type: string
+  readonly leaseMs: Millis
+  readonly units: number
 }
 
 export interface Packing {
   readonly places: ReadonlyMap<Shape, readonly Place[]>
   readonly wideOrders: readonly WideOrder[]
+  readonly smallOrders: readonly SmallOrder[]
   /** Fresh units that jobs of one node still want, however many may be had. */
   readonly smallUnits: number
   /** Wide jobs that cannot be given all their nodes now, by shape. */
   readonly tooWide: ReadonlyMap<Shape, number>
+  /** Types that fit and would have come first, but may not be asked for now. */
+  readonly passedOver: ReadonlySet<string>
   /** Ids of bins that are there or coming, and got something or are kept for a wide job. */
   readonly used: ReadonlySet<string>
   /** Units that would serve everything at once, the too wide ones included. */
   readonly wanted: number
 }
 
-/** Machines of one kind with equally much room. Popped from the end: the preferred machine is last. */
-interface Group {
+/** Equal machines. Those that are there are one each; of what is to be ordered for small jobs there may be thousands. */
+interface Lot {
+  readonly bin: Bin
+  readonly count: number
+  /** Of what is to be ordered: the longest lease that a job on it needs. */
+  readonly leaseMs: Millis
+}
+
+/** Room that a machine has left. */
+interface Rest {
   readonly cpus: number
   readonly memoryMiB: number
-  readonly bins: Bin[]
+  readonly variant: Variant
+}
+
+/** Machines of one kind with equally much room. Popped from the end: the preferred machine is last. */
+interface Group extends Rest {
+  readonly lots: Lot[]
 }
 
 /** Far above any memory in MiB, and small enough that cpus times it stays an exact integer. */
@@ -67,14 +108,15 @@ export interface Limits {
   readonly reach: number
 }
 
-/** Bins come preferred ones first. */
+/** Bins come preferred ones first, and so do offers; wide shapes come before others. Every shape fits an offer. */
 export function pack(
   shapes: readonly Shape[],
   bins: readonly Bin[],
-  unit: UnitRoom,
+  offers: readonly Offer[],
   limits: Limits,
 ): Packing {
-  const groups: Record<BinKind, Map<number, Group>> = {
+  const variants = variantsFor(shapes)
+  const groups: Record<BinKind, Map<Variant, Map<number, Group>>> = {
     collecting: new Map(),
     serving: new Map(),
     spare: new Map(),
@@ -86,50 +128,112 @@ export function pack(
   const wideOrders: WideOrder[] = []
   const used = new Set<string>()
   const kept = new Set<string>()
+  const passedOver = new Set<string>()
+  /** Stands for all of its offer that are ordered for small jobs. */
+  const smallBins = new Map<Offer, Bin>()
+  const ordered = new Map<string, number>()
   let roomLeft = limits.room
   let freshCount = 0
-  let smallUnits = 0
 
-  const put = (bin: Bin, cpus: number, memoryMiB: number): void => {
+  const put = (lot: Lot, cpus: number, memoryMiB: number, variant: Variant): void => {
+    const kind = groups[lot.bin.kind]
+    let ofVariant = kind.get(variant)
+    if (ofVariant === undefined) {
+      ofVariant = new Map()
+      kind.set(variant, ofVariant)
+    }
     const key = cpus * CPUS_FACTOR + memoryMiB
-    const group = groups[bin.kind].get(key)
-    if (group === undefined) groups[bin.kind].set(key, { cpus, memoryMiB, bins: [bin] })
-    else group.bins.push(bin)
+    const group = ofVariant.get(key)
+    if (group === undefined) ofVariant.set(key, { cpus, memoryMiB, variant, lots: [lot] })
+    else group.lots.push(lot)
   }
   const fitting = (kind: BinKind, shape: Shape): Group[] => {
     const found: Group[] = []
-    for (const [key, group] of groups[kind]) {
-      if (group.bins.length === 0) groups[kind].delete(key)
-      else if (fitsUnit(shape, group)) found.push(group)
+    for (const [variant, ofVariant] of groups[kind]) {
+      if (!variants.fits(shape, variant)) continue
+      for (const [key, group] of ofVariant) {
+        if (group.lots.length === 0) ofVariant.delete(key)
+        else if (isLargeEnough(shape, group)) found.push(group)
+      }
     }
-    return found.sort((a, b) => a.cpus - b.cpus || a.memoryMiB - b.memoryMiB)
+    return found.sort(
+      (a, b) => a.variant.riches - b.variant.riches || a.cpus - b.cpus || a.memoryMiB - b.memoryMiB,
+    )
   }
-  const makeFresh = (): Bin => {
-    freshCount += 1
-    return { id: 'fresh', kind: 'fresh', cpus: unit.cpus, memoryMiB: unit.memoryMiB }
+  /** Puts machines back with what so many jobs of the shape on each leave of them. */
+  const putRest = (lot: Lot, free: Rest, shape: Shape, tasks: number): void => {
+    const cpus = shape.exclusive ? 0 : free.cpus - tasks * shape.cpus
+    put(lot, cpus, free.memoryMiB - tasks * shape.memoryMiB, variants.after(free.variant, shape, tasks))
+  }
+  const orderedOf = (type: string): number => ordered.get(type) ?? 0
+  const freshOf = ({ type, unit }: Offer): Bin => ({ id: 'fresh', kind: 'fresh', whole: true, type, ...unit })
+  const note = ({ type }: Offer, units: number): void => {
+    freshCount += units
+    ordered.set(type, orderedOf(type) + units)
+  }
+  /** Types for an order, the first choice first; those that are paused only if there is no other. */
+  const choiceFor = (shape: Shape, unitsMin: number): readonly Offer[] => {
+    const possible = offers.filter(({ unit }) => fits(shape, unit))
+    const open = possible.filter((offer) => !offer.isPaused(unitsMin))
+    if (open.length === 0) return possible
+    const first = possible.indexOf(open[0]!)
+    for (const { type } of possible.slice(0, first)) passedOver.add(type)
+    return open
   }
 
   const packSmall = (shape: Shape, into: Place[]): void => {
     let left = shape.count
-    const fill = (bin: Bin, free: UnitRoom): void => {
-      const tasks = Math.min(left, perBin(shape, free))
-      left -= tasks
-      if (bin.kind !== 'fresh') used.add(bin.id)
-      into.push({ bin, tasks })
-      put(bin, free.cpus - tasks * shape.cpus, free.memoryMiB - tasks * shape.memoryMiB)
+    /** As many machines of the lot as can be filled; then one in part. Gives back how many it took. */
+    const fill = (lot: Lot, free: Rest): number => {
+      const most = perBin(shape, free, variants.times(shape, free.variant))
+      const tasks = Math.min(left, most)
+      const count = Math.min(lot.count, Math.floor(left / tasks))
+      left -= count * tasks
+      if (lot.bin.kind !== 'fresh') used.add(lot.bin.id)
+      into.push({ bin: lot.bin, tasks: count * tasks })
+      const isSmallFresh = lot.leaseMs > 0 && lot.leaseMs < shape.leaseMs
+      const same = count === lot.count && !isSmallFresh
+      putRest(
+        same ? lot : { bin: lot.bin, count, leaseMs: isSmallFresh ? shape.leaseMs : lot.leaseMs },
+        free,
+        shape,
+        tasks,
+      )
+      return count
     }
     for (const kind of BIN_KINDS) {
       if (kind === 'collecting' || left === 0) continue
       for (const group of fitting(kind, shape))
-        for (let bin = group.bins.at(-1); bin !== undefined && left > 0; bin = group.bins.at(-1)) {
-          group.bins.pop()
-          fill(bin, group)
+        for (let lot = group.lots.pop(); lot !== undefined; lot = group.lots.pop()) {
+          const count = left === 0 ? 0 : fill(lot, group)
+          if (count < lot.count) group.lots.push({ ...lot, count: lot.count - count })
+          if (left === 0) break
         }
     }
-    while (left > 0) {
-      smallUnits += 1
-      fill(makeFresh(), unit)
+    if (left === 0) return
+    const order = (offer: Offer, unitsMost: number): void => {
+      const { unit } = offer
+      const bin = smallBins.get(offer) ?? freshOf(offer)
+      smallBins.set(offer, bin)
+      const free = { cpus: unit.cpus, memoryMiB: unit.memoryMiB, variant: variants.of(bin) }
+      for (let units = unitsMost; units > 0 && left > 0; ) {
+        const count = fill({ bin, count: units, leaseMs: shape.leaseMs }, free)
+        note(offer, count)
+        units -= count
+      }
     }
+    const choice = choiceFor(shape, 1)
+    for (const offer of choice)
+      order(offer, (offer.trial ? Math.min(1, offer.room) : offer.room) - orderedOf(offer.type))
+    // More than may be had is wanted all the same.
+    if (left > 0 && choice[0] !== undefined) order(choice[0], Number.POSITIVE_INFINITY)
+  }
+
+  /** Of which type the missing nodes of one wide job are to be; undefined if they cannot be had. */
+  const offerForWide = (shape: Shape, missing: number): Offer | undefined => {
+    if (missing > roomLeft) return undefined
+    const choice = choiceFor(shape, missing).filter(({ type, room }) => missing <= room - orderedOf(type))
+    return choice.find(({ trial }) => !trial) ?? choice[0]
   }
 
   /** One wide job; false if it cannot be had, and then nothing has changed. */
@@ -138,27 +242,36 @@ export function pack(
     let missing = shape.nodes
     for (const kind of BIN_KINDS)
       for (const group of missing > 0 ? fitting(kind, shape) : []) {
-        const count = Math.min(missing, group.bins.length)
+        const count = Math.min(missing, group.lots.length)
         if (count === 0) break
         chosen.push({ group, count })
         missing -= count
       }
-    if (missing > roomLeft) return false
+    const offer = missing === 0 ? undefined : offerForWide(shape, missing)
+    if (missing > 0 && offer === undefined) return false
     // All are taken out before any is put back: a bin put back must not be taken twice by one job.
-    const taken: { bin: Bin; free: UnitRoom }[] = chosen.flatMap(({ group, count }) =>
-      group.bins
-        .splice(group.bins.length - count)
+    const taken = chosen.flatMap(({ group, count }) =>
+      group.lots
+        .splice(group.lots.length - count)
         .reverse()
-        .map((bin) => ({ bin, free: group })),
+        .map((lot): { lot: Lot; free: Rest } => ({ lot, free: group })),
     )
-    for (let i = 0; i < missing; i += 1) taken.push({ bin: makeFresh(), free: unit })
-    for (const { bin, free } of taken) {
-      if (bin.kind !== 'fresh') used.add(bin.id)
-      into.push({ bin, tasks: 1 })
-      put(bin, free.cpus - shape.cpus, free.memoryMiB - shape.memoryMiB)
+    if (offer !== undefined) {
+      const { type, unit } = offer
+      for (let i = 0; i < missing; i += 1) {
+        const bin = freshOf(offer)
+        const free = { cpus: unit.cpus, memoryMiB: unit.memoryMiB, variant: variants.of(bin) }
+        taken.push({ lot: { bin, count: 1, leaseMs: 0 }, free })
+      }
+      note(offer, missing)
+      wideOrders.push({ shape, units: missing, type })
+      roomLeft -= missing
     }
-    if (missing > 0) wideOrders.push({ shape, units: missing })
-    roomLeft -= missing
+    for (const { lot, free } of taken) {
+      if (lot.bin.kind !== 'fresh') used.add(lot.bin.id)
+      into.push({ bin: lot.bin, tasks: 1 })
+      putRest(lot, free, shape, 1)
+    }
     return true
   }
 
@@ -171,13 +284,14 @@ export function pack(
     for (const kind of BIN_KINDS)
       for (const group of kind === 'fresh' ? [] : fitting(kind, shape)) {
         if (missing === 0) return
-        const taken = group.bins.slice(-missing)
-        for (const bin of taken) kept.add(bin.id)
+        const taken = group.lots.slice(-missing)
+        for (const { bin } of taken) kept.add(bin.id)
         missing -= taken.length
       }
   }
 
-  for (const bin of bins.toReversed()) put(bin, bin.cpus, bin.memoryMiB)
+  for (const bin of bins.toReversed())
+    put({ bin, count: 1, leaseMs: 0 }, bin.cpus, bin.memoryMiB, variants.of(bin))
   let wantedTooWide = 0
   for (const shape of shapes) {
     const into: Place[] = []
@@ -193,17 +307,39 @@ export function pack(
     wantedTooWide += (shape.count - packed) * shape.nodes
     if (shape.nodes <= limits.reach) keepFor(shape)
   }
+  const smallOrders = ordersIn(groups.fresh)
   return {
     places,
     wideOrders,
-    smallUnits,
+    smallOrders,
+    smallUnits: smallOrders.reduce((sum, { units }) => sum + units, 0),
     tooWide,
+    passedOver,
     used: new Set([...used, ...kept]),
     wanted: used.size + freshCount + wantedTooWide,
   }
 }
 
-function perBin(shape: Shape, free: UnitRoom): number {
-  const byCpus = Math.floor(free.cpus / shape.cpus)
+function perBin(shape: Shape, free: Rest, byConsumables: number): number {
+  if (shape.exclusive) return 1
+  const byCpus = Math.min(Math.floor(free.cpus / shape.cpus), byConsumables)
   return shape.memoryMiB === 0 ? byCpus : Math.min(byCpus, Math.floor(free.memoryMiB / shape.memoryMiB))
+}
+
+/** What was made for small jobs, by type and length of lease, the longest first. */
+function ordersIn(fresh: ReadonlyMap<Variant, ReadonlyMap<number, Group>>): readonly SmallOrder[] {
+  const counts = new Map<string, Map<Millis, number>>()
+  for (const ofVariant of fresh.values())
+    for (const { lots } of ofVariant.values())
+      for (const { bin, count, leaseMs } of lots) {
+        // Those made for a wide job are its own order.
+        if (leaseMs === 0) continue
+        const type = bin.type ?? ''
+        const ofType = counts.get(type) ?? new Map<Millis, number>()
+        ofType.set(leaseMs, (ofType.get(leaseMs) ?? 0) + count)
+        counts.set(type, ofType)
+      }
+  return [...counts].flatMap(([type, ofType]) =>
+    [...ofType].sort(([a], [b]) => b - a).map(([leaseMs, units]) => ({ type, leaseMs, units })),
+  )
 }

@@ -2,9 +2,10 @@ import type { Instant } from '../../../actors/runtime/clock.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { GuestIntent, HeldLease } from '../../controller.ts'
 import { few, hour, some } from '../../sentence.ts'
+import type { Machine } from './machine.ts'
 import type { GrocMemory } from './memory.ts'
-import type { Machine, Survey } from './survey.ts'
-import { compare } from './survey.ts'
+import { compare } from './sequence.ts'
+import type { Survey } from './survey.ts'
 
 export interface RecallPlan {
   readonly drains: readonly GuestIntent[]

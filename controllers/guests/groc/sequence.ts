@@ -1,5 +1,8 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 
+/** By code units, the same everywhere. */
+export const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
 /**
  * The latest unbroken row of bad answers. Several answers to one ask count once (nearer than half the first
  * pause); a gap much longer than the longest pause means that nothing was asked, and ends the row.

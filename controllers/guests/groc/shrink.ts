@@ -3,9 +3,10 @@ import { own } from '../../../actors/runtime/plain.ts'
 import type { GuestIntent } from '../../controller.ts'
 import { hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
+import type { Machine } from './machine.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
-import type { Machine, Survey } from './survey.ts'
-import { compare } from './survey.ts'
+import { compare } from './sequence.ts'
+import type { Survey } from './survey.ts'
 
 /**
  * The way of a unit out of the middleware, one step per decision:
@@ -45,19 +46,21 @@ export function resumes(
   config: GrocConfig,
 ): readonly GuestIntent[] {
   const spare = survey.machines.filter(({ standing }) => standing === 'spare')
-  const needed = spare.filter(({ unit }) => used.has(unit.id) || unit.pinned !== undefined)
+  const needed = spare.filter((machine) => used.has(machine.unit.id) || isKept(machine))
   const undone = spare.filter((machine) => isUndone(machine) && !needed.includes(machine))
   const short = config.min - survey.serving - survey.coming - needed.length - undone.length
   const kept = spare
     .filter((machine) => !needed.includes(machine) && !undone.includes(machine))
     .slice(0, Math.max(0, short))
   return [
-    ...needed.map(({ unit }) =>
+    ...needed.map(({ unit, node }) =>
       resume(
         unit.id,
-        unit.pinned === undefined || used.has(unit.id)
+        used.has(unit.id)
           ? `${unit.name} is needed again by waiting jobs`
-          : `${unit.name} is kept: pinned by ${unit.pinned.by} (${unit.pinned.reason})`,
+          : unit.pinned !== undefined
+            ? `${unit.name} is kept: pinned by ${unit.pinned.by} (${unit.pinned.reason})`
+            : `${unit.name} is reserved in the batch system (${node?.reservedFor})`,
       ),
     ),
     ...undone.map(({ unit }) =>
@@ -68,6 +71,10 @@ export function resumes(
     ),
   ]
 }
+
+/** By a person, or by a reservation in the batch system, whatever waits. */
+const isKept = ({ unit, node }: Machine): boolean =>
+  unit.pinned !== undefined || node?.reservedFor !== undefined
 
 const resume = (unitId: string, reason: string): GuestIntent => ({ kind: 'resume', unitId, reason })
 

@@ -3,8 +3,10 @@ import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { GuestIntent, HeldLease } from '../../controller.ts'
 import { few, hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
+import type { Machine } from './machine.ts'
 import { endOf } from './recall.ts'
-import type { Machine, Survey } from './survey.ts'
+import { type Expectation, expectedRun, SAFETY } from './runs.ts'
+import type { Survey } from './survey.ts'
 
 /**
  *   |────────────── term ──────────────|end
@@ -36,6 +38,7 @@ export function extensions(
   wanted: ReadonlySet<string>,
   going: ReadonlySet<string>,
   recalled: ReadonlySet<string>,
+  expectedIn: (queue: string) => Expectation,
   config: GrocConfig,
   now: Instant,
 ): readonly Extension[] {
@@ -59,7 +62,9 @@ export function extensions(
       )
       .map(({ unit }) => unit.id)
     const durationMs =
-      needed.length > 0 || unnamedWanted ? config.term : lengthFor(busy, lease.term.end, survey, config)
+      needed.length > 0 || unnamedWanted
+        ? config.term
+        : lengthFor(busy, lease.term.end, survey, expectedIn, config, now)
     const reason = `lease ${leaseId} ends at ${hour(lease.term.end)}: ${some(busy.length, 'unit')} with work, ${some(needed.length, 'unit')} wanted, ${victims.length} given back; for another ${span(durationMs)}`
     return [{ victims, intent: { kind: 'extend', leaseId, durationMs, victims, reason } }]
   })
@@ -117,11 +122,39 @@ function isDue(lease: HeldLease, config: GrocConfig, now: Instant): boolean {
   return at !== undefined && now >= at && (lease.extendBy === undefined || now <= lease.extendBy)
 }
 
-/** As long as the work there may still last, in the bounds of `termMin` and `term`; jobs without limit need a whole term. */
-function lengthFor(busy: readonly Machine[], end: Instant, survey: Survey, config: GrocConfig): Millis {
+/**
+ * As long as the work there may still last, in the bounds of `termMin` and `term`: as observed in its queue, or
+ * its limit once it has run longer than that. Jobs without either need a whole term.
+ */
+function lengthFor(
+  busy: readonly Machine[],
+  end: Instant,
+  survey: Survey,
+  expectedIn: (queue: string) => Expectation,
+  config: GrocConfig,
+  now: Instant,
+): Millis {
   const ends = busy.flatMap(({ node }) =>
-    node?.jobs.length === 0 ? [Number.POSITIVE_INFINITY] : (node?.jobs ?? []).map((id) => endOf(id, survey)),
+    node?.jobs.length === 0
+      ? [Number.POSITIVE_INFINITY]
+      : (node?.jobs ?? []).map((id) => likelyEndOf(id, survey, expectedIn, now)),
   )
   const latest = ends.reduce((a, b) => Math.max(a, b), end)
-  return Math.min(config.term, Math.max(config.termMin, latest - end))
+  return Math.min(config.term, Math.max(config.termMin, Math.ceil(latest - end)))
+}
+
+function likelyEndOf(
+  jobId: string,
+  survey: Survey,
+  expectedIn: (queue: string) => Expectation,
+  now: Instant,
+): Instant {
+  const limit = endOf(jobId, survey)
+  const job = survey.running.get(jobId)
+  if (job?.startedAt === undefined) return limit
+  const expected = expectedIn(job.queue)
+  if (job.walltimeMs === undefined && !expected.isObserved) return limit
+  const likely = job.startedAt + expectedRun(expected, job.walltimeMs) * SAFETY
+  // It is late already, so what most jobs do says nothing of this one.
+  return likely <= now ? limit : Math.min(limit, likely)
 }

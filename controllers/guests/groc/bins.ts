@@ -1,0 +1,177 @@
+import type { Vector } from '../../../actors/leases/resources.ts'
+import { own } from '../../../actors/runtime/plain.ts'
+import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-system.ts'
+import type { HeldLease } from '../../controller.ts'
+import type { GrocConfig } from './config.ts'
+import type { Machine } from './machine.ts'
+import { isKindOf, type Room } from './needs.ts'
+import type { Bin } from './packing.ts'
+import { compare } from './sequence.ts'
+import type { Tally } from './tally.ts'
+
+/** Where there is or will be room for jobs, and what one more unit of each type would have. */
+export interface Bins {
+  /** Preferred ones first. */
+  readonly bins: readonly Bin[]
+  /** By type, in order of preference: as configured, or as its nodes really turn out. */
+  readonly units: ReadonlyMap<string, Room>
+  /** Processors of what is coming. */
+  readonly cpusComing: number
+}
+
+export function binsOf(
+  machines: readonly Machine[],
+  unnamed: ReadonlyMap<string, number>,
+  leases: readonly HeldLease[],
+  picture: BatchPicture,
+  jobs: Tally,
+  config: GrocConfig,
+): Bins {
+  const units = new Map(
+    config.types.map(({ type, unit }) => [type, turnsOut(unit, nodesOfType(machines, type))]),
+  )
+  const [anyUnit] = units.values()
+  /** A type that is configured no more is taken to be like the first. */
+  const unitOf = (type: string): Room => units.get(type) ?? anyUnit!
+  const taken = takenBy(jobs.running)
+  const roomOf = (node: BatchNode, type: Room | undefined): Omit<Bin, 'id' | 'kind'> =>
+    leftOf(node, taken.get(node.name), type)
+  const pendingSmall = collectedBySmall(picture.nodes, jobs.all)
+  const kindOf = (node: BatchNode): 'collecting' | 'serving' =>
+    node.collectingFor === undefined || pendingSmall.has(node.collectingFor) ? 'serving' : 'collecting'
+
+  const bins: Bin[] = []
+  if (config.ownNodes === 'count')
+    for (const node of picture.nodes)
+      if (node.mark === undefined && node.responding && node.accepting && node.drained === 'no')
+        bins.push({ id: `node:${node.name}`, kind: kindOf(node), ...roomOf(node, undefined) })
+  for (const { unit, lease, node, standing } of inOrderOfUse(machines)) {
+    const type = unitOf(lease.type)
+    if (standing === 'coming' || (standing === 'spare' && node === undefined))
+      bins.push({ id: unit.id, kind: standing, whole: true, ...type })
+    else if (node !== undefined && standing === 'spare')
+      bins.push({ id: unit.id, kind: 'spare', ...roomOf(node, type) })
+    else if (node !== undefined && standing === 'serving')
+      bins.push({ id: unit.id, kind: kindOf(node), ...roomOf(node, type) })
+  }
+  for (const lease of leases)
+    for (let i = 1; i <= (unnamed.get(lease.id) ?? 0); i += 1)
+      bins.push({ id: `${lease.id}#${i}`, kind: 'coming', whole: true, ...unitOf(lease.type) })
+  const cpusComing = bins.reduce((sum, { kind, cpus }) => sum + (kind === 'coming' ? cpus : 0), 0)
+  return { bins, units, cpusComing }
+}
+
+/** Leases with work first and later ends first, so that work gathers and whole leases fall idle. */
+function inOrderOfUse(machines: readonly Machine[]): readonly Machine[] {
+  const busy = new Set<string>()
+  for (const { node, lease } of machines) if (node !== undefined && !node.empty) busy.add(lease.id)
+  return machines.toSorted(
+    (a, b) =>
+      Number(busy.has(b.lease.id)) - Number(busy.has(a.lease.id)) ||
+      (b.lease.term?.end ?? 0) - (a.lease.term?.end ?? 0) ||
+      compare(a.lease.id, b.lease.id) ||
+      compare(a.unit.id, b.unit.id),
+  )
+}
+
+const nodesOfType = (machines: readonly Machine[], type: string): readonly BatchNode[] =>
+  machines.flatMap(({ node, lease }) =>
+    lease.type === type && node?.responding === true && node.cpus > 0 ? [node] : [],
+  )
+
+/** Nodes may report a little less than their type promises; orders must go by what they report. */
+function turnsOut(promised: Room, nodes: readonly BatchNode[]): Room {
+  const [first, ...others] = nodes
+  if (first === undefined) return promised
+  const most = (amountOf: (node: BatchNode) => number): number =>
+    nodes.reduce((most, node) => Math.max(most, amountOf(node)), 0)
+  const atMost = (name: string, amount: number): number =>
+    Math.min(
+      amount,
+      most(({ consumables }) => (consumables === undefined ? amount : (own(consumables, name) ?? 0))),
+    )
+  const shared = (first.features ?? []).filter((feature) =>
+    others.every(({ features }) => features?.includes(feature)),
+  )
+  return {
+    cpus: Math.min(
+      promised.cpus,
+      most(({ cpus }) => cpus),
+    ),
+    memoryMiB: Math.min(
+      promised.memoryMiB,
+      most(({ memoryMiB }) => memoryMiB),
+    ),
+    consumables: Object.fromEntries(
+      Object.entries(promised.consumables).map(([name, amount]) => [name, atMost(name, amount)]),
+    ),
+    features: [...new Set([...promised.features, ...shared])],
+  }
+}
+
+/** What running jobs take of a node, by their own figures. */
+interface Taken {
+  memoryMiB: number
+  readonly consumables: Map<string, number>
+  exclusively: boolean
+}
+
+function takenBy(running: readonly Job[]): ReadonlyMap<string, Taken> {
+  const taken = new Map<string, Taken>()
+  for (const { nodeNames, memoryMiBPerNode, consumablesPerNode, exclusive, tasks } of running)
+    for (const name of nodeNames) {
+      let ofNode = taken.get(name)
+      if (ofNode === undefined) {
+        ofNode = { memoryMiB: 0, consumables: new Map(), exclusively: false }
+        taken.set(name, ofNode)
+      }
+      ofNode.memoryMiB += memoryMiBPerNode * tasks
+      ofNode.exclusively ||= exclusive === true
+      if (consumablesPerNode !== undefined)
+        for (const [consumable, amount] of Object.entries(consumablesPerNode))
+          ofNode.consumables.set(consumable, (ofNode.consumables.get(consumable) ?? 0) + amount * tasks)
+    }
+  return taken
+}
+
+/** What is left of it for jobs; of what the middleware does not say, its type has as much as was promised. */
+function leftOf(node: BatchNode, taken: Taken | undefined, type: Room | undefined): Omit<Bin, 'id' | 'kind'> {
+  const memoryInUse = node.memoryMiBInUse ?? taken?.memoryMiB ?? 0
+  return {
+    cpus: taken?.exclusively === true ? 0 : Math.max(0, node.cpus - node.cpusInUse),
+    memoryMiB: Math.max(0, node.memoryMiB - memoryInUse),
+    consumables: consumablesLeft(node, taken, type?.consumables ?? {}),
+    features: node.features ?? type?.features ?? [],
+    whole: node.empty && node.jobs.length === 0,
+  }
+}
+
+function consumablesLeft(node: BatchNode, taken: Taken | undefined, promised: Vector): Vector {
+  const there = node.consumables ?? promised
+  if (node.consumablesInUse === undefined && (taken?.consumables.size ?? 0) === 0) return there
+  const inUse = (name: string): number =>
+    node.consumablesInUse === undefined
+      ? sumFor(name, taken?.consumables ?? new Map())
+      : (own(node.consumablesInUse, name) ?? 0)
+  return Object.fromEntries(
+    Object.entries(there).map(([name, amount]) => [name, Math.max(0, amount - inUse(name))]),
+  )
+}
+
+/** A job that took any `gpu` may have taken this `gpu:a100`. */
+function sumFor(name: string, taken: ReadonlyMap<string, number>): number {
+  let sum = 0
+  for (const [other, amount] of taken) if (other === name || isKindOf(name, other)) sum += amount
+  return sum
+}
+
+/** Single-node jobs for which the scheduler itself has planned a node. */
+function collectedBySmall(nodes: readonly BatchNode[], jobs: readonly Job[]): ReadonlySet<string> {
+  const collectors = new Set<string>()
+  for (const { collectingFor } of nodes) if (collectingFor !== undefined) collectors.add(collectingFor)
+  const small = new Set<string>()
+  if (collectors.size > 0)
+    for (const { id, state, nodes } of jobs)
+      if (state === 'pending' && nodes === 1 && collectors.has(id)) small.add(id)
+  return small
+}

@@ -1,0 +1,150 @@
+import type { Instant } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
+import type { BatchNode, BatchPicture } from '../../../adapters/batch-system.ts'
+import type { HeldLease, HeldUnit } from '../../controller.ts'
+import { hour, span } from '../../sentence.ts'
+import type { GrocConfig } from './config.ts'
+import type { DrainCause, GrocMemory } from './memory.ts'
+
+/**
+ * What each held unit is good for, from its state and from a look that is young enough to speak of it.
+ *
+ *   serving   takes jobs
+ *   coming    ordered, booting, joining; or changed so recently that no look can tell yet
+ *   spare     drained by us for being idle; one resume away from serving
+ *   blocked   takes no new work, and resuming it would not cure that (`why`)
+ *   gone      leaving, left or lost
+ */
+export type Standing = 'serving' | 'coming' | 'spare' | 'blocked' | 'gone'
+
+export interface Machine {
+  readonly unit: HeldUnit
+  readonly lease: HeldLease
+  readonly standing: Standing
+  /** Why it is blocked; empty otherwise. */
+  readonly why: string
+  /** Blocked for a reason of ours, so that it is to be drained; undefined if blocked by others. */
+  readonly drainAs: DrainCause | undefined
+  /** Its node, if a look that began late enough shows it. */
+  readonly node: BatchNode | undefined
+  /** Such a look was made, whether or not it shows the node. */
+  readonly seen: boolean
+  /** Seen without work, and nobody collects it or has reserved it. */
+  readonly empty: boolean
+  /** Neither its site nor the batch system can reach it: what runs there, if anything does, nobody will hear of. */
+  readonly unreachable: boolean
+}
+
+/** Too late for another term: none was asked for in time, or it was refused. */
+export function lapses(lease: HeldLease, now: Instant): string | undefined {
+  if (lease.term === undefined) return undefined
+  if (lease.extendRefused !== undefined)
+    return `lease ${lease.id} ends at ${hour(lease.term.end)} and its extension was refused (${lease.extendRefused.reason})`
+  if (!lease.extending && lease.extendBy !== undefined && now > lease.extendBy)
+    return `lease ${lease.id} ends at ${hour(lease.term.end)} and it is too late to extend it`
+  return undefined
+}
+
+export function machineOf(
+  unit: HeldUnit,
+  lease: HeldLease,
+  known: BatchNode | undefined,
+  picture: BatchPicture,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): Machine {
+  const seen = picture.startedAt >= unit.since + config.settle
+  const node = seen ? known : undefined
+  const empty =
+    node?.empty === true &&
+    node.jobs.length === 0 &&
+    node.collectingFor === undefined &&
+    node.reservedFor === undefined
+  const silentMs =
+    node?.responding === false
+      ? picture.startedAt - (own(memory.missingSince, unit.id) ?? picture.startedAt)
+      : 0
+  const unreachable = unit.suspect !== undefined && silentMs >= config.missing
+  const as = (standing: Standing, why = '', drainAs?: DrainCause): Machine => ({
+    unit,
+    lease,
+    standing,
+    why,
+    drainAs,
+    node,
+    seen,
+    empty,
+    unreachable,
+  })
+
+  if (unit.state === 'leaving' || unit.state === 'left' || unit.state === 'lost') return as('gone')
+  if (lease.state === 'closing') return as('blocked', `lease ${lease.id} is closing`)
+  if (node?.drained === 'theirs')
+    return as(
+      'blocked',
+      `an administrator drained ${node.name}${node.drainReason === '' ? '' : ` (“${node.drainReason}”)`}`,
+    )
+  if (unreachable)
+    return as(
+      'blocked',
+      `its site doubts ${unit.name} (${unit.suspect}), and the batch system has not heard of it for ${span(silentMs)}; lease ${lease.id} is not extended for it`,
+      'unfit',
+    )
+  const unfit = unfitness(unit, lease, memory, now)
+  if (unfit !== undefined) return as('blocked', unfit.why, unfit.cause)
+  if (unit.state === 'awaited' || unit.state === 'joining') return as('coming')
+  if (!seen) return as(unit.state === 'joined' ? 'coming' : 'spare')
+  if (node === undefined) return as('blocked', `node ${unit.name} is not known to the batch system`)
+  if (!node.responding) return as('blocked', `node ${node.name} does not answer (${node.vendorState})`)
+  if (unit.state === 'draining' || node.drained === 'ours') return as('spare')
+  if (!node.accepting)
+    return as('blocked', `the batch system starts nothing on ${node.name} (${node.vendorState})`)
+  return as('serving')
+}
+
+/** A batch system that was restarted shows every node so until it has answered again. */
+export const isBrieflySilent = (
+  { unit, standing, node, drainAs }: Machine,
+  { startedAt }: BatchPicture,
+  memory: GrocMemory,
+  config: GrocConfig,
+): boolean =>
+  standing === 'blocked' &&
+  drainAs === undefined &&
+  node?.responding === false &&
+  node.drained === 'no' &&
+  startedAt - (own(memory.missingSince, unit.id) ?? startedAt) < config.missing
+
+/** What keeps a unit from new work and lies in the unit, or in a promise made about it. */
+function unfitness(
+  unit: HeldUnit,
+  lease: HeldLease,
+  memory: GrocMemory,
+  now: Instant,
+): { readonly why: string; readonly cause: DrainCause } | undefined {
+  if (unit.suspect !== undefined)
+    return { why: `its site doubts ${unit.name} (${unit.suspect})`, cause: 'unfit' }
+  if (own(memory.blackHoles, unit.id) !== undefined)
+    return {
+      why: `jobs in a row ended on ${unit.name} right after their start, while jobs elsewhere work`,
+      cause: 'unfit',
+    }
+  // Until its lease ends there is no need to go.
+  if (unit.leaveBy !== undefined && unit.leaveBy < (lease.term?.end ?? 0))
+    return {
+      why: `the host of ${unit.name} is to be worked on, and its site wants it empty by ${hour(unit.leaveBy)}`,
+      cause: 'maintenance',
+    }
+  const cause = own(memory.drains, unit.id)
+  if (cause === 'victim')
+    return { why: `${unit.name} is given back when lease ${lease.id} is extended`, cause }
+  if (cause === 'recall' && lease.recall !== undefined)
+    return { why: `${unit.name} is recalled by its site until ${hour(lease.recall.by)}`, cause }
+  const why = lapses(lease, now)
+  if (why !== undefined) return { why, cause: 'lapse' }
+  // Asked once more after a refusal: nothing has changed yet, so a node drained for it stays drained.
+  if (cause === 'lapse' && lease.extending)
+    return { why: `lease ${lease.id} ends unless its extension is granted after all`, cause }
+  return undefined
+}

@@ -1,0 +1,87 @@
+import type { BatchPicture } from '../../../adapters/batch-system.ts'
+import { few, some } from '../../sentence.ts'
+import type { GrocConfig } from './config.ts'
+import type { Demand, Shape } from './demand.ts'
+import { heldInWords } from './held.ts'
+import { inWords, lackingOf, type Need, type Room } from './needs.ts'
+import type { Packing } from './packing.ts'
+import type { Survey } from './survey.ts'
+import { limitsOf } from './survey.ts'
+
+/** What a decision says of what it sees. */
+
+export function summary(demand: Demand, packing: Packing, ground: Survey): string {
+  const held = heldInWords(demand.held)
+  const units = `${some(ground.serving, 'unit')} serve${ground.serving === 1 ? 's' : ''}, ${ground.coming} coming, ${ground.spare} spare`
+  if (demand.count === 0) return `No job waits for a machine${held}; ${units}.`
+  return `${some(demand.count, 'job')} wait${demand.count === 1 ? 's' : ''} in ${some(demand.shapes.length, 'shape')}${held}; ${some(packing.wanted, 'unit')} would serve all at once; ${units}.`
+}
+
+export function blockedNotes(ground: Survey): readonly string[] {
+  const blocked = ground.machines.filter(({ standing }) => standing === 'blocked')
+  if (blocked.length === 0) return []
+  return [
+    `${some(blocked.length, 'unit')} take${blocked.length === 1 ? 's' : ''} no work: ${few([...new Set(blocked.map(({ why }) => why))])}.`,
+  ]
+}
+
+const nameOf = (shape: Shape): string => {
+  const more = shape.count > 1 ? ` and ${shape.count - 1} like it` : ''
+  return `job ${shape.jobs[0]?.id ?? ''}${more}`
+}
+
+/** Jobs that no type there is to ask for could serve. */
+export function misfitNotes(demand: Demand, ground: Survey): readonly string[] {
+  const units = [...ground.units.values()]
+  const lacking = demand.misfits.flatMap((shape) => {
+    const lacks = lackedByAll(shape, units)
+    return lacks.length === 0 ? [] : [{ shape, lacks }]
+  })
+  const large = demand.misfits.filter((shape) => lacking.every((one) => one.shape !== shape))
+  return [
+    ...(large.length === 0
+      ? []
+      : [
+          `Not counted, for ${typesInWords(ground)}: ${few(large.map((shape) => `${nameOf(shape)} (${inWords(shape)} per node)`))}.`,
+        ]),
+    ...(lacking.length === 0
+      ? []
+      : [
+          `Not counted, for no type has what they ask for: ${few(lacking.map(({ shape, lacks }) => `${nameOf(shape)} (${few(lacks)}${shape.features.some((feature) => ground.ownNodes.some((node) => node.features?.includes(feature))) ? ', of the cluster’s own nodes' : ''})`))}.`,
+        ]),
+  ]
+}
+
+/** What each type lacks, be the machine ever so large; empty if some type lacks nothing. */
+export function lackedByAll(need: Need, units: readonly Room[]): readonly string[] {
+  const lacks = units.map((unit) => lackingOf(need, unit))
+  return lacks.some(({ length }) => length === 0) ? [] : [...new Set(lacks.flat())]
+}
+
+export const typesInWords = (ground: Survey): string =>
+  [...ground.units].map(([type, unit]) => `one unit of ${type} has ${inWords(unit)}`).join(', ')
+
+export function tooWideNotes(packing: Packing, ground: Survey, config: GrocConfig): readonly string[] {
+  const { reach } = limitsOf(ground, config)
+  const tooWide = [...packing.tooWide.keys()]
+  const inNodes = (shapes: readonly Shape[]): string =>
+    few(shapes.map((shape) => `${nameOf(shape)} (${shape.nodes} nodes)`))
+  const never = tooWide.filter(({ nodes }) => nodes > reach)
+  const notNow = tooWide.filter(({ nodes }) => nodes <= reach)
+  return [
+    ...(never.length === 0
+      ? []
+      : [`Never ordered, for there can be at most ${some(reach, 'node')}: ${inNodes(never)}.`]),
+    ...(notNow.length === 0
+      ? []
+      : [
+          `Not ordered now, for max is ${config.max} and ${ground.total} are held or asked for; free units are kept for: ${inNodes(notNow)}.`,
+        ]),
+  ]
+}
+
+export function warningNotes(picture: BatchPicture): readonly string[] {
+  return picture.warnings.length === 0
+    ? []
+    : [`The look has ${some(picture.warnings.length, 'warning')}: ${few(picture.warnings)}`]
+}

@@ -1,0 +1,134 @@
+import type { Instant } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
+import type { BatchPicture } from '../../../adapters/batch-system.ts'
+import type { GuestView } from '../../controller.ts'
+import { hour, some } from '../../sentence.ts'
+import type { GrocConfig } from './config.ts'
+import type { GrocMemory } from './memory.ts'
+import type { Offer } from './packing.ts'
+import { inSequence } from './sequence.ts'
+import type { Survey } from './survey.ts'
+
+/** Earlier answers that speak against asking again at once. */
+export interface Patience {
+  /** Not before this instant. */
+  readonly until: Instant
+  readonly reason: string
+}
+
+/**
+ * After refusals the next ask waits, doubling each time. A refusal of a small quantity also speaks against a
+ * larger one, not the other way round; a grant of as much ends the row.
+ */
+export function afterRefusals(
+  view: GuestView<BatchPicture>,
+  config: GrocConfig,
+  type: string,
+  unitsMin: number,
+): Patience | undefined {
+  const answers = view.refusals.filter(
+    (refusal) => refusal.by === 'broker' && refusal.type === type && (refusal.unitsMin ?? 1) <= unitsMin,
+  )
+  const granted = view.leases
+    .filter((lease) => lease.type === type && lease.state !== 'requested' && lease.units >= unitsMin)
+    .reduce((latest, lease) => Math.max(latest, lease.requestedAt), Number.NEGATIVE_INFINITY)
+  const row = inSequence(
+    answers.map(({ at }) => at).filter((at) => at >= granted),
+    config.retry,
+  )
+  const [latest] = answers
+  if (row === undefined || latest === undefined) return undefined
+  const until = row.latest + Math.min(config.retry.most, config.retry.first * 2 ** (row.count - 1))
+  return {
+    until,
+    reason: `${some(row.count, 'ask')} in a row refused, the last at ${hour(row.latest)} (${latest.reason})`,
+  }
+}
+
+/**
+ * Machines of one type and image that fail one after another. The first is replaced at once, later ones after a pause
+ * that doubles; from `breaker` on, one unit at a time, once per `retry.most`, until one comes up.
+ */
+export function afterFailures(
+  view: GuestView<BatchPicture>,
+  memory: GrocMemory,
+  config: GrocConfig,
+  type: string,
+): (Patience & { readonly probing: boolean }) | undefined {
+  const units = view.leases.flatMap((lease) =>
+    lease.type === type ? lease.held.map((unit) => ({ unit, lease })) : [],
+  )
+  const failures = new Map<string, { at: Instant; image: string | undefined; reason: string }>()
+  // One failure per lease: units that never came are followed by a refusal of the lease itself.
+  for (const { unit, lease } of units)
+    if (unit.state === 'lost' && unit.joinedAt === undefined)
+      failures.set(lease.id, { at: unit.since, image: undefined, reason: `${unit.name} never came up` })
+  for (const refusal of view.refusals)
+    if (refusal.by === 'site' && refusal.type === type) failures.set(refusal.leaseId, refusal)
+  for (const [unitId, at] of Object.entries(memory.blackHoles))
+    failures.set(`unit ${unitId}`, { at, image: undefined, reason: `jobs end at once on unit ${unitId}` })
+  const good = units
+    .filter(({ unit }) => own(memory.blackHoles, unit.id) === undefined)
+    .reduce(
+      (latest, { unit }) => Math.max(latest, unit.joinedAt ?? Number.NEGATIVE_INFINITY),
+      Number.NEGATIVE_INFINITY,
+    )
+  const newestFirst = [...failures.values()].filter(({ at }) => at >= good).sort((a, b) => b.at - a.at)
+  const image = newestFirst.find((failure) => failure.image !== undefined)?.image
+  const other = newestFirst.findIndex((failure) => failure.image !== undefined && failure.image !== image)
+  const ofImage = other < 0 ? newestFirst : newestFirst.slice(0, other)
+  const row = inSequence(
+    ofImage.map(({ at }) => at),
+    { first: 0, most: config.retry.most },
+  )
+  if (row === undefined || row.count < 2) return undefined
+  const probing = row.count >= config.breaker
+  const pauseMs = probing
+    ? config.retry.most
+    : Math.min(config.retry.most, config.retry.first * 2 ** (row.count - 2))
+  return {
+    until: row.latest + pauseMs,
+    probing,
+    reason: `${some(row.count, 'failure')} in a row${image ? ` of image ${image}` : ''}, the last at ${hour(row.latest)} (${newestFirst[0]?.reason ?? ''})`,
+  }
+}
+
+/** Earlier answers about one type, weighed once for each number of units. */
+export interface PatientOffer extends Offer {
+  /** Against an order of which so many units are the least that would do. */
+  patience(unitsMin: number): Patience | undefined
+  /** The latest such order was refused, however long ago. */
+  wasRefused(unitsMin: number): boolean
+  /** Its machines fail. */
+  readonly failing: Patience | undefined
+}
+
+/** What may be asked for, in order of preference. */
+export function offersOf(
+  view: GuestView<BatchPicture>,
+  ground: Survey,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): readonly PatientOffer[] {
+  return config.types.map(({ type, unit, max }): PatientOffer => {
+    const failing = afterFailures(view, memory, config, type)
+    const refusals = new Map<number, Patience | undefined>()
+    const refusedFor = (unitsMin: number): Patience | undefined => {
+      if (!refusals.has(unitsMin)) refusals.set(unitsMin, afterRefusals(view, config, type, unitsMin))
+      return refusals.get(unitsMin)
+    }
+    const patience = (unitsMin: number): Patience | undefined =>
+      [failing, refusedFor(unitsMin)].find((one) => one !== undefined && now < one.until)
+    return {
+      type,
+      unit: ground.units.get(type) ?? unit,
+      room: max === undefined ? Number.POSITIVE_INFINITY : Math.max(0, max - (ground.totals.get(type) ?? 0)),
+      trial: failing?.probing === true,
+      failing,
+      patience,
+      wasRefused: (unitsMin) => refusedFor(unitsMin) !== undefined,
+      isPaused: (unitsMin) => patience(unitsMin) !== undefined,
+    }
+  })
+}

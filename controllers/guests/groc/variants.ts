@@ -1,0 +1,99 @@
+import type { Shape } from './demand.ts'
+import { amountOf, type Extras, isKindOf, type Room } from './needs.ts'
+
+/**
+ * Machines that differ in nothing but processors and memory, as far as the waiting jobs can tell: the features
+ * and consumables that nobody asks for make no difference. As a rule nobody asks for any, and there is one variant.
+ */
+export interface Variant {
+  /** Of the features that some job asks for. */
+  readonly features: ReadonlySet<string>
+  /** What is left of each consumable that some job asks for, in their order. */
+  readonly amounts: readonly number[]
+  /** Nothing runs there; told apart only if some job shares with nobody. */
+  readonly whole: boolean
+  /** How much it has that not every job needs. */
+  readonly riches: number
+}
+
+export interface Variants {
+  of(bin: Room & { readonly whole: boolean }): Variant
+  fits(shape: Shape, variant: Variant): boolean
+  /** How many jobs of the shape its consumables are enough for. */
+  times(shape: Shape, variant: Variant): number
+  /** What so many jobs of the shape leave. */
+  after(variant: Variant, shape: Shape, tasks: number): Variant
+}
+
+export function variantsFor(shapes: readonly Shape[]): Variants {
+  const dimensions = [...new Set(shapes.flatMap(({ consumables }) => Object.keys(consumables)))].sort()
+  const features = [...new Set(shapes.flatMap((shape) => shape.features))].sort()
+  const tellsWhole = shapes.some(({ exclusive }) => exclusive)
+  const known = new Map<string, Variant>()
+  const needs = new Map<Shape, readonly number[]>()
+  const plain: Variant = { features: new Set(), amounts: [], whole: true, riches: 0 }
+  const onlyPlain = dimensions.length === 0 && features.length === 0 && !tellsWhole
+
+  /** What a job takes of each: a `gpu:a100` is also one of all `gpu`. */
+  const needOf = (shape: Shape): readonly number[] => {
+    let need = needs.get(shape)
+    if (need === undefined) {
+      need = dimensions.map((dimension) => takes(shape, dimension))
+      needs.set(shape, need)
+    }
+    return need
+  }
+
+  const interned = (has: readonly string[], amounts: readonly number[], whole: boolean): Variant => {
+    const text = JSON.stringify([has, amounts, whole])
+    let variant = known.get(text)
+    if (variant === undefined) {
+      const riches = amounts.reduce((sum, amount) => sum + amount, has.length)
+      variant = { features: new Set(has), amounts, whole, riches }
+      known.set(text, variant)
+    }
+    return variant
+  }
+
+  return {
+    of: (bin) =>
+      onlyPlain
+        ? plain
+        : interned(
+            features.filter((feature) => bin.features.includes(feature)),
+            dimensions.map((dimension) => amountOf(bin.consumables, dimension)),
+            bin.whole || !tellsWhole,
+          ),
+    fits: (shape, variant) =>
+      variant === plain ||
+      ((!shape.exclusive || variant.whole) &&
+        shape.features.every((feature) => variant.features.has(feature)) &&
+        needOf(shape).every((amount, i) => amount <= variant.amounts[i]!)),
+    times: (shape, variant) => {
+      if (variant === plain) return Number.POSITIVE_INFINITY
+      return needOf(shape).reduce(
+        (least, amount, i) =>
+          amount === 0 ? least : Math.min(least, Math.floor(variant.amounts[i]! / amount)),
+        Number.POSITIVE_INFINITY,
+      )
+    },
+    after: (variant, shape, tasks) => {
+      if (variant === plain) return plain
+      const need = needOf(shape)
+      const whole = variant.whole && !tellsWhole
+      if (whole === variant.whole && need.every((amount) => amount === 0)) return variant
+      return interned(
+        [...variant.features],
+        variant.amounts.map((amount, i) => Math.max(0, amount - tasks * need[i]!)),
+        whole,
+      )
+    },
+  }
+}
+
+function takes({ consumables }: Extras, dimension: string): number {
+  let sum = 0
+  for (const [name, amount] of Object.entries(consumables))
+    if (name === dimension || isKindOf(name, dimension)) sum += amount
+  return sum
+}
