@@ -11,7 +11,7 @@ import { delegations } from './delegations.ts'
 import { grants } from './grants.ts'
 import { groups } from './groups.ts'
 import { queries, wouldWork } from './queries.ts'
-import { dateRecalls, forgotten, planned, recalled } from './recalls.ts'
+import { dateRecalls, planned, recallDue, recalled } from './recalls.ts'
 import { recovery } from './recovery.ts'
 import { requests } from './requests.ts'
 import { noteReturned, retell, tellReturned } from './returns.ts'
@@ -65,7 +65,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
           if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)
           if (input.table === 'telling') return tellReturned(input.row as TellingRow, draft)
           if (input.table === 'asker') return counted(input.row as AskerRow, draft)
-          if (input.table === 'recall') return forgotten(input.row as RecallRow, draft)
+          if (input.table === 'recall') return recallDue(input.row as RecallRow, draft)
           if (input.table === 'claim' || input.table === 'returned')
             return draft.remove(input.table, input.row.id)
           return undefined

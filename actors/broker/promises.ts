@@ -59,7 +59,12 @@ export function promisesOf(row: TicketRow): Promised[] {
 }
 
 /** What a site wants back is never promised beyond that instant. */
-export const recallOf = ({ site, type, units, by }: RecallRow): Promised => ({
+export const recallOf = ({
+  site,
+  type,
+  units,
+  by,
+}: Pick<RecallRow, 'site' | 'type' | 'units' | 'by'>): Promised => ({
   ...{ site, type, units },
   term: { start: by, end: ALWAYS.end },
 })

@@ -1,8 +1,5 @@
-import { tell } from '../leases/correspondence.ts'
 import { type Body, RECALLS_MAX } from '../leases/messages.ts'
-import { leastWithin, type Profile, raisedTo, withUnits } from '../leases/profile.ts'
 import { firstSaidAt, recallOrderOf } from '../leases/recall-order.ts'
-import { LENGTH_MS_MAX, type Term } from '../leases/term.ts'
 import { someUnits } from '../leases/words.ts'
 import { type Instant, LATEST, type Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
@@ -10,9 +7,19 @@ import { coded, type ErrorCode } from '../runtime/errors.ts'
 import { own } from '../runtime/plain.ts'
 import { indexOf } from '../runtime/views.ts'
 import { iso, scheduleRound } from './answers.ts'
-import { bookOf } from './book.ts'
-import { byArrival, promisesOf, recallOf, stillReduced } from './promises.ts'
-import type { BrokerDraft, RecallRow, TicketRow } from './rows.ts'
+import {
+  isFresh,
+  isNoticed,
+  isRested,
+  type Passed,
+  passOn,
+  RECALLS_OF_LEASE_MAX,
+  RECALLS_WAIT_MS,
+  type Wanted,
+  wantedOf,
+} from './passed-on.ts'
+import { stillReduced } from './promises.ts'
+import type { BrokerDraft, RecallRow } from './rows.ts'
 
 /** Recalls of one site that it has not settled, of all its types; as many as one offer can name. */
 export const RECALLS_OF_SITE_MAX = RECALLS_MAX
@@ -29,19 +36,20 @@ export function dateRecalls(draft: BrokerDraft): void {
 /** Leases that a line names. */
 const LEASES_NAMED_MAX = 10
 
-/** Recalls on which the holder of one lease has not answered; beyond it those that are over are forgotten. */
-const ASKED_BACK_MAX = 1_000
-
-/** Recalls of one lease in an hour that are passed on: its holder is not to be troubled for a site that lies. */
-export const RECALLS_OF_LEASE_MAX = 60
-const RECALLS_MS: Millis = 3_600_000
+/** What waits and is wanted back within an hour is asked for together, by the time of what is wanted first. */
+const TOGETHER_MS: Millis = 3_600_000
 
 const recallsOf = indexOf<RecallRow>('recall', ({ site }) => site)
 
 /**
- * The site wants units back from an instant on. What is free then goes first; then those who asked last, each for
- * what is missing while it holds, be that now or in a reservation that begins later. A site recalls seldom: it counts as
- * what is refused.
+ * The site wants units back from an instant on: holders are asked for what is not free then. A site recalls seldom: it counts
+ * as what is refused. A lease is asked so many times an hour at once; beyond that, a little later and for all that came
+ * meanwhile together, so that its holder hears a bounded number of messages, and of every unit:
+ *
+ *   told ──▶ asked ──lease asked too often──▶ waits ──10 s──▶ asked together ──▶ settled by an offer, or forgotten
+ *
+ * The site is not told of the delay: what it may end by force, and when, stands in the terms that its holder has, and in an
+ * order that it signed itself. A broker on whose word it had to wait could keep its units for ever.
  */
 export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: BrokerDraft): void {
   const { from: site } = envelope
@@ -66,136 +74,77 @@ export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: 
   if (known !== undefined && known.units === units && known.by === by)
     return draft.note('message noted', recallId, `${site} tells again what it wants back: ${reason}`)
   draft.put('recall', row)
-  const spares = sparesFor(row, draft)
-  // Beyond what is lent at present nothing is free, and nothing is missing.
-  const lentUntil = draft.get('delegation', `${site}/${type}`)?.claim?.claim.term.end ?? by + LENGTH_MS_MAX
-  const from: Term = { start: by, end: Math.max(by + 1, lentUntil) }
-  // Below nothing by as much as is missing: no more than is recalled here, for what else is missing others look after.
-  let free = withUnits(raisedTo(spares, 0, from), -units, from)
-  const spare = Math.max(0, leastWithin(spares, from))
+  const wanted = wantedOf(row, { left: units, orderedAt, order })
+  const passed = passOn(row, [wanted], isFresh, draft)
   draft.note(
     'recalled',
     recallId,
-    `${site} wants ${units} of ${type} back by ${iso(by)}, ${spare} are free: ${reason}`,
+    `${site} wants ${units} of ${type} back by ${iso(by)}, ${passed.spare} are free: ${reason}`,
     { site, type, units, by },
   )
-  const asked = new Map<string, number>()
-  const spared: string[] = []
-  for (const holder of holdersAt(row, draft)) {
-    if (leastWithin(free, from) >= 0) break
-    if (recallsIn(holder.row, draft.now).times >= RECALLS_OF_LEASE_MAX) {
-      spared.push(holder.row.id)
-      continue
-    }
-    for (const part of holder.parts) {
-      const share = Math.min(part.units, -leastWithin(free, part.term))
-      if (share <= 0) continue
-      free = withUnits(free, share, part.term)
-      asked.set(holder.row.id, Math.max(asked.get(holder.row.id) ?? 0, share))
-    }
-    const share = asked.get(holder.row.id)
-    if (share !== undefined) ask(holder.row, { ...row, reason, orderedAt, order }, share, draft)
-  }
-  draft.put('recall', { ...row, asked: Object.fromEntries(asked) })
-  if (spared.length === 0 || leastWithin(free, from) >= 0) return
+  keep([wanted], passed, draft)
+  const { spared } = passed
+  if (passed.left.get(recallId) === 0) return
   const code: ErrorCode = 'recalled-too-often'
-  const often = `not passed on to ${spared.slice(0, LEASES_NAMED_MAX).join(', ')}${spared.length > LEASES_NAMED_MAX ? ' and others' : ''}: ${site} has recalled ${RECALLS_OF_LEASE_MAX} times of each within an hour`
-  draft.note('recall refused', recallId, coded(code, often), { code })
+  const more = spared.length > LEASES_NAMED_MAX ? ' and others' : ''
+  const often = `${spared.slice(0, LEASES_NAMED_MAX).join(', ')}${more} asked later: ${site} has recalled ${RECALLS_OF_LEASE_MAX} times of each within an hour`
+  draft.note('recall delayed', recallId, coded(code, often), { code })
 }
 
-/** How often units of it were asked back within the hour. */
-const recallsIn = ({ recalls }: TicketRow, now: Instant): NonNullable<TicketRow['recalls']> =>
-  recalls === undefined || now >= recalls.since + RECALLS_MS ? { since: now, times: 0 } : recalls
+/** What holders were asked for is written down, and what of it has to wait. */
+function keep(wanted: readonly Wanted[], { asked, left }: Passed, draft: BrokerDraft): void {
+  for (const { recallId, by, orderedAt, order } of wanted) {
+    const row = draft.get('recall', recallId)!
+    const more = left.get(recallId) ?? 0
+    draft.put('recall', {
+      ...row,
+      asked: { ...row.asked, ...asked.get(recallId) },
+      waiting: more > 0 ? { left: more, orderedAt, order } : undefined,
+      due: more > 0 ? draft.now + RECALLS_WAIT_MS : keptUntil(Math.max(draft.now, by)),
+    })
+  }
+}
+
+export function recallDue(row: RecallRow, draft: BrokerDraft): void {
+  if (row.waiting === undefined || draft.now >= keptUntil(row.by)) forgotten(row, draft)
+  else passOnWaiting(row, draft)
+}
+
+/** All that waits of one type, those first that are wanted first; what binds nobody after what does. */
+function passOnWaiting({ site, type }: RecallRow, draft: BrokerDraft): void {
+  const conditions = draft.get('delegation', `${site}/${type}`)?.conditions
+  const all = draft
+    .having(recallsOf, site)
+    .flatMap((row) => (row.type === type && row.waiting !== undefined ? wantedOf(row, row.waiting) : []))
+    .sort((a, b) => a.by - b.by || (a.recallId < b.recallId ? -1 : 1))
+  const binding = all.filter((one) => isNoticed(one, conditions))
+  const first = binding.length > 0 ? binding : all
+  const together = first.filter(({ by }) => by <= first[0]!.by + TOGETHER_MS)
+  const passed = passOn({ site, type }, together, isRested, draft)
+  // The others have their turn next.
+  const others = all.filter((one) => !together.includes(one))
+  keep(others, { ...passed, left: new Map(others.map(({ recallId, left }) => [recallId, left])) }, draft)
+  keep(together, passed, draft)
+  for (const [recallId, asked] of passed.asked) {
+    const sum = together.length === 1 ? 'it' : `it and ${together.length - 1} others that waited`
+    const leases = Object.keys(asked)
+    const more = leases.length > LEASES_NAMED_MAX ? ' and others' : ''
+    draft.note(
+      'recall passed on',
+      recallId,
+      `for ${sum} to ${leases.slice(0, LEASES_NAMED_MAX).join(', ')}${more}`,
+    )
+  }
+}
 
 /** Its time is long over, and its site has never said that it has the units: whatever is offered now is without them. */
-export function forgotten({ id, site }: RecallRow, draft: BrokerDraft): void {
+function forgotten({ id, site }: RecallRow, draft: BrokerDraft): void {
   draft.remove('recall', id)
   draft.note(
     'recall forgotten',
     id,
     `${site} has not settled it in ${RECALL_KEPT_MS / 86_400_000} days: it counts no more`,
   )
-}
-
-interface Holder {
-  readonly row: TicketRow
-  readonly parts: readonly { readonly units: number; readonly term: Term }[]
-}
-
-/** What each lease holds from then on, and is not asked for yet; those who asked last come first. */
-function holdersAt(recall: RecallRow, draft: BrokerDraft): Holder[] {
-  const { site, type, by } = recall
-  const asked = Map.groupBy(askedByOthers(recall, draft), ([leaseId]) => leaseId)
-  return draft
-    .all('ticket')
-    .map((row) => {
-      const already = (asked.get(row.id) ?? []).reduce((sum, [, units]) => sum + units, 0)
-      const parts = promisesOf(row)
-        .filter((one) => one.site === site && one.type === type && one.term.end > by)
-        .map(({ units, term }) => ({
-          units: units - already,
-          term: { ...term, start: Math.max(by, term.start) },
-        }))
-      return { row, parts }
-    })
-    .filter(({ parts }) => parts.length > 0)
-    .sort((a, b) => byArrival(b.row, a.row))
-}
-
-/** What would be free without this recall; below nothing where other units are missing, as those that are stuck. */
-function sparesFor(recall: RecallRow, draft: BrokerDraft): Profile {
-  const { site, type, units } = recall
-  const { term } = recallOf(recall)
-  const without = withUnits(bookOf(draft).promised(site, type), units, term)
-  // Of a type that is withdrawn no more is promised, and what was lent is there all the same.
-  const offer = draft.get('delegation', `${site}/${type}`)
-  const withdrawn = offer?.units === 0 ? (offer.lent ?? 0) : 0
-  return withoutAsked(withUnits(without, withdrawn, term), recall, draft)
-}
-
-/** What other recalls have asked of holders, who have not answered yet, is not asked for again. */
-function withoutAsked(free: Profile, recall: RecallRow, draft: BrokerDraft): Profile {
-  let without = free
-  for (const [leaseId, units, by] of askedByOthers(recall, draft)) {
-    const end = draft.get('ticket', leaseId)?.tickets.at(-1)?.term.end ?? 0
-    without = withUnits(without, units, { start: by, end })
-  }
-  return without
-}
-
-/** Lease, units, and by when. */
-const askedByOthers = (recall: RecallRow, draft: BrokerDraft): [string, number, Instant][] =>
-  draft
-    .all('recall')
-    .filter(({ id, site, type }) => id !== recall.id && site === recall.site && type === recall.type)
-    .flatMap(({ asked = {}, by }) =>
-      Object.entries(asked).map(([leaseId, units]): [string, number, Instant] => [leaseId, units, by]),
-    )
-
-function ask(
-  row: TicketRow,
-  recall: RecallRow & Pick<Body<'recall'>, 'reason' | 'order'> & { readonly orderedAt: Instant },
-  units: number,
-  draft: BrokerDraft,
-): void {
-  const { id, holder, tickets } = row
-  const { id: recallId, by, reason, orderedAt, order } = recall
-  const open = Object.entries(row.askedBack ?? {})
-  // Of those that are over none is waited for in earnest.
-  const kept =
-    open.length < ASKED_BACK_MAX ? open : open.filter(([one]) => draft.get('recall', one) !== undefined)
-  const { since, times } = recallsIn(row, draft.now)
-  draft.put('ticket', {
-    ...row,
-    askedBack: { ...Object.fromEntries(kept), [recallId]: units },
-    recalls: { since, times: times + 1 },
-  })
-  const conditions = tickets.at(-1)?.conditions
-  // By the site's own clock and the ticket, as the site will reckon it.
-  const binding = conditions?.recallable === true && by - orderedAt >= conditions.noticeMs
-  // Whoever hears of it late can still let its work end in the grace.
-  const until = by + (conditions?.graceMs ?? 0)
-  tell(draft, holder, 'recall', id, { recallId, units, by, binding, reason, order }, until)
 }
 
 /** What a holder gives back of its own will, and when. */

@@ -3,6 +3,7 @@ import type { Conditions } from '../leases/conditions.ts'
 import type { Body } from '../leases/messages.ts'
 import type { Place } from '../leases/pages.ts'
 import type { Properties, RequestGroup } from '../leases/properties.ts'
+import type { RecallOrder } from '../leases/recall-order.ts'
 import type { Vector } from '../leases/resources.ts'
 import type { Proof, Ticket } from '../leases/ticket.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
@@ -71,8 +72,15 @@ export interface TicketRow extends Row {
   readonly group?: RequestGroup | undefined
   /** Units that were asked back of it and on which its holder has not answered, by recall. */
   readonly askedBack?: Readonly<Record<string, number>> | undefined
-  /** How often it was recalled since then; counted anew after an hour. */
-  readonly recalls?: { readonly since: Instant; readonly times: number } | undefined
+  /** How often it was recalled since then, counted anew after an hour; when it was last, and for which. */
+  readonly recalls?:
+    | {
+        readonly since: Instant
+        readonly times: number
+        readonly last?: Instant | undefined
+        readonly recallId?: string | undefined
+      }
+    | undefined
   /** When somebody last showed its ticket to a broker that was restored from an older store. */
   readonly heardAt?: Instant | undefined
   /** The property `guest`: whom its holder asks for. */
@@ -106,7 +114,10 @@ export interface GroupRow extends Row {
   readonly failBy: Instant
 }
 
-/** A site wants units back from `by` on; counted as taken until its offer is smaller. Due long after `by`: nobody settles it any more. */
+/**
+ * A site wants units back from `by` on; counted as taken until its offer is smaller. Due long after `by`: nobody settles it
+ * any more; or, while some of it waits to be passed on, when it is.
+ */
 export interface RecallRow extends Row {
   readonly site: string
   readonly type: string
@@ -114,6 +125,15 @@ export interface RecallRow extends Row {
   readonly by: Instant
   /** Units that holders were asked for and have not answered on, by lease. */
   readonly asked?: Readonly<Record<string, number>> | undefined
+  /** What of it has still to be passed on: the leases that have it were asked too often of late. */
+  readonly waiting?: WantedBack | undefined
+}
+
+export interface WantedBack {
+  /** Units for which nobody was asked yet. */
+  readonly left: number
+  readonly orderedAt: Instant
+  readonly order: RecallOrder
 }
 
 /** A ticket that was given back; `id` is the ticket. Due when it ends. */

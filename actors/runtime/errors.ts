@@ -167,7 +167,7 @@ export const ERRORS = {
   ],
   'recalled-too-often': [
     'ask-operator',
-    'The site has to recall less often, each time more units: its operator has to look, or it lies or is damaged.',
+    'It is passed on ten seconds later, all in one. The site should recall less often, each time more units; if it goes on, it lies or is damaged.',
   ],
   'too-many-recalls': [
     'ask-operator',

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
+import { RECALLS_OF_LEASE_MAX } from '../../actors/broker/passed-on.ts'
 import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
-import { RECALL_KEPT_MS, RECALLS_OF_LEASE_MAX, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
+import { RECALL_KEPT_MS, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
 import type { RecoveryRow } from '../../actors/broker/rows.ts'
 import { type Body, HOLDINGS_PAGES_MAX, readBody } from '../../actors/leases/messages.ts'
 import { shownOrder } from '../../actors/leases/recall-order.ts'
@@ -74,10 +75,10 @@ describe('a broker whose site lies', () => {
     expect([times('lease-1'), times('lease-2')]).toEqual([RECALLS_OF_LEASE_MAX, RECALLS_OF_LEASE_MAX])
     expect(asked.indexOf('lease-1')).toBe(RECALLS_OF_LEASE_MAX)
     expect(counted).toBe(2 * RECALLS_OF_LEASE_MAX + 10)
-    const refused = desk.notes.filter((note) => note.startsWith('recall refused'))
+    const refused = desk.notes.filter((note) => note.startsWith('recall delayed'))
     expect(refused).toHaveLength(10)
     expect(refused[0]).toMatch(
-      /^recall refused r-121: not passed on to lease-2, lease-1: .*\(recalled-too-often\)$/,
+      /^recall delayed r-121: lease-2, lease-1 asked later: .*\(recalled-too-often\)$/,
     )
     desk.now += HOUR
     recalls()

@@ -7,8 +7,9 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { HEARD_CHARS_MAX, HELD_BACK_CHARS_MAX, HELD_BACK_MAX } from '../../actors/authority/recovery.ts'
 import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
+import { RECALLS_OF_LEASE_MAX, RECALLS_WAIT_MS } from '../../actors/broker/passed-on.ts'
 import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
-import { RECALL_KEPT_MS, RECALLS_OF_LEASE_MAX, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
+import { RECALL_KEPT_MS, RECALLS_OF_SITE_MAX } from '../../actors/broker/recalls.ts'
 import { OPEN_MAX } from '../../actors/broker/requests.ts'
 import { RETIRE_MS } from '../../actors/leases/correspondence.ts'
 import * as givenBack from '../../actors/leases/given-back.ts'
@@ -169,7 +170,14 @@ describe('the page on actors', () => {
       },
       ...{ TRY_MS_MAX, BACKOFF_MS_FIRST, BACKOFF_MS_MAX, EFFECTS_AT_ONCE_MAX, OVERRUN_MS_MAX, COMMIT_MS_MAX },
       ...{ OPEN_STORE_MS_MAX, HELLO_MS, STRANGERS_MAX, GOOD_MS_MAX, OPEN_MAX },
-      ...{ TYPES_OF_SITE_MAX, RECALLS_OF_SITE_MAX, RECALLS_OF_LEASE_MAX, RECALL_KEPT_MS, QUERIES_NOTED_MAX },
+      ...{
+        TYPES_OF_SITE_MAX,
+        RECALLS_OF_SITE_MAX,
+        RECALLS_OF_LEASE_MAX,
+        RECALLS_WAIT_MS,
+        RECALL_KEPT_MS,
+        QUERIES_NOTED_MAX,
+      },
       ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX, CLAIMANT_MS, DIMENSIONS_MAX },
       ...{ ...givenBack, HELD_BACK_MAX, HELD_BACK_CHARS_MAX, HEARD_CHARS_MAX, HOLDINGS_MAX, PAGE_CHARS_MAX },
       ...{ FLUSH_MS, RETIRE_MS, BLIND_MS_MAX },
