@@ -9,6 +9,7 @@ import { guestView } from '../actors/service-manager/view.ts'
 import { Watcher } from '../actors/service-manager/watcher.ts'
 import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
 import type { JoinHandler } from '../adapters/join.ts'
+import type { GuestDecision } from '../controllers/controller.ts'
 import { byHand } from '../controllers/guests/by-hand/by-hand.ts'
 import { groc } from '../controllers/guests/groc/groc.ts'
 import { batchOf, joinOf, type Parts } from './adapters.ts'
@@ -17,6 +18,8 @@ import type { GuestSettings, ServiceManagerSettings } from './config.ts'
 export interface SiteGuest {
   readonly batch: BatchSystem
   lastPicture(): BatchPicture | undefined
+  /** What its controller would decide now; nothing is done, and nothing remembered. */
+  plan(): GuestDecision<unknown>
   /** In sentences; undefined if the middleware does not show the job (any more). */
   explainJob(jobId: string): readonly string[] | undefined
 }
@@ -57,24 +60,34 @@ export function assembleGuest(
     watcher,
     membership: new Membership(batch, join, clock),
     lastPicture: () => watcher.picture,
-    explainJob: (jobId) => {
-      const leases = manager.rows('lease').filter((lease) => lease.guest === guest.name)
-      const units = new Map(manager.rows('unit').map((unit) => [unit.id, unit]))
-      const row = manager.rows('guest').find((candidate) => candidate.id === guest.name)
-      const view = guestView(
-        leases,
-        (id) => units.get(id),
-        row,
-        watcher.picture,
-        undefined,
-        (lease) => lease.term?.end,
-        clock.now(),
-        undefined,
-        manager.rows('brake').find(({ id }) => id === guest.name),
-      )
+    plan: () => {
       const { controller, config: asConfigured } = guestOf(guest, controllerNow)
-      return controller.explainJob(jobId, view, asConfigured, clock.now())
+      const { view, memory = controller.firstMemory } = seen()
+      return controller.decide(view, memory, asConfigured, clock.now())
     },
+    explainJob: (jobId) => {
+      const { controller, config: asConfigured } = guestOf(guest, controllerNow)
+      return controller.explainJob(jobId, seen().view, asConfigured, clock.now())
+    },
+  }
+
+  /** What its controller is shown, and what it remembers. */
+  function seen() {
+    const leases = manager.rows('lease').filter((lease) => lease.guest === guest.name)
+    const units = new Map(manager.rows('unit').map((unit) => [unit.id, unit]))
+    const row = manager.rows('guest').find((candidate) => candidate.id === guest.name)
+    const view = guestView(
+      leases,
+      (id) => units.get(id),
+      row,
+      watcher.picture,
+      row?.blindSince === undefined ? undefined : 'the latest looks at the middleware failed',
+      (lease) => lease.term?.end,
+      clock.now(),
+      undefined,
+      manager.rows('brake').find(({ id }) => id === guest.name),
+    )
+    return { view, memory: row?.memory }
   }
 }
 
@@ -97,7 +110,7 @@ const CONTROLLERS = { groc, 'by-hand': byHand } as const
 
 /** The controller is generic in what it sees and remembers; the service manager only hands it through. */
 export function guestOf(
-  { controller: { kind }, properties, broker }: GuestSettings,
+  { controller: { kind }, properties, broker, mode }: GuestSettings,
   controllerNow: () => GuestSettings['controller'],
 ): Guest {
   return {
@@ -107,6 +120,7 @@ export function guestOf(
       const { kind: _, ...config } = controllerNow()
       return config
     },
+    observe: mode === 'observe',
     properties,
     broker,
   }

@@ -314,6 +314,12 @@ async function refuseToStart(
       )
     for (const [name, { batch }] of Object.entries(guests)) {
       const wrong = await batch.check(limit.signal)
+      if (settings.guests.find((guest) => guest.name === name)?.mode === 'observe') {
+        // It is only read: what else would be needed is good to know, and its seat may be another's.
+        for (const sentence of wrong)
+          parts.log.warn({ guest: name, reason: sentence }, 'missing, if it were not only observed')
+        continue
+      }
       if (wrong.length > 0)
         throw new SubletError(
           'middleware-unreachable',

@@ -174,6 +174,19 @@ commandFor('nodes', 'the machines that are held, and where each stands')
     }),
   )
 
+commandFor('plan', 'what the controllers would do now, per job and machine; nothing is done')
+  .option('--guest <name>', 'only this guest')
+  .option('--jobs <count>', 'explain so many waiting jobs', count, 20)
+  .action((options: Common & { guest?: string; jobs: number }) =>
+    perform(options.json === true, async () => {
+      const { guest, jobs } = options
+      const query = new URLSearchParams({ jobs: String(Math.min(jobs, 1_000)), ...(guest && { guest }) })
+      const plans = await (await client(options)).get(`/plan?${query}`)
+      const { showPlans } = await import('./plan.ts')
+      return output(options, plans, showPlans as (value: unknown) => string)
+    }),
+  )
+
 commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
   .option('--actor <name>', 'only this actor')
   .option('--subject <id>', 'only this lease, unit, node, guest or type')
@@ -198,7 +211,7 @@ commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
 
 commandFor(
   'explain <what> [id]',
-  'in sentences: why a job waits, how a lease or node came and went (what: job, lease, node; or only an id)',
+  'in sentences: why a job waits, how a lease or node came and went, why something was decided (what: job, lease, node, decision; or only an id)',
 )
   .option('--lines', 'of a lease: the lines of the ledgers as they are')
   .option('--guest <name>', 'the guest whose job it is')

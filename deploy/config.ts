@@ -209,6 +209,8 @@ const guest = z.strictObject({
   name,
   /** Whom tickets are asked of for it, if not the broker of all guests. */
   broker: name.optional(),
+  /** `observe`: what its controller decides is written down, and nothing is done. */
+  mode: z.enum(['act', 'observe']).default('act'),
   batch,
   join: joining,
   controller: byKind({ groc: writtenGroc, 'by-hand': byHandConfig }, { nameAlone: true }),

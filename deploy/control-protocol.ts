@@ -23,7 +23,12 @@ export const ledgerQuery = z.strictObject({
   waitMs: z.coerce.number().int().min(0).max(25_000).default(0),
 })
 
-export const explainParams = z.strictObject({ what: z.enum(['job', 'lease', 'node']), id })
+export const planQuery = z.strictObject({
+  guest: id.optional(),
+  jobs: z.coerce.number().int().min(0).max(1_000).default(20),
+})
+
+export const explainParams = z.strictObject({ what: z.enum(['job', 'lease', 'node', 'decision']), id })
 export const explainQuery = z.strictObject({ guest: id.optional(), lines: z.literal('yes').optional() })
 
 export const recallBody = z.strictObject({

@@ -9,6 +9,7 @@ import { type LedgerArchive, ledgerArchive } from '../adapters/sqlite/archive.ts
 import { withArchive } from './archiving.ts'
 import { ask, queryBody } from './ask.ts'
 import { inDir, type Settings } from './config.ts'
+import { explain } from './control-explain.ts'
 import { authorityOf, orders } from './control-orders.ts'
 import {
   afterOf,
@@ -17,6 +18,7 @@ import {
   explainParams,
   explainQuery,
   ledgerQuery,
+  planQuery,
   reloadBody,
   stopBody,
 } from './control-protocol.ts'
@@ -24,8 +26,9 @@ import { answerError, answerNoHttp, answerUnread, misread, nowhere } from './con
 import { type Doorkeeper, doorkeeper } from './doorkeeper.ts'
 import { hostsOf } from './host-report.ts'
 import { leasesOf } from './lease-report.ts'
-import { explainLease, explainUnit, linesOf, type NamedLedger, verifyAll } from './ledgers.ts'
+import { linesOf, type NamedLedger, verifyAll } from './ledgers.ts'
 import { checkPeers, partsOf, peersReport } from './peer-reports.ts'
+import { planOf } from './plan.ts'
 import { reload } from './reload.ts'
 import { actorsOf, type SiteView } from './site-view.ts'
 import { nodesOf, statusOf } from './status.ts'
@@ -37,7 +40,7 @@ import { nodesOf, statusOf } from './status.ts'
  *   GET  /status /leases /nodes     viewers
  *        /ledger /verify            viewers
  *        /explain/{job,lease,node}/ID
- *        /hosts                     viewers
+ *        /hosts /plan               viewers
  *   POST /query                     viewers
  *        /peers /peers/check        viewers
  *   POST /stop, /peers/reload       operators
@@ -176,6 +179,11 @@ function routes(
   )
   app.get('/leases', view, () => Promise.resolve(leasesOf(site)))
   app.get('/nodes', view, () => Promise.resolve(nodesOf(site, clock.now())))
+  app.get<{ Querystring: z.output<typeof planQuery> }>(
+    '/plan',
+    { ...view, schema: { querystring: planQuery } },
+    ({ query: { guest, jobs } }) => Promise.resolve(planOf(site, guest, jobs)),
+  )
   app.get('/hosts', view, () => {
     authorityOf(site)
     return Promise.resolve(hostsOf(site))
@@ -253,39 +261,6 @@ export const ledgersOf = (site: SiteView): readonly NamedLedger[] =>
         keys: site.federation?.keys.trusted(name).map(({ key }) => key),
       })),
   )
-
-async function explain(
-  site: SiteView,
-  ledgers: readonly NamedLedger[],
-  what: 'job' | 'lease' | 'node',
-  id: string,
-  guest: string | undefined,
-  now: Instant | undefined,
-): Promise<readonly string[]> {
-  if (what === 'lease') return explainLease(ledgers, id, now)
-  if (what === 'node') {
-    const unit = nodesOf(site, now ?? 0).findLast(({ name, unitId }) => name === id || unitId === id)
-    return explainUnit(ledgers, unit?.unitId ?? id)
-  }
-  const known = Object.keys(site.guests)
-  if (known.length === 0)
-    throw new SubletError('usage', `no service manager runs here, whose guests have jobs`, {
-      cure: 'Give the command where one runs, with --dir or --config.',
-    })
-  if (guest !== undefined && !known.includes(guest))
-    throw new SubletError('unknown-id', `no guest is named ${guest}; there is: ${known.join(', ')}`, {
-      cure: 'Name one of these with --guest, or leave it out.',
-    })
-  const asked = Object.entries(site.guests).filter(([name]) => guest === undefined || name === guest)
-  for (const [, { explainJob }] of asked) {
-    const sentences = explainJob(id)
-    if (sentences !== undefined) return sentences
-  }
-  const where = asked.map(([name]) => name).join(', ')
-  throw new SubletError('unknown-id', `no guest (${where}) lists a job ${id}`, {
-    cure: 'Look at the middleware’s own list of jobs; one that ended long ago is no longer in it.',
-  })
-}
 
 /** Resolves soon after the next commit, at the latest after `ms`. */
 async function nextChange(site: SiteView, clock: Clock, ms: number, closing: AbortSignal): Promise<void> {

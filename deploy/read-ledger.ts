@@ -8,6 +8,7 @@ import { some } from '../controllers/sentence.ts'
 import { inDir } from './config.ts'
 import { type ControlClient, controlClient } from './control-client.ts'
 import { afterText, explainParams } from './control-protocol.ts'
+import { explainDecision } from './explain-decision.ts'
 import { type KeysOptions, knownKeys } from './known-keys.ts'
 import {
   allLines,
@@ -132,7 +133,7 @@ export async function explain(
 ): Promise<number> {
   const asked = explainParams.safeParse({ what, id })
   if (!asked.success)
-    throw new SubletError('usage', `“${what}” cannot be explained; a job, a lease or a node can`)
+    throw new SubletError('usage', `“${what}” cannot be explained; a job, a lease, a node or a decision can`)
   const words = new URLSearchParams({
     ...(guest === undefined ? {} : { guest }),
     ...(lines === undefined ? {} : { lines: 'yes' }),
@@ -145,6 +146,7 @@ export async function explain(
     async (ledgers) => {
       if (asked.data.what === 'job')
         throw new SubletError('not-running', 'what a job waits for can be told only while Sublet runs')
+      if (asked.data.what === 'decision') return { sentences: await explainDecision(ledgers, id) }
       if (asked.data.what === 'node') return { sentences: await explainUnit(ledgers, id) }
       return { sentences: await explainLease(ledgers, id, lines === undefined ? clock.now() : undefined) }
     },

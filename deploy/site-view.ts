@@ -8,6 +8,7 @@ import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
 import type { BatchPicture, BatchSystem } from '../adapters/batch-system.ts'
 import type { Store } from '../adapters/store.ts'
 import type { Network } from '../adapters/transport.ts'
+import type { GuestDecision } from '../controllers/controller.ts'
 import type { Settings } from './config.ts'
 import type { OwnKeys } from './keys.ts'
 import type { Peer } from './peers.ts'
@@ -38,6 +39,8 @@ export interface GuestView {
   /** The last look at its middleware. */
   lastPicture(): BatchPicture | undefined
   explainJob(id: string): readonly string[] | undefined
+  /** What its controller would decide now. */
+  plan(): GuestDecision<unknown>
 }
 
 /** A ledger that can be read: of a running actor, or of its database alone. */

@@ -6,6 +6,8 @@ import type { Millis } from '../runtime/clock.ts'
 export interface Guest {
   readonly controller: GuestController<unknown, unknown, unknown>
   readonly config: unknown
+  /** What it decides is written down, and nothing is done. */
+  readonly observe?: boolean | undefined
   /** Sent with each request, such as `image` or `ssh.authorizedKey`. */
   readonly properties: Properties
   /** Whom tickets are asked of; absent: the one of all guests. */

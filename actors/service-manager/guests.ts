@@ -64,6 +64,7 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
       reason: decision.reason,
       figures: decision.figures,
       decidedAt: draft.now,
+      would: guest.observe ? inShort(decision.intents) : undefined,
       letGoAt: before?.letGoAt,
       blindSince: failure === undefined ? undefined : (before?.blindSince ?? draft.now),
     }
@@ -76,6 +77,14 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
       )
     if (failure === undefined && before?.blindSince !== undefined)
       draft.note('sees again', name, 'the middleware can be looked at again')
+    if (guest.observe) {
+      if (after.would !== before?.would)
+        draft.note('would decide', name, decision.reason, {
+          figures: decision.figures,
+          intents: decision.intents,
+        })
+      return { againMs: decision.againMs }
+    }
     if (decision.intents.length > 0)
       draft.note('decided', name, decision.reason, { figures: decision.figures, intents: decision.intents })
     for (const intent of decision.intents) carryOut(name, guest, intent, false, draft)
@@ -112,6 +121,10 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
   function wish({ guest: name, intent, by }: Wish, draft: ServiceManagerDraft): Carried {
     const guest = guestOf(name)
     const { kind } = intent
+    if (guest.observe)
+      throw new SubletError('usage', `${name} is only observed, and nothing is done for it`, {
+        cure: 'Take `mode: observe` out of its configuration.',
+      })
     if (
       (kind === 'drain' || kind === 'resume' || kind === 'leave') &&
       draft.get('unit', intent.unitId) === undefined
@@ -151,5 +164,15 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
 /** The memory and the reason are kept when they differ; figures alone are not worth a disk sync. */
 const changed = (before: GuestRow, after: GuestRow): boolean =>
   before.reason !== after.reason ||
+  before.would !== after.would ||
   before.blindSince !== after.blindSince ||
   JSON.stringify(before.memory) !== JSON.stringify(after.memory)
+
+/** What is done to what, without the reasons, in which every second is another one. */
+function inShort(intents: readonly GuestIntent[]): string {
+  const short = intents.map((intent) => {
+    const { reason: _, ...rest } = intent
+    return intent.kind === 'extend' ? `extend ${intent.leaseId}` : JSON.stringify(rest)
+  })
+  return short.join(' ')
+}

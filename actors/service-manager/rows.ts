@@ -198,6 +198,8 @@ export interface GuestRow extends Row {
   readonly reason: string
   readonly figures: GuestFigures
   readonly decidedAt: Instant
+  /** Of a guest that is only observed: what would be done, in short, so that it is written down when it changes. */
+  readonly would?: string | undefined
   readonly blindSince: Instant | undefined
   /** When jobs that the middleware held were last let go. */
   readonly letGoAt: Instant | undefined

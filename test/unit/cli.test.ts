@@ -214,7 +214,7 @@ describe('the command line', () => {
       'something that cannot be explained',
       ['explain', 'tree', '1', '--dir', '.'],
       2,
-      /a job, a lease or a node can/,
+      /a job, a lease, a node or a decision can/,
     ],
   ])('answers %s with its exit code and a sentence, never with a stack', async (_, args, code, sentence) => {
     const ended = await sublet(args, dir)

@@ -160,6 +160,18 @@ export function fakeSite(dir: string, file: string, control: Partial<Settings['c
         } as SiteView['guests'][string]['batch'],
         lastPicture: () => undefined,
         explainJob: (id) => (id === '17' ? ['Job 17 waits for vm1.'] : undefined),
+        plan: () => ({
+          intents: [
+            {
+              ...{ kind: 'request', type: 'vm.small', units: 2, unitsMin: 1, durationMs: 3_600_000 },
+              ...{ startBy: undefined, reason: 'a job has waited' },
+            },
+          ],
+          memory: {},
+          reason: '1 job waits',
+          figures: { backlogJobs: 1, unitsWanted: 1, unitsJoined: 0, unitsComing: 0, oldestWaitMs: 5_000 },
+          againMs: 1_000,
+        }),
       },
     },
     onChange(callback) {

@@ -1,0 +1,132 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LedgerNote } from '../../actors/runtime/commit.ts'
+import type { GuestIntent } from '../../controllers/controller.ts'
+import { explainDecision } from '../../deploy/explain-decision.ts'
+import { intentText, planOf, showPlans } from '../../deploy/plan.ts'
+import { fakeSite, ledgerOf, SITE_YAML, T0, yamlIn } from './control-site.ts'
+import { jobOf, pictureOf } from './groc-world.ts'
+
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-plan-'))
+  writeFileSync(yamlIn(dir), SITE_YAML)
+})
+afterEach(() => rmSync(dir, { recursive: true }))
+
+describe('a plan', () => {
+  test('says what would be done and why, job by job, and does nothing', () => {
+    const site = fakeSite(dir, yamlIn(dir))
+    const jobs = [
+      jobOf('17'),
+      jobOf('18', { state: 'held' }),
+      jobOf('19', { state: 'running' }),
+      ...['20', '21'].map((id) => jobOf(id)),
+    ]
+    const batch = { ...site.guests.batch!, lastPicture: () => pictureOf({ jobs }) }
+    const plans = planOf({ ...site, guests: { batch } }, undefined, 2)
+    expect(plans).toMatchObject([
+      {
+        ...{ guest: 'batch', mode: 'act', reason: '1 job waits', moreJobs: 2 },
+        jobs: [
+          { id: '17', sentences: ['Job 17 waits for vm1.'] },
+          { id: '18', sentences: [] },
+        ],
+      },
+    ])
+    expect(site.commands).toEqual([])
+    expect(showPlans(plans).split('\n').slice(0, 4)).toEqual([
+      'guest batch',
+      '  1 job waits',
+      '  would ask for 2 units of vm.small, at least 1 for 1 h',
+      '    a job has waited',
+    ])
+    expect(showPlans(plans)).toMatch(/and 2 more waiting jobs: see them with --jobs$/)
+  })
+
+  test('of a guest that is not there names those that are', () => {
+    expect(() => planOf(fakeSite(dir, yamlIn(dir)), 'none', 2)).toThrow(
+      'no guest is named none; there is: batch',
+    )
+  })
+
+  test('has words for everything that can be done', () => {
+    const reason = 'why'
+    const said = (
+      [
+        { kind: 'extend', leaseId: 'l1', durationMs: 60_000, victims: ['u1', 'u2'], reason },
+        { kind: 'extend', leaseId: 'l1', durationMs: 60_000, victims: [], reason },
+        { kind: 'modify', leaseId: 'l1', properties: {}, reason },
+        { kind: 'release', leaseId: 'l1', reason },
+        { kind: 'requeue', jobIds: ['1', '2'], reason },
+        { kind: 'drain', unitId: 'u1', reason },
+        { kind: 'resume', unitId: 'u1', reason },
+        { kind: 'leave', unitId: 'u1', reason },
+        {
+          ...{ kind: 'request', type: 'big', units: 3, unitsMin: 3, durationMs: 7_200_000, reason },
+          ...{ startAt: T0, startBy: T0 + 60_000 },
+        },
+      ] satisfies GuestIntent[]
+    ).map(intentText)
+    expect(said).toEqual([
+      'extend lease l1 by 60 s without u1, u2',
+      'extend lease l1 by 60 s',
+      'change properties of lease l1',
+      'give lease l1 back',
+      'put back into the queue: 1, 2',
+      'drain unit u1',
+      'let unit u1 take jobs again',
+      'take unit u1 out of the middleware',
+      'ask for 3 units of big, all or none for 2 h, from 2023-11-14T22:13:20.000Z, by 2023-11-14T22:14:20.000Z',
+    ])
+  })
+})
+
+describe('why a decision was taken', () => {
+  const figures = { backlogJobs: 2, unitsWanted: 3, unitsJoined: 1, unitsComing: 0, oldestWaitMs: 90_000 }
+  const intents = [{ kind: 'drain', unitId: 'u1', reason: 'it was idle' }]
+  const of = (notes: readonly LedgerNote[]) => {
+    const entries = ledgerOf('manager', notes)
+    const ledger = {
+      entries: ({ afterSeq, limit }: { afterSeq: number; limit: number }) =>
+        Promise.resolve(entries.filter(({ seq }) => seq > afterSeq).slice(0, limit)),
+    }
+    return [{ name: 'manager', ledger, head: { seq: entries.length, hash: '' } }]
+  }
+  const decided = (kind: string): LedgerNote => ({
+    ...{ kind, subject: 'batch', reason: '2 jobs wait', data: { figures, intents } },
+  })
+  const other: LedgerNote = { kind: 'unit draining', subject: 'u1', reason: 'it was idle' }
+
+  test('is told by its number: what was seen, counted, chosen, and written down in the same step', async () => {
+    const ledgers = of([other, decided('decided'), other])
+    const told = [
+      'Decision 2 of batch at 2023-11-14T22:13:20.000Z.',
+      'It saw: 2 jobs wait',
+      'It counted 2 jobs that a machine would help, the longest waiting for 90 s; 1 unit joined, 0 coming, 3 would serve all at once.',
+      'It chose to drain unit u1, for: it was idle.',
+      'In the same step, line 3: unit draining u1: it was idle',
+    ]
+    expect(await explainDecision(ledgers, '2')).toEqual(told)
+    expect(await explainDecision(ledgers, 'last')).toEqual(told)
+  })
+
+  test('is told of one that was only observed', async () => {
+    const [first, , , chosen] = await explainDecision(of([decided('would decide')]), '1')
+    expect(first).toMatch(/, which is only observed: nothing was done\.$/)
+    expect(chosen).toBe('It would have chosen to drain unit u1, for: it was idle.')
+  })
+
+  test('the last one is found behind many other lines', async () => {
+    const lines = [decided('decided'), ...Array.from({ length: 1_200 }, () => other)]
+    expect((await explainDecision(of(lines), 'last'))[0]).toContain('Decision 1 of batch')
+  })
+
+  test.each(['1', '9', '0', '-1', 'x', '1.5', ''])('is not told of line “%s”, which is none', async (id) => {
+    await expect(explainDecision(of([other, decided('decided')]), id)).rejects.toMatchObject({
+      code: 'unknown-id',
+    })
+  })
+})
