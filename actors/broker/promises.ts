@@ -3,7 +3,11 @@ import type { Offer, Promised } from '../leases/calendar.ts'
 import type { Properties } from '../leases/properties.ts'
 import { ALWAYS } from '../leases/term.ts'
 import type { Ticket } from '../leases/ticket.ts'
+import type { Instant } from '../runtime/clock.ts'
+import { own } from '../runtime/plain.ts'
 import type { BrokerDraft, DelegationRow, RecallRow, TicketRow } from './rows.ts'
+
+type Reduced = NonNullable<TicketRow['reduced']>
 
 /** Extensions first. */
 export const byKind = (a: TicketRequest, b: TicketRequest): number =>
@@ -71,13 +75,43 @@ export const recallOf = ({
 
 /**
  * Units of the ticket that were promised back; a ticket issued after the promise, be it in the same instant, is already
- * without them. Those that leave at the boundary to fewer may be the ones that were given back: they are not counted
- * twice.
+ * without them.
  */
 export function stillReduced({ reduced }: TicketRow, ticket: Ticket | undefined): number {
   if (reduced === undefined || ticket === undefined) return 0
-  const { plannedAt, tickets, units, of = ticket.units } = reduced
+  const { plannedAt, tickets, units, of = ticket.units, off } = reduced
+  if (off !== undefined) return Math.min(ticket.units, own(off, ticket.id) ?? 0)
+  // As earlier programs reckoned it: the same of all tickets that there were at the last promise.
   const isOld = tickets?.includes(ticket.id) ?? ticket.issuedAt <= plannedAt
   if (!isOld) return 0
   return Math.min(ticket.units, Math.max(0, units - Math.max(0, of - ticket.units)))
+}
+
+/**
+ * The holder promises units back from an instant on, on top of what it has promised before; all count from the later
+ * instant. Each ticket that there is counts as many fewer. Those that leave at the boundary to fewer may be the ones that
+ * are given back: they are not counted twice.
+ *
+ *   4 ├── first: −1 ──┤            promised: one
+ *   4                 ├── next ──┤ granted after that, with another one in its place
+ *   4 ├── first: −2 ──┼── next: −1 ──┤  promised: one more
+ */
+export function reducedBy(row: TicketRow, more: number, by: Instant, now: Instant): Reduced {
+  const { reduced, tickets } = row
+  const ticket = tickets.find(({ term }) => term.end > Math.max(now, by)) ?? tickets.at(-1)
+  const of = ticket?.units ?? 0
+  const before = stillReduced(row, ticket)
+  const isEarlier = tickets.some((one) => stillReduced(row, one) > 0)
+  const off = tickets.map((one) => {
+    const known = stillReduced(row, one)
+    const leaving = Math.max(0, of - before - (one.units - known))
+    return [one.id, Math.min(one.units, known + Math.max(0, more - leaving))]
+  })
+  return {
+    units: Math.min(of, more + before),
+    from: Math.max(now, by, isEarlier ? reduced!.from : 0),
+    plannedAt: now,
+    of,
+    off: Object.fromEntries(off),
+  }
 }

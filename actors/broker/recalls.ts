@@ -18,7 +18,7 @@ import {
   type Wanted,
   wantedOf,
 } from './passed-on.ts'
-import { stillReduced } from './promises.ts'
+import { reducedBy } from './promises.ts'
 import type { BrokerDraft, RecallRow } from './rows.ts'
 
 /** Recalls of one site that it has not settled, of all its types; as many as one offer can name. */
@@ -186,18 +186,12 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     const { [leaseId]: __, ...asked } = recall.asked!
     draft.put('recall', { ...recall, asked })
   }
-  let back: { readonly units: number; readonly from: Instant; readonly of: number } | undefined
+  let back: object | undefined
   if (body.units > 0) {
-    // A plan that comes on top of another adds to it; both count from the later instant.
-    const { reduced, tickets } = row
-    const ticket = tickets.find(({ term }) => term.end > Math.max(draft.now, body.by)) ?? tickets.at(-1)
-    const before = stillReduced(row, ticket)
-    const of = ticket?.units ?? 0
-    const units = Math.min(of, body.units + before)
-    const start = Math.max(draft.now, body.by, before > 0 ? reduced!.from : 0)
-    back = { units, from: start, of }
-    const held = tickets.map(({ id }) => id)
-    draft.put('ticket', { ...row, askedBack, reduced: { ...back, plannedAt: draft.now, tickets: held } })
+    const reduced = reducedBy(row, body.units, body.by, draft.now)
+    const { plannedAt: _, ...said } = reduced
+    draft.put('ticket', { ...row, askedBack, reduced })
+    back = said
   }
   draft.note(
     'recall planned',

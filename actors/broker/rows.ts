@@ -63,10 +63,12 @@ export interface TicketRow extends Row {
         readonly units: number
         readonly from: Instant
         readonly plannedAt: Instant
-        /** Ids of the tickets that it had then. Rows of older stores lack them: those issued until `plannedAt`. */
-        readonly tickets?: readonly string[] | undefined
-        /** Of how many they are: an extension that shrinks to fewer may be without them already. */
+        /** Of how many they are. */
         readonly of?: number | undefined
+        /** By ticket that it had at a promise: how many fewer it counts. Rows of earlier programs lack it. */
+        readonly off?: Readonly<Record<string, number>> | undefined
+        /** In those: ids of the tickets that it had then. Of still older ones they are those issued until `plannedAt`. */
+        readonly tickets?: readonly string[] | undefined
       }
     | undefined
   readonly group?: RequestGroup | undefined

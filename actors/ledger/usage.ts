@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import type { LedgerEntry } from '../runtime/commit.ts'
+import { own } from '../runtime/plain.ts'
 import { textField } from './story-words.ts'
 
 /** By whom or what node-seconds are added up. */
@@ -40,7 +41,13 @@ const granted = z.object({
 const adopted = z.object({
   ticket: granted.omit({ ticket: true }).extend({ id: z.string(), holder: z.string().optional() }),
 })
-const promisedBack = z.object({ units: z.number(), from: z.number(), of: z.number().optional() })
+const promisedBack = z.object({
+  units: z.number(),
+  from: z.number(),
+  of: z.number().optional(),
+  /** By ticket. */
+  off: z.record(z.string(), z.number()).optional(),
+})
 const assigned = z.object({ leaseId: z.string(), holder: z.string().optional() })
 const requested = z.object({ guest: z.string().optional(), queue: z.string().optional() })
 
@@ -76,6 +83,12 @@ interface Grant {
   end: Instant
   /** Units that its holder gives back before its end, of so many. */
   back: z.infer<typeof promisedBack> | undefined
+}
+
+/** Lines of earlier programs do not say how many of each ticket. */
+function backOf({ ticketId, units }: Grant, back: z.infer<typeof promisedBack>): Grant['back'] {
+  if (back.off === undefined || ticketId === undefined) return back
+  return { ...back, units: own(back.off, ticketId) ?? 0, of: units }
 }
 
 /** Unit-milliseconds of a ticket in a span. */
@@ -179,7 +192,8 @@ export class UsageCount {
       }
       case 'recall planned': {
         const back = promisedBack.safeParse(data).data
-        if (back !== undefined) for (const grant of this.#grants.get(subject) ?? []) grant.back = back
+        if (back !== undefined)
+          for (const grant of this.#grants.get(subject) ?? []) grant.back = backOf(grant, back)
         return
       }
       case 'ticket closed':

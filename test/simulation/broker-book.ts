@@ -155,9 +155,6 @@ function unitsAt({ tickets, reduced }: TicketRow, site: string, type: string, at
     (one) => one.site === site && one.type === type && one.term.start <= at && at < one.term.end,
   )
   if (ticket === undefined) return 0
-  const isLess = reduced?.tickets?.includes(ticket.id) === true && reduced.from <= at
-  if (!isLess) return ticket.units
-  // Those that leave where an extension begins with fewer may be the ones that were given back.
-  const since = Math.max(0, (reduced.of ?? ticket.units) - ticket.units)
-  return ticket.units - Math.min(ticket.units, Math.max(0, reduced.units - since))
+  const { from = at, off = {} } = reduced ?? {}
+  return from <= at ? ticket.units - (off[ticket.id] ?? 0) : ticket.units
 }

@@ -48,10 +48,13 @@ export class GivenBack {
     const from = this.#counted.get(id) ?? 0
     const plans = (this.#plans.get(id) ?? []).filter(({ number }) => from < number && number <= heard)
     this.#counted.set(id, heard)
-    const promised = plans.reduce((sum, { units }) => sum + units, before?.reduced?.units ?? 0)
+    const more = plans.reduce((sum, { units }) => sum + units, 0)
     const faults: string[] = []
-    if (reduced.units > promised)
-      faults.push(`takes ${reduced.units} units of ${id} back, and its holder promised ${promised}`)
+    for (const [ticketId, units] of Object.entries(reduced.off ?? {})) {
+      const promised = more + (before?.reduced?.off?.[ticketId] ?? 0)
+      if (units > promised)
+        faults.push(`takes ${units} units of ${ticketId} of ${id} back, and its holder promised ${promised}`)
+    }
     if (plans.every(({ by }) => reduced.from < by))
       faults.push(`takes units of ${id} back from ${reduced.from} on, sooner than its holder promised`)
     const tickets = [...(before?.tickets ?? []), ...after.tickets]

@@ -262,8 +262,9 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
         after: (draft, _, input) => {
           if (input.kind !== 'message' || input.envelope.kind !== 'recall-plan') return
           const row = draft.get('ticket', input.envelope.subject)
-          if (row?.reduced !== undefined)
-            draft.put('ticket', { ...row, reduced: { ...row.reduced, units: row.reduced.units + 1 } })
+          if (row?.reduced === undefined) return
+          const more = Object.entries(row.reduced.off ?? {}).map(([id, units]) => [id, units + 1])
+          draft.put('ticket', { ...row, reduced: { ...row.reduced, off: Object.fromEntries(more) } })
         },
       }),
   },

@@ -180,6 +180,18 @@ describe('tickets that change', () => {
     expect(grantedS(first, less, back)).toBe(4 * 1_800 + 1_800 + 3_600)
   })
 
+  test('of each ticket as many are given back as the broker counts fewer of it', () => {
+    const from = MIDNIGHT + HOUR / 2
+    const back = note('recall planned', 'lease-1', {
+      units: 2,
+      from,
+      of: 4,
+      off: { 'ticket-1': 2, 'ticket-2': 1 },
+    })
+    const [next, last] = [grant('ticket-2', 4, 1, 2), grant('ticket-3', 4, 2, 3)]
+    expect(grantedS(first, next, last, back)).toBe(4 * 1_800 + 2 * 1_800 + 3 * 3_600 + 4 * 3_600)
+  })
+
   test('one that a restored broker adopts counts, once', () => {
     const term = { start: MIDNIGHT, end: MIDNIGHT + HOUR }
     const adopted = note('ticket adopted', 'lease-1', {

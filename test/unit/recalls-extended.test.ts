@@ -191,7 +191,7 @@ describe('a broker to which units are promised back of a lease that shrinks wher
   test('hears of more than the extension is for', () => {
     const desk = recalledDesk(2, 1, 2)
     expect(desk.row('lease-1').reduced).toMatchObject({ units: 2, of: 2 })
-    expect(desk.data.get('recall planned lease-1')).toEqual({ units: 2, of: 2, from: NOW + 5 * MINUTE })
+    expect(desk.data.get('recall planned lease-1')).toMatchObject({ units: 2, of: 2, from: NOW + 5 * MINUTE })
     expect(ask(desk, 'lease-3', 4)).toEqual(['lease-3 granted 4'])
   })
 
