@@ -116,7 +116,7 @@ export function pbsSystem(
     if (record === undefined) await dialect.create(node, note, signal)
     else if (record.mark?.address === placeOf(node.address)) {
       if (!record.isKept) return record
-      await dialect.adopt(node, signal)
+      await dialect.lastRecord?.adopt(node, signal)
     } else if (record.jobs.length > 0)
       throw new SubletError(
         'node-busy',

@@ -50,7 +50,8 @@ export function pbsCommands(
   },
 ): Commands {
   const { product, server, bin } = options
-  const env = { LC_ALL: 'C', ...(server !== undefined && { PBS_DEFAULT: server }) }
+  // Times without a zone, as OpenPBS prints them, are then universal.
+  const env = { LC_ALL: 'C', TZ: 'UTC0', ...(server !== undefined && { PBS_DEFAULT: server }) }
 
   const start = async (argv: readonly [string, ...string[]], ask: RunAsk): Promise<Finished> => {
     const { signal, timeoutMs = options.timeoutMs, input } = ask

@@ -34,18 +34,20 @@ export interface Dialect {
   liveJobs(signal: AbortSignal): Promise<number>
   /** Makes the record, with its mark and with `note`. */
   create(node: ExpectedNode, note: string, signal: AbortSignal): Promise<void>
-  /** A kept record becomes this node's. */
-  adopt(node: ExpectedNode, signal: AbortSignal): Promise<void>
-  /** Takes the mark off the record and leaves it in the list, offline. */
-  keep(record: NodeRecord, signal: AbortSignal): Promise<void>
+  /**
+   * Where the scheduler does harm when the list of nodes becomes empty: `keep` takes the mark off the record and
+   * leaves it in the list, offline; `adopt` makes it another node's.
+   */
+  readonly lastRecord?: {
+    keep(record: NodeRecord, signal: AbortSignal): Promise<void>
+    adopt(node: ExpectedNode, signal: AbortSignal): Promise<void>
+  }
   /** Deletes the record and makes it anew, so that the server learns the node's new address. */
   renew(node: ExpectedNode, note: string, signal: AbortSignal): Promise<void>
   offline(name: string, note: string, signal: AbortSignal): Promise<void>
   online(name: string, note: string, signal: AbortSignal): Promise<void>
   /** False if the server says that a job is there. */
   delete(name: string, signal: AbortSignal): Promise<boolean>
-  /** Whether the scheduler does harm when the list of nodes becomes empty. */
-  readonly needsARecord: boolean
   /** Lets the scheduler look now; nothing if the admin has switched it off. */
   nudge(facts: Facts, signal: AbortSignal): Promise<void>
   /** Puts a running job back; the refusal, or undefined. `force`: its node is gone. */

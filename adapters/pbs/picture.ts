@@ -156,6 +156,7 @@ export function nodesOf(
       memoryMiB: record.memoryMiB,
       ...(Object.keys(record.consumables).length > 0 && { consumables: record.consumables }),
       ...(record.features.length > 0 && { features: record.features }),
+      ...(record.reservedFor !== undefined && { reservedFor: record.reservedFor }),
       jobs: on,
     }
   })

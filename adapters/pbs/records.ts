@@ -72,6 +72,8 @@ export interface NodeRecord {
   readonly memoryMiB: number
   readonly consumables: Vector
   readonly jobs: readonly string[]
+  /** A reservation that has this node. */
+  readonly reservedFor?: string
   /** Its daemon's last report, by the server's clock; undefined if it never reported or the vendor does not tell. */
   readonly heardAt: Instant | undefined
 }

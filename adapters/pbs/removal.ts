@@ -1,4 +1,4 @@
-import { type Clock, sleep } from '../../actors/runtime/clock.ts'
+import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { NodeMark } from '../batch-system.ts'
 import type { Dialect } from './dialect.ts'
@@ -10,6 +10,10 @@ interface Hands {
   readonly drain: (name: string, mark: NodeMark, reason: string, signal: AbortSignal) => Promise<void>
   readonly present: (name: string, mark: NodeMark, signal: AbortSignal) => Promise<NodeRecord>
 }
+
+/** How long the server may take to let go of a lost node’s jobs; then the caller asks again. */
+const LET_GO_MS: Millis = 5_000
+const ASK_AGAIN_MS: Millis = 250
 
 const busy = (name: string, what: string): SubletError =>
   new SubletError('node-busy', `Node ${name} is not removed: ${what}`)
@@ -26,15 +30,19 @@ export function removal(dialect: Dialect, { clock, drain, present }: Hands) {
   const { drainTag } = dialect
 
   /** The list must not become empty: pbs_sched then deletes what waits, as jobs that would never run. */
-  const takeAway = async (record: NodeRecord, signal: AbortSignal): Promise<void> => {
+  const takenAway = async (record: NodeRecord, signal: AbortSignal): Promise<boolean> => {
     const all = (await dialect.nodes(signal)).records
     const others = all.filter((each) => each.name !== record.name)
-    if (others.length === 0 && dialect.needsARecord) return dialect.keep(record, signal)
-    if (!(await dialect.delete(record.name, signal))) throw busy(record.name, 'a job has just come')
+    if (others.length === 0 && dialect.lastRecord !== undefined) {
+      await dialect.lastRecord.keep(record, signal)
+      return true
+    }
+    if (!(await dialect.delete(record.name, signal))) return false
     // Another record holds the place now.
     if (others.some((each) => !each.isKept))
       for (const kept of others.filter((each) => each.isKept && each.jobs.length === 0))
         await dialect.delete(kept.name, signal)
+    return true
   }
 
   const holdsIt = (record: NodeRecord): void => {
@@ -49,7 +57,7 @@ export function removal(dialect: Dialect, { clock, drain, present }: Hands) {
     const after = await present(record.name, mark, signal)
     holdsIt(after)
     if (!after.isOffline && after.fitness !== 'silent') throw busy(record.name, 'it takes jobs again')
-    await takeAway(after, signal)
+    if (!(await takenAway(after, signal))) throw busy(record.name, 'a job has just come')
   }
 
   /**
@@ -67,8 +75,17 @@ export function removal(dialect: Dialect, { clock, drain, present }: Hands) {
     for (const job of bound)
       if (job.rerunable) await dialect.rerun(job.id, true, signal)
       else await dialect.purge(job.id, signal)
-    const record2 = await dialect.node(name, signal)
-    if (record2 !== undefined) await takeAway(record2, signal)
+    const late = (): SubletError => busy(name, 'the server has not yet let go of its jobs')
+    const limit = deadline(clock, LET_GO_MS, late, signal)
+    try {
+      for (;;) {
+        const after = await dialect.node(name, limit.signal)
+        if (after === undefined || (await takenAway(after, signal))) return
+        await sleep(clock, ASK_AGAIN_MS, limit.signal)
+      }
+    } finally {
+      limit.done()
+    }
   }
 
   return { removeIdle, removeLost }

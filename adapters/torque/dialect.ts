@@ -102,6 +102,24 @@ export function torqueDialect(config: TorqueConfig, commands: Commands, clock: C
     if (!isRefused(done)) await annotate(wanted.name, note, signal)
   }
 
+  /** With none pbs_sched deletes what waits. */
+  const lastRecord: Dialect['lastRecord'] = {
+    async adopt(wanted, signal) {
+      const { name, cpus, mark, address } = wanted
+      await qmgr(`set node ${checked(name)} np=${Math.max(1, cpus)}`, signal)
+      await qmgr(`set node ${name} properties="${properties(markProperty(mark, address))}"`, signal)
+    },
+    async keep(record, signal) {
+      await commands.ask(
+        'pbsnodes',
+        ['-o', '-N', ourNote(drainTag, 'kept, for the list of nodes must not be empty', ''), record.name],
+        { signal },
+      )
+      const own = markProperty(KEPT, record.mark?.address ?? '')
+      await qmgr(`set node ${checked(record.name)} properties="${properties(own)}"`, signal)
+    },
+  }
+
   return {
     product: 'Torque',
     pool: config.server ?? 'default',
@@ -121,20 +139,6 @@ export function torqueDialect(config: TorqueConfig, commands: Commands, clock: C
       return liveIn(parseServer(printed).get('state_count') ?? '')
     },
     create,
-    async adopt(wanted, signal) {
-      const { name, cpus, mark, address } = wanted
-      await qmgr(`set node ${checked(name)} np=${Math.max(1, cpus)}`, signal)
-      await qmgr(`set node ${name} properties="${properties(markProperty(mark, address))}"`, signal)
-    },
-    async keep(record, signal) {
-      await commands.ask(
-        'pbsnodes',
-        ['-o', '-N', ourNote(drainTag, 'kept, for the list of nodes must not be empty', ''), record.name],
-        { signal },
-      )
-      const own = markProperty(KEPT, record.mark?.address ?? '')
-      await qmgr(`set node ${checked(record.name)} properties="${properties(own)}"`, signal)
-    },
     async renew(wanted, note, signal) {
       const { settings } = await facts.fresh(signal)
       // For a moment the list may be empty, and pbs_sched must not look then. One process, so that what was
@@ -167,7 +171,7 @@ export function torqueDialect(config: TorqueConfig, commands: Commands, clock: C
       }
       return true
     },
-    needsARecord: scheduler === 'pbs_sched',
+    ...(scheduler === 'pbs_sched' && { lastRecord }),
     async nudge({ settings }, signal) {
       if (settings.scheduling) await qmgr('set server scheduling = True', signal)
     },

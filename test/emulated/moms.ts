@@ -9,10 +9,9 @@ import type { UnitFacts } from '../../adapters/handler.ts'
 import type { JoinHandler, JoinUnit } from '../../adapters/join.ts'
 import type { JoinBench } from '../conformance/join.ts'
 
-/** A pbs_mom that leaves a daemon of its own name behind, which writes down what it was given. */
+/** A pbs_mom that leaves a daemon of its own name behind, which says whose it is. */
 const MOM = `#!/bin/sh
 if [ "$1" != stays ]; then "$0" stays & exit 0; fi
-cp "$SUBLET_MOM_HOME/server_name" "$SUBLET_MOM_HOME/heard"
 echo "$$ $SUBLET_MOM_MARK" >"$SUBLET_MOM_HOME/mom"
 trap 'rm -f "$SUBLET_MOM_HOME/mom"; exit 0' TERM
 while sleep 0.05; do :; done

@@ -1,0 +1,25 @@
+import type { Clock } from '../../actors/runtime/clock.ts'
+import type { BatchSystem } from '../batch-system.ts'
+import type { Executor } from '../executor.ts'
+import { pbsSystem } from '../pbs/batch-system.ts'
+import { pbsCommands } from '../pbs/commands.ts'
+import { checkOpenpbs } from './check.ts'
+import type { OpenpbsConfig } from './config.ts'
+import { openpbsDialect } from './dialect.ts'
+
+/** OpenPBS through qstat, pbsnodes and qmgr; how it goes is in ../pbs/batch-system.ts. */
+export function openpbs(
+  config: OpenpbsConfig,
+  exec: Executor,
+  { clock }: { readonly clock: Clock },
+): BatchSystem {
+  const commands = pbsCommands(exec, {
+    product: 'OpenPBS',
+    ...{ server: config.server, bin: config.bin, timeoutMs: config.commandTimeout },
+  })
+  const dialect = openpbsDialect(config, commands, clock)
+  return pbsSystem(dialect, {
+    ...{ clock, lockFolder: config.lockFolder },
+    check: (signal) => checkOpenpbs(config, commands, dialect, signal),
+  })
+}

@@ -1,0 +1,70 @@
+import type { Instant } from '../../actors/runtime/clock.ts'
+import { garbage, type JobRecord } from '../pbs/records.ts'
+import { walltimeMs } from '../pbs/sizes.ts'
+import { objectOf, readPiece, wordOf } from './parse-json.ts'
+import { demandOf } from './parse-select.ts'
+import { jobVerdict, waitsFor } from './states.ts'
+
+/** `Sat Nov 21 20:14:02 2026`: the commands are run with universal time. */
+export function instantOf(text: string): Instant | undefined {
+  if (text === '') return undefined
+  const at = Date.parse(`${text} UTC`)
+  if (Number.isNaN(at)) throw garbage(`a time is “${text.slice(0, 40)}”`)
+  return at
+}
+
+/** `(vm01:ncpus=2)+(vm02:ncpus=2)`, `(vm01:ncpus=1+vm02:ncpus=1)`: each node once. */
+export const vnodesOf = (execVnode: string): readonly string[] => [
+  ...new Set([...execVnode.matchAll(/[(+]([^:()+]+)/g)].map(([, name = '']) => name)),
+]
+
+/** One job of `qstat -t -f -F json`; undefined for an array as a whole, whose tasks are listed one by one. */
+export function jobOf(piece: string, cpusOfMachine: number | undefined): JobRecord | undefined {
+  const [id, job] = readPiece(piece)
+  if (!/^\d+(\[\d*\])?(\.|$)/.test(id)) throw garbage(`its id is “${id.slice(0, 40)}”`)
+  if (id.includes('[]')) return undefined
+
+  const resources = objectOf(job.Resource_List)
+  const hosts = vnodesOf(wordOf(job, 'exec_vnode'))
+  const letter = wordOf(job, 'job_state')
+  if (letter === '') throw garbage(`job ${id} has no state`)
+  const said = {
+    ...{ letter, holds: wordOf(job, 'Hold_Types'), depend: wordOf(job, 'depend') },
+    comment: wordOf(job, 'comment'),
+  }
+  const verdict = jobVerdict({ ...said, hasHosts: hosts.length > 0 })
+  const submittedAt = instantOf(wordOf(job, 'qtime')) ?? instantOf(wordOf(job, 'ctime'))
+  if (submittedAt === undefined) throw garbage(`job ${id} was submitted at no time`)
+  const select = wordOf(resources, 'select') || `1:ncpus=${wordOf(resources, 'ncpus') || '1'}`
+  return {
+    id,
+    verdict,
+    reason: reasonOf(said),
+    user: wordOf(job, 'euser') || (wordOf(job, 'Job_Owner').split('@')[0] ?? ''),
+    account: wordOf(job, 'Account_Name'),
+    queue: wordOf(job, 'queue'),
+    demand: demandOf(select, wordOf(resources, 'place'), cpusOfMachine),
+    walltimeMs: walltimeMs(wordOf(resources, 'walltime')),
+    submittedAt,
+    notBefore: letter === 'W' ? instantOf(wordOf(job, 'Execution_Time')) : undefined,
+    startedAt: instantOf(wordOf(job, 'stime')),
+    endedAt:
+      verdict.state === 'ended'
+        ? (instantOf(wordOf(job, 'obittime')) ?? instantOf(wordOf(job, 'mtime')))
+        : undefined,
+    hosts,
+    rerunable: wordOf(job, 'Rerunable') !== 'False',
+    starts: Number(wordOf(job, 'run_count') || 0),
+  }
+}
+
+function reasonOf(said: {
+  readonly letter: string
+  readonly holds: string
+  readonly depend: string
+  readonly comment: string
+}): string {
+  if (said.letter === 'H' && waitsFor(said.depend)) return `depend=${said.depend}`
+  if (said.letter === 'H') return said.comment || `Hold_Types=${said.holds}`
+  return said.comment || (said.letter === 'W' ? 'Execution_Time' : '')
+}
