@@ -13,6 +13,8 @@ import type { Executor } from '../adapters/executor.ts'
 import type { Handler, UnitFacts } from '../adapters/handler.ts'
 import type { JoinHandler } from '../adapters/join.ts'
 import { namespaceMachines } from '../adapters/namespace/namespace.ts'
+import { openpbs } from '../adapters/openpbs/batch-system.ts'
+import { openpbsJoin } from '../adapters/openpbs/join.ts'
 import { slurm } from '../adapters/slurm/batch-system.ts'
 import { slurmJoin } from '../adapters/slurm/join.ts'
 import { torque } from '../adapters/torque/batch-system.ts'
@@ -55,8 +57,12 @@ export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): Bat
     const { kind: _, through: __, ...config } = settings
     return slurm(config, exec, { clock })
   }
+  if (settings.kind === 'torque') {
+    const { kind: _, through: __, ssh: ___, ...config } = settings
+    return closing(torque(config, exec, { clock }), exec)
+  }
   const { kind: _, through: __, ssh: ___, ...config } = settings
-  return closing(torque(config, exec, { clock }), exec)
+  return closing(openpbs(config, exec, { clock }), exec)
 }
 
 /** With the connection to its head. */
@@ -91,8 +97,16 @@ export function joinOf(settings: JoinSettings, { clock }: Parts): JoinHandler {
       },
     )
   const handlerOf = (): JoinHandler => {
+    if (settings.kind === 'ssh-slurmd') {
+      const { kind: _, ssh: __, ...config } = settings
+      return slurmJoin(config, connect)
+    }
+    if (settings.kind === 'ssh-torque') {
+      const { kind: _, ssh: __, ...config } = settings
+      return torqueJoin(config, connect)
+    }
     const { kind: _, ssh: __, ...config } = settings
-    return 'momConfig' in config ? torqueJoin(config, connect) : slurmJoin(config, connect)
+    return openpbsJoin(config, connect)
   }
   const handler = handlerOf()
   return {

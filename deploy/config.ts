@@ -9,6 +9,8 @@ import { type ProcessMachinesConfig, processMachinesConfig } from '../adapters/e
 import { sshConfig } from '../adapters/exec/ssh.ts'
 import type { ProbeCommand } from '../adapters/handler.ts'
 import { type NamespaceMachinesConfig, namespaceMachinesConfig } from '../adapters/namespace/config.ts'
+import { openpbsConfig } from '../adapters/openpbs/config.ts'
+import { type OpenpbsJoinConfig, openpbsJoinConfig } from '../adapters/openpbs/join.ts'
 import { slurmConfig } from '../adapters/slurm/config.ts'
 import { type SlurmJoinConfig, slurmJoinConfig } from '../adapters/slurm/join.ts'
 import { torqueConfig } from '../adapters/torque/config.ts'
@@ -187,6 +189,7 @@ const batch = byKind({
   embedded: embeddedBatchConfig,
   slurm: slurmConfig.extend(reached),
   torque: torqueConfig.extend(head),
+  openpbs: openpbsConfig.extend(head),
 })
 
 /** How the machines' sshd is reached; address, port, user and host key come from the machine itself. */
@@ -203,6 +206,7 @@ const joining = byKind({
   embedded: embeddedJoinConfig.extend({ socket: z.string().min(1).optional() }),
   'ssh-slurmd': slurmJoinConfig.extend({ ssh }),
   'ssh-torque': torqueJoinConfig.extend({ ssh }),
+  'ssh-openpbs': openpbsJoinConfig.extend({ ssh }),
 })
 
 const guest = z.strictObject({
@@ -266,6 +270,7 @@ export type JoinSettings =
   | ({ readonly kind: 'embedded' } & EmbeddedJoinConfig)
   | ({ readonly kind: 'ssh-slurmd' } & SlurmJoinConfig & { readonly ssh: z.output<typeof ssh> })
   | ({ readonly kind: 'ssh-torque' } & TorqueJoinConfig & { readonly ssh: z.output<typeof ssh> })
+  | ({ readonly kind: 'ssh-openpbs' } & OpenpbsJoinConfig & { readonly ssh: z.output<typeof ssh> })
 
 type WrittenController = WrittenGuest['controller']
 

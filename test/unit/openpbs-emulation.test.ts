@@ -24,7 +24,11 @@ const EVENTS: readonly (readonly [string, (server: PbsServer) => void])[] = [
 /** How long the jobs of the recording ran by themselves. */
 const SLEEPS: Readonly<Record<string, string>> = { zero: '2.2', zero2: '600', multi: '600', memjob: '20' }
 
-const words = (text: string | undefined): string => (text ?? '').trim().split(/\s*\n\s*/).join(' / ')
+const words = (text: string | undefined): string =>
+  (text ?? '')
+    .trim()
+    .split(/\s*\n\s*/)
+    .join(' / ')
 
 type Json = Readonly<Record<string, unknown>>
 const keysOf = (record: Json): string =>
