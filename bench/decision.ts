@@ -61,3 +61,24 @@ process.stdout.write('\n')
 const { memory } = decideOn(view, config)
 const { intents, figures } = timed('GROC decides', () => decideOn(view, config, memory))
 process.stdout.write(`   asks for ${unitsAsked(intents)} units for ${figures.backlogJobs} jobs\n`)
+
+const choosy = viewOf(leases, {
+  jobs: jobs.map((job, i) => ({
+    ...job,
+    ...(i % 3 === 0 ? { consumablesPerNode: { gpu: 1 + (i % 2) } } : {}),
+    ...(i % 5 === 0 ? { features: ['ssd', 'avx512'] } : {}),
+    exclusive: i % 7 === 0,
+  })),
+  nodes: nodes.map((node, i) => ({
+    ...node,
+    consumables: { gpu: 4 },
+    consumablesInUse: { gpu: i % 5 },
+    features: i % 2 === 0 ? ['ssd', 'avx512'] : ['avx512'],
+  })),
+})
+const unit = { cpus: 32, memoryMiB: 131_072, consumables: { gpu: 4 }, features: ['ssd', 'avx512'] }
+const choosyConfig = configOf({ unit, max: 6_000, step: 500 })
+const before = decideOn(choosy, choosyConfig)
+const after = timed('... with GPUs and features', () => decideOn(choosy, choosyConfig, before.memory))
+const [shapes = ''] = /in \d+ shapes/.exec(after.reason) ?? []
+process.stdout.write(`   asks for ${unitsAsked(after.intents)} units for jobs ${shapes}\n`)

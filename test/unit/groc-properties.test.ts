@@ -11,6 +11,7 @@ import {
   leaseOf,
   MINUTE,
   nodeOf,
+  refusalOf,
   requestsIn,
   runningOn,
   SECOND,
@@ -28,6 +29,9 @@ const nodeArbitrary = fc.record({
   collected: fc.integer({ min: 0, max: 5 }).map((roll) => roll === 0),
   busy: fc.boolean(),
   epilog: fc.integer({ min: 0, max: 5 }).map((roll) => roll === 0),
+  reserved: fc.integer({ min: 0, max: 5 }).map((roll) => roll === 0),
+  gpus: fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined }),
+  ssd: fc.option(fc.boolean(), { nil: undefined }),
 })
 const unitArbitrary = fc.record({
   state: fc.constantFrom(...MEMBER_STATES),
@@ -43,6 +47,7 @@ const leaseArbitrary = fc.record({
   refused: fc.integer({ min: 0, max: 4 }).map((roll) => roll === 0),
   recall: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }),
   closing: fc.integer({ min: 0, max: 8 }).map((roll) => roll === 0),
+  type: fc.constantFrom('small', 'small', 'gpu', 'gone'),
 })
 const sceneArbitrary = fc
   .record({
@@ -52,13 +57,19 @@ const sceneArbitrary = fc
         nodes: fc.integer({ min: 1, max: 5 }),
         cpusPerNode: fc.integer({ min: 1, max: 5 }),
         tasks: fc.integer({ min: 1, max: 4 }),
+        consumablesPerNode: fc.constantFrom({}, {}, { gpu: 1 }, { 'gpu:a100': 2 }, { tpu: 1 }),
+        features: fc.constantFrom([], [], ['ssd'], ['avx']),
+        exclusive: fc.integer({ min: 0, max: 4 }).map((roll) => roll === 0),
+        walltimeMs: fc.constantFrom(undefined, MINUTE, 30 * MINUTE, 600 * MINUTE),
       }),
       { maxLength: 6 },
     ),
+    refused: fc.array(fc.constantFrom('small', 'gpu'), { maxLength: 3 }),
     min: fc.integer({ min: 0, max: 3 }),
     max: fc.integer({ min: 3, max: 14 }),
+    gpuMax: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
   })
-  .map(({ leases, jobs, min, max }) => {
+  .map(({ leases, jobs, refused, min, max, gpuMax }) => {
     const nodes: BatchNode[] = []
     const running: string[] = []
     const idleSince: Record<string, number> = {}
@@ -77,6 +88,9 @@ const sceneArbitrary = fc
               empty: !node.busy && !node.epilog,
               jobs: node.busy ? [`r-${id}`] : [],
               cpusInUse: node.busy ? 4 : 0,
+              ...(node.reserved ? { reservedFor: 'a course' } : {}),
+              ...(node.gpus === undefined ? {} : { consumables: { 'gpu:a100': node.gpus } }),
+              ...(node.ssd === undefined ? {} : { features: node.ssd ? ['ssd'] : [] }),
             }),
           )
         }
@@ -89,6 +103,7 @@ const sceneArbitrary = fc
       })
       return leaseOf(`l${l}`, units, {
         state: lease.closing ? 'closing' : 'active',
+        type: lease.type,
         term: { start: T0 - (60 - lease.endsIn) * MINUTE, end: T0 + lease.endsIn * MINUTE },
         extendBy: T0 + (lease.endsIn - 2) * MINUTE,
         extending: lease.extending,
@@ -96,14 +111,23 @@ const sceneArbitrary = fc
         recall: lease.recall === undefined ? undefined : { units: lease.recall, by: T0 + 10 * MINUTE },
       })
     })
-    const view = viewOf(held, {
-      nodes,
-      jobs: [
-        ...running.map((id) => runningOn(`r-${id}`, id)),
-        ...jobs.map((need, i) => jobOf(`w${i}`, need)),
-      ],
-    })
-    const config = configOf({ min, max })
+    const view = viewOf(
+      held,
+      {
+        nodes,
+        jobs: [
+          ...running.map((id) => runningOn(`r-${id}`, id)),
+          ...jobs.map((need, i) => jobOf(`w${i}`, need)),
+        ],
+      },
+      { refusals: refused.map((type, i) => refusalOf(`refused-${i}`, T0 - SECOND, { type })) },
+    )
+    const gpu = { cpus: 4, memoryMiB: 8192, consumables: { 'gpu:a100': 2 }, features: ['ssd'] }
+    const types = [
+      { type: 'small', unit: { cpus: 4, memoryMiB: 4096 } },
+      { type: 'gpu', unit: gpu, max: gpuMax },
+    ]
+    const config = configOf({ type: undefined, unit: undefined, types, min, max })
     return { view, config, decision: decideOn(view, config, { ...groc.firstMemory, idleSince }) }
   })
 
@@ -158,6 +182,37 @@ describe('whatever it sees', () => {
       }
     }))
 
+  test('of a type nothing is asked for beyond its own max, while it refuses, or that is not configured', () =>
+    always(({ view, config, decision }) => {
+      for (const { type, max = Number.POSITIVE_INFINITY } of config.types) {
+        const asked = requestsIn(decision.intents).filter((request) => request.type === type)
+        const units = asked.reduce((sum, request) => sum + request.units, 0)
+        const held = view.leases
+          .filter((lease) => lease.type === type)
+          .reduce((sum, { held }) => sum + held.filter(({ state }) => state !== 'lost').length, 0)
+        if (units > 0) expect(held + units).toBeLessThanOrEqual(max)
+        if (view.refusals.some((refusal) => refusal.type === type)) expect(units).toBe(0)
+      }
+      const types = new Set(config.types.map(({ type }) => type))
+      for (const { type, durationMs } of requestsIn(decision.intents)) {
+        expect(types).toContain(type)
+        expect(durationMs).toBeGreaterThanOrEqual(config.termMin)
+        expect(durationMs).toBeLessThanOrEqual(config.term)
+      }
+    }))
+
+  test('a reserved node does not leave, and is drained only for what makes it unfit', () =>
+    always((scene) => {
+      const reserved = (id: string) => {
+        const { unit } = unitsOf(scene).find((one) => one.unit.id === id)!
+        return unit.since <= T0 - SECOND && nodeFor(scene, id)?.reservedFor !== undefined
+      }
+      for (const id of targets(scene.decision.intents, 'leave')) expect(reserved(id)).toBe(false)
+      for (const intent of scene.decision.intents)
+        if (intent.kind === 'drain' && reserved(intent.unitId))
+          expect(intent.reason).not.toContain('empty and unneeded')
+    }))
+
   test('a unit with work is a victim of an extension only if its site recalled it', () =>
     always((scene) => {
       for (const intent of scene.decision.intents) {
@@ -201,6 +256,7 @@ describe('whatever happens in a small cluster', () => {
       cpus: fc.integer({ min: 1, max: 4 }),
       lasts: fc.integer({ min: 10, max: 900 }),
       pause: fc.integer({ min: 0, max: 400 }),
+      limit: fc.constantFrom(undefined, 1, 3, 10),
     })
     fc.assert(
       fc.property(
@@ -209,14 +265,20 @@ describe('whatever happens in a small cluster', () => {
         fc.integer({ min: 3, max: 8 }),
         fc.integer({ min: 1, max: 120 }),
         (waves, min, max, bootSeconds) => {
-          const config = configOf({ min, max, term: '10m', termMin: '4m', shrink: { idle: '90s' } })
+          const types = [
+            { type: 'small', unit: { cpus: 2, memoryMiB: 4096 }, max: 3 },
+            { type: 'large', unit: { cpus: 4, memoryMiB: 4096 } },
+          ]
+          const over = { type: undefined, unit: undefined, types }
+          const config = configOf({ ...over, min, max, term: '10m', termMin: '4m', shrink: { idle: '90s' } })
           const pool = world(config, { bootMs: bootSeconds * SECOND })
           const check = (): void => expect(pool.held()).toBeLessThanOrEqual(max)
           let submitted = 0
-          for (const { jobs, nodes, cpus, lasts, pause } of waves) {
+          for (const { jobs, nodes, cpus, lasts, pause, limit } of waves) {
             for (let i = 0; i < jobs; i += 1) {
               submitted += 1
-              pool.submit(jobOf(`${submitted}`, { nodes, cpusPerNode: cpus }), lasts * SECOND)
+              const walltimeMs = limit === undefined ? undefined : limit * lasts * SECOND
+              pool.submit(jobOf(`${submitted}`, { nodes, cpusPerNode: cpus, walltimeMs }), lasts * SECOND)
             }
             pool.pass(pause * SECOND, check)
           }

@@ -30,25 +30,6 @@ const idleFor = (ms: number, ...ids: string[]): GrocMemory => ({
 const LONG = 20 * MINUTE
 
 describe('what is counted', () => {
-  test('check 5: held jobs and other queues are no demand; every task of an array is', () => {
-    const jobs = [
-      ...jobsOf(3, { cpusPerNode: 1 }),
-      jobOf('held', { state: 'held', vendorReason: 'JobHeldUser' }),
-      jobOf('dependent', { state: 'held', vendorReason: 'Dependency' }),
-      jobOf('later', { state: 'held', vendorReason: 'BeginTime' }),
-      jobOf('limited', { state: 'held', vendorReason: 'QOSMaxJobsPerUserLimit' }),
-      jobOf('elsewhere', { queue: 'debug' }),
-      jobOf('array', { cpusPerNode: 2, tasks: 5 }),
-      jobOf('done', { state: 'ended' }),
-    ]
-    const decision = decideOn(viewOf([], { jobs }), configOf({ queues: ['batch'] }))
-    // Five tasks of two cpus take two and a half units of four; the three small jobs fill up to four units.
-    expect(decision.figures.backlogJobs).toBe(8)
-    expect(decision.figures.unitsWanted).toBe(4)
-    expect(unitsAsked(decision.intents)).toBe(4)
-    expect(decision.reason).toContain('4 more are held')
-  })
-
   test('units that are reserved for later serve nobody who waits now, and count against what may be held', () => {
     const reserved = (start: number) =>
       leaseOf('l1', [], { state: 'ticketed', units: 2, term: { start, end: start + 30 * MINUTE } })
@@ -815,32 +796,6 @@ describe('the decision itself', () => {
     })
     const twice = [0, 1].map(() => JSON.stringify(decideOn(view, configOf({ min: 2 }), idleFor(LONG, 'u1'))))
     expect(twice[0]).toBe(twice[1])
-  })
-
-  test('check 10: 100,000 jobs in 300 shapes and 5,000 units are one decision (bench:decision says how long it takes)', () => {
-    const jobs = Array.from({ length: 100_000 }, (_, i) =>
-      jobOf(`${i}`, {
-        cpusPerNode: 1 + (i % 30),
-        memoryMiBPerNode: 1000 * (1 + (((i / 30) % 10) | 0)),
-        submittedAt: T0 - i,
-        walltimeMs: (i % 997) * 1000,
-      }),
-    )
-    const ids = Array.from({ length: 5000 }, (_, i) => `u${i}`)
-    const leases = Array.from({ length: 1250 }, (_, i) =>
-      leaseOf(
-        `l${i}`,
-        ids.slice(i * 4, i * 4 + 4).map((id) => unitOf(id)),
-      ),
-    )
-    const nodes = ids.map((id, i) =>
-      nodeOf(id, { cpus: 32, cpusInUse: i % 32, memoryMiB: 131_072, empty: i % 32 === 0 }),
-    )
-    const config = configOf({ unit: { cpus: 32, memoryMiB: 131_072 }, max: 6000, step: 500 })
-    const view = viewOf(leases, { jobs, nodes })
-    const once = decideOn(view, config)
-    expect(unitsAsked(once.intents)).toBe(1000)
-    expect(once.figures.backlogJobs).toBe(100_000)
   })
 })
 

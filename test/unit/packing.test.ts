@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Shape } from '../../controllers/guests/groc/demand.ts'
+import { amountOf } from '../../controllers/guests/groc/needs.ts'
 import type { Bin, Offer, Packing } from '../../controllers/guests/groc/packing.ts'
 import { BIN_KINDS, pack } from '../../controllers/guests/groc/packing.ts'
 
@@ -105,6 +106,32 @@ describe('packing', () => {
     expect([...packing.tooWide.values()]).toEqual([1])
   })
 
+  test('prefers machines without what the job does not need, so that GPUs stay free for those who do', () => {
+    const plain = shapeOf(4)
+    const needy = shapeOf(2, { consumables: { gpu: 1 } })
+    const bins = [binOf('rich', { cpus: 2, consumables: { gpu: 2 } }), binOf('poor')]
+    expect(where(pack([needy, plain], bins, offers, room(10)), plain)).toEqual(['4 on poor'])
+    expect(where(pack([plain], bins, offers, room(10)), plain)).toEqual(['2 on rich', '2 on poor'])
+  })
+
+  test('orders the first type that fits, as far as there is room of it, and then the next', () => {
+    const large = offerOf({ type: 'large', unit: { ...unit, cpus: 8 } })
+    const shape = shapeOf(20)
+    const packing = pack([shape], [], [offerOf({ room: 2 }), large], room(10))
+    expect(packing.smallOrders.map(({ type, units }) => [type, units])).toEqual([
+      ['small', 2],
+      ['large', 2],
+    ])
+  })
+
+  test('tells which types are passed over because they may not be asked now', () => {
+    const large = offerOf({ type: 'large', unit: { ...unit, cpus: 8 } })
+    const paused = pack([shapeOf(1)], [], [offerOf({ isPaused: () => true }), large], room(10))
+    expect([paused.smallOrders[0]?.type, [...paused.passedOver]]).toEqual(['large', ['small']])
+    const alone = pack([shapeOf(1)], [], [offerOf({ isPaused: () => true })], room(10))
+    expect([alone.smallOrders[0]?.type, [...alone.passedOver]]).toEqual(['small', []])
+  })
+
   test('no machine is ever given more than it has, no wide job one machine twice, and no small job is forgotten', () => {
     const shapes = fc.array(
       fc.record({
@@ -112,6 +139,9 @@ describe('packing', () => {
         cpus: fc.integer({ min: 1, max: 4 }),
         memoryMiB: fc.integer({ min: 0, max: 4096 }),
         count: fc.integer({ min: 1, max: 12 }),
+        consumables: fc.constantFrom({}, {}, { gpu: 1 }, { gpu: 2 }),
+        features: fc.constantFrom([], [], ['ssd']),
+        exclusive: fc.integer({ min: 0, max: 4 }).map((roll) => roll === 0),
       }),
       { maxLength: 8 },
     )
@@ -120,6 +150,9 @@ describe('packing', () => {
         kind: fc.constantFrom(...BIN_KINDS.filter((kind) => kind !== 'fresh')),
         cpus: fc.integer({ min: 0, max: 6 }),
         memoryMiB: fc.integer({ min: 0, max: 6000 }),
+        consumables: fc.constantFrom({}, { gpu: 2 }, { 'gpu:a100': 3 }),
+        features: fc.constantFrom([], ['ssd'], ['ssd', 'avx']),
+        whole: fc.boolean(),
       }),
       { maxLength: 10 },
     )
@@ -129,7 +162,10 @@ describe('packing', () => {
           .map(({ count, ...need }) => shapeOf(count, need))
           .sort((a, b) => Number(b.nodes > 1) - Number(a.nodes > 1))
         const machines = rooms.map((free, i) => binOf(`b${i}`, free))
-        const packing = pack(all, machines, offers, room(units))
+        const rich = offerOf({ unit: { ...unit, consumables: { 'gpu:a100': 2 }, features: ['ssd'] } })
+        const packing = pack(all, machines, [rich], room(units))
+        const gpus = new Map<Bin, number>()
+        const users = new Map<Bin, Shape[]>()
         const cpus = new Map<Bin, number>()
         const memory = new Map<Bin, number>()
         for (const [shape, places] of packing.places) {
@@ -141,12 +177,21 @@ describe('packing', () => {
           for (const { bin, tasks } of places) {
             cpus.set(bin, (cpus.get(bin) ?? 0) + tasks * shape.cpus)
             memory.set(bin, (memory.get(bin) ?? 0) + tasks * shape.memoryMiB)
+            gpus.set(bin, (gpus.get(bin) ?? 0) + tasks * (shape.consumables.gpu ?? 0))
+            users.set(bin, [...(users.get(bin) ?? []), shape])
+            for (const feature of shape.features) expect(bin.features).toContain(feature)
+            if (shape.exclusive) expect(bin.whole).toBe(true)
           }
         }
         // All that is to be ordered for small jobs is one bin.
         const machinesOf = ({ type }: Bin): number => Math.max(1, type === undefined ? 1 : packing.smallUnits)
         for (const [bin, used] of cpus) expect(used).toBeLessThanOrEqual(bin.cpus * machinesOf(bin))
         for (const [bin, used] of memory) expect(used).toBeLessThanOrEqual(bin.memoryMiB * machinesOf(bin))
+        for (const [bin, used] of gpus)
+          expect(used).toBeLessThanOrEqual(amountOf(bin.consumables, 'gpu') * machinesOf(bin))
+        for (const [bin, shapes] of users)
+          if (bin.type === undefined && shapes.some(({ exclusive }) => exclusive))
+            expect(shapes).toHaveLength(1)
         expect(packing.wideOrders.reduce((sum, { units }) => sum + units, 0)).toBeLessThanOrEqual(units)
       }),
       { numRuns: 300 },

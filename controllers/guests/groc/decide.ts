@@ -7,6 +7,7 @@ import type { Demand } from './demand.ts'
 import { demandOf } from './demand.ts'
 import { notice } from './health.ts'
 import { alarms } from './held.ts'
+import type { Machine } from './machine.ts'
 import type { GrocMemory } from './memory.ts'
 import { blockedNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
@@ -171,13 +172,14 @@ function keptForMin(
   const staying = ground.machines.filter(
     ({ unit, standing }) => (standing === 'serving' || standing === 'coming') && !going.has(unit.id),
   )
-  const working = staying.filter(
-    (machine) => packing.used.has(machine.unit.id) || (machine.node !== undefined && !machine.empty),
-  )
-  return staying
-    .filter((machine) => !working.includes(machine))
+  const isWorking = (machine: Machine): boolean =>
+    packing.used.has(machine.unit.id) || (machine.node !== undefined && !machine.empty)
+  const idle = staying.filter((machine) => !isWorking(machine))
+  const short = config.min - (staying.length - idle.length)
+  if (short <= 0) return []
+  return idle
     .sort((a, b) => (b.lease.term?.end ?? 0) - (a.lease.term?.end ?? 0) || compare(a.unit.id, b.unit.id))
-    .slice(0, Math.max(0, config.min - working.length))
+    .slice(0, short)
     .map(({ unit }) => unit.id)
 }
 

@@ -122,10 +122,12 @@ export function demandOf(
     shape.workMs += job.tasks * shape.nodes * shape.cpus * runMs
   }
   all.sort(inPackingOrder)
-  const shapes = all.filter((shape) => units.some((unit) => fits(shape, unit)))
+  const shapes: Shape[] = []
+  const misfits: Shape[] = []
+  for (const shape of all) (units.some((unit) => fits(shape, unit)) ? shapes : misfits).push(shape)
   return {
     shapes,
-    misfits: all.filter((shape) => !shapes.includes(shape)),
+    misfits,
     count: shapes.reduce((sum, shape) => sum + shape.count, 0),
     oldest: shapes.reduce<Instant | undefined>(
       (least, { oldest }) => Math.min(least ?? oldest, oldest),
