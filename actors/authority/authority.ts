@@ -295,7 +295,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     const isNew = next !== undefined && next.id !== lease.next?.id
     if (!isNew || (draft.get('drawn', next.id)?.back ?? 0) === 0) return
     const back = unitsOf(lease, draft).filter(({ recalledAt }) => recalledAt !== undefined)
-    owner.cameBack(next.type, back, draft)
+    owner.cameBack(next.type, back.length, draft)
   }
 
   /** A broker that was restored has an old offer, and may not know of what was recalled. */
@@ -322,7 +322,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     }
     const reason = `the holder no longer uses it: ${body.reason}`
     const isRecalled = isRecalledIn(lease.ticket, draft)
-    const back: UnitRow[] = []
+    let back = 0
     for (const unit of given) {
       // It leaves its host because the site asked it to, and is not given back for a recall: that is no less of a lease.
       const isNamed = body.recalled?.includes(unit.id) === true
@@ -330,7 +330,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       // Protocol 1 has no word for which it is: there all may be.
       const isBack = isRecalled && (isNamed || (seq === undefined && !moved))
       const kept = isBack ? owner.recalledUnit(unit, draft, seq) : unit
-      if (isBack && unit.recalledAt === undefined) back.push(kept)
+      if (isBack && unit.recalledAt === undefined) back++
       const gone: UnitRow = moved ? { ...kept, lost: 'moved' } : { ...kept, givenUp: true }
       units.end(gone, draft.now, reason, draft)
     }

@@ -76,7 +76,10 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
     const claim = claims.current(given, { holder: broker, type, units, vector, conditions }, draft)
     const isUnknown = units > 0 && claim === undefined
     const due = claim !== undefined ? halfTimeOf(claim) : isUnknown ? draft.now + KEY_LOOK_MS : undefined
-    const row = { ...given, claimId: claim?.id, due }
+    const before = draft.get('offer', type)
+    const isMore = before !== undefined && units > offeredOf(before)
+    const lentAgainAt = isMore ? draft.now : given.lentAgainAt
+    const row = { ...given, claimId: claim?.id, lentAgainAt, due }
     draft.put('offer', row)
     pokeRoom(draft)
     const body = { ...statementOf(row, draft), reason: reason.slice(0, 500) }

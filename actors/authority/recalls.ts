@@ -161,14 +161,17 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     const takenAt = order.taken ? order.takenAt : Math.max(order.by, draft.now)
     const excess = excessOf(order, draft)
     let next: Instant | undefined
+    let back = 0
     for (const unit of excess) {
       const conditions = conditionsOf(unit, draft)
       if (conditions === undefined || !isBinding(order, conditions)) continue
       const last = (takenAt ?? order.by) + conditions.graceMs
-      if (draft.now >= last)
+      if (draft.now >= last) {
+        if (unit.recalledAt === undefined) back++
         units.end(recalledUnit(unit, draft), draft.now, 'it was recalled and not given back', draft)
-      else next = Math.min(next ?? last, last)
+      } else next = Math.min(next ?? last, last)
     }
+    cameBack(order.type, back, draft)
     if (next === undefined) draft.remove('recall', recallId)
     else draft.put('recall', { ...order, taken: true, takenAt, due: next })
   }
@@ -190,16 +193,14 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     return recalled
   }
 
-  /** Units that were lent again before they came back are promised to nobody until their broker hears that they did. */
-  function cameBack(type: string, back: readonly UnitRow[], draft: AuthorityDraft): void {
+  /**
+   * Units that come back after more was lent, for whatever reason, may be lent already: they are promised to nobody until
+   * their broker hears that they are back. Where it never was more, it knows that they are kept.
+   */
+  function cameBack(type: string, count: number, draft: AuthorityDraft): void {
     const offer = draft.get('offer', type)
-    const late = back.filter(({ assignedAt }) => assignedAt < (offer?.lentAgainAt ?? 0)).length
-    if (offer === undefined || late === 0) return
-    site.tellOffer(
-      offer,
-      `${someUnits(late)} came back that ${late === 1 ? 'was' : 'were'} lent again before`,
-      draft,
-    )
+    if (offer?.lentAgainAt === undefined || count === 0) return
+    site.tellOffer(offer, `${someUnits(count)} came back that had been recalled`, draft)
   }
 
   function take(order: RecallRow, draft: AuthorityDraft): void {
@@ -236,7 +237,7 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
         { cure: 'Look at `sublet status`; a recall takes effect at its time, and can be undone after that.' },
       )
     const withheld = offer.withheld - order.units
-    const grown = { ...offer, withdrawn: undefined, withheld, lentAgainAt: draft.now }
+    const grown = { ...offer, withdrawn: undefined, withheld }
     site.tellOffer(grown, `${someUnits(order.units)} lent again after a recall: ${order.reason}`, draft)
     return { lent: offeredOf(grown), withheld: grown.withheld }
   }

@@ -135,7 +135,7 @@ export interface OfferRow extends Row {
   readonly settledRecalls: readonly string[]
   /** When units of it were last taken by a recall. */
   readonly recalledAt?: Instant | undefined
-  /** When units that were recalled were last lent again. */
+  /** When more was last lent than before, be it that units which were recalled are lent again. */
   readonly lentAgainAt?: Instant | undefined
   /** Nothing is offered any more, for this reason; what was promised is kept. */
   readonly withdrawn?: string | undefined
