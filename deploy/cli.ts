@@ -187,6 +187,13 @@ commandFor('plan', 'what the controllers would do now, per job and machine; noth
     }),
   )
 
+commandFor('metrics', 'figures in the text format of Prometheus').action((options: Common) =>
+  perform(options.json === true, async () => {
+    const answer = (await (await client(options)).get('/metrics')) as { text: string }
+    return output(options, answer, () => answer.text.trimEnd())
+  }),
+)
+
 commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
   .option('--actor <name>', 'only this actor')
   .option('--subject <id>', 'only this lease, unit, node, guest or type')

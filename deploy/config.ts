@@ -243,6 +243,10 @@ export const configSchema = z.strictObject({
       admins: z.array(uid).default([]),
     })
     .prefault({}),
+  /** Where Prometheus reads. Absent: nowhere; `sublet metrics` prints the same. */
+  metrics: z
+    .strictObject({ host: z.string().min(1).max(255).default('127.0.0.1'), port: z.int().min(0).max(65_535) })
+    .optional(),
   housekeeping: z
     .strictObject({
       /** Minute, hour, day of month, month, day of week, in local time. */

@@ -40,7 +40,7 @@ import { nodesOf, statusOf } from './status.ts'
  *   GET  /status /leases /nodes     viewers
  *        /ledger /verify            viewers
  *        /explain/{job,lease,node}/ID
- *        /hosts /plan               viewers
+ *        /hosts /plan /metrics      viewers
  *   POST /query                     viewers
  *        /peers /peers/check        viewers
  *   POST /stop, /peers/reload       operators
@@ -55,6 +55,8 @@ export interface ControlParts {
   readonly clock: Clock
   readonly log: Log
   readonly startedAt: Instant
+  /** For Prometheus. */
+  readonly metrics: () => string
   /** Begins to stop Sublet; resolves at once. */
   readonly stop: (release: boolean, by: string) => void
 }
@@ -178,6 +180,7 @@ function routes(
     Promise.resolve(statusOf(site, clock.now(), { pid: process.pid, startedAt })),
   )
   app.get('/leases', view, () => Promise.resolve(leasesOf(site)))
+  app.get('/metrics', view, () => Promise.resolve({ text: parts.metrics() }))
   app.get('/nodes', view, () => Promise.resolve(nodesOf(site, clock.now())))
   app.get<{ Querystring: z.output<typeof planQuery> }>(
     '/plan',

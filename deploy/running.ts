@@ -14,6 +14,7 @@ import { Hour, sinceBoot } from './hour.ts'
 import { scheduleHousekeeping } from './housekeeping.ts'
 import { fileLog } from './log.ts'
 import { makeFolder } from './make-folder.ts'
+import { type Metrics, metrics } from './metrics/metrics.ts'
 import { refuseHalfRestored } from './restore.ts'
 
 /**
@@ -91,6 +92,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     }),
   )
   let control: ControlServer | undefined
+  let figures: Metrics | undefined
   let endHousekeeping = async (): Promise<void> => undefined
   let endDiskWatch = (): void => undefined
   let endHour = (): void => undefined
@@ -104,6 +106,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
       endDiskWatch()
       await endHousekeeping()
       await control?.close()
+      await figures?.close()
       await site.stop()
       endHour()
     }
@@ -148,12 +151,17 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
         await site.authority?.command('pause', paused)
       },
     })
+    const counted = metrics(site, { clock, startedAt, log })
+    figures = counted
+    if (settings.metrics !== undefined)
+      log.info({ url: await counted.listen(settings.metrics) }, 'metrics are served')
     control = await controlServer(site, {
       socket: files.socket,
       auth: files.auth,
       clock,
       log,
       startedAt,
+      metrics: counted.text,
       stop,
     })
     endHousekeeping = scheduleHousekeeping({
@@ -177,6 +185,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     endDiskWatch()
     await endHousekeeping()
     await control?.close()
+    await figures?.close()
     await site.stop()
     endHour()
     closeLog()

@@ -57,6 +57,7 @@ async function serve(
     clock: systemClock,
     log: quiet,
     startedAt: T0,
+    metrics: () => '',
     stop: (release, by) => stops.push({ release, by }),
   })
   return site

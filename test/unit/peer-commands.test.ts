@@ -40,7 +40,7 @@ beforeEach(async () => {
   const federation = { network, trust, keys, peers: () => book.peers, reload: () => book.reload() }
   server = await controlServer(
     { ...site, federation },
-    { ...inDir(dir), clock, log: quiet, startedAt: T0, stop: () => undefined },
+    { ...inDir(dir), clock, log: quiet, startedAt: T0, stop: () => undefined, metrics: () => '' },
   )
   printed = []
   vi.spyOn(process.stdout, 'write').mockImplementation((text) => printed.push(String(text)) > 0)
