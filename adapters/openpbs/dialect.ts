@@ -166,6 +166,10 @@ export function openpbsDialect(config: OpenpbsConfig, commands: Commands, clock:
       const done = await commands.run('qrerun', force ? ['-W', 'force', id] : [id], { signal })
       return !isRefused(done) || NOT_RUNNING.test(done.stderr) ? undefined : complaint(done)
     },
+    async release(id, signal) {
+      const done = await commands.run('qrls', ['-h', 's', id], { signal })
+      return isRefused(done) ? complaint(done) : undefined
+    },
     async purge(id, signal) {
       const done = await commands.run('qdel', ['-W', 'force', id], { signal })
       const isGone = done.exitCode === EXIT.unknownJob || done.exitCode === EXIT.hasFinished

@@ -4,15 +4,19 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
 import { together } from './commands.ts'
 import type { Dialect } from './dialect.ts'
-import { noteBefore, ourNote, placeOf, sameMark } from './marks.ts'
+import { isOurNote, noteBefore, ourNote, placeOf, sameMark } from './marks.ts'
 import { drainOf, type Frame, isHeard, jobsOf, nodesOf } from './picture.ts'
 import type { NodeRecord } from './records.ts'
 import { removal } from './removal.ts'
 import { requeue } from './requeue.ts'
 import { seatOf } from './seat.ts'
 
-/** Between two questions whether the machine has reported; each is one short command. */
+/**
+ * Between two questions whether the machine has reported, longer and longer: a boot takes a minute, and many
+ * machines may be expected at once.
+ */
 const ASK_AGAIN_MS: Millis = 250
+const ASK_AGAIN_MS_MAX: Millis = 2_000
 
 /** On a record of ours from its birth until it is let in. */
 const NOT_YET = 'not yet let in'
@@ -66,7 +70,6 @@ export function pbsSystem(
   const observe = async (signal: AbortSignal): Promise<BatchPicture> => {
     signal.throwIfAborted()
     const startedAt = clock.now()
-    // The nodes after the jobs would show a job that has just come on a node only; before, on neither.
     const [facts, jobRecords, nodeRecords, now] = await together(
       signal,
       (stop) => dialect.recentFacts(stop),
@@ -128,26 +131,26 @@ export function pbsSystem(
 
   const expect = async (node: ExpectedNode, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted()
-    for (;;) {
+    for (let pauseMs = ASK_AGAIN_MS; ; pauseMs = Math.min(pauseMs * 1.5, ASK_AGAIN_MS_MAX)) {
       const record = await prepared(node, signal)
       if (record === undefined) continue
-      const [facts, now] = await together(signal, dialect.recentFacts, dialect.serverNow)
-      const frame: Frame = { settings: facts.settings, drainTag, now }
-      const isNoted = record.note !== noteBefore(drainTag, record.note)
-      if (
-        isHeard(record, frame) &&
-        (drainOf(record, drainTag) === 'ours' || (!record.isOffline && isNoted))
-      ) {
-        await letIn(record, signal)
-        continue
-      }
-      if (isHeard(record, frame) && !record.isOffline && record.fitness === 'works') {
-        // A node that has come free wakes no scheduler.
-        await dialect.nudge(facts, signal)
-        return
-      }
-      await sleep(clock, ASK_AGAIN_MS, signal)
+      if (record.fitness !== 'silent' && (await isIn(record, signal))) return
+      await sleep(clock, Math.round(pauseMs), signal)
     }
+  }
+
+  /** Lets a node in that has reported and is offline by us; true once it takes jobs. */
+  const isIn = async (record: NodeRecord, signal: AbortSignal): Promise<boolean> => {
+    const [facts, now] = await together(signal, dialect.recentFacts, dialect.serverNow)
+    if (!isHeard(record, { settings: facts.settings, drainTag, now })) return false
+    const isOurs = drainOf(record, drainTag) === 'ours'
+    if (isOurs || (!record.isOffline && isOurNote(drainTag, record.note))) await letIn(record, signal)
+    else if (record.isOffline || record.fitness !== 'works') return false
+    // A node that has come free wakes no scheduler.
+    await dialect.nudge(facts, signal)
+    if (!isOurs) return true
+    const after = await dialect.node(record.name, signal)
+    return after !== undefined && !after.isOffline && after.fitness === 'works'
   }
 
   const drain = async (name: string, mark: NodeMark, reason: string, signal: AbortSignal): Promise<void> => {

@@ -3,7 +3,7 @@ import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { period } from '../../actors/runtime/sentence.ts'
 import type { Executor, Finished } from '../executor.ts'
 
-export type Program = 'qstat' | 'qmgr' | 'pbsnodes' | 'qrerun' | 'qdel'
+export type Program = 'qstat' | 'qmgr' | 'pbsnodes' | 'qrerun' | 'qrls' | 'qdel'
 
 export interface RunAsk {
   readonly signal: AbortSignal
@@ -27,7 +27,7 @@ const UNREACHABLE =
   /cannot connect to server|Unable to communicate with|Connection refused|could not connect to trqauthd|Cannot resolve specified server|Can not resolve name for server|No default server|Connection timed out|End of File|Protocol failure|communication failure/i
 const NO_RIGHTS = /Unauthorized Request|PERM_/i
 /** `pbsnodes -o` of Torque ends with 0 when it was refused: only these words tell. */
-const REFUSED = /^(?:pbsnodes|qmgr|qrerun|qdel|Error (?:setting|marking))\b.*[:-]/m
+const REFUSED = /^(?:pbsnodes|qmgr|qrerun|qrls|qdel|Error (?:setting|marking))\b.*[:-]/m
 
 export const isRefused = ({ exitCode, stderr }: Finished): boolean => exitCode !== 0 || REFUSED.test(stderr)
 

@@ -52,6 +52,8 @@ export interface Dialect {
   nudge(facts: Facts, signal: AbortSignal): Promise<void>
   /** Puts a running job back; the refusal, or undefined. `force`: its node is gone. */
   rerun(id: string, force: boolean, signal: AbortSignal): Promise<string | undefined>
+  /** Lets go of a job that the server itself holds; the refusal, or undefined. */
+  release(id: string, signal: AbortSignal): Promise<string | undefined>
   /** Takes a job off the list whose node is gone. */
   purge(id: string, signal: AbortSignal): Promise<void>
 }

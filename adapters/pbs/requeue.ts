@@ -16,6 +16,11 @@ export async function requeue(
     const refuse = (reason: string): void => void refused.push({ id, reason })
     if (job === undefined) return refuse(`${dialect.product} knows no job ${id}`)
     const { state } = job.verdict
+    // The server holds it since it failed to start; else it waits already.
+    if (job.verdict.heldBy === 'system' && job.starts > 0) {
+      const kept = await dialect.release(id, signal)
+      return kept === undefined ? undefined : refuse(kept)
+    }
     if (state === 'pending' || state === 'held') return
     if (state !== 'running') return refuse(`it is ${state}`)
     if (!job.rerunable) return refuse('it was submitted as not rerunable')

@@ -179,6 +179,10 @@ export function torqueDialect(config: TorqueConfig, commands: Commands, clock: C
       const done = await commands.run('qrerun', force ? ['-f', id] : [id], { signal })
       return !isRefused(done) || NOT_RUNNING.test(done.stderr) ? undefined : complaint(done)
     },
+    async release(id, signal) {
+      const done = await commands.run('qrls', ['-h', 's', id], { signal })
+      return isRefused(done) ? complaint(done) : undefined
+    },
     async purge(id, signal) {
       const done = await commands.run('qdel', ['-p', id], { signal })
       if (isRefused(done) && !/Unknown Job|nonexistent job/i.test(done.stderr))

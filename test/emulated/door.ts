@@ -21,7 +21,7 @@ const script = (port: number, dir: string, readsInput: string, dead: string): st
 me=\${0##*/} input=
 [ -e '${dir}/hang' ] && exec sleep 7200
 ${dead}
-exec 3<>/dev/tcp/127.0.0.1/${port} || unanswered
+{ exec 3<>/dev/tcp/127.0.0.1/${port}; } 2>/dev/null || unanswered
 case "$me $*" in ${readsInput}) input=$(cat) ;; esac
 printf '%s\\0' "$me" "\${EMULATED_USER:-root}" "$input" "$#" "$@" >&3
 read -r code out err <&3 || unanswered

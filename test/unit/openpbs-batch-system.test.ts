@@ -212,3 +212,12 @@ test('a job whose record is broken still keeps its node from being empty', async
   expect([jobs, warnings.length]).toEqual([[], 2])
   expect(await seen('vm01')).toMatchObject({ empty: false, jobs: [id] })
 })
+
+test('a job that the server itself holds since it failed to start is told of, and requeue lets it go', async () => {
+  const { server, qsub, job, does, system } = await scene()
+  const id = await qsub('-l', 'select=1')
+  Object.assign(server.jobs.get(id)!, { letter: 'H', holds: 's', runs: 3 })
+  expect(await job(id)).toMatchObject({ state: 'held', heldBy: 'system', launchFailed: true })
+  expect(await does(system.requeue([id], 'try again', never))).toEqual([])
+  expect(await job(id)).toMatchObject({ state: 'pending' })
+})

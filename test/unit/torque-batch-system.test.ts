@@ -445,6 +445,15 @@ describe('Torque 6.1', () => {
     expect(await heldBy()).toEqual(['queue', 'queue', 'queue'])
   })
 
+  test('a job that the server itself holds since it failed to start is told of, and requeue lets it go', async () => {
+    const { server, qsub, job, does, system } = await scene()
+    const id = await qsub('-l', 'nodes=1')
+    Object.assign(server.jobs.get(id)!, { letter: 'H', holds: 's', starts: 3 })
+    expect(await job(id)).toMatchObject({ state: 'held', heldBy: 'system', launchFailed: true })
+    expect(await does(system.requeue([id], 'try again', never))).toEqual([])
+    expect(await job(id)).toMatchObject({ state: 'pending' })
+  })
+
   test('the scheduler is woken when a node comes, but not where the admin has switched it off', async () => {
     const { server, exec, letIn, clock } = await scene()
     await letIn('vm01')

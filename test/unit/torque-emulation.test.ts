@@ -3,7 +3,8 @@ import type { Answer } from '../emulated/answer.ts'
 import { type HandClock, handClock } from '../emulated/clocks.ts'
 import { type RecordedRow, recorded } from '../emulated/recordings.ts'
 import { answer } from '../emulated/torque/commands.ts'
-import { MEASURED, TorqueServer } from '../emulated/torque/server.ts'
+import { MEASURED } from '../emulated/torque/model.ts'
+import { TorqueServer } from '../emulated/torque/server.ts'
 
 /**
  * The emulated Torque is held against the recordings: the same commands at the same hours, beside the same

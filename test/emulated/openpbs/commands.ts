@@ -8,7 +8,7 @@ const unknown = ({ program, args }: Asked): never => {
   throw new Error(`not emulated: ${program} ${args.join(' ')}`)
 }
 
-export const PROGRAMS = ['qstat', 'pbsnodes', 'qmgr', 'qsub', 'qdel', 'qrerun'] as const
+export const PROGRAMS = ['qstat', 'pbsnodes', 'qmgr', 'qsub', 'qdel', 'qrerun', 'qrls'] as const
 
 /** One command of OpenPBS, answered as the real one answers; see test/unit/openpbs-emulation.test.ts. */
 export async function answer(server: PbsServer, asked: Asked): Promise<Answer> {
@@ -23,6 +23,7 @@ export async function answer(server: PbsServer, asked: Asked): Promise<Answer> {
       return qsub(server, asked)
     case 'qdel':
     case 'qrerun':
+    case 'qrls':
       return onJobs(server, asked)
     default:
       return unknown(asked)
@@ -254,6 +255,11 @@ function onJobs(server: PbsServer, { program, args, user }: Asked): Answer {
   if (program === 'qdel') {
     const all = job.array?.indexes === undefined ? [job] : [job, ...server.tasksOf(id)]
     for (const each of all) if (each.letter !== 'F') server.finish(each, 271, isForced)
+    return said()
+  }
+  if (program === 'qrls') {
+    if (job.letter === 'H') Object.assign(job, { letter: 'Q', holds: 'n' })
+    server.schedule()
     return said()
   }
   if (job.letter !== 'R') return failed(150, `qrerun: Request invalid for state of job ${id}`)

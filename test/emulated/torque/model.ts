@@ -1,4 +1,21 @@
-import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
+import type { Clock, Instant, Millis } from '../../../actors/runtime/clock.ts'
+
+/** As measured; see test/fixtures/torque-6.1.3. In milliseconds of the emulated server's clock. */
+export const MEASURED = {
+  /** A new record is `offline,MOM-list-not-sent` for so long: 3 to 18 s. */
+  newborn: 10_000,
+  /** A mom reports when it starts, and then every so often. */
+  report: 45_000,
+  /** From the last report of a dead mom until its node is down. */
+  untilDown: 261_000,
+  deleteIdle: 2_033,
+  deleteWithJob: 4_101,
+  /** With a job that may not run again; then all its jobs are forgotten. */
+  deletePurges: 124_274,
+  delete42: 30,
+  /** From qsub, or the end of another job, to a start. */
+  schedule: 400,
+} as const
 
 export type Version = '6.1.3' | '4.2.10'
 
@@ -82,4 +99,14 @@ export function indexesOf(request: string): { readonly indexes: readonly number[
     return Array.from({ length: Number(to) - Number(from) + 1 }, (_, i) => Number(from) + i)
   })
   return { indexes, limit: limit === undefined ? Number.POSITIVE_INFINITY : Number(limit) }
+}
+
+/** What pbs_sched sees of the server. */
+export interface Scheduled {
+  readonly clock: Clock
+  readonly nodes: ReadonlyMap<string, TorqueNode>
+  readonly jobs: ReadonlyMap<string, TorqueJob>
+  isReached(node: TorqueNode): boolean
+  finish(job: TorqueJob, exitStatus: number | undefined): void
+  takeSession(): number
 }

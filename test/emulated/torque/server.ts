@@ -1,30 +1,16 @@
 import { type Clock, type Millis, sleep } from '../../../actors/runtime/clock.ts'
 import {
   indexesOf,
+  MEASURED,
   type Mom,
   nodectOf,
   nodesWanted,
+  type Scheduled,
   type TorqueJob,
   type TorqueNode,
   type Version,
 } from './model.ts'
-
-/** As measured; see test/fixtures/torque-6.1.3. In milliseconds of the emulated server's clock. */
-export const MEASURED = {
-  /** A new record is `offline,MOM-list-not-sent` for so long: 3 to 18 s. */
-  newborn: 10_000,
-  /** A mom reports when it starts, and then every so often. */
-  report: 45_000,
-  /** From the last report of a dead mom until its node is down. */
-  untilDown: 261_000,
-  deleteIdle: 2_033,
-  deleteWithJob: 4_101,
-  /** With a job that may not run again; then all its jobs are forgotten. */
-  deletePurges: 124_274,
-  delete42: 30,
-  /** From qsub, or the end of another job, to a start. */
-  schedule: 400,
-} as const
+import { round, start } from './scheduler.ts'
 
 export interface ServerOptions {
   readonly clock: Clock
@@ -38,7 +24,7 @@ export interface ServerOptions {
 }
 
 /** pbs_server, pbs_sched and the moms, as far as they were measured. */
-export class TorqueServer {
+export class TorqueServer implements Scheduled {
   readonly clock: Clock
   readonly version: Version
   readonly name: string
@@ -223,7 +209,7 @@ export class TorqueServer {
 
   /** `qrun`: without the scheduler. */
   run(job: TorqueJob): void {
-    this.#start(job)
+    start(this, job)
   }
 
   #canHold({ nodes, procs }: TorqueJob['resources']): boolean {
@@ -311,6 +297,10 @@ export class TorqueServer {
         }
   }
 
+  takeSession(): number {
+    return this.#session++
+  }
+
   // pbs_sched
 
   /** Woken by a new job, the end of one, and `scheduling = True`; not by a node that comes free. */
@@ -320,62 +310,7 @@ export class TorqueServer {
     this.#isTold = true
     this.clock.after(MEASURED.schedule, () => {
       this.#isTold = false
-      if (this.settings.scheduling && this.queue.started) this.#look()
+      if (this.settings.scheduling && this.queue.started) round(this)
     })
-  }
-
-  #look(): void {
-    for (const job of [...this.jobs.values()]) {
-      if (job.letter === 'W' && (job.executionTime ?? 0) <= this.clock.now()) job.letter = 'Q'
-      if (job.letter !== 'Q' || job.array?.request !== undefined) continue
-      if (this.nodes.size === 0) {
-        job.comment = 'Job Deleted because it would never run'
-        this.finish(job, undefined)
-      } else if (job.resources.nodes === undefined && job.resources.procs !== undefined)
-        job.comment = 'Not Running - PBS Error: Unknown node-attribute '
-      else this.#start(job)
-    }
-  }
-
-  #start(job: TorqueJob): void {
-    const taken: { readonly node: TorqueNode; readonly slots: readonly number[] }[] = []
-    for (const { count, ppn, words } of nodesWanted(job.resources.nodes ?? '1')) {
-      const fits = (node: TorqueNode): boolean =>
-        !node.isDown &&
-        !node.isOffline &&
-        !node.isNewborn &&
-        !node.isBusy &&
-        node.np - node.slots.size >= ppn &&
-        words.every((word) => word === node.name || node.properties.includes(word)) &&
-        taken.every((each) => each.node !== node)
-      for (const node of [...this.nodes.values()].filter(fits).slice(0, count)) {
-        const free = Array.from({ length: node.np }, (_, slot) => slot).filter(
-          (slot) => !node.slots.has(slot),
-        )
-        taken.push({ node, slots: free.slice(0, ppn) })
-      }
-    }
-    if (taken.length < nodectOf(job.resources.nodes ?? '1')) {
-      job.comment = 'Not Running: Not enough of the right type of nodes are available'
-      return
-    }
-    for (const { node, slots } of taken) for (const slot of slots) node.slots.set(slot, job.id)
-    const now = this.clock.now()
-    job.hosts = taken.map(({ node, slots }) => ({ name: node.name, slots }))
-    job.letter = 'R'
-    job.starts += 1
-    job.startedAt = job.mtime = now
-    job.comment = 'Job started on Sat Nov 21 at 20:01'
-    const areReached = taken.every(({ node }) => this.isReached(node))
-    // One that cannot be reached stays R, with no session, far beyond its walltime.
-    if (!areReached) return
-    job.session = this.#session++
-    const [hours = 0, minutes = 0, seconds = 0] = (job.resources.walltime ?? '').split(':').map(Number)
-    const limit = ((hours * 60 + minutes) * 60 + seconds) * 1000
-    // The mom looks every 45 s whether the time is over.
-    const killed = Math.ceil(limit / MEASURED.report) * MEASURED.report + 13_000
-    job.stop = this.clock.after(Math.min(job.runsMs, killed), () =>
-      this.finish(job, job.runsMs <= killed ? 0 : -11),
-    )
   }
 }
