@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { RECALLS_OF_LEASE_MAX, RECALLS_WAIT_MS } from '../../actors/broker/passed-on.ts'
+import type { RecallRow } from '../../actors/broker/rows.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import { BrokerDesk, conditions, HOUR, MINUTE, type Said } from './broker-desk.ts'
 
@@ -89,10 +90,12 @@ describe('recalls of one lease that are more than are passed on in an hour', () 
     const end = site.desk.now + 10 * MINUTE
     site.spend(end + HOUR)
     while (site.desk.now < end) {
-      const recallId = site.order(site.desk.now + 30_000)
+      site.order(site.desk.now + 30_000)
       site.pass(site.desk.now + 2_000)
+      const recalls = [...site.desk.rows.all('recall')] as RecallRow[]
+      const over = recalls.filter(({ by }) => by <= site.desk.now)
       // It has them back, it says, and offers as much as before.
-      if (site.asked.length % 3 === 0) site.desk.offer(100, { settledRecalls: [recallId] })
+      site.desk.offer(100, { settledRecalls: over.map(({ id }) => id) })
     }
     expect(site.asked.length).toBeGreaterThan(20)
     expect(site.asked.length).toBeLessThanOrEqual((10 * MINUTE) / RECALLS_WAIT_MS)
