@@ -28,11 +28,15 @@ export function makeDurably(path: string, text: string): void {
   syncFile(dirname(path))
 }
 
+/** A disk that is nearly full takes a part, and says so by the number of bytes alone. What is not whole is removed. */
 function writeSynced(path: string, text: string, mode: number): void {
   const file = openSync(path, 'w', mode)
   try {
-    writeSync(file, text)
+    for (let rest = Buffer.from(text); rest.length > 0; ) rest = rest.subarray(writeSync(file, rest))
     fsyncSync(file)
+  } catch (error) {
+    rmSync(path, { force: true })
+    throw error
   } finally {
     closeSync(file)
   }
