@@ -67,7 +67,7 @@ export interface Replayed {
 const QUIET_MS: Millis = 1000
 /** … where nothing is to be answered to; terms are far longer. */
 const LAZY_MS: Millis = 60_000
-/** A policy that only says “again” is not asked for longer than this while nothing else happens. */
+/** Where nothing more comes and nothing runs for so long, what waits is taken to wait for ever. */
 const STUCK_MS: Millis = 7 * 86_400_000
 const CURVE_POINTS = 400
 
@@ -83,15 +83,17 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
   const churn = new Churn()
   const random = seededRandom(options.seed).child('boot')
   let now = from
-  let decideAt = policy === undefined ? Number.POSITIVE_INFINITY : from
+  let decideAt = policy === undefined ? Number.POSITIVE_INFINITY : nextMultiple(from, policy.periodMs)
+  let decidedAt = Number.NEGATIVE_INFINITY
   let endedCount = 0
   let decisions = 0
 
   const soon = (at: Instant, urgency = 'soon'): void => {
     if (policy === undefined) return
     const quietMs = urgency === 'soon' ? QUIET_MS : LAZY_MS
-    const due = policy.periodMs === 0 ? at + quietMs : nextMultiple(at, policy.periodMs)
-    decideAt = Math.min(decideAt, due)
+    // Once at an instant is enough, also for what the decision itself changed.
+    const due = policy.periodMs === 0 ? at + quietMs : Math.max(at, decidedAt + 1)
+    decideAt = Math.min(decideAt, nextMultiple(due, policy.periodMs))
   }
   const end = (job: ReplayJob, at: Instant): void => {
     scheduler.ended(job)
@@ -138,6 +140,7 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
 
   const decide = (): void => {
     decideAt = Number.POSITIVE_INFINITY
+    decidedAt = now
     decisions += 1
     const view = {
       observation: looks.look(now),
@@ -149,26 +152,12 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
     const { intents, againMs, steadyUntil } = policy!.decide(view, now)
     for (const intent of intents) pool.apply(intent, now)
     const again = Math.max(now + 1, steadyUntil ?? now + againMs)
-    decideAt = Math.min(decideAt, policy!.periodMs === 0 ? again : nextMultiple(again, policy!.periodMs))
+    decideAt = Math.min(decideAt, nextMultiple(again, policy!.periodMs))
   }
 
-  let next = 0
-  let lastEventAt = from
-  while (endedCount < jobs.length) {
-    const arrival = jobs[next]?.trace.submittedAt ?? Number.POSITIVE_INFINITY
-    const event = Math.min(arrival, agenda.soonest)
-    if (event === Number.POSITIVE_INFINITY && decideAt - lastEventAt > STUCK_MS) break
-    if (event !== Number.POSITIVE_INFINITY) lastEventAt = event
-    now = Math.min(event, decideAt)
-    meter.pass(now)
-    agenda.perform(now)
-    for (; jobs[next]?.trace.submittedAt === now; next++) {
-      scheduler.submit(jobs[next]!)
-      meter.add('wanted', sizeOf(jobs[next]!, unit))
-      soon(now)
-    }
-    for (const queued of scheduler.pass(now)) {
-      const job = jobs[queued.number]!
+  const start = (): void => {
+    for (const { number } of scheduler.pass(now)) {
+      const job = jobs[number]!
       looks.started(job)
       const endsAt = now + job.trace.runMs
       agenda.at(endsAt, () => {
@@ -176,9 +165,30 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
       })
       soon(now)
     }
+  }
+
+  let next = 0
+  let lastJobAt = from
+  while (endedCount < jobs.length) {
+    const arrival = jobs[next]?.trace.submittedAt ?? Number.POSITIVE_INFINITY
+    const event = Math.min(arrival, agenda.soonest)
+    now = Math.min(event, decideAt)
+    if (next < jobs.length || scheduler.running.length > 0) lastJobAt = now
+    if (now - lastJobAt > STUCK_MS) {
+      now = lastJobAt
+      break
+    }
+    meter.pass(now)
+    agenda.perform(now)
+    for (; jobs[next]?.trace.submittedAt === now; next++) {
+      scheduler.submit(jobs[next]!)
+      meter.add('wanted', sizeOf(jobs[next]!, unit))
+      soon(now)
+    }
+    start()
     if (decideAt <= now) {
       decide()
-      scheduler.pass(now)
+      start()
     }
     meter.set('working', cluster.working)
     meter.set('cpus', cluster.cpusInUse)
@@ -197,7 +207,8 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
   }
 }
 
-const nextMultiple = (at: Instant, periodMs: Millis): Instant => Math.ceil(at / periodMs) * periodMs
+const nextMultiple = (at: Instant, periodMs: Millis): Instant =>
+  periodMs === 0 ? at : Math.ceil(at / periodMs) * periodMs
 
 /** In units, if each of their cpus were used. */
 const sizeOf = ({ shape }: ReplayJob, unit: UnitSize): number => (shape.nodes * shape.cpus) / unit.cpus

@@ -53,7 +53,7 @@ describe('a replay', () => {
     'fifo',
     'easy',
   ] as const)('that skips to where the answer may change (%s) decides what one does that decides every second', (scheduler) => {
-    const jobs = synthetic(12, 'skip')
+    const jobs = synthetic(5, 'skip')
     const config = configOf({ grow: { wait: '30s', sustain: '7s' }, startsPerMinute: 6, min: 1 })
     const policy = (): Policy => ({ ...grocPolicy(config), periodMs: 1000 })
     const skipping = noted(policy())
@@ -79,6 +79,29 @@ describe('a replay', () => {
     const replayed = replay(jobs, optionsOf({ scheduler, policy: grocPolicy(configOf()) }))
     expect(measure(replayed, always)).toMatchObject({ takenWhileWanted: 0, cut: 0, neverStarted: 0 })
     expect(replayed.paidMs).toBeLessThan(always.paidMs)
+  })
+
+  test('runs a job to its end that starts on a node which a decision lets take jobs again', () => {
+    let turn = 0
+    const backAndForth: Policy = {
+      ...grocPolicy(configOf({ min: 1 })),
+      periodMs: 60_000,
+      decide(view) {
+        const unitId = view.leases[0]?.held[0]?.id ?? ''
+        const request = { type: 'node', units: 1, unitsMin: 1, durationMs: 36_000_000, startBy: undefined }
+        turn += 1
+        const intents: GuestIntent[] =
+          turn === 1
+            ? [{ kind: 'request', ...request, reason: '' }]
+            : [{ kind: turn % 2 === 0 ? 'drain' : 'resume', unitId, reason: '' }]
+        return { intents, againMs: 60_000 }
+      },
+    }
+    const jobs = [1, 2, 3, 4].map((i) => traceJob(`${i}`, 90 * i, 45))
+    const replayed = replay(jobs, optionsOf({ policy: backAndForth }))
+    expect(replayed.jobs.map(({ startedAt = 0, endedAt = 0 }) => endedAt - startedAt)).toEqual(
+      Array.from({ length: 4 }, () => 45 * SECOND),
+    )
   })
 
   test('leaves out what no pool of this size could run, and ends though a policy never orders', () => {
