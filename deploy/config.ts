@@ -386,7 +386,7 @@ function resolvedGuest(
   const machines = site?.machines
   return {
     ...guest,
-    controller: resolvedController(controller, site),
+    controller: resolvedController(controller, batch, site),
     batch: resolvedBatch(batch, base),
     join: resolvedJoin(join, base, ownSocket, machines?.kind === 'namespace' ? machines.netns : undefined),
   }
@@ -406,8 +406,26 @@ export function roomOfType(site: Pick<WrittenSite, 'types'> | undefined, type: s
   return { cpus: cpu, memoryMiB, consumables, features: [] }
 }
 
+/** What jobs may ask of all our nodes, as the batch system is told of each. */
+function featuresOf(batch: WrittenGuest['batch']): readonly string[] {
+  switch (batch.kind) {
+    case 'slurm':
+      return [batch.feature]
+    case 'torque':
+      return batch.properties
+    case 'openpbs':
+      return Object.entries(batch.resources).flatMap(([name, value]) => {
+        if (/^true$/i.test(value)) return [name]
+        return /^\d|^false$/i.test(value) ? [] : [`${name}=${value}`]
+      })
+    default:
+      return []
+  }
+}
+
 function resolvedController(
   controller: WrittenController,
+  batch: WrittenGuest['batch'],
   site: WrittenSite | undefined,
 ): ControllerSettings {
   if (controller.kind !== 'groc') return controller
@@ -415,7 +433,11 @@ function resolvedController(
   const config = withUnits(written, (type) => roomOfType(site, type))
   // The checks between the sections say so where the person wrote it.
   if (config === undefined) throw new Error('a type of a controller says not what its units offer')
-  return { kind, ...config }
+  const types = config.types.map(({ unit, ...type }) => ({
+    ...type,
+    unit: { ...unit, features: [...new Set([...featuresOf(batch), ...unit.features])] },
+  }))
+  return { kind, ...config, types }
 }
 
 function resolvedJoin(

@@ -148,8 +148,9 @@ function againstType(
       ...tooMuch(['cpus'], unit.cpus, room.cpus),
       ...tooMuch(['memoryMiB'], unit.memoryMiB, room.memoryMiB),
     )
+    // Of what the site does not count, what its machines have is taken at their owner's word.
     for (const [name, amount] of Object.entries(unit.consumables))
-      found.push(...tooMuch(['consumables', name], amount, own(room.consumables, name) ?? 0))
+      found.push(...tooMuch(['consumables', name], amount, own(room.consumables, name) ?? amount))
   }
   if (max !== undefined && max > lent.units)
     found.push(warning(at('max'), `found ${max}, and the site lends ${lent.units} units of ${type}`))

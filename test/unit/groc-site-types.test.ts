@@ -26,21 +26,26 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(dir, { recursive: true, force: true }))
 
-function read(controller: string, around = SITE) {
+function read(
+  controller: string,
+  around = SITE,
+  batch = 'kind: embedded, socket: b/sock',
+  joining = 'kind: embedded',
+) {
   const file = join(dir, 'c.yaml')
   writeFileSync(
     file,
     `name: lab
 ${around}guests:
   - name: batch
-    batch: { kind: embedded, socket: b/sock }
-    join: { kind: embedded }
+    batch: { ${batch} }
+    join: { ${joining} }
     controller: { kind: groc, max: 4, ${controller} }
 `,
   )
   const { settings, errors, warnings } = readConfig(file)
   return {
-    types: settings?.guests.map(({ controller }) => 'types' in controller && controller.types)[0],
+    types: settings?.guests.flatMap(({ controller }) => ('types' in controller ? controller.types : [])),
     found: [...errors, ...warnings].map(({ path, sentence }) => `${path}: ${sentence}`),
   }
 }
@@ -82,7 +87,6 @@ describe('the types of a GROC beside a site', () => {
       [
         `${GROC}.types.0.unit.cpus: found 17, and a unit of large has 16`,
         `${GROC}.types.0.unit.consumables.gpu: found 3, and a unit of large has 2`,
-        `${GROC}.types.0.unit.consumables.tpu: found 1, and a unit of large has 0`,
         `${GROC}.max: found 4, and the site lends 2 units of large`,
       ],
     ],
@@ -108,6 +112,26 @@ describe('the types of a GROC beside a site', () => {
     ['min: 3, types: [{ type: large }]', [`${GROC}.min: found 3, and the site lends 2 units of large`]],
   ])('are checked against it: %s', (controller, complaints) => {
     expect(read(controller).found).toEqual(complaints)
+  })
+
+  test.each([
+    ['kind: slurm, partition: dyn, feature: lent', 'kind: ssh-slurmd, feature: lent', ['lent', 'ssd']],
+    ['kind: torque, properties: [xen, fast]', 'kind: ssh-torque, server: head', ['xen', 'fast', 'ssd']],
+    [
+      'kind: openpbs, resources: { pool: burst, ssd: "True", scratch: 100gb }',
+      'kind: ssh-openpbs, server: head',
+      ['pool=burst', 'ssd'],
+    ],
+  ])('have the features that the batch system is told of each of our nodes: %s', (batch, kind, features) => {
+    const unit = 'unit: { cpus: 2, memoryMiB: 2048, features: [ssd] }'
+    const joining = `${kind}, ssh: { privateKeyFile: key }`
+    const namespaces = SITE.replace(
+      '{ kind: process }',
+      '{ kind: namespace, bridge: br0, subnet: 10.88.0.0/24, netns: lab, sshd: {}, images: { plain: {} } }',
+    )
+    const { types, found } = read(`types: [{ type: small, ${unit} }]`, namespaces, batch, joining)
+    expect(found).toEqual([])
+    expect(types?.[0]?.unit.features).toEqual(features)
   })
 
   test('of which more is asked for than all of them have is a warning', () => {
