@@ -15,8 +15,8 @@ import { uncounted } from './uncounted.ts'
  *   rows of the last commit ──what changed since──▶ kept ──with what the draft changes──▶ Book
  */
 export interface Book {
-  /** Rows with an open question. */
-  readonly open: readonly TicketRow[]
+  /** Rows with an open question; they may be very many. */
+  open(): readonly TicketRow[]
   readonly supply: Supply
   /** What is free of one type at a site, below nothing where more is promised than lent. */
   profile(site: string, type: string): Profile
@@ -41,23 +41,21 @@ const kept = new WeakMap<RowSet, Kept>()
 
 export function bookOf(draft: BrokerDraft): Book {
   const { rows, open, pools } = follow(draft.committed)
-  const drafted = draft.changed.get('ticket') ?? new Map<string, undefined>()
-  const openNow = new Map(open)
+  const drafted = (draft.changed.get('ticket') ?? new Map()) as ReadonlyMap<string, TicketRow | undefined>
   const poolsNow = new Map(pools)
-  for (const [id, row] of drafted)
-    replace(poolsNow, openNow, rows.get(id)?.promises ?? [], id, row as TicketRow)
+  for (const [id, row] of drafted) replace(poolsNow, rows.get(id)?.promises ?? [], row)
   for (const offer of offersOf(draft)) lend(poolsNow, offer)
   for (const recall of draft.all('recall')) take(poolsNow, recallOf(recall))
   const promised = new Map(poolsNow)
   for (const row of draft.all('delegation')) holdBack(poolsNow, row, draft)
   return {
-    open: [...openNow.values()],
+    open: () => openWith(open, drafted),
     supply: supply(poolsNow),
     profile: (site, type) => poolsNow.get(poolKey(site, type))?.free ?? levelAlways(0),
     promised: (site, type) => promised.get(poolKey(site, type))?.free ?? levelAlways(0),
     holdings: (now) => [
       ...holdingsOf(rows, now, drafted),
-      ...[...drafted.values()].flatMap((row) => (row === undefined ? [] : holdingsIn(row as TicketRow, now))),
+      ...[...drafted.values()].flatMap((row) => (row === undefined ? [] : holdingsIn(row, now))),
     ],
     nextRise(type, after) {
       let next: Instant | undefined
@@ -94,7 +92,8 @@ function follow(committed: RowSet): Kept {
     const row = committed.get('ticket', id) as TicketRow | undefined
     const known = current.rows.get(id)
     if (known?.row === row) continue
-    const promises = replace(current.pools, current.open, known?.promises ?? [], id, row)
+    const promises = replace(current.pools, known?.promises ?? [], row)
+    follows(current.open, id, row)
     if (row === undefined) current.rows.delete(id)
     else current.rows.set(id, { row, promises })
   }
@@ -105,17 +104,27 @@ function follow(committed: RowSet): Kept {
 /** Takes what one row promised out of the pools, and puts in what it promises now. */
 function replace(
   pools: Map<string, Pool>,
-  open: Map<string, TicketRow>,
   before: readonly Promised[],
-  id: string,
   row: TicketRow | undefined,
 ): readonly Promised[] {
   const promises = row === undefined ? [] : promisesOf(row)
   for (const promise of before) take(pools, { ...promise, units: -promise.units })
   for (const promise of promises) take(pools, promise)
+  return promises
+}
+
+function openWith(
+  open: ReadonlyMap<string, TicketRow>,
+  drafted: ReadonlyMap<string, TicketRow | undefined>,
+): TicketRow[] {
+  const now = new Map(open)
+  for (const [id, row] of drafted) follows(now, id, row)
+  return [...now.values()]
+}
+
+function follows(open: Map<string, TicketRow>, id: string, row: TicketRow | undefined): void {
   if (row?.asked === undefined) open.delete(id)
   else open.set(id, row)
-  return promises
 }
 
 function holdingsOf(rows: Kept['rows'], now: Instant, except: ReadonlyMap<string, unknown>): Holding[] {

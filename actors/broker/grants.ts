@@ -1,4 +1,5 @@
 import type { Allocation } from '../../controllers/controller.ts'
+import type { Supply } from '../leases/calendar.ts'
 import { nextState } from '../leases/machine.ts'
 import { issueTicket } from '../leases/ticket.ts'
 import type { Instant } from '../runtime/clock.ts'
@@ -19,6 +20,8 @@ const HEADROOM_CHARS = 16_384
 export interface Alternative {
   readonly earliest?: Instant | undefined
   readonly unitsNow?: number
+  /** What is free, where that is known already: to count it anew for each of many refusals costs all that is promised. */
+  readonly supply?: Supply
 }
 
 /** Answers an open question: with a ticket, or with what would work. */
@@ -80,7 +83,11 @@ export function grants(parts: BrokerParts) {
     row: TicketRow,
     reason: string,
     draft: BrokerDraft,
-    { earliest, unitsNow = freeNow(row, draft) }: Alternative = {},
+    {
+      earliest,
+      supply,
+      unitsNow = freeNow(row, supply ?? bookOf(draft).supply, draft.now),
+    }: Alternative = {},
   ): void {
     const state = nextState(ticketMachine, row.state, 'refused')!
     const last = row.tickets.at(-1)
@@ -94,9 +101,8 @@ export function grants(parts: BrokerParts) {
 }
 
 /** The holder is told how many are free, whatever it is refused for. */
-function freeNow({ type, asked }: TicketRow, draft: BrokerDraft): number {
-  const { supply } = bookOf(draft)
-  const term = { start: draft.now, end: draft.now + Math.max(1, asked?.durationMs ?? 0) }
+function freeNow({ type, asked }: TicketRow, supply: Supply, now: Instant): number {
+  const term = { start: now, end: now + Math.max(1, asked?.durationMs ?? 0) }
   return Math.max(0, ...supply.sites.map((site) => supply.free(site, type, term)))
 }
 

@@ -2,6 +2,7 @@ import { RETIRE_MS } from '../leases/correspondence.ts'
 import type { RequestGroup } from '../leases/properties.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { iso } from './answers.ts'
+import { bookOf } from './book.ts'
 import type { BrokerParts } from './config.ts'
 import { type Alternative, grants } from './grants.ts'
 import type { BrokerDraft, GroupRow, TicketRow } from './rows.ts'
@@ -58,11 +59,14 @@ export function groups(parts: BrokerParts) {
   function fail(group: GroupRow, reason: string, draft: BrokerDraft, would: Alternative = {}): void {
     draft.put('group', { ...group, state: 'failed', due: draft.now + RETIRE_MS })
     draft.note('group failed', nameOf(group), reason)
-    for (const id of group.members) {
-      const row = draft.get('ticket', id)
-      if (row?.state === 'asked')
-        refuse(row, `its group ${nameOf(group)} gets nothing: ${reason}`, draft, would)
-    }
+    const members = group.members
+      .map((id) => draft.get('ticket', id))
+      .filter((row) => row !== undefined && row.state === 'asked')
+    if (members.length === 0) return
+    // What is refused was promised to nobody: the same is free for each of them.
+    const supply = would.supply ?? bookOf(draft).supply
+    for (const row of members)
+      refuse(row!, `its group ${nameOf(group)} gets nothing: ${reason}`, draft, { ...would, supply })
   }
 
   /** A member that was refused, or gave up before the grant, takes the others with it. */

@@ -49,7 +49,7 @@ export function rounds(parts: BrokerParts) {
     const paused = round?.paused
     draft.put('round', { ...round, id: 'round', due: undefined })
     const book = bookOf(draft)
-    const going = book.open.filter((row) => !endedBefore(row, draft))
+    const going = book.open().filter((row) => !endedBefore(row, book.supply, draft))
     const open = ready(
       going.filter(({ asked }) => asked?.approval === undefined),
       draft,
@@ -97,13 +97,13 @@ export function rounds(parts: BrokerParts) {
     const given = allocations.filter((one) => one.kind === 'grant')
     if (given.length === 0) {
       const refused = allocations.find((one) => one.kind === 'refuse')
-      if (refused !== undefined) fail(group, refused.reason, draft, refused)
+      if (refused !== undefined) fail(group, refused.reason, draft, { ...refused, supply: left })
       else for (const allocation of allocations) applyOne(allocation, left, draft)
       return left
     }
     const refusal = given.map((one) => refusalOf(one, draft)).find((one) => one !== undefined)
     if (refusal !== undefined) {
-      fail(group, refusal, draft)
+      fail(group, refusal, draft, { supply: left })
       return left
     }
     const fault = faultOfGroup(group, allocations, given, left, draft)
@@ -140,10 +140,10 @@ export function rounds(parts: BrokerParts) {
   }
 
   /** An extension is asked for before the end, or not at all. */
-  function endedBefore(row: TicketRow, draft: BrokerDraft): boolean {
+  function endedBefore(row: TicketRow, supply: Supply, draft: BrokerDraft): boolean {
     const end = row.tickets.at(-1)?.term.end
     if (end === undefined || end > draft.now) return false
-    refuse(row, ENDED, draft)
+    refuse(row, ENDED, draft, { supply })
     return true
   }
 
@@ -158,14 +158,14 @@ export function rounds(parts: BrokerParts) {
       case 'grant': {
         const refusal = refusalOf(allocation, draft)
         if (refusal !== undefined) {
-          refuse(row, refusal, draft)
+          refuse(row, refusal, draft, { supply: left })
           return left
         }
         grant(row, allocation, draft)
         return left.take(allocation.site, row.type, allocation.units, allocation.term)
       }
       case 'refuse':
-        refuse(row, allocation.reason, draft, allocation)
+        refuse(row, allocation.reason, draft, { ...allocation, supply: left })
         return left
       case 'wait':
         wait(row, allocation.reason, allocation.planned, draft)
