@@ -14,6 +14,7 @@ import { byHand } from '../controllers/guests/by-hand/by-hand.ts'
 import { groc } from '../controllers/guests/groc/groc.ts'
 import { batchOf, joinOf, type Parts } from './adapters.ts'
 import type { GuestSettings, ServiceManagerSettings } from './config.ts'
+import type { Recording } from './recording/recording.ts'
 
 export interface SiteGuest {
   readonly batch: BatchSystem
@@ -28,6 +29,8 @@ export interface AssembledGuest extends SiteGuest {
   readonly watcher: Watcher
   readonly membership: Membership
   readonly join: JoinHandler
+  /** What happens in its queue, kept for replays. */
+  readonly recording: Recording | undefined
 }
 
 /** A guest with its middleware, looked at and changed through its adapters. */
@@ -38,6 +41,7 @@ export function assembleGuest(
   manager: Actor<ServiceManagerTables>,
   /** As the configuration says now. */
   controllerNow: () => GuestSettings['controller'],
+  recording?: Recording,
 ): AssembledGuest {
   const { clock } = parts
   const batch = batchOf(guest.batch, parts)
@@ -51,7 +55,11 @@ export function assembleGuest(
   const watcher = new Watcher(
     config,
     batch,
-    (look) => manager.command('look', look) as Promise<{ againMs: Millis }>,
+    (look) => {
+      if (look.failure === undefined && look.observation !== undefined)
+        recording?.take(look.observation as BatchPicture)
+      return manager.command('look', look) as Promise<{ againMs: Millis }>
+    },
     clock,
   )
   return {
@@ -59,6 +67,7 @@ export function assembleGuest(
     join,
     watcher,
     membership: new Membership(batch, join, clock),
+    recording,
     lastPicture: () => watcher.picture,
     plan: () => {
       const { controller, config: asConfigured } = guestOf(guest, controllerNow)

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { authority } from '../actors/authority/authority.ts'
 import type { AuthorityTables } from '../actors/authority/rows.ts'
 import type { UnitEffectArgs } from '../actors/authority/units.ts'
@@ -38,6 +39,7 @@ import { makeFolder } from './make-folder.ts'
 import type { Role } from './network-config.ts'
 import { ownStore } from './own-store.ts'
 import { PeerBook, waysOf } from './peers.ts'
+import { Recording } from './recording/recording.ts'
 import type { Federation } from './site-view.ts'
 
 export interface SiteParts {
@@ -213,8 +215,13 @@ export function assemble(settings: Settings, given: SiteParts): Site {
   const actors = [brokerActor, siteActor, manager].filter((actor) => actor !== undefined)
   if (settings.serviceManager !== undefined && manager !== undefined)
     for (const guest of settings.guests)
-      guests[guest.name] = assembleGuest(guest, settings.serviceManager, parts, manager, () =>
-        controllerOf(guest.name),
+      guests[guest.name] = assembleGuest(
+        guest,
+        settings.serviceManager,
+        parts,
+        manager,
+        () => controllerOf(guest.name),
+        new Recording(join(files.recordings, guest.name), log),
       )
 
   async function start(): Promise<void> {
@@ -235,6 +242,7 @@ export function assemble(settings: Settings, given: SiteParts): Site {
     stopping.abort(new SubletError('not-running', 'the site stops'))
     peers.stop()
     await Promise.all(Object.values(guests).map(({ watcher }) => watcher.stop()))
+    await Promise.all(Object.values(guests).map(({ recording }) => recording?.flushed()))
     await Promise.all(actors.map((actor) => actor.stop()))
     await network.close()
     for (const { join, batch } of Object.values(guests)) {

@@ -20,6 +20,7 @@ const BOOT = { least: 60_000, most: 120_000 }
 export function replayCommands(command: (usage: string, description: string) => Command): void {
   command('replay', 'last month’s queue against new thresholds: waits, node-hours, boots')
     .option('--trace <file>', 'the jobs: Standard Workload Format, plain or .gz')
+    .option('--recording <folder>', '… or what Sublet recorded: WORK/recordings/GUEST')
     .option('--synthetic <model>', '… or made up: lublin')
     .option('--jobs <count>', 'with --synthetic: so many', wholeNumber, 1000)
     .option('--seed <text>', 'of boots, and of what is made up', '1')

@@ -468,6 +468,7 @@ export const inDir = (dir: string) => ({
   peers: join(dir, 'peers.json'),
   hour: join(dir, 'hour.json'),
   charts: join(dir, 'charts'),
+  recordings: join(dir, 'recordings'),
   archive: join(dir, 'archive'),
   database: (actor: string) => join(dir, `${actor}.db`),
 })

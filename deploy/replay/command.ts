@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import type { GrocConfig } from '../../controllers/guests/groc/config.ts'
+import { readRecording } from '../recording/reading.ts'
 import { loadConfig } from '../settings-file.ts'
 import { EXIT, print, printJson, tell } from '../terminal.ts'
 import { type Contest, type Contestant, contest } from './contest.ts'
@@ -16,6 +17,7 @@ import type { Trace, UnitSize } from './trace.ts'
 export interface ReplayArguments {
   readonly json?: true
   readonly trace?: string
+  readonly recording?: string
   readonly synthetic?: string
   readonly jobs: number
   readonly seed: string
@@ -52,17 +54,21 @@ export async function replayCommand(options: ReplayArguments): Promise<number> {
 }
 
 async function traceOf(
-  { trace, synthetic, jobs, seed }: ReplayArguments,
+  { trace, recording, synthetic, jobs, seed }: ReplayArguments,
   processors: number,
 ): Promise<Trace> {
-  if (trace !== undefined && synthetic !== undefined)
-    throw new SubletError('usage', '--trace and --synthetic are two sources of jobs: name one of them')
+  if ([trace, recording, synthetic].filter((source) => source !== undefined).length > 1)
+    throw new SubletError(
+      'usage',
+      '--trace, --recording and --synthetic are sources of jobs: name one of them',
+    )
+  if (recording !== undefined) return readRecording(recording)
   if (trace !== undefined) return readSwf(trace)
   if (synthetic === 'lublin') return lublin({ jobs, seed, processors, from: SYNTHETIC_FROM })
   throw new SubletError(
     'usage',
     synthetic === undefined
-      ? 'nothing to replay: name a trace with --trace FILE.swf, or --synthetic lublin'
+      ? 'nothing to replay: name a trace with --trace FILE.swf, a --recording FOLDER, or --synthetic lublin'
       : `“${synthetic}” is no synthetic workload; there is lublin`,
   )
 }

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { PlanReport } from '../../deploy/plan.ts'
 import { openPool, until } from './pool.ts'
@@ -34,5 +36,9 @@ describe.concurrent('a guest that is only observed', { timeout: 150_000 }, () =>
     expect((await pool.ledger()).filter(({ kind }) => kind === 'would decide').length).toBeLessThanOrEqual(2)
     expect(await pool.record(id)).toMatchObject({ state: 'pending' })
     expect(await pool.release()).toMatchObject({ code: 0 })
+    const [day] = readdirSync(join(pool.work, 'recordings', 'batch'))
+    expect(readFileSync(join(pool.work, 'recordings', 'batch', day!), 'utf8')).toMatch(
+      new RegExp(`"e":"submitted",.*"job":"${id}"`),
+    )
   })
 })

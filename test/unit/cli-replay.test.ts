@@ -117,7 +117,7 @@ describe('sublet replay', () => {
 
   test.each([
     [['--config', quick], /nothing to replay: name a trace/],
-    [['--config', quick, '--trace', trace, '--synthetic', 'lublin'], /two sources of jobs/],
+    [['--config', quick, '--trace', trace, '--synthetic', 'lublin'], /are sources of jobs: name one/],
     [['--config', quick, '--synthetic', 'uniform'], /“uniform” is no synthetic workload; there is lublin/],
     [['--config', quick, '--trace', join(dir, 'none.swf')], /none\.swf cannot be read/],
     [

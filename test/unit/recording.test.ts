@@ -1,0 +1,223 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { BatchPicture, Job } from '../../adapters/batch-system.ts'
+import { Differences } from '../../deploy/recording/events.ts'
+import { readRecording } from '../../deploy/recording/reading.ts'
+import { Recording } from '../../deploy/recording/recording.ts'
+import { jobOf, nodeOf, pictureOf, SECOND, T0 } from './groc-world.ts'
+
+let dir = ''
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'sublet-recording-'))
+})
+afterEach(() => rmSync(dir, { recursive: true }))
+
+const DAY = 86_400 * SECOND
+const look = (at: number, jobs: readonly Job[], nodes: BatchPicture['nodes'] = []): BatchPicture =>
+  pictureOf({ startedAt: at, at, jobs, nodes })
+const at = (seconds: number): number => T0 + seconds * SECOND
+const waiting = (id: string, over: Partial<Job> = {}): Job =>
+  jobOf(id, { cpusPerNode: 2, memoryMiBPerNode: 512, ...over })
+const running = (id: string, start: number, over: Partial<Job> = {}): Job =>
+  waiting(id, { state: 'running', startedAt: at(start), nodeNames: ['n1'], ...over })
+const ended = (id: string, start: number, end: number): Job =>
+  running(id, start, { state: 'ended', endedAt: at(end) })
+
+describe('what is different between two looks', () => {
+  const told = (...pictures: readonly BatchPicture[]): readonly string[] => {
+    const differences = new Differences()
+    return pictures.flatMap((picture) =>
+      differences.take(picture).map((event) => {
+        const { e, at: when, ...rest } = event
+        const what = 'job' in rest ? rest.job : 'node' in rest ? `${rest.node} ${rest.state}` : ''
+        return `${(when - T0) / SECOND} ${e} ${what}${'ranMs' in rest ? ` ran ${rest.ranMs / SECOND}` : ''}`
+      }),
+    )
+  }
+
+  test('a job comes, starts and ends, each once, however often it is seen', () => {
+    const pictures = [
+      look(at(1), [waiting('1')]),
+      look(at(2), [waiting('1')]),
+      look(at(10), [running('1', 5)]),
+      look(at(12), [running('1', 5, { state: 'completing' })]),
+      look(at(20), [ended('1', 5, 15)]),
+      look(at(30), [ended('1', 5, 15)]),
+      look(at(40), []),
+    ]
+    expect(told(...pictures)).toEqual(['0 submitted 1', '5 started 1', '15 ended 1 ran 10'])
+  })
+
+  test('a job that comes and goes between two looks is whole', () => {
+    expect(told(look(at(1), [waiting('1')]), look(at(60), [ended('1', 3, 50)]))).toEqual([
+      '0 submitted 1',
+      '3 started 1',
+      '50 ended 1 ran 47',
+    ])
+  })
+
+  test('one that had ended before the first look is not there, one that ran is from its start on', () => {
+    expect(
+      told(look(at(1), [ended('1', -9, -1), running('2', -5)]), look(at(9), [ended('2', -5, 8)])),
+    ).toEqual(['-5 started 2', '0 submitted 2', '8 ended 2 ran 13'])
+  })
+
+  test('one that is put back into the queue starts again', () => {
+    const pictures = [
+      look(at(1), [running('1', 0)]),
+      look(at(5), [waiting('1', { restarts: 1 })]),
+      look(at(9), [running('1', 8, { restarts: 1 })]),
+      look(at(20), [ended('1', 8, 18)]),
+    ]
+    expect(told(...pictures)).toEqual(['0 submitted 1', '0 started 1', '8 started 1', '18 ended 1 ran 10'])
+  })
+
+  test('one that leaves the list is taken to have ended, or never to have run', () => {
+    expect(told(look(at(1), [waiting('1'), running('2', 0)]), look(at(7), []))).toEqual([
+      '0 submitted 1',
+      '0 submitted 2',
+      '0 started 2',
+      '7 gone 1',
+      '7 ended 2 ran 7',
+    ])
+  })
+
+  test('tasks that wait together come each when it starts', () => {
+    const together = waiting('7_[0-9]', { tasks: 10 })
+    expect(told(look(at(1), [together]), look(at(4), [together, running('7_0', 3)]))).toEqual([
+      '0 submitted 7_0',
+      '3 started 7_0',
+    ])
+  })
+
+  test('nodes come, are drained, fall silent and go', () => {
+    const node = (over = {}) => [nodeOf('u1', over)]
+    const pictures = [
+      look(at(1), [], node()),
+      look(at(2), [], node()),
+      look(at(3), [], node({ drained: 'ours', accepting: false })),
+      look(at(4), [], node({ responding: false })),
+      look(at(5), [], []),
+    ]
+    expect(told(...pictures)).toEqual([
+      '1 node node-u1 works',
+      '3 node node-u1 drained',
+      '4 node node-u1 silent',
+      '5 node node-u1 gone',
+    ])
+  })
+
+  test('of users there is a number, the same for the same one', () => {
+    const jobs = [waiting('1', { user: 'ada' }), waiting('2', { user: 'bob' }), waiting('3', { user: 'ada' })]
+    const events = new Differences().take(look(at(1), jobs))
+    expect(events.map((event) => (event.e === 'submitted' ? event.user : 0))).toEqual([1, 2, 1])
+    expect(JSON.stringify(events)).not.toContain('ada')
+  })
+})
+
+const log = () => {
+  const warnings: object[] = []
+  return { warnings, debug() {}, info() {}, warn: (told: object) => void warnings.push(told), error() {} }
+}
+
+describe('a recording', () => {
+  test('is read back as the jobs that ended, in the order in which they came', async () => {
+    const recording = new Recording(dir, log())
+    recording.take(
+      look(at(1), [
+        waiting('1'),
+        waiting('2', { nodes: 3, walltimeMs: 60_000, queue: 'long' }),
+        waiting('3'),
+      ]),
+    )
+    recording.take(look(at(20), [running('1', 5), ended('2', 6, 16), waiting('3')]))
+    recording.take(look(at(90), [ended('1', 5, 85), waiting('3')]))
+    await recording.flushed()
+    writeFileSync(join(dir, readdirSync(dir)[0]!), '{"e":"ended"\n\n', { flag: 'a' })
+    const trace = await readRecording(dir)
+    expect(trace.jobs).toMatchObject([
+      {
+        id: '1',
+        submittedAt: T0,
+        runMs: 80_000,
+        processors: 2,
+        spread: undefined,
+        memoryMiBPerNode: 512,
+        queue: 'batch',
+      },
+      {
+        ...{ id: '2', runMs: 10_000, processors: 6, spread: { nodes: 3, cpusPerNode: 2 } },
+        ...{ walltimeMs: 60_000, queue: 'long' },
+      },
+    ])
+    expect([trace.leftOut, trace.warningCount, trace.warnings.length]).toEqual([1, 1, 1])
+  })
+
+  test('begins a file each day, and lets the oldest go when there is too much', async () => {
+    const recording = new Recording(dir, log(), { bytesMax: 2_000, waitingMax: 1_000_000 })
+    for (let day = 0; day < 6; day++) {
+      recording.take(
+        look(
+          at(1) + day * DAY,
+          Array.from({ length: 8 }, (_, i) => waiting(`${day}-${i}`)),
+        ),
+      )
+      await recording.flushed()
+    }
+    const files = readdirSync(dir).toSorted()
+    expect(files.at(-1)).toBe('2026-03-07.jsonl')
+    expect(files).not.toContain('2026-03-02.jsonl')
+    const all = files.slice(0, -1).reduce((sum, file) => sum + statSync(join(dir, file)).size, 0)
+    expect(all).toBeLessThanOrEqual(2_000)
+    expect(statSync(join(dir, files[0]!)).mode & 0o777).toBe(0o600)
+  })
+
+  test('that cannot be written is said once, stops nothing, and goes on when it can', async () => {
+    const folder = join(dir, 'a')
+    writeFileSync(folder, 'a file where the folder should be')
+    const { warnings, ...said } = log()
+    const recording = new Recording(folder, said)
+    for (let i = 0; i < 3; i++) {
+      recording.take(look(at(i), [waiting(`${i}`)]))
+      await recording.flushed()
+    }
+    expect(warnings).toHaveLength(1)
+    rmSync(folder)
+    mkdirSync(folder)
+    recording.take(look(at(9), [waiting('9')]))
+    await recording.flushed()
+    expect(readFileSync(join(folder, readdirSync(folder)[0]!), 'utf8')).toContain('"job":"9"')
+  })
+
+  test('keeps no more waiting than it may', async () => {
+    const { warnings, ...said } = log()
+    const recording = new Recording(dir, said, { bytesMax: 1_000_000, waitingMax: 500 })
+    recording.take(
+      look(
+        at(1),
+        Array.from({ length: 50 }, (_, i) => waiting(`${i}`)),
+      ),
+    )
+    await recording.flushed()
+    expect(warnings).toMatchObject([{ reason: expect.stringContaining('50 events are left out') }])
+    expect(existsSync(join(dir, '2026-03-02.jsonl'))).toBe(false)
+  })
+
+  test.each([
+    ['that is not there', 'none', 'there is no recording'],
+    ['without a day', '.', 'holds no recording'],
+  ])('%s is refused', async (_, name, sentence) => {
+    await expect(readRecording(join(dir, name))).rejects.toThrow(sentence)
+  })
+})
