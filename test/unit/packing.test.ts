@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Shape } from '../../controllers/guests/groc/demand.ts'
+import { BIN_KINDS, type Bin } from '../../controllers/guests/groc/lots.ts'
 import { amountOf } from '../../controllers/guests/groc/needs.ts'
-import type { Bin, Offer, Packing } from '../../controllers/guests/groc/packing.ts'
-import { BIN_KINDS, pack } from '../../controllers/guests/groc/packing.ts'
+import type { Offer, Packing } from '../../controllers/guests/groc/packing.ts'
+import { pack } from '../../controllers/guests/groc/packing.ts'
 
 const unit = { cpus: 4, memoryMiB: 4096, consumables: {}, features: [] }
 

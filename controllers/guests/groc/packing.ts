@@ -1,34 +1,18 @@
-import type { Millis } from '../../../actors/runtime/clock.ts'
 import type { Shape } from './demand.ts'
+import {
+  BIN_KINDS,
+  type Bin,
+  type BinKind,
+  CPUS_FACTOR,
+  type Group,
+  type Lot,
+  ordersIn,
+  perBin,
+  type Rest,
+  type SmallOrder,
+} from './lots.ts'
 import { fits, isLargeEnough, type Room } from './needs.ts'
 import { type Variant, variantsFor } from './variants.ts'
-
-/**
- * Where waiting jobs would go if every machine were as free as it looks: a rehearsal of the scheduler.
- *
- *   kind         what it is                                             who may use it
- *   collecting   nodes the scheduler gathers for a wide job             wide jobs only
- *   serving      nodes that take jobs now                               all
- *   spare        our nodes, drained for being idle; resumed at once     all
- *   coming       ordered, booting or joining                            all
- *   fresh        not ordered yet; made here as needed                   all
- *
- * Kinds are used in this order, and within a kind the fullest machine that still fits, one with nothing the job
- * does not need before others, so that empty machines stay empty and whole leases can be given back. A fresh
- * one is of the first type in the order of preference that fits and may be asked for.
- */
-export const BIN_KINDS = ['collecting', 'serving', 'spare', 'coming', 'fresh'] as const
-export type BinKind = (typeof BIN_KINDS)[number]
-
-export interface Bin extends Room {
-  /** Unit id, node name of an admin's own node, or a made-up name of something that is not there yet. */
-  readonly id: string
-  readonly kind: BinKind
-  /** Nothing runs there: good for a job that shares with nobody. */
-  readonly whole: boolean
-  /** Of a fresh one. */
-  readonly type?: string
-}
 
 /** A type that may be asked for. */
 export interface Offer {
@@ -55,13 +39,6 @@ export interface WideOrder {
   readonly type: string
 }
 
-/** Units that jobs of one node want; the longest of those on a unit says for how long. */
-export interface SmallOrder {
-  readonly type: string
-  readonly leaseMs: Millis
-  readonly units: number
-}
-
 export interface Packing {
   readonly places: ReadonlyMap<Shape, readonly Place[]>
   readonly wideOrders: readonly WideOrder[]
@@ -78,29 +55,6 @@ export interface Packing {
   readonly wanted: number
 }
 
-/** Equal machines. Those that are there are one each; of what is to be ordered for small jobs there may be thousands. */
-interface Lot {
-  readonly bin: Bin
-  readonly count: number
-  /** Of what is to be ordered: the longest lease that a job on it needs. */
-  readonly leaseMs: Millis
-}
-
-/** Room that a machine has left. */
-interface Rest {
-  readonly cpus: number
-  readonly memoryMiB: number
-  readonly variant: Variant
-}
-
-/** Machines of one kind with equally much room. Popped from the end: the preferred machine is last. */
-interface Group extends Rest {
-  readonly lots: Lot[]
-}
-
-/** Far above any memory in MiB, and small enough that cpus times it stays an exact integer. */
-const CPUS_FACTOR = 2 ** 34
-
 export interface Limits {
   /** Units that wide jobs may still order in all. */
   readonly room: number
@@ -108,7 +62,22 @@ export interface Limits {
   readonly reach: number
 }
 
-/** Bins come preferred ones first, and so do offers; wide shapes come before others. Every shape fits an offer. */
+/**
+ * Where waiting jobs would go if every machine were as free as it looks: a rehearsal of the scheduler.
+ *
+ *   kind         what it is                                             who may use it
+ *   collecting   nodes the scheduler gathers for a wide job             wide jobs only
+ *   serving      nodes that take jobs now                               all
+ *   spare        our nodes, drained for being idle; resumed at once     all
+ *   coming       ordered, booting or joining                            all
+ *   fresh        not ordered yet; made here as needed                   all
+ *
+ * Kinds are used in this order, and within a kind the fullest machine that still fits, one with nothing the job
+ * does not need before others, so that empty machines stay empty and whole leases can be given back. A fresh
+ * one is of the first type in the order of preference that fits and may be asked for.
+ *
+ * Bins come preferred ones first, and so do offers; wide shapes come before others. Every shape fits an offer.
+ */
 export function pack(
   shapes: readonly Shape[],
   bins: readonly Bin[],
@@ -318,28 +287,4 @@ export function pack(
     used: new Set([...used, ...kept]),
     wanted: used.size + freshCount + wantedTooWide,
   }
-}
-
-function perBin(shape: Shape, free: Rest, byConsumables: number): number {
-  if (shape.exclusive) return 1
-  const byCpus = Math.min(Math.floor(free.cpus / shape.cpus), byConsumables)
-  return shape.memoryMiB === 0 ? byCpus : Math.min(byCpus, Math.floor(free.memoryMiB / shape.memoryMiB))
-}
-
-/** What was made for small jobs, by type and length of lease, the longest first. */
-function ordersIn(fresh: ReadonlyMap<Variant, ReadonlyMap<number, Group>>): readonly SmallOrder[] {
-  const counts = new Map<string, Map<Millis, number>>()
-  for (const ofVariant of fresh.values())
-    for (const { lots } of ofVariant.values())
-      for (const { bin, count, leaseMs } of lots) {
-        // Those made for a wide job are its own order.
-        if (leaseMs === 0) continue
-        const type = bin.type ?? ''
-        const ofType = counts.get(type) ?? new Map<Millis, number>()
-        ofType.set(leaseMs, (ofType.get(leaseMs) ?? 0) + count)
-        counts.set(type, ofType)
-      }
-  return [...counts].flatMap(([type, ofType]) =>
-    [...ofType].sort(([a], [b]) => b - a).map(([leaseMs, units]) => ({ type, leaseMs, units })),
-  )
 }
