@@ -26,7 +26,7 @@ module.exports = {
     ),
     allow('contracts-import-runtime-and-leases', contracts, ['^actors/(runtime|leases)/', contracts]),
     allow('controllers-touch-no-adapter', '^controllers/.+/', ['^controllers/', '^actors/(runtime|leases)/', contracts]),
-    ...['embedded', 'exec', 'slurm', 'namespace', 'sqlite', 'http'].map((adapter) =>
+    ...['embedded', 'exec', 'slurm', 'gridengine', 'namespace', 'sqlite', 'http'].map((adapter) =>
       allow(`${adapter}-knows-its-contract`, `^adapters/${adapter}/`, [
         `^adapters/(${adapter}|exec)/`,
         '^actors/(runtime|leases)/',

@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/clock.ts'
 import { SubletError } from '../actors/runtime/errors.ts'
 import type { Executor } from '../adapters/executor.ts'
+import type { LabMachine } from '../deploy/labs/namespaces.ts'
 import { slotAddress, slotName } from '../deploy/labs/slurm/conf.ts'
-import { type LabMachine, type SlurmLab, slurmLab } from '../deploy/labs/slurm/lab.ts'
+import { type SlurmLab, slurmLab } from '../deploy/labs/slurm/lab.ts'
 import { Observer } from '../deploy/labs/slurm/observer.ts'
 
 const SLOT = 1

@@ -10,6 +10,8 @@ import { type NetnsDoor, netnsDoor } from '../adapters/exec/netns-door.ts'
 import { prefixed } from '../adapters/exec/prefixed.ts'
 import { sshExecutor } from '../adapters/exec/ssh.ts'
 import type { Executor } from '../adapters/executor.ts'
+import { gridengine } from '../adapters/gridengine/batch-system.ts'
+import { gridengineJoin } from '../adapters/gridengine/join.ts'
 import type { Handler, UnitFacts } from '../adapters/handler.ts'
 import type { JoinHandler } from '../adapters/join.ts'
 import { namespaceMachines } from '../adapters/namespace/namespace.ts'
@@ -61,6 +63,10 @@ export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): Bat
     const { kind: _, through: __, ssh: ___, ...config } = settings
     return closing(torque(config, exec, { clock }), exec)
   }
+  if (settings.kind === 'gridengine') {
+    const { kind: _, through: __, ssh: ___, ...config } = settings
+    return closing(gridengine(config, exec, { clock }), exec)
+  }
   const { kind: _, through: __, ssh: ___, ...config } = settings
   return closing(openpbs(config, exec, { clock }), exec)
 }
@@ -104,6 +110,10 @@ export function joinOf(settings: JoinSettings, { clock }: Parts): JoinHandler {
     if (settings.kind === 'ssh-torque') {
       const { kind: _, ssh: __, ...config } = settings
       return torqueJoin(config, connect)
+    }
+    if (settings.kind === 'ssh-gridengine') {
+      const { kind: _, ssh: __, ...config } = settings
+      return gridengineJoin(config, connect)
     }
     const { kind: _, ssh: __, ...config } = settings
     return openpbsJoin(config, connect)

@@ -7,6 +7,8 @@ import { embeddedBatchConfig } from '../adapters/embedded/batch-system.ts'
 import { type EmbeddedJoinConfig, embeddedJoinConfig } from '../adapters/embedded/join.ts'
 import { type ProcessMachinesConfig, processMachinesConfig } from '../adapters/embedded/process-machines.ts'
 import { sshConfig } from '../adapters/exec/ssh.ts'
+import { gridengineConfig } from '../adapters/gridengine/config.ts'
+import { type GridengineJoinConfig, gridengineJoinConfig } from '../adapters/gridengine/join.ts'
 import type { ProbeCommand } from '../adapters/handler.ts'
 import { type NamespaceMachinesConfig, namespaceMachinesConfig } from '../adapters/namespace/config.ts'
 import { openpbsConfig } from '../adapters/openpbs/config.ts'
@@ -190,6 +192,7 @@ const batch = byKind({
   slurm: slurmConfig.extend(reached),
   torque: torqueConfig.extend(head),
   openpbs: openpbsConfig.extend(head),
+  gridengine: gridengineConfig.extend(head),
 })
 
 /** How the machines' sshd is reached; address, port, user and host key come from the machine itself. */
@@ -207,6 +210,7 @@ const joining = byKind({
   'ssh-slurmd': slurmJoinConfig.extend({ ssh }),
   'ssh-torque': torqueJoinConfig.extend({ ssh }),
   'ssh-openpbs': openpbsJoinConfig.extend({ ssh }),
+  'ssh-gridengine': gridengineJoinConfig.extend({ ssh }),
 })
 
 const guest = z.strictObject({
@@ -275,6 +279,7 @@ export type JoinSettings =
   | ({ readonly kind: 'ssh-slurmd' } & SlurmJoinConfig & { readonly ssh: z.output<typeof ssh> })
   | ({ readonly kind: 'ssh-torque' } & TorqueJoinConfig & { readonly ssh: z.output<typeof ssh> })
   | ({ readonly kind: 'ssh-openpbs' } & OpenpbsJoinConfig & { readonly ssh: z.output<typeof ssh> })
+  | ({ readonly kind: 'ssh-gridengine' } & GridengineJoinConfig & { readonly ssh: z.output<typeof ssh> })
 
 type WrittenController = WrittenGuest['controller']
 

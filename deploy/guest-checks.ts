@@ -14,7 +14,12 @@ export const OWN_PROPERTIES = [
 ]
 
 /** Which batch system a join over ssh is for. */
-const JOINED = { 'ssh-slurmd': 'slurm', 'ssh-torque': 'torque', 'ssh-openpbs': 'openpbs' } as const
+const JOINED = {
+  'ssh-slurmd': 'slurm',
+  'ssh-torque': 'torque',
+  'ssh-openpbs': 'openpbs',
+  'ssh-gridengine': 'gridengine',
+} as const
 
 export function guestChecks(written: Written, i: number): readonly CrossComplaint[] {
   const { site, skewMax } = written

@@ -4,7 +4,8 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import { localExecutor } from '../../adapters/exec/local.ts'
 import type { JoinUnit } from '../../adapters/join.ts'
 import { slurmJoin, slurmJoinConfig } from '../../adapters/slurm/join.ts'
-import { type LabMachine, type SlurmLab, slurmLab } from '../../deploy/labs/slurm/lab.ts'
+import type { LabMachine } from '../../deploy/labs/namespaces.ts'
+import { type SlurmLab, slurmLab } from '../../deploy/labs/slurm/lab.ts'
 import { until } from './batch-system.ts'
 
 /** Why the real programs are not run here. With SUBLET_REAL=1 they must run: a missing one then fails. */

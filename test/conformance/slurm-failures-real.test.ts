@@ -5,8 +5,9 @@ import { systemClock } from '../../actors/runtime/clock.ts'
 import type { BatchSystem, ExpectedNode } from '../../adapters/batch-system.ts'
 import { slurm } from '../../adapters/slurm/batch-system.ts'
 import { slurmConfig } from '../../adapters/slurm/config.ts'
-import { type SlurmLab, sweep } from '../../deploy/labs/slurm/lab.ts'
-import { leftoversOf } from '../../deploy/labs/slurm/leftovers.ts'
+import { leftoversOf } from '../../deploy/labs/leftovers.ts'
+import { sweep } from '../../deploy/labs/namespaces.ts'
+import type { SlurmLab } from '../../deploy/labs/slurm/lab.ts'
 import { until } from './batch-system.ts'
 import {
   closeLab,

@@ -1,11 +1,11 @@
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock, Millis } from '../../../actors/runtime/clock.ts'
-import { deadline, sleep } from '../../../actors/runtime/clock.ts'
+import type { Clock } from '../../../actors/runtime/clock.ts'
 import { SubletError } from '../../../actors/runtime/errors.ts'
 import type { Executor } from '../../../adapters/executor.ts'
+import { isAlive, type Leftovers, leftoversOf } from '../leftovers.ts'
+import { type LabMachine, labGround, sweep } from '../namespaces.ts'
 import {
   epilogText,
   HEAD_ADDRESS,
@@ -16,17 +16,6 @@ import {
   slurmConfText,
 } from './conf.ts'
 import { type JobRecord, readJobRecords } from './job-records.ts'
-import { journal } from './journal.ts'
-import {
-  childrenOf,
-  isAlive,
-  type Leftovers,
-  leftoversOf,
-  netnsName,
-  netnsOf,
-  processesOf,
-  RUN_VARIABLE,
-} from './leftovers.ts'
 
 /**
  * A Slurm cluster of its own in network namespaces, started and ended by one call each. Needs root and
@@ -60,15 +49,6 @@ export interface SubmitOptions {
   readonly uid?: number
 }
 
-/** A machine that is not more than a network, a host name and processes of its own. */
-export interface LabMachine {
-  readonly name: string
-  readonly address: string
-  readonly exec: Executor
-  /** As if its power were cut. */
-  kill(): Promise<void>
-}
-
 export interface SlurmLab {
   readonly runId: string
   readonly dir: string
@@ -100,164 +80,21 @@ export interface SlurmLab {
   leftovers(): Leftovers
 }
 
-const UP_MS: Millis = 20_000
-const GONE_MS: Millis = 5_000
-const POLL_MS: Millis = 20
-
-/** The first process of a pid namespace: it keeps the namespace and collects the ended. */
-const INIT = 'while :; do sleep 3600; done'
-
 export function slurmLab(options: SlurmLabOptions): SlurmLab {
   const { dir, runId, exec, clock } = options
-  if (!/^[a-z0-9]{1,8}$/.test(runId)) throw new Error(`a run id has 1 to 8 letters and digits: ${runId}`)
-  const netns = netnsName(runId)
   const confFile = join(dir, 'slurm.conf')
   const hostsFile = join(dir, 'hosts')
-  const notes = journal(dir)
-  const env = { SLURM_CONF: confFile, TZ: 'UTC', LC_ALL: 'C', [RUN_VARIABLE]: runId }
-  /** Pids, as seen from here, of the first process of each namespace and of the controller. */
-  const inits = new Map<string, number>()
+  const env = { SLURM_CONF: confFile, TZ: 'UTC', LC_ALL: 'C' }
+  const ground = labGround({ dir, runId, exec, clock, headAddress: HEAD_ADDRESS, hostsFile, env })
+  const { notes, run, keep, inside } = ground
   let controllerPid: number | undefined
-
-  const run = async (argv: readonly [string, ...string[]], signal: AbortSignal): Promise<string> => {
-    const done = await exec.run(argv, { signal, env })
-    if (done.exitCode === 0) return done.stdout
-    throw new SubletError(
-      'exec-failed',
-      `lab: “${argv.join(' ')}” ended with ${done.exitCode}: ${done.stderr}`,
-    )
-  }
-
-  const until = async (
-    what: string,
-    holds: () => Promise<boolean> | boolean,
-    ms: Millis,
-    signal?: AbortSignal,
-  ) => {
-    const late = () => new SubletError('exec-timeout', `lab: ${what} took more than ${ms} ms`)
-    const limit = deadline(clock, ms, late, signal)
-    try {
-      while (!(await holds())) await sleep(clock, POLL_MS, limit.signal)
-    } finally {
-      limit.done()
-    }
-  }
-
-  /** Starts something that stays. Resolves to the pid of its only child, which `nsenter` and `unshare` leave it. */
-  const keep = async (
-    what: string,
-    argv: readonly [string, ...string[]],
-    signal: AbortSignal,
-  ): Promise<number> => {
-    notes.write({ kind: 'process', what })
-    const log = openSync(join(dir, 'log', `${what}.out`), 'a')
-    const [program, ...rest] = argv
-    const child = spawn(program, rest, {
-      detached: true,
-      stdio: ['ignore', log, log],
-      env: { ...process.env, ...env },
-    })
-    closeSync(log)
-    child.unref()
-    const failed = new Promise<never>((_, reject) => child.once('error', reject))
-    failed.catch(() => undefined)
-    await Promise.race([
-      failed,
-      until(`start of ${what}`, () => childrenOf(child.pid ?? 0).length > 0, UP_MS, signal),
-    ])
-    const pid = childrenOf(child.pid ?? 0)[0] ?? 0
-    notes.write({ kind: 'process', what, pid })
-    return pid
-  }
-
-  /** Inside the namespaces of the machine with this name. */
-  const inside = (machine: string, argv: readonly [string, ...string[]]): readonly [string, ...string[]] => {
-    const init = inits.get(machine)
-    if (init === undefined)
-      throw new SubletError('machine-unreachable', `lab: the machine ${machine} does not run`)
-    return ['nsenter', `--target=${init}`, '--net', '--mount', '--uts', '--ipc', '--pid', '--', ...argv]
-  }
-
-  const executorOf = (machine: string): Executor => ({
-    name: `lab ${machine}`,
-    run: async (argv, more) => exec.run(inside(machine, argv), { ...more, env: { ...env, ...more.env } }),
-    close: async () => undefined,
-  })
-
-  /** A host name, /run, /etc/hosts and processes of its own, in a network namespace that is there. */
-  const boot = async (machine: string, inNetns: string, signal: AbortSignal): Promise<void> => {
-    const ready = join(dir, 'ready', machine)
-    const script = `set -e
-hostname "$1"; mount -t tmpfs -o size=64m,mode=755 tmpfs /run; mkdir /run/lock; mount --bind "$2" /etc/hosts
-: >"$3"
-${INIT}`
-    const init = await keep(
-      machine,
-      [
-        'nsenter',
-        `--net=/run/netns/${inNetns}`,
-        'unshare',
-        '--mount',
-        '--uts',
-        '--ipc',
-        '--pid',
-        '--fork',
-        '--kill-child',
-        '--mount-proc',
-        '--propagation',
-        'slave',
-        'sh',
-        '-c',
-        script,
-        'sh',
-        machine,
-        hostsFile,
-        ready,
-      ],
-      signal,
-    )
-    inits.set(machine, init)
-    const exists = async () => (await exec.run(['test', '-e', ready], { signal })).exitCode === 0
-    await until(`boot of ${machine}`, exists, UP_MS, signal)
-  }
-
-  const makeMachine = async (name: string, address: string, signal: AbortSignal): Promise<LabMachine> => {
-    const own = netnsName(runId, name)
-    notes.write({ kind: 'netns', name: own })
-    await run(['ip', 'netns', 'add', own], signal)
-    await run(
-      ['ip', '-n', netns, 'link', 'add', `v-${name}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', own],
-      signal,
-    )
-    await run(['ip', '-n', netns, 'link', 'set', `v-${name}`, 'master', 'br0', 'up'], signal)
-    await run(['ip', '-n', own, 'link', 'set', 'lo', 'up'], signal)
-    await run(['ip', '-n', own, 'addr', 'add', `${address}/24`, 'dev', 'eth0'], signal)
-    await run(['ip', '-n', own, 'link', 'set', 'eth0', 'up'], signal)
-    await boot(name, own, signal)
-    return {
-      name,
-      address,
-      exec: executorOf(name),
-      async kill() {
-        await end([inits.get(name) ?? 0])
-        inits.delete(name)
-        const forever = new AbortController().signal
-        if (netnsOf(runId).includes(own)) await run(['ip', 'netns', 'del', own], forever)
-      },
-    }
-  }
-
-  const end = async (pids: readonly number[]): Promise<void> => {
-    for (const pid of pids) endProcess(pid)
-    await until('the end of processes', () => pids.every((pid) => pid === 0 || !isAlive(pid)), GONE_MS)
-  }
 
   const lab: SlurmLab = {
     runId,
     dir,
     confFile,
     hostsFile,
-    netns,
+    netns: ground.netns,
     bridge: 'br0',
     partition: 'dyn',
     feature: 'dynf',
@@ -265,7 +102,7 @@ ${INIT}`
       ...Array.from({ length: 10 }, (_, at) => join(dir, 'state', `hash.${at}`)),
       join(dir, 'log', 'jobcomp.txt'),
     ],
-    onHead: executorOf('head'),
+    onHead: ground.on('head'),
     throughHead: () => inside('head', ['env']),
 
     async up(signal) {
@@ -287,13 +124,7 @@ ${INIT}`
       writeFileSync(join(dir, 'epilog.sh'), epilogText(dir), { mode: 0o755 })
       lab.setEpilogSeconds(options.epilogSeconds ?? 0)
 
-      notes.write({ kind: 'netns', name: netns })
-      await run(['ip', 'netns', 'add', netns], signal)
-      await run(['ip', '-n', netns, 'link', 'set', 'lo', 'up'], signal)
-      await run(['ip', '-n', netns, 'link', 'add', 'br0', 'type', 'bridge'], signal)
-      await run(['ip', '-n', netns, 'addr', 'add', `${HEAD_ADDRESS}/24`, 'dev', 'br0'], signal)
-      await run(['ip', '-n', netns, 'link', 'set', 'br0', 'up'], signal)
-      await boot('head', netns, signal)
+      await ground.up(signal)
 
       const at = (name: string): string => join(dir, 'munge', name)
       await keep(
@@ -311,15 +142,15 @@ ${INIT}`
       )
       const mungeAnswers = async () =>
         (await lab.onHead.run(['munge', `--socket=${at('s')}`, '--no-input'], { signal })).exitCode === 0
-      await until('the start of munged', mungeAnswers, UP_MS, signal)
+      await ground.until('the start of munged', mungeAnswers, signal)
       await lab.startController({ cold: true }, signal)
 
-      const own = await makeMachine('static1', STATIC_ADDRESS, signal)
+      const own = await ground.machine('static1', STATIC_ADDRESS, signal)
       await run(inside(own.name, ['sh', '-c', 'slurmd -N static1 </dev/null >/run/slurmd.out 2>&1']), signal)
       const isIdle = async () =>
         (await lab.onHead.run(['sinfo', '-h', '-n', 'static1', '-o', '%t'], { signal })).stdout.trim() ===
         'idle'
-      await until('the registration of static1', isIdle, UP_MS, signal)
+      await ground.until('the registration of static1', isIdle, signal)
     },
 
     async submit(script, { args = [], uid }, signal) {
@@ -341,7 +172,7 @@ ${INIT}`
     },
 
     async killController() {
-      if (controllerPid !== undefined) await end([controllerPid])
+      if (controllerPid !== undefined) await ground.end([controllerPid])
       controllerPid = undefined
     },
 
@@ -354,55 +185,14 @@ ${INIT}`
       )
       const answers = async () =>
         (await lab.onHead.run(['scontrol', 'ping'], { signal })).stdout.includes(' UP')
-      await until('the start of slurmctld', answers, UP_MS, signal)
+      await ground.until('the start of slurmctld', answers, signal)
     },
 
     setEpilogSeconds: (seconds) => writeFileSync(join(dir, 'epilog-seconds'), `${seconds}\n`),
     jobRecords: () => readJobRecords(join(dir, 'log', 'jobcomp.txt')),
-    machine: (slot, signal) => makeMachine(slotName(slot), slotAddress(slot), signal),
+    machine: (slot, signal) => ground.machine(slotName(slot), slotAddress(slot), signal),
     down: () => sweep(dir, { exec, clock }),
     leftovers: () => leftoversOf(runId, dir),
   }
   return lab
-}
-
-/** Ends what the run in this folder made, also if its process was cut off at any point. May be repeated. */
-export async function sweep(
-  dir: string,
-  deps: { readonly exec: Executor; readonly clock: Clock },
-): Promise<void> {
-  const notes = journal(dir)
-  const runId = notes.lines().find((line) => line.kind === 'run')?.runId
-  if (runId === undefined) return
-  const limit = deadline(deps.clock, GONE_MS, () => {
-    const left = processesOf(runId).join(', ')
-    return new SubletError(
-      'machine-teardown',
-      `lab ${runId} in ${dir} could not be ended; pids left: ${left}`,
-    )
-  })
-  try {
-    // A process may start another while the list is made: again until there is none.
-    for (let pids = processesOf(runId); pids.length > 0; pids = processesOf(runId)) {
-      for (const pid of pids) endProcess(pid)
-      await sleep(deps.clock, POLL_MS, limit.signal)
-    }
-    for (const name of netnsOf(runId)) {
-      const done = await deps.exec.run(['ip', 'netns', 'del', name], { signal: limit.signal })
-      if (done.exitCode !== 0)
-        throw new SubletError('machine-teardown', `lab ${runId}: ip netns del ${name}: ${done.stderr.trim()}`)
-    }
-    notes.write({ kind: 'ended' })
-  } finally {
-    limit.done()
-  }
-}
-
-function endProcess(pid: number): void {
-  if (pid === 0) return
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-  }
 }

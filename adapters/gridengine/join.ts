@@ -1,0 +1,161 @@
+import { z } from 'zod'
+import type { Millis } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import { duration } from '../../actors/runtime/settings.ts'
+import type { Executor, Finished } from '../executor.ts'
+import type { UnitFacts } from '../handler.ts'
+import type { JoinHandler, JoinUnit } from '../join.ts'
+import { markValue } from './marks.ts'
+
+export const gridengineJoinConfig = z.strictObject({
+  /** SGE_ROOT and SGE_CELL on the machine, where the cell's common folder has to be, by NFS or as a copy. */
+  root: z.string().startsWith('/').default('/var/lib/gridengine'),
+  cell: z.string().min(1).default('default'),
+  qmasterPort: z.int().min(1).max(65_535).optional(),
+  execdPort: z.int().min(1).max(65_535).optional(),
+  /** Where sge_execd is, if not in PATH. */
+  bin: z.string().startsWith('/').optional(),
+  /** Added to sge_execd's environment. */
+  env: z.record(z.string(), z.string()).default({}),
+  startTimeout: duration.default(15_000),
+  /** Between TERM and KILL. */
+  stopTimeout: duration.default(5_000),
+})
+export type GridengineJoinConfig = z.infer<typeof gridengineJoinConfig>
+
+/** The script's own time on top of the waits in it. */
+const SCRIPT_MS: Millis = 5_000
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/**
+ * Shell functions, for a machine may have no more than a shell. Ours is an sge_execd, or the keeper that
+ * starts it, whose environment carries Sublet's mark; no other is ever ended. A zombie has no environment,
+ * so it counts as ended.
+ */
+const FUNCTIONS = `
+marked() { tr '\\0' '\\n' <"/proc/$1/environ" 2>/dev/null | grep -q "^SUBLET_UNIT=$2"; }
+execds() { # ours MARK, or others
+  for each in /proc/[0-9]*; do
+    pid=\${each#/proc/}
+    { read -r comm <"$each/comm"; } 2>/dev/null || continue
+    case "$comm" in sge_execd|sublet-execd) ;; *) continue ;; esac
+    [ -n "$(tr -d '\\0' <"$each/environ" 2>/dev/null | head -c 1)" ] || continue
+    if marked "$pid" "$2"; then [ "$1" = ours ] && echo "$pid"; else [ "$1" = others ] && echo "$pid"; fi
+  done
+}
+end() { # tenths of a second between TERM and KILL
+  pids=$(execds ours); [ -z "$pids" ] && return 0
+  kill $pids 2>/dev/null
+  for i in $(seq "$1"); do [ -z "$(execds ours)" ] && return 0; sleep 0.1; done
+  kill -KILL $(execds ours) 2>/dev/null
+  for i in $(seq 20); do [ -z "$(execds ours)" ] && return 0; sleep 0.1; done
+  echo "sge_execd does not end: $(execds ours)" >&2; return 1
+}
+`
+
+/**
+ * sge_execd gives up after some seconds when qmaster does not know its host yet, which is so until the batch
+ * system expects it; so a keeper starts it again until it has stayed. One with this mark is left as it is,
+ * one with another mark is another lease's, and is ended.
+ */
+const JOIN = `${FUNCTIONS}
+mark=$1 tenths=$2 execd=$3
+if [ -n "$(execds ours "$mark$")" ]; then exit 0; fi
+end "$tenths" || exit 1
+[ -n "$(execds others)" ] && { echo "an sge_execd that is not Sublet's runs there: $(execds others)" >&2; exit 1; }
+command -v "$execd" >/dev/null || { echo "$execd is not on the machine" >&2; exit 1; }
+[ -r "$SGE_ROOT/$SGE_CELL/common/act_qmaster" ] || { echo "$SGE_ROOT/$SGE_CELL/common/act_qmaster cannot be read" >&2; exit 1; }
+log="/run/sublet-execd.log"
+SUBLET_UNIT=$mark SGE_ND=1 setsid sh -c '
+  echo sublet-execd >/proc/$$/comm
+  trap "kill \\$child 2>/dev/null; exit 0" TERM INT
+  while :; do
+    "$1" & child=$!
+    wait $child
+    sleep 0.2
+  done' sublet-execd "$execd" </dev/null >"$log" 2>&1 &
+for i in $(seq 40); do
+  [ -n "$(execds ours "$mark$")" ] && exit 0
+  sleep 0.05
+done
+{ echo "sge_execd does not start"; tail -n 5 "$log"; } >&2
+exit 1
+`
+
+const LEAVE = `${FUNCTIONS}
+end "$1"
+`
+
+/** Starts and stops sge_execd inside the machines, through whatever `connect` reaches them by. */
+export function gridengineJoin(
+  config: GridengineJoinConfig,
+  connect: (facts: UnitFacts) => Executor,
+): JoinHandler {
+  const connected = new Map<string, Executor>()
+  const tenths = String(Math.max(1, Math.round(config.stopTimeout / 100)))
+  const execd = config.bin === undefined ? 'sge_execd' : `${config.bin}/sge_execd`
+  const env = {
+    PATH,
+    ...config.env,
+    SGE_ROOT: config.root,
+    SGE_CELL: config.cell,
+    ...(config.qmasterPort !== undefined && { SGE_QMASTER_PORT: String(config.qmasterPort) }),
+    ...(config.execdPort !== undefined && { SGE_EXECD_PORT: String(config.execdPort) }),
+  }
+
+  const run = (
+    unit: JoinUnit,
+    script: string,
+    args: readonly string[],
+    timeoutMs: Millis,
+    signal: AbortSignal,
+  ): Promise<Finished> => {
+    const exec = connected.get(unit.unitId) ?? connect(unit.facts)
+    connected.set(unit.unitId, exec)
+    return exec.run(['sh', '-c', script, 'sh', ...args], { signal, env, timeoutMs: timeoutMs + SCRIPT_MS })
+  }
+
+  const hangUp = async (unitId: string): Promise<void> => {
+    const exec = connected.get(unitId)
+    connected.delete(unitId)
+    await exec?.close()
+  }
+
+  return {
+    async join(unit, signal) {
+      signal.throwIfAborted()
+      const args = [markValue(unit), tenths, execd]
+      const done = await run(unit, JOIN, args, config.startTimeout + config.stopTimeout, signal)
+      if (done.exitCode !== 0)
+        throw new SubletError(
+          'machine-setup',
+          `sge_execd did not start on ${unit.name}: ${lastLines(done)}`,
+          {
+            cure: 'Read /run/sublet-execd.log and /tmp/execd_messages.* on the machine; run sge_execd there by hand.',
+          },
+        )
+    },
+    async leave(unit, signal) {
+      signal.throwIfAborted()
+      try {
+        const done = await run(unit, LEAVE, [tenths], config.stopTimeout, signal)
+        if (done.exitCode !== 0)
+          throw new SubletError('machine-busy', `sge_execd did not stop on ${unit.name}: ${lastLines(done)}`)
+      } catch (error) {
+        // Nothing runs on a machine that is gone.
+        if (!(error instanceof SubletError) || !isGone(error)) throw error
+      } finally {
+        await hangUp(unit.unitId)
+      }
+    },
+    async close() {
+      await Promise.all([...connected.keys()].map(hangUp))
+    },
+  }
+}
+
+const isGone = ({ code }: SubletError): boolean =>
+  code === 'machine-unreachable' || code === 'ssh-unreachable'
+
+const lastLines = ({ stderr, exitCode }: Finished): string =>
+  stderr.trim() === '' ? `exit ${exitCode}` : stderr.trim().split('\n').slice(-8).join(' | ').slice(0, 800)

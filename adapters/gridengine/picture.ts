@@ -1,0 +1,69 @@
+import type { BatchNode, Job } from '../batch-system.ts'
+import type { GridengineConfig } from './config.ts'
+import { countsOf, groupsOf, jobOf, takenOn } from './jobs.ts'
+import { isOfQueue, type Look } from './look.ts'
+import { isClosed, isOurs, nodeOf } from './nodes.ts'
+
+export interface Seen {
+  readonly jobs: readonly Job[]
+  readonly nodes: readonly BatchNode[]
+  readonly warnings: readonly string[]
+}
+
+export function pictureOf(look: Look, config: GridengineConfig): Seen {
+  const { facts } = look
+  const warnings = new Set<string>()
+  const ourHosts = new Set(look.hosts.filter((host) => isOurs(host, config)).map(({ name }) => name))
+  const groups = groupsOf(look.rows)
+  const counts = countsOf(groups, facts)
+  const taken = takenOn(groups, facts)
+  const closed = isClosed(look, config.queue)
+  const jobs: Job[] = []
+  const onHost = new Map<string, string[]>()
+  for (const group of groups) {
+    const { unknown, ...job } = jobOf(group, counts, look, config, closed)
+    if (unknown !== undefined)
+      warnings.add(
+        `Job ${job.id} has the state “${group.row.word}”, which is not known; it counts as ${job.state}`,
+      )
+    for (const name of job.nodeNames) onHost.set(name, [...(onHost.get(name) ?? []), job.id])
+    if (isOfQueue(group.row, facts, config.queue, ourHosts)) jobs.push(job)
+  }
+  const collecting = collectors(jobs, look)
+  const nodes: BatchNode[] = []
+  for (const host of look.hosts) {
+    const { node, unknown } = nodeOf(
+      host,
+      { jobs: onHost.get(host.name) ?? [], taken: taken.get(host.name) ?? new Map() },
+      look,
+      config,
+    )
+    for (const letter of unknown)
+      warnings.add(
+        `Node ${host.name} has the state “${letter}”, which is not known; it counts as not accepting`,
+      )
+    nodes.push({ ...node, collectingFor: collecting(node) })
+  }
+  return { jobs, nodes, warnings: [...warnings] }
+}
+
+/**
+ * GridEngine does not say which host it keeps free for whom. A wide job that asked for it (`-R y`) has the
+ * scheduler keep every host that it could use, as many as it needs, and gets them before anybody else.
+ */
+function collectors(jobs: readonly Job[], look: Look): (node: BatchNode) => string | undefined {
+  const wide = look.facts.reserves
+    ? jobs.filter(
+        (job) =>
+          job.state === 'pending' && job.nodes > 1 && look.details.get(job.id.split('.')[0] ?? '')?.reserves,
+      )
+    : []
+  const wanted = wide.map((job) => ({ job, nodes: job.nodes }))
+  return (node) => {
+    if (!node.accepting || !node.empty) return undefined
+    const taker = wanted.find(({ job, nodes }) => nodes > 0 && job.cpusPerNode <= node.cpus)
+    if (taker === undefined) return undefined
+    taker.nodes -= 1
+    return taker.job.id
+  }
+}
