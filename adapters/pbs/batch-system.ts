@@ -153,14 +153,27 @@ export function pbsSystem(
     return after !== undefined && !after.isOffline && after.fitness === 'works'
   }
 
+  /** Looks whether a change is seen, again for a while: the server may still show what was before. */
+  const shows = async (
+    name: string,
+    wanted: (record: NodeRecord | undefined) => boolean,
+    signal: AbortSignal,
+  ): Promise<boolean> => {
+    const end = clock.monotonic() + dialect.settleMs
+    while (!wanted(await dialect.node(name, signal))) {
+      if (clock.monotonic() >= end) return false
+      await sleep(clock, ASK_AGAIN_MS, signal)
+    }
+    return true
+  }
+
   const drain = async (name: string, mark: NodeMark, reason: string, signal: AbortSignal): Promise<void> => {
     const before = await present(name, mark, signal)
     if (drainOf(before, drainTag) === 'theirs') return
     const note = ourNote(drainTag, reason, before.note)
     if (before.isOffline && before.note === note) return
     await dialect.offline(name, note, signal)
-    const after = await present(name, mark, signal)
-    if (!after.isOffline)
+    if (!(await shows(name, (after) => after?.isOffline === true, signal)))
       throw new SubletError(
         'middleware-refused',
         `Node ${name} still takes jobs after it was set offline; somebody else cleared it`,
@@ -171,8 +184,7 @@ export function pbsSystem(
     const before = await present(name, mark, signal)
     if (drainOf(before, drainTag) !== 'ours') return
     await letIn(before, signal)
-    const after = await present(name, mark, signal)
-    if (drainOf(after, drainTag) === 'ours')
+    if (!(await shows(name, (after) => after === undefined || drainOf(after, drainTag) !== 'ours', signal)))
       throw new SubletError('middleware-refused', `Node ${name} is still offline after it was resumed`)
     await dialect.nudge(await dialect.recentFacts(signal), signal)
   }
@@ -191,8 +203,7 @@ export function pbsSystem(
       const record = await ours(name, mark, signal)
       if (record === undefined || record.isKept) return
       await (lost ? removeLost(record, mark, signal) : removeIdle(record, mark, signal))
-      const after = await dialect.node(name, signal)
-      if (after !== undefined && !after.isKept)
+      if (!(await shows(name, (after) => after === undefined || after.isKept, signal)))
         throw new SubletError('middleware-refused', `Node ${name} is there again after it was deleted`)
     },
     requeue: (jobIds, _reason, signal) => requeue(dialect, jobIds, signal),

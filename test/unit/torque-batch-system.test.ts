@@ -202,6 +202,20 @@ describe('Torque 6.1', () => {
     })
   })
 
+  test('a server that shows for a moment what was before is looked at again', async () => {
+    const { exec, system, letIn, does, server, seen } = await scene()
+    const { mark } = await letIn('vm01')
+    const stale = await answer(server, { program: 'pbsnodes', args: ['-x', 'vm01'], user: 'root', input: '' })
+    let looks = 0
+    exec.instead = (line) => {
+      if (line.startsWith('pbsnodes -o')) looks = 2
+      return line === 'pbsnodes -x vm01' && looks-- > 0 ? stale : undefined
+    }
+    await does(system.drain('vm01', mark, 'lease ends', never))
+    exec.instead = () => undefined
+    expect(await seen('vm01')).toMatchObject({ drained: 'ours', accepting: false })
+  })
+
   test('trap 8: no state is ever set as a whole', async () => {
     const { exec, system, letIn, does } = await scene()
     const { mark } = await letIn('vm01')
