@@ -1,5 +1,5 @@
 import { guardMs, RETIRE_MS } from '../leases/correspondence.ts'
-import { RETURNED_KEPT_MAX } from '../leases/given-back.ts'
+import { RETURNED_ENDED_MAX, RETURNED_KEPT_MAX } from '../leases/given-back.ts'
 import type { Body } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
 import { canonical, digest } from '../runtime/canonical.ts'
@@ -18,7 +18,8 @@ const CLOCKS_MS_MAX: Millis = 60_000
 
 type Returned = Body<'tickets-returned'>['tickets'][number]
 
-const returnedTo = indexOf<ReturnedRow>('returned', ({ broker }) => broker)
+const returnedTo = indexOf<ReturnedRow>('returned', ({ broker, ended }) => (ended ? undefined : broker))
+const endedOf = indexOf<ReturnedRow>('returned', ({ broker, ended }) => (ended ? broker : undefined))
 
 /** Only its own broker says so of a ticket. */
 const idOf = (broker: string, ticketId: string): string => `${broker} ${ticketId}`
@@ -97,7 +98,7 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
     const isWhole = lease?.ticket.broker === from && lease.ticket.id === ticketId
     const isNext = lease?.ticket.broker === from && lease.next?.id === ticketId
     if (isWhole || isNext) {
-      if (lease.state === 'closed') return heard(idOf(from, ticketId), from, until, draft)
+      if (lease.state === 'closed') return expected(idOf(from, ticketId), from, until, draft)
       const kinds = isNext && isAnew(lease, proof) ? ['relinquish', 'extend-ticket'] : ['relinquish']
       const isSaid =
         isSaidBy(lease.holder, kinds, from, leaseId, proof) ||
@@ -113,7 +114,7 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
       else shorten(lease, from, draft)
     }
     const id = idOf(from, ticketId)
-    if (until <= draft.now) return heard(id, from, until, draft)
+    if (until <= draft.now) return expected(id, from, until, draft)
     if (draft.get('returned', id) !== undefined) return false
     if (isFull(from, draft)) return overflow(from, until, draft)
     draft.put('returned', { id, broker: from, due: until })
@@ -123,11 +124,17 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
 
   /**
    * Of a lease that is closed, or a ticket that ended while its broker could not be heard, it comes in the ordinary course:
-   * once it is nothing to write down. That it was said is remembered for a while, for it may be said without end.
+   * once it is nothing to write down. As its broker does, it is remembered until the ticket ends, or there would be more of
+   * short ones here than its broker ever has; what is said after that, without end maybe, is counted apart.
    */
-  function heard(id: string, broker: string, until: Instant, draft: AuthorityDraft): boolean {
-    if (draft.get('returned', id) !== undefined || isFull(broker, draft)) return false
-    draft.put('returned', { id, broker, due: Math.max(until, draft.now + RETIRE_MS) })
+  function expected(id: string, broker: string, until: Instant, draft: AuthorityDraft): boolean {
+    if (draft.get('returned', id) !== undefined) return false
+    const ended = until <= draft.now
+    if (ended ? isPast(broker, draft) : isFull(broker, draft)) return false
+    draft.put(
+      'returned',
+      ended ? { id, broker, ended, due: draft.now + RETIRE_MS } : { id, broker, due: until },
+    )
     return true
   }
 
@@ -150,6 +157,10 @@ export function returns(trust: Trust, claims: RootClaims, reports: Reports, { sh
 
   function isFull(broker: string, draft: AuthorityDraft): boolean {
     return (draft.view(returnedTo).get(broker)?.size ?? 0) >= RETURNED_KEPT_MAX
+  }
+
+  function isPast(broker: string, draft: AuthorityDraft): boolean {
+    return (draft.view(endedOf).get(broker)?.size ?? 0) >= RETURNED_ENDED_MAX
   }
 
   /** Better none of its older tickets than one whose units are somebody else's. */

@@ -119,6 +119,8 @@ export interface DrawnRow extends Row {
 /** A ticket that its broker has back; `id` is the broker and the ticket. Due when the ticket ends. */
 export interface ReturnedRow extends Row {
   readonly broker: string
+  /** It had ended when that was said: nobody could redeem it. */
+  readonly ended?: boolean | undefined
   /** Of the row that stands for those that are too many: all that were issued until then may have been given back. */
   readonly before?: Instant | undefined
 }

@@ -12,3 +12,5 @@ export const RETURNED_OF_HOLDER_MAX = 50_000
 export const RETURNED_AT_SITE_MAX = 200_000
 /** At a site, of one broker. Beyond it none is honoured that this broker has issued until then. */
 export const RETURNED_KEPT_MAX = 250_000
+/** ... of those that had ended already when it heard of them: only not to write down again what is said again. */
+export const RETURNED_ENDED_MAX = 50_000

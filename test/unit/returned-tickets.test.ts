@@ -3,6 +3,7 @@ import { refusalForReturned } from '../../actors/broker/returns.ts'
 import type { BrokerDraft } from '../../actors/broker/rows.ts'
 import {
   RETURNED_AT_SITE_MAX,
+  RETURNED_ENDED_MAX,
   RETURNED_KEPT_MAX,
   RETURNED_OF_HOLDER_MAX,
 } from '../../actors/leases/given-back.ts'
@@ -213,6 +214,49 @@ describe('a site that hears of a ticket that was given back', () => {
     }
     stage.pass(HOUR + MINUTE)
     expect([...stage.rows.all('returned')]).toEqual([])
+  })
+
+  test('forgets it when its broker does, at its end, and of one that has ended for an hour that it was said', () => {
+    const stage = new Stage()
+    const term = { start: NOW + 1_000, end: NOW + 2_000 }
+    const { ticket } = stage.lease({ term })
+    stage.tell('close', 'lease-1', { reason: 'not needed' })
+    returned(stage, ticket)
+    stage.settle()
+    expect([stage.row().state, stage.rows.get('returned', `broker ${ticket.id}`)]).toMatchObject([
+      'closed',
+      { due: term.end },
+    ])
+    stage.now = term.end
+    stage.settle()
+    expect([...stage.rows.all('returned')]).toEqual([])
+    const lines = () => stage.notes.filter(({ kind }) => kind === 'message noted').length
+    const before = lines()
+    returned(stage, ticket)
+    stage.pass(HOUR - MINUTE)
+    expect(lines()).toBe(before)
+    returned(stage, ticket)
+    expect(lines()).toBe(before + 1)
+    stage.pass(2 * MINUTE)
+    expect([...stage.rows.all('returned')]).toEqual([])
+  })
+
+  test('redeems those of a broker that says of ever so many others that they have ended', () => {
+    const stage = new Stage()
+    for (let i = 0; i < RETURNED_ENDED_MAX; i++)
+      stage.rows.set('returned', `broker ticket-a${i}`, {
+        ...{ id: `broker ticket-a${i}`, broker: 'broker', ended: true, due: NOW + HOUR },
+      } as never)
+    const rows = () => [...stage.rows.all('returned')].length
+    returned(stage, { id: 'ticket-y', leaseId: 'lease-y', term: { start: NOW - 2, end: NOW - 1 } })
+    expect(rows()).toBe(RETURNED_ENDED_MAX)
+    for (let i = RETURNED_ENDED_MAX; i < RETURNED_KEPT_MAX; i++)
+      stage.rows.set('returned', `broker ticket-a${i}`, {
+        ...{ id: `broker ticket-a${i}`, broker: 'broker', ended: true, due: NOW + HOUR },
+      } as never)
+    returned(stage, { id: 'ticket-z', leaseId: 'lease-z', term: { start: NOW, end: NOW + HOUR } })
+    expect(stage.rows.get('returned', 'broker ticket-z')).toBeDefined()
+    expect(stage.lease().state).toBe('active')
   })
 
   test('lets a lease end as its present ticket does where only the one for its extension was given back', () => {
