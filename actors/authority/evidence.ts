@@ -1,5 +1,5 @@
 import { doubtChain } from '../leases/chain.ts'
-import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
+import { doubtTicket, type Ticket, ticketText, withoutChain } from '../leases/ticket.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Trust } from '../runtime/identity.ts'
 import { verifyProof } from '../runtime/proof.ts'
@@ -41,7 +41,7 @@ export interface Shows {
 
 /** Which of the tickets that are shown after a restore are proven: by their signatures, and the claims that hold. */
 export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClaims) {
-  return { provenOf, isSigned, mayBeSigned, isRelinquished }
+  return { provenOf, isSigned, unknownKeyOf, isRelinquished }
 
   /** The tickets somebody shows of a lease, as far as they are proven; with their claims where these are known. */
   function provenOf(
@@ -70,10 +70,17 @@ export function evidence(config: AuthorityConfig, trust: Trust, claims: RootClai
     return doubtTicket(ticket, { holder, broker, now: Math.min(now, issuedAt) }, trust) === undefined
   }
 
-  /** Whether its broker may have signed it with a key that is not known here yet. A ticket without a proof names none. */
-  function mayBeSigned({ broker, issuedAt, proof }: Ticket, draft: AuthorityDraft): boolean {
-    if (!trust.knows(broker) && !claims.lendTo(broker, draft)) return false
-    return proof === undefined || !trust.hasKey(broker, proof.brokerKey, Math.min(draft.now, issuedAt))
+  /**
+   * The key that is not known here yet with which its broker may have signed it; undefined if there is none. A ticket without
+   * a proof names none: it is the empty one.
+   */
+  function unknownKeyOf(ticket: Ticket, draft: AuthorityDraft): string | undefined {
+    const { broker, issuedAt, proof, signature } = ticket
+    if (!trust.knows(broker) && !claims.lendTo(broker, draft)) return undefined
+    if (proof === undefined) return ''
+    const { brokerKey } = proof
+    if (trust.hasKey(broker, brokerKey, Math.min(draft.now, issuedAt))) return undefined
+    return trust.verifyBy(brokerKey, ticketText(ticket), signature) ? brokerKey : undefined
   }
 
   /** Whether it is the head of the message by which the holder gave the lease back. */

@@ -14,6 +14,7 @@ import type { Restored } from '../runtime/peers.ts'
 import { own } from '../runtime/plain.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { Adoption } from './adoption.ts'
+import { HEARD_CHARS_MAX, noteUnknown, SILENT, unknownWith, unprovenOf, unprovenWith } from './amounts.ts'
 import type { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import { evidence } from './evidence.ts'
@@ -27,11 +28,6 @@ const FIRST = { page: 0 }
 export const HELD_BACK_MAX = 2_000
 /** Characters of them: one message may have as many as a body. */
 export const HELD_BACK_CHARS_MAX = 8_388_608
-/** Characters that are kept of what one peer says; what else it holds is not known. */
-export const HEARD_CHARS_MAX = 250_000_000
-/** Leases that are named where there may be very many. */
-const NAMES_MAX = 3
-const SILENT: Amount = { chars: 0, unproven: 0, names: [] }
 
 /**
  * This site runs on an older store than it had. Until it knows what has happened since, it assigns nothing, tears down
@@ -45,7 +41,7 @@ const SILENT: Amount = { chars: 0, unproven: 0, names: [] }
  * A list of the machines is waited for as long as it takes: without it a name could be given twice.
  */
 export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClaims, adoption: Adoption) {
-  const { isSigned, mayBeSigned } = evidence(config, trust, claims)
+  const { isSigned, unknownKeyOf } = evidence(config, trust, claims)
   return { begin, notice, told, undelivered, due, hasToWait, holdBack, heldBack, isListed, conclude }
 
   function begin(restored: Restored, isStart: boolean, draft: AuthorityDraft): void {
@@ -174,9 +170,9 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
   /** Keeps what is said of tickets of this site; whether it is as much as is kept of one peer. */
   function listen(from: string, { holdings }: Body<'holdings'>, draft: AuthorityDraft): boolean {
     const isLent = claims.lendTo(from, draft)
-    let { chars, unproven, names } = own(draft.get('recovery', ID)!.amounts, from) ?? SILENT
+    let amount = own(draft.get('recovery', ID)!.amounts, from) ?? SILENT
     const keep = (holding: Holding): void => {
-      chars += JSON.stringify(holding).length
+      amount = { ...amount, chars: amount.chars + JSON.stringify(holding).length }
       draft.put('heard', { id: `${holding.leaseId} ${from}`, from, holding })
     }
     for (const holding of holdings) {
@@ -188,13 +184,24 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
       for (const one of [ticket, next]) if (one !== null) claims.adopt(one, draft)
       // Of one who is no peer nothing can be asked; there may be as many names as somebody likes.
       if (trust.knows(ticket.holder)) consider(ticket.holder, draft)
+      if (isBelieved(leaseId, ticket, draft)) {
+        keep(holding)
+        continue
+      }
       // Whose key is not known yet may be approved before the end.
-      if (isBelieved(leaseId, ticket, draft) || mayBeSigned(ticket, draft)) keep(holding)
-      else ({ unproven, names } = unprovenWith(leaseId, { chars, unproven, names }))
+      const key = unknownKeyOf(ticket, draft)
+      const unknown = key === undefined ? undefined : unknownWith(key, holding, amount)
+      if (unknown !== undefined) {
+        keep(holding)
+        amount = { ...amount, unknown }
+        continue
+      }
+      if (key !== undefined) amount = noteUnknown(from, amount, draft)
+      amount = unprovenWith(leaseId, amount)
     }
     const row = draft.get('recovery', ID)!
-    draft.put('recovery', { ...row, amounts: { ...row.amounts, [from]: { chars, unproven, names } } })
-    return chars > HEARD_CHARS_MAX
+    draft.put('recovery', { ...row, amounts: { ...row.amounts, [from]: amount } })
+    return amount.chars > HEARD_CHARS_MAX
   }
 
   /** Anybody may invent leases: one that is not known here is believed by its ticket alone. */
@@ -337,17 +344,6 @@ export function recovery(config: AuthorityConfig, trust: Trust, claims: RootClai
     const unsure = Object.keys(row.asked).filter((peer) => hasAnswered(peer) && !isSure(peer))
     draft.note('recovered', draft.self, `${spokenBy(silent, unsure)}; units are assigned again`)
   }
-}
-
-const unprovenWith = (leaseId: string, { chars, unproven, names }: Amount): Amount => ({
-  ...{ chars, unproven: unproven + 1 },
-  names: names.length < NAMES_MAX ? [...names, leaseId] : names,
-})
-
-const unprovenOf = (peer: string, count: number, names: readonly string[]): string => {
-  const leases = count === 1 ? 'one lease' : `${count} leases`
-  const some = `${names.join(', ')}${count > names.length ? ' ...' : ''}`
-  return `${peer} tells of ${leases} not known here (${some}), and shows no ticket that its broker signed`
 }
 
 /** A holder who says that he holds it may not have heard yet that it has ended, or was refused. */

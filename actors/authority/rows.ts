@@ -221,6 +221,15 @@ export interface Amount {
   readonly unproven: number
   /** Some of them. */
   readonly names: readonly string[]
+  /** Of what is kept, that which may be signed with keys that are not known here, and those. */
+  readonly unknown?: Unknown | undefined
+}
+
+export interface Unknown {
+  readonly keys: readonly string[]
+  readonly chars: number
+  /** There was more of it, which was written down once. */
+  readonly full?: boolean | undefined
 }
 
 /** How many messages wait, how long they are, and the places given out to them: a message that is said anew gets another one. */

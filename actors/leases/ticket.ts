@@ -47,7 +47,8 @@ export const ticketSchema = z.strictObject({
 })
 export type Ticket = Readonly<z.infer<typeof ticketSchema>>
 
-const ticketText = ({ signature: _, chain: __, ...unsigned }: Ticket): string => signable('ticket', unsigned)
+export const ticketText = ({ signature: _, chain: __, ...unsigned }: Ticket): string =>
+  signable('ticket', unsigned)
 
 /** With a proof, the key that it names has to be the broker's. */
 export function issueTicket(record: Omit<Ticket, 'signature' | 'broker'>, broker: Identity): Ticket {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { HEARD_CHARS_MAX } from '../../actors/authority/recovery.ts'
+import { HEARD_CHARS_MAX } from '../../actors/authority/amounts.ts'
 import type { RecoveryRow } from '../../actors/authority/rows.ts'
 import type { Claim } from '../../actors/leases/claim.ts'
 import { type Ticket, withoutChain } from '../../actors/leases/ticket.ts'

@@ -5,7 +5,8 @@ import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { HEARD_CHARS_MAX, HELD_BACK_CHARS_MAX, HELD_BACK_MAX } from '../../actors/authority/recovery.ts'
+import { HEARD_CHARS_MAX, HEARD_UNKNOWN_CHARS_MAX, UNKNOWN_KEYS_MAX } from '../../actors/authority/amounts.ts'
+import { HELD_BACK_CHARS_MAX, HELD_BACK_MAX } from '../../actors/authority/recovery.ts'
 import { TYPES_OF_SITE_MAX } from '../../actors/broker/delegations.ts'
 import { RECALLS_OF_LEASE_MAX, RECALLS_WAIT_MS } from '../../actors/broker/passed-on.ts'
 import { QUERIES_NOTED_MAX } from '../../actors/broker/queries.ts'
@@ -179,7 +180,16 @@ describe('the page on actors', () => {
         QUERIES_NOTED_MAX,
       },
       ...{ UNITS_KEPT_MAX, HOLDINGS_PAGES_MAX, CLAIMANT_MS, DIMENSIONS_MAX },
-      ...{ ...givenBack, HELD_BACK_MAX, HELD_BACK_CHARS_MAX, HEARD_CHARS_MAX, HOLDINGS_MAX, PAGE_CHARS_MAX },
+      ...{
+        ...givenBack,
+        HELD_BACK_MAX,
+        HELD_BACK_CHARS_MAX,
+        HEARD_CHARS_MAX,
+        HEARD_UNKNOWN_CHARS_MAX,
+        UNKNOWN_KEYS_MAX,
+        HOLDINGS_MAX,
+        PAGE_CHARS_MAX,
+      },
       ...{ FLUSH_MS, RETIRE_MS, BLIND_MS_MAX },
     })
   })
