@@ -66,6 +66,38 @@ describe('units that are promised back and lent again', () => {
     expect(ask(desk, 'lease-3', 3)).toEqual(['lease-3 granted 3'])
   })
 
+  test('are held back of an extension from its beginning, and not besides what is held back of the ticket before', () => {
+    const { desk, back } = recalled({ promised: 3, extended: true })
+    desk.offer(3, SETTLED)
+    desk.offer(6, { ...SETTLED, back: back(3) })
+    expect(ask(desk, 'lease-2', 3)).toEqual(['lease-2 granted 3'])
+  })
+
+  test('are held back from when they are promised back, and until then they are what the lease has', () => {
+    const { desk } = recalled({ promised: 3 })
+    desk.now = NOW
+    // The site has three more, and lends again what it had recalled before it had taken it.
+    desk.offer(9, SETTLED)
+    expect(ask(desk, 'lease-2', 3)).toEqual(['lease-2 granted 3'])
+  })
+
+  test('are not held back besides where another recall takes them', () => {
+    const { desk } = recalled({ promised: 3 })
+    desk.offer(3, SETTLED)
+    desk.offer(7, SETTLED)
+    const by = desk.now + 5 * MINUTE
+    desk.tell('site', 'recall-units', 'offer-t', {
+      recallId: 'r-2',
+      type: 't',
+      units: 3,
+      by,
+      reason: 'needed',
+    })
+    // Of seven the lease has three, three are wanted back, and one is free.
+    desk.ask('lease-2', { units: 1, start: by, durationMs: MINUTE })
+    expect(inShort(desk.decide())).toEqual(['lease-2 granted 1'])
+  })
+
   test('are what another recall takes first: nobody else is asked for them', () => {
     const { desk } = recalled({ promised: 3, others: 3 })
     desk.offer(3, SETTLED)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { Body } from '../../actors/leases/messages.ts'
+import type { DrawnRow } from '../../actors/authority/rows.ts'
+import { BACK_MAX, type Body, readBody } from '../../actors/leases/messages.ts'
 import { MINUTE, Stage } from './authority-stage.ts'
 
 /** A lease of so many, of which some are recalled in two seconds. */
@@ -65,6 +66,29 @@ describe('units that come back for a recall are told to their broker', () => {
     site.stage.command('lend again', { type: 'vm.small', units: 0, reason: 'over' })
     site.give(2)
     expect(site.back()).toEqual([{ ticketId: site.ticketId, units: 2 }])
+  })
+
+  test('of so many tickets at once as an offer may name', () => {
+    const site = new Recalled(1)
+    const { rows } = site.stage
+    const { term } = site.stage.row().ticket
+    for (let i = 0; i < BACK_MAX + 5; i++) {
+      const id = `t-${i}`
+      const drawn: DrawnRow = {
+        id,
+        claimId: '',
+        leaseId: id,
+        type: 'vm.small',
+        units: 0,
+        back: 1,
+        term,
+        due: term.end,
+      }
+      rows.set('drawn', id, drawn)
+    }
+    site.stage.command('withdraw', { type: 'vm.small', reason: 'for a moment' })
+    expect(site.back()).toHaveLength(BACK_MAX)
+    expect(readBody('delegation', site.offers().at(-1))).toMatchObject({ ok: true })
   })
 
   test('and not where nothing more was ever lent: it knows that they are kept', () => {
