@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { countTasks, expandHosts } from './hostlist.ts'
+import { LAUNCH_FAILED } from './reasons.ts'
 import { instantOf, type JobRecord, type NodeRecord, type Records, readEach, walltimeOf } from './records.ts'
-import { LAUNCH_FAILED } from './states.ts'
 
 /**
  * `squeue --json` and `sinfo --json` of Slurm 22.05, whose schema calls itself openapi/v0.0.38. Later
@@ -46,6 +46,7 @@ const job = z.object({
   end_time: count,
   nodes: text,
   required_nodes: text,
+  resv_name: text,
   requeue: z.boolean(),
   restart_cnt: count,
 })
@@ -113,6 +114,10 @@ function jobId(read: z.output<typeof job>): string {
   return `${read.array_job_id}_[${read.array_task_string}]`
 }
 
+/** The words for what Slurm itself holds, and why a node is not to be had, stand in the description only. */
+const reasonOf = ({ state_reason: word, state_description: words }: z.output<typeof job>): string =>
+  words === LAUNCH_FAILED || words.startsWith('ReqNodeNotAvail') ? words : word
+
 const listed = (names: string): readonly string[] => names.split(',').filter((each) => each !== '')
 
 export function parseJobsJson(printed: string): Records<JobRecord> {
@@ -124,8 +129,7 @@ export function parseJobsJson(printed: string): Records<JobRecord> {
     arrayTasks: countTasks(read.array_task_string.split('%')[0] ?? ''),
     arrayLimit: read.array_max_tasks,
     state: read.job_state,
-    // The words for what Slurm itself holds stand in the description only.
-    reason: read.state_description === LAUNCH_FAILED ? LAUNCH_FAILED : read.state_reason,
+    reason: reasonOf(read),
     user: read.user_name === '' ? `uid ${read.user_id}` : read.user_name,
     partitions: listed(read.partition),
     nodes: Math.max(1, read.node_count),
@@ -141,6 +145,7 @@ export function parseJobsJson(printed: string): Records<JobRecord> {
     endsAt: read.end_time > 0 ? instantOf(read.end_time) : undefined,
     nodeNames: expandHosts(read.nodes),
     requiredNodes: read.required_nodes,
+    reservation: read.resv_name,
     requeueable: read.requeue,
     restarts: read.restart_cnt,
   }))

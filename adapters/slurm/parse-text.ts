@@ -27,6 +27,7 @@ const FIELDS = [
   'ReqNodes',
   'Requeue',
   'RestartCnt',
+  'Reservation',
 ] as const
 type Field = (typeof FIELDS)[number]
 
@@ -110,6 +111,7 @@ function jobOf(line: string): JobRecord {
     endsAt: ends > 0 ? instantOf(ends) : undefined,
     nodeNames: expandHosts(orEmpty(get('NodeList'))),
     requiredNodes: orEmpty(get('ReqNodes')),
+    reservation: orEmpty(get('Reservation')),
     requeueable: get('Requeue') === '1',
     restarts: number('RestartCnt'),
   }

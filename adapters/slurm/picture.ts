@@ -1,8 +1,9 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
-import type { BatchNode, Job, JobState } from '../batch-system.ts'
+import type { BatchNode, HeldBy, Job, JobState } from '../batch-system.ts'
 import { isOurReason, readMark } from './marks.ts'
+import { LAUNCH_FAILED } from './reasons.ts'
 import type { JobRecord, NodeRecord } from './records.ts'
-import { jobState, LAUNCH_FAILED, nodeFitness } from './states.ts'
+import { jobState, nodeFitness } from './states.ts'
 
 /** What records become a picture: pure, and the same for every format. */
 export interface Frame {
@@ -23,6 +24,7 @@ export interface Frame {
 export interface Judged {
   readonly record: JobRecord
   readonly state: JobState
+  readonly heldBy: HeldBy | undefined
 }
 
 /** Slurm rounds to seconds, and its clock is not ours. */
@@ -40,12 +42,13 @@ export function judgeJobs(
       nodes: record.nodes,
       nodesMaxOfPartition: frame.nodesMaxOfPartition,
       namesItsNodes: record.requiredNodes !== '',
+      isReserved: record.reservation !== '',
       later: record.eligibleAt > frame.now + LATER_MS,
     }
-    const { state, unknown } = jobState(record.state, waiting, record.nodeNames.length > 0)
+    const { state, heldBy, unknown } = jobState(record.state, waiting, record.nodeNames.length > 0)
     if (unknown !== undefined)
       warnings.add(`Job ${record.id} has ${unknown}, which is not known; it counts as ${state}`)
-    return { record, state }
+    return { record, state, heldBy }
   })
   return { jobs, warnings: [...warnings] }
 }
@@ -86,6 +89,7 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
     const tasks = tasksOf(each, runningByArray)
     const atItsLimit = each.state === 'pending' && tasks === 0
     const state = atItsLimit ? 'held' : each.state
+    const heldBy = atItsLimit ? 'limit' : each.heldBy
     const hasStarted =
       state === 'running' || state === 'completing' || (state === 'ended' && record.nodeNames.length > 0)
     const { nodes, cpusPerNode } =
@@ -96,6 +100,8 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       id: record.id,
       state,
       vendorReason: vendorReason(record, each.state, atItsLimit, frame.now),
+      ...(heldBy !== undefined && { heldBy }),
+      ...(heldBy === 'start-time' && record.eligibleAt > frame.now && { notBefore: record.eligibleAt }),
       user: record.user,
       queue: record.partitions.includes(frame.partition) ? frame.partition : record.partitions.join(','),
       nodes,

@@ -31,6 +31,8 @@ export interface JobRecord {
   /** Those it runs or ran on. */
   readonly nodeNames: readonly string[]
   readonly requiredNodes: string
+  /** The reservation that it is to run in; empty if none. */
+  readonly reservation: string
   readonly requeueable: boolean
   readonly restarts: number
 }

@@ -3,8 +3,8 @@ import { sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { type Commands, complaint } from './commands.ts'
 import type { Reader } from './reader.ts'
+import { LAUNCH_FAILED } from './reasons.ts'
 import type { JobRecord } from './records.ts'
-import { LAUNCH_FAILED } from './states.ts'
 
 /**
  * Putting jobs back into the queue.

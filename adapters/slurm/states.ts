@@ -1,7 +1,5 @@
-import type { JobState } from '../batch-system.ts'
-
-/** Slurm’s words for a job that it holds since its start failed on a node. */
-export const LAUNCH_FAILED = 'launch failed requeued held'
+import type { HeldBy, JobState } from '../batch-system.ts'
+import { judge, shortReason, type Waiting } from './reasons.ts'
 
 /** Slurm's job states. `pending` is judged by its reason. */
 const JOB_STATES: Readonly<Record<string, JobState>> = {
@@ -33,107 +31,43 @@ const JOB_STATES: Readonly<Record<string, JobState>> = {
   REVOKED: 'ended',
 }
 
-/**
- * Reasons for which a machine more is the cure. Everything else (holds, dependencies, begin times,
- * limits of users and accounts, licences, reservations, closed partitions) is not, and a reason that is
- * not known is treated as if it were not, for leasing machines that nobody can use is the dearer error.
- */
-const CURED_BY_A_MACHINE = new Set([
-  'None',
-  '',
-  'Resources',
-  'Priority',
-  /** What a partition says that has no node, or too few. */
-  'PartitionConfig',
-  'NodeDown',
-  'NodesRequired',
-  'SchedDefer',
-])
-
-const HELD = new Set([
-  'Dependency',
-  'DependencyNeverSatisfied',
-  'JobHeldUser',
-  'JobHeldAdmin',
-  'BeginTime',
-  'Licenses',
-  'Reservation',
-  'ReservationDeleted',
-  'PartitionDown',
-  'PartitionInactive',
-  'PartitionTimeLimit',
-  'JobArrayTaskLimit',
-  'BadConstraints',
-  'DeadLine',
-  'InvalidAccount',
-  'InvalidQOS',
-  'AccountNotAllowed',
-  'QOSNotAllowed',
-  'AccountingPolicy',
-  'Cleaning',
-  'Prolog',
-  'SystemFailure',
-  'JobLaunchFailure',
-  'NonZeroExitCode',
-  'TimeLimit',
-  'InactiveLimit',
-  'FrontEndDown',
-  'ReqNodeNotAvail',
-  'BurstBufferResources',
-  'BurstBufferStageIn',
-  'BurstBufferOperation',
-  'PartitionNodeLimit',
-  'Power',
-  'MaxRequeue',
-  'MaxBBPerJob',
-  'MaxPowerPerJob',
-  'FedJobLock',
-  'OutOfMemory',
-  'JobHoldMaxRequeue',
-  LAUNCH_FAILED,
-])
-
-export interface Waiting {
-  readonly reason: string
-  readonly nodes: number
-  /** The partition's MaxNodes; Infinity if it has none. */
-  readonly nodesMaxOfPartition: number
-  readonly namesItsNodes: boolean
-  /** Its begin time has not come. */
-  readonly later: boolean
+/** What holds a job in such a state if its reason does not tell. */
+const HELD_STATES: Readonly<Record<string, HeldBy>> = {
+  REQUEUED: 'start-time',
+  REQUEUE_FED: 'start-time',
+  REQUEUE_HOLD: 'operator',
+  SPECIAL_EXIT: 'operator',
+  RESV_DEL_HOLD: 'reservation',
 }
 
-/** The first word, without what some reasons add: `ReqNodeNotAvail, UnavailableNodes:n4`. */
-export function shortReason(reason: string): string {
-  if (reason.startsWith('Nodes required for job are')) return 'NodesRequired'
-  return reason.split(/[,(]/)[0]?.trim() ?? ''
-}
-
-function judge({ reason, nodes, nodesMaxOfPartition, namesItsNodes, later }: Waiting): JobState {
-  const short = shortReason(reason)
-  if (later) return 'held'
-  if (CURED_BY_A_MACHINE.has(short)) return 'pending'
-  // Says the same of a job that is too wide for good and of one that waits for more dynamic nodes.
-  if (short === 'PartitionNodeLimit') return nodes <= nodesMaxOfPartition ? 'pending' : 'held'
-  // Said also of jobs that name no node, when all nodes that would do are down or drained.
-  if (short === 'ReqNodeNotAvail') return namesItsNodes || /Reserved/i.test(reason) ? 'held' : 'pending'
-  return 'held'
+export interface Verdict {
+  readonly state: JobState
+  /** Of a held job only. */
+  readonly heldBy?: HeldBy
+  /** What Slurm said, if it is in no table. */
+  readonly unknown?: string
 }
 
 /** The job's state, and a sentence if Slurm said something that is not in the tables. */
-export function jobState(
-  vendor: string,
-  waiting: Waiting,
-  onNodes: boolean,
-): { state: JobState; unknown?: string } {
+export function jobState(vendor: string, waiting: Waiting, onNodes: boolean): Verdict {
   const state = JOB_STATES[vendor]
-  // Whatever holds a node is treated as running, so that the node is not empty.
-  if (state === undefined) return { state: onNodes ? 'running' : 'held', unknown: `the job state ${vendor}` }
-  if (state !== 'pending') return { state }
-  const short = shortReason(waiting.reason)
-  const known = CURED_BY_A_MACHINE.has(short) || HELD.has(short) || /^(Assoc|QOS|Max)/.test(short)
-  const judged = judge(waiting)
-  return known ? { state: judged } : { state: judged, unknown: `the reason “${short}” for waiting` }
+  if (state === undefined) {
+    const unknown = `the job state ${vendor}`
+    // Whatever holds a node is treated as running, so that the node is not empty.
+    return onNodes ? { state: 'running', unknown } : { state: 'held', heldBy: 'unknown', unknown }
+  }
+  if (state !== 'pending' && state !== 'held') return { state }
+  const { judgement, isKnown } = judge(waiting)
+  if (state === 'held') {
+    // What stands beside the state is often the reason of the start before.
+    const own = HELD_STATES[vendor] ?? 'unknown'
+    return { state, heldBy: judgement === 'cured' || !isKnown ? own : judgement }
+  }
+  if (judgement === 'cured') return { state }
+  const verdict: Verdict = { state: 'held', heldBy: judgement }
+  return isKnown
+    ? verdict
+    : { ...verdict, unknown: `the reason “${shortReason(waiting.reason)}” for waiting` }
 }
 
 export type NodeFitness = 'works' | 'refuses' | 'silent'

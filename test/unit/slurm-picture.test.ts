@@ -48,7 +48,7 @@ test('each job of the recording has the state that a machine would make of it', 
     '3': 'running',
     '7': 'pending Resources',
     '8': 'pending Priority',
-    '9': 'pending ReqNodeNotAvail',
+    '9': 'pending ReqNodeNotAvail, UnavailableNodes:n[4-6]',
     '10': 'held JobHeldUser',
     '11': 'held BeginTime',
     '12': 'running',
@@ -60,6 +60,18 @@ test('each job of the recording has the state that a machine would make of it', 
     '18': 'ended Priority',
   })
   expect(whole.warnings).toEqual([])
+})
+
+test('what holds a job is told, and of a start time when it comes', () => {
+  expect(whole.jobs.get('10')).toMatchObject({ heldBy: 'user' })
+  expect(whole.jobs.get('11')).toMatchObject({ heldBy: 'start-time', notBefore: 1_795_303_456_000 })
+  expect(whole.jobs.get('13')).toMatchObject({ heldBy: 'dependency' })
+  expect(whole.jobs.get('2_[4-9%3]')).toMatchObject({ heldBy: 'limit' })
+  for (const id of ['1', '3', '7', '18']) expect(whole.jobs.get(id)).not.toHaveProperty('heldBy')
+  const itsLimit = changedJob('2_[4-9%3]', { reason: 'Resources' })
+  expect(look(itsLimit, nodeRecords).jobs.get('2_[4-9%3]')).toMatchObject({ heldBy: 'limit' })
+  const inReservation = changedJob('7', { reservation: 'maint' })
+  expect(look(inReservation, nodeRecords).jobs.get('7')).toMatchObject({ heldBy: 'reservation' })
 })
 
 test('a waiting array counts all its tasks, and one with a limit what the limit leaves', () => {

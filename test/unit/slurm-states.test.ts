@@ -1,17 +1,21 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { drainReason, isOurReason, markComment, markFeature, readMark } from '../../adapters/slurm/marks.ts'
-import { jobState, nodeFitness, shortReason, type Waiting } from '../../adapters/slurm/states.ts'
+import { shortReason, type Waiting } from '../../adapters/slurm/reasons.ts'
+import { jobState, nodeFitness } from '../../adapters/slurm/states.ts'
 
 const waiting = (reason: string, more: Partial<Waiting> = {}): Waiting => ({
   reason,
   nodes: 1,
   nodesMaxOfPartition: Number.POSITIVE_INFINITY,
   namesItsNodes: false,
+  isReserved: false,
   later: false,
   ...more,
 })
 const judged = (reason: string, more: Partial<Waiting> = {}) =>
   jobState('PENDING', waiting(reason, more), false)
+const heldBy = (reason: string, more: Partial<Waiting> = {}) => judged(reason, more).heldBy
 
 describe('a waiting job', () => {
   test.each([
@@ -27,39 +31,82 @@ describe('a waiting job', () => {
   })
 
   test.each([
-    'Dependency',
-    'DependencyNeverSatisfied',
-    'JobHeldUser',
-    'JobHeldAdmin',
-    'BeginTime',
-    'Licenses',
-    'Reservation',
-    'JobArrayTaskLimit',
-    'PartitionTimeLimit',
-    'PartitionDown',
-    'BadConstraints',
-    'AssocGrpCpuLimit',
-    'QOSMaxJobsPerUserLimit',
-    'MaxRequeue',
-    'ReqNodeNotAvail, Reserved for maintenance',
-  ])('is held: %s', (reason) => {
-    expect(judged(reason)).toEqual({ state: 'held' })
+    ['JobHeldUser', 'user'],
+    ['JobHeldAdmin', 'operator'],
+    ['launch failed requeued held', 'system'],
+    ['JobHoldMaxRequeue', 'system'],
+    ['Dependency', 'dependency'],
+    ['DependencyNeverSatisfied', 'impossible'],
+    ['BeginTime', 'start-time'],
+    ['JobArrayTaskLimit', 'limit'],
+    ['AssocGrpCpuLimit', 'limit'],
+    ['QOSMaxJobsPerUserLimit', 'limit'],
+    ['MaxJobsPerAccount', 'limit'],
+    ['Licenses', 'licence'],
+    ['BurstBufferResources', 'licence'],
+    ['Reservation', 'reservation'],
+    ['ReqNodeNotAvail, Reserved for maintenance', 'reservation'],
+    ['ReqNodeNotAvail, May be reserved for other job', 'reservation'],
+    ['PartitionDown', 'queue'],
+    ['PartitionInactive', 'queue'],
+    ['PartitionTimeLimit', 'impossible'],
+    ['BadConstraints', 'impossible'],
+    ['QOSNotAllowed', 'impossible'],
+  ])('is held: %s, by %s', (reason, by) => {
+    expect(judged(reason)).toEqual({ state: 'held', heldBy: by })
   })
 
-  test('that names its node waits for that node, not for a machine', () => {
-    expect(judged('ReqNodeNotAvail', { namesItsNodes: true })).toEqual({ state: 'held' })
+  test('is judged for every reason that Slurm 22.05 has, and counted for eight of them', () => {
+    const words = readFileSync(new URL('../fixtures/slurm/reasons.txt', import.meta.url), 'utf8')
+      .trim()
+      .split('\n')
+    expect(words.filter((word) => judged(word).unknown !== undefined)).toEqual([])
+    const counted = words.filter((word) => judged(word).state === 'pending')
+    expect(counted).toEqual([
+      'None',
+      'Priority',
+      'Resources',
+      'PartitionNodeLimit',
+      'ReqNodeNotAvail',
+      'SchedDefer',
+      'NodeDown',
+      'PartitionConfig',
+    ])
+    // Limits are known by their beginning; everything else by its name.
+    const limits = words.filter((word) => heldBy(word) === 'limit')
+    expect(limits.filter((word) => !/^(Assoc|QOS|Max)/.test(word))).toEqual([
+      'JobArrayTaskLimit',
+      'PowerNotAvail',
+      'PowerReserved',
+      'AccountingPolicy',
+    ])
+    expect(words.filter((word) => /^(Assoc|QOS|Max)/.test(word) && heldBy(word) !== 'limit')).toEqual([
+      'QOSNotAllowed',
+    ])
   })
 
-  test('that is wider than its partition allows is held', () => {
-    expect(judged('PartitionNodeLimit', { nodes: 9, nodesMaxOfPartition: 8 })).toEqual({ state: 'held' })
+  test('that is wider than its partition allows can never run', () => {
+    expect(judged('PartitionNodeLimit', { nodes: 9, nodesMaxOfPartition: 8 })).toEqual({
+      state: 'held',
+      heldBy: 'impossible',
+    })
   })
 
-  test('whose time has not come is held, whatever its reason', () => {
-    expect(judged('None', { later: true })).toEqual({ state: 'held' })
+  test('whose time has not come is held, whatever its reason; but who holds it is told first', () => {
+    expect(judged('None', { later: true })).toEqual({ state: 'held', heldBy: 'start-time' })
+    expect(heldBy('JobHeldUser', { later: true })).toBe('user')
+  })
+
+  test('of a reservation waits for that, whatever is free elsewhere', () => {
+    expect(judged('Resources', { isReserved: true })).toEqual({ state: 'held', heldBy: 'reservation' })
   })
 
   test('with a reason that nobody knows is held, and said so', () => {
-    expect(judged('FullMoon')).toEqual({ state: 'held', unknown: 'the reason “FullMoon” for waiting' })
+    expect(judged('FullMoon')).toEqual({
+      state: 'held',
+      heldBy: 'unknown',
+      unknown: 'the reason “FullMoon” for waiting',
+    })
   })
 })
 
@@ -75,7 +122,15 @@ describe('a job', () => {
       state: 'running',
       unknown: 'the job state LEVITATING',
     })
-    expect(jobState('LEVITATING', waiting(''), false).state).toBe('held')
+    expect(jobState('LEVITATING', waiting(''), false)).toMatchObject({ state: 'held', heldBy: 'unknown' })
+  })
+
+  test('that is being put back waits for its time, unless its reason says who holds it', () => {
+    const between = (state: string, reason: string) => jobState(state, waiting(reason), false)
+    expect(between('REQUEUED', 'None')).toEqual({ state: 'held', heldBy: 'start-time' })
+    expect(between('REQUEUE_HOLD', 'JobHeldUser')).toEqual({ state: 'held', heldBy: 'user' })
+    expect(between('SPECIAL_EXIT', '')).toEqual({ state: 'held', heldBy: 'operator' })
+    expect(between('RESV_DEL_HOLD', 'None')).toEqual({ state: 'held', heldBy: 'reservation' })
   })
 
   test('has a short reason', () => {
