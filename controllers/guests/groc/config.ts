@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { duration, name } from '../../../actors/runtime/settings.ts'
 import type { Room } from './needs.ts'
+import { meet, type Thresholds, type Window, within, writtenWindow } from './windows.ts'
 
 const MINUTE_MS = 60_000
 
@@ -93,23 +94,14 @@ export const writtenGroc = z
     ownNodes: z.enum(['count', 'ignore']).default('count'),
     /** The longest pause between two decisions. */
     every: duration.default(10_000),
+    /** Times at which other thresholds hold; where two are open, the later one in the list has the last word. */
+    windows: z.array(writtenWindow).max(16).default([]),
   })
   .superRefine((config, context) => {
-    const refuse = (path: PropertyKey[], message: string): void =>
-      context.addIssue({ code: 'custom', path, message })
-    const { grow, shrink } = config
+    const refuse: Refuse = (path, message) => context.addIssue({ code: 'custom', path, message })
     refuseTypes(config, refuse)
-    if (config.max < config.min) refuse(['max'], `max (${config.max}) must not be below min (${config.min})`)
-    if (grow.backlog !== undefined && shrink.backlog !== undefined && grow.backlog <= shrink.backlog)
-      refuse(
-        ['grow', 'backlog'],
-        'must be above shrink.backlog, or units would come and go for the same queue',
-      )
-    if (shrink.idle >= config.term)
-      refuse(
-        ['shrink', 'idle'],
-        'must be shorter than the term: a lease of idle units is not extended, so the hold would never end',
-      )
+    refuseThresholds(config, refuse)
+    refuseWindows(config, refuse)
     if (config.termMin !== undefined && config.termMin > config.term)
       refuse(['termMin'], 'must not be longer than the term')
     const termMin = config.termMin ?? config.term
@@ -131,16 +123,62 @@ export const writtenGroc = z
     termMin: termMin ?? Math.min(10 * MINUTE_MS, config.term),
   }))
 
+interface WrittenThresholds extends Thresholds {
+  readonly grow: { readonly backlog?: number | undefined }
+  readonly shrink: { readonly idle: number; readonly backlog?: number | undefined }
+  readonly term: number
+}
+
+type Refuse = (path: PropertyKey[], message: string) => void
+
+/** What may not stand together, whatever the time of day. */
+function refuseThresholds({ max, min, grow, shrink, term }: WrittenThresholds, refuse: Refuse): void {
+  if (max < min) refuse(['max'], `max (${max}) must not be below min (${min})`)
+  if (grow.backlog !== undefined && shrink.backlog !== undefined && grow.backlog <= shrink.backlog)
+    refuse(['grow', 'backlog'], 'must be above shrink.backlog, or units would come and go for the same queue')
+  if (shrink.idle >= term)
+    refuse(
+      ['shrink', 'idle'],
+      'must be shorter than the term: a lease of idle units is not extended, so the hold would never end',
+    )
+}
+
+const faultsOf = (thresholds: WrittenThresholds): readonly { path: PropertyKey[]; message: string }[] => {
+  const faults: { path: PropertyKey[]; message: string }[] = []
+  refuseThresholds(thresholds, (path, message) => faults.push({ path, message }))
+  return faults
+}
+
+/** Each window over the settings, and each two that are ever open together; what is wrong without them is told there. */
+function refuseWindows(
+  config: WrittenThresholds & { readonly windows: readonly Window[] },
+  refuse: Refuse,
+): void {
+  if (faultsOf(config).length > 0) return
+  const { windows } = config
+  windows.forEach((window, i) => {
+    const alone = faultsOf(within(config, window))
+    for (const { path, message } of alone) {
+      const says = path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)?.[key], window)
+      refuse(['windows', i, ...(says === undefined ? [] : path)], message)
+    }
+    if (alone.length > 0) return
+    windows.slice(0, i).forEach((earlier, j) => {
+      const below = within(config, earlier)
+      const [fault] = faultsOf(below).length > 0 ? [] : faultsOf(within(below, window))
+      if (fault !== undefined && meet(earlier, window))
+        refuse(['windows', i], `while windows[${j}] is open, too, ${fault.path.join('.')}: ${fault.message}`)
+    })
+  })
+}
+
 interface WrittenTypes {
   readonly type?: string | undefined
   readonly unit?: object | undefined
   readonly types?: readonly { readonly type: string }[] | undefined
 }
 
-function refuseTypes(
-  { type, unit, types }: WrittenTypes,
-  refuse: (path: PropertyKey[], message: string) => void,
-): void {
+function refuseTypes({ type, unit, types }: WrittenTypes, refuse: Refuse): void {
   if (type === undefined && types === undefined) refuse(['type'], 'is missing, expected a type, or “types”')
   if (types === undefined) return
   if (type !== undefined) refuse(['type'], 'is short for “types” with one entry: write one of the two')

@@ -16,6 +16,7 @@ import { pack } from './packing.ts'
 import { offersOf } from './patience.ts'
 import { answerRecalls } from './recall.ts'
 import { expectations } from './runs.ts'
+import { seasonAt, seasonNotes } from './season.ts'
 import { compare } from './sequence.ts'
 import { idleDrains, idleSince, leaves, releases, resumes, unfitDrains } from './shrink.ts'
 import { steadyUntil } from './steady.ts'
@@ -39,6 +40,23 @@ export function decide(
   view: GuestView<BatchPicture>,
   memory: GrocMemory,
   config: GrocConfig,
+  now: Instant,
+): GuestDecision<GrocMemory> {
+  const season = seasonAt(config, now)
+  const decision = decideBy(season.config, view, memory, now)
+  return {
+    ...decision,
+    reason: [decision.reason, ...seasonNotes(season)].join(' '),
+    againMs: Math.min(decision.againMs, season.until - now),
+    steadyUntil: decision.steadyUntil && Math.min(decision.steadyUntil, season.until),
+  }
+}
+
+/** By the settings that hold now. */
+function decideBy(
+  config: GrocConfig,
+  view: GuestView<BatchPicture>,
+  memory: GrocMemory,
   now: Instant,
 ): GuestDecision<GrocMemory> {
   const doubt = doubtOf(view, now)

@@ -13,6 +13,7 @@ import type { Packing, Place } from './packing.ts'
 import { pack } from './packing.ts'
 import { offersOf, type PatientOffer } from './patience.ts'
 import { expectations } from './runs.ts'
+import { seasonAt } from './season.ts'
 import type { Survey } from './survey.ts'
 import { limitsOf, mostUnits, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
@@ -37,7 +38,7 @@ export function explainJob(
       ? ['The last look may not be believed, so nothing is asked for and nothing taken away.']
       : []),
   ]
-  return [...sentences(job, view, picture, config, now), ...doubts]
+  return [...sentences(job, view, picture, seasonAt(config, now).config, now), ...doubts]
 }
 
 function sentences(
