@@ -39,8 +39,8 @@ export const gridengineConfig = z.strictObject({
   /** Holds the file whose lock is the pool's one seat. */
   lockFolder: path.default('/run/lock'),
   /**
-   * Folders and files on this machine whose change means that the queue changed: qmaster's `job_scripts` (a
-   * batch job came, or ended) and its accounting file. GridEngine itself tells nobody.
+   * Folders and files on this machine whose change means that the queue changed: the folder of
+   * qmaster's database (`spooldb`) and its accounting file. GridEngine itself tells nobody.
    */
   watchPaths: z.array(path).max(20).default([]),
 })

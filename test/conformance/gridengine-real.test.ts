@@ -28,7 +28,7 @@ batchSystemLaw(
       bin: lab.bin,
       lockFolder: lab.dir,
       cpusOfMachine: 2,
-      watchPaths: [`${lab.dir}/qmaster/job_scripts`],
+      watchPaths: [`${lab.dir}/spooldb`],
       commandTimeout: '5s',
     })
     const make = (more: Partial<typeof config> = {}): BatchSystem =>
