@@ -5,7 +5,6 @@ import type { Body } from '../leases/messages.ts'
 import { leastWithin, type Profile, raisedTo, withUnits } from '../leases/profile.ts'
 import { LENGTH_MS_MAX, type Term } from '../leases/term.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
-import { own } from '../runtime/plain.ts'
 import { indexOf } from '../runtime/views.ts'
 import { bookOf } from './book.ts'
 import { byArrival, promisesOf, recallOf } from './promises.ts'
@@ -50,13 +49,9 @@ const ticketsAt = indexOf<TicketRow>('ticket', ({ tickets }) => {
   return last && poolKey(last.site, last.type)
 })
 
-/** A recall that was just told is passed on to leases that were not recalled too often within the hour. */
-export const isFresh = (row: TicketRow, now: Instant): boolean =>
-  recallsIn(row, now).times < RECALLS_OF_LEASE_MAX
-
-/** What waits is passed on to all that were not asked a moment ago. */
-export const isRested = (row: TicketRow, now: Instant): boolean =>
-  isFresh(row, now) || now >= (recallsIn(row, now).last ?? 0) + RECALLS_WAIT_MS
+/** Whether it was recalled too often within the hour for one more to be passed on at once. */
+export const isTroubled = (row: TicketRow, now: Instant): boolean =>
+  recallsIn(row, now).times >= RECALLS_OF_LEASE_MAX
 
 /** How often units of it were asked back within the hour. */
 const recallsIn = ({ recalls }: TicketRow, now: Instant): NonNullable<TicketRow['recalls']> =>
@@ -70,7 +65,7 @@ const recallsIn = ({ recalls }: TicketRow, now: Instant): NonNullable<TicketRow[
 export function passOn(
   pool: Pool,
   wanted: readonly Wanted[],
-  mayAsk: (row: TicketRow, now: Instant) => boolean,
+  isSpared: (row: TicketRow, now: Instant) => boolean,
   draft: BrokerDraft,
 ): Passed {
   const from = spanOf(pool, wanted, draft)
@@ -82,7 +77,7 @@ export function passOn(
   const spared: string[] = []
   for (const { row, parts } of holdersAt(pool, from.start, draft)) {
     if (leastWithin(free, from) >= 0) break
-    if (!mayAsk(row, draft.now)) {
+    if (isSpared(row, draft.now)) {
       spared.push(row.id)
       continue
     }
@@ -97,7 +92,7 @@ export function passOn(
       share = Math.max(share, part)
     }
     if (share === 0) continue
-    const named = now.find((one) => isNewTo(row, one)) ?? now[0]!
+    const named = now[0]!
     asked.set(named.recallId, { ...asked.get(named.recallId), [row.id]: share })
     ask(row, named, share, binding.length > 0, draft)
   }
@@ -185,10 +180,6 @@ export const isNoticed = ({ by, orderedAt }: Wanted, conditions: Conditions | un
 const isBinding = (wanted: Wanted, { tickets }: TicketRow): boolean =>
   isNoticed(wanted, tickets.at(-1)?.conditions)
 
-/** Under a name that it knows it would take it for told again. */
-const isNewTo = ({ askedBack, recalls }: TicketRow, { recallId }: Wanted): boolean =>
-  own(askedBack, recallId) === undefined && recalls?.recallId !== recallId
-
 function ask(row: TicketRow, wanted: Wanted, units: number, binding: boolean, draft: BrokerDraft): void {
   const { id, holder, tickets } = row
   const { recallId, by, order } = wanted
@@ -200,7 +191,7 @@ function ask(row: TicketRow, wanted: Wanted, units: number, binding: boolean, dr
   draft.put('ticket', {
     ...row,
     askedBack: { ...Object.fromEntries(kept), [recallId]: units },
-    recalls: { since, times: times + 1, last: draft.now, recallId },
+    recalls: { since, times: times + 1 },
   })
   // Whoever hears of it late can still let its work end in the grace.
   const until = by + (tickets.at(-1)?.conditions.graceMs ?? 0)

@@ -8,9 +8,8 @@ import { own } from '../runtime/plain.ts'
 import { indexOf } from '../runtime/views.ts'
 import { iso, scheduleRound } from './answers.ts'
 import {
-  isFresh,
   isNoticed,
-  isRested,
+  isTroubled,
   type Passed,
   passOn,
   RECALLS_OF_LEASE_MAX,
@@ -75,7 +74,7 @@ export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: 
     return draft.note('message noted', recallId, `${site} tells again what it wants back: ${reason}`)
   draft.put('recall', row)
   const wanted = wantedOf(row, { left: units, orderedAt, order })
-  const passed = passOn(row, [wanted], isFresh, draft)
+  const passed = passOn(row, [wanted], isTroubled, draft)
   draft.note(
     'recalled',
     recallId,
@@ -110,7 +109,10 @@ export function recallDue(row: RecallRow, draft: BrokerDraft): void {
   else passOnWaiting(row, draft)
 }
 
-/** All that waits of one type, those first that are wanted first; what binds nobody after what does. */
+/**
+ * All that waits of one type, those first that are wanted first; what binds nobody after what does. Whatever else waits
+ * waits as long again, so that there is no other one meanwhile.
+ */
 function passOnWaiting({ site, type }: RecallRow, draft: BrokerDraft): void {
   const conditions = draft.get('delegation', `${site}/${type}`)?.conditions
   const all = draft
@@ -120,7 +122,7 @@ function passOnWaiting({ site, type }: RecallRow, draft: BrokerDraft): void {
   const binding = all.filter((one) => isNoticed(one, conditions))
   const first = binding.length > 0 ? binding : all
   const together = first.filter(({ by }) => by <= first[0]!.by + TOGETHER_MS)
-  const passed = passOn({ site, type }, together, isRested, draft)
+  const passed = passOn({ site, type }, together, () => false, draft)
   // The others have their turn next.
   const others = all.filter((one) => !together.includes(one))
   keep(others, { ...passed, left: new Map(others.map(({ recallId, left }) => [recallId, left])) }, draft)

@@ -74,15 +74,8 @@ export interface TicketRow extends Row {
   readonly group?: RequestGroup | undefined
   /** Units that were asked back of it and on which its holder has not answered, by recall. */
   readonly askedBack?: Readonly<Record<string, number>> | undefined
-  /** How often it was recalled since then, counted anew after an hour; when it was last, and for which. */
-  readonly recalls?:
-    | {
-        readonly since: Instant
-        readonly times: number
-        readonly last?: Instant | undefined
-        readonly recallId?: string | undefined
-      }
-    | undefined
+  /** How often it was recalled since then; counted anew after an hour. */
+  readonly recalls?: { readonly since: Instant; readonly times: number } | undefined
   /** When somebody last showed its ticket to a broker that was restored from an older store. */
   readonly heardAt?: Instant | undefined
   /** The property `guest`: whom its holder asks for. */

@@ -114,6 +114,19 @@ describe('recalls of one lease that are more than are passed on in an hour', () 
     expect(site.inShort()).toEqual(['r-62 2', 'r-61 1', 'r-63 5 advice'])
   })
 
+  test('are asked for as its own ticket says, whatever its site lends under since', () => {
+    const site = new Recalled()
+    const { desk } = site
+    site.spend(desk.now + HOUR)
+    const later = { ...conditions, noticeMs: 10 * MINUTE }
+    const claim = desk.claim(100, { conditions: later })
+    desk.offer(100, { conditions: later, claim })
+    site.order(desk.now + conditions.noticeMs - 1, 5)
+    site.order(desk.now + 5 * MINUTE)
+    site.pass(desk.now + MINUTE)
+    expect(site.inShort()).toEqual(['r-62 1'])
+  })
+
   test('are asked for no more when their site has them', () => {
     const site = new Recalled()
     const by = site.desk.now + HOUR
