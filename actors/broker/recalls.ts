@@ -105,7 +105,7 @@ function keep(wanted: readonly Wanted[], { asked, left }: Passed, draft: BrokerD
 }
 
 export function recallDue(row: RecallRow, draft: BrokerDraft): void {
-  if (row.waiting === undefined || draft.now >= keptUntil(row.by)) forgotten(row, draft)
+  if (row.waiting === undefined) forgotten(row, draft)
   else passOnWaiting(row, draft)
 }
 

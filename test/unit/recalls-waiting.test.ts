@@ -112,6 +112,7 @@ describe('recalls of one lease that are more than are passed on in an hour', () 
     // The advice is over before it was passed on, and its site has not settled it.
     site.pass(site.desk.now + MINUTE)
     expect(site.inShort()).toEqual(['r-62 2', 'r-61 1', 'r-63 5 advice'])
+    expect(site.asked.map(({ at }) => (at - site.asked[0]!.at) / RECALLS_WAIT_MS)).toEqual([0, 1, 2])
   })
 
   test('are asked for as its own ticket says, whatever its site lends under since', () => {
