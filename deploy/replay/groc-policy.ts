@@ -9,6 +9,7 @@ export function grocPolicy(config: GrocConfig, name = 'groc'): Policy {
     name,
     type: config.types[0]!.type,
     periodMs: 0,
+    settleMs: config.settle,
     decide(view, now) {
       const decision = groc.decide(view, memory, config, now)
       memory = decision.memory

@@ -19,6 +19,8 @@ const TEARDOWN_MS: Millis = 5000
 /** The manager takes units out so long before the end of their lease: its leave budget, and what clocks may differ. */
 const LEAVE_BUDGET_MS: Millis = 62_000
 const REFUSALS_MAX = 50
+/** The share of a new term within which it need not be looked at: nobody asks for another one so early. */
+const LAZY = 0.1
 
 interface Unit {
   readonly id: string
@@ -60,8 +62,10 @@ export interface PoolParts {
   /** A unit that takes jobs is being taken away. */
   taken(slot: number, now: Instant): void
   givenBack(now: Instant): void
-  /** Something that a controller may answer to: soon, or when it is convenient. */
-  changed(now: Instant, urgency?: 'soon' | 'some time'): void
+  /** Something that a controller may answer to: soon, or within the time that is said. */
+  changed(now: Instant, withinMs?: Millis): void
+  /** A node takes jobs, or no more; a controller may have to wait until looks are sure to show that. */
+  nodeChanged(now: Instant): void
 }
 
 export class Pool {
@@ -126,7 +130,7 @@ export class Pool {
         if (intent.kind === 'drain') this.#parts.taken(unit.slot, now)
         this.#parts.nodeDrained(unit.slot, intent.kind === 'drain')
         this.#move(unit, intent.kind === 'drain' ? 'draining' : 'joined', now)
-        this.#parts.changed(now)
+        this.#parts.nodeChanged(now)
         return
       }
       case 'leave': {
@@ -183,7 +187,8 @@ export class Pool {
     this.#free -= granted
     this.#parts.paid(granted)
     this.#watchEnd(lease)
-    this.#parts.changed(now)
+    // What comes as it was asked for was counted already.
+    this.#parts.changed(now, granted < intent.units ? undefined : intent.durationMs * LAZY)
   }
 
   #boot(lease: Lease, number: number, now: Instant): Unit {
@@ -221,7 +226,7 @@ export class Pool {
     const { lease } = unit
     if (lease.state === 'ticketed') lease.state = 'active'
     this.#parts.nodeJoined(unit.slot, unit.id, lease.id, unit.name)
-    this.#parts.changed(now)
+    this.#parts.nodeChanged(now)
   }
 
   #extend(intent: Extract<GuestIntent, { kind: 'extend' }>, now: Instant): void {
@@ -242,7 +247,7 @@ export class Pool {
       if (lease.held.length === 0) this.#leases.delete(lease.id)
       else this.#watchEnd(lease)
       // What was agreed has begun: all that it changes is when to ask again.
-      this.#parts.changed(end, victims.length === 0 ? 'some time' : 'soon')
+      this.#parts.changed(end, victims.length === 0 ? intent.durationMs * LAZY : undefined)
     })
   }
 

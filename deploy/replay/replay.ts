@@ -32,6 +32,8 @@ export interface Policy {
   ): Pick<GuestDecision<unknown>, 'intents' | 'againMs' | 'steadyUntil'>
   /** It decides only at multiples of this length, as programs with a loop do; 0: a quiet window after a change. */
   readonly periodMs: Millis
+  /** It believes a look about a node only so long after that was changed, and does nothing about it before. */
+  readonly settleMs?: Millis
 }
 
 export interface ReplayOptions {
@@ -65,8 +67,6 @@ export interface Replayed {
 
 /** From a change to the decision that sees it: the wait for further ones, and the look. */
 const QUIET_MS: Millis = 1000
-/** … where nothing is to be answered to; terms are far longer. */
-const LAZY_MS: Millis = 60_000
 /** Where nothing more comes and nothing runs for so long, what waits is taken to wait for ever. */
 const STUCK_MS: Millis = 7 * 86_400_000
 const CURVE_POINTS = 400
@@ -88,9 +88,8 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
   let endedCount = 0
   let decisions = 0
 
-  const soon = (at: Instant, urgency = 'soon'): void => {
+  const soon = (at: Instant, quietMs = QUIET_MS): void => {
     if (policy === undefined) return
-    const quietMs = urgency === 'soon' ? QUIET_MS : LAZY_MS
     // Once at an instant is enough, also for what the decision itself changed.
     const due = policy.periodMs === 0 ? at + quietMs : Math.max(at, decidedAt + 1)
     decideAt = Math.min(decideAt, nextMultiple(due, policy.periodMs))
@@ -132,6 +131,7 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
     taken: () => churn.taken(scheduler.queue.length > 0),
     givenBack: (at) => churn.givenBack(at),
     changed: soon,
+    nodeChanged: (at) => soon(at, policy?.settleMs),
   })
   if (policy === undefined) {
     for (let slot = 0; slot < units; slot++) cluster.add(slot)

@@ -220,7 +220,7 @@ function wakesOf(
   return [
     ...Object.values(idle).map((since) => since + config.shrink.idle),
     ...view.leases
-      .flatMap((lease) => [askAt(lease, config), lease.extendBy])
+      .flatMap((lease) => (lease.extending ? [] : [askAt(lease, config), lease.extendBy]))
       .filter((at) => at !== undefined),
   ]
 }

@@ -10,9 +10,9 @@ import { SOON_MS } from './survey.ts'
  * unless something else happens.
  *
  *   wake                 holds, margins and pauses that run out
- *   settle               a look becomes young enough to speak of a unit
+ *   settle               a look becomes young enough to speak of a unit; of those that are in the batch system
  *   missing, repair      what is gone is given up; what died is not waited for any more
- *   extendBy             from then on it is too late to extend
+ *   extendBy             from then on it is too late to extend, where that was not asked for
  *   startsPerMinute      an order is a minute old
  *   SOON_MS              what is reserved for later is soon there
  *
@@ -41,12 +41,12 @@ export function steadyUntil(
 }
 
 function considerUnit(unit: HeldUnit, config: GrocConfig, consider: (at: Instant) => void): void {
-  consider(unit.since + config.settle)
+  if (unit.state === 'joined' || unit.state === 'draining') consider(unit.since + config.settle)
   if (unit.state === 'lost') consider(unit.since + config.repair)
 }
 
 function considerLease(lease: HeldLease, config: GrocConfig, consider: (at: Instant) => void): void {
-  if (lease.extendBy !== undefined) consider(lease.extendBy + 1)
+  if (lease.extendBy !== undefined && !lease.extending) consider(lease.extendBy + 1)
   if (lease.term !== undefined) consider(lease.term.start - SOON_MS)
   if (config.startsPerMinute !== undefined) consider(lease.requestedAt + 60_000)
 }
