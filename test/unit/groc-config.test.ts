@@ -27,7 +27,7 @@ describe('the configuration of GROC', () => {
     const readme = readFileSync(new URL('../../controllers/guests/groc/README.md', import.meta.url), 'utf8')
     const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? []
     const config = grocConfig.parse(parse(example))
-    expect(config).toMatchObject({ max: 20, queues: ['batch', 'grid'] })
+    expect(config).toMatchObject({ max: 20, queues: [{ name: 'batch', weight: 1 }, { name: 'grid' }] })
     const missing = Object.keys(config).filter((key) => !readme.includes(`\`${key}`))
     expect(missing).toEqual([])
   })
@@ -40,6 +40,10 @@ describe('the configuration of GROC', () => {
     ['an unknown key', { growth: {} }, /^: .*growth/],
     ['a duration without a unit', { term: '60' }, /^term: expected a duration/],
     ['max below min', { min: 9 }, /^max: max \(8\) must not be below min \(9\)/],
+    ['a reserve that max does not allow', { min: 6, reserve: 3 }, /^reserve: found 3: with min 6/],
+    ['a queue named twice', { queues: ['a', { name: 'a', weight: 2 }] }, /^queues\.1: “a” is there/],
+    ['a queue without weight', { queues: [{ name: 'a', weight: 0 }] }, /^queues\.0/],
+    ['a share of nothing', { ramp: { share: 0 } }, /^ramp\.share: /],
     ['a step of nothing', { step: 0 }, /^step: /],
     [
       'thresholds that cross',

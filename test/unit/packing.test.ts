@@ -20,6 +20,7 @@ const offers = [offerOf()]
 
 const shapeOf = (count: number, over: Partial<Shape> = {}): Shape => ({
   queue: 'batch',
+  weight: 1,
   nodes: 1,
   cpus: 1,
   memoryMiB: 0,

@@ -5,6 +5,9 @@ import { meet, type Thresholds, type Window, within, writtenWindow } from './win
 
 const MINUTE_MS = 60_000
 
+/** Work of a queue counts so many times in the backlog, and its jobs are placed before those of lighter ones. */
+const weight = z.number().gt(0).max(1000).default(1)
+
 const unit = z.strictObject({
   cpus: z.int().min(1),
   memoryMiB: z.int().min(1),
@@ -22,8 +25,11 @@ const unit = z.strictObject({
  */
 export const writtenGroc = z
   .strictObject({
-    /** The queues it serves; jobs of others are not counted. Absent: all. */
-    queues: z.array(z.string().min(1)).min(1).optional(),
+    /** The queues it serves, by name or with a weight; jobs of others are not counted. Absent: all. */
+    queues: z
+      .array(z.union([z.string().min(1), z.strictObject({ name: z.string().min(1), weight })]))
+      .min(1)
+      .optional(),
     /** The resource type it asks for; short for `types` with one entry. */
     type: name.optional(),
     /** What one unit of it offers to jobs. Absent: what the site lends, if the site is of the same file. */
@@ -42,10 +48,16 @@ export const writtenGroc = z
       .optional(),
     /** Units kept even when nothing waits. */
     min: z.int().min(0).default(0),
+    /** Units kept empty and ready beside those that work. */
+    reserve: z.int().min(0).default(0),
     /** Units never exceeded, over everything held and asked for. */
     max: z.int().min(1),
     /** Most units in one lease of small jobs. A wide job gets one lease of its own, whatever its size. */
     step: z.int().min(1).default(4),
+    /** How much of what small jobs want is asked for at once, and the rest in the same way after each `every`. */
+    ramp: z
+      .strictObject({ share: z.number().gt(0).max(1).default(1), every: duration.default(MINUTE_MS) })
+      .prefault({}),
     grow: z
       .strictObject({
         /** Ask once a job for which there is no room has waited this long. */
@@ -100,6 +112,7 @@ export const writtenGroc = z
   .superRefine((config, context) => {
     const refuse: Refuse = (path, message) => context.addIssue({ code: 'custom', path, message })
     refuseTypes(config, refuse)
+    refuseQueues(config.queues ?? [], refuse)
     refuseThresholds(config, refuse)
     refuseWindows(config, refuse)
     if (config.termMin !== undefined && config.termMin > config.term)
@@ -115,8 +128,9 @@ export const writtenGroc = z
     if (config.retry.first > config.retry.most)
       refuse(['retry', 'first'], 'must not be longer than retry.most')
   })
-  .transform(({ type, unit, types, termMin, ...config }) => ({
+  .transform(({ type, unit, types, termMin, queues, ...config }) => ({
     ...config,
+    queues: queues?.map((queue) => (typeof queue === 'string' ? { name: queue, weight: 1 } : queue)),
     types: types ?? [{ type: type ?? '', unit, max: undefined }],
     /** Written as `type` and `unit`, which is where complaints belong. */
     isShort: types === undefined,
@@ -132,8 +146,16 @@ interface WrittenThresholds extends Thresholds {
 type Refuse = (path: PropertyKey[], message: string) => void
 
 /** What may not stand together, whatever the time of day. */
-function refuseThresholds({ max, min, grow, shrink, term }: WrittenThresholds, refuse: Refuse): void {
+function refuseThresholds(
+  { max, min, reserve, grow, shrink, term }: WrittenThresholds,
+  refuse: Refuse,
+): void {
   if (max < min) refuse(['max'], `max (${max}) must not be below min (${min})`)
+  else if (max < min + reserve)
+    refuse(
+      ['reserve'],
+      `found ${reserve}: with min ${min} that is above max (${max}), so it could not be kept`,
+    )
   if (grow.backlog !== undefined && shrink.backlog !== undefined && grow.backlog <= shrink.backlog)
     refuse(['grow', 'backlog'], 'must be above shrink.backlog, or units would come and go for the same queue')
   if (shrink.idle >= term)
@@ -176,6 +198,13 @@ interface WrittenTypes {
   readonly type?: string | undefined
   readonly unit?: object | undefined
   readonly types?: readonly { readonly type: string }[] | undefined
+}
+
+function refuseQueues(queues: readonly (string | { readonly name: string })[], refuse: Refuse): void {
+  const names = queues.map((queue) => (typeof queue === 'string' ? queue : queue.name))
+  names.forEach((name, i) => {
+    if (names.indexOf(name) < i) refuse(['queues', i], `“${name}” is there before`)
+  })
 }
 
 function refuseTypes({ type, unit, types }: WrittenTypes, refuse: Refuse): void {

@@ -7,7 +7,7 @@ import type { Demand } from './demand.ts'
 import { demandOf } from './demand.ts'
 import { notice } from './health.ts'
 import { alarms } from './held.ts'
-import type { Machine } from './machine.ts'
+import { type Keep, toKeep, works } from './keep.ts'
 import type { GrocMemory } from './memory.ts'
 import { blockedNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
@@ -71,9 +71,11 @@ function decideBy(
   const offers = offersOf(view, ground, noticed, config, now)
   const packing = pack(demand.shapes, ground.bins, offers, limitsOf(ground, config))
 
+  const keep = toKeep(ground, packing, config)
+
   const recall = answerRecalls(ground, noticed, now)
   const recalled = new Set(recall.recalled)
-  const resumed = resumes(ground, packing.used, config).filter(
+  const resumed = resumes(ground, packing.used, keep).filter(
     (intent) => intent.kind !== 'resume' || !recalled.has(intent.unitId),
   )
   const resumedIds = new Set(resumed.flatMap((intent) => (intent.kind === 'resume' ? [intent.unitId] : [])))
@@ -85,18 +87,18 @@ function decideBy(
   const mayShrink =
     view.still === undefined && (config.shrink.backlog === undefined || backlogMs <= config.shrink.backlog)
   const taken = new Set([...recalled, ...unfit.map(({ unitId }) => unitId)])
-  const shrunk = mayShrink ? idleDrains(ground, idle, taken, picture.startedAt, config) : []
+  const shrunk = mayShrink ? idleDrains(ground, idle, taken, picture.startedAt, keep, config) : []
 
   const going = new Set([...taken, ...shrunk.map(({ unitId }) => unitId)])
   const pinned = ground.machines.flatMap(({ unit }) => (unit.pinned === undefined ? [] : [unit.id]))
   const wanted = new Set([
     ...packing.used,
-    ...keptForMin(ground, packing, going, config),
+    ...keptForNothing(ground, packing, going, keep),
     ...resumedIds,
     ...pinned,
   ])
   const extended = extensions(ground, wanted, going, recalled, expected, config, now)
-  const orders = ordersFor(demand, packing, ground, offers, view, noticed, config, now)
+  const orders = ordersFor(demand, packing, ground, offers, keep, view, noticed, config, now)
 
   const intents: GuestIntent[] = [
     ...resumed,
@@ -129,6 +131,7 @@ function decideBy(
     memory: {
       ...noticed,
       pressedSince: orders.pressedSince,
+      rampedAt: orders.rampedAt,
       idleSince: idle,
       drains: Object.fromEntries(drains),
     },
@@ -180,20 +183,18 @@ function waitAndSee(
   }
 }
 
-/** Idle units that stay because of `min`: those whose leases last longest, so that the others may lapse. */
-function keptForMin(
+/** Idle units that stay though nothing waits: those whose leases last longest, so that the others may lapse. */
+function keptForNothing(
   ground: Survey,
   packing: Packing,
   going: ReadonlySet<string>,
-  config: GrocConfig,
+  keep: Keep,
 ): readonly string[] {
   const staying = ground.machines.filter(
     ({ unit, standing }) => (standing === 'serving' || standing === 'coming') && !going.has(unit.id),
   )
-  const isWorking = (machine: Machine): boolean =>
-    packing.used.has(machine.unit.id) || (machine.node !== undefined && !machine.empty)
-  const idle = staying.filter((machine) => !isWorking(machine))
-  const short = config.min - (staying.length - idle.length)
+  const idle = staying.filter((machine) => !works(machine, packing))
+  const short = keep.units - (staying.length - idle.length)
   if (short <= 0) return []
   return idle
     .sort((a, b) => (b.lease.term?.end ?? 0) - (a.lease.term?.end ?? 0) || compare(a.unit.id, b.unit.id))

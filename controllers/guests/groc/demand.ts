@@ -12,6 +12,8 @@ import type { Tally } from './tally.ts'
  */
 export interface Shape extends Need {
   readonly queue: string
+  /** Of its queue. */
+  readonly weight: number
   readonly nodes: number
   /** A lease for it: its expected run with some safety, rounded up to one of a few lengths. */
   readonly leaseMs: Millis
@@ -20,12 +22,15 @@ export interface Shape extends Need {
   /** Jobs, an array's tasks counted one by one. */
   readonly count: number
   readonly oldest: Instant
-  /** Processor time they will use, in cpu-milliseconds. */
+  /** Processor time they will use, in cpu-milliseconds, times the weight. */
   readonly workMs: number
 }
 
 export interface Demand {
-  /** Wide ones first, the longest waiting of them first; then single-node ones, the hardest to place first. */
+  /**
+   * Wide ones first, the longest waiting of them first; then single-node ones, the hardest to place first. Of either kind
+   * those of heavier queues before others.
+   */
   readonly shapes: readonly Shape[]
   /** Shapes that fit no type that can be asked for; only the admin's own nodes could serve them. */
   readonly misfits: readonly Shape[]
@@ -49,12 +54,16 @@ interface Growing extends Shape {
 /** What one queue's jobs are looked up by: lease length, extras, nodes, processors, memory. */
 interface Line {
   readonly queue: string
+  readonly weight: number
   readonly expected: Expectation
   readonly byLength: readonly Map<Extras, Map<number, Map<number, Map<number, Growing>>>>[]
 }
 
 export const servesQueue = (config: GrocConfig, queue: string): boolean =>
-  config.queues === undefined || config.queues.includes(queue)
+  config.queues === undefined || config.queues.some(({ name }) => name === queue)
+
+const weightOf = (config: GrocConfig, queue: string): number =>
+  config.queues?.find(({ name }) => name === queue)?.weight ?? 1
 
 export function demandOf(
   jobs: Tally,
@@ -80,7 +89,7 @@ export function demandOf(
     const { queue, submittedAt, memoryMiBPerNode: memoryMiB } = job
     const { consumables, features, exclusive } = extras
     const fresh = {
-      ...{ queue, nodes, cpus, memoryMiB, consumables, features, exclusive },
+      ...{ queue, weight: line.weight, nodes, cpus, memoryMiB, consumables, features, exclusive },
       ...{ leaseMs: lengths[leaseClass]!, jobs: [], count: 0, oldest: submittedAt, workMs: 0 },
     }
     byMemory.set(memoryMiB, fresh)
@@ -98,7 +107,12 @@ export function demandOf(
       lines.set(
         queue,
         servesQueue(config, queue)
-          ? { queue, expected: expectedIn(queue), byLength: lengths.map(() => new Map()) }
+          ? {
+              queue,
+              weight: weightOf(config, queue),
+              expected: expectedIn(queue),
+              byLength: lengths.map(() => new Map()),
+            }
           : undefined,
       )
     return lines.get(queue)
@@ -119,7 +133,7 @@ export function demandOf(
     shape.jobs.push(job)
     shape.count += job.tasks
     if (job.submittedAt < shape.oldest) shape.oldest = job.submittedAt
-    shape.workMs += job.tasks * shape.nodes * shape.cpus * runMs
+    shape.workMs += job.tasks * shape.nodes * shape.cpus * runMs * line.weight
   }
   all.sort(inPackingOrder)
   const shapes: Shape[] = []
@@ -157,6 +171,7 @@ export const inSubmitOrder = (shape: Shape): readonly Job[] =>
 function inPackingOrder(a: Shape, b: Shape): number {
   const wide = Number(b.nodes > 1) - Number(a.nodes > 1)
   if (wide !== 0) return wide
+  if (a.weight !== b.weight) return b.weight - a.weight
   if (a.nodes > 1 && a.oldest !== b.oldest) return a.oldest - b.oldest
   return (
     b.nodes - a.nodes ||

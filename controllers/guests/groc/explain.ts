@@ -71,7 +71,7 @@ function sentences(
   }
   if (!servesQueue(config, job.queue))
     return [
-      `${it} is not counted: queue ${job.queue} is not one of those served here (${few(config.queues ?? [], 8)}).`,
+      `${it} is not counted: queue ${job.queue} is not one of those served here (${few(config.queues?.map(({ name }) => name) ?? [], 8)}).`,
     ]
 
   const jobs = tallyOf(picture.jobs)

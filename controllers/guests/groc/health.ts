@@ -52,6 +52,7 @@ export function notice(
   const badNodes = new Set(units.filter(({ id }) => blackHoles.has(id)).map(({ name }) => name))
   return {
     pressedSince: memory.pressedSince,
+    rampedAt: memory.rampedAt,
     idleSince: memory.idleSince,
     missingSince: Object.fromEntries(missingSince),
     drains: only(memory.drains, units),

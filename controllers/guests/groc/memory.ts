@@ -21,6 +21,8 @@ export interface QuickEnds {
 export interface GrocMemory {
   /** Since when a grow threshold has been exceeded without a break. */
   readonly pressedSince: Instant | undefined
+  /** When small jobs were last given a share of what they want, while less than all is given. */
+  readonly rampedAt?: Instant | undefined
   /** By unit: begin of the first look of an unbroken row that showed it empty and unneeded. */
   readonly idleSince: Readonly<Record<string, Instant>>
   /** By unit: begin of the first look of an unbroken row that did not show its node answering. */

@@ -5,10 +5,12 @@ import { hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand } from './demand.ts'
 import { submittedNth } from './demand.ts'
+import type { Keep } from './keep.ts'
 import type { SmallOrder } from './lots.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Packing, WideOrder } from './packing.ts'
 import type { PatientOffer } from './patience.ts'
+import { ramped } from './ramp.ts'
 import type { Survey } from './survey.ts'
 
 /** Whether the thresholds for growth are exceeded, in figures. */
@@ -59,6 +61,7 @@ export interface Orders {
   readonly intents: readonly GuestIntent[]
   readonly notes: readonly string[]
   readonly pressedSince: Instant | undefined
+  readonly rampedAt: Instant | undefined
   /** Instants at which the answer may be another one though nothing happens. */
   readonly wake: readonly Instant[]
 }
@@ -84,6 +87,7 @@ export function ordersFor(
   packing: Packing,
   survey: Survey,
   offers: readonly PatientOffer[],
+  keep: Keep,
   view: GuestView<BatchPicture>,
   memory: GrocMemory,
   config: GrocConfig,
@@ -94,10 +98,15 @@ export function ordersFor(
   const open = pressedSince !== undefined && now - pressedSince >= config.grow.sustain
   const wide = open ? packing.wideOrders : []
   const wideUnits = packing.wideOrders.reduce((sum, { units }) => sum + units, 0)
-  const forJobs = open ? packing.smallOrders : []
-  const small = [...forJobs, ...forMin(wide, forJobs, survey, offers, config)]
+  const ramp = ramped(open ? packing.smallOrders : [], memory.rampedAt, config, now)
+  const forJobs = ramp.orders
+  const small = [...forJobs, ...toBeKept(wide, forJobs, survey, offers, keep, config)]
   const desk = deskOf(survey, view, config, now)
-  const done = (): Orders => ({ intents: desk.intents, notes: desk.notes, pressedSince, wake: desk.wake })
+  const done = (rampedAt = memory.rampedAt): Orders => {
+    const isOver = rampedAt === undefined || now >= rampedAt + config.ramp.every
+    const { intents, notes, wake } = desk
+    return { intents, notes, pressedSince, rampedAt: isOver ? undefined : rampedAt, wake }
+  }
 
   const waiting = packing.smallUnits + wideUnits
   if (!open && waiting > 0) {
@@ -109,6 +118,12 @@ export function ordersFor(
         ? now + config.grow.wait - pressure.waitMs
         : pressedSince + config.grow.sustain,
     )
+  }
+  if (ramp.later > 0) {
+    desk.notes.push(
+      `${some(ramp.later, 'unit')} more would help; after a share of ${config.ramp.share} the next one is asked for at ${hour(ramp.until)}.`,
+    )
+    desk.wake.push(ramp.until)
   }
   if (small.length === 0 && wide.length === 0) return done()
   if (view.hold !== undefined) {
@@ -122,17 +137,18 @@ export function ordersFor(
   const why =
     forJobs.length > 0
       ? `waiting: ${some(demand.count, 'job')}, the longest without room for ${span(pressure.waitMs)}; ${served}`
-      : `${served}, to be kept: ${config.min}`
+      : `${served}, to be kept: ${keep.units} (${keep.why})`
   const missing = Math.max(0, small.reduce((sum, { units }) => sum + units, 0) - desk.left)
   if (missing > 0)
     desk.notes.push(
       `${some(missing, 'unit')} more would help, but max is ${config.max} and ${survey.total} are held or asked for.`,
     )
+  const before = desk.intents.length
   for (const offer of offers) {
     const orders = small.filter(({ type }) => type === offer.type)
     if (orders.length > 0) askForSmall(orders, offer, why, desk, config)
   }
-  return done()
+  return done(ramp.later > 0 && forJobs.length > 0 && desk.intents.length > before ? now : undefined)
 }
 
 function deskOf(survey: Survey, view: GuestView<BatchPicture>, config: GrocConfig, now: Instant): Desk {
@@ -148,16 +164,20 @@ function deskOf(survey: Survey, view: GuestView<BatchPicture>, config: GrocConfi
   }
 }
 
-/** What is missing to `min` besides what jobs want: of the first type that may be asked for. */
-function forMin(
+/** What is missing to `min` and `reserve` besides what jobs want: of the first type that may be asked for. */
+function toBeKept(
   wide: readonly WideOrder[],
   small: readonly SmallOrder[],
   survey: Survey,
   offers: readonly PatientOffer[],
+  keep: Keep,
   config: GrocConfig,
 ): readonly SmallOrder[] {
   const there = survey.serving + survey.spare + survey.coming + survey.silent
-  const units = [...wide, ...small].reduce((missing, order) => missing - order.units, config.min - there)
+  const forJobs = [...wide, ...small].reduce((sum, order) => sum + order.units, 0)
+  // Whatever is asked for jobs will work: the reserve comes on top of it, as far as max lets it.
+  const beside = Math.min(config.max - there - forJobs, keep.working + config.reserve - there)
+  const units = Math.max(config.min - there - forJobs, beside)
   const offer = offers.find((one) => !one.isPaused(1) && one.room >= units) ?? offers[0]
   return units <= 0 || offer === undefined ? [] : [{ type: offer.type, leaseMs: config.term, units }]
 }

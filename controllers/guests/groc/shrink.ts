@@ -3,6 +3,7 @@ import { own } from '../../../actors/runtime/plain.ts'
 import type { GuestIntent } from '../../controller.ts'
 import { hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
+import type { Keep } from './keep.ts'
 import type { Machine } from './machine.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
 import { compare } from './sequence.ts'
@@ -40,15 +41,11 @@ export function idleSince(
 }
 
 /** Spare units that waiting jobs, or `min`, want back; cheaper and faster than any order. */
-export function resumes(
-  survey: Survey,
-  used: ReadonlySet<string>,
-  config: GrocConfig,
-): readonly GuestIntent[] {
+export function resumes(survey: Survey, used: ReadonlySet<string>, keep: Keep): readonly GuestIntent[] {
   const spare = survey.machines.filter(({ standing }) => standing === 'spare')
   const needed = spare.filter((machine) => used.has(machine.unit.id) || isKept(machine))
   const undone = spare.filter((machine) => isUndone(machine) && !needed.includes(machine))
-  const short = config.min - survey.serving - survey.coming - needed.length - undone.length
+  const short = keep.units - survey.serving - survey.coming - needed.length - undone.length
   const kept = spare
     .filter((machine) => !needed.includes(machine) && !undone.includes(machine))
     .slice(0, Math.max(0, short))
@@ -67,7 +64,10 @@ export function resumes(
       resume(unit.id, `somebody took our drain of ${unit.name} back, and that is respected`),
     ),
     ...kept.map(({ unit }) =>
-      resume(unit.id, `${unit.name} stays: only ${survey.serving} of at least ${config.min} serve`),
+      resume(
+        unit.id,
+        `${unit.name} stays: only ${survey.serving} of at least ${keep.units} serve (${keep.why})`,
+      ),
     ),
   ]
 }
@@ -132,12 +132,13 @@ export function unfitDrains(
   })
 }
 
-/** Idle units beyond `min`, whole leases first: a lease is given back only when all its units are. */
+/** Idle units beyond those to keep, whole leases first: a lease is given back only when all its units are. */
 export function idleDrains(
   survey: Survey,
   idle: Readonly<Record<string, Instant>>,
   taken: ReadonlySet<string>,
   lookedAt: Instant,
+  keep: Keep,
   config: GrocConfig,
 ): readonly Drain[] {
   const ready = survey.machines.filter(({ unit, standing }) => {
@@ -153,7 +154,7 @@ export function idleDrains(
   let spareCount =
     survey.serving -
     survey.machines.filter(({ unit, standing }) => standing === 'serving' && taken.has(unit.id)).length -
-    config.min
+    keep.units
   const readyIds = new Set(ready.map(({ unit }) => unit.id))
   const groups = [...survey.byLease.values()]
     .map((machines) => ({
@@ -182,7 +183,7 @@ export function idleDrains(
         drain(
           machine,
           'idle',
-          `${machine.unit.name} has been empty and unneeded for ${span(idleMs)} (shrink.idle ${span(config.shrink.idle)}); still serving: ${some(survey.serving - drains.length - 1, 'unit')}, min ${config.min}`,
+          `${machine.unit.name} has been empty and unneeded for ${span(idleMs)} (shrink.idle ${span(config.shrink.idle)}); still serving: ${some(survey.serving - drains.length - 1, 'unit')}, ${keep.why}`,
         ),
       )
     }

@@ -16,6 +16,7 @@ export const writtenWindow = z
     timezone: z.string().min(1).max(100).optional(),
     max: z.int().min(1).optional(),
     min: z.int().min(0).optional(),
+    reserve: z.int().min(0).optional(),
     grow: z
       .strictObject({
         wait: duration.optional(),
@@ -44,8 +45,8 @@ export const writtenWindow = z
         `found ${span(window.for)}, and it opens again after ${span(periodMs)}, before it has closed`,
       )
     if (window.for > 366 * DAY_MS) refuse('for', 'must not be longer than a year')
-    const { max, min, grow = {}, shrink = {} } = window
-    const said = [max, min, ...Object.values(grow), ...Object.values(shrink)]
+    const { max, min, reserve, grow = {}, shrink = {} } = window
+    const said = [max, min, reserve, ...Object.values(grow), ...Object.values(shrink)]
     if (said.every((value) => value === undefined)) refuse('from', 'changes nothing: no setting stands in it')
   })
   .transform(({ timezone, ...window }) => ({
@@ -59,14 +60,15 @@ export type Window = Readonly<z.output<typeof writtenWindow>>
 export interface Thresholds {
   readonly max: number
   readonly min: number
+  readonly reserve: number
   readonly grow: object
   readonly shrink: object
 }
 
 /** Settings as they are while the window is open. */
 export function within<Settings extends Thresholds>(config: Settings, window: Window): Settings {
-  const { max = config.max, min = config.min, grow = {}, shrink = {} } = window
-  return { ...config, max, min, grow: over(config.grow, grow), shrink: over(config.shrink, shrink) }
+  const { max = config.max, min = config.min, reserve = config.reserve, grow = {}, shrink = {} } = window
+  return { ...config, max, min, reserve, grow: over(config.grow, grow), shrink: over(config.shrink, shrink) }
 }
 
 const over = <Part extends object>(below: Part, above: object): Part => ({
