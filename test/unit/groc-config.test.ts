@@ -44,6 +44,16 @@ describe('the configuration of GROC', () => {
     ['a queue named twice', { queues: ['a', { name: 'a', weight: 2 }] }, /^queues\.1: “a” is there/],
     ['a queue without weight', { queues: [{ name: 'a', weight: 0 }] }, /^queues\.0/],
     ['a share of nothing', { ramp: { share: 0 } }, /^ramp\.share: /],
+    [
+      'a budget that min alone exceeds',
+      { min: 2, budget: { nodeHours: 47, per: '24h' } },
+      /^budget\.nodeHours: found 47, and min 2 alone takes 48/,
+    ],
+    [
+      'a budget below a lease',
+      { term: '8h', budget: { nodeHours: 4, per: '24h' } },
+      /^budget\.nodeHours: found 4, and one unit for a term takes 8/,
+    ],
     ['a step of nothing', { step: 0 }, /^step: /],
     [
       'thresholds that cross',

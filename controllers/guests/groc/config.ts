@@ -4,6 +4,7 @@ import type { Room } from './needs.ts'
 import { meet, type Thresholds, type Window, within, writtenWindow } from './windows.ts'
 
 const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
 
 /** Work of a queue counts so many times in the backlog, and its jobs are placed before those of lighter ones. */
 const weight = z.number().gt(0).max(1000).default(1)
@@ -84,6 +85,8 @@ export const writtenGroc = z
     termMin: duration.optional(),
     /** An extension is asked for when less than this share of the term is left. */
     extendMargin: z.number().gt(0).lt(1).default(0.4),
+    /** Node-hours in any stretch of time of that length. What would exceed them is not asked for; extensions go on. */
+    budget: z.strictObject({ nodeHours: z.number().gt(0), per: duration }).optional(),
     /** Most units asked for in any minute; absent: no limit. */
     startsPerMinute: z.int().min(1).optional(),
     /** After a refusal: ask again after `first`, doubling up to `most`. */
@@ -115,6 +118,7 @@ export const writtenGroc = z
     refuseQueues(config.queues ?? [], refuse)
     refuseThresholds(config, refuse)
     refuseWindows(config, refuse)
+    refuseBudget(config, refuse)
     if (config.termMin !== undefined && config.termMin > config.term)
       refuse(['termMin'], 'must not be longer than the term')
     const termMin = config.termMin ?? config.term
@@ -192,6 +196,30 @@ function refuseWindows(
         refuse(['windows', i], `while windows[${j}] is open, too, ${fault.path.join('.')}: ${fault.message}`)
     })
   })
+}
+
+interface WrittenBudget {
+  readonly min: number
+  readonly term: number
+  readonly budget?: { readonly nodeHours: number; readonly per: number } | undefined
+  readonly windows: readonly Window[]
+}
+
+function refuseBudget({ min, term, budget, windows }: WrittenBudget, refuse: Refuse): void {
+  if (budget === undefined) return
+  const { nodeHours, per } = budget
+  if (per < HOUR_MS) {
+    refuse(['budget', 'per'], 'must be at least 1h')
+    return
+  }
+  if (nodeHours < term / HOUR_MS)
+    refuse(['budget', 'nodeHours'], `found ${nodeHours}, and one unit for a term takes ${term / HOUR_MS}`)
+  const least = Math.min(min, ...windows.map((window) => window.min ?? min))
+  if (nodeHours < (least * per) / HOUR_MS)
+    refuse(
+      ['budget', 'nodeHours'],
+      `found ${nodeHours}, and min ${least} alone takes ${(least * per) / HOUR_MS} in that time`,
+    )
 }
 
 interface WrittenTypes {

@@ -2,6 +2,7 @@ import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestDecision, GuestFigures, GuestIntent, GuestView } from '../../controller.ts'
 import { few, span } from '../../sentence.ts'
+import { accounted } from './budget.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand } from './demand.ts'
 import { demandOf } from './demand.ts'
@@ -43,7 +44,8 @@ export function decide(
   now: Instant,
 ): GuestDecision<GrocMemory> {
   const season = seasonAt(config, now)
-  const decision = decideBy(season.config, view, memory, now)
+  const account = accounted(memory.account, view.leases, season.config, now)
+  const decision = decideBy(season.config, view, { ...memory, account }, now)
   return {
     ...decision,
     reason: [decision.reason, ...seasonNotes(season)].join(' '),
@@ -71,7 +73,7 @@ function decideBy(
   const offers = offersOf(view, ground, noticed, config, now)
   const packing = pack(demand.shapes, ground.bins, offers, limitsOf(ground, config))
 
-  const keep = toKeep(ground, packing, config)
+  const keep = toKeep(ground, packing, limitsOf(ground, config), config)
 
   const recall = answerRecalls(ground, noticed, now)
   const recalled = new Set(recall.recalled)

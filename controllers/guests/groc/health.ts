@@ -53,6 +53,7 @@ export function notice(
   return {
     pressedSince: memory.pressedSince,
     rampedAt: memory.rampedAt,
+    account: memory.account,
     idleSince: memory.idleSince,
     missingSince: Object.fromEntries(missingSince),
     drains: only(memory.drains, units),

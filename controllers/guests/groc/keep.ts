@@ -1,7 +1,7 @@
 import { some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Machine } from './machine.ts'
-import type { Packing } from './packing.ts'
+import type { Limits, Packing } from './packing.ts'
 import type { Survey } from './survey.ts'
 import { unnamedIds } from './terms.ts'
 
@@ -14,13 +14,15 @@ import { unnamedIds } from './terms.ts'
 export interface Keep {
   /** That many of what is there or coming. */
   readonly units: number
-  /** Of these, what works, or is packed with waiting jobs. */
+  /** `min`, or less of it while jobs that these are of no use to have no room under `max`. */
+  readonly least: number
+  /** Of those to keep, what works, or is packed with waiting jobs. */
   readonly working: number
   /** `min 1`, `reserve 2 beside 5 that work`. */
   readonly why: string
 }
 
-export function toKeep(ground: Survey, packing: Packing, config: GrocConfig): Keep {
+export function toKeep(ground: Survey, packing: Packing, limits: Limits, config: GrocConfig): Keep {
   const { min, reserve, max } = config
   const named = ground.machines.filter((machine) => isThere(machine) && works(machine, packing)).length
   const unnamed = [...ground.unnamed.keys()]
@@ -28,8 +30,31 @@ export function toKeep(ground: Survey, packing: Packing, config: GrocConfig): Ke
     .filter((id) => packing.used.has(id)).length
   const working = named + unnamed
   const beside = Math.min(max, working + reserve)
-  if (reserve === 0 || beside <= min) return { units: min, working, why: `min ${min}` }
-  return { units: beside, working, why: `reserve ${reserve} beside ${some(working, 'unit')} with work` }
+  const least = Math.max(0, min - outOfRoom(packing, limits))
+  if (least < min && beside <= least)
+    return {
+      units: least,
+      least,
+      working,
+      why: `min ${min}, less those that jobs of other types are to have`,
+    }
+  if (reserve === 0 || beside <= min) return { units: least, least, working, why: `min ${min}` }
+  return {
+    units: beside,
+    least,
+    working,
+    why: `reserve ${reserve} beside ${some(working, 'unit')} with work`,
+  }
+}
+
+/**
+ * Units for which only `max` leaves no room. What is kept for `min` makes way for them when it is of no use to those jobs:
+ * `min` is met by the ones that come then.
+ */
+function outOfRoom({ tooWide, smallUnits, wideOrders }: Packing, { room, reach }: Limits): number {
+  const wide = wideOrders.reduce((sum, { units }) => sum + units, 0)
+  const [first] = [...tooWide.keys()].filter(({ nodes }) => nodes <= reach)
+  return Math.max(first?.nodes ?? 0, smallUnits - Math.max(0, room - wide), 0)
 }
 
 const isThere = ({ standing }: Machine): boolean =>

@@ -1,4 +1,5 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
+import type { Account } from './budget.ts'
 import type { RunSketch } from './runs.ts'
 
 /**
@@ -23,6 +24,8 @@ export interface GrocMemory {
   readonly pressedSince: Instant | undefined
   /** When small jobs were last given a share of what they want, while less than all is given. */
   readonly rampedAt?: Instant | undefined
+  /** What was spent of the budget, if there is one. */
+  readonly account?: Account | undefined
   /** By unit: begin of the first look of an unbroken row that showed it empty and unneeded. */
   readonly idleSince: Readonly<Record<string, Instant>>
   /** By unit: begin of the first look of an unbroken row that did not show its node answering. */

@@ -2,6 +2,7 @@ import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestIntent, GuestView } from '../../controller.ts'
 import { hour, some, span } from '../../sentence.ts'
+import { type Purse, purseOf } from './budget.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand } from './demand.ts'
 import { submittedNth } from './demand.ts'
@@ -80,6 +81,7 @@ interface Desk {
   readonly asked: Map<string, number>
   /** Types of which one unit is on trial. */
   readonly tried: Set<string>
+  readonly purse: Purse
 }
 
 export function ordersFor(
@@ -101,7 +103,7 @@ export function ordersFor(
   const ramp = ramped(open ? packing.smallOrders : [], memory.rampedAt, config, now)
   const forJobs = ramp.orders
   const small = [...forJobs, ...toBeKept(wide, forJobs, survey, offers, keep, config)]
-  const desk = deskOf(survey, view, config, now)
+  const desk = deskOf(survey, view, memory, config, now)
   const done = (rampedAt = memory.rampedAt): Orders => {
     const isOver = rampedAt === undefined || now >= rampedAt + config.ramp.every
     const { intents, notes, wake } = desk
@@ -151,10 +153,17 @@ export function ordersFor(
   return done(ramp.later > 0 && forJobs.length > 0 && desk.intents.length > before ? now : undefined)
 }
 
-function deskOf(survey: Survey, view: GuestView<BatchPicture>, config: GrocConfig, now: Instant): Desk {
+function deskOf(
+  survey: Survey,
+  view: GuestView<BatchPicture>,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): Desk {
   const lately = view.leases.filter(({ requestedAt }) => requestedAt > now - 60_000)
   return {
     ...{ intents: [], notes: [], wake: [], asked: new Map(), tried: new Set() },
+    purse: purseOf(memory.account, view.leases, config, now),
     left: Math.max(0, config.max - survey.total),
     starts:
       config.startsPerMinute === undefined
@@ -177,7 +186,7 @@ function toBeKept(
   const forJobs = [...wide, ...small].reduce((sum, order) => sum + order.units, 0)
   // Whatever is asked for jobs will work: the reserve comes on top of it, as far as max lets it.
   const beside = Math.min(config.max - there - forJobs, keep.working + config.reserve - there)
-  const units = Math.max(config.min - there - forJobs, beside)
+  const units = Math.max(keep.least - there - forJobs, beside)
   const offer = offers.find((one) => !one.isPaused(1) && one.room >= units) ?? offers[0]
   return units <= 0 || offer === undefined ? [] : [{ type: offer.type, leaseMs: config.term, units }]
 }
@@ -258,8 +267,10 @@ function askForSmall(
     : orders
   for (const { leaseMs, units } of wanted)
     for (let left = Math.min(units, most); left > 0; ) {
-      const asked = Math.min(config.step, left)
+      const affordable = Math.floor(desk.purse.left / leaseMs)
+      const asked = Math.max(1, Math.min(config.step, left, affordable))
       ask(offer.type, asked, 1, leaseMs, why, desk)
+      if (affordable < 1) break
       left -= asked
       most -= asked
     }
@@ -273,6 +284,13 @@ function ask(
   reason: string,
   desk: Desk,
 ): void {
+  if (units * durationMs > desk.purse.left) {
+    const { reason: why, until } = desk.purse.whyNot(units * durationMs)
+    desk.notes.push(`${some(units, 'unit')} of ${type} for ${span(durationMs)}: ${why}.`)
+    if (until !== undefined) desk.wake.push(until)
+    return
+  }
+  desk.purse.left -= units * durationMs
   desk.left -= units
   desk.starts = Math.max(0, desk.starts - units)
   desk.asked.set(type, (desk.asked.get(type) ?? 0) + units)
