@@ -69,9 +69,7 @@ export class Excuses {
   /** It was set back, and has not found out yet what it has forgotten. */
   isUnsure(name: string, disk: Disk): boolean {
     if (!this.#losses.has(name)) return false
-    return (
-      disk.table('recovery').has('recovery') || disk.rows.get('$meta\nmeta')!.json!.includes('"restored":{')
-    )
+    return isRecovering(disk) || disk.rows.get('$meta\nmeta')!.json!.includes('"restored":{')
   }
 
   /** The lease was over for it, and came back with the copy. */
@@ -98,6 +96,9 @@ export class Excuses {
     return peer === undefined ? silent.size > 0 : silent.has(peer) || unsure.has(peer)
   }
 }
+
+/** It asks others what they hold, also where it was only told that it had forgotten, as by a forged number. */
+export const isRecovering = (disk: Disk): boolean => disk.table('recovery').has('recovery')
 
 const NOBODY: ReadonlySet<string> = new Set()
 

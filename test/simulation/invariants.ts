@@ -5,7 +5,7 @@ import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { LeaseRow } from '../../actors/service-manager/rows.ts'
 import { BrokerBook } from './broker-book.ts'
 import { ledgerAgrees, leftOf } from './endings.ts'
-import { Excuses } from './excuses.ts'
+import { Excuses, isRecovering } from './excuses.ts'
 import { SKEW_MS_MAX } from './roles.ts'
 import type { ActorScene, Scene, SiteScene } from './scene.ts'
 import { SiteBook } from './site-book.ts'
@@ -139,8 +139,8 @@ export class Invariants {
   #agree(leaseId: string): string[] {
     const { sites, brokers, managers } = this.#scene
     if ([...sites, ...brokers, ...managers].some(({ disk }) => disk.isSaying(leaseId))) return []
-    const unsure = [...sites, ...brokers, ...managers].some(({ name, disk }) =>
-      this.#excuses.isUnsure(name, disk),
+    const unsure = [...sites, ...brokers, ...managers].some(
+      ({ name, disk }) => isRecovering(disk) || this.#excuses.isUnsure(name, disk),
     )
     if (unsure) return []
     const site = sites.find(({ disk }) => disk.table('lease').has(leaseId))
