@@ -6,7 +6,7 @@ import type { Finished } from '../executor.ts'
  */
 const MISSING = 'sublet: this program is not on this machine'
 
-const LOOK_THEN_RUN = `command -v "$1" >/dev/null 2>&1 || { echo '${MISSING}' >&2; exit 127; }; exec "$@"`
+export const LOOK_THEN_RUN = `command -v "$1" >/dev/null 2>&1 || { echo '${MISSING}' >&2; exit 127; }; exec "$@"`
 
 export const guarded = (argv: readonly [string, ...string[]]): [string, ...string[]] => [
   'sh',

@@ -16,7 +16,7 @@ const BACKSTOP_MS: Millis = 5000
  * sshd passes no signals on for root, and ends nothing when a connection is lost; hence the watcher. A
  * command that has finished by itself is not touched: what it left behind lives on, as it would here.
  */
-const SCRIPT = `
+export const SCRIPT = `
 n=$1 limit=$2; shift 2
 exec 3<&0 </dev/null
 if [ "$n" -gt 0 ]; then

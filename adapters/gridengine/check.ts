@@ -8,7 +8,7 @@ import { parseList, parseObject } from './parse-text.ts'
 const VERSION = /^SGE 8\.1\./
 
 /** A host that nobody has: the answer tells whether we might change one. */
-const NO_HOST = 'sublet-has-no-such-host'
+export const NO_HOST = 'sublet-has-no-such-host'
 
 /** What is missing or will not do, a sentence each. */
 export async function checkGridengine(

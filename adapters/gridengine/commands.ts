@@ -68,7 +68,7 @@ export const gridengineEnv = ({
 })
 
 /** qconf reads objects from a file that it must be able to seek in; what is made here ends here. */
-const WITH_FILE = 'f=$(mktemp) || exit 1; trap \'rm -f "$f"\' EXIT; cat >"$f" || exit 1; "$@" "$f"'
+export const WITH_FILE = 'f=$(mktemp) || exit 1; trap \'rm -f "$f"\' EXIT; cat >"$f" || exit 1; "$@" "$f"'
 
 export function gridengineCommands(exec: Executor, config: GridengineConfig): Commands {
   const { bin, commandTimeout: timeoutMs } = config

@@ -33,7 +33,7 @@ export interface Reader {
 export type Holds = ReadonlyMap<string, { readonly heldBy: HeldBy; readonly words: string }>
 
 /** Some thousand jobs. */
-const ACCOUNTING_BYTES = 400_000
+export const ACCOUNTING_BYTES = 400_000
 
 export function gridengineReader(commands: Commands): Reader {
   const memory: Memory<JobRow> = { last: new Map() }

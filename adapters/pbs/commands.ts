@@ -40,6 +40,12 @@ export const complaint = ({ stderr, stdout, exitCode }: Finished): string => {
   return said === '' ? `exit ${exitCode}` : said.split('\n').slice(-2).join(' ').trim().slice(0, 300)
 }
 
+/** Times without a zone, as OpenPBS prints them, are then universal. */
+export const pbsEnv = (server: string | undefined): Readonly<Record<string, string>> => ({
+  ...{ LC_ALL: 'C', TZ: 'UTC0' },
+  ...(server !== undefined && { PBS_DEFAULT: server }),
+})
+
 export function pbsCommands(
   exec: Executor,
   options: {
@@ -50,8 +56,7 @@ export function pbsCommands(
   },
 ): Commands {
   const { product, server, bin } = options
-  // Times without a zone, as OpenPBS prints them, are then universal.
-  const env = { LC_ALL: 'C', TZ: 'UTC0', ...(server !== undefined && { PBS_DEFAULT: server }) }
+  const env = pbsEnv(server)
 
   const start = async (argv: readonly [string, ...string[]], ask: RunAsk): Promise<Finished> => {
     const { signal, timeoutMs = options.timeoutMs, input } = ask

@@ -8,7 +8,7 @@ import type { factsOf } from './facts.ts'
 const VERSION = /^22\.05\./
 
 /** A node that nobody has: the answer tells whether we might change one. */
-const NO_NODE = 'sublet-has-no-such-node'
+export const NO_NODE = 'sublet-has-no-such-node'
 
 /** What is missing or will not do, a sentence each. */
 export async function checkSlurm(

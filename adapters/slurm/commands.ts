@@ -47,13 +47,18 @@ function foreignError(shown: string, done: Finished): SubletError {
   return say('middleware-refused')
 }
 
+export const slurmEnv = (confFile: string): Readonly<Record<string, string>> => ({
+  ...TEXT_ENV,
+  SLURM_CONF: confFile,
+})
+
 export function slurmCommands(
   exec: Executor,
   { confFile, bin, timeoutMs }: { confFile: string; bin: string | undefined; timeoutMs: Millis },
 ): Commands {
   const start = async (argv: readonly [string, ...string[]], signal: AbortSignal): Promise<Finished> => {
     try {
-      return await exec.run(argv, { signal, timeoutMs, env: { ...TEXT_ENV, SLURM_CONF: confFile } })
+      return await exec.run(argv, { signal, timeoutMs, env: slurmEnv(confFile) })
     } catch (cause) {
       if (signal.aborted || !(cause instanceof SubletError) || cause.code !== 'exec-timeout') throw cause
       throw new SubletError(

@@ -27,7 +27,7 @@ export interface Requeuer {
 const COME_BACK_MS: Millis = 5_000
 const ASK_AGAIN_MS: Millis = 60
 const AT_ONCE = 4
-const START_IN_SECONDS = 3
+export const START_IN_SECONDS = 3
 /** A begin time further off than this is Slurm's own wait. */
 const OWN_WAIT_MS: Millis = 10_000
 

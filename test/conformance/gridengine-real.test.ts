@@ -2,6 +2,7 @@ import { systemClock } from '../../actors/runtime/clock.ts'
 import type { BatchSystem } from '../../adapters/batch-system.ts'
 import { gridengine } from '../../adapters/gridengine/batch-system.ts'
 import { gridengineConfig } from '../../adapters/gridengine/config.ts'
+import { gridenginePrivileges } from '../../adapters/gridengine/privileges.ts'
 import { type BatchBench, batchSystemLaw } from './batch-system.ts'
 import {
   clearLab,
@@ -15,6 +16,7 @@ import {
   title,
 } from './gridengine-bench.ts'
 import { type JoinBench, joinLaw } from './join.ts'
+import { listedOnly } from './listed.ts'
 
 batchSystemLaw(
   title('GridEngine 8.1.9'),
@@ -32,7 +34,11 @@ batchSystemLaw(
       commandTimeout: '5s',
     })
     const make = (more: Partial<typeof config> = {}): BatchSystem =>
-      gridengine({ ...config, ...more }, lab.onHead, { clock: systemClock })
+      gridengine(
+        { ...config, ...more },
+        listedOnly(lab.onHead, gridenginePrivileges({ ...config, ...more }, 'g[0-9]+')),
+        { clock: systemClock },
+      )
     return {
       system: make(),
       names: ['g1', 'g2', 'g3'],

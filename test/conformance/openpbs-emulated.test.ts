@@ -1,4 +1,24 @@
+import { expect, test } from 'vitest'
+import { systemClock } from '../../actors/runtime/clock.ts'
+import { localExecutor } from '../../adapters/exec/local.ts'
+import { openpbsConfig } from '../../adapters/openpbs/config.ts'
+import { openpbsPrivileges } from '../../adapters/openpbs/privileges.ts'
 import { openOpenpbsBench } from '../emulated/openpbs/bench.ts'
 import { batchSystemLaw } from './batch-system.ts'
+import { listedOnly, type Used } from './listed.ts'
 
-batchSystemLaw('OpenPBS 23.06, emulated', () => openOpenpbsBench())
+const privileges = openpbsPrivileges(openpbsConfig.parse({}), 'n[0-9]+')
+const used: Used = new Set()
+
+batchSystemLaw('OpenPBS 23.06, emulated, with what is listed', () =>
+  openOpenpbsBench((env) => listedOnly(localExecutor({ clock: systemClock, env }), privileges, used)),
+)
+
+test('the law has needed what is listed, save for cases of OpenPBS’s own (test/unit)', () => {
+  const unused = privileges.lines.filter((line) => !used.has(line)).map(({ why }) => why)
+  expect(unused).toEqual([
+    'the server’s clock',
+    'whether the server’s host knows the names of machines',
+    'lets a job go that the server held when it failed to start',
+  ])
+})

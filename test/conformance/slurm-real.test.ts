@@ -3,8 +3,10 @@ import { systemClock } from '../../actors/runtime/clock.ts'
 import type { BatchSystem } from '../../adapters/batch-system.ts'
 import { slurm } from '../../adapters/slurm/batch-system.ts'
 import { slurmConfig } from '../../adapters/slurm/config.ts'
+import { slurmPrivileges } from '../../adapters/slurm/privileges.ts'
 import { type BatchBench, batchSystemLaw } from './batch-system.ts'
 import { type JoinBench, joinLaw } from './join.ts'
+import { listedOnly } from './listed.ts'
 import {
   clearLab,
   closeLab,
@@ -35,7 +37,8 @@ function open(format: 'json' | 'text', nodes: 'self' | 'fixed'): () => Promise<B
     })
     const make = (confFile: string): BatchSystem =>
       slurm({ ...config, confFile, commandTimeout: 1500 }, lab.onHead, { clock: systemClock })
-    const system = slurm(config, lab.onHead, { clock: systemClock })
+    const listed = listedOnly(lab.onHead, slurmPrivileges(config, 'n[0-9]+'))
+    const system = slurm(config, listed, { clock: systemClock })
     return {
       system,
       names: ['n1', 'n2', 'n3'],

@@ -1,5 +1,27 @@
+import { expect, test } from 'vitest'
+import { systemClock } from '../../actors/runtime/clock.ts'
+import { localExecutor } from '../../adapters/exec/local.ts'
+import { torqueConfig } from '../../adapters/torque/config.ts'
+import { torquePrivileges } from '../../adapters/torque/privileges.ts'
 import { openTorqueBench } from '../emulated/torque/bench.ts'
 import { batchSystemLaw } from './batch-system.ts'
+import { listedOnly, type Used } from './listed.ts'
 
-batchSystemLaw('Torque 6.1.3, emulated', () => openTorqueBench('6.1.3'))
-batchSystemLaw('Torque 4.2.10, emulated', () => openTorqueBench('4.2.10'))
+const privileges = torquePrivileges(torqueConfig.parse({}), 'n[0-9]+')
+const used: Used = new Set()
+const listed = (env: Readonly<Record<string, string>>) =>
+  listedOnly(localExecutor({ clock: systemClock, env }), privileges, used)
+
+batchSystemLaw('Torque 6.1.3, emulated, with what is listed', () => openTorqueBench('6.1.3', listed))
+batchSystemLaw('Torque 4.2.10, emulated, with what is listed', () => openTorqueBench('4.2.10', listed))
+
+test('the law has needed what is listed, save for cases of Torque’s own (test/unit)', () => {
+  const unused = privileges.lines.filter((line) => !used.has(line)).map(({ why }) => why)
+  expect(unused).toEqual([
+    'whether the server’s host knows the names of machines',
+    'makes the record anew for a machine that has another address',
+    'lets a job go that the server held when it failed to start',
+    'takes the kept record over',
+    'marks it, or keeps it',
+  ])
+})

@@ -7,6 +7,8 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import { localExecutor } from '../../adapters/exec/local.ts'
 import { gridengine } from '../../adapters/gridengine/batch-system.ts'
 import { gridengineConfig } from '../../adapters/gridengine/config.ts'
+import { gridenginePrivileges } from '../../adapters/gridengine/privileges.ts'
+import { listedOnly } from '../conformance/listed.ts'
 import { type Answer, cell, host, NO_HOSTS, NO_JOBS, recorded } from './gridengine-world.ts'
 
 const never = new AbortController().signal
@@ -29,7 +31,12 @@ function system(rules: Readonly<Record<string, Answer | (() => Answer)>> = {}) {
     ...rules,
   })
   const config = gridengineConfig.parse({ queue: 'dyn', lockFolder: folder })
-  return { asked, system: gridengine(config, exec, { clock: systemClock }) }
+  return {
+    asked,
+    system: gridengine(config, listedOnly(exec, gridenginePrivileges(config, 'g[0-9]+')), {
+      clock: systemClock,
+    }),
+  }
 }
 
 /** These answers one after the other, the last of them for ever. */

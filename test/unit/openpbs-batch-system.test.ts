@@ -5,6 +5,8 @@ import { afterAll, expect, test } from 'vitest'
 import type { ExpectedNode } from '../../adapters/batch-system.ts'
 import { openpbs } from '../../adapters/openpbs/batch-system.ts'
 import { openpbsConfig } from '../../adapters/openpbs/config.ts'
+import { openpbsPrivileges } from '../../adapters/openpbs/privileges.ts'
+import { listedOnly } from '../conformance/listed.ts'
 import { driven, type HandClock, handClock } from '../emulated/clocks.ts'
 import { emulatedExecutor } from '../emulated/executor.ts'
 import { answer } from '../emulated/openpbs/commands.ts'
@@ -27,7 +29,8 @@ async function scene({ user = 'root', resources = ['sublet'] } = {}) {
   server.settings.history = true
   for (const at of [1, 2, 3]) server.hosts.set(`vm0${at}`, `10.77.1.1${at}`)
   const exec = emulatedExecutor((asked) => answer(server, asked), { clock, user })
-  const system = openpbs(openpbsConfig.parse({ lockFolder }), exec, { clock })
+  const config = openpbsConfig.parse({ lockFolder })
+  const system = openpbs(config, listedOnly(exec, openpbsPrivileges(config, 'vm[0-9]+')), { clock })
   const node = (name: string, over: Partial<ExpectedNode> = {}): ExpectedNode => ({
     ...{ name, address: server.hosts.get(name) ?? '', cpus: 2, memoryMiB: 1000 },
     mark: { leaseId: 'lease-7f3a', unitId: `unit-${name}` },

@@ -7,6 +7,8 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Executor, Finished } from '../../adapters/executor.ts'
 import { slurm } from '../../adapters/slurm/batch-system.ts'
 import { slurmConfig } from '../../adapters/slurm/config.ts'
+import { slurmPrivileges } from '../../adapters/slurm/privileges.ts'
+import { listedOnly } from '../conformance/listed.ts'
 
 const recorded = (name: string): string =>
   readFileSync(new URL(`../fixtures/slurm/${name}`, import.meta.url), 'utf8')
@@ -58,7 +60,8 @@ function cluster(rules: Readonly<Record<string, Answer | (() => Answer)>> = {}) 
     },
   }
   const config = slurmConfig.parse({ partition: 'dyn', lockFolder: folder })
-  return { asked, exec, config, system: slurm(config, exec, { clock: systemClock }) }
+  const listed = listedOnly(exec, slurmPrivileges(config, '(vm|n|g)[0-9]+'))
+  return { asked, exec, config, system: slurm(config, listed, { clock: systemClock }) }
 }
 
 /** `scontrol show node NAME` of the recording, with other states. */

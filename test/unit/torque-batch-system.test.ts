@@ -5,6 +5,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 import type { ExpectedNode } from '../../adapters/batch-system.ts'
 import { torque } from '../../adapters/torque/batch-system.ts'
 import { type TorqueConfig, torqueConfig } from '../../adapters/torque/config.ts'
+import { torquePrivileges } from '../../adapters/torque/privileges.ts'
+import { listedOnly } from '../conformance/listed.ts'
 import { driven, type HandClock, handClock } from '../emulated/clocks.ts'
 import { emulatedExecutor } from '../emulated/executor.ts'
 import { recorded } from '../emulated/recordings.ts'
@@ -31,8 +33,10 @@ async function scene({ version = '6.1.3', user = 'root', config = {}, own = true
   const clock: HandClock = handClock(Date.UTC(2026, 10, 21, 20))
   const server = new TorqueServer({ clock, version })
   const exec = emulatedExecutor((asked) => answer(server, asked), { clock, user })
-  const system = torque(torqueConfig.parse({ lockFolder }), exec, { clock })
-  const made = torque({ ...torqueConfig.parse({ lockFolder }), ...config }, exec, { clock })
+  const through = (settings: TorqueConfig): BatchSystem =>
+    torque(settings, listedOnly(exec, torquePrivileges(settings, 'vm[0-9]+')), { clock })
+  const system = through(torqueConfig.parse({ lockFolder }))
+  const made = through({ ...torqueConfig.parse({ lockFolder }), ...config })
   for (const at of [1, 2, 3, 4]) server.hosts.set(`vm0${at}`, `10.77.0.1${at}`)
   server.hosts.set('own', '10.77.0.9')
   server.queue.transit = true

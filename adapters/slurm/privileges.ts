@@ -1,0 +1,100 @@
+import {
+  HOST,
+  ID,
+  type Line,
+  like,
+  literally,
+  NUMBER,
+  type Privileges,
+  WORDS,
+  type Word,
+} from '../privileges.ts'
+import { NO_NODE } from './check.ts'
+import { slurmEnv } from './commands.ts'
+import type { SlurmConfig } from './config.ts'
+import { JOBS_TEXT_ARGS, NODES_TEXT_ARGS } from './parse-text.ts'
+import { START_IN_SECONDS } from './requeue.ts'
+
+/** `17`, a task `17_3`, waiting tasks `17_[4-9%2]`, a part `17+1`. */
+const JOB = '[0-9]+(_[0-9]+|_\\[[0-9,%:-]+\\]|\\+[0-9]+)?'
+
+const PROGRAMS = new Set(['squeue', 'sinfo', 'scontrol'])
+
+/** Every command that this adapter runs. `node` is what the names of our machines are like. */
+export function slurmPrivileges(config: SlurmConfig, node: string): Privileges {
+  const { bin, confFile, partition, feature, drainTag } = config
+  const of =
+    (right: Line['right']) =>
+    (verb: Line['verb'], [program, ...words]: readonly [string, ...Word[]], why: string): Line => {
+      const found = bin !== undefined && PROGRAMS.has(program) ? `${bin}/${program}` : program
+      return { right, verb, words: [found, ...words], why }
+    }
+  const [look, line] = [of('read'), of('change')]
+  const ours = like(`NodeName=${node}`)
+  const reason = like(`Reason=${literally(drainTag)}: ${WORDS}`)
+  const comment = like(`Comment=sublet:lease=${ID},unit=${ID}`)
+  const mark = `sublet_${ID}_${ID}`
+
+  const looks: readonly Line[] = [
+    look('observe', ['id', '-u'], 'whose right it is'),
+    look('observe', ['id', '-un'], 'whose right it is'),
+    look('observe', ['scontrol', 'show', 'config'], 'what the controller goes by'),
+    look('observe', ['scontrol', '-a', '-o', 'show', 'partition', partition], 'the partition'),
+    look('observe', ['squeue', '-a', '--json'], 'all jobs'),
+    look('observe', ['squeue', ...JOBS_TEXT_ARGS], 'all jobs, where there is no JSON'),
+    look('observe', ['squeue', '-h', '-a', '-t', 'PD', '-O', 'JobArrayID:|,SchedNodes:|'], 'what is planned'),
+    look('observe', ['scontrol', '-a', '-o', 'show', 'jobs'], 'a second source for an empty list'),
+    look('observe', ['sinfo', '-a', '--json'], 'all nodes'),
+    look('observe', ['scontrol', ...NODES_TEXT_ARGS], 'all nodes, where there is no JSON'),
+    look(
+      'observe',
+      ['scontrol', '-F', ...NODES_TEXT_ARGS, like(HOST)],
+      'one node, before and after each change',
+    ),
+    look('check', ['squeue', '--version'], 'whether the program is there'),
+    look('check', ['sinfo', '--version'], 'whether the program is there'),
+    look('check', ['date', '+%s'], 'the clock where the commands run'),
+    look('check', ['getent', 'hosts', like(HOST)], 'whether the host knows the names of machines'),
+  ]
+  const changes: readonly Line[] = [
+    line(
+      'check',
+      ['scontrol', 'update', `NodeName=${NO_NODE}`, 'State=RESUME'],
+      'the refusal tells whether nodes may be changed',
+    ),
+    line(
+      'expect',
+      [
+        'scontrol',
+        'create',
+        ours,
+        like(`NodeHostname=${node}`),
+        like('NodeAddr=[A-Za-z0-9.:-]+'),
+        like(`CPUs=${NUMBER}`),
+        like(`RealMemory=${NUMBER}`),
+        like(`Feature=${literally(feature)},${mark}`),
+        'State=FUTURE',
+      ],
+      'makes the record of a machine, where its slurmd does not bring it',
+    ),
+    line('resume', ['scontrol', 'update', ours, like('State=(IDLE|UNDRAIN)'), comment], 'lets a machine in'),
+    line(
+      'drain',
+      ['scontrol', 'update', ours, 'State=DRAIN', reason],
+      'no new jobs on a machine that leaves',
+    ),
+    line(
+      'remove',
+      ['scontrol', 'update', ours, 'State=DOWN', reason],
+      'jobs of a machine that is lost run again',
+    ),
+    line('remove', ['scontrol', 'delete', ours], 'the record of a machine that has left'),
+    line(
+      'requeue',
+      ['scontrol', 'update', like(`JobId=${JOB}`), `StartTime=now+${START_IN_SECONDS}`],
+      'shortens Slurm’s two minutes after a requeue',
+    ),
+    line('requeue', ['scontrol', like('requeue|release'), like(JOB)], 'back into the queue, or let go there'),
+  ]
+  return { env: slurmEnv(confFile), lines: [...looks, ...changes] }
+}
