@@ -12,15 +12,20 @@ import { sshExecutor } from '../adapters/exec/ssh.ts'
 import type { Executor } from '../adapters/executor.ts'
 import { gridengine } from '../adapters/gridengine/batch-system.ts'
 import { gridengineJoin } from '../adapters/gridengine/join.ts'
+import { gridenginePrivileges } from '../adapters/gridengine/privileges.ts'
 import type { Handler, UnitFacts } from '../adapters/handler.ts'
 import type { JoinHandler } from '../adapters/join.ts'
 import { namespaceMachines } from '../adapters/namespace/namespace.ts'
 import { openpbs } from '../adapters/openpbs/batch-system.ts'
 import { openpbsJoin } from '../adapters/openpbs/join.ts'
+import { openpbsPrivileges } from '../adapters/openpbs/privileges.ts'
+import type { Privileges } from '../adapters/privileges.ts'
 import { slurm } from '../adapters/slurm/batch-system.ts'
 import { slurmJoin } from '../adapters/slurm/join.ts'
+import { slurmPrivileges } from '../adapters/slurm/privileges.ts'
 import { torque } from '../adapters/torque/batch-system.ts'
 import { torqueJoin } from '../adapters/torque/join.ts'
+import { torquePrivileges } from '../adapters/torque/privileges.ts'
 import type { GuestSettings, JoinSettings, MachinesSettings } from './config.ts'
 
 /** What is injected into everything that touches the world. */
@@ -69,6 +74,23 @@ export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): Bat
   }
   const { kind: _, through: __, ssh: ___, ...config } = settings
   return closing(openpbs(config, exec, { clock }), exec)
+}
+
+/** Every command that the adapter runs; `node` is what the names of our machines are like. */
+export function privilegesOf(
+  settings: Exclude<GuestSettings['batch'], { kind: 'embedded' }>,
+  node: string,
+): Privileges {
+  switch (settings.kind) {
+    case 'slurm':
+      return slurmPrivileges(settings, node)
+    case 'torque':
+      return torquePrivileges(settings, node)
+    case 'openpbs':
+      return openpbsPrivileges(settings, node)
+    case 'gridengine':
+      return gridenginePrivileges(settings, node)
+  }
 }
 
 /** With the connection to its head. */

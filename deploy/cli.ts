@@ -9,6 +9,7 @@ import { orderCommands } from './cli-orders.ts'
 import { peerCommands } from './cli-peers.ts'
 import { queryCommand } from './cli-query.ts'
 import { replayCommands } from './cli-replay.ts'
+import { rightsCommands } from './cli-rights.ts'
 import { storeCommands } from './cli-store.ts'
 import { mistakeOf, refuseUnknownHelp } from './mistake.ts'
 import { EXIT, outliveClosedPipes, perform, print, printJson, report, whenNobodyReads } from './terminal.ts'
@@ -102,6 +103,8 @@ command('validate <file>', 'check a configuration: every mistake as file:line:co
       (await import('./validate.ts')).validate(file, options, clock),
     ),
   )
+
+rightsCommands(command)
 
 commandFor(
   'reload',
