@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
@@ -21,23 +21,36 @@ export interface SshServer {
   close(): Promise<void>
 }
 
+export interface SshServerOptions {
+  /** The one command that the key may run; absent: any. */
+  readonly forced?: string
+  /** An account that is seen by this server alone, without rights; needs root. Absent: the user of the test. */
+  readonly account?: { readonly name: string; readonly uid: number }
+  /** Set for what it starts. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
 /** A real sshd on loopback with keys of its own, as an ordinary process; it takes the user the test runs as. */
-export async function sshServer(): Promise<SshServer> {
+export async function sshServer({ forced, account, env = {} }: SshServerOptions = {}): Promise<SshServer> {
   const folder = await mkdtemp(join(tmpdir(), 'sublet-sshd-'))
   const path = (name: string): string => join(folder, name)
   for (const key of ['host', 'user'])
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path(key)])
   if (process.getuid?.() === 0) await mkdir('/run/sshd', { recursive: true, mode: 0o755 })
   const port = await freePort()
+  const key = await readFile(path('user.pub'), 'utf8')
+  await writeFile(path('authorized'), forced === undefined ? key : `restrict,command="exec ${forced}" ${key}`)
   await writeFile(
     path('sshd_config'),
     [
       `ListenAddress 127.0.0.1:${port}`,
       `HostKey ${path('host')}`,
-      `AuthorizedKeysFile ${path('user.pub')}`,
+      `AuthorizedKeysFile ${path('authorized')}`,
       `PidFile ${path('pid')}`,
       // The login shell must not read the profile of the user who runs the tests: it may be slow or talk.
-      `SetEnv HOME=${folder}`,
+      `SetEnv ${Object.entries({ HOME: folder, ...env })
+        .map(([key, value]) => `${key}=${value}`)
+        .join(' ')}`,
       'UsePAM no',
       'UseDNS no',
       'StrictModes no',
@@ -46,7 +59,9 @@ export async function sshServer(): Promise<SshServer> {
       '',
     ].join('\n'),
   )
-  const server = spawn(SSHD, ['-D', '-e', '-f', path('sshd_config')], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const argv = [SSHD, '-D', '-e', '-f', path('sshd_config')]
+  if (account !== undefined) argv.unshift(...(await withAccount(account, folder)))
+  const server = spawn(argv[0] ?? SSHD, argv.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
   server.stderr.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString()).slice(-4000)
@@ -58,7 +73,7 @@ export async function sshServer(): Promise<SshServer> {
   const config = sshConfig.parse({
     host: '127.0.0.1',
     port,
-    user: userInfo().username,
+    user: account?.name ?? userInfo().username,
     privateKeyFile: path('user'),
     hostKey: (await readFile(path('host.pub'), 'utf8')).trim(),
   })
@@ -74,6 +89,19 @@ export async function sshServer(): Promise<SshServer> {
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** Words before a command that then sees one account more, in a mount namespace of its own. */
+async function withAccount(
+  { name, uid }: { readonly name: string; readonly uid: number },
+  folder: string,
+): Promise<readonly string[]> {
+  const passwd = join(folder, 'passwd')
+  const line = `${name}:*:${uid}:${uid}::${folder}:/bin/sh\n`
+  await writeFile(passwd, `${(await readFile('/etc/passwd', 'utf8')).trimEnd()}\n${line}`)
+  await chmod(folder, 0o755)
+  const bind = 'mount --bind "$1" /etc/passwd && shift && exec "$@"'
+  return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', bind, 'sh', passwd]
 }
 
 function childrenOf({ pid }: ChildProcess): readonly number[] {

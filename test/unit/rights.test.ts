@@ -18,7 +18,7 @@ writeFileSync(
   file,
   `name: here
 serviceManager: { broker: far }
-peers: [{ name: far, role: broker, key: '${'A'.repeat(43)}', url: 'https://far.example:7000' }]
+peers: [{ name: far, role: broker, key: '${'A'.repeat(43)}', url: 'https://far.example.org:7000' }]
 guests:
   - name: grid
     batch:
