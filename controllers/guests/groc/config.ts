@@ -49,6 +49,8 @@ export const writtenGroc = z
       .optional(),
     /** Units kept even when nothing waits. */
     min: z.int().min(0).default(0),
+    /** Units that the waiting jobs of one user may cause to be asked for at once. Absent: no limit. */
+    userMax: z.int().min(1).optional(),
     /** Units kept empty and ready beside those that work. */
     reserve: z.int().min(0).default(0),
     /** Units never exceeded, over everything held and asked for. */

@@ -25,6 +25,7 @@ import type { Survey } from './survey.ts'
 import { limitsOf, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
 import { askAt, blindExtensions, extensions, jobsAtRisk } from './terms.ts'
+import { type Beyond, beyondNotes, turnstile } from './users.ts'
 
 /**
  *   look ─▶ health ─▶ survey of the units ─▶ shapes of waiting jobs ─▶ packing
@@ -69,7 +70,10 @@ function decideBy(
   const noticed = notice(view, picture, jobs, memory, config)
   const ground = survey(view, picture, jobs, noticed, config, now)
   const expected = expectations(noticed.runs, config)
-  const demand = demandOf(jobs, [...ground.units.values()], expected, config)
+  const units = [...ground.units.values()]
+  const gate = turnstile(noticed.users, units, config, now)
+  const demand = demandOf(jobs, units, expected, config, gate)
+  const beyond = gate?.beyond ?? new Map<string, Beyond>()
   const offers = offersOf(view, ground, noticed, config, now)
   const packing = pack(demand.shapes, ground.bins, offers, limitsOf(ground, config))
 
@@ -117,13 +121,15 @@ function decideBy(
   for (const id of recalled) drains.set(id, 'recall')
   for (const { victims } of extended) for (const id of victims) drains.set(id, 'victim')
 
-  const wake = [...orders.wake, ...wakesOf(view, idle, config)]
+  const paused = [...beyond.values()].flatMap(({ until }) => until ?? [])
+  const wake = [...orders.wake, ...paused, ...wakesOf(view, idle, config)]
   const notes = [
     ...blockedNotes(ground),
     ...recall.notes,
     ...jobsAtRisk(ground),
     ...alarms(demand.alarming),
     ...misfitNotes(demand, ground),
+    ...beyondNotes(beyond, config),
     ...tooWideNotes(packing, ground, config),
     ...orders.notes,
     ...warningNotes(picture),

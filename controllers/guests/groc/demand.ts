@@ -5,6 +5,7 @@ import { type HeldCounts, isAlarming } from './held.ts'
 import { type Extras, extrasBook, fits, type Need, type Room } from './needs.ts'
 import { type Expectation, expectedRun, leaseLengths, SAFETY } from './runs.ts'
 import type { Tally } from './tally.ts'
+import type { Turnstile } from './users.ts'
 
 /**
  * Waiting jobs of a queue that ask for the same and need leases of about the same length. A queue of a hundred
@@ -70,6 +71,7 @@ export function demandOf(
   units: readonly Room[],
   expectedIn: (queue: string) => Expectation,
   config: GrocConfig,
+  gate?: Turnstile,
 ): Demand {
   const lines = new Map<string, Line | undefined>()
   const lengths = leaseLengths(config)
@@ -86,11 +88,11 @@ export function demandOf(
     const byMemory = level(level(level(line.byLength[leaseClass]!, extras), nodes), cpus)
     const known = byMemory.get(job.memoryMiBPerNode)
     if (known !== undefined) return known
-    const { queue, submittedAt, memoryMiBPerNode: memoryMiB } = job
+    const { queue, memoryMiBPerNode: memoryMiB } = job
     const { consumables, features, exclusive } = extras
     const fresh = {
       ...{ queue, weight: line.weight, nodes, cpus, memoryMiB, consumables, features, exclusive },
-      ...{ leaseMs: lengths[leaseClass]!, jobs: [], count: 0, oldest: submittedAt, workMs: 0 },
+      ...{ leaseMs: lengths[leaseClass]!, jobs: [], count: 0, oldest: Number.POSITIVE_INFINITY, workMs: 0 },
     }
     byMemory.set(memoryMiB, fresh)
     all.push(fresh)
@@ -130,15 +132,18 @@ export function demandOf(
     if (walltimeMs === undefined && !line.expected.isObserved) leaseClass = lengths.length - 1
     while (leaseClass < lengths.length - 1 && lengths[leaseClass]! < runMs * SAFETY) leaseClass += 1
     const shape = shapeOf(job, line, leaseClass)
+    const tasks = gate === undefined ? job.tasks : gate.admit(job, shape)
+    if (tasks === 0) continue
     shape.jobs.push(job)
-    shape.count += job.tasks
+    shape.count += tasks
     if (job.submittedAt < shape.oldest) shape.oldest = job.submittedAt
-    shape.workMs += job.tasks * shape.nodes * shape.cpus * runMs * line.weight
+    shape.workMs += tasks * shape.nodes * shape.cpus * runMs * line.weight
   }
   all.sort(inPackingOrder)
   const shapes: Shape[] = []
   const misfits: Shape[] = []
-  for (const shape of all) (units.some((unit) => fits(shape, unit)) ? shapes : misfits).push(shape)
+  for (const shape of all)
+    if (shape.count > 0) (units.some((unit) => fits(shape, unit)) ? shapes : misfits).push(shape)
   return {
     shapes,
     misfits,

@@ -17,6 +17,7 @@ import { seasonAt } from './season.ts'
 import type { Survey } from './survey.ts'
 import { limitsOf, mostUnits, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
+import { turnstile } from './users.ts'
 
 /** Why is there no node for my job? Answers from the same rehearsal that `decide` orders by. */
 export function explainJob(
@@ -77,7 +78,8 @@ function sentences(
   const jobs = tallyOf(picture.jobs)
   const ground = survey(view, picture, jobs, firstMemory, config, now)
   const units = [...ground.units.values()]
-  const demand = demandOf(jobs, units, expectations({}, config), config)
+  const gate = turnstile(undefined, units, config, now)
+  const demand = demandOf(jobs, units, expectations({}, config), config, gate)
   const limits = limitsOf(ground, config)
   const offers = offersOf(view, ground, firstMemory, config, now)
   const packing = pack(demand.shapes, ground.bins, offers, limits)
@@ -85,7 +87,12 @@ function sentences(
   const shape = demand.shapes.find(({ jobs }) => jobs.includes(job))
   if (shape === undefined) {
     const misfit = demand.misfits.find(({ jobs }) => jobs.includes(job))
-    const lacks = misfit === undefined ? [] : lackedByAll(misfit, units)
+    if (misfit === undefined)
+      return [
+        `${it} is not counted yet: other waiting jobs of ${job.user} come first, and those of one user may cause ${some(config.userMax ?? 0, 'unit')} at once (userMax).`,
+        'It is counted when some of these have started; on machines that are there it may start before.',
+      ]
+    const lacks = lackedByAll(misfit, units)
     return lacks.length > 0
       ? [
           `${it} is not counted: it asks for ${needs}, and no unit that can be had has ${few(lacks, 8)}.`,

@@ -6,6 +6,7 @@ import { servesQueue } from './demand.ts'
 import type { GrocMemory, QuickEnds } from './memory.ts'
 import { observeRuns } from './runs.ts'
 import type { Tally } from './tally.ts'
+import { observeUsers } from './users.ts'
 
 /**
  * What a look tells of the nodes' health: nodes that are gone or silent, and nodes that swallow jobs (a full
@@ -53,6 +54,10 @@ export function notice(
   return {
     pressedSince: memory.pressedSince,
     rampedAt: memory.rampedAt,
+    users:
+      config.userMax === undefined
+        ? undefined
+        : observeUsers(memory.users ?? {}, jobs.ended, badNodes, config),
     account: memory.account,
     idleSince: memory.idleSince,
     missingSince: Object.fromEntries(missingSince),

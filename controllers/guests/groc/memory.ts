@@ -1,6 +1,7 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
 import type { Account } from './budget.ts'
 import type { RunSketch } from './runs.ts'
+import type { QuickUsers } from './users.ts'
 
 /**
  * Why it drained a unit. `idle` may be taken back as long as the unit is there; `recall` holds as long as
@@ -24,6 +25,8 @@ export interface GrocMemory {
   readonly pressedSince: Instant | undefined
   /** When small jobs were last given a share of what they want, while less than all is given. */
   readonly rampedAt?: Instant | undefined
+  /** By user, of those whose jobs ended lately, where `userMax` is set. */
+  readonly users?: QuickUsers | undefined
   /** What was spent of the budget, if there is one. */
   readonly account?: Account | undefined
   /** By unit: begin of the first look of an unbroken row that showed it empty and unneeded. */

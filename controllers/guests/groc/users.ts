@@ -1,0 +1,147 @@
+import type { Instant } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
+import type { Job } from '../../../adapters/batch-system.ts'
+import { few, hour, some } from '../../sentence.ts'
+import type { GrocConfig } from './config.ts'
+import { amountOf, fits, type Need, type Room } from './needs.ts'
+
+/**
+ * What one user's waiting jobs may cause, where `userMax` says so:
+ *
+ *   in the order of the look   ████████████▒▒▒▒▒▒▒▒▒▒▒▒   counted until they would fill userMax units; the rest later
+ *   come again                 jobs in a row, on several nodes, ended right after their start: what was submitted since
+ *                              then counts only after a pause that doubles with each further one
+ */
+export interface QuickUser {
+  readonly inRow: number
+  /** The first of the row began then. */
+  readonly since: Instant
+  readonly lastAt: Instant
+  readonly lastJobs: readonly string[]
+  /** Two of the nodes on which they ended: of one alone nobody knows whether it is to blame. */
+  readonly nodes: readonly string[]
+}
+
+export type QuickUsers = Readonly<Record<string, QuickUser>>
+
+const USERS_MAX = 64
+const LAST_JOBS_MAX = 50
+
+/** Ended jobs stay listed for a while, so each is counted once. Whoever has had a job that lasted begins anew. */
+export function observeUsers(
+  before: QuickUsers,
+  ended: readonly Job[],
+  badNodes: ReadonlySet<string>,
+  config: GrocConfig,
+): QuickUsers {
+  const after = new Map(Object.entries(before))
+  const inOrder = ended
+    .filter((job) => job.startedAt !== undefined && job.endedAt !== undefined)
+    .filter(({ nodeNames }) => !nodeNames.some((name) => badNodes.has(name)))
+    .sort((a, b) => a.endedAt! - b.endedAt! || (a.id < b.id ? -1 : 1))
+  for (const job of inOrder) {
+    const row = after.get(job.user)
+    const [startedAt, endedAt] = [job.startedAt!, job.endedAt!]
+    if (row !== undefined && endedAt < row.lastAt) continue
+    if (row?.lastAt === endedAt && row.lastJobs.includes(job.id)) continue
+    const isQuick = endedAt - startedAt <= config.blackHole.within
+    const goesOn = isQuick && row !== undefined && row.inRow > 0
+    after.set(job.user, {
+      inRow: isQuick ? (goesOn ? row.inRow : 0) + 1 : 0,
+      since: goesOn ? row.since : startedAt,
+      lastAt: endedAt,
+      lastJobs: [...(row?.lastAt === endedAt ? row.lastJobs : []), job.id].slice(-LAST_JOBS_MAX),
+      nodes: [...new Set([...(goesOn ? row.nodes : []), ...(isQuick ? job.nodeNames : [])])].slice(0, 2),
+    })
+  }
+  return Object.fromEntries(
+    [...after]
+      .sort(([a, one], [b, other]) => other.lastAt - one.lastAt || (a < b ? -1 : 1))
+      .slice(0, USERS_MAX),
+  )
+}
+
+function pausedUntil(row: QuickUser | undefined, { blackHole, retry }: GrocConfig): Instant | undefined {
+  if (row === undefined || row.inRow < blackHole.jobs || row.nodes.length < 2) return undefined
+  return row.lastAt + Math.min(retry.most, retry.first * 2 ** Math.min(20, row.inRow - blackHole.jobs))
+}
+
+/** Jobs of one user that are not counted now. */
+export interface Beyond {
+  jobs: number
+  /** Until then, for coming again and again; undefined: until fewer of them wait. */
+  readonly until: Instant | undefined
+}
+
+export interface Turnstile {
+  /** How many of the job's tasks are counted. */
+  admit(job: Job, need: Need & { readonly nodes: number }): number
+  readonly beyond: ReadonlyMap<string, Beyond>
+}
+
+export function turnstile(
+  users: QuickUsers | undefined,
+  units: readonly Room[],
+  config: GrocConfig,
+  now: Instant,
+): Turnstile | undefined {
+  const { userMax } = config
+  if (userMax === undefined) return undefined
+  const used = new Map<string, number>()
+  const beyond = new Map<string, Beyond>()
+  const shares = new Map<Need, number>()
+  const shareOf = (need: Need & { readonly nodes: number }): number => {
+    let share = shares.get(need)
+    if (share === undefined) {
+      share = need.nodes > 1 ? need.nodes : 1 / Math.max(1, ...units.map((unit) => times(need, unit)))
+      shares.set(need, share)
+    }
+    return share
+  }
+  const turnBack = (user: string, jobs: number, until: Instant | undefined): void => {
+    const those = beyond.get(user)
+    if (those === undefined) beyond.set(user, { jobs, until })
+    else those.jobs += jobs
+  }
+  return {
+    beyond,
+    admit: (job, need) => {
+      const row = own(users, job.user)
+      const until = pausedUntil(row, config)
+      if (until !== undefined && now < until && job.submittedAt >= row!.since) {
+        turnBack(job.user, job.tasks, until)
+        return 0
+      }
+      const share = shareOf(need)
+      const before = used.get(job.user) ?? 0
+      // A third and two thirds of a unit are one.
+      const tasks = Math.min(job.tasks, Math.floor((userMax - before) / share + 1e-6))
+      used.set(job.user, before + tasks * share)
+      if (tasks < job.tasks) turnBack(job.user, job.tasks - tasks, undefined)
+      return tasks
+    },
+  }
+}
+
+/** How many such jobs one unit takes. */
+function times(need: Need, unit: Room): number {
+  if (!fits(need, unit)) return 0
+  if (need.exclusive) return 1
+  return Math.min(
+    Math.floor(unit.cpus / Math.max(1, need.cpus)),
+    need.memoryMiB > 0 ? Math.floor(unit.memoryMiB / need.memoryMiB) : Number.POSITIVE_INFINITY,
+    ...Object.entries(need.consumables).map(([name, amount]) =>
+      Math.floor(amountOf(unit.consumables, name) / amount),
+    ),
+  )
+}
+
+export function beyondNotes(beyond: ReadonlyMap<string, Beyond>, config: GrocConfig): readonly string[] {
+  if (beyond.size === 0) return []
+  const each = [...beyond].map(([user, { jobs, until }]) =>
+    until === undefined
+      ? `${some(jobs, 'job')} of ${user} beyond userMax ${config.userMax}`
+      : `${some(jobs, 'job')} of ${user}, whose jobs end right after their start and come again, until ${hour(until)}`,
+  )
+  return [`Not counted now: ${few(each)}.`]
+}
