@@ -54,7 +54,7 @@ export interface Job {
   readonly memoryMiBPerNode: number
   /** What else each of its nodes has to give it, by the middleware's names, such as `{ gpu: 2 }` or `{ 'gpu:a100': 2 }`. */
   readonly consumablesPerNode?: Vector
-  /** Properties, features or hosts that each of its nodes has to have, all of them. */
+  /** Properties, features or hosts that each of its nodes has to have, all of them; of `a|b` one is enough. */
   readonly features?: readonly string[]
   /** It shares its nodes with nobody. */
   readonly exclusive?: boolean

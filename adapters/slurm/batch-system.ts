@@ -6,12 +6,14 @@ import type { Executor } from '../executor.ts'
 import { checkSlurm } from './check.ts'
 import { both, complaint, slurmCommands } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
-import { type Facts, factsOf } from './facts.ts'
+import { factsOf } from './facts.ts'
+import { frameOf } from './frame.ts'
 import { drainReason, isOurReason, markComment, markFeature, readMark, sameMark } from './marks.ts'
-import { type Frame, isBusyState, jobsOf, judgeJobs, nodesOf } from './picture.ts'
+import { isBusyState, jobsOf, judgeJobs, nodesOf } from './picture.ts'
 import { slurmReader } from './reader.ts'
 import type { NodeRecord } from './records.ts'
 import { requeuer } from './requeue.ts'
+import { reservationsOf } from './reservations.ts'
 import { seatOf } from './seat.ts'
 import { nodeFitness } from './states.ts'
 import { watchPaths } from './watch.ts'
@@ -45,6 +47,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
   })
   const facts = factsOf(commands, partition, clock)
   const reader = slurmReader(commands, config.format)
+  const readReservations = reservationsOf(commands, clock)
   const requeue = requeuer(commands, reader, clock)
   /** Jobs were listed in the last look: an empty list must now be confirmed. Unknown at first. */
   let hadJobs = true
@@ -115,23 +118,12 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     return (await reader.liveJobs(signal)) === 0
   }
 
-  const frameOf = (known: Facts, plans: Frame['plans']): Frame => ({
-    partition,
-    drainTag,
-    cpusOfMachine: config.cpusOfMachine,
-    nodesMaxOfPartition: known.partition?.nodesMax ?? 0,
-    partitionUp: known.partition?.isUp ?? false,
-    defaultWalltimeMs: known.partition?.defaultMinutes && known.partition.defaultMinutes * 60_000,
-    plans,
-    now: clock.now(),
-  })
-
   const observe = async (signal: AbortSignal): Promise<BatchPicture> => {
     signal.throwIfAborted()
     const startedAt = clock.now()
-    const [known, [jobRecords, nodeRecords]] = await both(
+    const [[known, reserved], [jobRecords, nodeRecords]] = await both(
       signal,
-      (stop) => facts.recent(stop),
+      (stop) => both(stop, facts.recent, readReservations),
       (stop) => both(stop, reader.jobs, reader.nodes),
     )
     const isAnyPlanned = nodeRecords.records.some(isPlanned)
@@ -139,7 +131,11 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     const plans =
       isAnyPlanned || isWideWaiting ? await reader.plans(signal) : new Map<string, readonly string[]>()
 
-    const frame = frameOf(known, plans)
+    const frame = frameOf(
+      config,
+      { known, plans, nodes: nodeRecords.records, reservations: reserved },
+      clock.now(),
+    )
     const judged = judgeJobs(jobRecords.records, frame)
     const { nodes, warnings } = nodesOf(nodeRecords.records, judged.jobs, frame)
     const served = new Set(

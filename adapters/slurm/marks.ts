@@ -37,6 +37,10 @@ export function readMark(features: readonly string[], comment: string): NodeMark
   return undefined
 }
 
+/** Those that jobs may ask for. */
+export const withoutMark = (features: readonly string[]): readonly string[] =>
+  features.filter((feature) => !FEATURE.test(feature))
+
 export const sameMark = (a: NodeMark | undefined, b: NodeMark): boolean =>
   a !== undefined && a.leaseId === b.leaseId && a.unitId === b.unitId
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { gresOf } from './gres.ts'
 import { countTasks, expandHosts } from './hostlist.ts'
 import { LAUNCH_FAILED } from './reasons.ts'
 import { instantOf, type JobRecord, type NodeRecord, type Records, readEach, walltimeOf } from './records.ts'
@@ -30,6 +31,7 @@ const job = z.object({
   job_state: z.string().min(1),
   state_reason: text,
   state_description: text,
+  account: text,
   user_name: text,
   user_id: count,
   partition: text,
@@ -39,6 +41,15 @@ const job = z.object({
   tasks: count,
   memory_per_node: count,
   memory_per_cpu: count,
+  tres_per_node: text,
+  tres_per_job: text,
+  tres_per_task: text,
+  tres_per_socket: text,
+  cpus_per_tres: text,
+  memory_per_tres: text,
+  sockets_per_node: count,
+  features: text,
+  shared: text,
   time_limit: z.number().nullish(),
   submit_time: count,
   eligible_time: count,
@@ -62,6 +73,9 @@ const node = z.object({
   cpus: z.number(),
   alloc_cpus: z.number(),
   real_memory: count,
+  alloc_memory: count,
+  gres: text,
+  gres_used: text,
 })
 
 const envelope = z.object({
@@ -118,6 +132,9 @@ function jobId(read: z.output<typeof job>): string {
 const reasonOf = ({ state_reason: word, state_description: words }: z.output<typeof job>): string =>
   words === LAUNCH_FAILED || words.startsWith('ReqNodeNotAvail') ? words : word
 
+/** `shared`: nobody, or only its own user, may come onto its nodes. */
+const EXCLUSIVE = new Set(['none', 'user', 'mcs'])
+
 const listed = (names: string): readonly string[] => names.split(',').filter((each) => each !== '')
 
 export function parseJobsJson(printed: string): Records<JobRecord> {
@@ -131,6 +148,7 @@ export function parseJobsJson(printed: string): Records<JobRecord> {
     state: read.job_state,
     reason: reasonOf(read),
     user: read.user_name === '' ? `uid ${read.user_id}` : read.user_name,
+    account: read.account,
     partitions: listed(read.partition),
     nodes: Math.max(1, read.node_count),
     nodesMax: read.max_nodes,
@@ -138,6 +156,17 @@ export function parseJobsJson(printed: string): Records<JobRecord> {
     tasks: Math.max(1, read.tasks),
     memoryMiBPerNode: read.memory_per_node,
     memoryMiBPerCpu: read.memory_per_cpu,
+    gres: {
+      perNode: gresOf(read.tres_per_node),
+      perJob: gresOf(read.tres_per_job),
+      perTask: gresOf(read.tres_per_task),
+      perSocket: gresOf(read.tres_per_socket),
+    },
+    cpusPerGres: gresOf(read.cpus_per_tres),
+    memoryMiBPerGres: gresOf(read.memory_per_tres),
+    sockets: Math.max(1, read.sockets_per_node),
+    constraint: read.features,
+    exclusive: EXCLUSIVE.has(read.shared),
     walltimeMs: walltimeOf(read.time_limit ?? undefined),
     submittedAt: instantOf(read.submit_time),
     eligibleAt: instantOf(read.eligible_time),
@@ -163,5 +192,8 @@ export function parseNodesJson(printed: string): Records<NodeRecord> {
     cpus: read.cpus,
     cpusInUse: read.alloc_cpus,
     memoryMiB: read.real_memory,
+    memoryMiBInUse: read.alloc_memory,
+    gres: gresOf(read.gres),
+    gresInUse: gresOf(read.gres_used),
   }))
 }

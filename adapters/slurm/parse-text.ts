@@ -1,12 +1,15 @@
+import type { Vector } from '../../actors/leases/resources.ts'
 import type { Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { gresOf } from './gres.ts'
 import { countTasks, expandHosts } from './hostlist.ts'
 import { instantOf, type JobRecord, type NodeRecord, type Records, readEach, walltimeOf } from './records.ts'
 
 /**
  * The text forms, for installations without Slurm's JSON plugin. Only fields that users cannot fill with
- * words of their own are asked for: a job's name may say `State=RUNNING`. Times are seconds since the
- * epoch (SLURM_TIME_FORMAT=%s), so that no time zone matters.
+ * words of their own are asked for: a job's name may say `State=RUNNING`, and so may its account where no
+ * slurmdbd looks at it. Times are seconds since the epoch (SLURM_TIME_FORMAT=%s), so that no time zone matters.
+ * The last one may hold our separator: `Feature` is made of names that nodes have, and of & and |.
  */
 const FIELDS = [
   'JobArrayID',
@@ -28,6 +31,12 @@ const FIELDS = [
   'Requeue',
   'RestartCnt',
   'Reservation',
+  'OverSubscribe',
+  'tres-per-node',
+  'tres-per-job',
+  'tres-per-task',
+  'tres-per-socket',
+  'Feature',
 ] as const
 type Field = (typeof FIELDS)[number]
 
@@ -41,7 +50,7 @@ export const JOBS_TEXT_ARGS = [
   '-O',
   FIELDS.map((field) => `${field}:|`).join(','),
 ] as const
-export const NODES_TEXT_ARGS = ['-a', '-o', 'show', 'node'] as const
+export const NODES_TEXT_ARGS = ['-a', '-d', '-o', 'show', 'node'] as const
 
 const NOTHING = new Set(['', 'N/A', 'NONE', 'None', 'Unknown', '(null)', 'n/a'])
 const orEmpty = (value: string): string => (NOTHING.has(value) ? '' : value)
@@ -79,9 +88,10 @@ function walltime(value: string): Millis | undefined {
 
 function jobOf(line: string): JobRecord {
   const values = line.split('|')
-  if (values.length !== FIELDS.length + 1)
+  if (values.length < FIELDS.length + 1)
     throw new SubletError('middleware-garbage', `it has ${values.length - 1} fields, not ${FIELDS.length}`)
   const get = (field: Field): string => (values[FIELDS.indexOf(field)] ?? '').trim()
+  const gres = (field: Field): Vector => gresOf(orEmpty(get(field)))
   const number = (field: Field): number => wholeNumber(get(field), field)
   const id = get('JobArrayID')
   if (!/^\d/.test(id)) throw new SubletError('middleware-garbage', `its id is “${id.slice(0, 40)}”`)
@@ -97,6 +107,7 @@ function jobOf(line: string): JobRecord {
     state: get('State'),
     reason: get('Reason'),
     user: get('UserName'),
+    account: '',
     partitions: get('Partition').split(','),
     nodes: Math.max(1, number('NumNodes')),
     nodesMax: 0,
@@ -104,6 +115,22 @@ function jobOf(line: string): JobRecord {
     tasks: Math.max(1, number('NumTasks')),
     memoryMiBPerNode: memory.perNode,
     memoryMiBPerCpu: memory.perCpu,
+    gres: {
+      perNode: gres('tres-per-node'),
+      perJob: gres('tres-per-job'),
+      perTask: gres('tres-per-task'),
+      perSocket: gres('tres-per-socket'),
+    },
+    cpusPerGres: {},
+    memoryMiBPerGres: {},
+    sockets: 1,
+    constraint: orEmpty(
+      values
+        .slice(FIELDS.length - 1, -1)
+        .join('|')
+        .trim(),
+    ),
+    exclusive: /^(?:NO|USER|MCS)$/.test(get('OverSubscribe')),
     walltimeMs: walltime(get('TimeLimit')),
     submittedAt: instantOf(number('SubmitTime')),
     eligibleAt: instantOf(number('EligibleTime')),
@@ -164,6 +191,9 @@ function nodeOf(line: string): NodeRecord {
     cpus: wholeNumber(field('CPUTot'), 'CPUTot'),
     cpusInUse: wholeNumber(field('CPUAlloc'), 'CPUAlloc'),
     memoryMiB: wholeNumber(field('RealMemory'), 'RealMemory'),
+    memoryMiBInUse: wholeNumber(field('AllocMem'), 'AllocMem'),
+    gres: gresOf(field('Gres')),
+    gresInUse: gresOf(field('GresUsed')),
   }
 }
 

@@ -1,6 +1,9 @@
+import type { Vector } from '../../actors/leases/resources.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { BatchNode, HeldBy, Job, JobState } from '../batch-system.ts'
-import { isOurReason, readMark } from './marks.ts'
+import { clausesOf } from './constraint.ts'
+import { type Demand, demandOf } from './demand.ts'
+import { isOurReason, readMark, withoutMark } from './marks.ts'
 import { LAUNCH_FAILED } from './reasons.ts'
 import type { JobRecord, NodeRecord } from './records.ts'
 import { jobState, nodeFitness } from './states.ts'
@@ -18,6 +21,12 @@ export interface Frame {
   readonly partitionUp: boolean
   /** Which waiting job the scheduler plans to put on which nodes. */
   readonly plans: ReadonlyMap<string, readonly string[]>
+  /** By node, what it is reserved for now or soon. */
+  readonly reserved: ReadonlyMap<string, string>
+  /** Some node of the partition is one of them. */
+  readonly partitionReserved: boolean
+  /** Names of nodes that carry our mark and have no work. */
+  readonly ourIdle: ReadonlySet<string>
   readonly now: Instant
 }
 
@@ -41,33 +50,22 @@ export function judgeJobs(
       reason: record.reason,
       nodes: record.nodes,
       nodesMaxOfPartition: frame.nodesMaxOfPartition,
-      namesItsNodes: record.requiredNodes !== '',
       isReserved: record.reservation !== '',
+      othersReserved: frame.partitionReserved,
       later: record.eligibleAt > frame.now + LATER_MS,
     }
     const { state, heldBy, unknown } = jobState(record.state, waiting, record.nodeNames.length > 0)
+    if (state === 'pending' && clausesOf(record.constraint) === undefined) {
+      warnings.add(
+        `Job ${record.id} asks for nodes by “${record.constraint.slice(0, 80)}”, so many of each kind or more than can be read; it counts as held`,
+      )
+      return { record, state: 'held', heldBy: 'unknown' }
+    }
     if (unknown !== undefined)
       warnings.add(`Job ${record.id} has ${unknown}, which is not known; it counts as ${state}`)
     return { record, state, heldBy }
   })
   return { jobs, warnings: [...warnings] }
-}
-
-/** How a job that names tasks but not nodes lies on machines of the size that is lent. */
-function demand(
-  record: JobRecord,
-  cpusOfMachine: number | undefined,
-): { nodes: number; cpusPerNode: number } {
-  const cpusPerNode = Math.ceil(record.cpus / record.nodes)
-  const mayBeSpread = (record.nodesMax === 0 || record.nodesMax > record.nodes) && record.tasks > record.nodes
-  if (cpusOfMachine === undefined || cpusPerNode <= cpusOfMachine || !mayBeSpread)
-    return { nodes: record.nodes, cpusPerNode }
-  const cpusPerTask = Math.ceil(record.cpus / record.tasks)
-  const tasksPerNode = Math.max(1, Math.floor(cpusOfMachine / cpusPerTask))
-  return {
-    nodes: Math.ceil(record.tasks / tasksPerNode),
-    cpusPerNode: Math.min(record.tasks, tasksPerNode) * cpusPerTask,
-  }
 }
 
 /** How many tasks of a waiting array could start now: all that are left, or what its limit leaves. */
@@ -92,10 +90,8 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
     const heldBy = atItsLimit ? 'limit' : each.heldBy
     const hasStarted =
       state === 'running' || state === 'completing' || (state === 'ended' && record.nodeNames.length > 0)
-    const { nodes, cpusPerNode } =
-      state === 'pending' || state === 'held'
-        ? demand(record, frame.cpusOfMachine)
-        : demand(record, undefined)
+    const isWaiting = state === 'pending' || state === 'held'
+    const demand = demandOf(record, isWaiting ? frame.cpusOfMachine : undefined, frame.ourIdle)
     return {
       id: record.id,
       state,
@@ -103,10 +99,9 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       ...(heldBy !== undefined && { heldBy }),
       ...(heldBy === 'start-time' && record.eligibleAt > frame.now && { notBefore: record.eligibleAt }),
       user: record.user,
+      ...(record.account !== '' && { account: record.account }),
       queue: record.partitions.includes(frame.partition) ? frame.partition : record.partitions.join(','),
-      nodes,
-      cpusPerNode,
-      memoryMiBPerNode: record.memoryMiBPerNode || record.memoryMiBPerCpu * cpusPerNode,
+      ...asked(demand),
       walltimeMs: record.walltimeMs ?? (state === 'pending' ? frame.defaultWalltimeMs : undefined),
       submittedAt: record.submittedAt,
       startedAt: hasStarted ? record.startsAt : undefined,
@@ -118,6 +113,21 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       tasks: Math.max(1, tasks),
     }
   })
+}
+
+/** What most jobs do not ask for is left out. */
+function asked({
+  consumablesPerNode,
+  features,
+  exclusive,
+  ...size
+}: Demand): Omit<Demand, 'consumablesPerNode' | 'features' | 'exclusive'> & Partial<Demand> {
+  return {
+    ...size,
+    ...(Object.keys(consumablesPerNode).length > 0 && { consumablesPerNode }),
+    ...(features.length > 0 && { features }),
+    ...(exclusive && { exclusive }),
+  }
 }
 
 function vendorReason(record: JobRecord, state: JobState, atItsLimit: boolean, now: Instant): string {
@@ -146,6 +156,7 @@ export function nodesOf(
       )
     const jobs = jobsByNode.get(record.name) ?? []
     const mark = readMark(record.features, record.comment)
+    const reservedFor = reservationOf(record, frame.reserved)
     const isInPartition = record.partitions.includes(frame.partition)
     return {
       name: record.name,
@@ -161,11 +172,33 @@ export function nodesOf(
       cpus: record.cpus,
       cpusInUse: record.cpusInUse,
       memoryMiB: record.memoryMiB,
+      memoryMiBInUse: record.memoryMiBInUse,
+      consumables: record.gres,
+      consumablesInUse: ofItsOwn(record),
+      features: withoutMark(record.features),
+      ...(reservedFor !== undefined && { reservedFor }),
       jobs,
     }
   })
   return { nodes, warnings }
 }
+
+/** One that has just begun is seen by its flag alone, until reservations are asked for again. */
+export const reservationOf = (
+  { name, states }: NodeRecord,
+  reserved: Frame['reserved'],
+): string | undefined =>
+  reserved.get(name) ??
+  (['reserved', 'maint', 'maintenance'].some((flag) => states.includes(flag)) ? 'a reservation' : undefined)
+
+/** Slurm names of every kind that the cluster knows how much is taken, also on nodes that have none. */
+const ofItsOwn = ({ gres, gresInUse }: NodeRecord): Vector =>
+  Object.fromEntries(Object.entries(gresInUse).filter(([name]) => gres[name] !== undefined))
+
+export const isOurIdle = (record: NodeRecord): boolean =>
+  readMark(record.features, record.comment) !== undefined &&
+  record.cpusInUse === 0 &&
+  !isBusyState(record.states)
 
 export const isBusyState = (states: readonly string[]): boolean =>
   ['allocated', 'mixed', 'completing'].some((busy) => states.includes(busy))

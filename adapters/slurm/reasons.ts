@@ -86,9 +86,10 @@ export interface Waiting {
   readonly nodes: number
   /** The partition's MaxNodes; Infinity if it has none. */
   readonly nodesMaxOfPartition: number
-  readonly namesItsNodes: boolean
   /** It is to run in a reservation. */
   readonly isReserved: boolean
+  /** Somebody has reserved nodes of the partition, for now or soon. */
+  readonly othersReserved: boolean
   /** Its begin time has not come. */
   readonly later: boolean
 }
@@ -100,15 +101,15 @@ export function shortReason(reason: string): string {
 }
 
 /** Undefined for a reason that nobody knows. */
-function ofReason({ reason, nodes, nodesMaxOfPartition, namesItsNodes }: Waiting): Judgement | undefined {
+function ofReason({ reason, nodes, nodesMaxOfPartition, othersReserved }: Waiting): Judgement | undefined {
   const short = shortReason(reason)
   // Says the same of a job that is too wide for good and of one that waits for more dynamic nodes.
   if (short === 'PartitionNodeLimit') return nodes <= nodesMaxOfPartition ? 'cured' : 'impossible'
   if (short === 'ReqNodeNotAvail') {
-    // “Reserved for maintenance”, “May be reserved for other job”.
-    if (/reserved/i.test(reason)) return 'reservation'
-    // Said also of jobs that name no node, when all nodes that would do are down or drained.
-    return namesItsNodes ? 'unknown' : 'cured'
+    // All nodes that would do are down, drained or reserved, or the job named them: then it is asked of a machine to
+    // be one of them. “May be reserved for other job” is said whenever Slurm knows no better, also without any reservation.
+    const isBlocked = /May be reserved/i.test(reason) ? othersReserved : /reserved/i.test(reason)
+    return isBlocked ? 'reservation' : 'cured'
   }
   return REASONS[short] ?? (LIMITS.test(short) ? 'limit' : undefined)
 }

@@ -1,5 +1,8 @@
+import type { Vector } from '../../actors/leases/resources.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+
+import type { GresRequest } from './gres.ts'
 
 /** A job as Slurm tells it, whatever the format; not yet judged. */
 export interface JobRecord {
@@ -14,6 +17,8 @@ export interface JobRecord {
   readonly state: string
   readonly reason: string
   readonly user: string
+  /** Empty if there is none, or the format does not tell. */
+  readonly account: string
   readonly partitions: readonly string[]
   readonly nodes: number
   /** 0 if any number of nodes will do. */
@@ -22,6 +27,16 @@ export interface JobRecord {
   readonly tasks: number
   readonly memoryMiBPerNode: number
   readonly memoryMiBPerCpu: number
+  readonly gres: GresRequest
+  /** So many cpus, so much memory for each: `{ gpu: 4 }`. */
+  readonly cpusPerGres: Vector
+  readonly memoryMiBPerGres: Vector
+  /** How many sockets of each node it asks for; 1 if it does not say. */
+  readonly sockets: number
+  /** What `--constraint` says. */
+  readonly constraint: string
+  /** Its nodes are its own, or its user's. */
+  readonly exclusive: boolean
   readonly walltimeMs: Millis | undefined
   readonly submittedAt: Instant
   /** Not before; 0 if it is not known yet. */
@@ -48,6 +63,10 @@ export interface NodeRecord {
   readonly cpus: number
   readonly cpusInUse: number
   readonly memoryMiB: number
+  /** 0 also where Slurm does not count memory (CR_Core, CR_CPU). */
+  readonly memoryMiBInUse: number
+  readonly gres: Vector
+  readonly gresInUse: Vector
 }
 
 /** Each record is read by itself: one that is broken costs a warning, not the look. */

@@ -104,6 +104,23 @@ describe('consumables and features', () => {
     expect(say).toContain('no unit that can be had has infiniband')
   })
 
+  test('of several features that would do, one is enough, at a type as at a node', () => {
+    const either = jobOf('e', { features: ['nvme|ssd'] })
+    const asksFor = (features: readonly string[], nodes: readonly string[]) =>
+      unitsAsked(
+        decideOn(
+          viewOf([leaseOf('l1', [unitOf('u1')])], {
+            nodes: [nodeOf('u1', { features: nodes })],
+            jobs: [either],
+          }),
+          configOf({ unit: { ...RICH, features } }),
+        ).intents,
+      )
+    expect(asksFor(['ssd'], ['disk'])).toBe(1)
+    expect(asksFor(['ssd'], ['nvme'])).toBe(0)
+    expect(asksFor(['disk'], ['disk'])).toBe(0)
+  })
+
   test('of a feature that only nodes of the cluster’s own have, that is said', () => {
     const view = viewOf([], {
       nodes: [nodeOf('own', { name: 'old-1', mark: undefined, features: ['infiniband'] })],

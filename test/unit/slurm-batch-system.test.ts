@@ -31,7 +31,8 @@ function cluster(rules: Readonly<Record<string, Answer | (() => Answer)>> = {}) 
     'sinfo --version': 'slurm-wlm 22.05.8',
     'scontrol show config': recorded('show-config.txt'),
     'scontrol -a -o show partition': recorded('show-partition.txt'),
-    'scontrol -a -o show node': recorded('show-node.txt'),
+    'scontrol -a -d -o show node': recorded('show-node.txt'),
+    'scontrol -a -o show reservation': 'No reservations in the system\n',
     'scontrol -a -o show jobs': 'No jobs in the system\n',
     'scontrol update NodeName=sublet-has-no-such-node': {
       exitCode: 1,
@@ -70,7 +71,7 @@ function nodeLine(name: string, change: (line: string) => string = (line) => lin
     recorded('show-node.txt')
       .split('\n')
       .find((each) => each.startsWith(`NodeName=${name} `)) ?? ''
-  return { [`scontrol -F -a -o show node ${name}`]: `${change(line)}\n` }
+  return { [`scontrol -F -a -d -o show node ${name}`]: `${change(line)}\n` }
 }
 
 const mark = (name: string) => ({ leaseId: 'lease-7f3a', unitId: `unit-${name.slice(1)}` })

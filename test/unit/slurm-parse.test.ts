@@ -83,6 +83,9 @@ describe('Slurm’s JSON', () => {
       cpus: 2,
       cpusInUse: 0,
       memoryMiB: 1000,
+      memoryMiBInUse: 0,
+      gres: {},
+      gresInUse: {},
     })
   })
 
@@ -192,7 +195,7 @@ describe('Slurm’s text', () => {
   })
 
   test('bytes that are not UTF-8 harm nobody', () => {
-    const line = `${Buffer.from('3|RUNNING|None|caf\xe9|dyn|1|1|1|0|1:00|1|1|1|1|n3||1|0|(null)|', 'latin1').toString('utf8')}\n`
+    const line = `${Buffer.from('3|RUNNING|None|caf\xe9|dyn|1|1|1|0|1:00|1|1|1|1|n3||1|0|(null)|OK|N/A|N/A|N/A|N/A|(null)|', 'latin1').toString('utf8')}\n`
     expect(parseJobsText(line).records[0]).toMatchObject({ id: '3', user: 'caf\ufffd', nodeNames: ['n3'] })
   })
 

@@ -15,6 +15,9 @@ const frame: Frame = {
   defaultWalltimeMs: undefined,
   partitionUp: true,
   plans: new Map(),
+  reserved: new Map(),
+  partitionReserved: false,
+  ourIdle: new Set(),
   now: 1_795_299_860_000,
 }
 const records = parseJobsJson(recorded('squeue.json')).records

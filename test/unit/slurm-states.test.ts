@@ -8,8 +8,8 @@ const waiting = (reason: string, more: Partial<Waiting> = {}): Waiting => ({
   reason,
   nodes: 1,
   nodesMaxOfPartition: Number.POSITIVE_INFINITY,
-  namesItsNodes: false,
   isReserved: false,
+  othersReserved: false,
   later: false,
   ...more,
 })
@@ -46,7 +46,6 @@ describe('a waiting job', () => {
     ['BurstBufferResources', 'licence'],
     ['Reservation', 'reservation'],
     ['ReqNodeNotAvail, Reserved for maintenance', 'reservation'],
-    ['ReqNodeNotAvail, May be reserved for other job', 'reservation'],
     ['PartitionDown', 'queue'],
     ['PartitionInactive', 'queue'],
     ['PartitionTimeLimit', 'impossible'],
@@ -95,6 +94,12 @@ describe('a waiting job', () => {
   test('whose time has not come is held, whatever its reason; but who holds it is told first', () => {
     expect(judged('None', { later: true })).toEqual({ state: 'held', heldBy: 'start-time' })
     expect(heldBy('JobHeldUser', { later: true })).toBe('user')
+  })
+
+  test('that may be blocked by a reservation is so only where there is one', () => {
+    const words = 'ReqNodeNotAvail, May be reserved for other job'
+    expect(judged(words)).toEqual({ state: 'pending' })
+    expect(heldBy(words, { othersReserved: true })).toBe('reservation')
   })
 
   test('of a reservation waits for that, whatever is free elsewhere', () => {

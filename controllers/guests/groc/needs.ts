@@ -44,8 +44,12 @@ export const lackingOf = (need: Extras, room: Room): readonly string[] => [
   ...Object.entries(need.consumables)
     .filter(([name, amount]) => amount > amountOf(room.consumables, name))
     .map(([name]) => name),
-  ...need.features.filter((feature) => !room.features.includes(feature)),
+  ...need.features.filter((feature) => !hasFeature(room.features, feature)),
 ]
+
+/** `a|b` is had by whoever has one of the two. */
+export const hasFeature = (has: readonly string[], wanted: string): boolean =>
+  has.includes(wanted) || (wanted.includes('|') && wanted.split('|').some((one) => has.includes(one)))
 
 export const isLargeEnough = (
   need: Pick<Need, 'cpus' | 'memoryMiB'>,

@@ -3,7 +3,7 @@ import { few, some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand, Shape } from './demand.ts'
 import { heldInWords } from './held.ts'
-import { inWords, lackingOf, type Need, type Room } from './needs.ts'
+import { hasFeature, inWords, lackingOf, type Need, type Room } from './needs.ts'
 import type { Packing } from './packing.ts'
 import type { Survey } from './survey.ts'
 import { limitsOf } from './survey.ts'
@@ -47,7 +47,7 @@ export function misfitNotes(demand: Demand, ground: Survey): readonly string[] {
     ...(lacking.length === 0
       ? []
       : [
-          `Not counted, for no type has what they ask for: ${few(lacking.map(({ shape, lacks }) => `${nameOf(shape)} (${few(lacks)}${shape.features.some((feature) => ground.ownNodes.some((node) => node.features?.includes(feature))) ? ', of the cluster’s own nodes' : ''})`))}.`,
+          `Not counted, for no type has what they ask for: ${few(lacking.map(({ shape, lacks }) => `${nameOf(shape)} (${few(lacks)}${shape.features.some((feature) => ground.ownNodes.some((node) => hasFeature(node.features ?? [], feature))) ? ', of the cluster’s own nodes' : ''})`))}.`,
         ]),
   ]
 }

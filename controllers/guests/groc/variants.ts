@@ -1,5 +1,5 @@
 import type { Shape } from './demand.ts'
-import { amountOf, type Extras, isKindOf, type Room } from './needs.ts'
+import { amountOf, type Extras, hasFeature, isKindOf, type Room } from './needs.ts'
 
 /**
  * Machines that differ in nothing but processors and memory, as far as the waiting jobs can tell: the features
@@ -60,7 +60,7 @@ export function variantsFor(shapes: readonly Shape[]): Variants {
       onlyPlain
         ? plain
         : interned(
-            features.filter((feature) => bin.features.includes(feature)),
+            features.filter((feature) => hasFeature(bin.features, feature)),
             dimensions.map((dimension) => amountOf(bin.consumables, dimension)),
             bin.whole || !tellsWhole,
           ),
