@@ -15,7 +15,7 @@ describe('the configuration of GROC', () => {
     expect(grocConfig.parse(least)).toMatchObject({
       min: 0,
       step: 4,
-      grow: { wait: 15_000, sustain: 0 },
+      grow: { wait: 5_000, sustain: 0 },
       shrink: { idle: 300_000 },
       term: 3_600_000,
       termMin: 600_000,

@@ -283,7 +283,7 @@ describe('whatever happens in a small cluster', () => {
             pool.pass(pause * SECOND, check)
           }
           for (let waited = 0; waited < 600 && pool.ended() < submitted; waited += 1) pool.pass(MINUTE, check)
-          pool.pass(20 * MINUTE, check)
+          pool.pass(30 * MINUTE, check)
           expect(pool.ended()).toBe(submitted)
           expect(pool.killed).toEqual([])
           expect(pool.joined()).toBe(min)

@@ -351,7 +351,7 @@ describe('the way out', () => {
     expect(decision.memory.idleSince).toEqual({})
   })
 
-  test('min units stay, and whole leases go before parts of others', () => {
+  test('min units stay, and leases go as a whole or not at all', () => {
     const leases = [
       leaseOf('l1', [unitOf('a1'), unitOf('a2')]),
       leaseOf('l2', [unitOf('b1'), unitOf('b2')]),
@@ -364,7 +364,36 @@ describe('the way out', () => {
       inShort(decideOn(view, configOf({ min }), idleFor(LONG, ...ids)).intents)
     expect(drainsAt(2)).toEqual(['drain b1', 'drain b2', 'drain c1'])
     expect(drainsAt(4)).toEqual(['drain c1'])
-    expect(drainsAt(0)).toEqual(['drain b1', 'drain b2', 'drain c1', 'drain a2'])
+    expect(drainsAt(0)).toEqual(['drain b1', 'drain b2', 'drain c1'])
+    expect(drainsAt(3)).toEqual(['drain b1', 'drain b2'])
+  })
+
+  test('an idle unit of a lease that lives on serves until shortly before the lease is extended without it', () => {
+    const term = { start: T0 - 30 * MINUTE, end: T0 + 30 * MINUTE }
+    const lease = leaseOf('l1', [unitOf('a1'), unitOf('a2'), unitOf('a3')], { term })
+    const nodes = [busyNode('a1', 'r'), nodeOf('a2'), nodeOf('a3')]
+    const at = (now: number, min = 0, idleMs = LONG) =>
+      decideOn(
+        viewOf([lease], { nodes, jobs: [runningOn('r', 'a1')], startedAt: now, at: now }),
+        configOf({ min }),
+        idleFor(idleMs - (now - T0), 'a2', 'a3'),
+        now,
+      )
+    // The last 24 of 60 minutes are the margin; a look every 5 s, and a second until one shows a drain.
+    const due = term.end - 24 * MINUTE - 6 * SECOND
+    expect(inShort(at(due - 1).intents)).toEqual([])
+    expect(at(due - MINUTE).steadyUntil).toBe(due)
+    expect(inShort(at(due).intents)).toEqual(['drain a2', 'drain a3'])
+    expect(inShort(at(due, 2).intents)).toEqual(['drain a2'])
+    expect(inShort(at(due, 0, MINUTE).intents)).toEqual([])
+  })
+
+  test('an idle unit that no look can show empty before its lease is extended stays, and is no victim', () => {
+    const term = { start: T0 - 36 * MINUTE, end: T0 + 24 * MINUTE }
+    const view = viewOf([leaseOf('l1', [unitOf('a1'), unitOf('a2')], { term })], {
+      ...{ nodes: [busyNode('a1', 'r'), nodeOf('a2')], jobs: [runningOn('r', 'a1')] },
+    })
+    expect(inShort(decideOn(view, configOf(), idleFor(LONG, 'a2')).intents)).toEqual(['extend l1'])
   })
 
   test('with shrink.backlog nothing goes while more work than that waits per processor', () => {

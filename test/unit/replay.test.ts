@@ -25,8 +25,8 @@ describe('a replay', () => {
     const jobs = [traceJob('1', 0, 600), traceJob('2', 5000, 60)]
     const { noting, intents } = noted(grocPolicy(configOf()))
     const replayed = replay(jobs, optionsOf({ policy: noting }))
-    // A quiet second, 15 s of grow.wait since the submission, a second for the ticket, 90 s of boot.
-    expect(replayed.jobs[0]?.startedAt).toBe(T0 + (15 + 1 + 90) * SECOND)
+    // 5 s of grow.wait since the submission, a second for the ticket, 90 s of boot.
+    expect(replayed.jobs[0]?.startedAt).toBe(T0 + (5 + 1 + 90) * SECOND)
     expect(intents.map((line) => line.split(' ')[1])).toEqual([
       ...['request', 'drain', 'leave', 'release', 'request'],
     ])

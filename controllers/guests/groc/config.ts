@@ -64,7 +64,7 @@ export const writtenGroc = z
     grow: z
       .strictObject({
         /** Ask once a job for which there is no room has waited this long. */
-        wait: duration.default(15_000),
+        wait: duration.default(5_000),
         /** Ask already when the waiting work, in time per processor held or coming, exceeds this. Absent: never for this. */
         backlog: duration.optional(),
         /** ... and one of the two has held without a break for this long. */

@@ -93,7 +93,9 @@ function decideBy(
   const mayShrink =
     view.still === undefined && (config.shrink.backlog === undefined || backlogMs <= config.shrink.backlog)
   const taken = new Set([...recalled, ...unfit.map(({ unitId }) => unitId)])
-  const shrunk = mayShrink ? idleDrains(ground, idle, taken, picture.startedAt, keep, config) : []
+  const { drains: shrunk, wake: partsAt } = mayShrink
+    ? idleDrains(ground, idle, taken, picture.startedAt, keep, config, now)
+    : { drains: [], wake: [] }
 
   const going = new Set([...taken, ...shrunk.map(({ unitId }) => unitId)])
   const pinned = ground.machines.flatMap(({ unit }) => (unit.pinned === undefined ? [] : [unit.id]))
@@ -122,7 +124,7 @@ function decideBy(
   for (const { victims } of extended) for (const id of victims) drains.set(id, 'victim')
 
   const paused = [...beyond.values()].flatMap(({ until }) => until ?? [])
-  const wake = [...orders.wake, ...paused, ...wakesOf(view, idle, config)]
+  const wake = [...orders.wake, ...paused, ...partsAt, ...wakesOf(view, idle, config)]
   const notes = [
     ...blockedNotes(ground),
     ...recall.notes,

@@ -8,6 +8,7 @@ import type { Machine } from './machine.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
 import { compare } from './sequence.ts'
 import type { Survey } from './survey.ts'
+import { askAt } from './terms.ts'
 
 /**
  * The way of a unit out of the middleware, one step per decision:
@@ -132,7 +133,17 @@ export function unfitDrains(
   })
 }
 
-/** Idle units beyond those to keep, whole leases first: a lease is given back only when all its units are. */
+/** What goes for being idle. */
+export interface IdleDrains {
+  readonly drains: readonly Drain[]
+  /** When parts of leases are due that are idle for long enough already. */
+  readonly wake: readonly Instant[]
+}
+
+/**
+ * Idle units beyond those to keep. A lease is given back only when all its units are, so a part of one is paid for and
+ * counted until the next extension; it serves until a look is just in time to show it empty before that is asked for.
+ */
 export function idleDrains(
   survey: Survey,
   idle: Readonly<Record<string, Instant>>,
@@ -140,7 +151,8 @@ export function idleDrains(
   lookedAt: Instant,
   keep: Keep,
   config: GrocConfig,
-): readonly Drain[] {
+  now: Instant,
+): IdleDrains {
   const ready = survey.machines.filter(({ unit, standing }) => {
     const since = own(idle, unit.id)
     return (
@@ -169,11 +181,19 @@ export function idleDrains(
       ),
       end: machines[0]?.lease.term?.end ?? 0,
       id: machines[0]?.lease.id ?? '',
+      lease: machines[0]?.lease,
     }))
     .filter(({ ready }) => ready.length > 0)
-    .sort((a, b) => Number(b.whole) - Number(a.whole) || a.end - b.end || compare(a.id, b.id))
+    .sort(
+      (a, b) =>
+        Number(b.whole) - Number(a.whole) ||
+        (a.whole ? b.ready.length - a.ready.length : 0) ||
+        a.end - b.end ||
+        compare(a.id, b.id),
+    )
   const drains: Drain[] = []
-  // First the leases that can go as a whole; then, with what is left of the allowance, parts of leases.
+  // First the leases that can go as a whole, large ones first, so that as many go as may;
+  // then, with what is left of the allowance, parts of those that end soonest.
   const fits = (group: (typeof groups)[number]): boolean => group.whole && group.ready.length <= spareCount
   const take = (machines: readonly Machine[]): void => {
     for (const machine of machines.slice(0, Math.max(0, spareCount))) {
@@ -193,8 +213,15 @@ export function idleDrains(
     take(group.ready)
     return true
   })
-  for (const group of groups) if (!whole.includes(group)) take(group.ready)
-  return drains
+  const wake: Instant[] = []
+  for (const group of groups) {
+    const at = group.lease === undefined ? undefined : askAt(group.lease, config)
+    if (whole.includes(group) || at === undefined || now > at - config.settle) continue
+    const partAt = at - config.settle - config.every
+    if (now < partAt) wake.push(partAt)
+    else take(group.ready)
+  }
+  return { drains, wake }
 }
 
 const drain = ({ unit }: Machine, cause: DrainCause, reason: string): Drain => ({
