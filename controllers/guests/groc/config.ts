@@ -69,6 +69,8 @@ export const writtenGroc = z
         backlog: duration.optional(),
         /** ... and one of the two has held without a break for this long. */
         sustain: duration.default(0),
+        /** While the longest wait is below half of this, machines may begin later, as long as it is kept. */
+        target: duration.optional(),
         /** What a job without a time limit is taken to last, in `backlog`. */
         run: duration.default(10 * MINUTE_MS),
       })

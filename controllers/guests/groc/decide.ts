@@ -16,6 +16,7 @@ import type { Packing } from './packing.ts'
 import { pack } from './packing.ts'
 import { offersOf } from './patience.ts'
 import { answerRecalls } from './recall.ts'
+import { reserve } from './reservations.ts'
 import { expectations } from './runs.ts'
 import { seasonAt, seasonNotes } from './season.ts'
 import { compare } from './sequence.ts'
@@ -108,6 +109,11 @@ function decideBy(
   const extended = extensions(ground, wanted, going, recalled, expected, config, now)
   const orders = ordersFor(demand, packing, ground, offers, keep, view, noticed, config, now)
 
+  const reserving = reserve(
+    ...([jobs.held, view, offers, noticed.reservations ?? {}, noticed.boots] as const),
+    ...([orders.room, expected, config, now] as const),
+  )
+
   const intents: GuestIntent[] = [
     ...resumed,
     ...recall.drains,
@@ -116,6 +122,7 @@ function decideBy(
     ...releases(ground),
     ...extended.map(({ intent }) => intent),
     ...orders.intents,
+    ...reserving.intents,
   ]
   const drains = new Map(Object.entries(noticed.drains))
   for (const id of resumedIds) drains.delete(id)
@@ -142,6 +149,7 @@ function decideBy(
       ...noticed,
       pressedSince: orders.pressedSince,
       rampedAt: orders.rampedAt,
+      reservations: reserving.reservations,
       idleSince: idle,
       drains: Object.fromEntries(drains),
     },

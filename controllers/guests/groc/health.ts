@@ -3,6 +3,7 @@ import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestView, HeldUnit } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
 import { servesQueue } from './demand.ts'
+import { observeBoots } from './later.ts'
 import type { GrocMemory, QuickEnds } from './memory.ts'
 import { observeRuns } from './runs.ts'
 import type { Tally } from './tally.ts'
@@ -54,6 +55,8 @@ export function notice(
   return {
     pressedSince: memory.pressedSince,
     rampedAt: memory.rampedAt,
+    boots: observeBoots(memory.boots, view),
+    reservations: memory.reservations,
     users:
       config.userMax === undefined
         ? undefined

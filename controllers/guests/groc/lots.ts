@@ -1,4 +1,4 @@
-import type { Millis } from '../../../actors/runtime/clock.ts'
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { Shape } from './demand.ts'
 import type { Room } from './needs.ts'
 import type { Variant } from './variants.ts'
@@ -22,6 +22,8 @@ export interface SmallOrder {
   readonly type: string
   readonly leaseMs: Millis
   readonly units: number
+  /** They may begin as late as that; absent: now. */
+  readonly startBy?: Instant | undefined
 }
 
 /** Equal machines. Those that are there are one each; of what is to be ordered for small jobs there may be thousands. */

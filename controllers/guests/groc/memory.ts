@@ -1,5 +1,6 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
 import type { Account } from './budget.ts'
+import type { Boots, Reservations } from './later.ts'
 import type { RunSketch } from './runs.ts'
 import type { QuickUsers } from './users.ts'
 
@@ -27,6 +28,10 @@ export interface GrocMemory {
   readonly rampedAt?: Instant | undefined
   /** By user, of those whose jobs ended lately, where `userMax` is set. */
   readonly users?: QuickUsers | undefined
+  /** How long machines took to come. */
+  readonly boots?: Boots | undefined
+  /** What was asked for jobs that may not begin yet, by shape and time; at most 64. */
+  readonly reservations?: Reservations | undefined
   /** What was spent of the budget, if there is one. */
   readonly account?: Account | undefined
   /** By unit: begin of the first look of an unbroken row that showed it empty and unneeded. */

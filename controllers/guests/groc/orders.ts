@@ -7,6 +7,7 @@ import type { GrocConfig } from './config.ts'
 import type { Demand } from './demand.ts'
 import { submittedNth } from './demand.ts'
 import type { Keep } from './keep.ts'
+import { deferredLabel, latestBegin } from './later.ts'
 import type { SmallOrder } from './lots.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Packing, WideOrder } from './packing.ts'
@@ -63,6 +64,8 @@ export interface Orders {
   readonly notes: readonly string[]
   readonly pressedSince: Instant | undefined
   readonly rampedAt: Instant | undefined
+  /** What `max` and the budget leave for others. */
+  readonly room: { readonly left: number; readonly purse: Purse }
   /** Instants at which the answer may be another one though nothing happens. */
   readonly wake: readonly Instant[]
 }
@@ -82,6 +85,7 @@ interface Desk {
   /** Types of which one unit is on trial. */
   readonly tried: Set<string>
   readonly purse: Purse
+  readonly now: Instant
 }
 
 export function ordersFor(
@@ -101,13 +105,15 @@ export function ordersFor(
   const wide = open ? packing.wideOrders : []
   const wideUnits = packing.wideOrders.reduce((sum, { units }) => sum + units, 0)
   const ramp = ramped(open ? packing.smallOrders : [], memory.rampedAt, config, now)
-  const forJobs = ramp.orders
+  const startBy = latestBegin(now - pressure.waitMs, config.grow.target, memory.boots, now)
+  const forJobs = ramp.orders.map((order) => ({ ...order, startBy }))
   const small = [...forJobs, ...toBeKept(wide, forJobs, survey, offers, keep, config)]
   const desk = deskOf(survey, view, memory, config, now)
   const done = (rampedAt = memory.rampedAt): Orders => {
     const isOver = rampedAt === undefined || now >= rampedAt + config.ramp.every
     const { intents, notes, wake } = desk
-    return { intents, notes, pressedSince, rampedAt: isOver ? undefined : rampedAt, wake }
+    const room = { left: desk.left, purse: desk.purse }
+    return { intents, notes, pressedSince, rampedAt: isOver ? undefined : rampedAt, room, wake }
   }
 
   const waiting = packing.smallUnits + wideUnits
@@ -134,7 +140,10 @@ export function ordersFor(
   }
   if (open) tellPassedOver(packing, offers, desk)
   const offerOf = new Map(offers.map((offer) => [offer.type, offer]))
-  for (const order of wide) askForWide(order, offerOf.get(order.type)!, desk, config, now)
+  for (const order of wide) {
+    const by = latestBegin(order.shape.oldest, config.grow.target, memory.boots, now)
+    askForWide(order, offerOf.get(order.type)!, by, desk, config, now)
+  }
   const served = `serving: ${some(survey.serving, 'unit')}, coming: ${survey.coming}`
   const why =
     forJobs.length > 0
@@ -163,6 +172,7 @@ function deskOf(
   const lately = view.leases.filter(({ requestedAt }) => requestedAt > now - 60_000)
   return {
     ...{ intents: [], notes: [], wake: [], asked: new Map(), tried: new Set() },
+    now,
     purse: purseOf(memory.account, view.leases, config, now),
     left: Math.max(0, config.max - survey.total),
     starts:
@@ -224,6 +234,7 @@ function isOff(what: string, unitsMin: number, offer: PatientOffer, desk: Desk, 
 function askForWide(
   { shape, units, type }: WideOrder,
   offer: PatientOffer,
+  startBy: Instant | undefined,
   desk: Desk,
   config: GrocConfig,
   now: Instant,
@@ -237,7 +248,7 @@ function askForWide(
   }
   const own = shape.nodes - units
   const why = `a job of ${shape.nodes} nodes has waited ${span(now - shape.oldest)}; ${own === 0 ? 'none' : own} of them there or coming, ${units} missing, all or none`
-  ask(type, units, units, shape.leaseMs, why, desk)
+  ask(type, units, units, shape.leaseMs, why, desk, startBy)
 }
 
 /** All small orders of one type. After a refusal one lease tries for all. */
@@ -262,14 +273,15 @@ function askForSmall(
         {
           leaseMs: orders.reduce((longest, { leaseMs }) => Math.max(longest, leaseMs), 0),
           units: Math.min(all, config.step),
+          startBy: undefined,
         },
       ]
     : orders
-  for (const { leaseMs, units } of wanted)
+  for (const { leaseMs, units, startBy } of wanted)
     for (let left = Math.min(units, most); left > 0; ) {
       const affordable = Math.floor(desk.purse.left / leaseMs)
       const asked = Math.max(1, Math.min(config.step, left, affordable))
-      ask(offer.type, asked, 1, leaseMs, why, desk)
+      ask(offer.type, asked, 1, leaseMs, why, desk, startBy)
       if (affordable < 1) break
       left -= asked
       most -= asked
@@ -283,6 +295,7 @@ function ask(
   durationMs: Millis,
   reason: string,
   desk: Desk,
+  startBy?: Instant,
 ): void {
   if (units * durationMs > desk.purse.left) {
     const { reason: why, until } = desk.purse.whyNot(units * durationMs)
@@ -294,5 +307,6 @@ function ask(
   desk.left -= units
   desk.starts = Math.max(0, desk.starts - units)
   desk.asked.set(type, (desk.asked.get(type) ?? 0) + units)
-  desk.intents.push({ kind: 'request', type, units, unitsMin, durationMs, startBy: undefined, reason })
+  const later = startBy === undefined ? {} : { label: deferredLabel(startBy, desk.now, desk.intents.length) }
+  desk.intents.push({ kind: 'request', type, units, unitsMin, durationMs, startBy, reason, ...later })
 }

@@ -2,6 +2,7 @@ import type { Instant } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestView, HeldLease, HeldUnit } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
+import { beginOf } from './later.ts'
 import type { GrocMemory } from './memory.ts'
 import { SOON_MS } from './survey.ts'
 
@@ -47,6 +48,7 @@ function considerUnit(unit: HeldUnit, config: GrocConfig, consider: (at: Instant
 
 function considerLease(lease: HeldLease, config: GrocConfig, consider: (at: Instant) => void): void {
   if (lease.extendBy !== undefined && !lease.extending) consider(lease.extendBy + 1)
-  if (lease.term !== undefined) consider(lease.term.start - SOON_MS)
+  const begin = beginOf(lease)
+  if (begin !== undefined) consider(begin - SOON_MS)
   if (config.startsPerMinute !== undefined) consider(lease.requestedAt + 60_000)
 }

@@ -3,6 +3,7 @@ import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-syste
 import type { GuestView, HeldLease } from '../../controller.ts'
 import { type Bins, binsOf } from './bins.ts'
 import type { GrocConfig } from './config.ts'
+import { beginOf, isDeferred } from './later.ts'
 import { isBrieflySilent, type Machine, machineOf, type Standing } from './machine.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Limits } from './packing.ts'
@@ -85,10 +86,11 @@ export const SOON_MS: Millis = 60_000
 
 /**
  * Promised and not there. A machine that served and died is repaired by its site, soon or not at all. What is reserved for
- * later, as by hand, serves nobody who waits now.
+ * later, as by hand, serves nobody who waits now; what may begin later serves those it was asked for.
  */
 function unnamedOf(lease: HeldLease, config: GrocConfig, now: Instant): number {
-  if (lease.term !== undefined && lease.term.start > now + SOON_MS) return 0
+  const begin = beginOf(lease)
+  if (begin !== undefined && begin > now + SOON_MS && !isDeferred(lease)) return 0
   const repairs = lease.held.filter(
     ({ state, joinedAt, since }) => state === 'lost' && joinedAt !== undefined && now - since < config.repair,
   ).length

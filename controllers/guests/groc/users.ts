@@ -93,7 +93,7 @@ export function turnstile(
   const shareOf = (need: Need & { readonly nodes: number }): number => {
     let share = shares.get(need)
     if (share === undefined) {
-      share = need.nodes > 1 ? need.nodes : 1 / Math.max(1, ...units.map((unit) => times(need, unit)))
+      share = need.nodes > 1 ? need.nodes : 1 / Math.max(1, ...units.map((unit) => jobsPerUnit(need, unit)))
       shares.set(need, share)
     }
     return share
@@ -124,7 +124,7 @@ export function turnstile(
 }
 
 /** How many such jobs one unit takes. */
-function times(need: Need, unit: Room): number {
+export function jobsPerUnit(need: Need, unit: Room): number {
   if (!fits(need, unit)) return 0
   if (need.exclusive) return 1
   return Math.min(

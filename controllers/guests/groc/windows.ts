@@ -22,6 +22,7 @@ export const writtenWindow = z
         wait: duration.optional(),
         backlog: duration.optional(),
         sustain: duration.optional(),
+        target: duration.optional(),
         run: duration.optional(),
       })
       .optional(),

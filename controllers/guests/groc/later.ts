@@ -1,0 +1,89 @@
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
+import type { GuestView, HeldLease } from '../../controller.ts'
+
+/**
+ * Leases that need not begin at once say so in what they are called, so that a view of them is enough to know them again:
+ *
+ *   by.TIME.…   for jobs that wait: may begin as late as TIME, and counts as coming, so that nothing is asked for twice
+ *   at.TIME.…   for jobs that may not begin yet: begins at TIME, and until then serves nobody who waits now
+ */
+export const deferredLabel = (startBy: Instant, now: Instant, i: number): string =>
+  `by.${startBy}.${now}.${i}`
+export const reservedLabel = (startAt: Instant, now: Instant, i: number): string =>
+  `at.${startAt}.${now}.${i}`
+
+export const isDeferred = ({ label }: HeldLease): boolean => label !== undefined && /^by\.\d+\./.test(label)
+
+/** When it begins, as far as that is known. */
+export function beginOf({ term, label }: HeldLease): Instant | undefined {
+  if (term !== undefined) return term.start
+  const [, at] = /^at\.(\d+)\./.exec(label ?? '') ?? []
+  return at === undefined ? undefined : Number(at)
+}
+
+/** What was asked for jobs of one shape that may not begin before some time. */
+export interface Reservation {
+  readonly label: string
+  readonly startAt: Instant
+  readonly notBefore: Instant
+}
+
+export type Reservations = Readonly<Record<string, Reservation>>
+
+/** From the order, or from the begin of the lease, to joined: of the latest machines, the oldest first. */
+export interface Boots {
+  readonly tookMs: readonly Millis[]
+  /** The last one that was counted joined then. */
+  readonly lastAt: Instant
+}
+
+const BOOTS_MAX = 32
+const BOOTS_MIN = 3
+/** Taken until some were seen. */
+const BOOT_MS: Millis = 2 * 60_000
+
+export function observeBoots(before: Boots | undefined, { leases }: GuestView<unknown>): Boots | undefined {
+  const lastAt = before?.lastAt ?? Number.NEGATIVE_INFINITY
+  const joined = leases
+    // Whether a machine that came in the place of a dead one took long, its lease does not tell.
+    .filter(({ held }) => held.every(({ state }) => state !== 'lost'))
+    .flatMap((lease) =>
+      lease.held.flatMap(({ joinedAt }) =>
+        joinedAt === undefined || joinedAt <= lastAt ? [] : [{ joinedAt, lease }],
+      ),
+    )
+    .sort((a, b) => a.joinedAt - b.joinedAt)
+  const latest = joined.at(-1)
+  if (latest === undefined) return before
+  const took = joined.map(({ joinedAt, lease: { requestedAt, term } }) =>
+    Math.max(
+      0,
+      joinedAt -
+        (term === undefined || term.start > joinedAt ? requestedAt : Math.max(requestedAt, term.start)),
+    ),
+  )
+  return { tookMs: [...(before?.tookMs ?? []), ...took].slice(-BOOTS_MAX), lastAt: latest.joinedAt }
+}
+
+/** Nine of ten machines were up sooner. */
+export function bootOf(boots: Boots | undefined): Millis {
+  const sorted = [...(boots?.tookMs ?? [])].sort((a, b) => a - b)
+  return sorted.length < BOOTS_MIN ? BOOT_MS : sorted[Math.ceil(sorted.length * 0.9) - 1]!
+}
+
+/**
+ * Until when machines may begin for a job that came then, if it is to wait no longer than the target; undefined if there
+ * is no time to lose.
+ *
+ *   submitted ─── waited ──▶ now ─── more than half of the target ───▶ latest begin ── boot ──▶ target
+ */
+export function latestBegin(
+  submittedAt: Instant,
+  target: Millis | undefined,
+  boots: Boots | undefined,
+  now: Instant,
+): Instant | undefined {
+  if (target === undefined || now - submittedAt >= target / 2) return undefined
+  const latest = submittedAt + target - bootOf(boots)
+  return latest > now ? latest : undefined
+}

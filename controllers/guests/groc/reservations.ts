@@ -1,0 +1,135 @@
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
+import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
+import type { GuestIntent, GuestView } from '../../controller.ts'
+import { hour, some } from '../../sentence.ts'
+import type { Purse } from './budget.ts'
+import type { GrocConfig } from './config.ts'
+import { servesQueue } from './demand.ts'
+import { type Boots, beginOf, bootOf, type Reservation, type Reservations, reservedLabel } from './later.ts'
+import { extrasBook, fits, type Need } from './needs.ts'
+import type { PatientOffer } from './patience.ts'
+import { type Expectation, expectedRun, leaseLengths, SAFETY } from './runs.ts'
+import { SOON_MS } from './survey.ts'
+import { jobsPerUnit } from './users.ts'
+
+/** Further ahead nobody promises, as a rule. */
+const AHEAD_MS: Millis = 7 * 24 * 60 * 60_000
+const RESERVATIONS_MAX = 64
+
+interface Future extends Need {
+  readonly nodes: number
+  readonly notBefore: Instant
+  count: number
+  runMs: Millis
+}
+
+export interface Reserving {
+  readonly intents: readonly GuestIntent[]
+  readonly reservations: Reservations | undefined
+}
+
+/**
+ * Jobs that may not begin before some time are asked for beforehand, once for each shape and time:
+ *
+ *   now ─────────── startAt ── boot, as nine of ten took ──▶ notBefore ── run
+ *
+ * If they go away before it begins, so does the lease. What was refused is not asked for again: when their time has come
+ * they wait like others.
+ */
+export function reserve(
+  held: readonly Job[],
+  view: GuestView<BatchPicture>,
+  offers: readonly PatientOffer[],
+  before: Reservations,
+  boots: Boots | undefined,
+  room: { readonly left: number; readonly purse: Purse },
+  expectedIn: (queue: string) => Expectation,
+  config: GrocConfig,
+  now: Instant,
+): Reserving {
+  const futures = futuresIn(held, expectedIn, config, now)
+  const intents: GuestIntent[] = []
+  const after = new Map<string, Reservation>()
+  for (const [key, known] of Object.entries(before)) {
+    if (futures.has(key)) after.set(key, known)
+    else if (known.startAt > now) intents.push(...givenUp(known, view, now))
+  }
+  let { left } = room
+  for (const [key, future] of futures) {
+    if (view.hold !== undefined || after.size >= RESERVATIONS_MAX) break
+    const startAt = future.notBefore - bootOf(boots)
+    const offer = offers.find(({ unit }) => fits(future, unit))
+    if (after.has(key) || offer === undefined || startAt <= now + SOON_MS) continue
+    const units =
+      future.nodes > 1 ? future.nodes : Math.ceil(future.count / Math.max(1, jobsPerUnit(future, offer.unit)))
+    const asked = Math.min(units, future.nodes > 1 ? units : config.step)
+    const durationMs = lengthFor(future, future.notBefore - startAt, config)
+    if (asked > Math.min(left, offer.room) || asked * durationMs > room.purse.left) continue
+    left -= asked
+    room.purse.left -= asked * durationMs
+    const label = reservedLabel(startAt, now, intents.length)
+    after.set(key, { label, startAt, notBefore: future.notBefore })
+    intents.push({
+      ...{ kind: 'request', type: offer.type, units: asked, unitsMin: future.nodes > 1 ? asked : 1 },
+      ...{
+        durationMs,
+        startAt,
+        startBy: startAt + Math.max(SOON_MS, (future.notBefore - startAt) / 2),
+        label,
+      },
+      reason: `${some(future.count, 'job')} of ${some(future.nodes, 'node')} may begin at ${hour(future.notBefore)}, and nine of ten machines are up within what is between`,
+    })
+  }
+  return { intents, reservations: after.size === 0 ? undefined : Object.fromEntries(after) }
+}
+
+/** A lease that has begun is like any other: it goes when it is idle. */
+function givenUp(
+  { label }: Reservation,
+  view: GuestView<BatchPicture>,
+  now: Instant,
+): readonly GuestIntent[] {
+  return view.leases
+    .filter((lease) => lease.label === label && lease.state !== 'closing' && (beginOf(lease) ?? now) > now)
+    .map(({ id }) => ({
+      kind: 'release',
+      leaseId: id,
+      reason: 'the jobs it was reserved for are not to begin then any more',
+    }))
+}
+
+/** By shape and time, the soonest first. */
+function futuresIn(
+  held: readonly Job[],
+  expectedIn: (queue: string) => Expectation,
+  config: GrocConfig,
+  now: Instant,
+): ReadonlyMap<string, Future> {
+  const extrasOf = extrasBook()
+  const all = new Map<string, Future>()
+  for (const job of held) {
+    const { heldBy, notBefore, queue } = job
+    if (heldBy !== 'start-time' || notBefore === undefined || !servesQueue(config, queue)) continue
+    if (notBefore <= now || notBefore > now + AHEAD_MS) continue
+    const need = {
+      ...extrasOf(job),
+      cpus: Math.max(1, job.cpusPerNode),
+      memoryMiB: job.memoryMiBPerNode,
+      nodes: Math.max(1, job.nodes),
+    }
+    // Each wide job has a lease of its own.
+    const key = JSON.stringify([notBefore, queue, need, need.nodes > 1 ? job.id : ''])
+    const runMs = expectedRun(expectedIn(queue), job.walltimeMs)
+    const known = all.get(key)
+    if (known === undefined) all.set(key, { ...need, notBefore, count: job.tasks, runMs })
+    else {
+      known.count += job.tasks
+      known.runMs = Math.max(known.runMs, runMs)
+    }
+  }
+  return new Map([...all].sort(([a, one], [b, other]) => one.notBefore - other.notBefore || (a < b ? -1 : 1)))
+}
+
+function lengthFor({ runMs }: Future, bootMs: Millis, config: GrocConfig): Millis {
+  return leaseLengths(config).find((length) => length >= bootMs + runMs * SAFETY) ?? config.term
+}
