@@ -17,20 +17,39 @@ export const EPILOG_MS = 300
 export const exec = localExecutor({ clock: systemClock })
 export const never = new AbortController().signal
 
-export async function openLab(runId: string, extraConf: readonly string[] = []): Promise<SlurmLab> {
+export interface MoreOfLab {
+  /** With slurmdbd. */
+  readonly accounts?: boolean
+  /** Puts more files beside slurm.conf. */
+  readonly prepare?: (dir: string) => void
+}
+
+export async function openLab(
+  runId: string,
+  extraConf: readonly string[] = [],
+  { accounts = false, prepare }: MoreOfLab = {},
+): Promise<SlurmLab> {
   if (process.getuid?.() !== 0) throw new SubletError('needs-root', 'The Slurm lab makes network namespaces')
-  for (const program of ['slurmctld', 'slurmd', 'munged'])
+  for (const program of ['slurmctld', 'slurmd', 'munged', ...(accounts ? ['slurmdbd', 'mariadbd'] : [])])
     if (!existsSync(`/usr/sbin/${program}`))
       throw new SubletError('exec-missing', `${program} is not installed`)
+  const dir = mkdtempSync('/tmp/sublet-lab-')
+  prepare?.(dir)
   const lab = slurmLab({
-    dir: mkdtempSync('/tmp/sublet-lab-'),
+    dir,
     runId,
     exec,
     clock: systemClock,
     epilogSeconds: EPILOG_MS / 1000,
     extraConf,
+    accounts,
   })
-  await lab.up(never)
+  try {
+    await lab.up(never)
+  } catch (error) {
+    await lab.down()
+    throw error
+  }
   return lab
 }
 

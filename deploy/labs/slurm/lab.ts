@@ -6,6 +6,7 @@ import { SubletError } from '../../../actors/runtime/errors.ts'
 import type { Executor } from '../../../adapters/executor.ts'
 import { isAlive, type Leftovers, leftoversOf } from '../leftovers.ts'
 import { type LabMachine, labGround, sweep } from '../namespaces.ts'
+import { accountsConf, startAccounts } from './accounts.ts'
 import {
   epilogText,
   HEAD_ADDRESS,
@@ -40,6 +41,8 @@ export interface SlurmLabOptions {
   readonly slurmdTimeoutSeconds?: number
   /** More lines for slurm.conf, such as `PrivateData=jobs`. */
   readonly extraConf?: readonly string[]
+  /** With slurmdbd, accounts and preemption; needs Debian's slurmdbd and mariadb-server-core, too. */
+  readonly accounts?: boolean
 }
 
 export interface SubmitOptions {
@@ -118,7 +121,7 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
         slurmConfText({
           dir,
           slurmdTimeoutSeconds: options.slurmdTimeoutSeconds ?? 10,
-          extraConf: options.extraConf ?? [],
+          extraConf: [...(options.accounts ? accountsConf(dir) : []), ...(options.extraConf ?? [])],
         }),
       )
       writeFileSync(join(dir, 'epilog.sh'), epilogText(dir), { mode: 0o755 })
@@ -143,6 +146,7 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
       const mungeAnswers = async () =>
         (await lab.onHead.run(['munge', `--socket=${at('s')}`, '--no-input'], { signal })).exitCode === 0
       await ground.until('the start of munged', mungeAnswers, signal)
+      if (options.accounts) await startAccounts(dir, ground, signal)
       await lab.startController({ cold: true }, signal)
 
       const own = await ground.machine('static1', STATIC_ADDRESS, signal)
