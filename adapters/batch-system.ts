@@ -1,5 +1,6 @@
 import type { Vector } from '../actors/leases/resources.ts'
 import type { Instant, Millis } from '../actors/runtime/clock.ts'
+import type { Examination, Finding } from './finding.ts'
 
 /**
  * pending: could start if a machine were there · held: somebody or something holds it (user, admin,
@@ -170,6 +171,8 @@ export interface BatchSystem {
   readonly capabilities: Capabilities
   /** Sentences about what is missing or will not do; empty if all is well. Rejects if unreachable. */
   check(signal: AbortSignal): Promise<readonly string[]>
+  /** The same and more, for an admin who asks whether her middleware will do. Changes nothing. */
+  examine?(examination: Examination, signal: AbortSignal): Promise<readonly Finding[]>
   observe(signal: AbortSignal): Promise<BatchPicture>
   /** Lets the machine in: makes the record where names are fixed, and marks it. Resolves once the node is registered and accepting. */
   expect(node: ExpectedNode, signal: AbortSignal): Promise<void>

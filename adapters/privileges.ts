@@ -40,6 +40,8 @@ export const literally = (text: string): string => text.replaceAll(/[.[\\()*+?{|
 
 /** Any host, for a look at it: no option, no path. */
 export const HOST = '[A-Za-z0-9][A-Za-z0-9._-]*'
+/** The same, or an address of either kind. */
+export const HOST_OR_ADDRESS = '[A-Za-z0-9:][A-Za-z0-9.:_-]*'
 /** An id of ours, such as that of a lease. */
 export const ID = '[A-Za-z0-9.-]+'
 export const NUMBER = '[0-9]+'

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Clock } from '../actors/runtime/clock.ts'
+import { checkCommand } from './cli-check.ts'
 import type { PeerOptions } from './peer-commands.ts'
 import { perform } from './terminal.ts'
 
@@ -63,18 +64,5 @@ export function peerCommands(program: Command, clock: Clock): void {
         (await import('./peer-commands.ts')).removePeer(name, options),
       ),
     )
-  program
-    .command('check <what>')
-    .description('peers: is each reachable, are the keys known on both sides, do the clocks agree')
-    .option('--json', 'print JSON')
-    .option('--dir <folder>', 'the work folder (default: the only one in ./.sublet)')
-    .option('--config <file>', 'the configuration; asks also when Sublet does not run')
-    .action((what: string, options: PeerOptions) =>
-      perform(options.json === true, async () => {
-        const { SubletError } = await import('../actors/runtime/errors.ts')
-        if (what !== 'peers')
-          throw new SubletError('usage', `nothing is known of ${what}: expected \`check peers\``)
-        return (await import('./peer-commands.ts')).check(options, clock)
-      }),
-    )
+  checkCommand(program, clock)
 }

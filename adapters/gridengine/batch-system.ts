@@ -2,7 +2,8 @@ import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/c
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
 import type { Executor } from '../executor.ts'
-import { checkGridengine } from './check.ts'
+import { toldOf } from '../finding.ts'
+import { examineGridengine, gridengineFindings } from './check.ts'
 import { both, gridengineCommands } from './commands.ts'
 import type { GridengineConfig } from './config.ts'
 import { detailsOf } from './details.ts'
@@ -232,7 +233,14 @@ export function gridengine(
       requeue: true,
       settleMs: 0,
     },
-    check: (signal) => checkGridengine(config, commands, facts, signal),
+    check: async (signal) => toldOf(await gridengineFindings(config, commands, facts, signal)),
+    examine: async (examination, signal) =>
+      examineGridengine(
+        await gridengineFindings(config, commands, facts, signal),
+        { commands, facts, clock, queue: config.queue },
+        examination,
+        signal,
+      ),
     observe,
     expect,
     drain,

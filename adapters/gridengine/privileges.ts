@@ -1,4 +1,14 @@
-import { HOST, ID, type Line, like, literally, NUMBER, type Privileges, type Word } from '../privileges.ts'
+import {
+  HOST,
+  HOST_OR_ADDRESS,
+  ID,
+  type Line,
+  like,
+  literally,
+  NUMBER,
+  type Privileges,
+  type Word,
+} from '../privileges.ts'
 import { NO_HOST } from './check.ts'
 import { gridengineEnv, WITH_FILE } from './commands.ts'
 import type { GridengineConfig } from './config.ts'
@@ -53,7 +63,7 @@ export function gridenginePrivileges(config: GridengineConfig, node: string): Pr
     look('check', ['qconf', '-shgrp', hostGroup], 'the host group'),
     look('check', ['qselect', '-q', queue], 'whether the queue has a host'),
     look('check', ['date', '+%s'], 'the clock where the commands run'),
-    look('check', ['getent', 'hosts', like(HOST)], 'whether the host knows the names of machines'),
+    look('check', ['getent', 'hosts', like(HOST_OR_ADDRESS)], 'whether the host knows the names of machines'),
   ]
   const changes: readonly Line[] = [
     line('check', ['qconf', '-dh', NO_HOST], 'the refusal tells whether hosts may be changed'),

@@ -1,9 +1,11 @@
 import type { Clock } from '../../actors/runtime/clock.ts'
 import type { BatchSystem } from '../batch-system.ts'
 import type { Executor } from '../executor.ts'
+import { toldOf } from '../finding.ts'
 import { pbsSystem } from '../pbs/batch-system.ts'
 import { pbsCommands } from '../pbs/commands.ts'
-import { checkOpenpbs } from './check.ts'
+import { examinePbs } from '../pbs/examine.ts'
+import { openpbsFindings } from './check.ts'
 import type { OpenpbsConfig } from './config.ts'
 import { openpbsDialect } from './dialect.ts'
 
@@ -20,6 +22,13 @@ export function openpbs(
   const dialect = openpbsDialect(config, commands, clock)
   return pbsSystem(dialect, {
     ...{ clock, lockFolder: config.lockFolder },
-    check: (signal) => checkOpenpbs(config, commands, dialect, signal),
+    check: async (signal) => toldOf(await openpbsFindings(config, commands, dialect, signal)),
+    examine: async (examination, signal) =>
+      examinePbs(
+        await openpbsFindings(config, commands, dialect, signal),
+        { commands, dialect, clock },
+        examination,
+        signal,
+      ),
   })
 }

@@ -1,7 +1,16 @@
 import { pbsEnv } from '../pbs/commands.ts'
 import { JOB, lineMaker, markedWord } from '../pbs/lines.ts'
 import { NO_NODE } from '../pbs/privilege.ts'
-import { HOST, type Line, like, literally, NUMBER, type Privileges, WORDS } from '../privileges.ts'
+import {
+  HOST,
+  HOST_OR_ADDRESS,
+  type Line,
+  like,
+  literally,
+  NUMBER,
+  type Privileges,
+  WORDS,
+} from '../privileges.ts'
 import type { OpenpbsConfig } from './config.ts'
 
 const JSON_FORM = ['-F', 'json'] as const
@@ -34,7 +43,11 @@ export function openpbsPrivileges(config: OpenpbsConfig, node: string): Privileg
     look('observe', ['pbsnodes', ...JSON_FORM, like(HOST)], 'one node, before and after each change'),
     look('check', ['qmgr', '-c', `list resource ${markResource}`], 'whether the mark has its resource'),
     look('check', ['date', '+%s'], 'the server’s clock'),
-    look('check', ['getent', 'hosts', like(HOST)], 'whether the server’s host knows the names of machines'),
+    look(
+      'check',
+      ['getent', 'hosts', like(HOST_OR_ADDRESS)],
+      'whether the server’s host knows the names of machines',
+    ),
   ]
   const changes: readonly Line[] = [
     line('check', ['qmgr', '-c', `delete node ${NO_NODE}`], 'the refusal tells whether nodes may be changed'),

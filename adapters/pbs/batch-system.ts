@@ -41,8 +41,14 @@ export function pbsSystem(
   {
     clock,
     check,
+    examine,
     lockFolder,
-  }: { readonly clock: Clock; readonly lockFolder: string; readonly check: BatchSystem['check'] },
+  }: {
+    readonly clock: Clock
+    readonly lockFolder: string
+    readonly check: BatchSystem['check']
+    readonly examine: NonNullable<BatchSystem['examine']>
+  },
 ): BatchSystem {
   const { product, drainTag } = dialect
   const seat = seatOf(lockFolder, `${product.toLowerCase()}-${dialect.pool}`)
@@ -195,6 +201,7 @@ export function pbsSystem(
     name: `${product.toLowerCase()} ${dialect.pool}`,
     capabilities: { events: false, nodes: 'created', requeue: true, settleMs: dialect.settleMs },
     check,
+    examine,
     observe,
     expect,
     drain,

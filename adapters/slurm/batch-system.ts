@@ -3,7 +3,8 @@ import { deadline, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
 import type { Executor } from '../executor.ts'
-import { checkSlurm } from './check.ts'
+import { toldOf } from '../finding.ts'
+import { examineSlurm, slurmFindings } from './check.ts'
 import { both, complaint, slurmCommands } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
 import { factsOf } from './facts.ts'
@@ -263,7 +264,14 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
       requeue: true,
       settleMs: 0,
     },
-    check: (signal) => checkSlurm(config, commands, facts, signal),
+    check: async (signal) => toldOf(await slurmFindings(config, commands, facts, signal)),
+    examine: async (examination, signal) =>
+      examineSlurm(
+        await slurmFindings(config, commands, facts, signal),
+        { commands, facts, clock, partition },
+        examination,
+        signal,
+      ),
     observe,
     expect,
     drain,

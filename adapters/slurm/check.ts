@@ -1,5 +1,8 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { Clock } from '../../actors/runtime/clock.ts'
+import { hostFindings } from '../exec/host-findings.ts'
+import { type Examination, type Finding, missing, orFine, unwise } from '../finding.ts'
 import { type Commands, complaint } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
 import type { factsOf } from './facts.ts'
@@ -10,36 +13,119 @@ const VERSION = /^22\.05\./
 /** A node that nobody has: the answer tells whether we might change one. */
 export const NO_NODE = 'sublet-has-no-such-node'
 
-/** What is missing or will not do, a sentence each. */
-export async function checkSlurm(
+/** What is missing or will not do, with its cure. */
+export async function slurmFindings(
   config: SlurmConfig,
   commands: Commands,
   facts: ReturnType<typeof factsOf>,
   signal: AbortSignal,
-): Promise<readonly string[]> {
+): Promise<readonly Finding[]> {
   signal.throwIfAborted()
   const known = await facts.read(signal)
   const rights = await commands.run('scontrol', ['update', `NodeName=${NO_NODE}`, 'State=RESUME'], signal)
   for (const program of ['squeue', 'sinfo'] as const) await commands.ask(program, ['--version'], signal)
 
-  const missing: string[] = []
+  const found: Finding[] = []
   if (!VERSION.test(known.version))
-    missing.push(`Slurm ${known.version} was not tried with this adapter, which was made for 22.05.`)
+    found.push(
+      missing('server', `Slurm ${known.version} was not tried with this adapter, which was made for 22.05.`),
+    )
   if (config.cluster !== undefined && config.cluster !== known.cluster)
-    missing.push(`The controller belongs to the cluster ${known.cluster}, not to ${config.cluster}.`)
-  if (known.partition === undefined) missing.push(`There is no partition ${config.partition}.`)
+    found.push(
+      missing(
+        'server',
+        `The controller belongs to the cluster ${known.cluster}, not to ${config.cluster}.`,
+        'Correct batch.cluster or batch.confFile.',
+      ),
+    )
+  if (known.partition === undefined)
+    found.push(
+      missing(
+        'settings',
+        `There is no partition ${config.partition}.`,
+        'Add it to slurm.conf with its NodeSet.',
+      ),
+    )
   else if (!known.partition.isUp)
-    missing.push(`The partition ${config.partition} is not UP: it starts no jobs.`)
+    found.push(
+      missing(
+        'settings',
+        `The partition ${config.partition} is not UP: it starts no jobs.`,
+        `scontrol update PartitionName=${config.partition} State=UP`,
+      ),
+    )
   if (known.nodeCountMax === 0)
-    missing.push('MaxNodeCount is not set: Slurm takes no nodes beyond slurm.conf.')
+    found.push(
+      missing(
+        'settings',
+        'MaxNodeCount is not set: Slurm takes no nodes beyond slurm.conf.',
+        'Set it in slurm.conf and start slurmctld anew.',
+      ),
+    )
   if (!known.isPrivileged)
     for (const what of ['jobs', 'nodes'])
       if (known.hidden.includes(what))
-        missing.push(`PrivateData hides other users’ ${what} from ${known.user}; let Sublet be an Operator.`)
+        found.push(
+          missing(
+            'visibility',
+            `PrivateData hides other users’ ${what} from ${known.user};`,
+            'let Sublet be an Operator.',
+          ),
+        )
   if (!/Invalid node name/i.test(rights.stderr))
-    missing.push(`The user ${known.user} may not change nodes (${complaint(rights)}).`)
+    found.push(
+      missing(
+        'rights',
+        `The user ${known.user} may not change nodes (${complaint(rights)}).`,
+        `Let it be SlurmUser, or an Operator: sacctmgr modify user ${known.user} set adminlevel=Operator.`,
+      ),
+    )
   for (const path of config.watchPaths)
     if (!existsSync(path) && !existsSync(dirname(path)))
-      missing.push(`The path ${path} to be watched is not there.`)
-  return missing
+      found.push(
+        missing('settings', `The path ${path} to be watched is not there.`, 'Correct batch.watchPaths.'),
+      )
+  return found
+}
+
+/** What `check` tells, and what else an admin should know. */
+export async function examineSlurm(
+  findings: readonly Finding[],
+  parts: {
+    readonly commands: Commands
+    readonly facts: ReturnType<typeof factsOf>
+    readonly clock: Clock
+    readonly partition: string
+  },
+  examination: Examination,
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
+  const { commands, clock, partition } = parts
+  const known = await parts.facts.recent(signal)
+  const walltime =
+    known.partition !== undefined && known.partition.defaultMinutes === undefined
+      ? [
+          unwise(
+            'settings',
+            `Jobs of the partition ${partition} that name no time have none: leases are asked for by what such jobs took before.`,
+            'Set DefaultTime of the partition in slurm.conf.',
+          ),
+        ]
+      : []
+  // slurmd and slurmctld find each other by address; people and srun by name.
+  const host = { clock, ask: commands.other, nameless: unwise }
+  const all = [...findings, ...walltime, ...(await hostFindings(host, examination, signal))]
+  return orFine(
+    orFine(
+      orFine(
+        orFine(all, 'server', `Slurm ${known.version}, cluster ${known.cluster}.`),
+        'rights',
+        `The user ${known.user} may change nodes.`,
+      ),
+      'visibility',
+      `The user ${known.user} sees jobs and nodes of others.`,
+    ),
+    'settings',
+    `The partition ${partition} is up, takes nodes, and jobs have a time limit.`,
+  )
 }

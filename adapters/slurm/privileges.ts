@@ -1,5 +1,6 @@
 import {
   HOST,
+  HOST_OR_ADDRESS,
   ID,
   type Line,
   like,
@@ -44,6 +45,7 @@ export function slurmPrivileges(config: SlurmConfig, node: string): Privileges {
     look('observe', ['squeue', ...JOBS_TEXT_ARGS], 'all jobs, where there is no JSON'),
     look('observe', ['squeue', '-h', '-a', '-t', 'PD', '-O', 'JobArrayID:|,SchedNodes:|'], 'what is planned'),
     look('observe', ['scontrol', '-a', '-o', 'show', 'jobs'], 'a second source for an empty list'),
+    look('observe', ['scontrol', '-a', '-o', 'show', 'reservation'], 'reservations'),
     look('observe', ['sinfo', '-a', '--json'], 'all nodes'),
     look('observe', ['scontrol', ...NODES_TEXT_ARGS], 'all nodes, where there is no JSON'),
     look(
@@ -54,7 +56,7 @@ export function slurmPrivileges(config: SlurmConfig, node: string): Privileges {
     look('check', ['squeue', '--version'], 'whether the program is there'),
     look('check', ['sinfo', '--version'], 'whether the program is there'),
     look('check', ['date', '+%s'], 'the clock where the commands run'),
-    look('check', ['getent', 'hosts', like(HOST)], 'whether the host knows the names of machines'),
+    look('check', ['getent', 'hosts', like(HOST_OR_ADDRESS)], 'whether the host knows the names of machines'),
   ]
   const changes: readonly Line[] = [
     line(

@@ -1,9 +1,11 @@
 import type { Clock } from '../../actors/runtime/clock.ts'
 import type { BatchSystem } from '../batch-system.ts'
 import type { Executor } from '../executor.ts'
+import { toldOf } from '../finding.ts'
 import { pbsSystem } from '../pbs/batch-system.ts'
 import { pbsCommands } from '../pbs/commands.ts'
-import { checkTorque } from './check.ts'
+import { examinePbs } from '../pbs/examine.ts'
+import { torqueFindings } from './check.ts'
 import type { TorqueConfig } from './config.ts'
 import { torqueDialect } from './dialect.ts'
 
@@ -20,6 +22,13 @@ export function torque(
   const dialect = torqueDialect(config, commands, clock)
   return pbsSystem(dialect, {
     ...{ clock, lockFolder: config.lockFolder },
-    check: (signal) => checkTorque(config, commands, dialect, signal),
+    check: async (signal) => toldOf(await torqueFindings(config, commands, dialect, signal)),
+    examine: async (examination, signal) =>
+      examinePbs(
+        await torqueFindings(config, commands, dialect, signal),
+        { commands, dialect, clock },
+        examination,
+        signal,
+      ),
   })
 }

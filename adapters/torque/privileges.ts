@@ -1,7 +1,16 @@
 import { pbsEnv } from '../pbs/commands.ts'
 import { JOB, lineMaker, markedWord, propertiesOf } from '../pbs/lines.ts'
 import { NO_NODE } from '../pbs/privilege.ts'
-import { HOST, type Line, like, literally, NUMBER, type Privileges, WORDS } from '../privileges.ts'
+import {
+  HOST,
+  HOST_OR_ADDRESS,
+  type Line,
+  like,
+  literally,
+  NUMBER,
+  type Privileges,
+  WORDS,
+} from '../privileges.ts'
 import type { TorqueConfig } from './config.ts'
 
 /** Every command that this adapter runs. `node` is what the names of our machines are like. */
@@ -23,7 +32,11 @@ export function torquePrivileges(config: TorqueConfig, node: string): Privileges
     look('observe', ['qstat', '-x', '-t'], 'all jobs'),
     look('observe', ['pbsnodes', '-x'], 'all nodes'),
     look('observe', ['pbsnodes', '-x', like(HOST)], 'one node, before and after each change'),
-    look('check', ['getent', 'hosts', like(HOST)], 'whether the server’s host knows the names of machines'),
+    look(
+      'check',
+      ['getent', 'hosts', like(HOST_OR_ADDRESS)],
+      'whether the server’s host knows the names of machines',
+    ),
   ]
   const changes: readonly Line[] = [
     line('check', ['qmgr', '-c', `delete node ${NO_NODE}`], 'the refusal tells whether nodes may be changed'),

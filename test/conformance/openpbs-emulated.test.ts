@@ -16,9 +16,5 @@ batchSystemLaw('OpenPBS 23.06, emulated, with what is listed', () =>
 
 test('the law has needed what is listed, save for cases of OpenPBS’s own (test/unit)', () => {
   const unused = privileges.lines.filter((line) => !used.has(line)).map(({ why }) => why)
-  expect(unused).toEqual([
-    'the server’s clock',
-    'whether the server’s host knows the names of machines',
-    'lets a job go that the server held when it failed to start',
-  ])
+  expect(unused).toEqual(['lets a job go that the server held when it failed to start'])
 })

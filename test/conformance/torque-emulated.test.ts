@@ -18,7 +18,6 @@ batchSystemLaw('Torque 4.2.10, emulated, with what is listed', () => openTorqueB
 test('the law has needed what is listed, save for cases of Torque’s own (test/unit)', () => {
   const unused = privileges.lines.filter((line) => !used.has(line)).map(({ why }) => why)
   expect(unused).toEqual([
-    'whether the server’s host knows the names of machines',
     'makes the record anew for a machine that has another address',
     'lets a job go that the server held when it failed to start',
     'takes the kept record over',

@@ -18,3 +18,10 @@ export const failed = (exitCode: number, stderr: string): Answer => ({
   stdout: '',
   stderr: stderr.endsWith('\n') ? stderr : `${stderr}\n`,
 })
+
+/** `getent hosts NAME` or ADDRESS, of the server's host. */
+export function getent(hosts: ReadonlyMap<string, string>, { args }: Asked): Answer {
+  const [, what = ''] = args
+  const [name, address] = [...hosts].find((entry) => entry.includes(what)) ?? []
+  return name === undefined ? { exitCode: 2, stdout: '', stderr: '' } : said(`${address}      ${name}\n`)
+}

@@ -153,9 +153,9 @@ test('what is missing is told in sentences', async () => {
   })
   expect(await system.check(never)).toEqual([
     'Slurm 23.11.4 was not tried with this adapter, which was made for 22.05.',
-    'There is no partition dyn.',
-    'MaxNodeCount is not set: Slurm takes no nodes beyond slurm.conf.',
-    'The user grid may not change nodes (Invalid user id).',
+    'There is no partition dyn. Add it to slurm.conf with its NodeSet.',
+    'MaxNodeCount is not set: Slurm takes no nodes beyond slurm.conf. Set it in slurm.conf and start slurmctld anew.',
+    'The user grid may not change nodes (Invalid user id). Let it be SlurmUser, or an Operator: sacctmgr modify user grid set adminlevel=Operator.',
   ])
 })
 

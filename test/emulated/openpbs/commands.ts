@@ -1,5 +1,5 @@
 import { sleep } from '../../../actors/runtime/clock.ts'
-import { type Answer, type Asked, failed, said } from '../answer.ts'
+import { type Answer, type Asked, failed, getent, said } from '../answer.ts'
 import { header, jobRecord, json, nodeRecord, stateOf } from './print.ts'
 import { chunksOf, MEASURED, type PbsJob, type PbsServer } from './server.ts'
 
@@ -8,11 +8,25 @@ const unknown = ({ program, args }: Asked): never => {
   throw new Error(`not emulated: ${program} ${args.join(' ')}`)
 }
 
-export const PROGRAMS = ['qstat', 'pbsnodes', 'qmgr', 'qsub', 'qdel', 'qrerun', 'qrls'] as const
+export const PROGRAMS = [
+  'date',
+  'getent',
+  'qstat',
+  'pbsnodes',
+  'qmgr',
+  'qsub',
+  'qdel',
+  'qrerun',
+  'qrls',
+] as const
 
 /** One command of OpenPBS, answered as the real one answers; see test/unit/openpbs-emulation.test.ts. */
 export async function answer(server: PbsServer, asked: Asked): Promise<Answer> {
   switch (asked.program) {
+    case 'date':
+      return said(`${Math.floor(server.clock.now() / 1000)}\n`)
+    case 'getent':
+      return getent(server.hosts, asked)
     case 'qstat':
       return qstat(server, asked)
     case 'pbsnodes':

@@ -1,4 +1,4 @@
-import { type Answer, type Asked, failed, said } from '../answer.ts'
+import { type Answer, type Asked, failed, getent, said } from '../answer.ts'
 import type { TorqueJob, TorqueNode } from './model.ts'
 import { jobXml, nodeText, nodeXml, stateOf, table } from './print.ts'
 import { qmgr } from './qmgr.ts'
@@ -15,6 +15,8 @@ export async function answer(server: TorqueServer, asked: Asked): Promise<Answer
   switch (asked.program) {
     case 'date':
       return said(`${Math.floor(server.clock.now() / 1000)}\n`)
+    case 'getent':
+      return getent(server.hosts, asked)
     case 'qstat':
       return qstat(server, asked)
     case 'pbsnodes':
@@ -36,6 +38,7 @@ export async function answer(server: TorqueServer, asked: Asked): Promise<Answer
 
 export const PROGRAMS = [
   'date',
+  'getent',
   'qstat',
   'pbsnodes',
   'qmgr',
