@@ -2,6 +2,7 @@ import { own } from '../actors/runtime/plain.ts'
 import { span } from '../controllers/sentence.ts'
 import { managerOf, roomOfType, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
+import { type Groc, grocChecks, type Place } from './groc-checks.ts'
 
 /** Properties that the service manager writes itself. */
 export const OWN_PROPERTIES = [
@@ -68,6 +69,7 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
   // Who asks by hand says with each request what it is to be.
   if (controller.kind === 'by-hand') return found
   found.push(...(site === undefined ? withoutSite(controller, at) : againstSite(site, controller, at)))
+  found.push(...grocChecks(batch, controller, site, at))
   if (controller.term <= serviceManager.leaveBudget + skewMax)
     found.push(
       error(
@@ -84,9 +86,6 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
     )
   return found
 }
-
-type Groc = Extract<Written['guests'][number]['controller'], { kind: 'groc' }>
-type Place = (...path: PropertyKey[]) => Path
 
 /** Where an entry of `types` stands, or what is short for it. */
 const typePlace = (controller: Groc, i: number, at: Place): Place =>
