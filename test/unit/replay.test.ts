@@ -81,6 +81,29 @@ describe('a replay', () => {
     expect(replayed.paidMs).toBeLessThan(always.paidMs)
   })
 
+  test.each([
+    'fifo',
+    'easy',
+  ] as const)('decides the same on the objects of the look before as on fresh copies of all (%s)', (scheduler) => {
+    const config = configOf({ term: '20m', min: 1, unit: { cpus: 4, memoryMiB: 8192 } })
+    const run = (copy: boolean) => {
+      const policy = grocPolicy(config)
+      const told: string[] = []
+      const telling: Policy = {
+        ...policy,
+        decide(view, now) {
+          const decided = policy.decide(copy ? structuredClone(view) : view, now)
+          told.push(JSON.stringify([now, decided]))
+          return decided
+        },
+      }
+      const unit = { cpus: 4, memoryMiB: 8192 }
+      replay(synthetic(120, 'copies'), optionsOf({ scheduler, unit, policy: telling }))
+      return told
+    }
+    expect(run(false)).toEqual(run(true))
+  })
+
   test('runs a job to its end that starts on a node which a decision lets take jobs again', () => {
     let turn = 0
     const backAndForth: Policy = {

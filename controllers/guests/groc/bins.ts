@@ -11,7 +11,7 @@ import type { Tally } from './tally.ts'
 
 /** Where there is or will be room for jobs, and what one more unit of each type would have. */
 export interface Bins {
-  /** Preferred ones first. */
+  /** Preferred ones first; where no job waits, only what is coming. */
   readonly bins: readonly Bin[]
   /** By type, in order of preference: as configured, or as its nodes really turn out. */
   readonly units: ReadonlyMap<string, Room>
@@ -33,22 +33,24 @@ export function binsOf(
   const [anyUnit] = units.values()
   /** A type that is configured no more is taken to be like the first. */
   const unitOf = (type: string): Room => units.get(type) ?? anyUnit!
-  const taken = takenBy(jobs.running)
-  const roomOf = (node: BatchNode, type: Room | undefined): Omit<Bin, 'id' | 'kind'> =>
-    leftOf(node, taken.get(node.name), type)
-  const pendingSmall = collectedBySmall(picture.nodes, jobs.all)
+  // Where nobody waits, nobody asks for room that is there.
+  const isAsked = jobs.all.length > jobs.held.length + jobs.running.length + jobs.ended.length
+  const taken: ReadonlyMap<string, Taken> = isAsked ? takenBy(jobs.running) : new Map<string, Taken>()
+  const roomOf = (node: BatchNode, type: Room | undefined): Left => leftOn(node, taken.get(node.name), type)
+  const pendingSmall = isAsked ? collectedBySmall(picture.nodes, jobs.all) : new Set<string>()
   const kindOf = (node: BatchNode): 'collecting' | 'serving' =>
     node.collectingFor === undefined || pendingSmall.has(node.collectingFor) ? 'serving' : 'collecting'
 
   const bins: Bin[] = []
-  if (config.ownNodes === 'count')
+  if (isAsked && config.ownNodes === 'count')
     for (const node of picture.nodes)
       if (node.mark === undefined && node.responding && node.accepting && node.drained === 'no')
         bins.push({ id: `node:${node.name}`, kind: kindOf(node), ...roomOf(node, undefined) })
-  for (const { unit, lease, node, standing } of inOrderOfUse(machines)) {
+  for (const { unit, lease, node, standing } of isAsked ? inOrderOfUse(machines) : machines) {
     const type = unitOf(lease.type)
     if (standing === 'coming' || (standing === 'spare' && node === undefined))
       bins.push({ id: unit.id, kind: standing, whole: true, ...type })
+    else if (!isAsked) continue
     else if (node !== undefined && standing === 'spare')
       bins.push({ id: unit.id, kind: 'spare', ...roomOf(node, type) })
     else if (node !== undefined && standing === 'serving')
@@ -63,14 +65,30 @@ export function binsOf(
 
 /** Leases with work first and later ends first, so that work gathers and whole leases fall idle. */
 function inOrderOfUse(machines: readonly Machine[]): readonly Machine[] {
-  const busy = new Set<string>()
-  for (const { node, lease } of machines) if (node !== undefined && !node.empty) busy.add(lease.id)
-  return machines.toSorted(
+  const groups = new Map<
+    string,
+    { readonly lease: HeldLease; isBusy: boolean; readonly machines: Machine[] }
+  >()
+  for (const machine of machines) {
+    const { node, lease } = machine
+    let group = groups.get(lease.id)
+    if (group === undefined) {
+      group = { lease, isBusy: false, machines: [] }
+      groups.set(lease.id, group)
+    }
+    group.machines.push(machine)
+    if (node !== undefined && !node.empty) group.isBusy = true
+  }
+  const sorted = [...groups.values()].sort(
     (a, b) =>
-      Number(busy.has(b.lease.id)) - Number(busy.has(a.lease.id)) ||
+      Number(b.isBusy) - Number(a.isBusy) ||
       (b.lease.term?.end ?? 0) - (a.lease.term?.end ?? 0) ||
-      compare(a.lease.id, b.lease.id) ||
-      compare(a.unit.id, b.unit.id),
+      compare(a.lease.id, b.lease.id),
+  )
+  return sorted.flatMap((group) =>
+    group.machines.length === 1
+      ? group.machines
+      : group.machines.sort((a, b) => compare(a.unit.id, b.unit.id)),
   )
 }
 
@@ -93,6 +111,13 @@ function turnsOut(promised: Room, nodes: readonly BatchNode[]): Room {
   const shared = (first.features ?? []).filter((feature) =>
     others.every(({ features }) => features?.includes(feature)),
   )
+  const keepsItsPromise =
+    most(({ cpus }) => cpus) >= promised.cpus &&
+    most(({ memoryMiB }) => memoryMiB) >= promised.memoryMiB &&
+    Object.entries(promised.consumables).every(([name, amount]) => atMost(name, amount) === amount) &&
+    shared.every((feature) => promised.features.includes(feature))
+  // The very same object from look to look, by which others know that nothing changed.
+  if (keepsItsPromise) return promised
   return {
     cpus: Math.min(
       promised.cpus,
@@ -134,8 +159,32 @@ function takenBy(running: readonly Job[]): ReadonlyMap<string, Taken> {
   return taken
 }
 
+type Left = Omit<Bin, 'id' | 'kind'>
+
+/** What was left of a node, and what this rests on besides the node. */
+interface Leftover {
+  readonly type: Room | undefined
+  readonly memoryMiB: number | undefined
+  readonly exclusively: boolean | undefined
+  readonly left: Left
+}
+
+/** From one look to the next most nodes are the very same objects. */
+const leftovers = new WeakMap<BatchNode, Leftover>()
+
+function leftOn(node: BatchNode, taken: Taken | undefined, type: Room | undefined): Left {
+  if ((taken?.consumables.size ?? 0) > 0) return leftOf(node, taken, type)
+  const before = leftovers.get(node)
+  const [memoryMiB, exclusively] = [taken?.memoryMiB, taken?.exclusively]
+  if (before?.type === type && before?.memoryMiB === memoryMiB && before?.exclusively === exclusively)
+    if (before !== undefined) return before.left
+  const left = leftOf(node, taken, type)
+  leftovers.set(node, { type, memoryMiB, exclusively, left })
+  return left
+}
+
 /** What is left of it for jobs; of what the middleware does not say, its type has as much as was promised. */
-function leftOf(node: BatchNode, taken: Taken | undefined, type: Room | undefined): Omit<Bin, 'id' | 'kind'> {
+function leftOf(node: BatchNode, taken: Taken | undefined, type: Room | undefined): Left {
   const memoryInUse = node.memoryMiBInUse ?? taken?.memoryMiB ?? 0
   return {
     cpus: taken?.exclusively === true ? 0 : Math.max(0, node.cpus - node.cpusInUse),

@@ -208,6 +208,7 @@ function keptForNothing(
   going: ReadonlySet<string>,
   keep: Keep,
 ): readonly string[] {
+  if (keep.units === 0) return []
   const staying = ground.machines.filter(
     ({ unit, standing }) => (standing === 'serving' || standing === 'coming') && !going.has(unit.id),
   )

@@ -6,7 +6,7 @@ import { servesQueue } from './demand.ts'
 import { observeBoots } from './later.ts'
 import type { GrocMemory, QuickEnds } from './memory.ts'
 import { observeRuns } from './runs.ts'
-import type { Tally } from './tally.ts'
+import { nodesByUnit, type Tally } from './tally.ts'
 import { observeUsers } from './users.ts'
 
 /**
@@ -21,13 +21,11 @@ export function notice(
   memory: GrocMemory,
   config: GrocConfig,
 ): GrocMemory {
-  const units = view.leases
-    .flatMap(({ held }) => held)
-    .filter(({ state }) => state !== 'left' && state !== 'lost')
+  const units: HeldUnit[] = []
+  for (const { held } of view.leases)
+    for (const unit of held) if (unit.state !== 'left' && unit.state !== 'lost') units.push(unit)
   const members = units.filter(({ state }) => state === 'joined' || state === 'draining')
-  const nodeOfUnit = new Map(
-    picture.nodes.flatMap((node) => (node.mark === undefined ? [] : [[node.mark.unitId, node]])),
-  )
+  const nodeOfUnit = nodesByUnit(picture)
 
   const missingSince = new Map<string, number>()
   for (const unit of members) {
@@ -44,14 +42,16 @@ export function notice(
   const ends = endsByNode(jobs.ended)
   for (const unit of members) {
     const before = own(memory.quickEnds, unit.id)
-    const after = countQuickEnds(before, ends.get(nodeOfUnit.get(unit.id)?.name ?? '') ?? [], unit, config)
+    const endsThere = ends.size === 0 ? undefined : ends.get(nodeOfUnit.get(unit.id)?.name ?? '')
+    const after = endsThere === undefined ? before : countQuickEnds(before, endsThere, unit, config)
     if (after === undefined) continue
     quickEnds.set(unit.id, after)
     const swallows =
       after.inRow >= config.blackHole.jobs && othersWork(picture, jobs, unit.name, after, config)
     if (swallows && !blackHoles.has(unit.id)) blackHoles.set(unit.id, picture.at)
   }
-  const badNodes = new Set(units.filter(({ id }) => blackHoles.has(id)).map(({ name }) => name))
+  const badNodes = new Set<string>()
+  if (blackHoles.size > 0) for (const { id, name } of units) if (blackHoles.has(id)) badNodes.add(name)
   return {
     pressedSince: memory.pressedSince,
     rampedAt: memory.rampedAt,
@@ -74,13 +74,14 @@ export function notice(
 const only = <Value>(
   record: Readonly<Record<string, Value>>,
   units: readonly HeldUnit[],
-): Record<string, Value> =>
-  Object.fromEntries(
-    units.flatMap(({ id }): [string, Value][] => {
-      const value = own(record, id)
-      return value === undefined ? [] : [[id, value]]
-    }),
-  )
+): Readonly<Record<string, Value>> => {
+  const found: [string, Value][] = []
+  for (const { id } of units) {
+    const value = own(record, id)
+    if (value !== undefined) found.push([id, value])
+  }
+  return Object.fromEntries(found)
+}
 
 type EndedJob = Job & { readonly startedAt: number; readonly endedAt: number }
 

@@ -45,6 +45,20 @@ export function lapses(lease: HeldLease, now: Instant): string | undefined {
   return undefined
 }
 
+/** What a machine was found to be, and all that this rests on. */
+interface Finding {
+  readonly lease: HeldLease
+  readonly node: BatchNode | undefined
+  readonly seen: boolean
+  readonly cause: DrainCause | undefined
+  readonly swallows: boolean
+  readonly lapsed: boolean
+  readonly machine: Machine
+}
+
+/** From one look to the next most units, leases and nodes are the very same objects, and so are these. */
+const findings = new WeakMap<HeldUnit, Finding>()
+
 export function machineOf(
   unit: HeldUnit,
   lease: HeldLease,
@@ -56,6 +70,38 @@ export function machineOf(
 ): Machine {
   const seen = picture.startedAt >= unit.since + config.settle
   const node = seen ? known : undefined
+  // How long it has been silent is told, and that changes with every look.
+  if (unit.suspect !== undefined || node?.responding === false)
+    return judged(unit, lease, node, seen, picture, memory, config, now)
+  const cause = own(memory.drains, unit.id)
+  const swallows = own(memory.blackHoles, unit.id) !== undefined
+  const lapsed = lapses(lease, now) !== undefined
+  const before = findings.get(unit)
+  if (
+    before !== undefined &&
+    before.lease === lease &&
+    before.node === node &&
+    before.seen === seen &&
+    before.cause === cause &&
+    before.swallows === swallows &&
+    before.lapsed === lapsed
+  )
+    return before.machine
+  const machine = judged(unit, lease, node, seen, picture, memory, config, now)
+  findings.set(unit, { lease, node, seen, cause, swallows, lapsed, machine })
+  return machine
+}
+
+function judged(
+  unit: HeldUnit,
+  lease: HeldLease,
+  node: BatchNode | undefined,
+  seen: boolean,
+  picture: BatchPicture,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): Machine {
   const empty =
     node?.empty === true &&
     node.jobs.length === 0 &&

@@ -55,24 +55,25 @@ export function afterFailures(
   config: GrocConfig,
   type: string,
 ): (Patience & { readonly probing: boolean }) | undefined {
-  const units = view.leases.flatMap((lease) =>
-    lease.type === type ? lease.held.map((unit) => ({ unit, lease })) : [],
-  )
   const failures = new Map<string, { at: Instant; image: string | undefined; reason: string }>()
   // One failure per lease: units that never came are followed by a refusal of the lease itself.
-  for (const { unit, lease } of units)
-    if (unit.state === 'lost' && unit.joinedAt === undefined)
-      failures.set(lease.id, { at: unit.since, image: undefined, reason: `${unit.name} never came up` })
+  let good = Number.NEGATIVE_INFINITY
+  for (const lease of view.leases)
+    for (const unit of lease.type === type ? lease.held : []) {
+      if (unit.state === 'lost' && unit.joinedAt === undefined)
+        failures.set(lease.id, { at: unit.since, image: undefined, reason: `${unit.name} never came up` })
+      if (
+        unit.joinedAt !== undefined &&
+        unit.joinedAt > good &&
+        own(memory.blackHoles, unit.id) === undefined
+      )
+        good = unit.joinedAt
+    }
   for (const refusal of view.refusals)
     if (refusal.by === 'site' && refusal.type === type) failures.set(refusal.leaseId, refusal)
   for (const [unitId, at] of Object.entries(memory.blackHoles))
     failures.set(`unit ${unitId}`, { at, image: undefined, reason: `jobs end at once on unit ${unitId}` })
-  const good = units
-    .filter(({ unit }) => own(memory.blackHoles, unit.id) === undefined)
-    .reduce(
-      (latest, { unit }) => Math.max(latest, unit.joinedAt ?? Number.NEGATIVE_INFINITY),
-      Number.NEGATIVE_INFINITY,
-    )
+  if (failures.size === 0) return undefined
   const newestFirst = [...failures.values()].filter(({ at }) => at >= good).sort((a, b) => b.at - a.at)
   const image = newestFirst.find((failure) => failure.image !== undefined)?.image
   const other = newestFirst.findIndex((failure) => failure.image !== undefined && failure.image !== image)

@@ -146,8 +146,20 @@ function faded(counts: ReadonlyMap<string, number>): Readonly<Record<string, num
   )
 }
 
+/** By counts, which change only when jobs end. */
+const classes = new WeakMap<Readonly<Record<string, number>>, { readonly likely: number | undefined }>()
+
 /** The class in which nine of ten end; undefined if too few were counted. */
 function within(counts: Readonly<Record<string, number>>): number | undefined {
+  let known = classes.get(counts)
+  if (known === undefined) {
+    known = { likely: likelyClass(counts) }
+    classes.set(counts, known)
+  }
+  return known.likely
+}
+
+function likelyClass(counts: Readonly<Record<string, number>>): number | undefined {
   const all = sum(Object.values(counts))
   if (all < JOBS_MIN) return undefined
   let before = 0

@@ -7,7 +7,7 @@ import { beginOf, isDeferred } from './later.ts'
 import { isBrieflySilent, type Machine, machineOf, type Standing } from './machine.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Limits } from './packing.ts'
-import type { Tally } from './tally.ts'
+import { nodesByUnit, type Tally } from './tally.ts'
 
 /** All units together: who is good for what, and where there is room. */
 export interface Survey extends Bins {
@@ -39,8 +39,7 @@ export function survey(
   now: Instant,
 ): Survey {
   const running = new Map(jobs.running.map((job) => [job.id, job]))
-  const nodeOfUnit = new Map<string, BatchNode>()
-  for (const node of picture.nodes) if (node.mark !== undefined) nodeOfUnit.set(node.mark.unitId, node)
+  const nodeOfUnit = nodesByUnit(picture)
   const ownNodes = picture.nodes.filter((node) => node.mark === undefined)
 
   const byLease = new Map<string, Machine[]>()
@@ -53,8 +52,14 @@ export function survey(
     if (lease.state !== 'closing') unnamed.set(lease.id, unnamedOf(lease, config, now))
   }
   const machines = [...byLease.values()].flat()
-  const standing = (wanted: Standing): number =>
-    machines.filter((machine) => machine.standing === wanted).length
+  const counts: Record<Standing, number> = { serving: 0, coming: 0, spare: 0, blocked: 0, gone: 0 }
+  let joined = 0
+  let silent = 0
+  for (const machine of machines) {
+    counts[machine.standing] += 1
+    if (machine.unit.state === 'joined') joined += 1
+    if (isBrieflySilent(machine, picture, memory, config)) silent += 1
+  }
   const unnamedCount = [...unnamed.values()].reduce((sum, count) => sum + count, 0)
   return {
     machines,
@@ -63,11 +68,11 @@ export function survey(
     ...binsOf(machines, unnamed, view.leases, picture, jobs, config),
     running,
     ownNodes,
-    serving: standing('serving'),
-    spare: standing('spare'),
-    coming: standing('coming') + unnamedCount,
-    silent: machines.filter((machine) => isBrieflySilent(machine, picture, memory, config)).length,
-    joined: machines.filter((machine) => machine.unit.state === 'joined').length,
+    serving: counts.serving,
+    spare: counts.spare,
+    coming: counts.coming + unnamedCount,
+    silent,
+    joined,
     total: view.leases.reduce((sum, lease) => sum + countedOf(lease, unnamed), 0),
     totals: view.leases.reduce(
       (sums, lease) => sums.set(lease.type, (sums.get(lease.type) ?? 0) + countedOf(lease, unnamed)),

@@ -1,4 +1,4 @@
-import type { Job } from '../../../adapters/batch-system.ts'
+import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-system.ts'
 
 /**
  * The jobs of a look by what they do. Of 100,000 jobs as a rule nearly all wait: whoever asks for the others does
@@ -25,4 +25,19 @@ export function tallyOf(all: readonly Job[]): Tally {
     else running.push(job)
   }
   return { all, held, running, ended }
+}
+
+/** By look: it is asked for twice. */
+const nodesOf = new WeakMap<BatchPicture, ReadonlyMap<string, BatchNode>>()
+
+/** The nodes that Sublet made, by unit. */
+export function nodesByUnit(picture: BatchPicture): ReadonlyMap<string, BatchNode> {
+  let nodes = nodesOf.get(picture)
+  if (nodes === undefined) {
+    const byUnit = new Map<string, BatchNode>()
+    for (const node of picture.nodes) if (node.mark !== undefined) byUnit.set(node.mark.unitId, node)
+    nodes = byUnit
+    nodesOf.set(picture, nodes)
+  }
+  return nodes
 }

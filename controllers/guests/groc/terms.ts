@@ -114,8 +114,12 @@ export function jobsAtRisk(survey: Survey): readonly string[] {
   })
 }
 
-export const unnamedIds = (leaseId: string, survey: Survey): readonly string[] =>
-  Array.from({ length: survey.unnamed.get(leaseId) ?? 0 }, (_, i) => `${leaseId}#${i + 1}`)
+const NONE: readonly string[] = []
+
+export const unnamedIds = (leaseId: string, survey: Survey): readonly string[] => {
+  const count = survey.unnamed.get(leaseId) ?? 0
+  return count === 0 ? NONE : Array.from({ length: count }, (_, i) => `${leaseId}#${i + 1}`)
+}
 
 function isDue(lease: HeldLease, config: GrocConfig, now: Instant): boolean {
   const at = askAt(lease, config)
