@@ -11,6 +11,8 @@ export interface GresRequest {
 
 export const NO_GRES: GresRequest = { perNode: {}, perJob: {}, perTask: {}, perSocket: {} }
 
+const NOTHING: Vector = {}
+
 const TIMES: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 }
 
 /**
@@ -21,6 +23,8 @@ const TIMES: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, 
  *   lustre:no_consume:4G            nothing, for it is not used up
  */
 export function gresOf(printed: string): Vector {
+  // Most jobs ask for none, in six fields each.
+  if (printed === '') return NOTHING
   const found: Record<string, number> = {}
   for (const part of printed.replaceAll(/\([^)]*\)/g, '').split(',')) {
     const words = part.trim().split(':')

@@ -172,10 +172,12 @@ describe.skipIf(slurmSkip !== undefined)(title('around a real Slurm'), { timeout
       () => system.observe(never),
       ({ jobs }) => jobs.every(({ state, vendorReason }) => state === 'running' || vendorReason !== ''),
     )
-    const told = new Map(picture.jobs.map((job) => [job.id, `${job.state} ${job.tasks}`]))
-    expect(told.get(licence)).toBe('held 1')
-    expect(told.get(later)).toBe('held 1')
-    expect(told.get(never_)).toBe('held 1')
+    const told = new Map(picture.jobs.map((job) => [job.id, `${job.state} ${job.heldBy ?? job.tasks}`]))
+    expect(told.get(licence)).toBe('held licence')
+    expect(told.get(later)).toBe('held start-time')
+    const comes = picture.jobs.find(({ id }) => id === later)?.notBefore ?? 0
+    expect(Math.abs(comes - systemClock.now() - 3_600_000)).toBeLessThan(60_000)
+    expect(told.get(never_)).toBe('held dependency')
     expect(told.get(wide)).toBe('pending 1')
     expect(told.get(`${limited}_[1-9%2]`)).toBe('pending 2')
   })
