@@ -89,13 +89,22 @@ export async function until<T>(
   }
 }
 
-/** The law of adapters/batch-system.ts. `skip`: a one-line reason why it cannot run here. */
+export interface BatchLawOptions {
+  /** A one-line reason why it cannot run here. */
+  readonly skip?: string | undefined
+  /** What such a batch system does not tell at all: its cases are left out, and it is held to not telling it. */
+  readonly untold?: readonly ('collecting' | 'events')[]
+  readonly openMs?: Millis
+  readonly caseMs?: Millis
+}
+
+/** The law of adapters/batch-system.ts. */
 export function batchSystemLaw(
   name: string,
   open: () => Promise<BatchBench>,
-  options: { readonly skip?: string | undefined; readonly openMs?: Millis; readonly caseMs?: Millis } = {},
+  options: BatchLawOptions = {},
 ): void {
-  const { skip, openMs = 60_000, caseMs = 60_000 } = options
+  const { skip, untold = [], openMs = 60_000, caseMs = 60_000 } = options
   describe.skipIf(skip !== undefined)(`${name} keeps the law of batch systems`, { timeout: caseMs }, () => {
     let bench: BatchBench
     const never = new AbortController().signal
@@ -103,6 +112,9 @@ export function batchSystemLaw(
 
     beforeAll(async () => {
       bench = await open()
+      const told = { collecting: bench.can.collecting, events: bench.system.capabilities.events }
+      for (const what of untold)
+        if (told[what]) throw new Error(`${what} is told here: its case may not be left out`)
     }, openMs)
     afterEach(() => bench.clear(), caseMs)
     afterAll(() => bench?.close(), openMs)
@@ -379,26 +391,27 @@ export function batchSystemLaw(
       await over(id)
     })
 
-    test('a node that a wide job collects says so', async ({ skip }) => {
-      if (!bench.can.collecting) return skip('collecting is not told here')
-      await letIn(name(0))
-      await letIn(name(1))
-      const { cpus } = bench.node(name(0))
-      const long = await bench.submit({ runsMs: 60_000, cpusPerNode: cpus })
-      const [busy] = (await running(long))?.nodeNames ?? []
-      const idle = busy === name(0) ? name(1) : name(0)
-      const wide = await bench.submit({ runsMs: 100, nodes: 2, cpusPerNode: cpus })
-      await nodeIs(idle, 'being collected', (seen) => seen.empty && seen.collectingFor === wide)
-      await bench.cancel(long)
-      await until(
-        `job ${wide} starts`,
-        bench.patienceMs,
-        () => job(wide),
-        (seen) => seen === undefined || seen.state !== 'pending',
-      )
-      await over(wide)
-      await nodeIs(idle, 'collected no more', (seen) => seen.empty && seen.collectingFor === undefined)
-    })
+    if (!untold.includes('collecting'))
+      test('a node that a wide job collects says so', async ({ skip }) => {
+        if (!bench.can.collecting) return skip('collecting is not told here')
+        await letIn(name(0))
+        await letIn(name(1))
+        const { cpus } = bench.node(name(0))
+        const long = await bench.submit({ runsMs: 60_000, cpusPerNode: cpus })
+        const [busy] = (await running(long))?.nodeNames ?? []
+        const idle = busy === name(0) ? name(1) : name(0)
+        const wide = await bench.submit({ runsMs: 100, nodes: 2, cpusPerNode: cpus })
+        await nodeIs(idle, 'being collected', (seen) => seen.empty && seen.collectingFor === wide)
+        await bench.cancel(long)
+        await until(
+          `job ${wide} starts`,
+          bench.patienceMs,
+          () => job(wide),
+          (seen) => seen === undefined || seen.state !== 'pending',
+        )
+        await over(wide)
+        await nodeIs(idle, 'collected no more', (seen) => seen.empty && seen.collectingFor === undefined)
+      })
 
     test('when a machine is lost, its jobs are requeued where they may be and failed where not', async () => {
       const expected = await letIn(name(0))
@@ -447,22 +460,23 @@ export function batchSystemLaw(
       expect(await bench.system.requeue([], 'nothing to do', never)).toEqual([])
     })
 
-    test('a watcher hears of a change soon', async ({ skip }) => {
-      if (!bench.system.capabilities.events) return skip('changes are not told here')
-      const watching = new AbortController()
-      let calls = 0
-      bench.system.watch?.(() => {
-        calls += 1
-      }, watching.signal)
-      await bench.submit({ runsMs: 100, held: true })
-      await until(
-        'the watcher is called',
-        bench.patienceMs,
-        async () => calls,
-        (seen) => seen > 0,
-      )
-      watching.abort()
-    })
+    if (!untold.includes('events'))
+      test('a watcher hears of a change soon', async ({ skip }) => {
+        if (!bench.system.capabilities.events) return skip('changes are not told here')
+        const watching = new AbortController()
+        let calls = 0
+        bench.system.watch?.(() => {
+          calls += 1
+        }, watching.signal)
+        await bench.submit({ runsMs: 100, held: true })
+        await until(
+          'the watcher is called',
+          bench.patienceMs,
+          async () => calls,
+          (seen) => seen > 0,
+        )
+        watching.abort()
+      })
 
     test('the pool has one seat, which close gives back', async () => {
       await bench.system.claim('one', never)
