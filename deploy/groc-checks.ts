@@ -32,7 +32,7 @@ function withoutRecords(
 ): readonly CrossComplaint[] {
   if (kind !== 'torque') return []
   const sentence =
-    'is 0, and a Torque server without any node record refuses jobs that ask for nodes: keep at least 1, unless it has nodes of your own'
+    'is 0, and a Torque server without any node record refuses jobs that ask for nodes, and its pbs_sched deletes those that do not: keep at least 1, unless it has nodes of your own'
   const inWindows = windows.flatMap((window, i) =>
     window.min === 0 && (window.reserve ?? reserve) === 0
       ? [warning(at('controller', 'windows', i, 'min'), sentence)]

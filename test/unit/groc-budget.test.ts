@@ -85,14 +85,17 @@ describe('a budget', () => {
   })
 })
 
-describe('what is kept for min', () => {
-  test('makes way for a job of another type for which max leaves no room', () => {
+describe('what is kept empty', () => {
+  test.each([
+    { min: 2 },
+    { reserve: 2 },
+  ])('makes way for a job of another type for which max leaves no room (%o)', (kept) => {
     const types = [
       { type: 'small', unit: { cpus: 2, memoryMiB: 4096 } },
       { type: 'large', unit: { cpus: 4, memoryMiB: 4096 } },
     ]
     const pool = world(
-      configOf({ type: undefined, unit: undefined, types, min: 2, max: 3, shrink: { idle: '90s' } }),
+      configOf({ type: undefined, unit: undefined, types, ...kept, max: 3, shrink: { idle: '90s' } }),
     )
     pool.pass(MINUTE)
     pool.submit(jobOf('1', { nodes: 2, cpusPerNode: 3 }), MINUTE)

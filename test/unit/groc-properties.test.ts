@@ -264,13 +264,28 @@ describe('whatever happens in a small cluster', () => {
         fc.integer({ min: 0, max: 2 }),
         fc.integer({ min: 3, max: 8 }),
         fc.integer({ min: 1, max: 120 }),
-        (waves, min, max, bootSeconds) => {
+        fc.record({
+          reserve: fc.integer({ min: 0, max: 1 }),
+          userMax: fc.constantFrom(undefined, 3),
+          ramp: fc.constantFrom({}, { share: 0.34, every: '30s' }),
+          windows: fc.constantFrom([], [{ from: '*/10 * * * *', for: '4m', grow: { wait: '1m' } }]),
+          grow: fc.constantFrom({ wait: '0s' }, { wait: '0s', target: '10m' }),
+        }),
+        (waves, min, max, bootSeconds, options) => {
           const types = [
             { type: 'small', unit: { cpus: 2, memoryMiB: 4096 }, max: 3 },
             { type: 'large', unit: { cpus: 4, memoryMiB: 4096 } },
           ]
           const over = { type: undefined, unit: undefined, types }
-          const config = configOf({ ...over, min, max, term: '10m', termMin: '4m', shrink: { idle: '90s' } })
+          const config = configOf({
+            ...over,
+            ...options,
+            min,
+            max,
+            term: '10m',
+            termMin: '4m',
+            shrink: { idle: '90s' },
+          })
           const pool = world(config, { bootMs: bootSeconds * SECOND })
           const check = (): void => expect(pool.held()).toBeLessThanOrEqual(max)
           let submitted = 0
@@ -286,7 +301,7 @@ describe('whatever happens in a small cluster', () => {
           pool.pass(30 * MINUTE, check)
           expect(pool.ended()).toBe(submitted)
           expect(pool.killed).toEqual([])
-          expect(pool.joined()).toBe(min)
+          expect(pool.joined()).toBe(Math.max(min, options.reserve))
         },
       ),
       { numRuns: 20 },

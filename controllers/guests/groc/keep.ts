@@ -16,6 +16,8 @@ export interface Keep {
   readonly units: number
   /** `min`, or less of it while jobs that these are of no use to have no room under `max`. */
   readonly least: number
+  /** `reserve`, or less of it likewise. */
+  readonly reserve: number
   /** Of those to keep, what works, or is packed with waiting jobs. */
   readonly working: number
   /** `min 1`, `reserve 2 beside 5 that work`. */
@@ -29,27 +31,22 @@ export function toKeep(ground: Survey, packing: Packing, limits: Limits, config:
     .flatMap((leaseId) => unnamedIds(leaseId, ground))
     .filter((id) => packing.used.has(id)).length
   const working = named + unnamed
-  const beside = Math.min(max, working + reserve)
-  const least = Math.max(0, min - outOfRoom(packing, limits))
-  if (least < min && beside <= least)
-    return {
-      units: least,
-      least,
-      working,
-      why: `min ${min}, less those that jobs of other types are to have`,
-    }
-  if (reserve === 0 || beside <= min) return { units: least, least, working, why: `min ${min}` }
+  const out = outOfRoom(packing, limits)
+  const least = Math.max(0, min - out)
+  const spare = Math.max(0, reserve - out)
+  const beside = Math.min(max, working + spare)
+  const keep = { working, least, reserve: spare, units: Math.max(least, spare === 0 ? 0 : beside) }
+  if (keep.units > least)
+    return { ...keep, why: `reserve ${reserve} beside ${some(working, 'unit')} with work` }
   return {
-    units: beside,
-    least,
-    working,
-    why: `reserve ${reserve} beside ${some(working, 'unit')} with work`,
+    ...keep,
+    why: `min ${min}${least < min ? ', less those that jobs of other types are to have' : ''}`,
   }
 }
 
 /**
- * Units for which only `max` leaves no room. What is kept for `min` makes way for them when it is of no use to those jobs:
- * `min` is met by the ones that come then.
+ * Units for which only `max` leaves no room. What is kept empty makes way for them when it is of no use to those jobs:
+ * `min` and `reserve` are met by the ones that come then.
  */
 function outOfRoom({ tooWide, smallUnits, wideOrders }: Packing, { room, reach }: Limits): number {
   const wide = wideOrders.reduce((sum, { units }) => sum + units, 0)

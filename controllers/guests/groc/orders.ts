@@ -195,7 +195,7 @@ function toBeKept(
   const there = survey.serving + survey.spare + survey.coming + survey.silent
   const forJobs = [...wide, ...small].reduce((sum, order) => sum + order.units, 0)
   // Whatever is asked for jobs will work: the reserve comes on top of it, as far as max lets it.
-  const beside = Math.min(config.max - there - forJobs, keep.working + config.reserve - there)
+  const beside = Math.min(config.max - there - forJobs, keep.working + keep.reserve - there)
   const units = Math.max(keep.least - there - forJobs, beside)
   const offer = offers.find((one) => !one.isPaused(1) && one.room >= units) ?? offers[0]
   return units <= 0 || offer === undefined ? [] : [{ type: offer.type, leaseMs: config.term, units }]
