@@ -129,7 +129,7 @@ describe('the types of a GROC beside a site', () => {
       '{ kind: process }',
       '{ kind: namespace, bridge: br0, subnet: 10.88.0.0/24, netns: lab, sshd: {}, images: { plain: {} } }',
     )
-    const { types, found } = read(`types: [{ type: small, ${unit} }]`, namespaces, batch, joining)
+    const { types, found } = read(`min: 1, types: [{ type: small, ${unit} }]`, namespaces, batch, joining)
     expect(found).toEqual([])
     expect(types?.[0]?.unit.features).toEqual(features)
   })
