@@ -21,17 +21,22 @@ describe.concurrent('a person who holds the controller back', { timeout: 150_000
     )
     expect(await pool.ask('thaw', '--pool', 'batch')).toMatchObject({ code: 0, out: 'thawed: batch\n' })
     expect(await pool.ask('thaw')).toMatchObject({ code: 0, out: 'nothing was frozen\n' })
-    await until('it has run', 40_000, pool.records, allEnded)
+    // Pinned while work is on it, for it would soon be drained.
+    jobs.push(await pool.submit(20))
+    await until('a job runs', 40_000, pool.records, (records) =>
+      records.some(({ state }) => state === 'running'),
+    )
 
-    const [node] = await pool.nodes()
+    const node = (await pool.nodes()).find(({ membership }) => membership === 'joined')
     expect(await pool.ask('pin', node!.name, '--until', '10m', '--reason', 'its disk')).toMatchObject({
       code: 0,
     })
     expect((await pool.ask('nodes')).out).toMatch(
       new RegExp(`^${node!.name} .*pinned until .*: its disk`, 'm'),
     )
+    await until('all have run', 60_000, pool.records, allEnded)
     // Long enough to be drained for being idle, and to be extended: it is kept.
-    const first = (await pool.leases())[0]!
+    const first = (await pool.leases()).find(({ id }) => id === node!.leaseId)!
     await until('its lease is extended though nothing waits', 40_000, pool.leases, (leases) =>
       leases.some(({ id, end }) => id === first.id && (end ?? 0) > (first.end ?? 0)),
     )

@@ -176,7 +176,7 @@ export const PLANTED: Readonly<Record<string, Plants>> = {
       }),
   },
   'a broker that was put back to an older store does not ask': { restores: 2, broker: unaware },
-  'a site that was put back to an older store does not ask': { restores: 2, authority: unaware },
+  'a site that was put back to an older store does not ask': { restores: 6, authority: unaware },
   'a holder that was put back to an older store does not ask': { restores: 2, serviceManager: unaware },
   'a broker grants before it knows what others hold': {
     restores: 2,
