@@ -10,7 +10,7 @@
 import { spawn } from 'child_process'
 import { existsSync, realpathSync } from 'fs'
 import { dirname, join } from 'path'
-import { fileURLToPath } from 'url'
+import { fileURLToPath, pathToFileURL } from 'url'
 
 // biome-ignore-end lint/style/useNodejsImportProtocol: the oldest Nodes do not know the prefix
 
@@ -26,7 +26,7 @@ const pinned = [
 const isNewEnough = Number(process.versions.node.split('.')[0]) >= OLDEST
 
 if (pinned !== undefined && realpathSync(pinned) !== realpathSync(process.execPath)) runWith(pinned)
-else if (isNewEnough) import('./cli.ts').catch(fail)
+else if (isNewEnough) import('./compile-cache.js').then(() => import('./cli.ts')).catch(fail)
 else
   fail(
     new Error(
@@ -35,7 +35,8 @@ else
   )
 
 function runWith(node) {
-  const child = spawn(node, [cli].concat(process.argv.slice(2)), { stdio: 'inherit' })
+  const args = ['--import', pathToFileURL(join(here, 'compile-cache.js')).href, cli]
+  const child = spawn(node, args.concat(process.argv.slice(2)), { stdio: 'inherit' })
   // This process only waits; whoever ends it means the one that works.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('error', fail)

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { systemClock as clock } from '../../actors/runtime/clock.ts'
 import { ERRORS } from '../../actors/runtime/errors.ts'
@@ -332,7 +333,7 @@ describe('the launcher', () => {
       })
     const told = {
       status: 7,
-      stdout: `${join(realpathSync(dir), deploy, 'cli.ts')} status --all\n`,
+      stdout: `--import ${pathToFileURL(join(realpathSync(dir), deploy, 'compile-cache.js'))} ${join(realpathSync(dir), deploy, 'cli.ts')} status --all\n`,
       stderr: '',
     }
     expect(run()).toMatchObject(told)
