@@ -14,7 +14,7 @@ import type { Puppet } from './puppet.ts'
 import { World } from './world.ts'
 
 /** A site in a process of its own with a lease that lives, whose disk and processor are not what they should be. */
-const CLI = fileURLToPath(new URL('../../../deploy/cli.ts', import.meta.url))
+const CLI = fileURLToPath(new URL('../../../deploy/bin.js', import.meta.url))
 const world = new World({ live: ['site'], played: { broker: 'broker', anna: 'manager' }, units: 4 })
 let broker: Puppet
 let anna: Puppet

@@ -13,7 +13,7 @@ import { standing } from './standing.ts'
 import { type Place, World } from './world.ts'
 
 /** Keys that end and follow each other while leases live and messages are under way. */
-const CLI = fileURLToPath(new URL('../../../deploy/cli.ts', import.meta.url))
+const CLI = fileURLToPath(new URL('../../../deploy/bin.js', import.meta.url))
 const world = new World({ live: ['broker', 'site'], played: { anna: 'manager' }, units: 4 })
 let anna: Puppet
 standing(world, () => {

@@ -13,7 +13,7 @@ import { SubletProcess } from '../../../deploy/labs/sublet-process.ts'
 import { openLedgers, verifyAll } from '../../../deploy/ledgers.ts'
 import { Puppet } from './puppet.ts'
 
-const CLI = fileURLToPath(new URL('../../../deploy/cli.ts', import.meta.url))
+const CLI = fileURLToPath(new URL('../../../deploy/bin.js', import.meta.url))
 const UNTIL_MS = 30_000
 
 export type Place = 'broker' | 'site' | 'manager'
