@@ -26,18 +26,25 @@ module.exports = {
     ),
     allow('contracts-import-runtime-and-leases', contracts, ['^actors/(runtime|leases)/', contracts]),
     allow('controllers-touch-no-adapter', '^controllers/.+/', ['^controllers/', '^actors/(runtime|leases)/', contracts]),
-    ...['embedded', 'exec', 'slurm', 'gridengine', 'namespace', 'sqlite', 'http'].map((adapter) =>
+    ...['embedded', 'exec', 'namespace', 'sqlite', 'http'].map((adapter) =>
       allow(`${adapter}-knows-its-contract`, `^adapters/${adapter}/`, [
         `^adapters/(${adapter}|exec)/`,
         '^actors/(runtime|leases)/',
         contracts,
       ]),
     ),
-    allow('pbs-knows-its-contract', '^adapters/pbs/', ['^adapters/(pbs|exec)/', '^actors/(runtime|leases)/', contracts]),
+    // What batch systems have in common.
+    ...['batch', 'slurm', 'gridengine', 'pbs'].map((adapter) =>
+      allow(`${adapter}-knows-its-contract`, `^adapters/${adapter}/`, [
+        `^adapters/(${adapter}|batch|exec)/`,
+        '^actors/(runtime|leases)/',
+        contracts,
+      ]),
+    ),
     // Torque and OpenPBS are two dialects of one batch system.
     ...['torque', 'openpbs'].map((adapter) =>
       allow(`${adapter}-knows-its-contract`, `^adapters/${adapter}/`, [
-        `^adapters/(${adapter}|pbs|exec)/`,
+        `^adapters/(${adapter}|pbs|batch|exec)/`,
         '^actors/(runtime|leases)/',
         contracts,
       ]),

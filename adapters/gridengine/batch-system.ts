@@ -1,10 +1,13 @@
 import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { both } from '../batch/both.ts'
+import { seatOf } from '../batch/seat.ts'
+import { watchPaths } from '../batch/watch.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
 import type { Executor } from '../executor.ts'
 import { toldOf } from '../finding.ts'
 import { examineGridengine, gridengineFindings } from './check.ts'
-import { both, gridengineCommands } from './commands.ts'
+import { gridengineCommands } from './commands.ts'
 import type { GridengineConfig } from './config.ts'
 import { detailsOf } from './details.ts'
 import { endedJobs } from './ended.ts'
@@ -15,9 +18,7 @@ import { pictureOf } from './picture.ts'
 import { gridengineReader } from './reader.ts'
 import type { HostRecord } from './records.ts'
 import { requeuer } from './requeue.ts'
-import { seatOf } from './seat.ts'
 import { queueWord } from './states.ts'
-import { watchPaths } from './watch.ts'
 
 /** Between two questions whether the machine has registered; each is a short command. */
 const ASK_AGAIN_MS: Millis = 150
@@ -53,7 +54,7 @@ export function gridengine(
   const ourComplexes = [config.markComplex, config.drainComplex]
   /** Jobs were listed in the last look: an empty list must now be confirmed. Unknown at first. */
   let hadJobs = true
-  let seat: { readonly owner: string; readonly giveBack: () => void } | undefined
+  const seat = seatOf(config.lockFolder, `gridengine-${config.cell}-${config.queue}`)
 
   /** The host if it is there and ours; undefined if it is not there. */
   const ours = async (name: string, mark: NodeMark, signal: AbortSignal): Promise<HostRecord | undefined> => {
@@ -258,19 +259,10 @@ export function gridengine(
     }),
     async claim(owner, signal) {
       signal.throwIfAborted()
-      if (seat !== undefined && seat.owner !== owner)
-        throw new SubletError(
-          'already-running',
-          `This adapter holds the seat as “${seat.owner}”, not as “${owner}”`,
-        )
-      if (seat !== undefined) return
-      const taken = seatOf(config.lockFolder, `${config.cell}-${config.queue}`)
-      taken.take(owner)
-      seat = { owner, giveBack: taken.giveBack }
+      seat.take(owner)
     },
     async close() {
-      seat?.giveBack()
-      seat = undefined
+      seat.giveBack()
     },
   }
 }

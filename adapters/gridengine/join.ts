@@ -1,10 +1,9 @@
 import { z } from 'zod'
-import type { Millis } from '../../actors/runtime/clock.ts'
-import { SubletError } from '../../actors/runtime/errors.ts'
 import { duration } from '../../actors/runtime/settings.ts'
-import type { Executor, Finished } from '../executor.ts'
+import { daemonJoin, tenthsOf } from '../batch/daemon.ts'
+import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
-import type { JoinHandler, JoinUnit } from '../join.ts'
+import type { JoinHandler } from '../join.ts'
 import { markValue } from './marks.ts'
 
 export const gridengineJoinConfig = z.strictObject({
@@ -23,8 +22,6 @@ export const gridengineJoinConfig = z.strictObject({
 })
 export type GridengineJoinConfig = z.infer<typeof gridengineJoinConfig>
 
-/** The script's own time on top of the waits in it. */
-const SCRIPT_MS: Millis = 5_000
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
@@ -91,8 +88,7 @@ export function gridengineJoin(
   config: GridengineJoinConfig,
   connect: (facts: UnitFacts) => Executor,
 ): JoinHandler {
-  const connected = new Map<string, Executor>()
-  const tenths = String(Math.max(1, Math.round(config.stopTimeout / 100)))
+  const tenths = tenthsOf(config.stopTimeout)
   const execd = config.bin === undefined ? 'sge_execd' : `${config.bin}/sge_execd`
   const env = {
     PATH,
@@ -102,60 +98,16 @@ export function gridengineJoin(
     ...(config.qmasterPort !== undefined && { SGE_QMASTER_PORT: String(config.qmasterPort) }),
     ...(config.execdPort !== undefined && { SGE_EXECD_PORT: String(config.execdPort) }),
   }
-
-  const run = (
-    unit: JoinUnit,
-    script: string,
-    args: readonly string[],
-    timeoutMs: Millis,
-    signal: AbortSignal,
-  ): Promise<Finished> => {
-    const exec = connected.get(unit.unitId) ?? connect(unit.facts)
-    connected.set(unit.unitId, exec)
-    return exec.run(['sh', '-c', script, 'sh', ...args], { signal, env, timeoutMs: timeoutMs + SCRIPT_MS })
-  }
-
-  const hangUp = async (unitId: string): Promise<void> => {
-    const exec = connected.get(unitId)
-    connected.delete(unitId)
-    await exec?.close()
-  }
-
-  return {
-    async join(unit, signal) {
-      signal.throwIfAborted()
-      const args = [markValue(unit), tenths, execd]
-      const done = await run(unit, JOIN, args, config.startTimeout + config.stopTimeout, signal)
-      if (done.exitCode !== 0)
-        throw new SubletError(
-          'machine-setup',
-          `sge_execd did not start on ${unit.name}: ${lastLines(done)}`,
-          {
-            cure: 'Read /run/sublet-execd.log and /tmp/execd_messages.* on the machine; run sge_execd there by hand.',
-          },
-        )
+  return daemonJoin(
+    {
+      name: 'sge_execd',
+      env,
+      start: { script: JOIN, words: (unit) => [markValue(unit), tenths, execd] },
+      end: { script: LEAVE, words: [tenths] },
+      startTimeoutMs: config.startTimeout,
+      stopTimeoutMs: config.stopTimeout,
+      cure: 'Read /run/sublet-execd.log and /tmp/execd_messages.* on the machine; run sge_execd there by hand.',
     },
-    async leave(unit, signal) {
-      signal.throwIfAborted()
-      try {
-        const done = await run(unit, LEAVE, [tenths], config.stopTimeout, signal)
-        if (done.exitCode !== 0)
-          throw new SubletError('machine-busy', `sge_execd did not stop on ${unit.name}: ${lastLines(done)}`)
-      } catch (error) {
-        // Nothing runs on a machine that is gone.
-        if (!(error instanceof SubletError) || !isGone(error)) throw error
-      } finally {
-        await hangUp(unit.unitId)
-      }
-    },
-    async close() {
-      await Promise.all([...connected.keys()].map(hangUp))
-    },
-  }
+    connect,
+  )
 }
-
-const isGone = ({ code }: SubletError): boolean =>
-  code === 'machine-unreachable' || code === 'ssh-unreachable'
-
-const lastLines = ({ stderr, exitCode }: Finished): string =>
-  stderr.trim() === '' ? `exit ${exitCode}` : stderr.trim().split('\n').slice(-8).join(' | ').slice(0, 800)

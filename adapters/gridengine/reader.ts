@@ -1,5 +1,6 @@
+import { both } from '../batch/both.ts'
 import type { HeldBy } from '../batch-system.ts'
-import { both, type Commands } from './commands.ts'
+import type { Commands } from './commands.ts'
 import { hostsArgs, parseHosts } from './parse-hosts.ts'
 import { JOBS_ARGS, parseDetails, parseIds, parseJobs } from './parse-jobs.ts'
 import { parseReservations, type Reservation } from './parse-reservations.ts'

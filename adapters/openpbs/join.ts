@@ -3,7 +3,7 @@ import { duration } from '../../actors/runtime/settings.ts'
 import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler } from '../join.ts'
-import { filled, momJoin } from '../pbs/join.ts'
+import { momJoin, momText } from '../pbs/join.ts'
 
 export const openpbsJoinConfig = z.strictObject({
   /** The server's name as the machines know it. */
@@ -41,7 +41,7 @@ export function openpbsJoin(config: OpenpbsJoinConfig, connect: (facts: UnitFact
         [config.confFile, conf],
         [
           `${home}/mom_priv/config`,
-          [`$clienthost ${server}`, ...momConfig].map((line) => filled(line, unit)).join('\n'),
+          [`$clienthost ${server}`, ...momConfig].map((line) => momText(line, unit)).join('\n'),
         ],
       ],
       ...{ startTimeoutMs: config.startTimeout, stopTimeoutMs: config.stopTimeout },

@@ -1,6 +1,7 @@
 import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import { sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { seatOf } from '../batch/seat.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
 import { together } from './commands.ts'
 import type { Dialect } from './dialect.ts'
@@ -9,7 +10,6 @@ import { drainOf, type Frame, isHeard, jobsOf, nodesOf } from './picture.ts'
 import type { NodeRecord } from './records.ts'
 import { removal } from './removal.ts'
 import { requeue } from './requeue.ts'
-import { seatOf } from './seat.ts'
 
 /**
  * Between two questions whether the machine has reported, longer and longer: a boot takes a minute, and many

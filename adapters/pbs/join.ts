@@ -1,6 +1,6 @@
 import type { Millis } from '../../actors/runtime/clock.ts'
-import { SubletError } from '../../actors/runtime/errors.ts'
-import type { Executor, Finished } from '../executor.ts'
+import { daemonJoin, filled, tenthsOf } from '../batch/daemon.ts'
+import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler, JoinUnit } from '../join.ts'
 import { markWord } from './marks.ts'
@@ -19,8 +19,6 @@ export interface MomPlan {
   readonly stopTimeoutMs: Millis
 }
 
-/** The script's own time on top of the waits in it. */
-const SCRIPT_MS: Millis = 5_000
 const PATH = '/usr/local/sbin:/usr/local/bin:/opt/pbs/sbin:/opt/pbs/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
@@ -83,80 +81,28 @@ end "$2"
 `
 
 /** `{name}`, `{address}`, `{mark}`, `{cpu}` and any other dimension or fact, filled in. */
-export function filled(text: string, unit: JoinUnit): string {
-  const values: Readonly<Record<string, string | number>> = {
-    ...unit.facts,
-    ...unit.vector,
-    ...{ name: unit.name, mark: markWord(unit, unit.facts.address ?? '') },
-  }
-  return text.replaceAll(/\{([^}]+)\}/g, (_, key: string) => {
-    const value = values[key]
-    if (value === undefined)
-      throw new SubletError(
-        'config-invalid',
-        `The mom’s configuration asks for {${key}}, which unit ${unit.unitId} does not have`,
-      )
-    return String(value)
-  })
-}
+export const momText = (text: string, unit: JoinUnit): string =>
+  filled('The mom’s configuration', text, unit, { mark: markOf(unit) })
+
+const markOf = (unit: JoinUnit): string => markWord(unit, unit.facts.address ?? '')
 
 /** Starts and stops pbs_mom inside the machines, through whatever `connect` reaches them by. */
 export function momJoin(plan: MomPlan, connect: (facts: UnitFacts) => Executor): JoinHandler {
-  const connected = new Map<string, Executor>()
-  const tenths = String(Math.max(1, Math.round(plan.stopTimeoutMs / 100)))
-  const env = { PATH, ...plan.env }
-
-  const run = (
-    unit: JoinUnit,
-    script: string,
-    args: readonly string[],
-    timeoutMs: Millis,
-    signal: AbortSignal,
-  ): Promise<Finished> => {
-    const exec = connected.get(unit.unitId) ?? connect(unit.facts)
-    connected.set(unit.unitId, exec)
-    return exec.run(['sh', '-c', script, 'sh', ...args], { signal, env, timeoutMs: timeoutMs + SCRIPT_MS })
+  const tenths = tenthsOf(plan.stopTimeoutMs)
+  const words = (unit: JoinUnit): readonly string[] => {
+    const files = plan.files(unit)
+    return [plan.home, markOf(unit), tenths, String(files.length), ...files.flat(), ...plan.argv]
   }
-
-  const hangUp = async (unitId: string): Promise<void> => {
-    const exec = connected.get(unitId)
-    connected.delete(unitId)
-    await exec?.close()
-  }
-
-  return {
-    async join(unit, signal) {
-      signal.throwIfAborted()
-      const files = plan.files(unit)
-      const mark = markWord(unit, unit.facts.address ?? '')
-      const args = [plan.home, mark, tenths, String(files.length), ...files.flat(), ...plan.argv]
-      const done = await run(unit, JOIN, args, plan.startTimeoutMs + plan.stopTimeoutMs, signal)
-      if (done.exitCode !== 0)
-        throw new SubletError('machine-setup', `pbs_mom did not start on ${unit.name}: ${lastLines(done)}`, {
-          cure: `Read ${plan.home}/mom_logs on the machine; start ${plan.product}’s pbs_mom there by hand.`,
-        })
+  return daemonJoin(
+    {
+      name: 'pbs_mom',
+      env: { PATH, ...plan.env },
+      start: { script: JOIN, words },
+      end: { script: LEAVE, words: [plan.home, tenths] },
+      startTimeoutMs: plan.startTimeoutMs,
+      stopTimeoutMs: plan.stopTimeoutMs,
+      cure: `Read ${plan.home}/mom_logs on the machine; start ${plan.product}’s pbs_mom there by hand.`,
     },
-    async leave(unit, signal) {
-      signal.throwIfAborted()
-      try {
-        const done = await run(unit, LEAVE, [plan.home, tenths], plan.stopTimeoutMs, signal)
-        if (done.exitCode !== 0)
-          throw new SubletError('machine-busy', `pbs_mom did not stop on ${unit.name}: ${lastLines(done)}`)
-      } catch (error) {
-        // Nothing runs on a machine that is gone.
-        if (!(error instanceof SubletError) || !isGone(error)) throw error
-      } finally {
-        await hangUp(unit.unitId)
-      }
-    },
-    async close() {
-      await Promise.all([...connected.keys()].map(hangUp))
-    },
-  }
+    connect,
+  )
 }
-
-const isGone = ({ code }: SubletError): boolean =>
-  code === 'machine-unreachable' || code === 'ssh-unreachable'
-
-const lastLines = ({ stderr, exitCode }: Finished): string =>
-  stderr.trim() === '' ? `exit ${exitCode}` : stderr.trim().split('\n').slice(-8).join(' | ').slice(0, 800)

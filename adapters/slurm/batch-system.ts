@@ -1,11 +1,14 @@
 import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import { deadline, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { both } from '../batch/both.ts'
+import { type Seat, seatOf } from '../batch/seat.ts'
+import { watchPaths } from '../batch/watch.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
 import type { Executor } from '../executor.ts'
 import { toldOf } from '../finding.ts'
 import { examineSlurm, slurmFindings } from './check.ts'
-import { both, complaint, slurmCommands } from './commands.ts'
+import { complaint, slurmCommands } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
 import { factsOf } from './facts.ts'
 import { frameOf } from './frame.ts'
@@ -15,9 +18,7 @@ import { slurmReader } from './reader.ts'
 import type { NodeRecord } from './records.ts'
 import { requeuer } from './requeue.ts'
 import { reservationsOf } from './reservations.ts'
-import { seatOf } from './seat.ts'
 import { nodeFitness } from './states.ts'
-import { watchPaths } from './watch.ts'
 
 /** Between two questions whether the machine has registered; each costs the controller under 1 ms. */
 const ASK_AGAIN_MS: Millis = 60
@@ -52,7 +53,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
   const requeue = requeuer(commands, reader, clock)
   /** Jobs were listed in the last look: an empty list must now be confirmed. Unknown at first. */
   let hadJobs = true
-  let seat: { readonly owner: string; readonly giveBack: () => void } | undefined
+  let seat: Seat | undefined
 
   const changed = async (args: readonly string[], signal: AbortSignal): Promise<void> => {
     await commands.ask('scontrol', args, signal)
@@ -289,16 +290,9 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
         watchPaths(config.watchPaths, clock, onChange, signal),
     }),
     async claim(owner, signal) {
-      if (seat !== undefined && seat.owner !== owner)
-        throw new SubletError(
-          'already-running',
-          `This adapter holds the seat as “${seat.owner}”, not as “${owner}”`,
-        )
-      if (seat !== undefined) return
       const { cluster } = await facts.recent(signal)
-      const taken = seatOf(config.lockFolder, `${cluster}-${partition}`)
-      taken.take(owner)
-      seat = { owner, giveBack: taken.giveBack }
+      seat ??= seatOf(config.lockFolder, `slurm-${cluster}-${partition}`)
+      seat.take(owner)
     },
     async close() {
       seat?.giveBack()

@@ -1,6 +1,7 @@
 import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { both, type Commands } from './commands.ts'
+import { both } from '../batch/both.ts'
+import type { Commands } from './commands.ts'
 import { parseConfig, parseWords } from './parse-text.ts'
 
 /** What seldom changes about the cluster and about ourselves in it. */

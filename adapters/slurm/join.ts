@@ -1,8 +1,7 @@
 import { z } from 'zod'
-import type { Millis } from '../../actors/runtime/clock.ts'
-import { SubletError } from '../../actors/runtime/errors.ts'
 import { duration } from '../../actors/runtime/settings.ts'
-import type { Executor, Finished } from '../executor.ts'
+import { daemonJoin, filled, tenthsOf } from '../batch/daemon.ts'
+import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler, JoinUnit } from '../join.ts'
 import { markFeature } from './marks.ts'
@@ -31,8 +30,6 @@ export const slurmJoinConfig = z.strictObject({
 })
 export type SlurmJoinConfig = z.infer<typeof slurmJoinConfig>
 
-/** The script's own time on top of the waits in it. */
-const SCRIPT_MS: Millis = 5_000
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
@@ -103,81 +100,26 @@ end "$1"
 `
 
 /** `{cpu}`, `{memoryMiB}`, `{mark}`, `{feature}` and any other dimension or fact, filled in. */
-export function nodeLine(config: SlurmJoinConfig, unit: JoinUnit): string {
-  const values: Readonly<Record<string, string | number>> = {
-    ...unit.facts,
-    ...unit.vector,
-    name: unit.name,
-    feature: config.feature,
-    mark: markFeature(unit),
-  }
-  return config.conf.replaceAll(/\{([^}]+)\}/g, (_, key: string) => {
-    const value = values[key]
-    if (value === undefined)
-      throw new SubletError(
-        'config-invalid',
-        `The node line asks for {${key}}, which unit ${unit.unitId} does not have`,
-      )
-    return String(value)
-  })
-}
+export const nodeLine = (config: SlurmJoinConfig, unit: JoinUnit): string =>
+  filled('The node line', config.conf, unit, { feature: config.feature, mark: markFeature(unit) })
 
 /** Starts and stops slurmd inside the machines, through whatever `connect` reaches them by. */
 export function slurmJoin(config: SlurmJoinConfig, connect: (facts: UnitFacts) => Executor): JoinHandler {
-  const connected = new Map<string, Executor>()
-  const tenths = String(Math.max(1, Math.round(config.stopTimeout / 100)))
-  const env = { PATH, ...config.env, SLURM_CONF: config.confFile }
-
-  const run = (
-    unit: JoinUnit,
-    script: string,
-    args: readonly string[],
-    timeoutMs: Millis,
-    signal: AbortSignal,
-  ): Promise<Finished> => {
-    const exec = connected.get(unit.unitId) ?? connect(unit.facts)
-    connected.set(unit.unitId, exec)
-    return exec.run(['sh', '-c', script, 'sh', ...args], { signal, env, timeoutMs: timeoutMs + SCRIPT_MS })
+  const tenths = tenthsOf(config.stopTimeout)
+  const words = (unit: JoinUnit): readonly string[] => {
+    const log = config.logFile.replaceAll('%n', unit.name)
+    return [unit.name, markFeature(unit), nodeLine(config, unit), log, tenths, config.nodes]
   }
-
-  const hangUp = async (unitId: string): Promise<void> => {
-    const exec = connected.get(unitId)
-    connected.delete(unitId)
-    await exec?.close()
-  }
-
-  return {
-    async join(unit, signal) {
-      signal.throwIfAborted()
-      const log = config.logFile.replaceAll('%n', unit.name)
-      const args = [unit.name, markFeature(unit), nodeLine(config, unit), log, tenths, config.nodes]
-      const done = await run(unit, JOIN, args, config.startTimeout + config.stopTimeout, signal)
-      if (done.exitCode !== 0)
-        throw new SubletError('machine-setup', `slurmd did not start on ${unit.name}: ${lastLines(done)}`, {
-          cure: 'Read slurmd’s log on the machine; run slurmd -D -vvv there by hand.',
-        })
+  return daemonJoin(
+    {
+      name: 'slurmd',
+      env: { PATH, ...config.env, SLURM_CONF: config.confFile },
+      start: { script: JOIN, words },
+      end: { script: LEAVE, words: [tenths] },
+      startTimeoutMs: config.startTimeout,
+      stopTimeoutMs: config.stopTimeout,
+      cure: 'Read slurmd’s log on the machine; run slurmd -D -vvv there by hand.',
     },
-    async leave(unit, signal) {
-      signal.throwIfAborted()
-      try {
-        const done = await run(unit, LEAVE, [tenths], config.stopTimeout, signal)
-        if (done.exitCode !== 0)
-          throw new SubletError('machine-busy', `slurmd did not stop on ${unit.name}: ${lastLines(done)}`)
-      } catch (error) {
-        // Nothing runs on a machine that is gone.
-        if (!(error instanceof SubletError) || !isGone(error)) throw error
-      } finally {
-        await hangUp(unit.unitId)
-      }
-    },
-    async close() {
-      await Promise.all([...connected.keys()].map(hangUp))
-    },
-  }
+    connect,
+  )
 }
-
-const isGone = ({ code }: SubletError): boolean =>
-  code === 'machine-unreachable' || code === 'ssh-unreachable'
-
-const lastLines = ({ stderr, exitCode }: Finished): string =>
-  stderr.trim() === '' ? `exit ${exitCode}` : stderr.trim().split('\n').slice(-8).join(' | ').slice(0, 800)

@@ -3,7 +3,7 @@ import { duration } from '../../actors/runtime/settings.ts'
 import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler } from '../join.ts'
-import { filled, momJoin } from '../pbs/join.ts'
+import { momJoin, momText } from '../pbs/join.ts'
 
 export const torqueJoinConfig = z.strictObject({
   /** The server's name as the machines know it. */
@@ -35,7 +35,7 @@ export function torqueJoin(config: TorqueJoinConfig, connect: (facts: UnitFacts)
         [`${home}/server_name`, server],
         [
           `${home}/mom_priv/config`,
-          [`$pbsserver ${server}`, ...momConfig].map((line) => filled(line, unit)).join('\n'),
+          [`$pbsserver ${server}`, ...momConfig].map((line) => momText(line, unit)).join('\n'),
         ],
       ],
       ...{ startTimeoutMs: config.startTimeout, stopTimeoutMs: config.stopTimeout },

@@ -2,7 +2,7 @@ import { type FSWatcher, statSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Cancel, Clock, Millis } from '../../actors/runtime/clock.ts'
 
-/** Slurm writes several files for one job; one call for them all. */
+/** One job is several writes; one call for them all. */
 const GATHER_MS: Millis = 10
 
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
@@ -10,7 +10,8 @@ const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: fal
 /**
  * Calls back after a change of any of the paths. Each is watched through the folder it lies in, because
  * logs are rotated, and slurmctld makes its hash folders only when the first job falls into them; a
- * folder is watched itself as soon as it is there.
+ * folder is watched itself as soon as it is there. Where that folder is not there nothing is watched: the
+ * next timed look sees the same.
  */
 export function watchPaths(
   paths: readonly string[],
@@ -39,6 +40,7 @@ export function watchPaths(
 
   const byParent = Map.groupBy(paths, (path) => dirname(path))
   for (const [parent, children] of byParent) {
+    if (!isFolder(parent)) continue
     const names = new Map(children.map((path) => [basename(path), path]))
     watch(parent, { signal }, (event, file) => {
       const path = names.get(file ?? '')

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { seatOf } from '../../adapters/slurm/seat.ts'
+import { seatOf } from '../../adapters/batch/seat.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'sublet-seat-'))
 const children: ChildProcess[] = []
@@ -15,7 +15,7 @@ afterAll(() => {
 
 /** Another process that takes the seat and keeps it. */
 async function holder(): Promise<ChildProcess> {
-  const module = new URL('../../adapters/slurm/seat.ts', import.meta.url).href
+  const module = new URL('../../adapters/batch/seat.ts', import.meta.url).href
   const script = `import { seatOf } from '${module}'
 seatOf('${folder}', 'lab-dyn').take('the other')
 console.log('taken')
@@ -40,6 +40,9 @@ test('a seat is held by a process until it dies, however it dies', async () => {
   await ended
   seat.take('me')
   seat.take('me')
+  expect(() => seat.take('another')).toThrow('This adapter holds the seat as “me”, not as “another”')
+  seat.giveBack()
+  seat.take('another')
   seat.giveBack()
 })
 

@@ -5,7 +5,8 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 
 /**
  * The pool's one seat on this host: the lock of a small database, which the kernel takes away from a process
- * that dies, however it dies. Beside it lies the name of the last who held it.
+ * that dies, however it dies. The file stays; only its lock counts. Beside it lies the name of the last who
+ * held it, for the message to the next who asks.
  *
  *   free ──take──▶ held ──give back, or death of the process──▶ free
  */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { systemClock } from '../../actors/runtime/clock.ts'
-import { watchPaths } from '../../adapters/slurm/watch.ts'
+import { watchPaths } from '../../adapters/batch/watch.ts'
 import { until } from '../conformance/batch-system.ts'
 
 let folder: string
@@ -12,9 +12,15 @@ let calls: number
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'sublet-watch-'))
+  mkdirSync(join(folder, 'job_scripts'))
   stop = new AbortController()
   calls = 0
-  const paths = [join(folder, 'hash.1'), join(folder, 'jobcomp.txt')]
+  const paths = [
+    join(folder, 'job_scripts'),
+    join(folder, 'hash.1'),
+    join(folder, 'jobcomp.txt'),
+    join(folder, 'no', 'such'),
+  ]
   watchPaths(
     paths,
     systemClock,
@@ -39,6 +45,10 @@ const called = async (what: string, act: () => void): Promise<void> => {
     (seen) => seen > before,
   )
 }
+
+test('a file in a folder that is there is told', async () => {
+  await called('the script is seen', () => writeFileSync(join(folder, 'job_scripts', '7'), 'sleep 1'))
+})
 
 test('a job in a folder that is made only later is told, the first and the next', async () => {
   await called('the folder is seen', () => mkdirSync(join(folder, 'hash.1')))
