@@ -49,6 +49,19 @@ module.exports = {
         contracts,
       ]),
     ),
+    // Within deploy: commands ──▶ control ──▶ reports ──▶ peers, upkeep ──▶ settings.
+    ...[
+      ['settings', '(commands|control|reports|upkeep|replay|recording|metrics|rights)'],
+      ['upkeep', '(commands|control|replay|recording|metrics|rights)'],
+      ['peers', '(commands|control|replay|recording|metrics|rights)'],
+      ['reports', '(commands|control|replay|recording|metrics|rights)'],
+      ['control', '(commands|replay|recording|rights)'],
+    ].map(([room, above]) => ({
+      name: `deploy-${room}-looks-down`,
+      severity: 'error',
+      from: { path: `^deploy/${room}/` },
+      to: { path: `^deploy/${above}/` },
+    })),
     {
       name: 'nothing-imports-deploy-or-test',
       severity: 'error',

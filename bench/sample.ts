@@ -1,6 +1,6 @@
 import type { Instant, Millis } from '../actors/runtime/clock.ts'
 import type { Random } from '../actors/runtime/random.ts'
-import { percentile } from '../deploy/report.ts'
+import { percentile } from '../deploy/reports/report.ts'
 
 /** One job, submitted where there was no machine. */
 export interface Sample {

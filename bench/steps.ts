@@ -1,6 +1,6 @@
 import type { Instant, Millis } from '../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../actors/runtime/commit.ts'
-import { percentile } from '../deploy/report.ts'
+import { percentile } from '../deploy/reports/report.ts'
 import type { Sample } from './sample.ts'
 
 /** A line of a daemon's log with its instant. */

@@ -3,7 +3,7 @@ import type { BrokerConfig } from '../actors/broker/config.ts'
 import type { Millis } from '../actors/runtime/clock.ts'
 import { bestFit } from '../controllers/authorities/best-fit.ts'
 import { policyOf, readsHoldings } from '../controllers/brokers/policies.ts'
-import type { BrokerSettings, ServiceManagerSettings, SiteSettings } from './config.ts'
+import type { BrokerSettings, ServiceManagerSettings, SiteSettings } from './settings/config.ts'
 
 const DELEGATION_MS_MIN: Millis = 7 * 86_400_000
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
-import { actorsIn } from './backup.ts'
-import { inDir, namesHere } from './config.ts'
-import { inspected } from './work-folder.ts'
+import { inDir, namesHere } from './settings/config.ts'
+import { actorsIn } from './upkeep/backup.ts'
+import { inspected } from './upkeep/work-folder.ts'
 
 /**
  * The actors that run in a work folder: as its configuration says, or without one as far as their keys and databases
@@ -12,7 +12,7 @@ export async function actorsHere(
   config: string | undefined,
 ): Promise<readonly string[] | undefined> {
   if (config !== undefined) {
-    const { loadConfig } = await import('./settings-file.ts')
+    const { loadConfig } = await import('./settings/settings-file.ts')
     return namesHere(loadConfig(config).settings)
   }
   const { keys } = inDir(dir)

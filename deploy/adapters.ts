@@ -26,7 +26,7 @@ import { slurmPrivileges } from '../adapters/slurm/privileges.ts'
 import { torque } from '../adapters/torque/batch-system.ts'
 import { torqueJoin } from '../adapters/torque/join.ts'
 import { torquePrivileges } from '../adapters/torque/privileges.ts'
-import type { GuestSettings, JoinSettings, MachinesSettings } from './config.ts'
+import type { GuestSettings, JoinSettings, MachinesSettings } from './settings/config.ts'
 
 /** What is injected into everything that touches the world. */
 export interface Parts {

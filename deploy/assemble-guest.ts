@@ -13,8 +13,8 @@ import type { GuestDecision } from '../controllers/controller.ts'
 import { byHand } from '../controllers/guests/by-hand/by-hand.ts'
 import { groc } from '../controllers/guests/groc/groc.ts'
 import { batchOf, joinOf, type Parts } from './adapters.ts'
-import type { GuestSettings, ServiceManagerSettings } from './config.ts'
 import type { Recording } from './recording/recording.ts'
+import type { GuestSettings, ServiceManagerSettings } from './settings/config.ts'
 
 export interface SiteGuest {
   readonly batch: BatchSystem

@@ -25,6 +25,10 @@ import { authorityConfig, brokerConfig, managerTimes } from './actor-configs.ts'
 import { machinesOf } from './adapters.ts'
 import { type AssembledGuest, assembleGuest, guestOf, memberVerbs, type SiteGuest } from './assemble-guest.ts'
 import { networkOf } from './assemble-network.ts'
+import { isNewIn, OwnKeys } from './peers/keys.ts'
+import { PeerBook, waysOf } from './peers/peers.ts'
+import { Recording } from './recording/recording.ts'
+import type { Federation } from './reports/site-view.ts'
 import {
   type BrokerSettings,
   type GuestSettings,
@@ -33,14 +37,10 @@ import {
   type ServiceManagerSettings,
   type Settings,
   type SiteSettings,
-} from './config.ts'
-import { isNewIn, OwnKeys } from './keys.ts'
-import { makeFolder } from './make-folder.ts'
-import type { Role } from './network-config.ts'
-import { ownStore } from './own-store.ts'
-import { PeerBook, waysOf } from './peers.ts'
-import { Recording } from './recording/recording.ts'
-import type { Federation } from './site-view.ts'
+} from './settings/config.ts'
+import type { Role } from './settings/network-config.ts'
+import { makeFolder } from './upkeep/make-folder.ts'
+import { ownStore } from './upkeep/own-store.ts'
 
 export interface SiteParts {
   readonly clock: Clock

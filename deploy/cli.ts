@@ -1,19 +1,27 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
-import type { BatchOptions, SubmitOptions } from './batch.ts'
-import { brakeCommands } from './cli-brakes.ts'
-import { handCommands } from './cli-hand.ts'
-import { hostCommands } from './cli-host.ts'
-import { orderCommands } from './cli-orders.ts'
-import { peerCommands } from './cli-peers.ts'
-import { queryCommand } from './cli-query.ts'
-import { replayCommands } from './cli-replay.ts'
-import { rightsCommands } from './cli-rights.ts'
-import { storeCommands } from './cli-store.ts'
-import { mistakeOf, refuseUnknownHelp } from './mistake.ts'
-import { EXIT, outliveClosedPipes, perform, print, printJson, report, whenNobodyReads } from './terminal.ts'
-import { type Whose, workFolder } from './work-folder.ts'
+import type { BatchOptions, SubmitOptions } from './commands/batch.ts'
+import { brakeCommands } from './commands/cli-brakes.ts'
+import { handCommands } from './commands/cli-hand.ts'
+import { hostCommands } from './commands/cli-host.ts'
+import { orderCommands } from './commands/cli-orders.ts'
+import { peerCommands } from './commands/cli-peers.ts'
+import { queryCommand } from './commands/cli-query.ts'
+import { replayCommands } from './commands/cli-replay.ts'
+import { rightsCommands } from './commands/cli-rights.ts'
+import { storeCommands } from './commands/cli-store.ts'
+import { mistakeOf, refuseUnknownHelp } from './commands/mistake.ts'
+import {
+  EXIT,
+  outliveClosedPipes,
+  perform,
+  print,
+  printJson,
+  report,
+  whenNobodyReads,
+} from './commands/terminal.ts'
+import { type Whose, workFolder } from './upkeep/work-folder.ts'
 
 /**
  * The `sublet` command. What a command needs is loaded when it runs, so that `--help` is quick.
@@ -66,8 +74,8 @@ const commandFor = (usage: string, description: string): Command =>
     .option('--config <file>', 'the configuration that names the work folder')
 
 const client = async (whose: Whose) => {
-  const { controlClient } = await import('./control-client.ts')
-  const { inDir } = await import('./config.ts')
+  const { controlClient } = await import('./control/control-client.ts')
+  const { inDir } = await import('./settings/config.ts')
   return controlClient(inDir(await workFolder(whose)).socket)
 }
 
@@ -84,7 +92,7 @@ command('start', 'run Sublet in the foreground until Ctrl-C; leases and jobs go 
   .action((options: Common & { config: string; believeClock?: true }) =>
     perform(options.json === true, async () => {
       const { config, json = false, believeClock = false } = options
-      return (await import('./start.ts')).start(config, { json, believeClock }, clock)
+      return (await import('./commands/start.ts')).start(config, { json, believeClock }, clock)
     }),
   )
 
@@ -100,7 +108,7 @@ command('validate <file>', 'check a configuration: every mistake as file:line:co
   .option('--reach', 'also check that programs, rights and middleware are there')
   .action((file: string, options: { json?: true; reach?: true }) =>
     perform(options.json === true, async () =>
-      (await import('./validate.ts')).validate(file, options, clock),
+      (await import('./commands/validate.ts')).validate(file, options, clock),
     ),
   )
 
@@ -113,8 +121,8 @@ commandFor(
   .option('--dry-run', 'only say what would change')
   .action((options: Common & { dryRun?: true }) =>
     perform(options.json === true, async () => {
-      const { reloadAnswer } = await import('./control-protocol.ts')
-      const { changeText } = await import('./reload.ts')
+      const { reloadAnswer } = await import('./control/control-protocol.ts')
+      const { changeText } = await import('./control/reload.ts')
       const answer = await (await client(options)).post('/reload', { dryRun: options.dryRun === true })
       if (options.json) {
         printJson(answer)
@@ -138,7 +146,7 @@ commandFor('stop', 'end Sublet; leases and jobs go on, unless they are to be giv
   .option('--release', 'give all leases back first')
   .action((options: Common & { release?: true }) =>
     perform(options.json === true, async () => {
-      const { stop } = await import('./stop.ts')
+      const { stop } = await import('./commands/stop.ts')
       return stop(await client(options), options.release === true, options.json === true, clock)
     }),
   )
@@ -149,7 +157,7 @@ program.commandsGroup('Looking:')
 commandFor('status', 'guests, jobs, nodes and leases at a glance').action((options: Common) =>
   perform(options.json === true, async () => {
     const status = await (await client(options)).get('/status')
-    const { showStatus } = await import('./show.ts')
+    const { showStatus } = await import('./reports/show.ts')
     return output(options, status, showStatus as (value: unknown) => string)
   }),
 )
@@ -158,7 +166,7 @@ commandFor('leases', 'the leases that are held')
   .option('--all', 'also those that are closed')
   .action((options: Common & { all?: true }) =>
     perform(options.json === true, async () => {
-      const { showLeases } = await import('./show.ts')
+      const { showLeases } = await import('./reports/show.ts')
       const leases = (await (await client(options)).get('/leases')) as Parameters<typeof showLeases>[0]
       const shown = options.all ? leases : leases.filter(({ state }) => state !== 'closed')
       return output(options, shown, () => showLeases(leases, options.all === true, clock.now()))
@@ -169,8 +177,8 @@ commandFor('nodes', 'the machines that are held, and where each stands')
   .option('--all', 'also those that are gone')
   .action((options: Common & { all?: true }) =>
     perform(options.json === true, async () => {
-      const { showNodes } = await import('./show.ts')
-      const { isGone } = await import('./status.ts')
+      const { showNodes } = await import('./reports/show.ts')
+      const { isGone } = await import('./reports/status.ts')
       const nodes = (await (await client(options)).get('/nodes')) as Parameters<typeof showNodes>[0]
       const shown = options.all ? nodes : nodes.filter((node) => !isGone(node))
       return output(options, shown, () => showNodes(nodes, options.all === true))
@@ -185,7 +193,7 @@ commandFor('plan', 'what the controllers would do now, per job and machine; noth
       const { guest, jobs } = options
       const query = new URLSearchParams({ jobs: String(Math.min(jobs, 1_000)), ...(guest && { guest }) })
       const plans = await (await client(options)).get(`/plan?${query}`)
-      const { showPlans } = await import('./plan.ts')
+      const { showPlans } = await import('./control/plan.ts')
       return output(options, plans, showPlans as (value: unknown) => string)
     }),
   )
@@ -213,7 +221,7 @@ commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
   .action(
     (options: Common & { actor?: string; subject?: string; limit: number; follow?: true; export?: true }) =>
       perform(options.json === true, async () => {
-        const { exportLedger, ledger } = await import('./read-ledger.ts')
+        const { exportLedger, ledger } = await import('./commands/read-ledger.ts')
         if (options.export) return exportLedger(await workFolder(options), options.actor)
         return ledger(await workFolder(options), options)
       }),
@@ -227,7 +235,7 @@ commandFor(
   .option('--guest <name>', 'the guest whose job it is')
   .action((what: string, id: string | undefined, options: Common & { guest?: string; lines?: true }) =>
     perform(options.json === true, async () => {
-      const { explain, explained } = await import('./read-ledger.ts')
+      const { explain, explained } = await import('./commands/read-ledger.ts')
       return explain(await workFolder(options), explained(what, id), options, clock)
     }),
   )
@@ -237,7 +245,7 @@ commandFor('verify', 'prove from the ledgers that no unit was ever held twice; a
   .option('--key <key>', 'with --file: a key that may have signed, or its file; may be repeated', each, [])
   .action((options: Common & { file?: string; key: readonly string[] }) =>
     perform(options.json === true, async () => {
-      const { verify, verifyFile } = await import('./read-ledger.ts')
+      const { verify, verifyFile } = await import('./commands/read-ledger.ts')
       if (options.file !== undefined) return verifyFile(options.file, options)
       if (options.key.length > 0) {
         const { SubletError } = await import('../actors/runtime/errors.ts')
@@ -277,10 +285,12 @@ const batchCommand = (usage: string, description: string): Command =>
     .option('--json', 'print JSON')
 
 batchCommand('start', 'start it in the background, unless it runs').action((options: BatchOptions) =>
-  perform(options.json === true, async () => (await import('./batch.ts')).startBatch(options, clock)),
+  perform(options.json === true, async () =>
+    (await import('./commands/batch.ts')).startBatch(options, clock),
+  ),
 )
 batchCommand('stop', 'end it; its jobs go on').action((options: BatchOptions) =>
-  perform(options.json === true, async () => (await import('./batch.ts')).stopBatch(options, clock)),
+  perform(options.json === true, async () => (await import('./commands/batch.ts')).stopBatch(options, clock)),
 )
 batchCommand('submit <command>', 'submit a job: a line of shell')
   .option('--nodes <count>', 'on so many nodes', count, 1)
@@ -291,17 +301,19 @@ batchCommand('submit <command>', 'submit a job: a line of shell')
   .option('--user <name>', 'whose job it is', 'user')
   .option('--hold', 'held until it is released')
   .action((line: string, options: SubmitOptions) =>
-    perform(options.json === true, async () => (await import('./batch.ts')).submit(line, options, clock)),
+    perform(options.json === true, async () =>
+      (await import('./commands/batch.ts')).submit(line, options, clock),
+    ),
   )
 batchCommand('jobs', 'the jobs it has')
   .option('--all', 'also those that have ended')
   .action((options: BatchOptions & { all?: true }) =>
-    perform(options.json === true, async () => (await import('./batch.ts')).jobs(options, clock)),
+    perform(options.json === true, async () => (await import('./commands/batch.ts')).jobs(options, clock)),
   )
 for (const order of ['hold', 'release', 'cancel'] as const)
   batchCommand(`${order} <job>`, `${order} a job`).action((id: string, options: BatchOptions) =>
     perform(options.json === true, async () =>
-      (await import('./batch.ts')).orderJob(order, id, options, clock),
+      (await import('./commands/batch.ts')).orderJob(order, id, options, clock),
     ),
   )
 

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream'
 import pino, { type Level, type Logger } from 'pino'
 import type { Clock } from '../actors/runtime/clock.ts'
 import { inOneLine } from '../actors/runtime/errors.ts'
-import { onOneLine } from './printable.ts'
+import { onOneLine } from './reports/printable.ts'
 
 /** The log of one Sublet: JSON lines in a file; warnings also go to the terminal, as text. */
 export interface FileLog {

@@ -1,9 +1,9 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { systemClock } from '../../actors/runtime/clock.ts'
 import { systemRandom } from '../../actors/runtime/random.ts'
+import { tell } from '../commands/terminal.ts'
 import { run } from '../running.ts'
-import { loadConfig } from '../settings-file.ts'
-import { tell } from '../terminal.ts'
+import { loadConfig } from '../settings/settings-file.ts'
 
 /**
  * Sublet as the kill tests run it: it kills itself (signal 9) at every kind of boundary once.

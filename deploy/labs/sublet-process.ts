@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, deadline, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { controlClient } from '../control-client.ts'
+import { controlClient } from '../control/control-client.ts'
 
 const UP_MS = 30_000
 const DOWN_MS = 180_000

@@ -1,5 +1,5 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
-import type { GuestReport, StatusReport } from '../status.ts'
+import type { GuestReport, StatusReport } from '../reports/status.ts'
 import type { Family, Sample } from './exposition.ts'
 
 /** Figures of one instant, and counts since this process began. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { type Line, namedBy, type Privileges, type Word } from '../../adapters/privileges.ts'
 import { privilegesOf } from '../adapters.ts'
-import type { GuestSettings, Settings } from '../config.ts'
+import type { GuestSettings, Settings } from '../settings/config.ts'
 import { wrapper } from './wrapper.ts'
 
 /** What an admin grants so that Sublet can drive her batch system, and nothing beside it. */

@@ -1,8 +1,8 @@
 import { SubletError } from '../../actors/runtime/errors.ts'
-import type { GuestSettings, Settings } from '../config.ts'
-import { loadConfig } from '../settings-file.ts'
-import { table } from '../show.ts'
-import { EXIT, print, printJson } from '../terminal.ts'
+import { EXIT, print, printJson } from '../commands/terminal.ts'
+import { table } from '../reports/show.ts'
+import type { GuestSettings, Settings } from '../settings/config.ts'
+import { loadConfig } from '../settings/settings-file.ts'
 import type { Form } from './defaults.ts'
 import { type Rights, type RightsAsk, rightsOf } from './rights.ts'
 

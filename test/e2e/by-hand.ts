@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { HandReport } from '../../deploy/by-hand.ts'
+import type { HandReport } from '../../deploy/control/by-hand.ts'
 import { allEnded, allRanOnce, always, type Ended, givesAllBack, openPool, until } from './pool.ts'
 
 const refusal = ({ code, out }: Ended) => ({ exit: code, ...(JSON.parse(out) as object) })

@@ -2,12 +2,12 @@ import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { systemClock as clock, sleep } from '../../actors/runtime/clock.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
-import { controlClient } from '../../deploy/control-client.ts'
-import { historyOf } from '../../deploy/job-history.ts'
+import { controlClient } from '../../deploy/control/control-client.ts'
 import { Federation } from '../../deploy/labs/federation/federation.ts'
 import { ROLES } from '../../deploy/labs/federation/site-texts.ts'
-import type { PeerFinding, PeersReport } from '../../deploy/peer-reports.ts'
-import { countJobs } from '../../deploy/report.ts'
+import type { PeerFinding, PeersReport } from '../../deploy/peers/peer-reports.ts'
+import { historyOf } from '../../deploy/reports/job-history.ts'
+import { countJobs } from '../../deploy/reports/report.ts'
 
 /** Another one: `SUBLET_SEED=7 vitest run test/e2e/federation.test.ts`. */
 const random = seededRandom(Number(process.env.SUBLET_SEED ?? 1))

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { HostReport } from '../../deploy/host-report.ts'
+import type { HostReport } from '../../deploy/reports/host-report.ts'
 import { allEnded, allRanOnce, controller, givesAllBack, openPool, until } from './pool.ts'
 
 const SMALL = { cpu: 4, memoryMiB: 4096 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { PlanReport } from '../../deploy/plan.ts'
+import type { PlanReport } from '../../deploy/control/plan.ts'
 import { openPool, until } from './pool.ts'
 
 describe.concurrent('a guest that is only observed', { timeout: 150_000 }, () => {

@@ -20,11 +20,11 @@ import type { JobRecord } from '../../adapters/embedded/batch-records.ts'
 import { endBatchServer, spawnBatchServer } from '../../adapters/embedded/batch-server.ts'
 import { embeddedBatch } from '../../adapters/embedded/batch-system.ts'
 import { processMachines } from '../../adapters/embedded/process-machines.ts'
-import { type ControlClient, controlClient } from '../../deploy/control-client.ts'
-import type { LeaseReport } from '../../deploy/lease-report.ts'
-import { type LedgerVerdict, openLedgers, verifyAll } from '../../deploy/ledgers.ts'
-import { readTrails, type Trail } from '../../deploy/report.ts'
-import type { NodeReport, StatusReport } from '../../deploy/status.ts'
+import { type ControlClient, controlClient } from '../../deploy/control/control-client.ts'
+import type { LeaseReport } from '../../deploy/reports/lease-report.ts'
+import { type LedgerVerdict, openLedgers, verifyAll } from '../../deploy/reports/ledgers.ts'
+import { readTrails, type Trail } from '../../deploy/reports/report.ts'
+import type { NodeReport, StatusReport } from '../../deploy/reports/status.ts'
 
 export { clock }
 export const BIN = new URL('../../deploy/bin.js', import.meta.url).pathname

@@ -8,7 +8,7 @@ import type { World } from './world.ts'
 export interface Reading {
   readonly clock: Clock
   readonly mark: ClockMark | undefined
-  /** The hour is kept for the next life, as the processes around the actors do (deploy/hour.ts). */
+  /** The hour is kept for the next life, as the processes around the actors do (deploy/upkeep/hour.ts). */
   readonly keep: () => void
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../actors/runtime/clock.ts'
 import type { QueryRow } from '../../actors/service-manager/rows.ts'
-import { answerText, ask } from '../../deploy/ask.ts'
+import { answerText, ask } from '../../deploy/control/ask.ts'
 
 const answer = { types: [], earliest: null, unitsNow: 2, profile: [], refused: null }
 const question = { about: 'types' as const, withinMs: 1_000 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { parseStringPromise } from 'xml2js'
-import { chart, type Sample } from '../../deploy/chart.ts'
+import { chart, type Sample } from '../../deploy/reports/chart.ts'
 
 interface Element {
   readonly $?: Readonly<Record<string, string>>

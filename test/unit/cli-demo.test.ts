@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { parseStringPromise } from 'xml2js'
-import type { RunReport } from '../../deploy/report.ts'
+import type { RunReport } from '../../deploy/reports/report.ts'
 
 const BIN = new URL('../../deploy/bin.js', import.meta.url).pathname
 

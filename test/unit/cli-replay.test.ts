@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
-import { span } from '../../deploy/cli-replay.ts'
+import { span } from '../../deploy/commands/cli-replay.ts'
 import { lublin } from '../../deploy/replay/lublin.ts'
 import { T0 } from './replay-stage.ts'
 

@@ -16,7 +16,7 @@ import {
   showReport,
   type Trail,
   waitsOf,
-} from '../../deploy/report.ts'
+} from '../../deploy/reports/report.ts'
 import { ledgerOf } from './control-site.ts'
 
 const T0 = 1_700_000_000_000

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../actors/runtime/clock.ts'
 import { chain } from '../../actors/runtime/commit.ts'
-import { drawScreen, type Terminal, view } from '../../deploy/view.ts'
+import { drawScreen, type Terminal, view } from '../../deploy/reports/view.ts'
 import { type FakeSite, fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
 
 let dir = ''

@@ -22,9 +22,9 @@ import { systemClock as clock } from '../../actors/runtime/clock.ts'
 import { ERRORS } from '../../actors/runtime/errors.ts'
 import { type BatchUser, batchUser } from '../../adapters/embedded/batch-client.ts'
 import { endBatchServer, spawnBatchServer } from '../../adapters/embedded/batch-server.ts'
-import { parseMoment } from '../../deploy/moments.ts'
-import { table } from '../../deploy/show.ts'
-import { inspected } from '../../deploy/work-folder.ts'
+import { table } from '../../deploy/reports/show.ts'
+import { parseMoment } from '../../deploy/settings/moments.ts'
+import { inspected } from '../../deploy/upkeep/work-folder.ts'
 import { AS_ROOT, cannotBeRoot } from '../as-root.ts'
 
 const BIN = new URL('../../deploy/bin.js', import.meta.url).pathname

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { duration } from '../../actors/runtime/settings.ts'
-import { type Shape, shapeOf } from '../../deploy/by-kind.ts'
-import { configSchema } from '../../deploy/config.ts'
-import { editDistance, nearest } from '../../deploy/near.ts'
-import { loadConfig, readConfig } from '../../deploy/settings-file.ts'
+import { type Shape, shapeOf } from '../../deploy/settings/by-kind.ts'
+import { configSchema } from '../../deploy/settings/config.ts'
+import { editDistance, nearest } from '../../deploy/settings/near.ts'
+import { loadConfig, readConfig } from '../../deploy/settings/settings-file.ts'
 
 const GOOD = `name: lab
 site:

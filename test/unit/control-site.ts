@@ -6,9 +6,9 @@ import { chain, type LedgerEntry, type LedgerNote } from '../../actors/runtime/c
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
-import type { Settings } from '../../deploy/config.ts'
-import { loadConfig } from '../../deploy/settings-file.ts'
-import type { ActorView, Ledger, SiteView } from '../../deploy/site-view.ts'
+import type { ActorView, Ledger, SiteView } from '../../deploy/reports/site-view.ts'
+import type { Settings } from '../../deploy/settings/config.ts'
+import { loadConfig } from '../../deploy/settings/settings-file.ts'
 
 export const T0 = 1_700_000_000_000
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { watchDisk } from '../../deploy/disk-watch.ts'
+import { watchDisk } from '../../deploy/upkeep/disk-watch.ts'
 import { World } from '../simulation/world.ts'
 
 const MIB = 1024 * 1024

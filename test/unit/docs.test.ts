@@ -101,7 +101,7 @@ describe('documents', () => {
         'test/simulation',
       ],
       ...['bench', ...['actors', 'adapters', 'controllers/guests'].flatMap(below)],
-      ...['deploy/labs', ...below('deploy/labs')],
+      ...[...below('deploy'), ...below('deploy/labs')],
     ]
     const without = layout.filter(
       (folder) =>

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { writtenGroc } from '../../controllers/guests/groc/config.ts'
-import type { Written } from '../../deploy/config.ts'
-import { grocChecks } from '../../deploy/groc-checks.ts'
+import type { Written } from '../../deploy/settings/config.ts'
+import { grocChecks } from '../../deploy/settings/groc-checks.ts'
 
 const site = { types: { small: { units: 8 } } } as unknown as NonNullable<Written['site']>
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { readConfig } from '../../deploy/settings-file.ts'
+import { readConfig } from '../../deploy/settings/settings-file.ts'
 
 const SITE = `site:
   name: duke

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { AuthorityTables } from '../../actors/authority/rows.ts'
 import type { PeerView } from '../../actors/runtime/peers.ts'
-import { type HostReport, hostsOf } from '../../deploy/host-report.ts'
-import { showHosts, showMaintenance } from '../../deploy/show-hosts.ts'
-import type { ActorView, SiteView } from '../../deploy/site-view.ts'
+import { type HostReport, hostsOf } from '../../deploy/reports/host-report.ts'
+import { showHosts, showMaintenance } from '../../deploy/reports/show-hosts.ts'
+import type { ActorView, SiteView } from '../../deploy/reports/site-view.ts'
 import { fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
 
 const HOUR = 3_600_000

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Hour, sinceBoot } from '../../deploy/hour.ts'
+import { Hour, sinceBoot } from '../../deploy/upkeep/hour.ts'
 import { World } from '../simulation/world.ts'
 
 const HOUR_MS = 3_600_000

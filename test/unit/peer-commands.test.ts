@@ -6,16 +6,23 @@ import { systemClock as clock } from '../../actors/runtime/clock.ts'
 import { ed25519Trust, generateKeys, publicKeyOf } from '../../actors/runtime/identity.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { networkOf } from '../../deploy/assemble-network.ts'
-import { inDir, namesHere } from '../../deploy/config.ts'
-import { type ControlServer, controlServer } from '../../deploy/control.ts'
-import { fingerprint, OwnKeys, rotate } from '../../deploy/keys.ts'
-import { missingBrokers } from '../../deploy/missing-brokers.ts'
-import { addPeer, approvePeer, check, keygen, listPeers, removePeer } from '../../deploy/peer-commands.ts'
-import { ownKeys, type PeerFinding } from '../../deploy/peer-reports.ts'
-import { PeerBook, waysOf } from '../../deploy/peers.ts'
-import { loadConfig } from '../../deploy/settings-file.ts'
-import { showStatus } from '../../deploy/show.ts'
-import { statusOf } from '../../deploy/status.ts'
+import {
+  addPeer,
+  approvePeer,
+  check,
+  keygen,
+  listPeers,
+  removePeer,
+} from '../../deploy/commands/peer-commands.ts'
+import { type ControlServer, controlServer } from '../../deploy/control/control.ts'
+import { fingerprint, OwnKeys, rotate } from '../../deploy/peers/keys.ts'
+import { missingBrokers } from '../../deploy/peers/missing-brokers.ts'
+import { ownKeys, type PeerFinding } from '../../deploy/peers/peer-reports.ts'
+import { PeerBook, waysOf } from '../../deploy/peers/peers.ts'
+import { showStatus } from '../../deploy/reports/show.ts'
+import { statusOf } from '../../deploy/reports/status.ts'
+import { inDir, namesHere } from '../../deploy/settings/config.ts'
+import { loadConfig } from '../../deploy/settings/settings-file.ts'
 import { fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
 
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }

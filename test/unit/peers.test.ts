@@ -5,10 +5,17 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Clock } from '../../actors/runtime/clock.ts'
 import { ed25519Trust, generateKeys, publicKeyOf } from '../../actors/runtime/identity.ts'
 import { makeDurably } from '../../adapters/durable-file.ts'
-import { inDir, type Settings } from '../../deploy/config.ts'
-import { isNewIn, OwnKeys, rotate } from '../../deploy/keys.ts'
-import { knownPeers, PeerBook, readStored, type StoredPeer, waysOf, writeStored } from '../../deploy/peers.ts'
-import { loadConfig, readConfig } from '../../deploy/settings-file.ts'
+import { isNewIn, OwnKeys, rotate } from '../../deploy/peers/keys.ts'
+import {
+  knownPeers,
+  PeerBook,
+  readStored,
+  type StoredPeer,
+  waysOf,
+  writeStored,
+} from '../../deploy/peers/peers.ts'
+import { inDir, type Settings } from '../../deploy/settings/config.ts'
+import { loadConfig, readConfig } from '../../deploy/settings/settings-file.ts'
 
 const T0 = 1_700_000_000_000
 const HOUR = 3_600_000

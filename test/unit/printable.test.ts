@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { explain } from '../../actors/ledger/explain.ts'
 import { moment } from '../../actors/ledger/story-words.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
-import { csvCell, onOneLine, printable } from '../../deploy/printable.ts'
-import { showEntry, table } from '../../deploy/show.ts'
+import { csvCell, onOneLine, printable } from '../../deploy/reports/printable.ts'
+import { showEntry, table } from '../../deploy/reports/show.ts'
 
 const NAUGHTY = 'vm\u001b[2J\u009b31m\n2026-11-25T05:26:17.012Z broker 9 granted\r\u202e\u0007'
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { LeaseRow } from '../../actors/authority/rows.ts'
 import { RECALL_KEPT_MS } from '../../actors/broker/recalls.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
-import { rebuild } from '../../deploy/rebuild.ts'
+import { rebuild } from '../../deploy/upkeep/rebuild.ts'
 import { givenBackBy, MINUTE, Stage } from './authority-stage.ts'
 import { NOW } from './broker-desk.ts'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { recoveriesOf } from '../../deploy/recovery-report.ts'
-import { recoveryLine } from '../../deploy/show.ts'
-import type { SiteView } from '../../deploy/site-view.ts'
+import { recoveriesOf } from '../../deploy/reports/recovery-report.ts'
+import { recoveryLine } from '../../deploy/reports/show.ts'
+import type { SiteView } from '../../deploy/reports/site-view.ts'
 
 const SINCE = Date.UTC(2026, 0, 5, 8)
 const actor = (name: string, row: object) => ({

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { remoteCommand } from '../../adapters/exec/remote-command.ts'
 import { type RightsAsk, rightsOf } from '../../deploy/rights/rights.ts'
-import { loadConfig } from '../../deploy/settings-file.ts'
+import { loadConfig } from '../../deploy/settings/settings-file.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'sublet-rights-'))
 afterAll(() => rmSync(dir, { recursive: true, force: true }))

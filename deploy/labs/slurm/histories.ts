@@ -1,4 +1,4 @@
-import type { JobHistory } from '../../report.ts'
+import type { JobHistory } from '../../reports/report.ts'
 import type { JobRecord } from './job-records.ts'
 import type { Submitted } from './jobs.ts'
 import type { Observer } from './observer.ts'

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { sleep, systemClock } from '../../../actors/runtime/clock.ts'
 import { inOneLine } from '../../../actors/runtime/errors.ts'
 import { type Random, seededRandom } from '../../../actors/runtime/random.ts'
-import { isSound, showReport } from '../../report.ts'
+import { isSound, showReport } from '../../reports/report.ts'
 import { endOnInterrupt } from '../on-interrupt.ts'
 import { countOrphans, SlurmSite } from './slurm-site.ts'
 

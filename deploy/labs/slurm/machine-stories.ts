@@ -1,5 +1,5 @@
 import type { LedgerEntry } from '../../../actors/runtime/commit.ts'
-import type { MachineStory } from '../../report.ts'
+import type { MachineStory } from '../../reports/report.ts'
 
 /** Which machine bore which name when, from the ledgers of the service manager and the site. */
 export function machineStories(

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../../actors/runtime/clock.ts'
 import { inOneLine } from '../../../actors/runtime/errors.ts'
-import { isSound, showReport } from '../../report.ts'
+import { isSound, showReport } from '../../reports/report.ts'
 import { endOnInterrupt } from '../on-interrupt.ts'
 import { countOrphans, SlurmSite } from './slurm-site.ts'
 

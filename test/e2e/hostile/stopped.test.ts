@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { systemClock as clock, sleep } from '../../../actors/runtime/clock.ts'
-import type { StatusReport } from '../../../deploy/status.ts'
+import type { StatusReport } from '../../../deploy/reports/status.ts'
 import { World } from './world.ts'
 
 /** Three processes with a job on a leased machine; each stands still in its turn, and then a disk takes nothing more. */

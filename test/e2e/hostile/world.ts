@@ -10,7 +10,7 @@ import { type BatchUser, batchUser } from '../../../adapters/embedded/batch-clie
 import { endBatchServer, spawnBatchServer } from '../../../adapters/embedded/batch-server.ts'
 import { freePorts } from '../../../deploy/labs/free-ports.ts'
 import { SubletProcess } from '../../../deploy/labs/sublet-process.ts'
-import { openLedgers, verifyAll } from '../../../deploy/ledgers.ts'
+import { openLedgers, verifyAll } from '../../../deploy/reports/ledgers.ts'
 import { Puppet } from './puppet.ts'
 
 const CLI = fileURLToPath(new URL('../../../deploy/bin.js', import.meta.url))

@@ -1,0 +1,119 @@
+import { existsSync } from 'node:fs'
+import { type Clock, deadline, type Millis } from '../../actors/runtime/clock.ts'
+import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { systemRandom } from '../../actors/runtime/random.ts'
+import type { BatchSystem } from '../../adapters/batch-system.ts'
+import { type Examination, type Finding, missing, SEVERITIES } from '../../adapters/finding.ts'
+import { batchOf } from '../adapters.ts'
+import { table } from '../reports/show.ts'
+import { guestOf } from '../rights/show.ts'
+import type { GuestSettings, Settings } from '../settings/config.ts'
+import { loadConfig } from '../settings/settings-file.ts'
+import { EXIT, print, printJson } from './terminal.ts'
+
+/** What was found of one guest's middleware. */
+export interface Examined {
+  readonly guest: string
+  readonly batch: string
+  /** What is missing first, what is fine last. */
+  readonly findings: readonly Finding[]
+}
+
+export interface MiddlewareOptions {
+  readonly config: string
+  readonly guest?: string
+  /** Names of machines, where the site is not in the configuration. */
+  readonly node: readonly string[]
+  readonly json?: true
+}
+
+/** Names that do not resolve take DNS its time. */
+const EXAMINE_MS: Millis = 120_000
+
+/** `sublet check middleware`: will her batch system do? Changes nothing there. */
+export async function checkMiddleware(options: MiddlewareOptions, clock: Clock): Promise<number> {
+  const { settings } = loadConfig(options.config)
+  const guests = options.guest === undefined ? settings.guests : [guestOf(settings, options.guest)]
+  if (guests.length === 0)
+    throw new SubletError('usage', 'no guest is in this configuration', {
+      cure: 'Name the configuration of the service manager with --config.',
+    })
+  const names = options.node.length > 0 ? options.node : namesOf(settings)
+  const examination: Examination = { names, skewMsMax: settings.skewMax }
+  const all: Examined[] = []
+  for (const guest of guests) {
+    const batch = batchOf(guest.batch, { clock, random: systemRandom() })
+    try {
+      const findings = [...(await examined(batch, examination, clock)), ...ownFindings(guest, names)]
+      all.push({ guest: guest.name, batch: batch.name, findings: inOrder(findings) })
+    } finally {
+      await batch.close()
+    }
+  }
+  if (options.json === true) printJson(all)
+  else print(all.map(text).join('\n\n'))
+  const isMissing = all.some(({ findings }) => findings.some(({ severity }) => severity === 'missing'))
+  return isMissing ? EXIT.failed : EXIT.done
+}
+
+const namesOf = ({ site }: Settings): readonly string[] =>
+  site === undefined
+    ? []
+    : Array.from({ length: site.names.slots }, (_, at) => `${site.names.prefix}${at + 1}`)
+
+/** What the adapter finds; that nobody answers is a finding, too. */
+export async function examined(
+  batch: Pick<BatchSystem, 'check' | 'examine'>,
+  examination: Examination,
+  clock: Clock,
+): Promise<readonly Finding[]> {
+  const late = (): Error =>
+    new SubletError('deadline-missed', `no answer within ${EXAMINE_MS / 1000} s`, {
+      cure: 'Find out what the batch system or its name service waits for.',
+    })
+  const limit = deadline(clock, EXAMINE_MS, late)
+  try {
+    if (batch.examine !== undefined) return await batch.examine(examination, limit.signal)
+    return (await batch.check(limit.signal)).map((sentence) => missing('settings', sentence))
+  } catch (error) {
+    if (!(error instanceof SubletError)) throw error
+    return [missing('server', inOneLine(error), error.cure)]
+  } finally {
+    limit.done()
+  }
+}
+
+/** What is here, and not in the batch system. */
+function ownFindings({ join, batch }: GuestSettings, names: readonly string[]): readonly Finding[] {
+  const found: Finding[] = []
+  if (join.kind !== 'embedded' && !existsSync(join.ssh.privateKeyFile))
+    found.push(
+      missing(
+        'settings',
+        `The key ${join.ssh.privateKeyFile} that opens the machines is not there.`,
+        'Make it with ssh-keygen -t ed25519, and put its public half into properties as ssh.authorizedKey.',
+      ),
+    )
+  if (names.length === 0 && batch.kind !== 'embedded')
+    found.push({
+      severity: 'unwise',
+      about: 'names',
+      sentence: 'How machines will be named is not in this configuration: no name was looked up.',
+      cure: 'Name some of them with --node.',
+    })
+  return found
+}
+
+export const inOrder = (findings: readonly Finding[]): readonly Finding[] =>
+  findings.toSorted((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity))
+
+function text({ guest, batch, findings }: Examined): string {
+  const count = (severity: Finding['severity']): number =>
+    findings.filter((each) => each.severity === severity).length
+  const rows = findings.flatMap(({ severity, about, sentence, cure }) => [
+    [severity, about, sentence],
+    ...(cure === '' ? [] : [['', '', `→ ${cure}`]]),
+  ])
+  const sum = `${count('missing')} missing, ${count('unwise')} unwise, ${count('fine')} fine`
+  return `${guest} (${batch}): ${sum}\n${table(['SEVERITY', 'ABOUT', 'WHAT'], rows)}`
+}

@@ -1,0 +1,78 @@
+import type { Command } from 'commander'
+import type { Clock } from '../../actors/runtime/clock.ts'
+import { type Whose, workFolder } from '../upkeep/work-folder.ts'
+import { perform, print, printJson } from './terminal.ts'
+
+/** The commands by which a person holds a controller back. */
+interface Options extends Whose {
+  readonly json?: true
+  readonly reason: string
+}
+
+export function brakeCommands(
+  commandFor: (usage: string, description: string) => Command,
+  clock: Clock,
+): void {
+  const order = async (
+    path: string,
+    body: object,
+    options: Options,
+    say: (answer: unknown) => string,
+  ): Promise<undefined> => {
+    const { controlClient } = await import('../control/control-client.ts')
+    const { inDir } = await import('../settings/config.ts')
+    const answer = await controlClient(inDir(await workFolder(options)).socket).post(path, body)
+    if (options.json === true) printJson(answer)
+    else print(say(answer))
+    return undefined
+  }
+  const brake = (name: string, description: string, reason: string): Command =>
+    commandFor(name, description).option('--reason <text>', 'why; goes into the ledger', reason)
+  const perhaps = (options: Options, command: () => Promise<undefined>): Promise<void> =>
+    perform(options.json === true, command)
+
+  for (const [name, description, reason, said, none] of [
+    [
+      'freeze',
+      'ask for nothing and take nothing out for being idle, until it is thawed; what works goes on',
+      'frozen by the operator',
+      'frozen',
+      'nothing is frozen: no guest is here',
+    ],
+    ['thaw', 'let the controllers go on', 'thawed by the operator', 'thawed', 'nothing was frozen'],
+  ] as const)
+    brake(name, description, reason)
+      .option('--pool, --guest <name>', 'only this guest (default: all)')
+      .action((options: Options & { readonly guest?: string }) =>
+        perhaps(options, async () => {
+          const { freezeAnswer } = await import('../control/control-protocol.ts')
+          const { reason: why, guest } = options
+          return order(`/${name}`, { reason: why, ...(guest && { guest }) }, options, (answer) => {
+            const { guests } = freezeAnswer.parse(answer)
+            return guests.length === 0 ? none : `${said}: ${guests.join(', ')}`
+          })
+        }),
+      )
+
+  brake('pin <node>', 'keep a node, whatever waits, until a time', 'pinned by the operator')
+    .requiredOption('--until <time>', '14:00, 30m or 2026-11-21T14:00 (required)')
+    .action((node: string, options: Options & { readonly until: string }) =>
+      perhaps(options, async () => {
+        const { momentToCome } = await import('../settings/moments.ts')
+        const until = momentToCome(options.until, clock.now())
+        return order('/pin', { node, until, reason: options.reason }, options, () => {
+          return `${node} is kept until ${new Date(until).toISOString()}; a recall, the host’s maintenance and the end of its lease still count`
+        })
+      }),
+    )
+
+  brake('unpin <node>', 'let a node be given back again', 'unpinned by the operator').action(
+    (node: string, options: Options) =>
+      perhaps(options, async () => {
+        const { unpinAnswer } = await import('../control/control-protocol.ts')
+        return order('/unpin', { node, reason: options.reason }, options, (answer) =>
+          unpinAnswer.parse(answer).wasPinned ? `${node} is pinned no more` : `${node} was not pinned`,
+        )
+      }),
+  )
+}

@@ -1,0 +1,31 @@
+import type { Clock } from '../../actors/runtime/clock.ts'
+import { systemRandom } from '../../actors/runtime/random.ts'
+import { some } from '../../controllers/sentence.ts'
+import { readConfig } from '../settings/settings-file.ts'
+import { EXIT, print, printJson } from './terminal.ts'
+
+export async function validate(
+  file: string,
+  options: { readonly json?: true; readonly reach?: true },
+  clock: Clock,
+): Promise<number> {
+  const { settings, errors, warnings } = readConfig(file, { keyFiles: true })
+  const missing =
+    settings === undefined || !options.reach
+      ? []
+      : await (await import('./reach.ts')).unreachable(settings, { clock, random: systemRandom() })
+  const valid = errors.length === 0 && missing.length === 0
+  if (options.json) printJson({ valid, errors, warnings, missing })
+  else {
+    for (const { text } of errors) print(text)
+    for (const { text } of warnings) print(`${text} (warning)`)
+    for (const sentence of missing) print(`${file}: ${sentence}`)
+    print(
+      valid
+        ? `${file} is valid${warnings.length > 0 ? `, with ${some(warnings.length, 'warning')}` : ''}`
+        : `${file}: ${some(errors.length + missing.length, 'error')}`,
+    )
+  }
+  if (errors.length > 0) return EXIT.usage
+  return valid ? EXIT.done : EXIT.failed
+}

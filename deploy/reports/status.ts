@@ -1,0 +1,268 @@
+import type { UnitRow as SiteUnitRow } from '../../actors/authority/rows.ts'
+import type { Instant } from '../../actors/runtime/clock.ts'
+import { own } from '../../actors/runtime/plain.ts'
+import { isPinned } from '../../actors/service-manager/brakes.ts'
+import type { BatchPicture, JobState } from '../../adapters/batch-system.ts'
+import type { GuestFigures, MemberState } from '../../controllers/controller.ts'
+import { type MissingBroker, missingBrokers } from '../peers/missing-brokers.ts'
+import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from '../peers/peer-reports.ts'
+import type { GuestSettings } from '../settings/config.ts'
+import { type HostReport, hostsOf } from './host-report.ts'
+import { type Approval, approvalsOf, type LeaseReport, type LeaseStanding, leasesOf } from './lease-report.ts'
+import { type RecoveryReport, recoveriesOf } from './recovery-report.ts'
+import type { SiteView } from './site-view.ts'
+
+/** What is shown of a running site: plain JSON, read from the rows of the last commits. */
+
+export interface NodeReport {
+  readonly unitId: string
+  readonly name: string
+  readonly guest: string
+  readonly leaseId: string
+  /** Where it stands in the middleware; null once the service manager has forgotten it. */
+  readonly membership: MemberState | null
+  /** Where it stands at the site; null if the site does not know it. */
+  readonly machine: SiteUnitRow['state'] | null
+  readonly host: string | null
+  readonly image: string | null
+  readonly since: Instant
+  readonly jobs: readonly string[]
+  readonly suspect: string | null
+  /** A person keeps it. */
+  readonly pinned: { readonly until: Instant; readonly by: string; readonly reason: string } | null
+  readonly reason: string
+}
+
+export interface GuestReport {
+  readonly name: string
+  readonly middleware: string
+  /** Tasks by state, as of the last look; null before the first. */
+  readonly jobs: Readonly<Record<JobState, number>> | null
+  readonly lookedAt: Instant | null
+  readonly blindSince: Instant | null
+  /** A person keeps its controller from asking for units and from giving idle ones back. */
+  readonly frozen: { readonly since: Instant; readonly by: string; readonly reason: string } | null
+  readonly figures: GuestFigures | null
+  /** Where people ask: their units as they are now; null where a policy asks, which says what it counted when it decided. */
+  readonly byHand: UnitsByHand | null
+  /** Never more units than this, whatever is wanted. */
+  readonly unitsMax: number | null
+  readonly decidedAt: Instant | null
+  readonly reason: string
+}
+
+export interface UnitsByHand {
+  readonly joined: number
+  /** Of leases that have begun: on the way into the middleware. */
+  readonly coming: number
+  /** Granted from some later time on. */
+  readonly reserved: number
+  /** No broker has granted them yet. */
+  readonly asked: number
+}
+
+export interface StatusReport {
+  readonly name: string
+  readonly dir: string
+  readonly pid: number
+  readonly now: Instant
+  readonly startedAt: Instant
+  readonly actors: readonly {
+    readonly name: string
+    readonly role: string
+    readonly running: boolean
+    readonly ledger: number
+  }[]
+  /** Why nothing new is granted or assigned for now. */
+  readonly paused: string | null
+  readonly recovering: readonly RecoveryReport[]
+  readonly guests: readonly GuestReport[]
+  readonly leases: Readonly<Record<LeaseStanding, number>>
+  /** Units that are held, by state of their machine. */
+  readonly machines: Readonly<Record<string, number>>
+  readonly offers: readonly {
+    readonly type: string
+    readonly units: number
+    readonly withheld: number
+    readonly held: number
+    /** Why nothing of it is given away any more; null while it is. */
+    readonly withdrawn: string | null
+  }[]
+  /** Hosts that are to be worked on. */
+  readonly maintenance: readonly HostReport[]
+  /** Requests that wait at the broker until somebody approves them. */
+  readonly approvals: readonly Approval[]
+  /** Actors in other processes. */
+  readonly peers: readonly PeerReport[]
+  /** Brokers that the configuration names, and of whom nothing is known here. */
+  readonly missingBrokers: readonly MissingBroker[]
+  /** The keys of the actors that run here. */
+  readonly keys: readonly OwnKeyReport[]
+  readonly recalls: readonly {
+    readonly id: string
+    readonly type: string
+    readonly units: number
+    readonly by: Instant
+  }[]
+}
+
+export function statusOf(
+  site: SiteView,
+  now: Instant,
+  self: { readonly pid: number; readonly startedAt: Instant },
+): StatusReport {
+  const units = (site.authority?.rows('unit') ?? []).filter(({ state }) => state !== 'ended')
+  const roles = {
+    'service manager': site.serviceManager,
+    broker: site.broker,
+    'site authority': site.authority,
+  }
+  return {
+    name: site.settings.name,
+    dir: site.settings.dir,
+    ...self,
+    now,
+    recovering: recoveriesOf(site),
+    paused: site.broker?.rows('round')[0]?.paused ?? site.authority?.rows('site')[0]?.paused ?? null,
+    actors: Object.entries(roles).flatMap(([role, actor]) =>
+      actor === undefined ? [] : [{ name: actor.name, role, running: actor.running, ledger: actor.head.seq }],
+    ),
+    guests: Object.keys(site.guests).map((name) => guestOf(site, name, now)),
+    leases: {
+      requested: 0,
+      ticketed: 0,
+      active: 0,
+      closing: 0,
+      closed: 0,
+      ...tally(leasesOf(site).map(({ state }) => state)),
+    },
+    machines: tally(units.map(({ state }) => state)),
+    offers: (site.authority?.rows('offer') ?? []).map(({ id, units: offered, withheld, withdrawn }) => ({
+      type: id,
+      units: offered,
+      withheld,
+      held: units.filter(({ type }) => type === id).length,
+      withdrawn: withdrawn ?? null,
+    })),
+    maintenance: hostsOf(site).filter(({ maintenance }) => maintenance !== null),
+    approvals: approvalsOf(site),
+    peers: peerReports(site),
+    missingBrokers:
+      site.federation === undefined ? [] : missingBrokers(site.settings, site.federation.peers()),
+    keys: ownKeys(site),
+    recalls: (site.authority?.rows('recall') ?? []).map(({ id, type, units: count, by }) => ({
+      id,
+      type,
+      units: count,
+      by,
+    })),
+  }
+}
+
+function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
+  const controller = site.settings.guests.find((guest) => guest.name === name)?.controller
+  const row = site.serviceManager?.rows('guest').find(({ id }) => id === name)
+  const picture = own(site.guests, name)?.lastPicture()
+  return {
+    name,
+    middleware: own(site.guests, name)?.batch.name ?? '',
+    jobs: picture === undefined ? null : jobTally(picture),
+    lookedAt: picture?.at ?? null,
+    blindSince: row?.blindSince ?? null,
+    frozen: frozenOf(site, name),
+    figures: row?.figures ?? null,
+    byHand: controller?.kind === 'by-hand' ? unitsByHand(site, name, now) : null,
+    unitsMax: maxOf(controller),
+    decidedAt: row?.decidedAt ?? null,
+    reason: row?.reason ?? '',
+  }
+}
+
+function frozenOf(site: SiteView, name: string): GuestReport['frozen'] {
+  const brake = site.serviceManager?.rows('brake').find(({ id }) => id === name)
+  if (brake === undefined) return null
+  const { since, by, reason } = brake
+  return { since, by, reason }
+}
+
+const ON_THE_WAY: readonly MemberState[] = ['awaited', 'joining']
+
+/** Nobody decides anything when a unit comes or goes, so what was counted at a decision would be told long after. */
+function unitsByHand(site: SiteView, guest: string, now: Instant): UnitsByHand {
+  const leases = leasesOf(site).filter((lease) => lease.guest === guest)
+  const sum = (some: readonly LeaseReport[], count: (lease: LeaseReport) => number): number =>
+    some.reduce((total, lease) => total + count(lease), 0)
+  const granted = leases.filter(({ state }) => state === 'ticketed' || state === 'active')
+  const isLater = ({ start }: LeaseReport): boolean => start !== null && start > now
+  const notYetThere = ({ units, members }: LeaseReport): number =>
+    Math.max(0, units - members.filter(({ state }) => !ON_THE_WAY.includes(state)).length)
+  return {
+    joined: sum(leases, ({ members }) => members.filter(({ state }) => state === 'joined').length),
+    coming: sum(
+      granted.filter((lease) => !isLater(lease)),
+      notYetThere,
+    ),
+    reserved: sum(granted.filter(isLater), ({ units }) => units),
+    asked: sum(
+      leases.filter(({ state }) => state === 'requested'),
+      ({ units }) => units,
+    ),
+  }
+}
+
+const maxOf = (controller: GuestSettings['controller'] | undefined): number | null =>
+  controller?.kind === 'groc' ? controller.max : null
+
+export function jobTally(picture: BatchPicture): Record<JobState, number> {
+  const counts: Record<JobState, number> = { pending: 0, held: 0, running: 0, completing: 0, ended: 0 }
+  for (const { state, tasks } of picture.jobs) counts[state] += tasks
+  return counts
+}
+
+/** Units that are held by the site or known to the service manager and not yet gone, by name. */
+export function nodesOf(site: SiteView, now: Instant): readonly NodeReport[] {
+  const atSite = new Map((site.authority?.rows('unit') ?? []).map((unit) => [unit.id, unit]))
+  const members = new Map((site.serviceManager?.rows('unit') ?? []).map((unit) => [unit.id, unit]))
+  const inPictures = new Map(
+    Object.values(site.guests).flatMap(
+      (guest) =>
+        guest
+          .lastPicture()
+          ?.nodes.flatMap((node) => (node.mark === undefined ? [] : [[node.mark.unitId, node] as const])) ??
+        [],
+    ),
+  )
+  return [...new Set([...atSite.keys(), ...members.keys()])]
+    .map((unitId): NodeReport => {
+      const [machine, member] = [atSite.get(unitId), members.get(unitId)]
+      return {
+        unitId,
+        name: member?.name ?? machine?.name ?? '',
+        guest: member?.guest ?? '',
+        leaseId: member?.leaseId ?? machine?.leaseId ?? '',
+        membership: member?.state ?? null,
+        machine: machine?.state ?? null,
+        host: machine?.host ?? null,
+        image: machine?.image ?? null,
+        since: member?.since ?? machine?.since ?? 0,
+        jobs: inPictures.get(unitId)?.jobs ?? [],
+        suspect: member?.suspect ?? null,
+        pinned: member !== undefined && isPinned(member, now) ? (member.pinned ?? null) : null,
+        reason: member?.reason || machine?.reason || '',
+      }
+    })
+    .toSorted(
+      (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }) || (a.unitId < b.unitId ? -1 : 1),
+    )
+}
+
+/** Neither in the middleware nor held by the site. */
+export const isGone = ({ membership, machine }: NodeReport): boolean =>
+  (membership === null || membership === 'left' || membership === 'lost') &&
+  (machine === null || machine === 'ended')
+
+function tally(words: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const word of words) counts[word] = (counts[word] ?? 0) + 1
+  return counts
+}
