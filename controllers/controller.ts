@@ -198,6 +198,7 @@ export interface GuestController<Observation, Memory, Config> {
   explainJob(
     jobId: string,
     view: GuestView<Observation>,
+    memory: Memory,
     config: Config,
     now: Instant,
   ): readonly string[] | undefined

@@ -76,7 +76,8 @@ export function assembleGuest(
     },
     explainJob: (jobId) => {
       const { controller, config: asConfigured } = guestOf(guest, controllerNow)
-      return controller.explainJob(jobId, seen().view, asConfigured, clock.now())
+      const { view, memory = controller.firstMemory } = seen()
+      return controller.explainJob(jobId, view, memory, asConfigured, clock.now())
     },
   }
 

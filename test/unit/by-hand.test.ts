@@ -36,7 +36,7 @@ describe('a guest whose leases are asked for by hand', () => {
   })
 
   test('says of a job that nothing asks for machines by itself', () => {
-    const say = (id: string) => byHand.explainJob(id, view, {}, NOON)?.join(' ')
+    const say = (id: string) => byHand.explainJob(id, view, byHand.firstMemory, {}, NOON)?.join(' ')
     expect(say('1')).toMatch(/^Job 1 of ada is running on node-u1 since /)
     expect(say('2')).toMatch(
       /^Job 2 of ada has waited .*: 1 unit of this guest take jobs.*`sublet request`\.$/,
@@ -45,7 +45,7 @@ describe('a guest whose leases are asked for by hand', () => {
       'Job 3 of ada is held (the batch system says “Dependency”), and no machine would cure that.',
     )
     expect(say('9')).toBeUndefined()
-    expect(byHand.explainJob('1', viewOf([]), {}, NOON)).toBeUndefined()
+    expect(byHand.explainJob('1', viewOf([]), byHand.firstMemory, {}, NOON)).toBeUndefined()
   })
 
   test('has nothing to set', () => {

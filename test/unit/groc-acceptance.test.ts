@@ -117,7 +117,9 @@ describe('acceptance', () => {
       expect(decideOn(view, config).reason).toContain(
         '(9 more are held: 1 by their owners, 4 by other jobs, 1 until later, 2 by a limit, 1 by a closed queue)',
       )
-      const told = jobs.map(({ id }) => groc.explainJob(id, view, config, T0)?.join(' ') ?? '')
+      const told = jobs.map(
+        ({ id }) => groc.explainJob(id, view, groc.firstMemory, config, T0)?.join(' ') ?? '',
+      )
       expect(told.filter((text) => text.includes('is counted:'))).toHaveLength(4)
       expect(told.filter((text) => text.includes('is not counted:'))).toHaveLength(6)
     })

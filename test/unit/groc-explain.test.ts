@@ -25,7 +25,7 @@ const say = (
   jobId = '1',
   config: GrocConfig = configOf(),
   now = T0,
-): string | undefined => groc.explainJob(jobId, view, config, now)?.join(' ')
+): string | undefined => groc.explainJob(jobId, view, groc.firstMemory, config, now)?.join(' ')
 
 describe('why is there no node for my job', () => {
   test('an unknown job is unknown', () => {

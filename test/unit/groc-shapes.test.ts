@@ -99,7 +99,9 @@ describe('consumables and features', () => {
     expect(reason).toContain(
       'Not counted, for no type has what they ask for: job h (gpu:h100), job f (infiniband).',
     )
-    const say = groc.explainJob('f', viewOf([], { jobs }), configOf({ unit: RICH }), T0)?.join(' ')
+    const say = groc
+      .explainJob('f', viewOf([], { jobs }), groc.firstMemory, configOf({ unit: RICH }), T0)
+      ?.join(' ')
     expect(say).toContain('asks for 1 node with 4 cpus (it names no memory), feature infiniband')
     expect(say).toContain('no unit that can be had has infiniband')
   })
@@ -196,14 +198,15 @@ describe('held jobs', () => {
 
   test('each reason there is has a sentence of its own for the job’s owner', () => {
     const told = HELD_BY.map(
-      (heldBy) => groc.explainJob(heldBy, viewOf([], { jobs: [held(heldBy)] }), configOf(), T0)?.[1],
+      (heldBy) =>
+        groc.explainJob(heldBy, viewOf([], { jobs: [held(heldBy)] }), groc.firstMemory, configOf(), T0)?.[1],
     )
     expect(told).not.toContain(undefined)
     expect(new Set(told).size).toBe(HELD_BY.length)
     const later = held('start-time', { notBefore: T0 + MINUTE })
-    expect(groc.explainJob('start-time', viewOf([], { jobs: [later] }), configOf(), T0)?.[1]).toBe(
-      'It may not begin before 2026-03-02T08:01:00Z.',
-    )
+    expect(
+      groc.explainJob('start-time', viewOf([], { jobs: [later] }), groc.firstMemory, configOf(), T0)?.[1],
+    ).toBe('It may not begin before 2026-03-02T08:01:00Z.')
   })
 
   test('those that the batch system itself holds are an alarm, by name', () => {

@@ -145,7 +145,9 @@ describe('a type that refuses', () => {
 
   test('is named to the owner of a job that goes by the next, with the type that is to serve it', () => {
     const config = typesOf([SMALL, LARGE])
-    const say = groc.explainJob('1', viewOf([], { jobs: jobsOf(1) }, { refusals }), config, T0)?.join(' ')
+    const say = groc
+      .explainJob('1', viewOf([], { jobs: jobsOf(1) }, { refusals }), groc.firstMemory, config, T0)
+      ?.join(' ')
     expect(say).toContain('It needs a further unit of type large')
     expect(say).toContain('small is passed over until 2026-03-02T08:00:30Z')
   })

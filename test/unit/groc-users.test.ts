@@ -53,8 +53,10 @@ describe('the cap of a user', () => {
 
   test('is explained', () => {
     const view = viewOf([], { jobs: eve(5) })
-    expect(explainJob('e3', view, config, T0)?.[0]).toContain('is counted')
-    expect(explainJob('e4', view, config, T0)?.[0]).toContain('is not counted yet: other waiting jobs of eve')
+    expect(explainJob('e3', view, firstMemory, config, T0)?.[0]).toContain('is counted')
+    expect(explainJob('e4', view, firstMemory, config, T0)?.[0]).toContain(
+      'is not counted yet: other waiting jobs of eve',
+    )
   })
 })
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { grocConfig } from '../../controllers/guests/groc/config.ts'
 import { type Cron, openings, periodOf, readCron } from '../../controllers/guests/groc/cron.ts'
 import { explainJob } from '../../controllers/guests/groc/explain.ts'
+import { firstMemory } from '../../controllers/guests/groc/memory.ts'
 import { seasonAt } from '../../controllers/guests/groc/season.ts'
 import { DAY_MS } from '../../controllers/guests/groc/wall-time.ts'
 import { configOf, decideOn, jobOf, jobsOf, MINUTE, SECOND, T0, unitsAsked, viewOf } from './groc-world.ts'
@@ -123,7 +124,9 @@ describe('a window', () => {
   test('is what a job is explained by', () => {
     const now = PRAGUE_8 + MINUTE
     const view = viewOf([], { jobs: [jobOf('7', { submittedAt: now - MINUTE })], startedAt: now, at: now })
-    expect(explainJob('7', view, config, now)?.join(' ')).toContain('once a job has waited 5 min, in 4 min')
+    expect(explainJob('7', view, firstMemory, config, now)?.join(' ')).toContain(
+      'once a job has waited 5 min, in 4 min',
+    )
   })
 
   test('leaves decisions the same byte for byte, whatever was asked before', () => {

@@ -194,11 +194,14 @@ export interface WorldOptions {
   readonly tickMs?: number
   /** The broker refuses extensions. */
   readonly extensions?: 'granted' | 'refused'
+  /** What the controller is shown instead of what is so, such as a look that failed. */
+  readonly shown?: (view: GuestView<BatchPicture>, now: number) => GuestView<BatchPicture>
 }
 
 /** A batch system, a broker and a site in a few lines; one step is one second. */
 export function world(config: GrocConfig, options: WorldOptions = {}) {
   const { bootMs = 20 * SECOND, supply = () => 1000, tickMs = 5 * SECOND, extensions = 'granted' } = options
+  const { shown = (view) => view } = options
   const jobs = new Map<string, Writable<Job>>()
   const runMs = new Map<string, number>()
   let leases: WorldLease[] = []
@@ -400,13 +403,17 @@ export function world(config: GrocConfig, options: WorldOptions = {}) {
       jobs.set(job.id, { ...job, submittedAt: now })
       runMs.set(job.id, lastsMs)
     },
+    /** The site asks units of each lease back. */
+    recall(units: number, by: number): void {
+      for (const lease of leases) lease.recall = { units, by }
+    },
     /** Seconds pass; it decides at every tick. */
     pass(ms: number, each?: () => void): void {
       for (const end = now + ms; now < end; now += SECOND) {
         site()
         schedule()
         if ((now - T0) % tickMs === 0) {
-          const decision = groc.decide(view(), memory, config, now)
+          const decision = groc.decide(shown(view(), now), memory, config, now)
           // What a store would do with it: only plain JSON comes back.
           memory = JSON.parse(JSON.stringify(decision.memory)) as GrocMemory
           reason = decision.reason

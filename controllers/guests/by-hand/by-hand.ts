@@ -27,7 +27,7 @@ export const byHand: GuestController<BatchPicture, null, ByHandConfig> = {
     const reason = `leases are asked for by hand; held: ${some(held, 'unit')}${waiting}`
     return { intents: [], memory: null, reason, figures, againMs: EVERY_MS }
   },
-  explainJob: (jobId, { observation, leases }, _config, now) => {
+  explainJob: (jobId, { observation, leases }, _memory, _config, now) => {
     const job = observation?.jobs.find(({ id }) => id === jobId)
     if (job === undefined) return undefined
     if (job.state !== 'pending') return [stateOf(job)]

@@ -107,6 +107,8 @@ export const writtenGroc = z
     settle: duration.default(5000),
     /** A node that is gone from the batch system, or silent, for this long is given up. */
     missing: duration.default(2 * MINUTE_MS),
+    /** Where half of three or more nodes are silent at once, none of them is given up for so long: it is hardly the nodes. */
+    outage: duration.default(30 * MINUTE_MS),
     /** For so long after a machine died its site is taken to set up another one, and none is ordered in its place. */
     repair: duration.default(30_000),
     /** Whether free room on the admin's own nodes serves waiting jobs. `ignore` where those serve other queues. */

@@ -12,6 +12,7 @@ import { type Keep, toKeep, works } from './keep.ts'
 import type { GrocMemory } from './memory.ts'
 import { blockedNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
+import { heldByOutage, outageNotes } from './outage.ts'
 import type { Packing } from './packing.ts'
 import { pack } from './packing.ts'
 import { offersOf } from './patience.ts'
@@ -107,10 +108,11 @@ function decideBy(
     ...pinned,
   ])
   const extended = extensions(ground, wanted, going, recalled, expected, config, now)
-  const orders = ordersFor(demand, packing, ground, offers, keep, view, noticed, config, now)
+  const asking = heldByOutage(view, noticed.outage, picture.startedAt, config)
+  const orders = ordersFor(demand, packing, ground, offers, keep, asking, noticed, config, now)
 
   const reserving = reserve(
-    ...([jobs.held, view, offers, noticed.reservations ?? {}, noticed.boots] as const),
+    ...([jobs.held, asking, offers, noticed.reservations ?? {}, noticed.boots] as const),
     ...([orders.room, expected, config, now] as const),
   )
 
@@ -133,6 +135,7 @@ function decideBy(
   const paused = [...beyond.values()].flatMap(({ until }) => until ?? [])
   const wake = [...orders.wake, ...paused, ...partsAt, ...wakesOf(view, idle, config)]
   const notes = [
+    ...outageNotes(noticed.outage, picture.startedAt, config),
     ...blockedNotes(ground),
     ...recall.notes,
     ...jobsAtRisk(ground),
@@ -188,7 +191,7 @@ function waitAndSee(
   return {
     intents: blindExtensions(view.leases, doubt, config, now),
     // What lasted "without a break" is broken: nobody knows what was in between.
-    memory: { ...memory, pressedSince: undefined, idleSince: {}, missingSince: {} },
+    memory: { ...memory, pressedSince: undefined, idleSince: {}, missingSince: {}, outage: undefined },
     reason: `Everything is kept and nothing asked for: ${doubt}.`,
     figures: {
       backlogJobs: 0,

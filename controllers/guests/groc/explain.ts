@@ -5,10 +5,12 @@ import { few, hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Shape } from './demand.ts'
 import { demandOf, inSubmitOrder, servesQueue } from './demand.ts'
+import { notice } from './health.ts'
 import { heldSentence, isAlarming } from './held.ts'
-import { firstMemory } from './memory.ts'
+import type { GrocMemory } from './memory.ts'
 import { fits } from './needs.ts'
 import { lackedByAll, typesInWords } from './notes.ts'
+import { heldByOutage } from './outage.ts'
 import type { Packing, Place } from './packing.ts'
 import { pack } from './packing.ts'
 import { offersOf, type PatientOffer } from './patience.ts'
@@ -23,6 +25,7 @@ import { turnstile } from './users.ts'
 export function explainJob(
   jobId: string,
   view: GuestView<BatchPicture>,
+  memory: GrocMemory,
   config: GrocConfig,
   now: Instant,
 ): readonly string[] | undefined {
@@ -39,13 +42,14 @@ export function explainJob(
       ? ['The last look may not be believed, so nothing is asked for and nothing taken away.']
       : []),
   ]
-  return [...sentences(job, view, picture, seasonAt(config, now).config, now), ...doubts]
+  return [...sentences(job, view, picture, memory, seasonAt(config, now).config, now), ...doubts]
 }
 
 function sentences(
   job: Job,
   view: GuestView<BatchPicture>,
   picture: BatchPicture,
+  memory: GrocMemory,
   config: GrocConfig,
   now: Instant,
 ): readonly string[] {
@@ -76,12 +80,13 @@ function sentences(
     ]
 
   const jobs = tallyOf(picture.jobs)
-  const ground = survey(view, picture, jobs, firstMemory, config, now)
+  const noticed = notice(view, picture, jobs, memory, config)
+  const ground = survey(view, picture, jobs, noticed, config, now)
   const units = [...ground.units.values()]
-  const gate = turnstile(undefined, units, config, now)
-  const demand = demandOf(jobs, units, expectations({}, config), config, gate)
+  const gate = turnstile(noticed.users, units, config, now)
+  const demand = demandOf(jobs, units, expectations(noticed.runs, config), config, gate)
   const limits = limitsOf(ground, config)
-  const offers = offersOf(view, ground, firstMemory, config, now)
+  const offers = offersOf(view, ground, noticed, config, now)
   const packing = pack(demand.shapes, ground.bins, offers, limits)
   const needs = needsOf(job)
   const shape = demand.shapes.find(({ jobs }) => jobs.includes(job))
@@ -110,7 +115,11 @@ function sentences(
     ]
   return [
     `${it} is counted: it has waited ${span(now - job.submittedAt)}${word} and asks for ${needs}.`,
-    ...placeSentences(job, shape, packing, ground, offers, view, config, now),
+    ...placeSentences(
+      ...([job, shape, packing, ground, offers] as const),
+      heldByOutage(view, noticed.outage, picture.startedAt, config),
+      ...([config, now] as const),
+    ),
   ]
 }
 

@@ -5,6 +5,7 @@ import type { GrocConfig } from './config.ts'
 import { servesQueue } from './demand.ts'
 import { observeBoots } from './later.ts'
 import type { GrocMemory, QuickEnds } from './memory.ts'
+import { isBelieved, outageIn } from './outage.ts'
 import { observeRuns } from './runs.ts'
 import { nodesByUnit, type Tally } from './tally.ts'
 import { observeUsers } from './users.ts'
@@ -27,6 +28,8 @@ export function notice(
   const members = units.filter(({ state }) => state === 'joined' || state === 'draining')
   const nodeOfUnit = nodesByUnit(picture)
 
+  const outage = outageIn(members, nodeOfUnit, picture, memory.outage, config)
+  const isOut = isBelieved(outage, picture.startedAt, config)
   const missingSince = new Map<string, number>()
   for (const unit of members) {
     const told = picture.startedAt >= unit.since + config.settle
@@ -34,7 +37,11 @@ export function notice(
     if (!told) {
       if (known !== undefined) missingSince.set(unit.id, known)
     } else if (nodeOfUnit.get(unit.id)?.responding !== true)
-      missingSince.set(unit.id, known ?? picture.startedAt)
+      // What its site doubts, too, is no part of it.
+      missingSince.set(
+        unit.id,
+        isOut && unit.suspect === undefined ? picture.startedAt : (known ?? picture.startedAt),
+      )
   }
 
   const quickEnds = new Map<string, QuickEnds>()
@@ -64,6 +71,7 @@ export function notice(
     account: memory.account,
     idleSince: memory.idleSince,
     missingSince: Object.fromEntries(missingSince),
+    outage,
     drains: only(memory.drains, units),
     quickEnds: Object.fromEntries(quickEnds),
     blackHoles: Object.fromEntries(blackHoles),

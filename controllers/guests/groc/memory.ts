@@ -1,6 +1,7 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
 import type { Account } from './budget.ts'
 import type { Boots, Reservations } from './later.ts'
+import type { Outage } from './outage.ts'
 import type { RunSketch } from './runs.ts'
 import type { QuickUsers } from './users.ts'
 
@@ -38,6 +39,8 @@ export interface GrocMemory {
   readonly idleSince: Readonly<Record<string, Instant>>
   /** By unit: begin of the first look of an unbroken row that did not show its node answering. */
   readonly missingSince: Readonly<Record<string, Instant>>
+  /** While many nodes are silent at once. */
+  readonly outage?: Outage | undefined
   readonly drains: Readonly<Record<string, DrainCause>>
   readonly quickEnds: Readonly<Record<string, QuickEnds>>
   /** By unit: when it was found to swallow jobs. */

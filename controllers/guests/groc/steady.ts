@@ -12,6 +12,7 @@ import { SOON_MS } from './survey.ts'
  *
  *   wake                 holds, margins and pauses that run out
  *   settle               a look becomes young enough to speak of a unit; of those that are in the batch system
+ *   outage               many silent nodes are not waited for any more
  *   missing, repair      what is gone is given up; what died is not waited for any more
  *   extendBy             from then on it is too late to extend, where that was not asked for
  *   startsPerMinute      an order is a minute old
@@ -36,6 +37,7 @@ export function steadyUntil(
     considerLease(lease, config, consider)
   }
   for (const since of Object.values(memory.missingSince)) consider(since + config.missing)
+  if (memory.outage !== undefined) consider(memory.outage.since + config.outage)
   for (const { inRow } of Object.values(memory.quickEnds))
     if (inRow >= config.blackHole.jobs) consider(now + config.every)
   return soonest
