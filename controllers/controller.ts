@@ -30,7 +30,10 @@ export interface HeldUnit {
   /** Its node name in the middleware. */
   readonly name: string
   readonly state: MemberState
-  /** When it entered `state`, by our clock. A look that began before this instant says nothing of it. */
+  /**
+   * When it entered `state`, by our clock; now, while a drain or a resume is still being done. A look that began
+   * before this instant says nothing of it.
+   */
   readonly since: Instant
   readonly joinedAt: Instant | undefined
   /** The site's doubts about it (a failed repeated probe); take no new work there. */

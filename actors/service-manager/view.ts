@@ -82,13 +82,16 @@ const shown = ({ askedAt, properties, state, reason, failed }: Modification): Mo
   failed,
 })
 
+/** While it is being drained or resumed no look can show what will have come of it. */
+const isChanging = ({ doing }: UnitRow): boolean => doing === 'drain' || doing === 'resume'
+
 const heldUnit = (unit: UnitRow, now: Instant): HeldUnit => {
-  const { id, name, state, since, joinedAt, suspect, leaveBy } = unit
+  const { id, name, state, joinedAt, suspect, leaveBy } = unit
   return {
     id,
     name,
     state,
-    since,
+    since: isChanging(unit) ? now : unit.since,
     joinedAt,
     suspect,
     leaveBy: leaveBy?.by,

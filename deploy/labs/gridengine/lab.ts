@@ -4,7 +4,7 @@ import type { Clock } from '../../../actors/runtime/clock.ts'
 import { SubletError } from '../../../actors/runtime/errors.ts'
 import type { Executor } from '../../../adapters/executor.ts'
 import { isAlive, type Leftovers, leftoversOf } from '../leftovers.ts'
-import { type LabMachine, labGround, sweep } from '../namespaces.ts'
+import { type LabGround, type LabMachine, labGround, sweep } from '../namespaces.ts'
 import {
   bootstrapText,
   COMPLEXES,
@@ -44,6 +44,11 @@ export interface GridengineLabOptions {
   /** More lines of the global configuration, and of the scheduler's. */
   readonly configuration?: Readonly<Record<string, string>>
   readonly scheduler?: Readonly<Record<string, string>>
+  /**
+   * A ground that it shares with other middleware, with `gridengineEnv` in its environment. Whoever made it
+   * has brought it up, and ends it; the admin has no host there but the head.
+   */
+  readonly ground?: LabGround
 }
 
 export interface GridengineLab {
@@ -56,6 +61,8 @@ export interface GridengineLab {
   readonly hostGroup: '@sublet'
   /** Runs commands where qmaster runs, with SGE_ROOT and SGE_CELL set. */
   readonly onHead: Executor
+  /** What to put before a command so that it runs there, for a process that has only the words. */
+  throughHead(): readonly string[]
   up(signal: AbortSignal): Promise<void>
   /** A command line on the head; anything but exit 0 is an error. */
   shell(line: string, signal: AbortSignal): Promise<string>
@@ -73,23 +80,29 @@ export interface GridengineLab {
 
 const BIN = '/usr/lib/gridengine'
 
+const rootIn = (dir: string): string => join(dir, 'root')
+
+/** Environment of everything that speaks to the cell in this folder. */
+export const gridengineEnv = (dir: string): Readonly<Record<string, string>> => ({
+  SGE_ROOT: rootIn(dir),
+  SGE_CELL: 'default',
+  SGE_ARCH: 'lx-amd64',
+  SGE_SINGLE_LINE: '1',
+  SGE_ND: '1',
+  TZ: 'UTC',
+  LC_ALL: 'C',
+  PATH: `${BIN}:/usr/sbin:/usr/bin:/sbin:/bin`,
+})
+
 export function gridengineLab(options: GridengineLabOptions): GridengineLab {
   const { dir, runId, exec, clock } = options
-  const root = join(dir, 'root')
+  const root = rootIn(dir)
   const common = join(root, 'default', 'common')
   const hostsFile = join(dir, 'hosts')
-  const env = {
-    SGE_ROOT: root,
-    SGE_CELL: 'default',
-    SGE_ARCH: 'lx-amd64',
-    SGE_SINGLE_LINE: '1',
-    SGE_ND: '1',
-    TZ: 'UTC',
-    LC_ALL: 'C',
-    PATH: `${BIN}:/usr/sbin:/usr/bin:/sbin:/bin`,
-  }
-  const ground = labGround({ dir, runId, exec, clock, headAddress: HEAD_ADDRESS, hostsFile, env })
-  const { notes, keep, inside } = ground
+  const ground =
+    options.ground ??
+    labGround({ dir, runId, exec, clock, headAddress: HEAD_ADDRESS, hostsFile, env: gridengineEnv(dir) })
+  const { keep, inside } = ground
   const onHead = ground.on('head')
   let masterPid: number | undefined
 
@@ -145,7 +158,7 @@ export function gridengineLab(options: GridengineLabOptions): GridengineLab {
     ] as const)
       await object('-Ap', environmentText(name, rule), signal)
     await object('-Ahgrp', hostGroupText('@sublet', 'NONE'), signal)
-    await lab.shell('qconf -as head && qconf -ah static1', signal)
+    await lab.shell(`qconf -as head${options.ground === undefined ? ' && qconf -ah static1' : ''}`, signal)
     // GridEngine refuses jobs that name a queue in which there is no host at all.
     await object('-Ae', hostText('head', 'NONE'), signal)
     const pe_list = 'smp one two fill round'
@@ -163,18 +176,20 @@ export function gridengineLab(options: GridengineLabOptions): GridengineLab {
     queue: 'dyn',
     hostGroup: '@sublet',
     onHead,
+    throughHead: () => inside('head', ['env']),
 
     async up(signal) {
       for (const folder of ['log', 'ready']) mkdirSync(join(dir, folder))
       chmodSync(dir, 0o755)
-      notes.write({ kind: 'run', runId })
+      if (options.ground === undefined) ground.notes.write({ kind: 'run', runId })
       writeFileSync(hostsFile, hostsText())
       writeFileSync(join(dir, 'epilog.sh'), epilogText(dir), { mode: 0o755 })
       lab.setEpilogSeconds(options.epilogSeconds ?? 0)
-      await ground.up(signal)
+      if (options.ground === undefined) await ground.up(signal)
       await makeCell(signal)
       await lab.startMaster(signal)
       await makeObjects(signal)
+      if (options.ground !== undefined) return
 
       await ground.machine('static1', STATIC_ADDRESS, signal)
       await keep('execd-static1', inside('static1', ['sge_execd']), signal)

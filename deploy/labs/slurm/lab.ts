@@ -5,7 +5,7 @@ import type { Clock } from '../../../actors/runtime/clock.ts'
 import { SubletError } from '../../../actors/runtime/errors.ts'
 import type { Executor } from '../../../adapters/executor.ts'
 import { isAlive, type Leftovers, leftoversOf } from '../leftovers.ts'
-import { type LabMachine, labGround, sweep } from '../namespaces.ts'
+import { type LabGround, type LabMachine, labGround, sweep } from '../namespaces.ts'
 import { accountsConf, startAccounts } from './accounts.ts'
 import {
   epilogText,
@@ -43,6 +43,11 @@ export interface SlurmLabOptions {
   readonly extraConf?: readonly string[]
   /** With slurmdbd, accounts and preemption; needs Debian's slurmdbd and mariadb-server-core, too. */
   readonly accounts?: boolean
+  /**
+   * A ground that it shares with other middleware, with `slurmEnv` in its environment and the names of
+   * `hostsText` in its hosts file. Whoever made it has brought it up, and ends it; the admin has no node there.
+   */
+  readonly ground?: LabGround
 }
 
 export interface SubmitOptions {
@@ -83,13 +88,23 @@ export interface SlurmLab {
   leftovers(): Leftovers
 }
 
+const confFileIn = (dir: string): string => join(dir, 'slurm.conf')
+
+/** Environment of everything that speaks to the Slurm in this folder. */
+export const slurmEnv = (dir: string): Readonly<Record<string, string>> => ({
+  SLURM_CONF: confFileIn(dir),
+  TZ: 'UTC',
+  LC_ALL: 'C',
+})
+
 export function slurmLab(options: SlurmLabOptions): SlurmLab {
   const { dir, runId, exec, clock } = options
-  const confFile = join(dir, 'slurm.conf')
+  const confFile = confFileIn(dir)
   const hostsFile = join(dir, 'hosts')
-  const env = { SLURM_CONF: confFile, TZ: 'UTC', LC_ALL: 'C' }
-  const ground = labGround({ dir, runId, exec, clock, headAddress: HEAD_ADDRESS, hostsFile, env })
-  const { notes, run, keep, inside } = ground
+  const ground =
+    options.ground ??
+    labGround({ dir, runId, exec, clock, headAddress: HEAD_ADDRESS, hostsFile, env: slurmEnv(dir) })
+  const { run, keep, inside } = ground
   let controllerPid: number | undefined
 
   const lab: SlurmLab = {
@@ -113,7 +128,7 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
       chmodSync(dir, 0o755)
       chmodSync(join(dir, 'munge'), 0o711)
       chmodSync(join(dir, 'jobs'), 0o1777)
-      notes.write({ kind: 'run', runId })
+      if (options.ground === undefined) ground.notes.write({ kind: 'run', runId })
       writeFileSync(join(dir, 'munge', 'key'), randomBytes(128), { mode: 0o600 })
       writeFileSync(hostsFile, hostsText())
       writeFileSync(
@@ -127,7 +142,7 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
       writeFileSync(join(dir, 'epilog.sh'), epilogText(dir), { mode: 0o755 })
       lab.setEpilogSeconds(options.epilogSeconds ?? 0)
 
-      await ground.up(signal)
+      if (options.ground === undefined) await ground.up(signal)
 
       const at = (name: string): string => join(dir, 'munge', name)
       await keep(
@@ -148,6 +163,7 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
       await ground.until('the start of munged', mungeAnswers, signal)
       if (options.accounts) await startAccounts(dir, ground, signal)
       await lab.startController({ cold: true }, signal)
+      if (options.ground !== undefined) return
 
       const own = await ground.machine('static1', STATIC_ADDRESS, signal)
       await run(inside(own.name, ['sh', '-c', 'slurmd -N static1 </dev/null >/run/slurmd.out 2>&1']), signal)

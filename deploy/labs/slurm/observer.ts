@@ -10,6 +10,10 @@ export interface Run {
   readonly endedAt: Instant | undefined
 }
 
+const SLURM_JOB = `id=$SLURM_JOB_ID
+[ -n "$SLURM_ARRAY_JOB_ID" ] && id="\${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
+attempt=\${SLURM_RESTART_COUNT:-0}`
+
 /**
  * Watches jobs from outside Sublet and outside Slurm: each job appends a line to a file of its own when
  * it begins and when it is done (see report.ts), with the milliseconds and the host behind it.
@@ -24,12 +28,11 @@ export class Observer {
     mkdirSync(dir, { recursive: true, mode: 0o777 })
   }
 
-  /** A script that notes its start, does the work and notes its end. */
-  script(work: string): string {
+  /** A script that notes its start, does the work and notes its end. `who` sets $id and $attempt. */
+  script(work: string, who: string = SLURM_JOB): string {
     return `#!/bin/bash
-id=$SLURM_JOB_ID
-[ -n "$SLURM_ARRAY_JOB_ID" ] && id="\${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
-note() { echo "$id \${SLURM_RESTART_COUNT:-0} $1 $(date +%s%3N) $(hostname)" >>"${this.dir}/$id"; }
+${who}
+note() { echo "$id $attempt $1 $(date +%s%3N) $(hostname)" >>"${this.dir}/$id"; }
 note begun
 ${work}
 status=$?
