@@ -215,3 +215,38 @@ describe('half of the nodes silent at once', () => {
     expect(intents.slice(0, 3)).toEqual(['drain u1', 'drain u2', 'drain u3'])
   })
 })
+
+describe('a batch system whose clock is not ours', () => {
+  const config = configOf({ grow: { wait: '5s' } })
+  const shifted = (byMs: number) => (view: ReturnType<typeof viewOf>) => ({
+    ...view,
+    observation: view.observation && {
+      ...view.observation,
+      jobs: view.observation.jobs.map((job) => ({ ...job, submittedAt: job.submittedAt + byMs })),
+    },
+  })
+
+  test.each([
+    ['ahead', 10 * MINUTE],
+    ['behind', -10 * MINUTE],
+  ])('ten minutes %s: jobs get machines as soon as ever, and the wait is told as it is seen', (_, byMs) => {
+    const pool = world(config, { shown: shifted(byMs) })
+    pool.pass(MINUTE)
+    for (let i = 1; i <= 3; i += 1) pool.submit(jobOf(`${i}`), 5 * MINUTE)
+    pool.pass(11 * SECOND)
+    expect(pool.asked()).toBe(3)
+    const told = 'The clock of the batch system is ahead of ours by 10 min at least'
+    if (byMs > 0) expect(pool.reason).toContain(told)
+    else expect(pool.reason).not.toContain('The clock')
+    pool.pass(30 * SECOND)
+    expect(pool.waiting()).toBe(0)
+  })
+
+  test('ahead: what is told of a job is no wait below nothing', () => {
+    const view = viewOf([], { jobs: [jobOf('1', { submittedAt: T0 + 10 * MINUTE })] })
+    const { memory } = decideOn(view, config)
+    const say = groc.explainJob('1', view, memory, config, T0 + 2 * SECOND)?.join(' ')
+    expect(say).toContain('it has waited 2 s')
+    expect(say).toContain('once a job has waited 5 s, in 3 s')
+  })
+})

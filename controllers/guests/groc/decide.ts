@@ -10,7 +10,7 @@ import { notice } from './health.ts'
 import { alarms } from './held.ts'
 import { type Keep, toKeep, works } from './keep.ts'
 import type { GrocMemory } from './memory.ts'
-import { blockedNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
+import { blockedNotes, clockNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
 import { heldByOutage, outageNotes } from './outage.ts'
 import type { Packing } from './packing.ts'
@@ -144,6 +144,7 @@ function decideBy(
     ...beyondNotes(beyond, config),
     ...tooWideNotes(packing, ground, config),
     ...orders.notes,
+    ...clockNotes(demand, now),
     ...warningNotes(picture),
   ]
   return {
@@ -151,6 +152,7 @@ function decideBy(
     memory: {
       ...noticed,
       pressedSince: orders.pressedSince,
+      futureSince: orders.futureSince,
       rampedAt: orders.rampedAt,
       reservations: reserving.reservations,
       idleSince: idle,
@@ -191,7 +193,14 @@ function waitAndSee(
   return {
     intents: blindExtensions(view.leases, doubt, config, now),
     // What lasted "without a break" is broken: nobody knows what was in between.
-    memory: { ...memory, pressedSince: undefined, idleSince: {}, missingSince: {}, outage: undefined },
+    memory: {
+      ...memory,
+      pressedSince: undefined,
+      futureSince: undefined,
+      idleSince: {},
+      missingSince: {},
+      outage: undefined,
+    },
     reason: `Everything is kept and nothing asked for: ${doubt}.`,
     figures: {
       backlogJobs: 0,

@@ -1,4 +1,4 @@
-import type { Instant } from '../../../actors/runtime/clock.ts'
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestView } from '../../controller.ts'
 import { few, hour, some, span } from '../../sentence.ts'
@@ -113,12 +113,14 @@ function sentences(
       `${it} cannot be served: it asks for ${needs}; there can never be that many nodes at once, for max is ${mostUnits(config)}.`,
       `Ask for fewer nodes, or raise max of this guest’s controller to at least ${shape.nodes - (limits.reach - mostUnits(config))}.`,
     ]
+  // Submitted later than now, by a clock that is ahead of ours.
+  const waitedMs = now - Math.min(job.submittedAt, noticed.futureSince ?? now)
   return [
-    `${it} is counted: it has waited ${span(now - job.submittedAt)}${word} and asks for ${needs}.`,
+    `${it} is counted: it has waited ${span(waitedMs)}${word} and asks for ${needs}.`,
     ...placeSentences(
       ...([job, shape, packing, ground, offers] as const),
       heldByOutage(view, noticed.outage, picture.startedAt, config),
-      ...([config, now] as const),
+      ...([config, waitedMs] as const),
     ),
   ]
 }
@@ -131,7 +133,7 @@ function placeSentences(
   offers: readonly PatientOffer[],
   view: GuestView<BatchPicture>,
   config: GrocConfig,
-  now: Instant,
+  waitedMs: Millis,
 ): readonly string[] {
   const places = placesOf(job, shape, packing.places.get(shape) ?? [])
   if (places.length === 0)
@@ -154,20 +156,19 @@ function placeSentences(
     ...(coming.length === 0 ? [] : [`It is to be served by ${few(coming, 8)}.`]),
     ...(offer === undefined
       ? []
-      : orderSentences(fresh.length, job, shape, ground, offer, offers, view, config, now)),
+      : orderSentences(fresh.length, shape, ground, offer, offers, view, config, waitedMs)),
   ]
 }
 
 function orderSentences(
   units: number,
-  job: Job,
   shape: Shape,
   ground: Survey,
   offer: PatientOffer,
   offers: readonly PatientOffer[],
   view: GuestView<BatchPicture>,
   config: GrocConfig,
-  now: Instant,
+  waitedMs: Millis,
 ): readonly string[] {
   const least = shape.nodes > 1 ? units : 1
   const passedOver = offers.slice(0, offers.indexOf(offer)).flatMap((other) => {
@@ -185,7 +186,6 @@ function orderSentences(
   if (view.hold !== undefined) blocks.push(`nothing may be asked for: ${view.hold}`)
   if (ground.total + (shape.nodes > 1 ? units : 1) > config.max)
     blocks.push(`max is ${config.max}, and ${ground.total} are held or asked for`)
-  const waitedMs = now - job.submittedAt
   if (waitedMs < config.grow.wait)
     blocks.push(
       `units are asked for once a job has waited ${span(config.grow.wait)}, in ${span(config.grow.wait - waitedMs)}`,

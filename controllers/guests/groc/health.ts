@@ -61,6 +61,7 @@ export function notice(
   if (blackHoles.size > 0) for (const { id, name } of units) if (blackHoles.has(id)) badNodes.add(name)
   return {
     pressedSince: memory.pressedSince,
+    futureSince: memory.futureSince,
     rampedAt: memory.rampedAt,
     boots: observeBoots(memory.boots, view),
     reservations: memory.reservations,

@@ -25,6 +25,8 @@ export interface QuickEnds {
 export interface GrocMemory {
   /** Since when a grow threshold has been exceeded without a break. */
   readonly pressedSince: Instant | undefined
+  /** Since when all jobs without room were submitted later than now, by a clock that is ahead of ours. */
+  readonly futureSince?: Instant | undefined
   /** When small jobs were last given a share of what they want, while less than all is given. */
   readonly rampedAt?: Instant | undefined
   /** By user, of those whose jobs ended lately, where `userMax` is set. */

@@ -1,5 +1,6 @@
+import type { Instant } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
-import { few, some } from '../../sentence.ts'
+import { few, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand, Shape } from './demand.ts'
 import { heldInWords } from './held.ts'
@@ -23,6 +24,19 @@ export function blockedNotes(ground: Survey): readonly string[] {
   return [
     `${some(blocked.length, 'unit')} take${blocked.length === 1 ? 's' : ''} no work: ${few([...new Set(blocked.map(({ why }) => why))])}.`,
   ]
+}
+
+/** Batch systems tell whole seconds, and a look takes its time. */
+const AHEAD_MS = 30_000
+
+/** A job that was submitted later than now. */
+export function clockNotes({ shapes }: Demand, now: Instant): readonly string[] {
+  const latest = shapes.flatMap(({ jobs }) => jobs).reduce((most, job) => Math.max(most, job.submittedAt), 0)
+  return latest - now < AHEAD_MS
+    ? []
+    : [
+        `The clock of the batch system is ahead of ours by ${span(latest - now)} at least; until ours has come so far, waits count from when there was no room for a job.`,
+      ]
 }
 
 const nameOf = (shape: Shape): string => {

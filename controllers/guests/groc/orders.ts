@@ -22,16 +22,19 @@ export interface Pressure {
   /** Waiting work per processor held or coming; infinite without processors. */
   readonly backlogMs: Millis
   readonly exceeded: boolean
+  /** Since when all these were submitted later than now, which only a clock that is ahead of ours can say. */
+  readonly futureSince: Instant | undefined
 }
 
 export function pressureOf(
   demand: Demand,
   packing: Packing,
   survey: Survey,
+  before: Instant | undefined,
   config: GrocConfig,
   now: Instant,
 ): Pressure {
-  let waitMs = 0
+  let told = Number.NEGATIVE_INFINITY
   let unserved = false
   for (const [shape, places] of packing.places) {
     if (!places.some(({ bin }) => bin.kind === 'fresh')) continue
@@ -41,11 +44,13 @@ export function pressureOf(
       shape.nodes > 1
         ? places.length / shape.nodes - ordered
         : places.reduce((sum, { bin, tasks }) => sum + (bin.kind === 'fresh' ? 0 : tasks), 0)
-    waitMs = Math.max(waitMs, now - submittedNth(shape, served))
+    told = Math.max(told, now - submittedNth(shape, served))
   }
+  const futureSince = unserved && told < 0 ? (before ?? now) : undefined
+  const waitMs = futureSince === undefined ? Math.max(0, told) : now - futureSince
   const backlogMs = backlogPerProcessor(demand, survey)
   const byBacklog = config.grow.backlog !== undefined && backlogMs > config.grow.backlog
-  return { waitMs, backlogMs, exceeded: unserved && (waitMs >= config.grow.wait || byBacklog) }
+  return { waitMs, backlogMs, futureSince, exceeded: unserved && (waitMs >= config.grow.wait || byBacklog) }
 }
 
 export function backlogPerProcessor(demand: Demand, survey: Survey): Millis {
@@ -64,6 +69,7 @@ export interface Orders {
   readonly notes: readonly string[]
   readonly pressedSince: Instant | undefined
   readonly rampedAt: Instant | undefined
+  readonly futureSince: Instant | undefined
   /** What `max` and the budget leave for others. */
   readonly room: { readonly left: number; readonly purse: Purse }
   /** Instants at which the answer may be another one though nothing happens. */
@@ -99,7 +105,7 @@ export function ordersFor(
   config: GrocConfig,
   now: Instant,
 ): Orders {
-  const pressure = pressureOf(demand, packing, survey, config, now)
+  const pressure = pressureOf(demand, packing, survey, memory.futureSince, config, now)
   const pressedSince = pressure.exceeded ? (memory.pressedSince ?? now) : undefined
   const open = pressedSince !== undefined && now - pressedSince >= config.grow.sustain
   const wide = open ? packing.wideOrders : []
@@ -113,7 +119,8 @@ export function ordersFor(
     const isOver = rampedAt === undefined || now >= rampedAt + config.ramp.every
     const { intents, notes, wake } = desk
     const room = { left: desk.left, purse: desk.purse }
-    return { intents, notes, pressedSince, rampedAt: isOver ? undefined : rampedAt, room, wake }
+    const { futureSince } = pressure
+    return { intents, notes, pressedSince, futureSince, rampedAt: isOver ? undefined : rampedAt, room, wake }
   }
 
   const waiting = packing.smallUnits + wideUnits
