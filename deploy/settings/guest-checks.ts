@@ -1,8 +1,9 @@
 import { own } from '../../actors/runtime/plain.ts'
 import { span } from '../../controllers/sentence.ts'
-import { managerOf, roomOfType, type Written } from './config.ts'
+import { managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
 import { type Groc, grocChecks, type Place } from './groc-checks.ts'
+import { roomOfType } from './resolved.ts'
 
 /** Properties that the service manager writes itself. */
 export const OWN_PROPERTIES = [

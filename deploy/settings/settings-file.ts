@@ -15,9 +15,10 @@ import { duration } from '../../actors/runtime/settings.ts'
 import { readStored } from '../peers/peers.ts'
 import { shapeOf } from './by-kind.ts'
 import { type Complaint, complaintsOf } from './complaints.ts'
-import { configSchema, inDir, resolved, type Settings } from './config.ts'
+import { configSchema, inDir, type Settings } from './config.ts'
 import { crossChecks } from './cross-checks.ts'
 import { keyFileChecks } from './network-checks.ts'
+import { resolved } from './resolved.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
 
