@@ -1,8 +1,9 @@
-import { mkdirSync, rmdirSync } from 'node:fs'
+import { Agent } from 'node:http'
 import got, { type Got, HTTPError, RequestError } from 'got'
 import type { z } from 'zod'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { challengeAnswer, errorAnswer, fromAnswer } from './control-protocol.ts'
+import { type Doorstep, doorstep } from './doorstep.ts'
 
 /** Asks a running Sublet; see control.ts. */
 export interface ControlClient {
@@ -31,21 +32,35 @@ export function controlClient(socket: string): ControlClient {
     options: AskOptions,
   ): Promise<unknown> => {
     const common = { timeout: { request: options.timeoutMs ?? ASK_MS }, signal: options.signal }
-    const { token, folder } = await challenge(http, socket, `${method} ${path}`)
-    // Made by us, so it is ours: that is the proof of who is asking.
-    prove(folder)
+    const step = stepAt(socket)
+    // Of this question only: another's path may have the same number.
+    const agent = { http: new Agent({ keepAlive: true, maxSockets: 1 }) }
     try {
-      const answer = await http(urlOf(socket, path), {
-        method,
-        ...common,
-        headers: { authorization: `Sublet ${token}` },
-        ...(body === undefined ? {} : { json: body }),
-      })
-      return answer.body
-    } catch (error) {
-      throw domainError(error, socket)
+      const { token, folder } = await challenge(
+        http.extend({ agent }),
+        socket,
+        step.socket,
+        `${method} ${path}`,
+      )
+      // Made by us, so it is ours: that is the proof of who is asking.
+      const remove = step.prove(folder)
+      try {
+        const answer = await http(urlOf(step.socket, path), {
+          method,
+          agent,
+          ...common,
+          headers: { authorization: `Sublet ${token}` },
+          ...(body === undefined ? {} : { json: body }),
+        })
+        return answer.body
+      } catch (error) {
+        throw domainError(error, socket)
+      } finally {
+        remove()
+      }
     } finally {
-      removeOwn(folder)
+      agent.http.destroy()
+      step.close()
     }
   }
   return {
@@ -54,13 +69,22 @@ export function controlClient(socket: string): ControlClient {
   }
 }
 
+function stepAt(socket: string): Doorstep {
+  try {
+    return doorstep(socket)
+  } catch (error) {
+    throw ofSystem(error, socket) ?? error
+  }
+}
+
 async function challenge(
   http: Got,
   socket: string,
+  through: string,
   request: string,
 ): Promise<z.output<typeof challengeAnswer>> {
   try {
-    const answer = await http.post(urlOf(socket, '/challenge'), {
+    const answer = await http.post(urlOf(through, '/challenge'), {
       json: { request },
       timeout: { request: ASK_MS },
     })
@@ -80,12 +104,8 @@ function domainError(error: unknown, socket: string): unknown {
     return answer.success ? fromAnswer(answer.data) : error
   }
   if (!(error instanceof RequestError)) return error
-  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTDIR')
-    return new SubletError('not-running', `nobody answers at ${socket}`)
-  if (error.code === 'EACCES')
-    return new SubletError('not-permitted', `the socket ${socket} may not be used by this user`, {
-      cause: error,
-    })
+  const known = ofSystem(error, socket)
+  if (known !== undefined) return known
   if (error.code === 'ETIMEDOUT')
     return new SubletError('not-running', `Sublet at ${socket} does not answer in time`, {
       cure: 'Look into its log; if the process hangs, end it and start it again: leases and jobs go on.',
@@ -95,21 +115,13 @@ function domainError(error: unknown, socket: string): unknown {
   })
 }
 
-function prove(folder: string): void {
-  try {
-    mkdirSync(folder, { mode: 0o700 })
-  } catch (cause) {
-    throw new SubletError('not-permitted', `this user cannot show who he is: ${folder} cannot be made`, {
-      cause,
+/** What the system says of a socket or its folder. */
+function ofSystem(error: unknown, socket: string): SubletError | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR')
+    return new SubletError('not-running', `nobody answers at ${socket}`)
+  if (code === 'EACCES')
+    return new SubletError('not-permitted', `the socket ${socket} may not be used by this user`, {
+      cause: error,
     })
-  }
-}
-
-/** The server has removed it already, unless it could not be reached. */
-function removeOwn(folder: string): void {
-  try {
-    rmdirSync(folder)
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
-  }
 }

@@ -10,7 +10,8 @@ export interface Whose {
 
 /**
  * The work folder: `--dir`, or what the configuration says, or the only one under `./.sublet`. Nothing is
- * taken from the environment.
+ * taken from the environment. One that nobody named must be the caller's or root's: whoever may write where she
+ * works may put his own there.
  */
 export async function workFolder({ dir, config }: Whose): Promise<string> {
   if (dir !== undefined && config !== undefined)
@@ -22,13 +23,21 @@ export async function workFolder({ dir, config }: Whose): Promise<string> {
   }
   const here = resolve('.sublet')
   const found = isFolder(here) ? namesIn(here).filter((name) => isWorkFolder(join(here, name))) : []
-  if (found.length === 1) return join(here, found[0]!)
+  if (found.length === 1) return ofCaller(join(here, found[0]!))
   if (found.length === 0)
     throw new SubletError('not-running', 'there is no work folder in ./.sublet', {
       cure: 'Name the one that is meant with --dir FOLDER or --config FILE.',
     })
   throw new SubletError('usage', `./.sublet holds several work folders: ${found.join(', ')}`, {
     cure: 'Name the one that is meant with --dir .sublet/NAME.',
+  })
+}
+
+function ofCaller(dir: string): string {
+  const { uid } = statSync(dir)
+  if (uid === 0 || uid === process.getuid?.()) return dir
+  throw new SubletError('not-permitted', `${dir} belongs to another user (uid ${uid}), and was not named`, {
+    cure: `If it is meant, name it: --dir ${dir}`,
   })
 }
 
