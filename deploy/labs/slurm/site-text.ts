@@ -5,7 +5,7 @@ export interface SiteText {
   readonly lab: SlurmLab
   /** Sublet's work folder. */
   readonly dir: string
-  /** The guest's key into its machines: a file, and its public line. */
+  /** The guest's key into its machines: a file, and its public line; other users' lines may follow. */
   readonly privateKeyFile: string
   readonly publicKey: string
   readonly max: number

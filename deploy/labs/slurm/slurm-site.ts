@@ -29,6 +29,8 @@ export interface SlurmSiteOptions {
   readonly say: (line: string) => void
   /** False: no samples for a chart, and Slurm is asked nothing on the side. A run that times things wants that. */
   readonly sampled?: boolean
+  /** Public keys, one a line, of users who go from machine to machine. */
+  readonly userKeys?: string
 }
 
 const POLL_MS: Millis = 100
@@ -101,12 +103,13 @@ export class SlurmSite {
 
   /** Slurm, the admin's drained node, then Sublet, which is started by these words of Node and the configuration. */
   async up(entry: readonly string[]): Promise<void> {
-    const { max, termSeconds, say, sampled = true } = this.#options
+    const { max, termSeconds, say, sampled = true, userKeys } = this.#options
     await this.lab.up(this.signal)
     await this.#onHead(['scontrol', 'update', 'nodename=static1', 'state=drain', `reason=${ADMIN_REASON}`])
     const privateKeyFile = join(this.dir, 'guest-key')
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', privateKeyFile])
-    const publicKey = readFileSync(`${privateKeyFile}.pub`, 'utf8').trim()
+    const ownKey = readFileSync(`${privateKeyFile}.pub`, 'utf8').trim()
+    const publicKey = [ownKey, ...(userKeys === undefined ? [] : [userKeys])].join('\n')
     writeFileSync(
       this.config,
       siteText({ lab: this.lab, dir: this.#workDir, privateKeyFile, publicKey, max, termSeconds }),
