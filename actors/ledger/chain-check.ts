@@ -1,11 +1,7 @@
 import { canonical, digest } from '../runtime/canonical.ts'
 import type { LedgerEntry, LedgerHead } from '../runtime/commit.ts'
-import { BODY_CHARS_MAX } from '../runtime/envelope.ts'
-import { flawOf } from '../runtime/plain.ts'
+import { flawOfLine } from '../runtime/ledger-line.ts'
 import type { Check } from './check.ts'
-
-/** No line is longer: a batch of messages is not, nor is what is said of it. */
-const LINE_CHARS_MAX = 64 * BODY_CHARS_MAX
 
 export const NO_LINE: LedgerHead = { seq: 0, hash: '' }
 
@@ -28,5 +24,5 @@ export function chainCheck(after: LedgerHead = NO_LINE): Check {
 
 /** Undefined for what never came from a ledger: it has no canonical form. */
 function hashOf(line: Omit<LedgerEntry, 'hash'>): string | undefined {
-  return flawOf(line, LINE_CHARS_MAX) === undefined ? digest(canonical(line)) : undefined
+  return flawOfLine(line) === undefined ? digest(canonical(line)) : undefined
 }

@@ -1,6 +1,7 @@
 import { canonical, digest } from './canonical.ts'
 import type { Instant } from './clock.ts'
 import type { ActorName } from './identity.ts'
+import { lawful } from './ledger-line.ts'
 import type { RowsPart } from './row-parts.ts'
 import type { CheckedRow, StoredRow } from './rows.ts'
 
@@ -29,9 +30,10 @@ export interface LedgerHead {
   readonly hash: string
 }
 
+/** Throws if the note has a figure that is none. */
 export function chain(note: LedgerNote, at: Instant, actor: ActorName, head: LedgerHead): LedgerEntry {
-  const { kind, subject, reason, data = null } = note
-  const line = { kind, subject, reason, data, seq: head.seq + 1, at, actor, prev: head.hash }
+  const words = lawful({ data: null, ...note })
+  const line = { ...words, seq: head.seq + 1, at, actor, prev: head.hash }
   return { ...line, hash: digest(canonical(line)) }
 }
 

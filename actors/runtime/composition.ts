@@ -9,7 +9,6 @@ import type { Identity } from './identity.ts'
 import type { IdSource } from './ids.ts'
 import type { LinkDraft } from './links.ts'
 import type { PeerRow } from './peers.ts'
-import { plainCopy } from './plain.ts'
 import type { RowSet } from './row-set.ts'
 import { encodeRow, type Row, type Tables } from './rows.ts'
 
@@ -187,10 +186,7 @@ function chained<T extends Tables>(
     entries.push(entry)
     head = { seq: entry.seq, hash: entry.hash }
   }
-  for (const { kind, subject, reason, data } of notes) {
-    const words = { kind, subject: subject.toWellFormed(), reason: reason.toWellFormed() }
-    append(data === undefined ? words : { ...words, data: plainCopy(data) })
-  }
+  for (const note of notes) append(note)
   if (entries.length === 0) return { entries, head }
   const { key } = identity
   meta.checkpoint ??= { seq: 0, at: now, key }

@@ -27,12 +27,16 @@ function copyOfOdd(value: unknown): unknown {
 }
 
 /** Why a value is not plain, or longer than about `charsMax` characters of JSON; undefined if nothing is wrong. */
-export function flawOf(value: unknown, charsMax: number): string | undefined {
+export function flawOf(
+  value: unknown,
+  charsMax: number,
+  integers: 'exact' | 'any integer' = 'exact',
+): string | undefined {
   const left: { value: unknown; depth: number }[] = [{ value, depth: 0 }]
   let chars = 0
   for (let at = left.pop(); at !== undefined; at = left.pop()) {
     if (at.depth > DEPTH_MAX) return `it is deeper than ${DEPTH_MAX} levels`
-    const flaw = flawOfOne(at.value)
+    const flaw = flawOfOne(at.value, integers)
     if (flaw !== undefined) return flaw
     chars += 2
     if (typeof at.value === 'string') chars += at.value.length
@@ -50,7 +54,7 @@ export function flawOf(value: unknown, charsMax: number): string | undefined {
   return undefined
 }
 
-function flawOfOne(value: unknown): string | undefined {
+function flawOfOne(value: unknown, integers: 'exact' | 'any integer'): string | undefined {
   switch (typeof value) {
     case 'boolean':
       return undefined
@@ -58,7 +62,7 @@ function flawOfOne(value: unknown): string | undefined {
       return value.isWellFormed() ? undefined : 'it has text that is cut in the middle of a character'
     case 'number':
       if (!Number.isFinite(value) || Object.is(value, -0)) return `it has a number ${value}`
-      return Number.isInteger(value) && !Number.isSafeInteger(value)
+      return integers === 'exact' && Number.isInteger(value) && !Number.isSafeInteger(value)
         ? `it has an integer ${value}, which is not exact`
         : undefined
     case 'object': {

@@ -1,5 +1,6 @@
 import type { Clock } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { CPUS_MAX, MEMORY_MIB_MAX, NODES_MAX } from '../job-bounds.ts'
 import type { JobOrder, JobRecord, PartRecord, PartReport, Verdict } from './batch-records.ts'
 
 /** The jobs of the embedded batch system: the drawing is in batch-records.ts. */
@@ -218,6 +219,11 @@ export function batchJobs(deps: {
         )
       if (order.nodes < 1 || order.cpusPerNode < 1 || options.tasks < 1)
         throw new SubletError('middleware-refused', 'A job needs at least one node, one cpu and one task.')
+      if (order.nodes > NODES_MAX || order.cpusPerNode > CPUS_MAX || order.memoryMiBPerNode > MEMORY_MIB_MAX)
+        throw new SubletError(
+          'middleware-refused',
+          `A job has at most ${NODES_MAX} nodes, with ${CPUS_MAX} cpus and ${MEMORY_MIB_MAX} MiB each.`,
+        )
       if (order.after !== null) theJobs(order.after)
       const number = String(next)
       next += 1

@@ -1,5 +1,6 @@
 import type { Instant } from '../../actors/runtime/clock.ts'
 import type { BatchNode, BatchPicture, Job, JobState } from '../batch-system.ts'
+import { bounded } from '../job-bounds.ts'
 import type { BatchCore, NodeNow } from './batch-core.ts'
 import type { JobRecord } from './batch-records.ts'
 
@@ -44,7 +45,7 @@ function shownTogether(core: BatchCore, tasks: readonly JobRecord[]): Job[] {
 
 function shown(core: BatchCore, job: JobRecord): Job {
   const state: JobState = job.state === 'pending' && !core.jobs.eligible(job) ? 'held' : job.state
-  return {
+  return bounded({
     id: job.id,
     state,
     vendorReason: reason(core, job),
@@ -61,7 +62,7 @@ function shown(core: BatchCore, job: JobRecord): Job {
     requeueable: job.requeueable,
     restarts: job.restarts,
     tasks: 1,
-  }
+  })
 }
 
 function nodesOf({ state, parts, startedAt, attempts }: JobRecord): readonly string[] {

@@ -1,4 +1,5 @@
 import type { BatchNode, Job } from '../batch-system.ts'
+import { bounded } from '../job-bounds.ts'
 import type { GridengineConfig } from './config.ts'
 import { countsOf, groupsOf, jobOf, takenOn } from './jobs.ts'
 import { isOfQueue, type Look } from './look.ts'
@@ -21,7 +22,8 @@ export function pictureOf(look: Look, config: GridengineConfig): Seen {
   const jobs: Job[] = []
   const onHost = new Map<string, string[]>()
   for (const group of groups) {
-    const { unknown, ...job } = jobOf(group, counts, look, config, closed)
+    const { unknown, ...told } = jobOf(group, counts, look, config, closed)
+    const job = bounded(told)
     if (unknown !== undefined)
       warnings.add(
         `Job ${job.id} has the state “${group.row.word}”, which is not known; it counts as ${job.state}`,

@@ -1,5 +1,6 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { BatchNode, HeldBy, Job } from '../batch-system.ts'
+import { bounded } from '../job-bounds.ts'
 import { isOurNote } from './marks.ts'
 import type { JobRecord, NodeRecord } from './records.ts'
 import type { QueueSettings, ServerSettings } from './settings.ts'
@@ -78,7 +79,7 @@ export function jobsOf(
     const state = held === undefined ? verdict.state : 'held'
     const heldBy = held?.heldBy ?? verdict.heldBy
     const hasStarted = state === 'running' || state === 'completing' || state === 'ended'
-    return {
+    return bounded({
       id: record.id,
       state,
       vendorReason: held?.reason ?? record.reason,
@@ -104,7 +105,7 @@ export function jobsOf(
       restarts: Math.max(0, record.starts - 1),
       ...(heldBy === 'system' && { launchFailed: record.starts > 0 }),
       tasks: 1,
-    }
+    })
   })
   return { jobs, warnings: [...warnings] }
 }

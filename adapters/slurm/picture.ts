@@ -1,6 +1,7 @@
 import type { Vector } from '../../actors/leases/resources.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { BatchNode, HeldBy, Job, JobState } from '../batch-system.ts'
+import { bounded } from '../job-bounds.ts'
 import { clausesOf } from './constraint.ts'
 import { type Demand, demandOf } from './demand.ts'
 import { isOurReason, readMark, withoutMark } from './marks.ts'
@@ -92,7 +93,7 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       state === 'running' || state === 'completing' || (state === 'ended' && record.nodeNames.length > 0)
     const isWaiting = state === 'pending' || state === 'held'
     const demand = demandOf(record, isWaiting ? frame.cpusOfMachine : undefined, frame.ourIdle)
-    return {
+    return bounded({
       id: record.id,
       state,
       vendorReason: vendorReason(record, each.state, atItsLimit, frame.now),
@@ -111,7 +112,7 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       restarts: record.restarts,
       launchFailed: state === 'held' && record.reason === LAUNCH_FAILED,
       tasks: Math.max(1, tasks),
-    }
+    })
   })
 }
 

@@ -230,6 +230,16 @@ describe('the embedded batch system’s mind', () => {
     expect(core.nodes()).toMatchObject([{ connected: true }])
   })
 
+  test('no job is taken that no cluster could ever run', () => {
+    for (const odd of [
+      { nodes: Number.MAX_SAFE_INTEGER },
+      { cpusPerNode: 1e7 },
+      { memoryMiBPerNode: 2 ** 41 },
+    ])
+      expect(() => core.jobs.submit({ ...order, ...odd }, now)).toThrow('at most 1000000 nodes')
+    expect([...core.jobs.all()]).toEqual([])
+  })
+
   test('a queue that is full takes no more', () => {
     core.jobs.submit(order, { held: true, tasks: 20_000 })
     expect(() => core.jobs.submit(order, now)).toThrow('The queue holds 20000 jobs')

@@ -235,8 +235,8 @@ function keptForNothing(
 
 function figuresOf(demand: Demand, packing: Packing, ground: Survey, now: Instant): GuestFigures {
   return {
-    backlogJobs: demand.count,
-    unitsWanted: packing.wanted,
+    backlogJobs: Math.min(Number.MAX_SAFE_INTEGER, demand.count),
+    unitsWanted: Math.min(Number.MAX_SAFE_INTEGER, packing.wanted),
     unitsJoined: ground.joined,
     unitsComing: ground.coming,
     oldestWaitMs: demand.oldest === undefined ? 0 : Math.max(0, now - demand.oldest),

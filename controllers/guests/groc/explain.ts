@@ -1,5 +1,6 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
+import { bounded } from '../../../adapters/job-bounds.ts'
 import type { GuestView } from '../../controller.ts'
 import { few, hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
@@ -30,8 +31,9 @@ export function explainJob(
   now: Instant,
 ): readonly string[] | undefined {
   const picture = view.observation
-  const job = picture?.jobs.find(({ id }) => id === jobId)
-  if (picture === undefined || job === undefined) return undefined
+  const told = picture?.jobs.find(({ id }) => id === jobId)
+  if (picture === undefined || told === undefined) return undefined
+  const job = bounded(told)
   const doubts = [
     ...(view.blind === undefined
       ? []

@@ -1,4 +1,5 @@
 import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-system.ts'
+import { bounded } from '../../../adapters/job-bounds.ts'
 
 /**
  * The jobs of a look by what they do. Of 100,000 jobs as a rule nearly all wait: whoever asks for the others does
@@ -13,7 +14,8 @@ export interface Tally {
   readonly ended: readonly Job[]
 }
 
-export function tallyOf(all: readonly Job[]): Tally {
+export function tallyOf(told: readonly Job[]): Tally {
+  const all = told.every((job) => bounded(job) === job) ? told : told.map(bounded)
   const held: Job[] = []
   const running: Job[] = []
   const ended: Job[] = []
