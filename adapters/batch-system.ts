@@ -120,6 +120,11 @@ export interface BatchPicture {
   readonly at: Instant
   readonly jobs: readonly Job[]
   readonly nodes: readonly BatchNode[]
+  /**
+   * Names of nodes whose record could not be read, as far as they can be told, else an empty name. They are there,
+   * maybe with work: only that they are gone must not be concluded.
+   */
+  readonly unread?: readonly string[]
   /** Records that could not be read, and other oddities, a sentence each. */
   readonly warnings: readonly string[]
   /**

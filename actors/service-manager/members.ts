@@ -302,6 +302,7 @@ export class Members {
       reason: unit.reason.slice(0, 200),
       requeue,
       ...(unit.alive === true ? { alive: true } : {}),
+      ...(unit.joinedAt !== undefined || unit.mayBeIn === true ? { wasIn: true } : {}),
     }
     draft.effect({ key: id, verb, args, timeoutMs })
   }

@@ -1,5 +1,6 @@
 import type { BatchSystem, NodeMark } from '../../adapters/batch-system.ts'
 import type { JoinHandler, JoinUnit } from '../../adapters/join.ts'
+import { type Presence, presenceOf } from '../../adapters/presence.ts'
 import { type Clock, sleep } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
 
@@ -12,11 +13,16 @@ export interface MemberEffectArgs {
   readonly requeue: boolean
   /** Of a machine that is given up: it may run, so that its node goes only when it is empty. */
   readonly alive?: boolean
+  /** It was let in once: a node of its name without a mark was its own. */
+  readonly wasIn?: boolean
 }
 
 export type LeaveOutcome =
   | { readonly kind: 'left' }
   | { readonly kind: 'busy'; readonly jobs: readonly string[] }
+
+/** Stands for what may run there. */
+const UNREAD = '(its record cannot be read)'
 
 const LOOK_AGAIN_MS = 100
 
@@ -52,7 +58,7 @@ export class Membership {
       case 'resume':
         return this.#batch.resume(unit.name, mark, signal)
       case 'leave':
-        return this.#leave(unit, mark, reason, args.requeue, signal)
+        return this.#leave(args, mark, signal)
       case 'lost':
         return this.#batch.remove(unit.name, mark, { lost: args.alive !== true }, signal)
       default:
@@ -78,42 +84,52 @@ export class Membership {
     }
   }
 
-  async #leave(
-    unit: JoinUnit,
-    mark: NodeMark,
-    reason: string,
-    requeue: boolean,
-    signal: AbortSignal,
-  ): Promise<LeaveOutcome> {
-    const known = await this.#jobsOn(unit.name, mark, signal)
-    if (known !== undefined) {
-      await this.#batch.drain(unit.name, mark, reason, signal)
+  async #leave(args: MemberEffectArgs, mark: NodeMark, signal: AbortSignal): Promise<LeaveOutcome> {
+    const { unit, reason } = args
+    const found = await this.#find(args, signal)
+    if (found.kind === 'shown' && found.isMarked) {
+      const { name } = found.node
+      await this.#batch.drain(name, mark, reason, signal)
       await sleep(this.#clock, this.#batch.capabilities.settleMs, signal)
-      const busy = await this.#emptied(unit.name, mark, requeue, reason, signal)
+      const busy = await this.#emptied(args, signal)
       if (busy !== undefined) return busy
-      const refused = await this.#remove(unit.name, mark, signal)
+      const refused = await this.#remove(name, mark, signal)
       if (refused !== undefined) return refused
+    } else {
+      const busy = await this.#unsure(found, args, signal)
+      if (busy !== undefined) return busy
     }
     await this.#join.leave(unit, signal)
     return { kind: 'left' }
   }
 
-  /** Undefined once the node is empty; with `requeue` its jobs are put back and waited for. */
-  async #emptied(
-    name: string,
-    mark: NodeMark,
-    requeue: boolean,
-    reason: string,
+  /**
+   * Of a node that cannot be drained: its record is not readable, or carries our mark no more. Nobody can say that no
+   * job comes to it; so it stays while one is there, or may be.
+   */
+  async #unsure(
+    found: Presence,
+    { reason, requeue }: MemberEffectArgs,
     signal: AbortSignal,
   ): Promise<LeaveOutcome | undefined> {
-    let jobs = await this.#jobsOn(name, mark, signal)
-    if (jobs === undefined || jobs.length === 0) return undefined
+    if (found.kind === 'absent') return undefined
+    const jobs = jobsOn(found)
+    if (found.kind === 'shown') return jobs.length === 0 ? undefined : { kind: 'busy', jobs }
+    if (requeue && found.jobs.length > 0) await this.#batch.requeue(found.jobs, reason, signal)
+    return { kind: 'busy', jobs }
+  }
+
+  /** Undefined once the node is empty; with `requeue` its jobs are put back and waited for. */
+  async #emptied(args: MemberEffectArgs, signal: AbortSignal): Promise<LeaveOutcome | undefined> {
+    const { requeue, reason } = args
+    let jobs = jobsOn(await this.#find(args, signal))
+    if (jobs.length === 0) return undefined
     if (!requeue) return { kind: 'busy', jobs }
     const kept = await this.#batch.requeue(jobs, reason, signal)
     if (kept.length > 0) return { kind: 'busy', jobs: kept.map((job) => job.id) }
-    while (jobs !== undefined && jobs.length > 0) {
+    while (jobs.length > 0) {
       await sleep(this.#clock, LOOK_AGAIN_MS, signal)
-      jobs = await this.#jobsOn(name, mark, signal)
+      jobs = jobsOn(await this.#find(args, signal))
     }
     return undefined
   }
@@ -128,17 +144,22 @@ export class Membership {
     }
   }
 
-  /** Jobs that run or complete on our node (an epilog counts as one without a name); undefined if it is not there. */
-  async #jobsOn(name: string, mark: NodeMark, signal: AbortSignal): Promise<readonly string[] | undefined> {
+  async #find({ unit, wasIn }: MemberEffectArgs, signal: AbortSignal): Promise<Presence> {
     const picture = await this.#batch.observe(signal)
     if (picture.trust === 'doubtful')
       throw new SubletError(
         'middleware-garbage',
         `${this.#batch.name} shows a picture that cannot be trusted; nothing is removed on it`,
       )
-    const node = picture.nodes.find((candidate) => candidate.name === name)
-    if (node?.mark?.unitId !== mark.unitId) return undefined
-    if (node.empty) return []
-    return node.jobs.length > 0 ? node.jobs : ['(an epilog)']
+    return presenceOf(picture, { ...unit, wasIn: wasIn === true })
   }
+}
+
+/** What runs or completes there; an epilog counts as one without a name. */
+function jobsOn(found: Presence): readonly string[] {
+  if (found.kind === 'absent') return []
+  if (found.kind === 'unread') return found.jobs.length > 0 ? found.jobs : [UNREAD]
+  const { empty, jobs } = found.node
+  if (empty) return []
+  return jobs.length > 0 ? jobs : ['(an epilog)']
 }

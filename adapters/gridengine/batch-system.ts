@@ -136,6 +136,7 @@ export function gridengine(
       at: clock.now(),
       jobs: [...seen.jobs, ...ended.among(seen.jobs, accounted, clock.now())],
       nodes: seen.nodes,
+      unread: read.unread ?? [],
       warnings: [...jobs.warnings, ...read.warnings, ...learned.warnings, ...seen.warnings, ...doubt],
       trust: doubt.length === 0 ? 'confirmed' : 'doubtful',
     }
@@ -217,7 +218,7 @@ export function gridengine(
     await forget(name, mark, signal)
   }
 
-  const removeLost = async (name: string, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+  const removeLost = async ({ name }: HostRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
     await hosts.drain(name, 'the machine is lost', signal)
     await hosts.takeOut(name, signal)
     const { records } = await reader.jobs(signal)
@@ -247,8 +248,9 @@ export function gridengine(
     drain,
     resume,
     async remove(name, mark, { lost }, signal) {
-      if ((await ours(name, mark, signal)) === undefined) return
-      await (lost ? removeLost(name, mark, signal) : removeIdle(name, mark, signal))
+      const host = await ours(name, mark, signal)
+      if (host === undefined) return
+      await (lost ? removeLost(host, mark, signal) : removeIdle(host.name, mark, signal))
       if ((await reader.host(name, ourComplexes, signal)) !== undefined)
         throw new SubletError('middleware-refused', `Node ${name} is there again after it was deleted`)
     },

@@ -59,10 +59,10 @@ export async function parseHosts(
   memory?: Memory<HostRecord>,
 ): Promise<Records<HostRecord> & { readonly global: HostRecord | undefined }> {
   const pieces = { source: 'qhost -xml', root: 'qhost', piece: 'host', unread: UNREAD }
-  const { records, warnings } = await readPieces(printed, pieces, hostOf, signal, memory)
+  const { records, ...rest } = await readPieces(printed, pieces, hostOf, signal, memory)
   return {
     records: records.filter(({ name }) => name !== 'global'),
-    warnings,
+    ...rest,
     global: records.find(({ name }) => name === 'global'),
   }
 }

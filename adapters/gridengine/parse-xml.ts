@@ -21,6 +21,8 @@ export interface Element {
 export interface Records<R> {
   readonly records: readonly R[]
   readonly warnings: readonly string[]
+  /** Their names, as far as they can be told, else empty ones. */
+  readonly unread?: readonly string[]
 }
 
 export interface Pieces {
@@ -154,6 +156,7 @@ export async function readEach<R>(
   const records: R[] = []
   const warnings: string[] = []
   const used = new Map<string, R>()
+  const unread: string[] = []
   let at = -1
   /** Characters since others had their turn; a record that is remembered counts little. */
   let work = 0
@@ -172,6 +175,7 @@ export async function readEach<R>(
       used.set(text, record)
     } catch (error) {
       if (!(error instanceof SubletError)) throw error
+      unread.push(/^<host name='([^']*)'/.exec(text)?.[1] ?? '')
       warnings.push(`Record ${at + 1} of ${source} could not be read: ${error.message}`)
     }
   }
@@ -179,5 +183,5 @@ export async function readEach<R>(
   // A form that fits no record at all is another version's, not a broken record.
   if (records.length === 0 && warnings.length > 1)
     throw garbage(`${source} printed ${warnings.length} records, none readable. ${warnings[0]}`)
-  return { records, warnings }
+  return { records, warnings, unread }
 }

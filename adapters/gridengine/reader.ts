@@ -1,3 +1,4 @@
+import { SubletError } from '../../actors/runtime/errors.ts'
 import { both } from '../batch/both.ts'
 import type { HeldBy } from '../batch-system.ts'
 import type { Commands } from './commands.ts'
@@ -18,7 +19,7 @@ export interface Reader {
     complexes: Iterable<string>,
     signal: AbortSignal,
   ): Promise<Records<HostRecord> & { readonly global: HostRecord | undefined }>
-  /** One host with our complexes; undefined if it is no execution host. */
+  /** One host with our complexes, under GridEngine’s own spelling; undefined if it is no execution host. */
   host(name: string, complexes: readonly string[], signal: AbortSignal): Promise<HostRecord | undefined>
   /** What holds the waiting jobs, by `id.tasks`. */
   holds(rows: readonly JobRow[], signal: AbortSignal): Promise<Holds>
@@ -52,8 +53,10 @@ export function gridengineReader(commands: Commands): Reader {
         if (/can't resolve hostname/.test(done.stderr)) return undefined
         throw commands.refused('qhost -h', done)
       }
-      const { records } = await parseHosts(done.stdout, signal)
-      return records.find((host) => host.name === name)
+      const { records, warnings } = await parseHosts(done.stdout, signal)
+      if (warnings[0] !== undefined) throw new SubletError('middleware-garbage', warnings[0])
+      // GridEngine has looked the name up: its record stands under the spelling that counts.
+      return records.find((host) => host.name === name) ?? records[0]
     },
 
     async holds(rows, signal) {

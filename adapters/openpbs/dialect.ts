@@ -37,6 +37,9 @@ const checked = (name: string): string => {
   return name
 }
 
+/** Also of a record that cannot be read. */
+const nameOf = (piece: string): string => /^\s*"([^"]*)"/.exec(piece)?.[1] ?? ''
+
 export function openpbsDialect(config: OpenpbsConfig, commands: Commands, clock: Clock): Dialect {
   const { cpusOfMachine, drainTag, markResource } = config
   const readJob = remembered((piece: string) => jobOf(piece, cpusOfMachine))
@@ -86,7 +89,7 @@ export function openpbsDialect(config: OpenpbsConfig, commands: Commands, clock:
     if (done.exitCode !== 0 && NO_NODES.test(done.stderr)) return { records: [], warnings: [] }
     if (isRefused(done)) throw commands.refusal(`pbsnodes ${args.join(' ')}`, done)
     const make = (piece: string) => nodeOf(piece, markResource)
-    return readInSlices('pbsnodes', pieces(done.stdout, 'nodes'), make, { clock, signal })
+    return readInSlices('pbsnodes', pieces(done.stdout, 'nodes'), make, { clock, signal, nameOf })
   }
 
   const node = async (name: string, signal: AbortSignal): Promise<NodeRecord | undefined> => {

@@ -110,6 +110,7 @@ export function pbsSystem(
       at: clock.now(),
       jobs,
       nodes: seen.nodes,
+      unread: nodeRecords.unread ?? [],
       warnings: [...jobRecords.warnings, ...nodeRecords.warnings, ...warnings, ...seen.warnings, ...doubt],
       trust: doubt.length === 0 ? 'confirmed' : 'doubtful',
     }

@@ -82,6 +82,8 @@ export interface NodeRecord {
 export interface Records<R> {
   readonly records: readonly R[]
   readonly warnings: readonly string[]
+  /** Their names, as far as they can be told, else empty ones. */
+  readonly unread?: readonly string[]
 }
 
 export const garbage = (sentence: string, cause?: unknown): SubletError =>

@@ -13,9 +13,14 @@ export async function readInSlices<T, R>(
   what: string,
   pieces: Iterable<T>,
   make: (piece: T) => R | undefined,
-  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+  {
+    clock,
+    signal,
+    nameOf,
+  }: { readonly clock: Clock; readonly signal: AbortSignal; readonly nameOf?: (piece: T) => string },
 ): Promise<Records<R>> {
   const records: R[] = []
+  const unread: string[] = []
   const warnings: string[] = []
   let count = 0
   let turn = clock.monotonic()
@@ -26,6 +31,7 @@ export async function readInSlices<T, R>(
       if (record !== undefined) records.push(record)
     } catch (error) {
       if (!(error instanceof SubletError)) throw error
+      unread.push(nameOf?.(piece) ?? '')
       warnings.push(`Record ${count} of ${what} could not be read: ${inOneLine(error)}`)
     }
     if (clock.monotonic() - turn < SLICE_MS) continue
@@ -38,5 +44,5 @@ export async function readInSlices<T, R>(
       'middleware-garbage',
       `Of ${count} records of ${what} none is readable. ${warnings[0]}`,
     )
-  return { records, warnings }
+  return { records, warnings, unread }
 }

@@ -163,6 +163,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
       at: clock.now(),
       jobs,
       nodes,
+      unread: nodeRecords.unread,
       warnings: [...jobRecords.warnings, ...nodeRecords.warnings, ...judged.warnings, ...warnings, ...doubt],
       trust: doubt.length === 0 ? 'confirmed' : 'doubtful',
     }

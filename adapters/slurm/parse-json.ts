@@ -112,13 +112,16 @@ function readAll<S extends z.ZodType, R>(
 ): Records<R> {
   if (!Array.isArray(list))
     throw new SubletError('middleware-garbage', `${source} printed no list of records`)
-  return readEach(source, list, (item: unknown) => {
+  const readOne = (item: unknown): R => {
     const read = shape.safeParse(item)
     if (read.success) return make(read.data)
     const { path, message } = read.error.issues[0] ?? { path: [], message: 'unreadable' }
     throw new SubletError('middleware-garbage', `${path.join('.')}: ${message}`)
-  })
+  }
+  return readEach(source, list, readOne, nameIn)
 }
+
+const nameIn = (item: unknown): string => z.object({ name: z.string() }).safeParse(item).data?.name ?? ''
 
 function jobId(read: z.output<typeof job>): string {
   if (read.het_job_id > 0) return `${read.het_job_id}+${read.het_job_offset}`

@@ -145,7 +145,7 @@ function jobOf(line: string): JobRecord {
 }
 
 function readLines<R>(what: string, lines: readonly string[], make: (line: string) => R): Records<R> {
-  const read = readEach(what, lines, make)
+  const read = readEach(what, lines, make, (line) => /(?:^| )NodeName=(\S+)/.exec(line)?.[1] ?? '')
   // A format that fits no line at all is another version's, not a broken record.
   if (lines.length > 0 && read.records.length === 0)
     throw new SubletError(

@@ -70,24 +70,33 @@ export interface NodeRecord {
 }
 
 /** Each record is read by itself: one that is broken costs a warning, not the look. */
-export function readEach<T, R>(what: string, items: readonly T[], make: (item: T) => R): Records<R> {
+export function readEach<T, R>(
+  what: string,
+  items: readonly T[],
+  make: (item: T) => R,
+  nameOf: (item: T) => string,
+): Records<R> {
   const records: R[] = []
+  const unread: string[] = []
   const warnings: string[] = []
   for (const [at, item] of items.entries()) {
     try {
       records.push(make(item))
     } catch (error) {
       if (!(error instanceof SubletError)) throw error
+      unread.push(nameOf(item))
       warnings.push(`Record ${at + 1} of ${what} could not be read: ${error.message}`)
     }
   }
-  return { records, warnings }
+  return { records, warnings, unread }
 }
 
 /** What was read, and a sentence for each record that could not be. */
 export interface Records<R> {
   readonly records: readonly R[]
   readonly warnings: readonly string[]
+  /** Their names, as far as they can be told, else empty ones. */
+  readonly unread: readonly string[]
 }
 
 /** Slurm's year: what it makes of a time limit of INFINITE once the job runs. */

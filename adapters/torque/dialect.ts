@@ -29,6 +29,9 @@ const checked = (name: string): string => {
   return name
 }
 
+/** Also of a record that cannot be read. */
+const nameOf = (piece: string): string => /<name>([^<]*)<\/name>/.exec(piece)?.[1]?.trim() ?? ''
+
 export function torqueDialect(config: TorqueConfig, commands: Commands, clock: Clock): Dialect {
   const { scheduler, cpusOfMachine, drainTag } = config
   const readJob = remembered((piece: string) => jobOf(piece, { scheduler, cpusOfMachine }))
@@ -66,7 +69,7 @@ export function torqueDialect(config: TorqueConfig, commands: Commands, clock: C
 
   const nodesOf = async (args: readonly string[], signal: AbortSignal): Promise<Records<NodeRecord>> => {
     const printed = await listing('pbsnodes', ['-x', ...args], signal)
-    return readInSlices('pbsnodes -x', pieces(printed, 'Node'), nodeOf, { clock, signal })
+    return readInSlices('pbsnodes -x', pieces(printed, 'Node'), nodeOf, { clock, signal, nameOf })
   }
 
   const node = async (name: string, signal: AbortSignal): Promise<NodeRecord | undefined> => {

@@ -127,7 +127,7 @@ test.each([
 })
 
 test('an empty list has no Jobs; text without an end, and what is no JSON, are refused', async () => {
-  expect(await jobs(printed('003'))).toEqual({ records: [], warnings: [] })
+  expect(await jobs(printed('003'))).toEqual({ records: [], warnings: [], unread: [] })
   const whole = printed('032')
   for (const at of [40, 500, 3_000, whole.length - 3, whole.indexOf('\n\t\t},') + 5])
     await expect(jobs(whole.slice(0, at))).rejects.toMatchObject({ code: 'middleware-garbage' })

@@ -121,7 +121,7 @@ describe('Slurm’s JSON', () => {
       codeOf(() => parseJobsJson(changed('squeue.json', (text) => text.replace('"jobs"', '"job"')))),
     ).toBe('middleware-garbage')
     const empty = '{"meta":{"plugin":{"type":"openapi/v0.0.38"}},"errors":[],"jobs":[]}'
-    expect(parseJobsJson(empty)).toEqual({ records: [], warnings: [] })
+    expect(parseJobsJson(empty)).toEqual({ records: [], warnings: [], unread: [] })
   })
 
   test('one broken record costs a warning, not the look', () => {
@@ -182,8 +182,8 @@ describe('Slurm’s text', () => {
   })
 
   test('an empty list is empty, a list of nothing readable is garbage', () => {
-    expect(parseJobsText('')).toEqual({ records: [], warnings: [] })
-    expect(parseNodesText('No nodes in the system\n')).toEqual({ records: [], warnings: [] })
+    expect(parseJobsText('')).toEqual({ records: [], warnings: [], unread: [] })
+    expect(parseNodesText('No nodes in the system\n')).toEqual({ records: [], warnings: [], unread: [] })
     expect(codeOf(() => parseJobsText('JOBID PARTITION NAME\n'))).toBe('middleware-garbage')
     expect(codeOf(() => parseNodesText('slurm_load_node error: whatever\n'))).toBe('middleware-garbage')
   })

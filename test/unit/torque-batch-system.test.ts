@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { Membership } from '../../actors/service-manager/membership.ts'
 import type { BatchSystem, ExpectedNode } from '../../adapters/batch-system.ts'
 import { torque } from '../../adapters/torque/batch-system.ts'
 import { type TorqueConfig, torqueConfig } from '../../adapters/torque/config.ts'
@@ -182,6 +183,35 @@ describe('Torque 6.1', () => {
     expect(await job(may)).toMatchObject({ state: 'pending', restarts: 0 })
     expect(await job(mayNot)).toBeUndefined()
     expect(server.nodes.has('vm01')).toBe(false)
+  })
+
+  test('a node whose record cannot be read is not taken for one that is not there', async () => {
+    const { system, letIn, qsub, does, exec, clock, run } = await scene()
+    const { mark } = await letIn('vm01')
+    const id = await qsub('-l', 'nodes=1:ppn=1')
+    const whole = await run('pbsnodes', ['-x'])
+    const broken = whole.stdout.replace(/(<name>vm01<\/name>.*?<np>)2</, '$1-2<')
+    expect(broken).not.toBe(whole.stdout)
+    exec.instead = (line) => (line === 'pbsnodes -x' ? { stdout: broken } : undefined)
+    const picture = await does(system.observe(never))
+    expect(picture.jobs.find((job) => job.id === id)).toMatchObject({ state: 'running', nodeNames: ['vm01'] })
+    const left: string[] = []
+    const handler = {
+      join: async () => undefined,
+      leave: async ({ name }: { name: string }) => void left.push(name),
+      close: async () => undefined,
+    }
+    const unit = { ...mark, name: 'vm01', vector: { cpu: 2 }, facts: {} }
+    const outcome = await does(
+      new Membership(system, handler, clock).perform(
+        'leave',
+        { guest: 'g', unit, reason: 'the batch system has not known it for 10 min', requeue: false },
+        never,
+      ),
+    ).catch((error: unknown) => error)
+    // Its daemon was ended, and the site may end the machine, with the job on it.
+    expect(outcome).not.toEqual({ kind: 'left' })
+    expect(left).toEqual([])
   })
 
   test('trap 7: a refusal that ends with 0 is a refusal', async () => {

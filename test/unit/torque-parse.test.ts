@@ -168,8 +168,8 @@ test('trap 4: of what the mom says only its hour and its memory are believed', a
 })
 
 test('4.2: no declaration, status in reverse, one entry for each slot, and nothing at all for no jobs', async () => {
-  expect(await jobs('')).toEqual({ records: [], warnings: [] })
-  expect(await jobs('<Data></Data>\n')).toEqual({ records: [], warnings: [] })
+  expect(await jobs('')).toEqual({ records: [], warnings: [], unread: [] })
+  expect(await jobs('<Data></Data>\n')).toEqual({ records: [], warnings: [], unread: [] })
   const [node] = (
     await nodes(
       '<Data><Node><name>vm01</name><state>job-exclusive</state><np>2</np><ntype>cluster</ntype><jobs>0/0.tqsrv,1/0.tqsrv</jobs><status>rectime=1795291297,physmem=2048kb,state=free,opsys=linux</status></Node></Data>',

@@ -1,5 +1,6 @@
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
+import { mayWorkThere, presenceOf } from '../../../adapters/presence.ts'
 import type { GuestView, HeldUnit } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
 import { servesQueue } from './demand.ts'
@@ -23,20 +24,29 @@ export function notice(
   config: GrocConfig,
 ): GrocMemory {
   const units: HeldUnit[] = []
-  for (const { held } of view.leases)
-    for (const unit of held) if (unit.state !== 'left' && unit.state !== 'lost') units.push(unit)
+  const leaseOf = new Map<string, string>()
+  for (const { id, held } of view.leases)
+    for (const unit of held)
+      if (unit.state !== 'left' && unit.state !== 'lost') {
+        units.push(unit)
+        leaseOf.set(unit.id, id)
+      }
   const members = units.filter(({ state }) => state === 'joined' || state === 'draining')
   const nodeOfUnit = nodesByUnit(picture)
 
   const outage = outageIn(members, nodeOfUnit, picture, memory.outage, config)
   const isOut = isBelieved(outage, picture.startedAt, config)
   const missingSince = new Map<string, number>()
+  /** By another spelling, by a job on it, or by a record that cannot be read. */
+  const isThere = ({ id, name }: HeldUnit): boolean =>
+    !nodeOfUnit.has(id) &&
+    mayWorkThere(presenceOf(picture, { name, leaseId: leaseOf.get(id) ?? '', unitId: id, wasIn: true }))
   for (const unit of members) {
     const told = picture.startedAt >= unit.since + config.settle
     const known = own(memory.missingSince, unit.id)
     if (!told) {
       if (known !== undefined) missingSince.set(unit.id, known)
-    } else if (nodeOfUnit.get(unit.id)?.responding !== true)
+    } else if (nodeOfUnit.get(unit.id)?.responding !== true && !isThere(unit))
       // What its site doubts, too, is no part of it.
       missingSince.set(
         unit.id,
