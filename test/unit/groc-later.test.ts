@@ -62,6 +62,19 @@ describe('machines that may begin later', () => {
     const byHand = leaseFor(request!, { state: 'ticketed', term, label: undefined })
     expect(unitsAsked(decideOn(viewOf([byHand], { jobs }), config, seasoned).intents)).toBe(3)
   })
+
+  test('are not waited for any more when no job needs them: granted later, they booted for nothing', () => {
+    const [request] = requestsIn(decideOn(viewOf([], { jobs }), config, seasoned).intents)
+    const waiting = leaseFor(request!)
+    const released = (lease: HeldLease, kept = config) =>
+      inShort(decideOn(viewOf([lease]), kept, seasoned).intents)
+    expect(released(waiting)).toEqual(['release l1'])
+    expect(released(waiting, configOf({ min: 3, grow: { target: '20m' } }))).toEqual([])
+    // One that began at once, or has its ticket, comes, and goes when it is idle.
+    expect(released({ ...waiting, label: undefined })).toEqual([])
+    const term = { start: T0 + 12 * MINUTE, end: T0 + 72 * MINUTE }
+    expect(released(leaseFor(request!, { state: 'ticketed', term }))).toEqual([])
+  })
 })
 
 describe('jobs that may not begin yet', () => {

@@ -9,6 +9,7 @@ import { demandOf } from './demand.ts'
 import { notice } from './health.ts'
 import { alarms } from './held.ts'
 import { type Keep, toKeep, works } from './keep.ts'
+import { withdrawals } from './later.ts'
 import type { GrocMemory } from './memory.ts'
 import { blockedNotes, clockNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
@@ -122,6 +123,9 @@ function decideBy(
     ...[...unfit, ...shrunk].map(({ intent }) => intent),
     ...leaves(ground, resumedIds, noticed, picture.startedAt, config, view.still !== undefined),
     ...releases(ground),
+    ...(mayShrink
+      ? withdrawals(view.leases, packing.used, ground.serving + ground.spare + ground.coming, keep.units)
+      : []),
     ...extended.map(({ intent }) => intent),
     ...orders.intents,
     ...reserving.intents,

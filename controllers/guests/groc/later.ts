@@ -1,5 +1,5 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
-import type { GuestView, HeldLease } from '../../controller.ts'
+import type { GuestIntent, GuestView, HeldLease } from '../../controller.ts'
 
 /**
  * Leases that need not begin at once say so in what they are called, so that a view of them is enough to know them again:
@@ -13,6 +13,26 @@ export const reservedLabel = (startAt: Instant, now: Instant, i: number): string
   `at.${startAt}.${now}.${i}`
 
 export const isDeferred = ({ label }: HeldLease): boolean => label !== undefined && /^by\.\d+\./.test(label)
+
+/**
+ * Requests that still wait, and that no job needs any more: granted later, they would boot machines for nothing. `used`
+ * names places as in `Bins`; of the units that are there or coming, `kept` stay whatever waits.
+ */
+export function withdrawals(
+  leases: readonly HeldLease[],
+  used: ReadonlySet<string>,
+  there: number,
+  kept: number,
+): readonly GuestIntent[] {
+  let left = there - kept
+  return leases.flatMap((lease): GuestIntent[] => {
+    if (lease.state !== 'requested' || !isDeferred(lease) || left < lease.units) return []
+    const places = Array.from({ length: lease.units }, (_, i) => `${lease.id}#${i + 1}`)
+    if (places.some((place) => used.has(place))) return []
+    left -= lease.units
+    return [{ kind: 'release', leaseId: lease.id, reason: 'it still waits, and no job needs it any more' }]
+  })
+}
 
 /** When it begins, as far as that is known. */
 export function beginOf({ term, label }: HeldLease): Instant | undefined {
