@@ -1,3 +1,4 @@
+import { SubletError } from '../../actors/runtime/errors.ts'
 import { type Commands, complaint } from './commands.ts'
 import type { JobRow } from './records.ts'
 
@@ -13,11 +14,17 @@ import type { JobRow } from './records.ts'
  */
 export interface Requeuer {
   all(jobIds: readonly string[], signal: AbortSignal): Promise<readonly { id: string; reason: string }[]>
-  /** Of a host that is gone: those that may run again are put back, the others deleted for good. */
+  /**
+   * Of a host that is gone: those that may run again are put back, those of which qmod says that they may not are
+   * deleted for good. Any other answer is `node-busy`: a busy qmaster or a missing right is no reason to end a job.
+   */
   lost(rows: readonly JobRow[], signal: AbortSignal): Promise<void>
 }
 
-const PUT_BACK = /rescheduling of job|already (?:been )?rescheduled|is not running|not in running state/i
+const PUT_BACK = /pushed rescheduling of|already (?:been )?rescheduled|is not running|not in running state/i
+const NOT_AGAIN = /is not re(?:startable|-?runn?able)/i
+/** It is gone, or waits already. */
+const NOT_THERE = /invalid (?:queue or )?job|does not exist/i
 const CLEARED = /cleared error state/i
 
 /** `17`, `17.3` or `17.4-9:1`: qmod knows all three. */
@@ -46,11 +53,17 @@ export function requeuer(commands: Commands): Requeuer {
     },
     async lost(rows, signal) {
       const ids = [...new Set(rows.map((row) => (row.tasks === '' ? row.id : `${row.id}.${row.tasks}`)))]
+      const refused: string[] = []
       for (const id of ids) {
-        if ((await one(id, signal)) === undefined) continue
+        const reason = await one(id, signal)
+        if (reason === undefined || NOT_THERE.test(reason)) continue
         // Its daemon does not answer: without -f qmaster would wait for it for ever.
-        await commands.run('qdel', ['-f', id.split('.')[0] ?? id, ...taskOf(id)], signal)
+        if (NOT_AGAIN.test(reason))
+          await commands.run('qdel', ['-f', id.split('.')[0] ?? id, ...taskOf(id)], signal)
+        else refused.push(`${id} (${reason})`)
       }
+      if (refused.length > 0)
+        throw new SubletError('node-busy', `GridEngine does not put back ${refused.join(', ')}`)
     },
   }
 }

@@ -61,26 +61,42 @@ export function removal(dialect: Dialect, { clock, drain, present }: Hands) {
   }
 
   /**
-   * The jobs first, by name: deleted with the node they would be forgotten, those that may run again too. What
-   * may not run again is purged; its node is gone, nothing else ends it.
+   * The jobs first, by name: deleted with the node they would be forgotten, those that may run again too. Which they
+   * are, the node’s own list says as well as theirs, for a job may be unreadable. What is known not to run again is
+   * purged: its node is gone, nothing else ends it. The ids of those whose end is only not confirmed are returned.
    */
+  const letGo = async ({ name, jobs }: NodeRecord, signal: AbortSignal): Promise<ReadonlySet<string>> => {
+    const known = new Map((await dialect.jobs(signal)).records.map((job) => [job.id, job]))
+    const bound = [...known.values()].filter(
+      ({ verdict, hosts }) =>
+        (verdict.state === 'running' || verdict.state === 'completing') && hosts.includes(name),
+    )
+    const refused: string[] = []
+    for (const id of new Set([...bound.map((job) => job.id), ...jobs])) {
+      if (known.get(id)?.rerunable === false) {
+        await dialect.purge(id, signal)
+        continue
+      }
+      const reason = await dialect.rerun(id, true, signal)
+      if (reason !== undefined) refused.push(`${id} (${reason})`)
+    }
+    if (refused.length > 0) throw busy(name, `the server does not put back ${refused.join(', ')}`)
+    return new Set(bound.filter(({ verdict }) => verdict.state === 'completing').map((job) => job.id))
+  }
+
   const removeLost = async (record: NodeRecord, _mark: NodeMark, signal: AbortSignal): Promise<void> => {
     const { name } = record
     if (!record.isOffline || isOurNote(drainTag, record.note))
       await dialect.offline(name, ourNote(drainTag, 'the machine is lost', record.note), signal)
-    const bound = (await dialect.jobs(signal)).records.filter(
-      ({ verdict, hosts }) =>
-        (verdict.state === 'running' || verdict.state === 'completing') && hosts.includes(name),
-    )
-    for (const job of bound)
-      if (job.rerunable) await dialect.rerun(job.id, true, signal)
-      else await dialect.purge(job.id, signal)
+    const ended = await letGo(record, signal)
     const late = (): SubletError => busy(name, 'the server has not yet let go of its jobs')
     const limit = deadline(clock, LET_GO_MS, late, signal)
     try {
       for (;;) {
         const after = await dialect.node(name, limit.signal)
-        if (after === undefined || (await takenAway(after, signal))) return
+        if (after === undefined) return
+        const isFree = after.jobs.every((id) => ended.has(id))
+        if (isFree && (await takenAway(after, limit.signal))) return
         await sleep(clock, ASK_AGAIN_MS, limit.signal)
       }
     } finally {

@@ -185,6 +185,38 @@ describe('Torque 6.1', () => {
     expect(server.nodes.has('vm01')).toBe(false)
   })
 
+  test('a job that qrerun will not put back is not forgotten with its lost node', async () => {
+    const { server, system, letIn, qsub, does, job, exec } = await scene()
+    const { mark } = await letIn('vm01')
+    const id = await qsub('-l', 'nodes=1:ppn=1')
+    server.killMom('vm01')
+    exec.instead = (line) =>
+      line.startsWith('qrerun')
+        ? { exitCode: 159, signal: null, stdout: '', stderr: `qrerun: Unauthorized Request ${id}\n` }
+        : undefined
+    await expect(does(system.remove('vm01', mark, { lost: true }, never))).rejects.toMatchObject({
+      code: 'node-busy',
+      message: expect.stringContaining('Unauthorized Request'),
+    })
+    exec.instead = () => undefined
+    expect(server.jobs.has(id), 'the server has it still').toBe(true)
+    expect(await job(id)).toBeDefined()
+  })
+
+  test('a job that cannot be read is not forgotten with its lost node', async () => {
+    const { server, system, letIn, qsub, does, job } = await scene()
+    const { mark } = await letIn('vm01')
+    const id = await qsub('-l', 'nodes=1:ppn=1')
+    await qsub('-l', 'nodes=1:ppn=2')
+    server.killMom('vm01')
+    // A host whose name begins with a digit, such as 2u-rack1, is asked for by `-l nodes=2u-rack1`.
+    Object.assign(server.jobs.get(id)!.resources, { nodes: '2u-vm01:ppn=1' })
+    await does(system.remove('vm01', mark, { lost: true }, never)).catch(() => undefined)
+    Object.assign(server.jobs.get(id)?.resources ?? {}, { nodes: '1:ppn=1' })
+    expect(server.jobs.has(id), 'the server has it still').toBe(true)
+    expect(await job(id)).toBeDefined()
+  })
+
   test('a node whose record cannot be read is not taken for one that is not there', async () => {
     const { system, letIn, qsub, does, exec, clock, run } = await scene()
     const { mark } = await letIn('vm01')
