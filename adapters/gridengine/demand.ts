@@ -2,8 +2,9 @@ import type { Vector } from '../../actors/leases/resources.ts'
 import type { Millis } from '../../actors/runtime/clock.ts'
 import type { GridengineConfig } from './config.ts'
 import type { Facts } from './facts.ts'
+import { fits } from './glob.ts'
 import type { Complex, Environment, JobRow } from './records.ts'
-import { bytesOf, durationOf, fits, leastOf, memoryMiBOf } from './sizes.ts'
+import { bytesOf, durationOf, leastOf, memoryMiBOf } from './sizes.ts'
 
 /**
  * What a job needs of each node:

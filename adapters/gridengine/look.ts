@@ -2,10 +2,10 @@ import type { Instant } from '../../actors/runtime/clock.ts'
 import type { HeldBy } from '../batch-system.ts'
 import { environmentOf } from './demand.ts'
 import type { Facts } from './facts.ts'
+import { fits } from './glob.ts'
 import type { Reservation } from './parse-reservations.ts'
 import type { Quota } from './quotas.ts'
 import type { HostRecord, JobDetail, JobRow } from './records.ts'
-import { fits } from './sizes.ts'
 
 /** Everything that one look has read. */
 export interface Look {

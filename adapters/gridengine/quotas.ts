@@ -1,6 +1,6 @@
+import { fits } from './glob.ts'
 import { readPieces } from './parse-xml.ts'
 import type { JobRow } from './records.ts'
-import { fits } from './sizes.ts'
 
 /** A rule of a resource quota set that is in use, as qquota tells it: `users nobody queues dyn slots=1/1`. */
 export interface Quota {

@@ -15,7 +15,9 @@ const BYTES: Readonly<Record<string, number>> = {
 /** `1G`, `512M`, `1.5g`, `1048576`; undefined if it is no amount, such as INFINITY. */
 export function bytesOf(text: string): number | undefined {
   const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)([kKmMgGtT]?)$/.exec(text.trim()) ?? []
-  return amount === undefined ? undefined : Number(amount) * (BYTES[unit] ?? 1)
+  return amount === undefined
+    ? undefined
+    : Math.min(Number.MAX_SAFE_INTEGER, Number(amount) * (BYTES[unit] ?? 1))
 }
 
 export const memoryMiBOf = (text: string): number => Math.ceil((bytesOf(text) ?? 0) / 1024 ** 2)
@@ -29,18 +31,15 @@ export function durationOf(text: string): Millis | undefined {
   return Math.round((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000)
 }
 
-/** The least number in a range of slots such as `4`, `3-8`, `2,4` or `4-`. */
-export const leastOf = (range: string): number =>
-  Math.max(
-    1,
-    Math.min(
-      ...range
-        .split(/[^0-9]+/)
-        .filter((part) => part !== '')
-        .map(Number),
-      1e9,
-    ) % 1e9,
-  )
+/** More slots than any cluster has. */
+const SLOTS_MAX = 1e9
+
+/** The least number in a range of slots such as `4`, `3-8`, `2,4` or `4-`; users write ranges as long as they like. */
+export function leastOf(range: string): number {
+  let least: number | undefined
+  for (const [number] of range.matchAll(/[0-9]+/g)) least = Math.min(least ?? SLOTS_MAX, Number(number))
+  return Math.max(1, least ?? 1)
+}
 
 /** How many tasks `4-9:1`, `3`, `1-7:2,9` are. */
 export function countTasks(tasks: string): number {
@@ -51,21 +50,4 @@ export function countTasks(tasks: string): number {
     count += Math.max(0, Math.floor((Number(last) - Number(first)) / Math.max(1, Number(step))) + 1)
   }
   return count
-}
-
-/** GridEngine's wildcards in names of queues and environments: `*`, `?`, `[…]`. */
-export function fits(pattern: string, name: string): boolean {
-  // Most are no patterns, and there are thousands of jobs.
-  if (pattern === name || pattern === '*') return true
-  if (!/[*?[\]]/.test(pattern)) return false
-  const source = pattern
-    .replaceAll(/[.+^${}()|\\]/g, '\\$&')
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.')
-  try {
-    return new RegExp(`^(?:${source})$`).test(name)
-  } catch {
-    // An open bracket: a name that is no pattern.
-    return pattern === name
-  }
 }

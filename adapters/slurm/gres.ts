@@ -26,7 +26,7 @@ export function gresOf(printed: string): Vector {
   // Most jobs ask for none, in six fields each.
   if (printed === '') return NOTHING
   const found: Record<string, number> = {}
-  for (const part of printed.replaceAll(/\([^)]*\)/g, '').split(',')) {
+  for (const part of printed.replaceAll(/\([^()]*\)/g, '').split(',')) {
     const words = part.trim().split(':')
     if (words[0] === 'gres') words.shift()
     const isCounted = words.length > 1 && /^\d+[KMGT]?$/i.test(words.at(-1) ?? '')

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { gresOf } from '../../adapters/slurm/gres.ts'
 import { countTasks, expandHosts } from '../../adapters/slurm/hostlist.ts'
 import { parseJobsJson, parseNodesJson } from '../../adapters/slurm/parse-json.ts'
 import { parseConfig, parseJobsText, parseNodesText, parseWords } from '../../adapters/slurm/parse-text.ts'
@@ -232,6 +233,17 @@ describe('Slurm’s abbreviations', () => {
     expect(codeOf(() => expandHosts('n[1-99999999]'))).toBe('middleware-garbage')
     expect(codeOf(() => expandHosts('n[3-1]'))).toBe('middleware-garbage')
     expect(codeOf(() => expandHosts('a[1-9999]b[1-9999]'))).toBe('middleware-garbage')
+    expect(codeOf(() => expandHosts(`a[${'1-90000,'.repeat(10_000)}1]`))).toBe('middleware-garbage')
+    expect(codeOf(() => expandHosts('a[1-90000],'.repeat(10_000)))).toBe('middleware-garbage')
+    expect(codeOf(() => expandHosts(`n[${'0'.repeat(1_000_000)}-9]`))).toBe('middleware-garbage')
+  })
+
+  // With a look ahead at each comma or bracket these take minutes.
+  test('lists of any length are read in one pass', () => {
+    const names = Array.from({ length: 90_000 }, (_, i) => `node-of-the-cluster-${i}`)
+    expect(expandHosts(names.join(','))).toEqual(names)
+    expect(expandHosts('['.repeat(300_000))).toEqual([''])
+    expect(codeOf(() => gresOf(`gpu:1${'('.repeat(300_000)}`))).toBe('middleware-garbage')
   })
 
   test('the tasks of an array are counted', () => {
