@@ -32,7 +32,23 @@ export function policyChecks(written: Written): readonly CrossComplaint[] {
           `guarantee ${minima} units together, and the site lends ${units} of ${type}: then the minima are shared by weight`,
         ),
       )
-  return [...found, ...strangers(Object.keys(guests), path, written)]
+  return [...found, ...strangers(Object.keys(guests), path, written), ...impatient(written)]
+}
+
+/** What is on loan beyond a share comes back to requests that wait; GROC's wait only with a target. */
+function impatient({ guests, peers }: Written): readonly CrossComplaint[] {
+  const holders = peers.filter(({ role }) => role === 'service-manager').length + guests.length
+  if (holders < 2) return []
+  return guests.flatMap(({ controller }, i) =>
+    controller.kind !== 'groc' || controller.grow.target !== undefined
+      ? []
+      : [
+          warning(
+            ['guests', i, 'controller', 'grow', 'target'],
+            'is not set: its requests never wait at the broker, and what others hold beyond their weighted share comes back only to requests that do',
+          ),
+        ],
+  )
 }
 
 const named = <Setting>(

@@ -403,6 +403,18 @@ describe('the policy of the broker', () => {
     expect(share('service-manager/bach: {}')).toContain('“bach” is no guest of service-manager')
     expect(share('service-manager/batch: {}')).toBeUndefined()
   })
+
+  test('gives back what is beyond a share only to requests that wait, which GROC’s do with a target', () => {
+    const among = (kind: string, grow = 'wait: 5s') =>
+      findings(
+        policy('', `kind: ${kind}`),
+        ['guests:\n', 'peers: [{ name: other, role: service-manager, poll: true, keyFile: k }]\nguests:\n'],
+        ['max: 4\n', `max: 4\n      grow: { ${grow} }\n`],
+      ).filter((line) => line.includes('grow.target'))
+    expect(among('weighted-share')[0]).toContain('never wait at the broker')
+    expect(among('weighted-share', 'target: 1h')).toEqual([])
+    expect(among('first-come')).toEqual([])
+  })
 })
 
 describe('docs/configure.md', () => {

@@ -6,7 +6,7 @@ import type { Overload } from './report.ts'
 
 type BySide<T> = Readonly<Record<SideName, T>>
 
-const WAVE_JOBS: BySide<number> = { slurm: 16, gridengine: 14 }
+const WAVE_JOBS: BySide<number> = { slurm: 20, gridengine: 16 }
 /** GridEngine takes a second and a half from the end of a job to the start of the next one, Slurm a quarter of one. */
 const JOB_SECONDS: BySide<number> = { slurm: 3, gridengine: 2 }
 const WAVE_MS_MAX = 120_000
@@ -14,7 +14,7 @@ const CALM_MS_MAX = 30_000
 const RECORD_MS_MAX = 20_000
 /** While both are to be overloaded, so many jobs of each wait at least: more than what it could have besides. */
 const WAITING_MIN: BySide<number> = { slurm: 6, gridengine: 4 }
-const WINDOW_MS: Millis = 10_000
+const WINDOW_MS: Millis = 8_000
 const FEED_MS: Millis = 200
 /** From the end of a term until the machines that changed hands work: leave, tear down, set up, join. */
 const HANDOVER_MS = 8_000
