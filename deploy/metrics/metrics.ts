@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import fastify from 'fastify'
 import type { Log } from '../../actors/runtime/actor.ts'
-import type { Clock, Instant } from '../../actors/runtime/clock.ts'
+import type { Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { Connections } from '../../adapters/http/connections.ts'
 import { ledgerTail } from '../reports/ledger-tail.ts'
 import { actorsOf, type SiteView } from '../reports/site-view.ts'
 import { statusOf } from '../reports/status.ts'
@@ -21,6 +22,13 @@ export interface Metrics {
   listen(listen: { readonly host: string; readonly port: number }): Promise<string>
   close(): Promise<void>
 }
+
+/** To whoever asks: on loopback that is any local user, so none may hold up the process or its end. */
+const CONNECTIONS = { max: 32, peerMax: 32 }
+const HEAD_MS: Millis = 5_000
+const REQUEST_MS: Millis = 10_000
+/** What is asked for again sooner is told the same. */
+const FRESH_MS: Millis = 1_000
 
 /** Kinds are words of ours, and some 200; whatever comes beyond that is counted together. */
 const KINDS_MAX = 400
@@ -44,13 +52,30 @@ export function metrics(
       kinds.set(label, (kinds.get(label) ?? 0) + 1)
     }
   })
-  const text = (): string =>
-    exposition(
-      familiesOf({ version, lines, status: statusOf(site, clock.now(), { pid: process.pid, startedAt }) }),
-    )
-  const app = fastify({ logger: false, requestTimeout: 10_000, connectionTimeout: 10_000, bodyLimit: 1_024 })
+  let last: { readonly text: string; readonly until: Instant } | undefined
+  const text = (): string => {
+    const at = clock.monotonic()
+    if (last === undefined || last.until <= at) {
+      const status = statusOf(site, clock.now(), { pid: process.pid, startedAt })
+      last = { text: exposition(familiesOf({ version, lines, status })), until: at + FRESH_MS }
+    }
+    return last.text
+  }
+  const app = fastify({
+    logger: false,
+    requestTimeout: REQUEST_MS,
+    connectionTimeout: REQUEST_MS,
+    http: { headersTimeout: HEAD_MS, connectionsCheckingInterval: 1_000 },
+    maxRequestsPerSocket: 1,
+    forceCloseConnections: true,
+    bodyLimit: 1_024,
+  })
   app.get('/metrics', (_, reply) => reply.type(CONTENT_TYPE).send(text()))
-  app.server.maxConnections = 32
+  // One request each: those that come in one go with it are refused, and their connection ends.
+  app.addHook('onResponse', async ({ raw }) => raw.socket.destroySoon())
+  // Who says nothing must not keep Prometheus out.
+  const connections = new Connections(CONNECTIONS)
+  app.server.on('connection', (connection) => connections.opened(connection))
   return {
     text,
     async listen({ host, port }) {

@@ -1,7 +1,7 @@
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, watch, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../actors/runtime/clock.ts'
 import { watchPaths } from '../../adapters/batch/watch.ts'
 import { until } from '../conformance/batch-system.ts'
@@ -73,4 +73,27 @@ test('nothing is told after the end', async () => {
   writeFileSync(join(folder, 'jobcomp.txt'), 'JobId=1\n')
   await new Promise((resolve) => systemClock.after(50, () => resolve(undefined)))
   expect(calls).toBe(0)
+})
+
+describe('what can be watched no more', () => {
+  const failing = (code: string, isGone: (path: string) => boolean): typeof watch =>
+    ((path: string, ...rest: [{ signal: AbortSignal }, () => void]) => {
+      if (isGone(path)) throw Object.assign(new Error(`${code}: watch`), { code, syscall: 'watch' })
+      return watch(path, ...rest)
+    }) as typeof watch
+
+  test('a folder that goes between look and watch throws nothing into the watch of the one above', async () => {
+    const gone = failing('ENOENT', (path) => path.endsWith('hash.2'))
+    const seen = Promise.withResolvers<void>()
+    watchPaths([join(folder, 'hash.2')], systemClock, seen.resolve, stop.signal, gone)
+    mkdirSync(join(folder, 'hash.2'))
+    await expect(seen.promise).resolves.toBeUndefined()
+  })
+
+  test.each(['ENOSPC', 'EMFILE'])('a system that has no more watches (%s) is no fault', (code) => {
+    const tried: string[] = []
+    const none = failing(code, (path) => tried.push(path) > 0)
+    watchPaths([join(folder, 'job_scripts')], systemClock, () => undefined, stop.signal, none)
+    expect(tried).toEqual([folder, join(folder, 'job_scripts')])
+  })
 })

@@ -1,5 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -114,6 +115,56 @@ describe('served', () => {
     expect(read(await answer.text()).types.size).toBeGreaterThan(10)
     expect((await fetch(url.replace('/metrics', '/status'))).status).toBe(404)
     expect((await fetch(url, { method: 'POST', body: 'x' })).status).toBe(404)
+  })
+
+  /** What comes back of what is written to it, until it ends. */
+  async function said(url: string, text: string): Promise<{ socket: Socket; ended: Promise<string> }> {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    let got = ''
+    socket.setEncoding('utf8').on('data', (part: string) => (got += part))
+    socket.on('error', () => undefined)
+    await new Promise<void>((resolve) => socket.once('connect', resolve))
+    socket.write(text)
+    return { socket, ended: new Promise((resolve) => socket.once('close', () => resolve(got))) }
+  }
+
+  test('are worked out once for what is asked in one go and within a second, of one connection once', async () => {
+    let ms = 0
+    let looks = 0
+    const { settings } = site
+    const counting = metrics(
+      Object.defineProperty({ ...site }, 'settings', {
+        get: () => {
+          looks += 1
+          return settings
+        },
+      }),
+      { clock: { ...clock, monotonic: () => ms }, startedAt: T0, log },
+    )
+    try {
+      const url = await counting.listen({ host: '127.0.0.1', port: 0 })
+      looks = 0
+      const answer = await (await said(url, 'GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(2_000))).ended
+      expect(answer.match(/HTTP\/1\.1 200/g)).toHaveLength(1)
+      const once = looks
+      expect(once).toBeGreaterThan(0)
+      await fetch(url)
+      expect(looks).toBe(once)
+      ms += 1_000
+      await fetch(url)
+      expect(looks).toBe(2 * once)
+    } finally {
+      await counting.close()
+    }
+  })
+
+  test('whoever sends half a head and waits keeps neither others out nor Sublet from ending', async () => {
+    const url = await counted.listen({ host: '127.0.0.1', port: 0 })
+    const slow = []
+    for (let i = 0; i < 40; i++) slow.push(await said(url, 'GET /metrics HTTP/1.1\r\nhost: x\r\n'))
+    expect((await fetch(url)).status).toBe(200)
+    await counted.close()
+    await Promise.all(slow.map(({ ended }) => ended))
   })
 
   test('at a port that another has is refused with a cure', async () => {
