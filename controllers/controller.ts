@@ -205,6 +205,17 @@ export interface GuestController<Observation, Memory, Config> {
     config: Config,
     now: Instant,
   ): readonly string[] | undefined
+  /**
+   * Of several, by id, without the unknown ones: for controllers that have much to work out which is the same for all.
+   * Absent: each is explained alone.
+   */
+  explainJobs?(
+    jobIds: readonly string[],
+    view: GuestView<Observation>,
+    memory: Memory,
+    config: Config,
+    now: Instant,
+  ): ReadonlyMap<string, readonly string[]>
 }
 
 // ── brokers: whom to grant ─────────────────────────────────────────────────────────────────────────

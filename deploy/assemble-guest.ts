@@ -21,8 +21,8 @@ export interface SiteGuest {
   lastPicture(): BatchPicture | undefined
   /** What its controller would decide now; nothing is done, and nothing remembered. */
   plan(): GuestDecision<unknown>
-  /** In sentences; undefined if the middleware does not show the job (any more). */
-  explainJob(jobId: string): readonly string[] | undefined
+  /** In sentences, by id; jobs that the middleware does not show (any more) are not in it. */
+  explainJobs(jobIds: readonly string[]): ReadonlyMap<string, readonly string[]>
 }
 
 export interface AssembledGuest extends SiteGuest {
@@ -74,10 +74,19 @@ export function assembleGuest(
       const { view, memory = controller.firstMemory } = seen()
       return controller.decide(view, memory, asConfigured, clock.now())
     },
-    explainJob: (jobId) => {
+    explainJobs: (jobIds) => {
       const { controller, config: asConfigured } = guestOf(guest, controllerNow)
       const { view, memory = controller.firstMemory } = seen()
-      return controller.explainJob(jobId, view, memory, asConfigured, clock.now())
+      const seenNow = [view, memory, asConfigured, clock.now()] as const
+      return (
+        controller.explainJobs?.(jobIds, ...seenNow) ??
+        new Map(
+          jobIds.flatMap((id) => {
+            const sentences = controller.explainJob(id, ...seenNow)
+            return sentences === undefined ? [] : [[id, sentences]]
+          }),
+        )
+      )
     },
   }
 

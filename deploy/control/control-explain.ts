@@ -32,8 +32,8 @@ export async function explain(
       cure: 'Name one of these with --guest, or leave it out.',
     })
   const asked = Object.entries(site.guests).filter(([name]) => guest === undefined || name === guest)
-  for (const [, { explainJob }] of asked) {
-    const sentences = explainJob(id)
+  for (const [, { explainJobs }] of asked) {
+    const sentences = explainJobs([id]).get(id)
     if (sentences !== undefined) return sentences
   }
   const where = asked.map(([name]) => name).join(', ')

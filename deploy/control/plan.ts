@@ -2,6 +2,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import { own } from '../../actors/runtime/plain.ts'
 import type { GuestDecision, GuestIntent } from '../../controllers/controller.ts'
 import { some, span } from '../../controllers/sentence.ts'
+import { onOneLine } from '../reports/printable.ts'
 import type { SiteView } from '../reports/site-view.ts'
 
 /** What each guest's controller would decide now: nothing is done, written down or remembered. */
@@ -34,13 +35,15 @@ function reportOf(site: SiteView, name: string, jobsMax: number): PlanReport {
   const waiting = (guest.lastPicture()?.jobs ?? []).filter(
     ({ state }) => state === 'pending' || state === 'held',
   )
+  const shown = waiting.slice(0, jobsMax).map(({ id }) => id)
+  const sentences = guest.explainJobs(shown)
   return {
     guest: name,
     mode: site.settings.guests.find((one) => one.name === name)?.mode ?? 'act',
     reason,
     figures,
     intents: intents.map((intent) => ({ text: intentText(intent), reason: intent.reason })),
-    jobs: waiting.slice(0, jobsMax).map(({ id }) => ({ id, sentences: guest.explainJob(id) ?? [] })),
+    jobs: shown.map((id) => ({ id, sentences: sentences.get(id) ?? [] })),
     moreJobs: Math.max(0, waiting.length - jobsMax),
   }
 }
@@ -78,12 +81,13 @@ export function showPlans(plans: readonly PlanReport[]): string {
     .map(({ guest, mode, reason, intents, jobs, moreJobs }) =>
       [
         `guest ${guest}${mode === 'observe' ? ' (only observed)' : ''}`,
-        `  ${reason}`,
+        `  ${onOneLine(reason)}`,
         ...(intents.length === 0
           ? ['  would do nothing']
-          : intents.map((one) => `  would ${one.text}\n    ${one.reason}`)),
+          : intents.map((one) => `  would ${onOneLine(one.text)}\n    ${onOneLine(one.reason)}`)),
         ...jobs.map(
-          ({ id, sentences }) => `  job ${id}\n${sentences.map((text) => `    ${text}`).join('\n')}`,
+          ({ id, sentences }) =>
+            `  job ${onOneLine(id)}\n${sentences.map((text) => `    ${onOneLine(text)}`).join('\n')}`,
         ),
         ...(moreJobs === 0 ? [] : [`  and ${some(moreJobs, 'more waiting job')}: see them with --jobs`]),
       ].join('\n'),

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Trace, TraceJob } from '../replay/trace.ts'
 import { eventSchema, type RecordedEvent } from './events.ts'
-import { filesIn } from './recording.ts'
+import { filesIn } from './parts.ts'
 
 const WARNINGS_MAX = 20
 

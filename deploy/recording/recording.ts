@@ -1,15 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
-import { appendFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Log } from '../../actors/runtime/actor.ts'
 import { inOneLine } from '../../actors/runtime/errors.ts'
 import type { BatchPicture } from '../../adapters/batch-system.ts'
 import { Differences } from './events.ts'
+import { Parts } from './parts.ts'
 
 /**
  * Keeps what happens in a guest's queue, for `sublet replay --recording`:
  *
- *   look ─▶ events.ts (what is different) ─▶ FOLDER/2026-11-30.jsonl, …  ──too much in all──▶ the oldest day goes
+ *   look ─▶ events.ts (what is different) ─▶ parts.ts: FOLDER/2026-11-30.jsonl, 2026-11-30.2.jsonl, …
  *
  * It is never in the way of a decision: what cannot be written is said in the log, once, and left out.
  */
@@ -21,14 +19,19 @@ export interface RecordingLimits {
 }
 
 const LIMITS: RecordingLimits = { bytesMax: 64 * 1024 * 1024, waitingMax: 8 * 1024 * 1024 }
-const FILE = /^\d{4}-\d\d-\d\d\.jsonl$/
+
+interface Batch {
+  readonly day: string
+  text: string
+}
 
 export class Recording {
   readonly #folder: string
   readonly #log: Log
   readonly #limits: RecordingLimits
   readonly #differences = new Differences()
-  #waiting: { readonly file: string; text: string } | undefined
+  readonly #parts: Parts
+  #waiting: Batch | undefined
   #waitingChars = 0
   #writing: Promise<void> = Promise.resolve()
   #isTold = false
@@ -38,6 +41,7 @@ export class Recording {
     this.#folder = folder
     this.#log = log
     this.#limits = limits
+    this.#parts = new Parts(folder, limits.bytesMax)
   }
 
   take(picture: BatchPicture): void {
@@ -49,13 +53,13 @@ export class Recording {
       this.#tell(`${this.#leftOut} events are left out: the disk does not keep up`)
       return
     }
-    const file = join(this.#folder, `${new Date(picture.at).toISOString().slice(0, 10)}.jsonl`)
+    const day = new Date(picture.at).toISOString().slice(0, 10)
     this.#waitingChars += text.length
-    if (this.#waiting?.file === file) {
+    if (this.#waiting?.day === day) {
       this.#waiting.text += text
       return
     }
-    const batch = { file, text }
+    const batch: Batch = { day, text }
     this.#waiting = batch
     this.#writing = this.#writing.then(() => this.#write(batch))
   }
@@ -65,28 +69,15 @@ export class Recording {
     await this.#writing
   }
 
-  async #write(batch: { readonly file: string; text: string }): Promise<void> {
+  async #write(batch: Batch): Promise<void> {
     if (this.#waiting === batch) this.#waiting = undefined
     try {
-      if (!existsSync(batch.file)) this.#makeRoom()
-      await appendFile(batch.file, batch.text, { mode: 0o600 })
+      await this.#parts.append(batch.day, batch.text)
       this.#isTold = false
     } catch (error) {
       this.#tell(inOneLine(error))
     } finally {
       this.#waitingChars -= batch.text.length
-    }
-  }
-
-  /** Once a day, when a new file begins. */
-  #makeRoom(): void {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-    const files = filesIn(this.#folder).map((name) => join(this.#folder, name))
-    let bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
-    for (const file of files) {
-      if (bytes <= this.#limits.bytesMax) return
-      bytes -= statSync(file).size
-      rmSync(file)
     }
   }
 
@@ -96,9 +87,3 @@ export class Recording {
     this.#log.warn({ folder: this.#folder, reason }, 'the recording has a gap')
   }
 }
-
-/** The days of a recording, oldest first. */
-export const filesIn = (folder: string): readonly string[] =>
-  readdirSync(folder)
-    .filter((name) => FILE.test(name))
-    .sort()

@@ -38,7 +38,8 @@ export interface GuestView {
   readonly batch: BatchSystem
   /** The last look at its middleware. */
   lastPicture(): BatchPicture | undefined
-  explainJob(id: string): readonly string[] | undefined
+  /** In sentences, by id; those that the middleware does not show (any more) are not in it. */
+  explainJobs(ids: readonly string[]): ReadonlyMap<string, readonly string[]>
   /** What its controller would decide now. */
   plan(): GuestDecision<unknown>
 }

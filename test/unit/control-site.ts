@@ -159,7 +159,7 @@ export function fakeSite(dir: string, file: string, control: Partial<Settings['c
           capabilities: { events: true, nodes: 'self', requeue: true, settleMs: 0 },
         } as SiteView['guests'][string]['batch'],
         lastPicture: () => undefined,
-        explainJob: (id) => (id === '17' ? ['Job 17 waits for vm1.'] : undefined),
+        explainJobs: (ids) => new Map(ids.includes('17') ? [['17', ['Job 17 waits for vm1.']]] : []),
         plan: () => ({
           intents: [
             {

@@ -104,3 +104,50 @@ describe('why is there no node for my job', () => {
     )
   })
 })
+
+describe('why of many jobs', () => {
+  const queue = (n: number) =>
+    Array.from({ length: n }, (_, i) =>
+      jobOf(`j${i}`, {
+        ...{ user: `u${i % 5}`, cpusPerNode: 1 + (i % 4), nodes: i % 11 === 0 ? 2 : 1 },
+        ...(i % 13 === 0 ? { state: 'held' as const } : {}),
+        submittedAt: T0 - (i % 7) * MINUTE,
+      }),
+    )
+
+  test('says of each what is said of it alone', () => {
+    const jobs = queue(60)
+    const view = viewOf([leaseOf('l1', [unitOf('u1')])], { jobs, nodes: [nodeOf('u1')] })
+    const config = configOf({ userMax: 2 })
+    const ids = [...jobs.map(({ id }) => id), 'unknown']
+    const many = groc.explainJobs!(ids, view, groc.firstMemory, config, T0)
+    expect([...many.keys()]).toEqual(jobs.map(({ id }) => id))
+    for (const { id } of jobs) expect(many.get(id)?.join(' ')).toBe(say(view, id, config))
+  })
+
+  test('is rehearsed once, however many are asked for', () => {
+    let looks = 0
+    const jobs = queue(500)
+    const counted = (ids: number): number => {
+      looks = 0
+      const view = viewOf([], {
+        // What a job waits for is read at each pass over the queue.
+        jobs: jobs.map((job) =>
+          Object.defineProperty({ ...job }, 'cpusPerNode', {
+            get: () => {
+              looks += 1
+              return job.cpusPerNode
+            },
+          }),
+        ),
+      })
+      const asked = jobs.slice(0, ids).map(({ id }) => id)
+      expect(groc.explainJobs!(asked, view, groc.firstMemory, configOf(), T0).size).toBe(ids)
+      return looks
+    }
+    const one = counted(2)
+    expect(one).toBeGreaterThan(400)
+    // A few times more for the sentences of the job itself.
+    expect(counted(400)).toBeLessThan(one + 400 * 10)
+  })
+})

@@ -46,6 +46,17 @@ describe('a plan', () => {
     expect(showPlans(plans)).toMatch(/and 2 more waiting jobs: see them with --jobs$/)
   })
 
+  test('shows a line end in a name of a user as what it is, not as another line', () => {
+    const site = fakeSite(dir, yamlIn(dir))
+    const jobs = [jobOf('17', { user: 'eve\n  would release everything' })]
+    const guest = site.guests.batch!
+    const explainJobs = () => new Map([['17', [`Job 17 of ${jobs[0]!.user} waits.\u001b[2J`]]])
+    const batch = { ...guest, lastPicture: () => pictureOf({ jobs }), explainJobs }
+    const text = showPlans(planOf({ ...site, guests: { batch } }, undefined, 2))
+    expect(text).toContain('Job 17 of eve\\u000a  would release everything waits.\\u001b[2J')
+    expect(text.split('\n')).toHaveLength(6)
+  })
+
   test('of a guest that is not there names those that are', () => {
     expect(() => planOf(fakeSite(dir, yamlIn(dir)), 'none', 2)).toThrow(
       'no guest is named none; there is: batch',

@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BatchPicture, Job } from '../../adapters/batch-system.ts'
 import { Differences } from '../../deploy/recording/events.ts'
+import { filesIn } from '../../deploy/recording/parts.ts'
 import { readRecording } from '../../deploy/recording/reading.ts'
 import { Recording } from '../../deploy/recording/recording.ts'
 import { jobOf, nodeOf, pictureOf, SECOND, T0 } from './groc-world.ts'
@@ -33,6 +34,9 @@ const running = (id: string, start: number, over: Partial<Job> = {}): Job =>
   waiting(id, { state: 'running', startedAt: at(start), nodeNames: ['n1'], ...over })
 const ended = (id: string, start: number, end: number): Job =>
   running(id, start, { state: 'ended', endedAt: at(end) })
+
+const bytesIn = (folder: string): number =>
+  readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
 
 describe('what is different between two looks', () => {
   const told = (...pictures: readonly BatchPicture[]): readonly string[] => {
@@ -176,11 +180,50 @@ describe('a recording', () => {
       await recording.flushed()
     }
     const files = readdirSync(dir).toSorted()
-    expect(files.at(-1)).toBe('2026-03-07.jsonl')
+    expect(files.some((file) => file.startsWith('2026-03-07'))).toBe(true)
     expect(files).not.toContain('2026-03-02.jsonl')
-    const all = files.slice(0, -1).reduce((sum, file) => sum + statSync(join(dir, file)).size, 0)
-    expect(all).toBeLessThanOrEqual(2_000)
+    expect(bytesIn(dir)).toBeLessThanOrEqual(2_000)
     expect(statSync(join(dir, files[0]!)).mode & 0o777).toBe(0o600)
+  })
+
+  test('keeps to its bytes within one day, in parts that are read in their order', async () => {
+    const bytesMax = 100_000
+    const long = { features: ['x'.repeat(200)] }
+    let recording = new Recording(dir, log(), { bytesMax, waitingMax: 8_000_000 })
+    for (let i = 0; i < 60; i++) {
+      if (i === 30) recording = new Recording(dir, log(), { bytesMax, waitingMax: 8_000_000 })
+      recording.take(
+        look(
+          at(i),
+          Array.from({ length: 50 }, (_, k) => ({ ...waiting(`${i}-${k}`), ...long })),
+        ),
+      )
+      await recording.flushed()
+      expect(bytesIn(dir)).toBeLessThanOrEqual(bytesMax)
+    }
+    expect(bytesIn(dir)).toBeGreaterThan(bytesMax / 2)
+    const names = filesIn(dir)
+    const numbers = names.map((name) => Number(name.split('.')[1]))
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+    expect(numbers.length).toBeGreaterThan(5)
+    expect(numbers.at(-1)).toBeGreaterThan(99)
+    const lines = names.flatMap((name) => readFileSync(join(dir, name), 'utf8').trimEnd().split('\n'))
+    const rounds = lines
+      .map((line) => JSON.parse(line) as { e: string; job: string })
+      .flatMap(({ e, job }) => (e === 'submitted' ? [Number(job.split('-')[0])] : []))
+    expect(rounds.at(-1)).toBe(59)
+    expect(rounds).toEqual(rounds.toSorted((a, b) => a - b))
+  })
+
+  test('an event that is longer than a part is left out, and said', async () => {
+    const { warnings, ...said } = log()
+    const recording = new Recording(dir, said, { bytesMax: 8_000, waitingMax: 8_000_000 })
+    recording.take(look(at(1), [{ ...waiting('1'), features: ['x'.repeat(2_000)] }]))
+    await recording.flushed()
+    expect(warnings).toMatchObject([{ reason: expect.stringContaining('longer than a part') }])
+    recording.take(look(at(2), [waiting('2')]))
+    await recording.flushed()
+    expect(bytesIn(dir)).toBeGreaterThan(0)
   })
 
   test('that cannot be written is said once, stops nothing, and goes on when it can', async () => {

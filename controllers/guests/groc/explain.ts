@@ -5,35 +5,35 @@ import type { GuestView } from '../../controller.ts'
 import { few, hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Shape } from './demand.ts'
-import { demandOf, inSubmitOrder, servesQueue } from './demand.ts'
-import { notice } from './health.ts'
+import { servesQueue } from './demand.ts'
 import { heldSentence, isAlarming } from './held.ts'
 import type { GrocMemory } from './memory.ts'
 import { fits } from './needs.ts'
 import { lackedByAll, typesInWords } from './notes.ts'
 import { heldByOutage } from './outage.ts'
-import type { Packing, Place } from './packing.ts'
-import { pack } from './packing.ts'
-import { offersOf, type PatientOffer } from './patience.ts'
-import { expectations } from './runs.ts'
+import type { Place } from './packing.ts'
+import type { PatientOffer } from './patience.ts'
+import { type Rehearsal, rehearse } from './rehearsal.ts'
 import { seasonAt } from './season.ts'
 import type { Survey } from './survey.ts'
-import { limitsOf, mostUnits, survey } from './survey.ts'
-import { tallyOf } from './tally.ts'
-import { turnstile } from './users.ts'
+import { mostUnits } from './survey.ts'
 
 /** Why is there no node for my job? Answers from the same rehearsal that `decide` orders by. */
-export function explainJob(
+export const explainJob = (
   jobId: string,
+  ...rest: readonly [GuestView<BatchPicture>, GrocMemory, GrocConfig, Instant]
+): readonly string[] | undefined => explainJobs([jobId], ...rest).get(jobId)
+
+/** ... one rehearsal for all that are asked for. */
+export function explainJobs(
+  jobIds: readonly string[],
   view: GuestView<BatchPicture>,
   memory: GrocMemory,
   config: GrocConfig,
   now: Instant,
-): readonly string[] | undefined {
+): ReadonlyMap<string, readonly string[]> {
   const picture = view.observation
-  const told = picture?.jobs.find(({ id }) => id === jobId)
-  if (picture === undefined || told === undefined) return undefined
-  const job = bounded(told)
+  if (picture === undefined) return new Map()
   const doubts = [
     ...(view.blind === undefined
       ? []
@@ -44,19 +44,27 @@ export function explainJob(
       ? ['The last look may not be believed, so nothing is asked for and nothing taken away.']
       : []),
   ]
-  return [...sentences(job, view, picture, memory, seasonAt(config, now).config, now), ...doubts]
+  const asked = new Set(jobIds)
+  const jobs = new Map<string, Job>()
+  for (const job of picture.jobs) if (asked.has(job.id) && !jobs.has(job.id)) jobs.set(job.id, bounded(job))
+  const inSeason = seasonAt(config, now).config
+  // Only if a job is asked for that it can tell anything of.
+  let rehearsal: Rehearsal | undefined
+  const said = (job: Job): readonly string[] => {
+    const known = settled(job, inSeason)
+    if (known !== undefined) return known
+    rehearsal ??= rehearse(view, picture, memory, inSeason, now)
+    return sentences(job, rehearsal, view, picture, inSeason, now)
+  }
+  return new Map([...jobs].map(([id, job]) => [id, [...said(job), ...doubts]]))
 }
 
-function sentences(
-  job: Job,
-  view: GuestView<BatchPicture>,
-  picture: BatchPicture,
-  memory: GrocMemory,
-  config: GrocConfig,
-  now: Instant,
-): readonly string[] {
+const wordOf = ({ vendorReason }: Job): string =>
+  vendorReason === '' ? '' : ` (the batch system says “${vendorReason}”)`
+
+/** Of a job that its own record says enough of. */
+function settled(job: Job, config: GrocConfig): readonly string[] | undefined {
   const it = `Job ${job.id} of ${job.user}`
-  const word = job.vendorReason === '' ? '' : ` (the batch system says “${job.vendorReason}”)`
   switch (job.state) {
     case 'ended':
       return [`${it} has ended${job.endedAt === undefined ? '' : ` at ${hour(job.endedAt)}`}.`]
@@ -67,7 +75,7 @@ function sentences(
       ]
     case 'held':
       return [
-        `${it} is not counted: it is held${word}, and no machine would cure that.`,
+        `${it} is not counted: it is held${wordOf(job)}, and no machine would cure that.`,
         heldSentence(job),
         ...(isAlarming(job) && job.heldBy !== 'system'
           ? ['Its start failed on a node; it is let go by itself if a machine of ours was the cause.']
@@ -80,20 +88,24 @@ function sentences(
     return [
       `${it} is not counted: queue ${job.queue} is not one of those served here (${few(config.queues?.map(({ name }) => name) ?? [], 8)}).`,
     ]
+  return undefined
+}
 
-  const jobs = tallyOf(picture.jobs)
-  const noticed = notice(view, picture, jobs, memory, config)
-  const ground = survey(view, picture, jobs, noticed, config, now)
-  const units = [...ground.units.values()]
-  const gate = turnstile(noticed.users, units, config, now)
-  const demand = demandOf(jobs, units, expectations(noticed.runs, config), config, gate)
-  const limits = limitsOf(ground, config)
-  const offers = offersOf(view, ground, noticed, config, now)
-  const packing = pack(demand.shapes, ground.bins, offers, limits)
+/** Of one that waits in a queue that is served here. */
+function sentences(
+  job: Job,
+  rehearsal: Rehearsal,
+  view: GuestView<BatchPicture>,
+  picture: BatchPicture,
+  config: GrocConfig,
+  now: Instant,
+): readonly string[] {
+  const { noticed, ground, units, limits } = rehearsal
+  const it = `Job ${job.id} of ${job.user}`
   const needs = needsOf(job)
-  const shape = demand.shapes.find(({ jobs }) => jobs.includes(job))
+  const shape = rehearsal.shapeOf(job)
   if (shape === undefined) {
-    const misfit = demand.misfits.find(({ jobs }) => jobs.includes(job))
+    const misfit = rehearsal.misfitOf(job)
     if (misfit === undefined)
       return [
         `${it} is not counted yet: other waiting jobs of ${job.user} come first, and those of one user may cause ${some(config.userMax ?? 0, 'unit')} at once (userMax).`,
@@ -110,7 +122,7 @@ function sentences(
           'It can start only on a node of the cluster’s own that is large enough.',
         ]
   }
-  if (shape.nodes > limits.reach && placesOf(job, shape, packing.places.get(shape) ?? []).length === 0)
+  if (shape.nodes > limits.reach && rehearsal.placesOf(job, shape).length === 0)
     return [
       `${it} cannot be served: it asks for ${needs}; there can never be that many nodes at once, for max is ${mostUnits(config)}.`,
       `Ask for fewer nodes, or raise max of this guest’s controller to at least ${shape.nodes - (limits.reach - mostUnits(config))}.`,
@@ -118,9 +130,9 @@ function sentences(
   // Submitted later than now, by a clock that is ahead of ours.
   const waitedMs = now - Math.min(job.submittedAt, noticed.futureSince ?? now)
   return [
-    `${it} is counted: it has waited ${span(waitedMs)}${word} and asks for ${needs}.`,
+    `${it} is counted: it has waited ${span(waitedMs)}${wordOf(job)} and asks for ${needs}.`,
     ...placeSentences(
-      ...([job, shape, packing, ground, offers] as const),
+      ...([job, shape, rehearsal] as const),
       heldByOutage(view, noticed.outage, picture.startedAt, config),
       ...([config, waitedMs] as const),
     ),
@@ -130,14 +142,13 @@ function sentences(
 function placeSentences(
   job: Job,
   shape: Shape,
-  packing: Packing,
-  ground: Survey,
-  offers: readonly PatientOffer[],
+  rehearsal: Rehearsal,
   view: GuestView<BatchPicture>,
   config: GrocConfig,
   waitedMs: Millis,
 ): readonly string[] {
-  const places = placesOf(job, shape, packing.places.get(shape) ?? [])
+  const { ground, offers } = rehearsal
+  const places = rehearsal.placesOf(job, shape)
   if (places.length === 0)
     return [
       `It needs more units at once than may be had now: max is ${config.max}, and ${ground.total} are held or asked for.`,
@@ -212,23 +223,6 @@ function needsOf(job: Job): string {
   const features = (job.features ?? []).map((feature) => `, feature ${feature}`)
   const alone = job.exclusive === true ? ', for itself alone' : ''
   return `${some(Math.max(1, job.nodes), 'node')}${job.nodes > 1 ? ', each' : ''} with ${some(Math.max(1, job.cpusPerNode), 'cpu')}${memory}${consumables.join('')}${features.join('')}${alone}`
-}
-
-/** Equal jobs are served in order of arrival, so this one's places are those at its position. */
-function placesOf(job: Job, shape: Shape, places: readonly Place[]): readonly Place[] {
-  let position = 0
-  for (const earlier of inSubmitOrder(shape)) {
-    if (earlier === job) break
-    position += earlier.tasks
-  }
-  if (shape.nodes > 1) return places.slice(position * shape.nodes, (position + job.tasks) * shape.nodes)
-  const mine: Place[] = []
-  let before = 0
-  for (const place of places) {
-    if (before + place.tasks > position && before < position + job.tasks) mine.push(place)
-    before += place.tasks
-  }
-  return mine
 }
 
 function nameOf(binId: string, ground: Survey): string {

@@ -2,7 +2,7 @@ import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestController } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
 import { decide } from './decide.ts'
-import { explainJob } from './explain.ts'
+import { explainJob, explainJobs } from './explain.ts'
 import type { GrocMemory } from './memory.ts'
 import { firstMemory } from './memory.ts'
 
@@ -12,4 +12,5 @@ export const groc: GuestController<BatchPicture, GrocMemory, GrocConfig> = {
   firstMemory,
   decide,
   explainJob,
+  explainJobs,
 }

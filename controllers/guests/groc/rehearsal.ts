@@ -1,0 +1,92 @@
+import type { Instant } from '../../../actors/runtime/clock.ts'
+import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
+import type { GuestView } from '../../controller.ts'
+import type { GrocConfig } from './config.ts'
+import { type Demand, demandOf, inSubmitOrder, type Shape } from './demand.ts'
+import { notice } from './health.ts'
+import type { GrocMemory } from './memory.ts'
+import type { Room } from './needs.ts'
+import { type Packing, type Place, pack } from './packing.ts'
+import { offersOf, type PatientOffer } from './patience.ts'
+import { expectations } from './runs.ts'
+import { limitsOf, type Survey, survey } from './survey.ts'
+import { tallyOf } from './tally.ts'
+import { turnstile } from './users.ts'
+
+/** What a decision orders by, and where each job would come to lie. */
+export interface Rehearsal {
+  readonly noticed: ReturnType<typeof notice>
+  readonly ground: Survey
+  readonly units: readonly Room[]
+  readonly limits: ReturnType<typeof limitsOf>
+  readonly offers: readonly PatientOffer[]
+  readonly packing: Packing
+  shapeOf(job: Job): Shape | undefined
+  /** Its shape, where that fits no unit that can be had. */
+  misfitOf(job: Job): Shape | undefined
+  /** Equal jobs are served in order of arrival, so those of a job are those at its position. */
+  placesOf(job: Job, shape: Shape): readonly Place[]
+}
+
+/** Costs about as much as a decision; then every job of the look can be looked up. */
+export function rehearse(
+  view: GuestView<BatchPicture>,
+  picture: BatchPicture,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): Rehearsal {
+  const jobs = tallyOf(picture.jobs)
+  const noticed = notice(view, picture, jobs, memory, config)
+  const ground = survey(view, picture, jobs, noticed, config, now)
+  const units = [...ground.units.values()]
+  const gate = turnstile(noticed.users, units, config, now)
+  const demand: Demand = demandOf(jobs, units, expectations(noticed.runs, config), config, gate)
+  const limits = limitsOf(ground, config)
+  const offers = offersOf(view, ground, noticed, config, now)
+  const packing = pack(demand.shapes, ground.bins, offers, limits)
+  const shapes = byJob(demand.shapes)
+  const misfits = byJob(demand.misfits)
+  const positions = new Map<Shape, ReadonlyMap<string, number>>()
+  return {
+    ...{ noticed, ground, units, limits, offers, packing },
+    shapeOf: (job) => shapes.get(job.id),
+    misfitOf: (job) => misfits.get(job.id),
+    placesOf(job, shape) {
+      const those = positions.get(shape) ?? positionsIn(shape)
+      positions.set(shape, those)
+      return placesAt(those.get(job.id)!, job.tasks, shape, packing.places.get(shape) ?? [])
+    },
+  }
+}
+
+/** By id: a job whose figures were brought within bounds is another object. */
+const byJob = (shapes: readonly Shape[]): ReadonlyMap<string, Shape> =>
+  new Map(shapes.flatMap((shape) => shape.jobs.map(({ id }) => [id, shape] as const)))
+
+/** How many tasks come before each job. */
+function positionsIn(shape: Shape): ReadonlyMap<string, number> {
+  const positions = new Map<string, number>()
+  let position = 0
+  for (const job of inSubmitOrder(shape)) {
+    positions.set(job.id, position)
+    position += job.tasks
+  }
+  return positions
+}
+
+function placesAt(
+  position: number,
+  tasks: number,
+  { nodes }: Shape,
+  places: readonly Place[],
+): readonly Place[] {
+  if (nodes > 1) return places.slice(position * nodes, (position + tasks) * nodes)
+  const mine: Place[] = []
+  let before = 0
+  for (const place of places) {
+    if (before + place.tasks > position && before < position + tasks) mine.push(place)
+    before += place.tasks
+  }
+  return mine
+}
