@@ -179,6 +179,11 @@ export interface BatchSystem {
   /** The same and more, for an admin who asks whether her middleware will do. Changes nothing. */
   examine?(examination: Examination, signal: AbortSignal): Promise<readonly Finding[]>
   observe(signal: AbortSignal): Promise<BatchPicture>
+  /**
+   * Rejects as `expect` would where the name is another's, or one that cannot be ours (`node-name`). Changes nothing; a
+   * daemon is started only after it. Absent where `expect` is told of the machine by the machine itself.
+   */
+  vet?(node: ExpectedNode, signal: AbortSignal): Promise<void>
   /** Lets the machine in: makes the record where names are fixed, and marks it. Resolves once the node is registered and accepting. */
   expect(node: ExpectedNode, signal: AbortSignal): Promise<void>
   /** No new jobs; running ones go on. */

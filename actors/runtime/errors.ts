@@ -38,6 +38,10 @@ export const ERRORS = {
     'Read the batch system’s own message; check the rights of the user Sublet runs as.',
   ],
   'node-not-ours': ['give-up', 'Sublet changes only nodes that it created; act on this node by hand.'],
+  'node-name': [
+    'ask-operator',
+    'Have the site name its machines in lower case, as the head of the batch system resolves them.',
+  ],
   'node-busy': ['retry', 'Wait until the jobs on the node have ended.'],
   'machine-setup': ['retry', 'Read the machine’s console log in its work folder.'],
   'machine-unreachable': [

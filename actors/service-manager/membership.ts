@@ -66,7 +66,10 @@ export class Membership {
     }
   }
 
-  /** Record and daemon at once: where names are fixed the record must be there before the daemon asks. */
+  /**
+   * Whose name it is comes first: no daemon is started under another's. Then record and daemon at once: where names are
+   * fixed the record must be there before the daemon asks.
+   */
   async #enter(unit: JoinUnit, mark: NodeMark, signal: AbortSignal): Promise<void> {
     const both = new AbortController()
     const together = AbortSignal.any([signal, both.signal])
@@ -77,6 +80,7 @@ export class Membership {
       cpus: unit.vector.cpu ?? 1,
       memoryMiB: unit.vector.memoryMiB ?? 0,
     }
+    await this.#batch.vet?.(node, signal)
     try {
       await Promise.all([this.#batch.expect(node, together), this.#join.join(unit, together)])
     } finally {

@@ -1,6 +1,7 @@
 import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { both } from '../batch/both.ts'
+import { checkLowerCase, unfitName } from '../batch/names.ts'
 import { seatOf } from '../batch/seat.ts'
 import { watchPaths } from '../batch/watch.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
@@ -142,16 +143,33 @@ export function gridengine(
     }
   }
 
-  const expect = async (node: ExpectedNode, signal: AbortSignal): Promise<void> => {
+  const vet = async ({ name, mark }: ExpectedNode, signal: AbortSignal): Promise<HostRecord | undefined> => {
     signal.throwIfAborted()
-    const before = await ours(node.name, node.mark, signal)
+    checkLowerCase('GridEngine', name)
+    return ours(name, mark, signal)
+  }
+
+  /** Before the record goes into the queue: it is ours, and has the name that its machine says. */
+  const settled = async ({ name, mark }: ExpectedNode, signal: AbortSignal): Promise<void> => {
+    const host = await ours(name, mark, signal)
+    if (host === undefined || host.name === name) return
+    // By the name that the rights to our machines are given for.
+    await hosts.forget(name, signal)
+    throw unfitName('GridEngine', name, `it resolves it to ${host.name}`)
+  }
+
+  const announce = (node: ExpectedNode, signal: AbortSignal): Promise<void> =>
+    hosts.announce(node, () => settled(node, signal), signal)
+
+  const expect = async (node: ExpectedNode, signal: AbortSignal): Promise<void> => {
+    const before = await vet(node, signal)
     // Known to qmaster: then it also has the right that is given last.
     if (before === undefined || !before.known || instanceOf(before)?.slots !== node.cpus)
-      await hosts.announce(node, signal)
+      await announce(node, signal)
     for (;;) {
       const host = await ours(node.name, node.mark, signal)
       // Somebody took the record away while we waited for its machine.
-      if (host === undefined) await hosts.announce(node, signal)
+      if (host === undefined) await announce(node, signal)
       else {
         const instance = instanceOf(host)
         const works = instance !== undefined && queueWord(instance.letters).fitness === 'works'
@@ -244,6 +262,7 @@ export function gridengine(
         signal,
       ),
     observe,
+    vet: async (node, signal) => void (await vet(node, signal)),
     expect,
     drain,
     resume,

@@ -15,7 +15,8 @@ import { drainValue, markValue } from './marks.ts'
  * and taken before the record goes, for otherwise a daemon that still runs would bring it back unmarked.
  */
 export interface Hosts {
-  announce(node: ExpectedNode, signal: AbortSignal): Promise<void>
+  /** `settled` rejects if the record that is there now is not the one that was to be made. */
+  announce(node: ExpectedNode, settled: () => Promise<void>, signal: AbortSignal): Promise<void>
   /** Out of the queue; a job that came meanwhile goes on, and keeps the queue instance. */
   takeOut(name: string, signal: AbortSignal): Promise<void>
   putBack(name: string, signal: AbortSignal): Promise<void>
@@ -43,11 +44,12 @@ export function hostsOf(commands: Commands, config: GridengineConfig): Hosts {
   }
 
   return {
-    async announce({ name, mark, cpus }, signal) {
+    async announce({ name, mark, cpus }, settled, signal) {
       const text = hostText(plain(name), `${markComplex}=${markValue(mark)}`)
       const done = await commands.qconfFile('-Ae', text, signal)
       if (done.exitCode !== 0 && !THERE_ALREADY.test(`${done.stderr}${done.stdout}`))
         throw commands.refused(`qconf -Ae (${name})`, done)
+      await settled()
       await qconf(['-rattr', 'queue', 'slots', `[${name}=${cpus}]`, queue], THERE_ALREADY, signal)
       await qconf(['-aattr', 'hostgroup', 'hostlist', name, hostGroup], THERE_ALREADY, signal)
       await qconf(['-ah', name], THERE_ALREADY, signal)

@@ -8,6 +8,7 @@ import type { JobRow } from './records.ts'
  *
  *   Pushed rescheduling of job 17 on host g2      its processes are ended there, and it waits as Rq
  *   The job 18 is not restartable                 -r n, or a queue with `rerun FALSE`
+ *   The job 18 is running in queue dyn where jobs are not rerunable.
  *   invalid queue or job "19"                     it is gone, or waits already
  *
  * `qmod -f -rj` would start also those again that may not be: it is never used.
@@ -21,10 +22,11 @@ export interface Requeuer {
   lost(rows: readonly JobRow[], signal: AbortSignal): Promise<void>
 }
 
-const PUT_BACK = /pushed rescheduling of|already (?:been )?rescheduled|is not running|not in running state/i
-const NOT_AGAIN = /is not re(?:startable|-?runn?able)/i
+const PUT_BACK =
+  /pushed rescheduling of|rescheduling of .* on host|already (?:been )?rescheduled|is not running|not in running state/i
+const NOT_AGAIN = /not restartable|not re-?runn?able|already in deleted state/i
 /** It is gone, or waits already. */
-const NOT_THERE = /invalid (?:queue or )?job|does not exist/i
+const NOT_THERE = /invalid (?:queue or )?job/i
 const CLEARED = /cleared error state/i
 
 /** `17`, `17.3` or `17.4-9:1`: qmod knows all three. */

@@ -1,8 +1,10 @@
 import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import { sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { checkLowerCase, unfitName } from '../batch/names.ts'
 import { seatOf } from '../batch/seat.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
+import { isSameHost } from '../presence.ts'
 import { together } from './commands.ts'
 import type { Dialect } from './dialect.ts'
 import { isOurNote, noteBefore, ourNote, placeOf, sameMark } from './marks.ts'
@@ -136,8 +138,19 @@ export function pbsSystem(
     return undefined
   }
 
+  /** A second record of one host, under another spelling, would take the reports of its mom away from the first. */
+  const vet = async ({ name, mark }: ExpectedNode, signal: AbortSignal): Promise<void> => {
+    signal.throwIfAborted()
+    checkLowerCase(product, name)
+    if ((await ours(name, mark, signal)) !== undefined) return
+    const { records } = await dialect.nodes(signal)
+    const other = records.find((each) => each.name !== name && isSameHost(each.name, name))
+    if (other !== undefined) throw unfitName(product, name, `it has ${other.name}, which is the same host`)
+  }
+
   const expect = async (node: ExpectedNode, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted()
+    checkLowerCase(product, node.name)
     for (let pauseMs = ASK_AGAIN_MS; ; pauseMs = Math.min(pauseMs * 1.5, ASK_AGAIN_MS_MAX)) {
       const record = await prepared(node, signal)
       if (record === undefined) continue
@@ -204,6 +217,7 @@ export function pbsSystem(
     check,
     examine,
     observe,
+    vet,
     expect,
     drain,
     resume,

@@ -275,6 +275,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
         signal,
       ),
     observe,
+    vet: async ({ name, mark }, signal) => void (await ours(name, mark, signal)),
     expect,
     drain,
     resume,

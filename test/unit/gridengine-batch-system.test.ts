@@ -155,6 +155,37 @@ describe('expecting a machine', () => {
     expect(changes(asked)).toEqual(['qconf -dattr exechost complex_values slots,sublet_drain g1'])
   })
 
+  test('a name that is another’s in GridEngine’s spelling goes neither into the host group nor into the queue', async () => {
+    const { system: sge, asked } = system()
+    expect(await codeOf(sge.expect({ ...node, name: 'STATIC1' }, never))).toBe('node-name')
+    expect(await codeOf(sge.vet?.({ ...node, name: 'STATIC1' }, never) ?? Promise.resolve())).toBe(
+      'node-name',
+    )
+    expect(changes(asked)).toEqual([])
+  })
+
+  test('a record that is there already is gone on with only if it is ours', async () => {
+    const { system: sge, asked } = system({
+      [ONE]: inTurn(NO_HOSTS, host('g1', {})),
+      'qconf -Ae': { exitCode: 1, stderr: 'exechost "g1" already exists\n' },
+    })
+    expect(await codeOf(sge.expect(node, never))).toBe('node-not-ours')
+    expect(changes(asked).map((line) => line.split(' <<')[0])).toEqual(['qconf -Ae'])
+  })
+
+  test('a record that came out under another name is taken away again', async () => {
+    const { system: sge, asked } = system({
+      [ONE]: inTurn(NO_HOSTS, host('g1.site.org', MINE)),
+      'qconf -Ae': '',
+      'qconf -purge': '',
+      'qconf -dh g1': '',
+      'qconf -de g1': '',
+    })
+    const error = await sge.expect(node, never).catch((caught: unknown) => caught)
+    expect(error).toMatchObject({ code: 'node-name', message: expect.stringContaining('g1.site.org') })
+    expect(changes(asked).at(-1)).toBe('qconf -de g1')
+  })
+
   test('says in words that the user has no rights', async () => {
     const { system: sge } = system({
       [ONE]: NO_HOSTS,

@@ -33,6 +33,12 @@ test.each([
 test('it is deleted where qmod says that it may not run again, one task of an array too', async () => {
   const said = 'The job 17 is not restartable'
   expect(await lost(said)).toEqual({ outcome: 'done', deleted: ['qdel -f 17'] })
+  for (const other of [
+    'The job 17 is running in queue dyn where jobs are not rerunable.',
+    'job 17 is a qsh, qlogin, qrsh or a qrlogin job. These types of job are not restartable',
+    'The job 17 is already in deleted state. No rescheduling!',
+  ])
+    expect(await lost(other)).toEqual({ outcome: 'done', deleted: ['qdel -f 17'] })
   expect(await lost(said, '3')).toEqual({ outcome: 'done', deleted: ['qdel -f 17 -t 3'] })
 })
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { systemClock } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
 import { type MemberEffectArgs, Membership } from '../../actors/service-manager/membership.ts'
 import type { BatchNode, BatchPicture, BatchSystem } from '../../adapters/batch-system.ts'
 import { parseHosts } from '../../adapters/gridengine/parse-hosts.ts'
@@ -100,6 +101,26 @@ test('a node of another, or of nobody where the machine never was in, is another
   expect(await leave(pictureOf({ nodes: [theirs] }))).toEqual(gone)
   expect(await leave(pictureOf({ nodes: [admins] }), { wasIn: false })).toEqual(gone)
   expect(presenceOf(pictureOf({ nodes: [theirs] }), sought)).toEqual({ kind: 'absent' })
+})
+
+test('no daemon is started before it is settled whose name it is', async () => {
+  const started: string[] = []
+  const batch = {
+    vet: async () => {
+      throw new SubletError('node-not-ours', 'node-u1 is the admin’s')
+    },
+    expect: async () => undefined,
+  } as unknown as BatchSystem
+  const join: JoinHandler = {
+    join: async ({ name }) => void started.push(name),
+    leave: async () => undefined,
+    close: async () => undefined,
+  }
+  const unit = { ...mark, name: 'node-u1', vector: {}, facts: {} }
+  const args = { guest: 'g', unit, reason: 'it is ready', requeue: false }
+  const joined = new Membership(batch, join, systemClock).perform('join', args, never)
+  await expect(joined).rejects.toMatchObject({ code: 'node-not-ours' })
+  expect(started).toEqual([])
 })
 
 test('GROC takes a node for missing only where a machine may be taken out', () => {

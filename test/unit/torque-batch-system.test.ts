@@ -185,6 +185,18 @@ describe('Torque 6.1', () => {
     expect(server.nodes.has('vm01')).toBe(false)
   })
 
+  test('a second spelling of a host that is there makes no second record of it', async () => {
+    const { server, system, does, node } = await scene()
+    server.createNode('vm01.site.org', 2, [], '')
+    const before = [...server.nodes.keys()]
+    const refused = { code: 'node-name' }
+    await expect(does(system.vet!(node('OWN'), never))).rejects.toMatchObject(refused)
+    await expect(does(system.expect(node('OWN'), never))).rejects.toMatchObject(refused)
+    await expect(does(system.vet!(node('vm01'), never))).rejects.toMatchObject(refused)
+    await does(system.vet!(node('vm02'), never))
+    expect([...server.nodes.keys()]).toEqual(before)
+  })
+
   test('a job that qrerun will not put back is not forgotten with its lost node', async () => {
     const { server, system, letIn, qsub, does, job, exec } = await scene()
     const { mark } = await letIn('vm01')
