@@ -40,6 +40,8 @@ export interface HeldUnit {
   readonly suspect: string | undefined
   /** Its host is to be worked on: the site wants it empty by then. */
   readonly leaveBy?: Instant | undefined
+  /** It leaves as soon as its work has ended, and no resume takes that back. */
+  readonly mustLeave?: boolean | undefined
   /** A person wants it kept until then: it is never given back for being idle. */
   readonly pinned?: { readonly until: Instant; readonly reason: string; readonly by: string } | undefined
 }

@@ -1,9 +1,11 @@
 import type { GuestDecision, GuestIntent, GuestView } from '../../controllers/controller.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
 import type { Input } from '../runtime/mind.ts'
+import { span } from '../runtime/sentence.ts'
 import type { Guest, ServiceManagerConfig } from './config.ts'
 import type { LeaseLife } from './leases.ts'
-import type { GuestRow, ServiceManagerDraft } from './rows.ts'
+import { attempt, isVain, remembered, TOKEN_MS, tokensAt, toldLately, VAIN_MS } from './pace.ts'
+import type { GuestRow, ServiceManagerDraft, Tokens, Vain } from './rows.ts'
 import { isFinished } from './steps.ts'
 import { strays, type Traces } from './strays.ts'
 import { guestView } from './view.ts'
@@ -44,6 +46,8 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
   ): { againMs: number } {
     const guest = guestOf(name)
     const before = draft.get('guest', name)
+    const tokens = tokensAt(before?.tokens, draft.now)
+    if (before !== undefined && tokens.left === 0) return paced(before, tokens, traces, draft)
     const leases = draft.where('lease', 'openFor', name)
     const view = guestView(
       leases,
@@ -66,6 +70,8 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
       decidedAt: draft.now,
       would: guest.observe ? inShort(decision.intents) : undefined,
       letGoAt: before?.letGoAt,
+      vain: before?.vain,
+      tokens: before?.tokens,
       blindSince: failure === undefined ? undefined : (before?.blindSince ?? draft.now),
     }
     if (before === undefined || changed(before, after)) draft.put('guest', after)
@@ -85,11 +91,51 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
         })
       return { againMs: decision.againMs }
     }
-    if (decision.intents.length > 0)
-      draft.note('decided', name, decision.reason, { figures: decision.figures, intents: decision.intents })
-    for (const intent of decision.intents) carryOut(name, guest, intent, false, draft)
+    const intents = decision.intents.filter((intent) => !isVain(intent, before?.vain ?? [], draft))
+    if (intents.length > 0) {
+      draft.note('decided', name, decision.reason, { figures: decision.figures, intents })
+      carryOutAll(name, guest, intents, tokens, draft)
+    }
     if (traces !== undefined) putRight(name, traces, draft)
     return { againMs: decision.againMs }
+  }
+
+  /** What changes nothing is told, and not asked for again for a while. */
+  function carryOutAll(
+    name: string,
+    guest: Guest,
+    intents: readonly GuestIntent[],
+    tokens: Tokens,
+    draft: ServiceManagerDraft,
+  ): void {
+    const known = toldLately(draft.get('guest', name)?.vain, draft.now)
+    const vain: Vain[] = []
+    for (const intent of intents) {
+      const { outcome, vain: one } = attempt(intent, draft, () => carryOut(name, guest, intent, false, draft))
+      if (one === undefined) continue
+      vain.push(one)
+      if (!known.some(({ what }) => what === one.what) && !isUnderWay(intent, draft))
+        draft.note('changed nothing', name, vainWords(intent, outcome.refused))
+    }
+    const row = draft.get('guest', name)!
+    const left = tokens.left - 1
+    draft.put('guest', { ...row, vain: remembered(known, vain), tokens: { ...tokens, left } })
+  }
+
+  /** Its controller has decided too much, too fast: it is asked again when it may decide once more. */
+  function paced(
+    row: GuestRow,
+    tokens: Tokens,
+    traces: Traces | undefined,
+    draft: ServiceManagerDraft,
+  ): { againMs: number } {
+    if (tokens.told !== true) {
+      const seconds = TOKEN_MS / 1000
+      draft.note('paced', row.id, `its controller decides too often: from now on once in ${seconds} s`)
+      draft.put('guest', { ...row, tokens: { ...tokens, told: true } })
+    }
+    if (traces !== undefined) putRight(row.id, traces, draft)
+    return { againMs: Math.max(1, tokens.at + TOKEN_MS - draft.now) }
   }
 
   /**
@@ -167,6 +213,16 @@ const changed = (before: GuestRow, after: GuestRow): boolean =>
   before.would !== after.would ||
   before.blindSince !== after.blindSince ||
   JSON.stringify(before.memory) !== JSON.stringify(after.memory)
+
+/** Something is being done to it: what it comes to shows then. */
+const isUnderWay = (intent: GuestIntent, draft: ServiceManagerDraft): boolean =>
+  'unitId' in intent && draft.get('unit', intent.unitId)?.doing !== undefined
+
+const vainWords = (intent: GuestIntent, refused: string | undefined): string => {
+  const about = 'unitId' in intent ? intent.unitId : 'leaseId' in intent ? intent.leaseId : ''
+  const asked = `it wished to ${intent.kind} ${about} (${intent.reason})`
+  return `${asked}, and that changed nothing${refused === undefined ? '' : `: ${refused}`}; not tried again for ${span(VAIN_MS)}`
+}
 
 /** What is done to what, without the reasons, in which every second is another one. */
 function inShort(intents: readonly GuestIntent[]): string {

@@ -86,7 +86,7 @@ export class Members {
   }
 
   resume(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
-    if (unit.state !== 'draining' || unit.mustLeave) return
+    if (unit.state !== 'draining' || unit.mustLeave || unit.doing === 'resume') return
     draft.put('unit', { ...unit, reason })
     draft.note('unit resuming', unit.id, reason)
     this.#do(unit.id, 'resume', this.#config.leaveMs, draft)

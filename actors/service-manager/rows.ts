@@ -192,6 +192,23 @@ export interface LeaveBy {
   readonly orderedAt?: Instant | undefined
 }
 
+/** An intent of a controller that changed nothing. */
+export interface Vain {
+  /** What is asked for, without the reason. */
+  readonly what: string
+  /** How what it is about stood. */
+  readonly stood: string
+  readonly until: Instant
+}
+
+/** How many decisions that do something a controller may still make. */
+export interface Tokens {
+  readonly left: number
+  readonly at: Instant
+  /** It was told that there are none. */
+  readonly told?: boolean | undefined
+}
+
 export interface GuestRow extends Row {
   readonly memory: unknown
   readonly refusals: readonly Refusal[]
@@ -201,6 +218,9 @@ export interface GuestRow extends Row {
   /** Of a guest that is only observed: what would be done, in short, so that it is written down when it changes. */
   readonly would?: string | undefined
   readonly blindSince: Instant | undefined
+  /** What its controller wished and changed nothing; how much it may decide just now. */
+  readonly vain?: readonly Vain[] | undefined
+  readonly tokens?: Tokens | undefined
   /** When jobs that the middleware held were last let go. */
   readonly letGoAt: Instant | undefined
 }

@@ -58,9 +58,28 @@ function held(
     label: lease.label,
     blockedOn: waitsFor(lease),
     modification: lease.modification && shown(lease.modification),
-    held: units.map((unit) => heldUnit(unit, now)),
+    held: withoutReplaced(units, lease).map((unit) => heldUnit(unit, now)),
   }
 }
+
+/**
+ * More machines than the ticket is for: its site set up others in the place of those that left for their hosts' sake, and
+ * the lease holds no unit for these any more. What was lost is replaced first, and is still shown: controllers learn by it.
+ */
+function withoutReplaced(units: readonly UnitRow[], { ticket }: LeaseRow): readonly UnitRow[] {
+  // What an extension was agreed without stands for its old ticket to the end of that.
+  const own = units.filter(({ withoutFrom }) => withoutFrom === undefined)
+  const lost = own.filter(({ state }) => state === 'lost').length
+  const most = own.length - lost - (ticket?.units ?? own.length)
+  if (most <= 0) return units
+  const out = own.filter(({ state }) => state === 'left').sort(byHost)
+  const replaced = new Set(out.slice(0, most))
+  return units.filter((unit) => !replaced.has(unit))
+}
+
+/** What is wanted off its host is replaced; of what left otherwise that is not to be expected. */
+const byHost = (a: UnitRow, b: UnitRow): number =>
+  Number(b.leaveBy !== undefined) - Number(a.leaveBy !== undefined) || a.since - b.since
 
 function stateOf(lease: LeaseRow, units: readonly UnitRow[]): HeldLease['state'] {
   if (lease.ticketState === 'asked') return 'requested'
@@ -95,6 +114,7 @@ const heldUnit = (unit: UnitRow, now: Instant): HeldUnit => {
     joinedAt,
     suspect,
     leaveBy: leaveBy?.by,
+    mustLeave: unit.mustLeave || undefined,
     pinned: isPinned(unit, now) ? unit.pinned : undefined,
   }
 }

@@ -287,7 +287,11 @@ export function world(config: GrocConfig, options: WorldOptions = {}) {
     for (const unit of units()) {
       if (unit.state === 'awaited' && now >= unit.readyAt)
         Object.assign(unit, { state: 'joined', since: now, joinedAt: now })
-      if (unit.state === 'leaving') Object.assign(unit, { state: 'left', since: now })
+      if (unit.state !== 'leaving') continue
+      Object.assign(unit, { state: 'left', since: now })
+      const lease = leases.find(({ held }) => held.includes(unit))
+      if (lease?.recall !== undefined)
+        lease.recall = lease.recall.units > 1 ? { ...lease.recall, units: lease.recall.units - 1 } : undefined
     }
     for (const lease of leases) {
       if (lease.state === 'ticketed' && lease.held.every(({ state }) => state !== 'awaited'))

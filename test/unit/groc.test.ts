@@ -669,7 +669,7 @@ describe('recalls', () => {
     const view = viewOf(
       [
         leaseOf('l1', [unitOf('u1', { state: 'left' }), unitOf('u2', { state: 'draining' }), unitOf('u3')], {
-          recall: { units: 2, by: T0 + MINUTE },
+          recall: { units: 1, by: T0 + MINUTE },
         }),
       ],
       {
@@ -678,6 +678,41 @@ describe('recalls', () => {
       },
     )
     expect(inShort(decideOn(view).intents)).toEqual([])
+  })
+
+  // Their service manager takes what leaves off the recall: what had left before does not answer it.
+  test('what left before answers no recall: as many of those that live are drained at once', () => {
+    const recall = { units: 2, by: T0 + 3 * MINUTE }
+    const out = [unitOf('u1', { state: 'left' }), unitOf('u2', { state: 'lost' })]
+    const jobs = ['u3', 'u4', 'u5'].map((id) => runningOn(`j${id}`, id, { walltimeMs: 20 * MINUTE }))
+    const nodes = ['u3', 'u4', 'u5'].map((id) => busyNode(id, `j${id}`))
+    const units = ['u3', 'u4', 'u5'].map((id) => unitOf(id))
+    const decision = decideOn(
+      viewOf([leaseOf('l1', [...out, ...units], { units: 3, recall })], { nodes, jobs }),
+    )
+    expect(inShort(decision.intents)).toEqual(['drain u3', 'drain u4'])
+    expect(decision.reason).toContain('chosen node-u3, node-u4, 0 of them empty')
+  })
+
+  test('a unit whose host is wanted empty by a time that is over answers none: others go', () => {
+    const units = [unitOf('u1', { state: 'draining', leaveBy: T0 - SECOND }), unitOf('u2')]
+    const recall = { units: 1, by: T0 + MINUTE }
+    const nodes = [drainedNode('u1', { empty: false, jobs: ['r'] }), nodeOf('u2')]
+    const jobs = [runningOn('r', 'u1')]
+    expect(inShort(decideOn(viewOf([leaseOf('l1', units, { recall })], { nodes, jobs })).intents)).toEqual([
+      'drain u2',
+    ])
+  })
+
+  test('what has to leave is never resumed, not for `min` and not for waiting jobs, also when the recall is not shown any more', () => {
+    const memory: GrocMemory = { ...firstMemory, drains: { u1: 'recall' } }
+    const view = viewOf([leaseOf('l1', [unitOf('u1', { state: 'draining', mustLeave: true })])], {
+      nodes: [drainedNode('u1', { empty: false, jobs: ['r'] })],
+      jobs: [runningOn('r', 'u1'), ...jobsOf(2)],
+    })
+    const decision = decideOn(view, configOf({ min: 1, max: 1 }), memory)
+    expect(inShort(decision.intents)).toEqual([])
+    expect(decision.reason).toContain('node-u1 goes as soon as its work has ended')
   })
 
   test('of units whose work would be cut, the one with the fewest jobs goes', () => {

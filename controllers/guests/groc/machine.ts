@@ -187,6 +187,8 @@ function unfitness(
     return { why: `${unit.name} is given back when lease ${lease.id} is extended`, cause }
   if (cause === 'recall' && lease.recall !== undefined)
     return { why: `${unit.name} is recalled by its site until ${hour(lease.recall.by)}`, cause }
+  if (unit.mustLeave === true)
+    return { why: `${unit.name} goes as soon as its work has ended`, cause: cause ?? 'recall' }
   const why = lapses(lease, now)
   if (why !== undefined) return { why, cause: 'lapse' }
   // Asked once more after a refusal: nothing has changed yet, so a node drained for it stays drained.

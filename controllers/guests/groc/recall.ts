@@ -24,12 +24,12 @@ export function answerRecalls(survey: Survey, memory: GrocMemory, now: Instant):
   const drains: GuestIntent[] = []
   const recalled: string[] = []
   const notes: string[] = []
-  for (const [, machines] of survey.byLease) {
-    const lease = machines[0]?.lease
+  for (const [, held] of survey.byLease) {
+    const lease = held[0]?.lease
     if (lease?.recall === undefined || lease.state === 'closing') continue
     const { units, by } = lease.recall
-    const lost = machines.filter(({ unit }) => unit.state === 'lost')
-    const going = machines.filter((machine) => isGoing(machine) && !lost.includes(machine))
+    const machines = held.filter((machine) => mayAnswer(machine, now))
+    const going = machines.filter(isGoing)
     const mine = going.filter(
       ({ unit }) => own(memory.drains, unit.id) === 'recall' || unit.state !== 'draining',
     )
@@ -56,6 +56,13 @@ export function answerRecalls(survey: Survey, memory: GrocMemory, now: Instant):
   }
   return { drains, recalled, notes }
 }
+
+/**
+ * What is out already was not asked for, or is taken off what is asked for. From the time by which its host is wanted
+ * empty the site may have given the lease another machine in its place.
+ */
+const mayAnswer = ({ unit: { state, leaveBy } }: Machine, now: Instant): boolean =>
+  state !== 'left' && state !== 'lost' && (leaveBy === undefined || now < leaveBy)
 
 const isGoing = ({ unit, standing }: Machine): boolean => standing === 'gone' || unit.state === 'draining'
 
@@ -100,5 +107,5 @@ function planOf(chosen: readonly Machine[], lease: HeldLease, survey: Survey, by
     cut.length === 0
       ? 'all their work ends in time'
       : `${some(cut.length, 'job')} may not end in time: ${few(cut)}`
-  return `recall takes ${some(lease.recall?.units ?? 0, 'unit')} of lease ${lease.id} until ${hour(by)}: chosen ${chosen.map(({ unit }) => unit.name).join(', ')}, ${empty} of them empty; ${risk}.`
+  return `recall takes ${some(lease.recall?.units ?? 0, 'unit')} of lease ${lease.id} until ${hour(by)}: chosen ${chosen.map(({ unit }) => unit.name).join(', ') || 'none yet'}, ${empty} of them empty; ${risk}.`
 }
