@@ -14,6 +14,9 @@ export const CPUS_MAX = 1_000_000
 /** An exbibyte. */
 export const MEMORY_MIB_MAX = 2 ** 40
 export const TASKS_MAX = 1_000_000_000
+/** Kinds of consumables, and of features and hosts, of one job. */
+const KINDS_MAX = 256
+const FEATURES_MAX = 10_000
 const WALLTIME_MS_MAX = 1000 * 366 * 24 * 60 * 60_000
 const INSTANT_MAX = 8_640_000_000_000_000
 
@@ -27,14 +30,17 @@ const isWithin = (figure: number, least: number, most: number): boolean =>
 const isSound = (at: number | undefined, most: number): boolean =>
   at === undefined || (Number.isFinite(at) && at >= 0 && at <= most)
 
-const isPossible = ({ nodes, cpusPerNode, memoryMiBPerNode, consumablesPerNode }: Job): boolean =>
+const isPossible = ({ nodes, cpusPerNode, memoryMiBPerNode, consumablesPerNode, features }: Job): boolean =>
   isWithin(nodes, 1, NODES_MAX) &&
   isWithin(cpusPerNode, 0, CPUS_MAX) &&
   isWithin(memoryMiBPerNode, 0, MEMORY_MIB_MAX) &&
-  (consumablesPerNode === undefined || areWithin(consumablesPerNode))
+  (consumablesPerNode === undefined || areWithin(consumablesPerNode)) &&
+  (features === undefined || features.length <= FEATURES_MAX)
 
 function areWithin(consumables: Vector): boolean {
-  for (const name in consumables) if (!isWithin(consumables[name]!, 0, Number.MAX_SAFE_INTEGER)) return false
+  let kinds = 0
+  for (const name in consumables)
+    if (++kinds > KINDS_MAX || !isWithin(consumables[name]!, 0, Number.MAX_SAFE_INTEGER)) return false
   return true
 }
 
@@ -49,7 +55,7 @@ const isToldSoundly = ({ tasks, restarts, walltimeMs, submittedAt, startedAt, en
 export function bounded(job: Job): Job {
   const isServable = isPossible(job)
   if (isServable && isToldSoundly(job)) return job
-  const { notBefore, consumablesPerNode, ...rest } = job
+  const { notBefore, consumablesPerNode, features, ...rest } = job
   const told: Job = {
     ...rest,
     nodes: upTo(job.nodes, 1, NODES_MAX),
@@ -57,9 +63,12 @@ export function bounded(job: Job): Job {
     memoryMiBPerNode: upTo(job.memoryMiBPerNode, 0, MEMORY_MIB_MAX),
     ...(consumablesPerNode !== undefined && {
       consumablesPerNode: Object.fromEntries(
-        Object.entries(consumablesPerNode).map(([name, amount]) => [name, whole(amount)]),
+        Object.entries(consumablesPerNode)
+          .slice(0, KINDS_MAX)
+          .map(([name, amount]) => [name, whole(amount)]),
       ),
     }),
+    ...(features !== undefined && { features: features.slice(0, FEATURES_MAX) }),
     // Longer than anything lasts is no limit.
     walltimeMs: isSound(job.walltimeMs, WALLTIME_MS_MAX) ? job.walltimeMs : undefined,
     submittedAt: upTo(job.submittedAt, 0, INSTANT_MAX),

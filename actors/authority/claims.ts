@@ -8,6 +8,7 @@ import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import { largest } from '../runtime/extremes.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import { indexOf, type View } from '../runtime/views.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
@@ -207,7 +208,7 @@ export class RootClaims {
     const [ofType, ofClaim] = accountsOf({ claimId: root.id, type })
     const left = root.units - drawnAt(ofClaim!, ticket.term, draft)
     // Each new claim replaces the one before: together they are good for no more than the largest.
-    const most = Math.max(root.units, ...this.#unitsOfClaims(type, ticket.term, draft))
+    const most = largest(this.#unitsOfClaims(type, ticket.term, draft), root.units)
     const room = Math.min(left, most - drawnAt(ofType!, ticket.term, draft))
     if (units <= room) return undefined
     const reason = `${someUnits(units)} are more than the ${Math.max(0, room)} left of claim ${root.id}, held by ${root.holder}`
@@ -234,7 +235,7 @@ export class RootClaims {
     const { id, type, term } = ticket
     const units = ticket.units - back
     const there = this.#config.types[type]?.units ?? 0
-    const most = Math.max(there, ...this.#unitsOfClaims(type, term, draft))
+    const most = largest(this.#unitsOfClaims(type, term, draft), there)
     const room = most - drawnAt(accountsOf({ claimId: '', type })[0]!, term, draft)
     if (units <= room) return undefined
     const reason = `${someUnits(units)} are more than the ${Math.max(0, room)} left of ${type}`

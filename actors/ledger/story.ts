@@ -1,5 +1,6 @@
 import type { Instant } from '../runtime/clock.ts'
 import type { LedgerEntry } from '../runtime/commit.ts'
+import { smallest } from '../runtime/extremes.ts'
 import { unitsOfLease } from './explain.ts'
 import { openOf, type Roles } from './story-open.ts'
 import { type UnitStory, unitStory } from './story-unit.ts'
@@ -165,7 +166,11 @@ function machinesOf(
 
 const isGone = ({ kind }: LedgerEntry): boolean => kind === 'unit teardown' || kind === 'unit ended'
 
-const startOf = (entries: readonly LedgerEntry[]): Instant => Math.min(...entries.map(({ at }) => at))
+const startOf = (entries: readonly LedgerEntry[]): Instant =>
+  smallest(
+    entries.map(({ at }) => at),
+    Number.POSITIVE_INFINITY,
+  )
 
 const nameOf = (entries: readonly LedgerEntry[]): string | undefined =>
   entries.map((entry) => textField(entry, 'name')).find((name) => name !== undefined)

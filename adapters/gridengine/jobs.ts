@@ -1,4 +1,5 @@
 import type { Instant } from '../../actors/runtime/clock.ts'
+import { largest } from '../../actors/runtime/extremes.ts'
 import type { HeldBy, Job } from '../batch-system.ts'
 import type { GridengineConfig } from './config.ts'
 import { type Demand, demandOf, environmentOf } from './demand.ts'
@@ -172,7 +173,7 @@ export function jobOf(
     user: row.user,
     queue: isOn ? queueOfInstance(row.queueInstance) : config.queue,
     nodes: isOn ? nodeNames.length : demand.nodes,
-    cpusPerNode: isOn ? Math.max(1, ...slotsOn.values()) : demand.cpusPerNode,
+    cpusPerNode: isOn ? largest(slotsOn.values(), 1) : demand.cpusPerNode,
     memoryMiBPerNode: demand.memoryMiBPerNode,
     ...(Object.keys(demand.consumablesPerNode).length > 0 && {
       consumablesPerNode: demand.consumablesPerNode,

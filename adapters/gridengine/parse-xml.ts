@@ -1,5 +1,6 @@
 import { Parser } from 'xml2js'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { unreadWarning } from '../batch/unread.ts'
 
 /**
  * XML as GridEngine prints it, piece by piece: a list of ten thousand jobs is ten megabytes, which xml2js
@@ -174,9 +175,8 @@ export async function readEach<R>(
       records.push(record)
       used.set(text, record)
     } catch (error) {
-      if (!(error instanceof SubletError)) throw error
       unread.push(/^<host name='([^']*)'/.exec(text)?.[1] ?? '')
-      warnings.push(`Record ${at + 1} of ${source} could not be read: ${error.message}`)
+      warnings.push(unreadWarning(source, at + 1, text, error))
     }
   }
   if (memory !== undefined) memory.last = used

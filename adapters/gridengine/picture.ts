@@ -1,3 +1,4 @@
+import { inOneLine } from '../../actors/runtime/errors.ts'
 import type { BatchNode, Job } from '../batch-system.ts'
 import { bounded } from '../job-bounds.ts'
 import type { GridengineConfig } from './config.ts'
@@ -22,7 +23,15 @@ export function pictureOf(look: Look, config: GridengineConfig): Seen {
   const jobs: Job[] = []
   const onHost = new Map<string, string[]>()
   for (const group of groups) {
-    const { unknown, ...told } = jobOf(group, counts, look, config, closed)
+    let read: ReturnType<typeof jobOf>
+    try {
+      read = jobOf(group, counts, look, config, closed)
+    } catch (error) {
+      warnings.add(`Job ${group.row.id} could not be read: ${inOneLine(error)}`)
+      for (const name of group.slotsOn.keys()) onHost.set(name, [...(onHost.get(name) ?? []), group.row.id])
+      continue
+    }
+    const { unknown, ...told } = read
     const job = bounded(told)
     if (unknown !== undefined)
       warnings.add(

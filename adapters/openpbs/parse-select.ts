@@ -1,6 +1,9 @@
+import { largest } from '../../actors/runtime/extremes.ts'
+import { own } from '../../actors/runtime/plain.ts'
+import { whole } from '../job-bounds.ts'
 import type { Demand } from '../pbs/records.ts'
 import { garbage } from '../pbs/records.ts'
-import { memoryMiB } from '../pbs/sizes.ts'
+import { memoryMiB, wholeNumber } from '../pbs/sizes.ts'
 
 interface Chunk {
   readonly count: number
@@ -25,7 +28,7 @@ function chunkOf(text: string): Chunk {
   for (const word of isCount ? rest : [head, ...rest]) {
     const [key = '', value] = word.split('=')
     if (value === undefined) throw garbage(`it selects “${text.slice(0, 60)}”`)
-    if (key === 'ncpus') cpus = Number(value)
+    if (key === 'ncpus') cpus = wholeNumber(value, 'ncpus')
     else if (key === 'mem') memory = memoryMiB(value)
     else if (key === 'vmem') memory = memory || memoryMiB(value)
     else if (key === 'host' || key === 'vnode') features.push(value)
@@ -34,7 +37,6 @@ function chunkOf(text: string): Chunk {
     else if (/^(?:true|t|y|1)$/i.test(value)) features.push(key)
     else features.push(`${key}=${value}`)
   }
-  if (!Number.isInteger(cpus)) throw garbage(`it selects “${text.slice(0, 60)}”`)
   return { count: isCount ? Number(head) : 1, cpus, memoryMiB: memory, consumables, features }
 }
 
@@ -46,20 +48,26 @@ function chunkOf(text: string): Chunk {
 export function demandOf(select: string, place: string, cpusOfMachine: number | undefined): Demand {
   const chunks = select.split('+').map(chunkOf)
   const words = place.split(':')
-  const count = chunks.reduce((sum, chunk) => sum + chunk.count, 0)
-  const cpus = Math.max(...chunks.map((chunk) => chunk.cpus))
-  const memory = Math.max(...chunks.map((chunk) => chunk.memoryMiB))
+  const count = whole(chunks.reduce((sum, chunk) => sum + chunk.count, 0))
+  const cpus = largest(
+    chunks.map((chunk) => chunk.cpus),
+    0,
+  )
+  const memory = largest(
+    chunks.map((chunk) => chunk.memoryMiB),
+    0,
+  )
   const room = cpusOfMachine === undefined ? 1 : Math.max(1, Math.floor(cpusOfMachine / Math.max(1, cpus)))
   const onOne = words.includes('pack') ? count : words.some((word) => /^v?scatter$/.test(word)) ? 1 : room
-  const together = Math.min(count, onOne)
+  const together = Math.max(1, Math.min(count, onOne))
   const consumables: Record<string, number> = {}
   for (const chunk of chunks)
     for (const [key, amount] of Object.entries(chunk.consumables))
-      consumables[key] = Math.max(consumables[key] ?? 0, amount * together)
+      consumables[key] = whole(Math.max(own(consumables, key) ?? 0, amount * together))
   return {
     nodes: Math.ceil(count / together),
-    cpusPerNode: cpus * together,
-    memoryMiBPerNode: memory * together,
+    cpusPerNode: whole(cpus * together),
+    memoryMiBPerNode: whole(memory * together),
     consumablesPerNode: consumables,
     features: [...new Set(chunks.flatMap((chunk) => chunk.features))],
     exclusive: words.some((word) => /^excl/.test(word)),

@@ -1,5 +1,6 @@
 import { type Clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
-import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
+import { unreadWarning } from '../batch/unread.ts'
 import type { Records } from './records.ts'
 
 /** So long the event loop is held at a time; one record of usual size takes under a tenth of a millisecond. */
@@ -30,9 +31,8 @@ export async function readInSlices<T, R>(
       const record = make(piece)
       if (record !== undefined) records.push(record)
     } catch (error) {
-      if (!(error instanceof SubletError)) throw error
       unread.push(nameOf?.(piece) ?? '')
-      warnings.push(`Record ${count} of ${what} could not be read: ${inOneLine(error)}`)
+      warnings.push(unreadWarning(what, count, piece, error))
     }
     if (clock.monotonic() - turn < SLICE_MS) continue
     await sleep(clock, 0, signal)

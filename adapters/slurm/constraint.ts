@@ -6,11 +6,13 @@
  *   (ssd&avx)|big  avx|big, big|ssd
  *   [r1|r2]        r1|r2                 Slurm wants one of them for all nodes of the job
  *   [r1*2&r2*4]    undefined             so many nodes of each: nothing that one node could be asked for
+ *   a|b|…          undefined             of hundreds of names
  */
 export function clausesOf(constraint: string): readonly string[] | undefined {
   if (constraint === '') return []
+  if (constraint.length > CHARS_MAX) return undefined
   const words = constraint.match(/[&|,()[\]*]|[^&|,()[\]*\s]+/g) ?? []
-  if (words.some((word) => word === '*')) return undefined
+  if (words.length > WORDS_MAX || words.some((word) => word === '*')) return undefined
   const read = expression(words, 0)
   if (read === undefined || read.next !== words.length) return undefined
   return [...new Set(read.clauses.map((clause) => [...clause].sort().join('|')))]
@@ -23,8 +25,11 @@ interface Read {
   readonly next: number
 }
 
-/** (a&b)|(c&d)|… of some length would fill the memory. */
+/** More than people write; (a&b)|(c&d)|… of some length would fill the memory, and a|b|… takes time by its square. */
+const CHARS_MAX = 8_000
+const WORDS_MAX = 512
 const CLAUSES_MAX = 100
+const NAMES_MAX = 1_000
 
 const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']' }
 
@@ -35,7 +40,8 @@ function expression(words: readonly string[], at: number): Read | undefined {
     const right = operand(words, left.next + 1)
     if (right === undefined) return undefined
     const clauses = isOr ? either(left.clauses, right.clauses) : [...left.clauses, ...right.clauses]
-    if (clauses.length > CLAUSES_MAX) return undefined
+    if (clauses.length > CLAUSES_MAX || clauses.reduce((sum, { size }) => sum + size, 0) > NAMES_MAX)
+      return undefined
     left = { clauses, next: right.next }
   }
   return left

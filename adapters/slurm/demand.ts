@@ -46,8 +46,17 @@ const forEach = (of: Vector, each: Vector): number =>
  * stands empty is ready for it, or will be as soon as we let it in: then it is a job like any other.
  */
 function hostsOf(record: JobRecord, ourIdle: ReadonlySet<string>): readonly string[] {
-  const hosts = expandHosts(record.requiredNodes)
+  const hosts = named(record.requiredNodes)
   return hosts.length === 0 || hosts.some((name) => ourIdle.has(name)) ? [] : [hosts.toSorted().join('|')]
+}
+
+/** A list that cannot be read is a host that nobody has. */
+function named(requiredNodes: string): readonly string[] {
+  try {
+    return expandHosts(requiredNodes)
+  } catch {
+    return [requiredNodes.slice(0, 80)]
+  }
 }
 
 export function demandOf(

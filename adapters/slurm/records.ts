@@ -1,6 +1,6 @@
 import type { Vector } from '../../actors/leases/resources.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
-import { SubletError } from '../../actors/runtime/errors.ts'
+import { unreadWarning } from '../batch/unread.ts'
 
 import type { GresRequest } from './gres.ts'
 
@@ -83,9 +83,8 @@ export function readEach<T, R>(
     try {
       records.push(make(item))
     } catch (error) {
-      if (!(error instanceof SubletError)) throw error
       unread.push(nameOf(item))
-      warnings.push(`Record ${at + 1} of ${what} could not be read: ${error.message}`)
+      warnings.push(unreadWarning(what, at + 1, item, error))
     }
   }
   return { records, warnings, unread }

@@ -1,4 +1,7 @@
 import type { Vector } from '../../actors/leases/resources.ts'
+import { largest } from '../../actors/runtime/extremes.ts'
+import { own } from '../../actors/runtime/plain.ts'
+import { whole } from '../job-bounds.ts'
 import { type Demand, garbage } from '../pbs/records.ts'
 import { memoryMiB } from '../pbs/sizes.ts'
 
@@ -44,10 +47,11 @@ function partOf(text: string): Part {
   return { nodes: isCount ? Number(head) : 1, ppn, consumables, features }
 }
 
-const largest = (vectors: readonly Vector[]): Vector => {
+const largestOf = (vectors: readonly Vector[]): Vector => {
   const found: Record<string, number> = {}
   for (const vector of vectors)
-    for (const [key, amount] of Object.entries(vector)) found[key] = Math.max(found[key] ?? 0, amount)
+    for (const [key, amount] of Object.entries(vector))
+      found[key] = whole(Math.max(own(found, key) ?? 0, amount))
   return found
 }
 
@@ -59,19 +63,24 @@ const largest = (vectors: readonly Vector[]): Vector => {
  * `mem` and `vmem` are the whole job's, `pmem` and `pvmem` each processor's.
  */
 export function demandOf(list: ResourceList, cpusOfMachine: number | undefined): Demand {
-  const procs = Number(list.procs ?? 0)
+  const procs = whole(Number(list.procs ?? 0))
   const spec = list.nodes ?? (procs > 0 ? spread(procs, cpusOfMachine) : '1')
   const [asked = '', ...flags] = spec.split('#')
   const parts = asked.split('+').map(partOf)
-  const nodes = parts.reduce((sum, part) => sum + part.nodes, 0)
-  const cpusPerNode = Math.max(...parts.map(({ ppn }) => ppn))
+  const nodes = whole(parts.reduce((sum, part) => sum + part.nodes, 0))
+  const cpusPerNode = whole(
+    largest(
+      parts.map(({ ppn }) => ppn),
+      0,
+    ),
+  )
   const ofJob = memoryMiB(list.mem) || memoryMiB(list.vmem)
   const ofProcessor = memoryMiB(list.pmem) || memoryMiB(list.pvmem)
   return {
     nodes,
     cpusPerNode,
-    memoryMiBPerNode: Math.max(Math.ceil(ofJob / nodes), ofProcessor * cpusPerNode),
-    consumablesPerNode: largest(parts.map(({ consumables }) => consumables)),
+    memoryMiBPerNode: whole(Math.max(ofJob / Math.max(1, nodes), ofProcessor * cpusPerNode)),
+    consumablesPerNode: largestOf(parts.map(({ consumables }) => consumables)),
     features: [...new Set(parts.flatMap(({ features }) => features))],
     exclusive: flags.includes('excl') || list.naccesspolicy?.toLowerCase() === 'singlejob',
   }

@@ -1,5 +1,6 @@
 import type { Supply } from '../../actors/leases/calendar.ts'
 import { overlap } from '../../actors/leases/term.ts'
+import { smallest } from '../../actors/runtime/extremes.ts'
 import type { BrokerPolicy, TicketRequest } from '../controller.ts'
 import { hour, some } from '../sentence.ts'
 import { Book } from './book.ts'
@@ -38,7 +39,7 @@ export const priority =
 
     const { items, unready } = itemsOf(requests.filter((one) => !isExtension(one)))
     // A group is as urgent as the least urgent of its members: one of them cannot lift the others.
-    const rankOf = ({ members }: Item): number => Math.min(...members.map(rank))
+    const rankOf = ({ members }: Item): number => smallest(members.map(rank), Number.POSITIVE_INFINITY)
     const yielding = new Yielding(extensions, rank, book)
     for (const item of items.toSorted((a, b) => rankOf(b) - rankOf(a))) {
       serveOrYield(item, rankOf(item), yielding, book)

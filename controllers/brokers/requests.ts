@@ -1,5 +1,6 @@
 import type { Term } from '../../actors/leases/term.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
+import { largest, smallest } from '../../actors/runtime/extremes.ts'
 import type { TicketRequest } from '../controller.ts'
 import { some, span } from '../sentence.ts'
 
@@ -55,7 +56,7 @@ export function itemsOf(requests: readonly TicketRequest[]): {
   for (const members of groups.values()) {
     const { id, size } = members[0]!.group!
     if (members.length === size) items.push(itemOf(inOrder(members), id))
-    else unready.push(...members)
+    else for (const member of members) unready.push(member)
   }
   return { items: inOrder(items), unready }
 }
@@ -63,9 +64,18 @@ export function itemsOf(requests: readonly TicketRequest[]): {
 const itemOf = (members: readonly TicketRequest[], group: string | undefined): Item => ({
   members,
   group,
-  arrivedAt: Math.max(...members.map(({ arrivedAt }) => arrivedAt)),
-  start: Math.max(...members.map(({ start }) => start)),
-  startBy: Math.min(...members.map(({ startBy }) => startBy)),
+  arrivedAt: largest(
+    members.map(({ arrivedAt }) => arrivedAt),
+    0,
+  ),
+  start: largest(
+    members.map(({ start }) => start),
+    0,
+  ),
+  startBy: smallest(
+    members.map(({ startBy }) => startBy),
+    Number.POSITIVE_INFINITY,
+  ),
 })
 
 export const isDeferrable = ({ start, startBy }: Item): boolean => startBy > start

@@ -60,7 +60,7 @@ async function* pagesOf({ ledger, head }: NamedLedger, subject?: string): AsyncG
 
 export async function entriesOf(named: NamedLedger, subject?: string): Promise<LedgerEntry[]> {
   const found: LedgerEntry[] = []
-  for await (const page of pagesOf(named, subject)) found.push(...page)
+  for await (const page of pagesOf(named, subject)) for (const entry of page) found.push(entry)
   return found
 }
 
@@ -174,15 +174,17 @@ export async function linesOf(
     query.subject === undefined || after !== undefined || (await isSubject(ledgers, query.subject))
       ? query.subject
       : ((await latestUnitOf(ledgers, query.subject)) ?? query.subject)
-  const found: LedgerEntry[] = []
+  let found: LedgerEntry[] = []
   for (const named of ledgers.filter(({ name }) => actor === undefined || name === actor)) {
     if (after !== undefined) {
       const afterSeq = own(after, named.name) ?? 0
-      found.push(
-        ...(await named.ledger.entries({ afterSeq, limit, ...(subject === undefined ? {} : { subject }) })),
-      )
-    } else if (subject !== undefined) found.push(...(await entriesOf(named, subject)).slice(-limit))
-    else found.push(...(await named.ledger.entries({ afterSeq: Math.max(0, named.head.seq - limit), limit })))
+      const ofSubject = subject === undefined ? {} : { subject }
+      found = found.concat(await named.ledger.entries({ afterSeq, limit, ...ofSubject }))
+    } else if (subject !== undefined) found = found.concat((await entriesOf(named, subject)).slice(-limit))
+    else {
+      const last = { afterSeq: Math.max(0, named.head.seq - limit), limit }
+      found = found.concat(await named.ledger.entries(last))
+    }
   }
   const ordered = found.toSorted(
     (a, b) => a.at - b.at || (a.actor === b.actor ? a.seq - b.seq : a.actor < b.actor ? -1 : 1),
@@ -202,13 +204,13 @@ export async function explainLease(
   leaseId: string,
   now: Instant | undefined,
 ): Promise<readonly string[]> {
-  const found: LedgerEntry[] = []
+  let found: LedgerEntry[] = []
   const units = new Set<string>()
   for (const named of ledgers) {
     for await (const page of pagesOf(named)) for (const id of unitsOfLease(page, leaseId)) units.add(id)
-    found.push(...(await entriesOf(named, leaseId)))
+    found = found.concat(await entriesOf(named, leaseId))
   }
-  for (const named of ledgers) for (const id of units) found.push(...(await entriesOf(named, id)))
+  for (const named of ledgers) for (const id of units) found = found.concat(await entriesOf(named, id))
   const told = now === undefined ? explain(found, new Set([leaseId, ...units])) : storyOf(leaseId, found, now)
   if (told.length === 0) throw new SubletError('unknown-id', `no ledger knows a lease ${leaseId}`)
   return now === undefined ? told : [...told, ...partial(ledgers)]

@@ -1,5 +1,6 @@
 import type { Checkpoints } from '../../actors/ledger/checkpoint-check.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
+import { largest } from '../../actors/runtime/extremes.ts'
 import { period, written } from '../../actors/runtime/sentence.ts'
 import { hour, some, span } from '../../controllers/sentence.ts'
 import { fingerprint } from '../peers/keys.ts'
@@ -15,7 +16,12 @@ import { isGone, type NodeReport, type StatusReport, type UnitsByHand } from './
 /** Columns as wide as their widest cell; two blanks between them; the last one runs on. */
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const shown = rows.map((row) => row.map(onOneLine))
-  const widths = heads.map((head, i) => Math.max(head.length, ...shown.map((row) => (row[i] ?? '').length)))
+  const widths = heads.map((head, i) =>
+    largest(
+      shown.map((row) => (row[i] ?? '').length),
+      head.length,
+    ),
+  )
   const line = (cells: readonly string[]): string =>
     cells
       .map((cell, i) => (i === cells.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))

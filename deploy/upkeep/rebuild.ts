@@ -7,6 +7,7 @@ import { termSchema } from '../../actors/leases/term.ts'
 import { type Ticket, ticketSchema, withoutChain } from '../../actors/leases/ticket.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
+import { largest } from '../../actors/runtime/extremes.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 
 /**
@@ -255,9 +256,9 @@ function siteRecallOf(id: string, its: readonly LedgerEntry[], now: Instant): Re
 function metaOf(lines: readonly LedgerEntry[]): Rebuilt {
   const epoch = lines.filter(({ kind }) => kind === 'started').length + 1_000
   const far = 2 ** 40
-  const generation = Math.max(
+  const generation = largest(
+    lines.map(({ data }) => (data as { generation?: number } | null)?.generation ?? 0),
     0,
-    ...lines.map(({ data }) => (data as { generation?: number } | null)?.generation ?? 0),
   )
   const row = { id: 'meta', epoch, attempt: far, outSeq: far, ...(generation > 0 ? { generation } : {}) }
   return { how: 'rebuilt', what: 'rebuilt: its counters go on far above where they were', row, forgets: true }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { largest } from '../../../actors/runtime/extremes.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestController, GuestFigures, GuestView } from '../../controller.ts'
 import { few, hour, some, span } from '../../sentence.ts'
@@ -51,7 +52,10 @@ function figuresOf({ observation, leases }: GuestView<BatchPicture>, now: number
     unitsWanted: open.reduce((sum, { units }) => sum + units, 0),
     unitsJoined: joined,
     unitsComing: Math.max(0, coming),
-    oldestWaitMs: Math.max(0, ...waiting.map(({ submittedAt }) => now - submittedAt)),
+    oldestWaitMs: largest(
+      waiting.map(({ submittedAt }) => now - submittedAt),
+      0,
+    ),
   }
 }
 

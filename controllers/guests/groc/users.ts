@@ -1,4 +1,5 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
+import { smallest } from '../../../actors/runtime/extremes.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { Job } from '../../../adapters/batch-system.ts'
 import { few, hour, some } from '../../sentence.ts'
@@ -127,12 +128,12 @@ export function turnstile(
 export function jobsPerUnit(need: Need, unit: Room): number {
   if (!fits(need, unit)) return 0
   if (need.exclusive) return 1
-  return Math.min(
-    Math.floor(unit.cpus / Math.max(1, need.cpus)),
-    need.memoryMiB > 0 ? Math.floor(unit.memoryMiB / need.memoryMiB) : Number.POSITIVE_INFINITY,
-    ...Object.entries(need.consumables).map(([name, amount]) =>
+  const byMemory = need.memoryMiB > 0 ? Math.floor(unit.memoryMiB / need.memoryMiB) : Number.POSITIVE_INFINITY
+  return smallest(
+    Object.entries(need.consumables).map(([name, amount]) =>
       Math.floor(amountOf(unit.consumables, name) / amount),
     ),
+    Math.min(Math.floor(unit.cpus / Math.max(1, need.cpus)), byMemory),
   )
 }
 
