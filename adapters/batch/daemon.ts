@@ -1,5 +1,6 @@
 import type { Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import type { NodeMark } from '../batch-system.ts'
 import type { Executor, Finished } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler, JoinUnit } from '../join.ts'
@@ -13,7 +14,7 @@ export interface NodeDaemon {
   readonly name: string
   readonly env: Readonly<Record<string, string>>
   readonly start: { readonly script: string; readonly words: (unit: JoinUnit) => readonly string[] }
-  readonly end: { readonly script: string; readonly words: readonly string[] }
+  readonly end: { readonly script: string; readonly words: (unit: JoinUnit) => readonly string[] }
   readonly startTimeoutMs: Millis
   /** Between TERM and KILL. */
   readonly stopTimeoutMs: Millis
@@ -23,6 +24,26 @@ export interface NodeDaemon {
 
 /** The scripts' own time on top of the waits in them. */
 const SCRIPT_MS: Millis = 5_000
+
+/**
+ * Shell functions that tell whose a daemon is by its mark. A script sets `own`, the marks that are this unit's, and before
+ * a start also `unit`, of which whatever an earlier lease left behind is ended, and adds to `own` what is over.
+ */
+export const WHOSE = `
+mine() { # MARK
+  for known in $own; do case "$1" in "$known"|"$known"_*) return 0 ;; esac; done
+  [ -n "$unit" ] || return 1
+  case "$1" in *[/_]"$unit"|*_"$unit"_*) return 0 ;; esac
+  return 1
+}
+kind_of() { # MARK, empty for a daemon that is not Sublet's
+  if [ -z "$1" ]; then echo others; elif mine "$1"; then echo ours; else echo foreign; fi
+}
+`
+
+/** The marks of a unit before its start: its own, and those of which is known that they are over. */
+export const marksOf = (unit: JoinUnit, write: (mark: NodeMark) => string): string =>
+  [unit, ...(unit.over ?? [])].map(write).join(' ')
 
 /** How long a script waits, in the tenths of a second that `sleep 0.1` counts. */
 export const tenthsOf = (ms: Millis): string => String(Math.max(1, Math.round(ms / 100)))
@@ -69,7 +90,7 @@ export function daemonJoin(daemon: NodeDaemon, connect: (facts: UnitFacts) => Ex
     async leave(unit, signal) {
       const { script, words } = daemon.end
       try {
-        const done = await run(unit, script, words, daemon.stopTimeoutMs, signal)
+        const done = await run(unit, script, words(unit), daemon.stopTimeoutMs, signal)
         if (done.exitCode !== 0)
           throw new SubletError(
             'machine-busy',

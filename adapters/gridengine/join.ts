@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { duration } from '../../actors/runtime/settings.ts'
-import { daemonJoin, tenthsOf } from '../batch/daemon.ts'
+import { daemonJoin, marksOf, tenthsOf, WHOSE } from '../batch/daemon.ts'
 import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler } from '../join.ts'
@@ -25,19 +25,19 @@ export type GridengineJoinConfig = z.infer<typeof gridengineJoinConfig>
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
- * Shell functions, for a machine may have no more than a shell. Ours is an sge_execd, or the keeper that
- * starts it, whose environment carries Sublet's mark; no other is ever ended. A zombie has no environment,
- * so it counts as ended.
+ * Shell functions, for a machine may have no more than a shell. An sge_execd of Sublet's, or the keeper that starts
+ * it, carries a mark in its environment: ours is that of this unit, foreign another lease's; neither that nor any
+ * other is ever ended. A zombie has no environment, so it counts as ended.
  */
-const FUNCTIONS = `
-marked() { tr '\\0' '\\n' <"/proc/$1/environ" 2>/dev/null | grep -q "^SUBLET_UNIT=$2"; }
-execds() { # ours MARK, or others
+const FUNCTIONS = `${WHOSE}
+mark_on() { tr '\\0' '\\n' <"/proc/$1/environ" 2>/dev/null | sed -n 's/^SUBLET_UNIT=//p' | head -n 1; }
+execds() { # ours | foreign | others
   for each in /proc/[0-9]*; do
     pid=\${each#/proc/}
     { read -r comm <"$each/comm"; } 2>/dev/null || continue
     case "$comm" in sge_execd|sublet-execd) ;; *) continue ;; esac
     [ -n "$(tr -d '\\0' <"$each/environ" 2>/dev/null | head -c 1)" ] || continue
-    if marked "$pid" "$2"; then [ "$1" = ours ] && echo "$pid"; else [ "$1" = others ] && echo "$pid"; fi
+    [ "$(kind_of "$(mark_on "$pid")")" = "$1" ] && echo "$pid"
   done
 }
 end() { # tenths of a second between TERM and KILL
@@ -52,12 +52,14 @@ end() { # tenths of a second between TERM and KILL
 
 /**
  * sge_execd gives up after some seconds when qmaster does not know its host yet, which is so until the batch
- * system expects it; so a keeper starts it again until it has stayed. One with this mark is left as it is,
- * one with another mark is another lease's, and is ended.
+ * system expects it; so a keeper starts it again until it has stayed. One with this mark is left as it is, one that
+ * a lease left behind which is over is ended; of any other lease it may be at work.
  */
 const JOIN = `${FUNCTIONS}
-mark=$1 tenths=$2 execd=$3
-if [ -n "$(execds ours "$mark$")" ]; then exit 0; fi
+mark=$1 own=$2 unit=$3 tenths=$4 execd=$5
+foreign=$(execds foreign)
+[ -n "$foreign" ] && { echo "the sge_execd of another lease runs there: $(mark_on "\${foreign%%[!0-9]*}")" >&2; exit 1; }
+for pid in $(execds ours); do [ "$(mark_on "$pid")" = "$mark" ] && exit 0; done
 end "$tenths" || exit 1
 [ -n "$(execds others)" ] && { echo "an sge_execd that is not Sublet's runs there: $(execds others)" >&2; exit 1; }
 command -v "$execd" >/dev/null || { echo "$execd is not on the machine" >&2; exit 1; }
@@ -72,7 +74,7 @@ SUBLET_UNIT=$mark SGE_ND=1 setsid sh -c '
     sleep 0.2
   done' sublet-execd "$execd" </dev/null >"$log" 2>&1 &
 for i in $(seq 40); do
-  [ -n "$(execds ours "$mark$")" ] && exit 0
+  [ -n "$(execds ours)" ] && exit 0
   sleep 0.05
 done
 { echo "sge_execd does not start"; tail -n 5 "$log"; } >&2
@@ -80,7 +82,8 @@ exit 1
 `
 
 const LEAVE = `${FUNCTIONS}
-end "$1"
+own=$1 unit=
+end "$2"
 `
 
 /** Starts and stops sge_execd inside the machines, through whatever `connect` reaches them by. */
@@ -102,8 +105,11 @@ export function gridengineJoin(
     {
       name: 'sge_execd',
       env,
-      start: { script: JOIN, words: (unit) => [markValue(unit), tenths, execd] },
-      end: { script: LEAVE, words: [tenths] },
+      start: {
+        script: JOIN,
+        words: (unit) => [markValue(unit), marksOf(unit, markValue), unit.unitId, tenths, execd],
+      },
+      end: { script: LEAVE, words: (unit) => [markValue(unit), tenths] },
       startTimeoutMs: config.startTimeout,
       stopTimeoutMs: config.stopTimeout,
       cure: 'Read /run/sublet-execd.log and /tmp/execd_messages.* on the machine; run sge_execd there by hand.',

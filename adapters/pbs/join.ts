@@ -1,5 +1,6 @@
 import type { Millis } from '../../actors/runtime/clock.ts'
-import { daemonJoin, filled, tenthsOf } from '../batch/daemon.ts'
+import { daemonJoin, filled, marksOf, tenthsOf, WHOSE } from '../batch/daemon.ts'
+import type { NodeMark } from '../batch-system.ts'
 import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler, JoinUnit } from '../join.ts'
@@ -22,19 +23,21 @@ export interface MomPlan {
 const PATH = '/usr/local/sbin:/usr/local/bin:/opt/pbs/sbin:/opt/pbs/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
- * Shell functions, for a machine may have no more than a shell. Ours is a pbs_mom that was started with a mark
- * of Sublet's in its environment, which it keeps; no other is ever ended. A zombie has none, and counts as ended.
+ * Shell functions, for a machine may have no more than a shell. A pbs_mom of Sublet's was started with a mark in its
+ * environment, which it keeps: ours is that of this unit, foreign another lease's; neither that nor any other is ever
+ * ended. A zombie has none, and counts as ended.
  */
-const FUNCTIONS = `
+const FUNCTIONS = `${WHOSE}
 told() { tr '\\0' '\\n' <"/proc/$1/environ" 2>/dev/null; }
-moms() { # ours | others
+mark_on() { told "$1" | sed -n 's/^SUBLET_MOM_MARK=//p'; }
+moms() { # ours | foreign | others
   for each in /proc/[0-9]*; do
     pid=\${each#/proc/}
     { read -r comm <"$each/comm"; } 2>/dev/null && [ "$comm" = pbs_mom ] || continue
     home_of=$(told "$pid" | sed -n 's/^SUBLET_MOM_HOME=//p')
-    case "$1:$home_of" in
-      ours:"$home") echo "$pid" ;;
-      others:) [ -n "$(told "$pid")" ] && echo "$pid" ;;
+    case "$home_of" in
+      "$home") [ "$(kind_of "$(mark_on "$pid")")" = "$1" ] && echo "$pid" ;;
+      '') [ "$1" = others ] && [ -n "$(told "$pid")" ] && echo "$pid" ;;
     esac
   done
 }
@@ -48,9 +51,14 @@ end() { # tenths of a second between TERM and KILL
 }
 `
 
-/** Words: home, mark, tenths, number of files, path and text of each, then the mom's own command line. */
+/**
+ * Words: home, mark, marks of this unit and of what is over, unit, tenths, number of files, path and text of each, then
+ * the mom's own command line. Nothing is written where a mom of another lease may be at work.
+ */
 const JOIN = `${FUNCTIONS}
-home=$1 mark=$2 tenths=$3 files=$4; shift 4
+home=$1 mark=$2 own=$3 unit=$4 tenths=$5 files=$6; shift 6
+foreign=$(moms foreign)
+[ -n "$foreign" ] && { echo "the pbs_mom of another lease runs there: $(mark_on "\${foreign%%[!0-9]*}")" >&2; exit 1; }
 same=1
 while [ "$files" -gt 0 ]; do
   [ "$(cat "$1" 2>/dev/null)" = "$2" ] || same=
@@ -58,7 +66,7 @@ while [ "$files" -gt 0 ]; do
   shift 2; files=$((files - 1))
 done
 for pid in $(moms ours); do
-  [ -n "$same" ] && [ "$(told "$pid" | sed -n 's/^SUBLET_MOM_MARK=//p')" = "$mark" ] && exit 0
+  [ -n "$same" ] && [ "$(mark_on "$pid")" = "$mark" ] && exit 0
 done
 end "$tenths" || exit 1
 others=$(moms others)
@@ -76,8 +84,8 @@ rm -f "$out"; exit 1
 `
 
 const LEAVE = `${FUNCTIONS}
-home=$1
-end "$2"
+home=$1 own=$2 unit=
+end "$3"
 `
 
 /** `{name}`, `{address}`, `{mark}`, `{cpu}` and any other dimension or fact, filled in. */
@@ -86,19 +94,25 @@ export const momText = (text: string, unit: JoinUnit): string =>
 
 const markOf = (unit: JoinUnit): string => markWord(unit, unit.facts.address ?? '')
 
+/** Without the address, which is that of the moment: it may be another one when the mom is ended. */
+const anywhere = (mark: NodeMark): string => markWord(mark, '').slice(0, -1)
+
 /** Starts and stops pbs_mom inside the machines, through whatever `connect` reaches them by. */
 export function momJoin(plan: MomPlan, connect: (facts: UnitFacts) => Executor): JoinHandler {
   const tenths = tenthsOf(plan.stopTimeoutMs)
   const words = (unit: JoinUnit): readonly string[] => {
     const files = plan.files(unit)
-    return [plan.home, markOf(unit), tenths, String(files.length), ...files.flat(), ...plan.argv]
+    return [
+      ...[plan.home, markOf(unit), marksOf(unit, anywhere), unit.unitId, tenths],
+      ...[String(files.length), ...files.flat(), ...plan.argv],
+    ]
   }
   return daemonJoin(
     {
       name: 'pbs_mom',
       env: { PATH, ...plan.env },
       start: { script: JOIN, words },
-      end: { script: LEAVE, words: [plan.home, tenths] },
+      end: { script: LEAVE, words: (unit) => [plan.home, anywhere(unit), tenths] },
       startTimeoutMs: plan.startTimeoutMs,
       stopTimeoutMs: plan.stopTimeoutMs,
       cure: `Read ${plan.home}/mom_logs on the machine; start ${plan.product}’s pbs_mom there by hand.`,

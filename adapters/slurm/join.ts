@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { duration } from '../../actors/runtime/settings.ts'
-import { daemonJoin, filled, tenthsOf } from '../batch/daemon.ts'
+import { daemonJoin, filled, marksOf, tenthsOf, WHOSE } from '../batch/daemon.ts'
 import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler, JoinUnit } from '../join.ts'
@@ -33,16 +33,21 @@ export type SlurmJoinConfig = z.infer<typeof slurmJoinConfig>
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
- * Shell functions, for a machine may have no more than a shell. Ours is a slurmd whose command line carries
- * a mark of Sublet's; no other is ever ended. A zombie has no command line, so it counts as ended.
+ * Shell functions, for a machine may have no more than a shell. A slurmd of Sublet's carries a mark on its command
+ * line: ours is that of this unit, foreign another lease's; neither that nor any other is ever ended. A zombie has no
+ * command line, so it counts as ended.
  */
-const FUNCTIONS = `
+const FUNCTIONS = `${WHOSE}
 line() { tr '\\0' ' ' <"/proc/$1/cmdline" 2>/dev/null; }
-slurmds() {
+mark_on() {
+  found=$(line "$1" | grep -o 'sublet_[A-Za-z0-9.-]*_[A-Za-z0-9.-]*' | head -n 1); echo "\${found%.conf}"
+}
+slurmds() { # ours | foreign | others
   for each in /proc/[0-9]*; do
     pid=\${each#/proc/}
     { read -r comm <"$each/comm"; } 2>/dev/null && [ "$comm" = slurmd ] || continue
-    case "$(line "$pid")" in '') ;; *sublet_*) [ "$1" = ours ] && echo "$pid" ;; *) [ "$1" = others ] && echo "$pid" ;; esac
+    [ -n "$(line "$pid")" ] || continue
+    [ "$(kind_of "$(mark_on "$pid")")" = "$1" ] && echo "$pid"
   done
 }
 end() { # tenths of a second between TERM and KILL
@@ -57,16 +62,18 @@ end() { # tenths of a second between TERM and KILL
 
 /**
  * A slurmd of this name and mark is kept if the controller knows its node; a controller that lost its
- * state does not take it back by itself, nor after a reload, so it is started anew. One with another name
- * or mark is another lease's, and is ended.
+ * state does not take it back by itself, nor after a reload, so it is started anew. One that a lease left
+ * behind which is over is ended; of any other lease it may be at work.
  */
 const JOIN = `${FUNCTIONS}
-name=$1 mark=$2 conf=$3 log=$4 tenths=$5 mode=$6
+name=$1 mark=$2 own=$3 unit=$4 conf=$5 log=$6 tenths=$7 mode=$8
+foreign=$(slurmds foreign)
+[ -n "$foreign" ] && { echo "the slurmd of another lease runs there: $(mark_on "\${foreign%%[!0-9]*}")" >&2; exit 1; }
 for pid in $(slurmds ours); do
   case "$(line "$pid")" in
     *" -N $name "*"$mark"*)
-      known=$(scontrol -o show node "$name" 2>&1) && exit 0
-      case "$known" in *"not found"*) ;; *) exit 0 ;; esac ;;
+      shown=$(scontrol -o show node "$name" 2>&1) && exit 0
+      case "$shown" in *"not found"*) ;; *) exit 0 ;; esac ;;
   esac
 done
 end "$tenths" || exit 1
@@ -96,7 +103,8 @@ rm -f "$out"; exit 1
 `
 
 const LEAVE = `${FUNCTIONS}
-end "$1"
+own=$1 unit=
+end "$2"
 `
 
 /** `{cpu}`, `{memoryMiB}`, `{mark}`, `{feature}` and any other dimension or fact, filled in. */
@@ -108,14 +116,18 @@ export function slurmJoin(config: SlurmJoinConfig, connect: (facts: UnitFacts) =
   const tenths = tenthsOf(config.stopTimeout)
   const words = (unit: JoinUnit): readonly string[] => {
     const log = config.logFile.replaceAll('%n', unit.name)
-    return [unit.name, markFeature(unit), nodeLine(config, unit), log, tenths, config.nodes]
+    const marks = marksOf(unit, markFeature)
+    return [
+      ...[unit.name, markFeature(unit), marks, unit.unitId],
+      ...[nodeLine(config, unit), log, tenths, config.nodes],
+    ]
   }
   return daemonJoin(
     {
       name: 'slurmd',
       env: { PATH, ...config.env, SLURM_CONF: config.confFile },
       start: { script: JOIN, words },
-      end: { script: LEAVE, words: [tenths] },
+      end: { script: LEAVE, words: (unit) => [markFeature(unit), tenths] },
       startTimeoutMs: config.startTimeout,
       stopTimeoutMs: config.stopTimeout,
       cure: 'Read slurmd’s log on the machine; run slurmd -D -vvv there by hand.',

@@ -98,6 +98,7 @@ joinLaw(
     let slot = 0
     return {
       join: machines.handler,
+      anyUnit: true,
       patienceMs: PATIENCE_MS,
       async machine() {
         slot += 1

@@ -7,6 +7,8 @@ import { until } from './batch-system.ts'
 export interface JoinBench {
   readonly join: JoinHandler
   readonly patienceMs: Millis
+  /** Its machines know no unit: what runs there may be another one's. */
+  readonly anyUnit?: boolean
   /** A machine that is up and in no middleware. */
   machine(): Promise<JoinUnit>
   /** Nothing of the machine runs on. */
@@ -94,6 +96,35 @@ export function joinLaw(
       await expect(bench.join.join(unit, never)).rejects.toMatchObject({
         code: expect.stringMatching(/^(machine-unreachable|ssh-unreachable)$/),
       })
+    })
+
+    test('a daemon of another lease is ended neither by a join nor by a leave', async () => {
+      const unit = await bench.machine()
+      await bench.join.join(unit, never)
+      await daemons(unit, 1)
+      const liar = { ...unit, leaseId: 'lease-of-liar', unitId: 'unit-of-liar' }
+      await expect(bench.join.join(liar, never)).rejects.toMatchObject({
+        code: expect.stringMatching(/^machine-(setup|unreachable)$/),
+      })
+      await bench.join.leave(liar, never).catch(() => undefined)
+      await daemons(unit, 1)
+    })
+
+    test('what a lease left behind is ended by the next one there, if it is over or was of the same unit', async (t) => {
+      if (bench.anyUnit !== true) return t.skip('its machines know their unit')
+      const unit = await bench.machine()
+      await bench.join.join(unit, never)
+      await daemons(unit, 1)
+      const next = { ...unit, leaseId: 'lease-next', unitId: 'unit-next' }
+      await bench.join.join({ ...next, over: [{ leaseId: unit.leaseId, unitId: unit.unitId }] }, never)
+      const later = { ...next, leaseId: 'lease-later' }
+      await bench.join.join(later, never)
+      // Late, after the next lease has begun.
+      await bench.join.leave(next, never)
+      await expect(bench.join.join(unit, never)).rejects.toMatchObject({ code: 'machine-setup' })
+      await bench.join.leave(later, never)
+      await bench.join.join(unit, never)
+      await daemons(unit, 1)
     })
 
     test('an aborted join rejects with the reason given', async () => {

@@ -60,6 +60,7 @@ export function momBench(
       close: async () => undefined,
     },
     patienceMs: 5_000,
+    anyUnit: true,
     async machine() {
       count += 1
       const name = `m${count}`

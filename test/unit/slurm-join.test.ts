@@ -48,10 +48,14 @@ test('a line without a mark, or with a word that the unit does not have, is refu
 test('arguments reach the machine as arguments, never as shell words', async () => {
   const { exec, seen } = machine({})
   await slurmJoin(config, () => exec).join(unit, never)
+  // No program takes a word with one.
+  expect(seen[0]?.join('')).not.toContain('\0')
   expect(seen[0]?.slice(3)).toEqual([
     'sh',
     'n1',
     'sublet_lease-7f3a_unit-3k9f',
+    'sublet_lease-7f3a_unit-3k9f',
+    'unit-3k9f',
     nodeLine(config, unit),
     '/var/log/slurm/slurmd.log',
     '50',
