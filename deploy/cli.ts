@@ -40,6 +40,14 @@ const count = (text: string): number => {
   return value
 }
 
+const upTo =
+  (most: number) =>
+  (text: string): number => {
+    const value = count(text)
+    if (value > most) throw new InvalidArgumentError(`Expected at most ${most}.`)
+    return value
+  }
+
 const each = (text: string, before: readonly string[]): readonly string[] => [...before, text]
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -208,7 +216,7 @@ commandFor('metrics', 'figures in the text format of Prometheus').action((option
 commandFor('ledger', 'what was decided, and why; also when Sublet does not run')
   .option('--actor <name>', 'only this actor')
   .option('--subject <id>', 'only this lease, unit, node, guest or type')
-  .option('--limit <count>', 'the latest so many lines', count, 200)
+  .option('--limit <count>', 'the latest so many lines, 10000 at most', upTo(10_000), 200)
   .option('--follow', 'wait for further lines')
   .addOption(
     // Lines are left out of none of the chains: what is left could not be verified.

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type Clock, deadline, type Millis, sleep } from '../actors/runtime/clock.ts'
@@ -50,6 +50,7 @@ export async function demo(options: DemoOptions, clock: Clock): Promise<number> 
   const removeDir = (): void => {
     if (!keep) rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
   }
+  const chartPath = chartFile(dir, keep, clock)
   const files = { batch: join(dir, 'b'), observer: join(dir, 'observer'), config: join(dir, 'site.yaml') }
   mkdirSync(files.observer)
   writeFileSync(files.config, siteText(batchSocketIn(files.batch)))
@@ -60,7 +61,7 @@ export async function demo(options: DemoOptions, clock: Clock): Promise<number> 
     try {
       const warn = options.json && process.stderr.isTTY !== true ? undefined : tell
       const running = await run(loadConfig(files.config).settings, { clock, random: systemRandom(), warn })
-      return await play(options, { dir, keep, observer: files.observer, running, user, clock })
+      return await play(options, { dir, chartPath, observer: files.observer, running, user, clock })
     } finally {
       await user.close()
       await endBatchServer(files.batch, clock)
@@ -73,7 +74,7 @@ export async function demo(options: DemoOptions, clock: Clock): Promise<number> 
 
 interface Stage {
   readonly dir: string
-  readonly keep: boolean
+  readonly chartPath: string
   readonly observer: string
   readonly running: Running
   readonly user: BatchUser
@@ -81,7 +82,7 @@ interface Stage {
 }
 
 async function play(options: DemoOptions, stage: Stage): Promise<number> {
-  const { running, clock, dir } = stage
+  const { running, clock, chartPath } = stage
   const { site } = running
   const kept = recorder(site, clock)
   const shown = options.json
@@ -105,7 +106,6 @@ async function play(options: DemoOptions, stage: Stage): Promise<number> {
     },
   )
   whenNobodyReads(() => running.stop(true, 'nobody reads any more'))
-  const chartPath = chartFile(dir, stage.keep, clock)
   let submitted: readonly string[] = []
   let isTold = false
   try {
@@ -273,8 +273,15 @@ function workIn(wanted: string | undefined): { readonly dir: string; readonly is
 function chartFile(dir: string, keep: boolean, clock: Clock): string {
   const stamp = new Date(clock.now()).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
   const charts = keep ? join(dir, 'charts') : resolve('.sublet', 'charts')
-  makeFolder(charts)
-  return join(charts, `demo-${stamp}.svg`)
+  try {
+    makeFolder(charts)
+    accessSync(charts, constants.W_OK)
+    return join(charts, `demo-${stamp}.svg`)
+  } catch (error) {
+    // A folder in which the user may not write, as that of a checkout that root installed.
+    if (!(error instanceof Error && 'syscall' in error)) throw error
+    return join(mkdtempSync(join(tmpdir(), 'sublet-chart-')), `demo-${stamp}.svg`)
+  }
 }
 
 /** Lengths of time are those of a rack in a hurry: everything that takes minutes takes seconds here. */

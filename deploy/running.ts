@@ -10,7 +10,7 @@ import { type ControlServer, controlServer, ledgersOf } from './control/control.
 import { controlClient } from './control/control-client.ts'
 import { fileLog } from './log.ts'
 import { type Metrics, metrics } from './metrics/metrics.ts'
-import { inDir, type Settings } from './settings/config.ts'
+import { inDir, namesHere, type Settings } from './settings/config.ts'
 import { watchDisk } from './upkeep/disk-watch.ts'
 import { Hour, sinceBoot } from './upkeep/hour.ts'
 import { scheduleHousekeeping } from './upkeep/housekeeping.ts'
@@ -47,6 +47,15 @@ export interface RunParts {
   readonly believeClock?: boolean
 }
 
+/** Whoever put them there, as `restore` of earlier programs did, others may get to the folder and are to read none. */
+function closeDatabases(settings: Settings): void {
+  for (const actor of namesHere(settings))
+    for (const end of ['', '-wal', '-shm', '.lock']) {
+      const file = `${inDir(settings.dir).database(actor)}${end}`
+      if ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o077) chmodSync(file, 0o600)
+    }
+}
+
 export async function run(settings: Settings, parts: RunParts): Promise<Running> {
   const { clock, random, warn } = parts
   const files = inDir(settings.dir)
@@ -65,6 +74,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     close: closeLog,
   } = usable(settings.dir, () => {
     chmodSync(settings.dir, isShared ? 0o711 : 0o700)
+    closeDatabases(settings)
     return fileLog({ file: files.log, level: settings.log.level, clock, warn })
   })
   const hour = hourOf(settings, parts, log, (error) => {

@@ -90,6 +90,7 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
       throw new SubletError(
         'no-capacity',
         `${someUnits(lentOf(order.type, draft))} of ${order.type} can be recalled, not ${order.units}`,
+        { cure: 'Recall at most so many; `sublet status` tells what is lent.' },
       )
     if (!Number.isInteger(order.by) || order.by < 0 || order.by > LATEST)
       throw new SubletError('usage', `units cannot be recalled by ${order.by}: that is no time`)

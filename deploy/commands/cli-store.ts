@@ -22,11 +22,14 @@ export function storeCommands(
   clock: Clock,
 ): void {
   const json = (options: Common): boolean => options.json === true
+  /** Databases, and copies of them, are nobody else's business. */
+  const mine = (): void => void process.umask(0o077)
 
   commandFor('backup', 'copy the database of each actor, while Sublet runs or not')
     .option('--to <folder>', 'a new folder (default: backups/TIME in the work folder)')
     .action((options: Common & { to?: string }) =>
       perform(json(options), async () => {
+        mine()
         const { backup } = await import('./store-commands.ts')
         return backup(await workFolder(options), options.to, json(options), clock)
       }),
@@ -36,6 +39,7 @@ export function storeCommands(
     .option('--actor <name>', 'only this actor')
     .action((folder: string, options: Common & { actor?: string }) =>
       perform(json(options), async () => {
+        mine()
         const { restoreBackup } = await import('./store-commands.ts')
         const { actorsHere } = await import('../actors-here.ts')
         const dir = await workFolder(options)
@@ -49,6 +53,7 @@ export function storeCommands(
     .option('--yes', 'do it')
     .action((options: Common & { yes?: true }) =>
       perform(json(options), async () => {
+        mine()
         const { repair } = await import('./store-commands.ts')
         return repair(await workFolder(options), options.yes === true, json(options), clock)
       }),

@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { type Clock, deadline } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import type { Random } from '../../actors/runtime/random.ts'
@@ -22,15 +23,21 @@ export async function unreachable(
     try {
       for (const sentence of await check(limit.signal)) found.push(`${what}: ${sentence}`)
     } catch (error) {
-      if (!(error instanceof SubletError)) throw error
+      // What this user may not, or what is not there, is what is asked for here.
+      if (!(error instanceof SubletError) && !(error instanceof Error && 'syscall' in error)) throw error
       found.push(`${what}: ${inOneLine(error)}`)
     } finally {
       limit.done()
     }
   }
   const { machines } = settings.site ?? {}
-  if (machines !== undefined)
-    await tryIt(`machines of kind ${machines.kind}`, (signal) => machinesOf(machines, parts).check(signal))
+  if (machines !== undefined) {
+    const made = topmostNew(machines.dir)
+    await tryIt(`machines of kind ${machines.kind}`, async (signal) =>
+      machinesOf(machines, parts).check(signal),
+    )
+    if (made !== undefined) rmSync(made, { recursive: true, force: true })
+  }
   for (const guest of settings.guests) {
     const batch = batchOf(guest.batch, parts)
     const join = joinOf(guest.join, parts)
@@ -44,4 +51,11 @@ export async function unreachable(
     }
   }
   return found
+}
+
+/** Of a path whose end is not there, the first part that is not; whoever is asked may make it. */
+function topmostNew(path: string): string | undefined {
+  let [made, at]: [string | undefined, string] = [undefined, resolve(path)]
+  for (; !existsSync(at); at = dirname(at)) made = at
+  return made
 }

@@ -121,7 +121,9 @@ function ledgerPath({ actor, subject, limit }: LedgerOptions): string {
 export function explained(what: string, id: string | undefined): readonly [what: string, id: string] {
   if (id !== undefined) return [what, id]
   if (explainParams.shape.what.safeParse(what).success)
-    throw new SubletError('usage', `which ${what}? Its id comes after it`)
+    throw new SubletError('usage', `which ${what}? Its id comes after it`, {
+      cure: `Such as \`sublet explain ${what} ID\`.`,
+    })
   return [what.startsWith('lease-') ? 'lease' : 'node', what]
 }
 

@@ -46,7 +46,14 @@ export function tell(text: string): void {
 export function outliveClosedPipes(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') {
+        // A disk that is full, as a rule: half an answer is none.
+        const what = stream === process.stdout ? 'the output' : 'what went wrong'
+        const wrong = new SubletError('usage', `${what} cannot be written (${error.message})`, {
+          cure: 'See to it that there is room where it is written to.',
+        })
+        process.exit(report(wrong, false))
+      }
       if (stream === process.stdout && onClosed !== undefined) onClosed()
     })
 }

@@ -32,9 +32,13 @@ export async function explain(
       cure: 'Name one of these with --guest, or leave it out.',
     })
   const asked = Object.entries(site.guests).filter(([name]) => guest === undefined || name === guest)
-  for (const [, { explainJobs }] of asked) {
+  for (const [name, { explainJobs }] of asked) {
     const sentences = explainJobs([id]).get(id)
-    if (sentences !== undefined) return sentences
+    if (sentences === undefined) continue
+    const isObserved = site.settings.guests.find((one) => one.name === name)?.mode === 'observe'
+    return isObserved
+      ? [...sentences, `Guest ${name} is only observed (mode: observe), so nothing of this is done.`]
+      : sentences
   }
   const where = asked.map(([name]) => name).join(', ')
   throw new SubletError('unknown-id', `no guest (${where}) lists a job ${id}`, {

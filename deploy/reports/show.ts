@@ -55,7 +55,7 @@ export function showStatus(status: StatusReport): string {
     ...status.recovering.map(recoveryLine),
     ...status.guests.flatMap((guest) => [
       '',
-      `guest ${guest.name} (${guest.middleware})`,
+      `guest ${guest.name} (${guest.middleware})${guest.mode === 'observe' ? ', only observed: what is decided is written down, and nothing is done' : ''}`,
       `  jobs    ${guest.jobs === null ? 'not looked at yet' : counts(guest.jobs)}`,
       ...(guest.blindSince === null ? [] : [`  blind   since ${hour(guest.blindSince)}`]),
       ...(guest.frozen === null

@@ -36,6 +36,8 @@ export interface NodeReport {
 export interface GuestReport {
   readonly name: string
   readonly middleware: string
+  /** `observe`: what its controller decides is only written down. */
+  readonly mode: 'act' | 'observe'
   /** Tasks by state, as of the last look; null before the first. */
   readonly jobs: Readonly<Record<JobState, number>> | null
   readonly lookedAt: Instant | null
@@ -166,6 +168,7 @@ function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
   return {
     name,
     middleware: own(site.guests, name)?.batch.name ?? '',
+    mode: site.settings.guests.find((guest) => guest.name === name)?.mode ?? 'act',
     jobs: picture === undefined ? null : jobTally(picture),
     lookedAt: picture?.at ?? null,
     blindSince: row?.blindSince ?? null,

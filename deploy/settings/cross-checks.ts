@@ -20,6 +20,7 @@ export const crossChecks = (written: Written, file: string): readonly CrossCompl
   ...(written.site === undefined ? [] : images(written, written.site)),
   ...times(written),
   ...policyChecks(written),
+  ...approvals(written),
   ...written.guests.flatMap((_, i) => guestChecks(written, i)),
   ...paths(written, file),
   ...networkChecks(written),
@@ -34,6 +35,22 @@ export const crossChecks = (written: Written, file: string): readonly CrossCompl
 ]
 
 type Site = NonNullable<Written['site']>
+
+/** A site elsewhere may lend types that nobody knows of here. */
+function approvals({ broker, site }: Written): readonly CrossComplaint[] {
+  if (site === undefined) return []
+  const known = Object.keys(site.types)
+  return (broker?.approval.types ?? []).flatMap((type, i) =>
+    known.includes(type)
+      ? []
+      : [
+          warning(
+            ['broker', 'approval', 'types', i],
+            `“${type}” is no type that the site lends${hint(type, known)}`,
+          ),
+        ],
+  )
+}
 
 function names(written: Written): readonly CrossComplaint[] {
   const { site, guests, peers } = written
@@ -163,6 +180,14 @@ function siteTimes(site: Site, serviceManager: ReturnType<typeof managerOf>): Cr
         `found ${span(site.timing.probe)}, and the probe’s commands may take ${span(probes)} together`,
       ),
     )
+  for (const key of ['notice', 'repairMin'] as const)
+    if (site.terms[key] > site.terms.max)
+      found.push(
+        warning(
+          ['site', 'terms', key],
+          `is longer than site.terms.max (${span(site.terms.max)}), so ${key === 'notice' ? 'no recall binds before a lease ends' : 'no machine that died is ever replaced'}`,
+        ),
+      )
   const { delegation } = site.terms
   if (delegation !== undefined && delegation < 2 * site.terms.max)
     found.push(

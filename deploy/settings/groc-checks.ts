@@ -1,5 +1,5 @@
 import { own } from '../../actors/runtime/plain.ts'
-import { span } from '../../controllers/sentence.ts'
+import { some, span } from '../../controllers/sentence.ts'
 import type { Written } from './config.ts'
 import { type CrossComplaint, error, type Path, warning } from './cross-complaint.ts'
 
@@ -80,7 +80,9 @@ function windowsAgainstSite(
   const units = lent.reduce((sum, one) => sum + one, 0)
   return windows.flatMap(({ min = 0, max = 0 }, i) => {
     const place = (key: string): Path => at('controller', 'windows', i, key)
-    if (min > units) return [error(place('min'), `found ${min}, and the site lends ${units} units`)]
-    return max > units ? [warning(place('max'), `found ${max}, and the site lends ${units} units`)] : []
+    if (min > units) return [error(place('min'), `found ${min}, and the site lends ${some(units, 'unit')}`)]
+    return max > units
+      ? [warning(place('max'), `found ${max}, and the site lends ${some(units, 'unit')}`)]
+      : []
   })
 }

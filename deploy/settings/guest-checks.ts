@@ -1,5 +1,5 @@
 import { own } from '../../actors/runtime/plain.ts'
-import { span } from '../../controllers/sentence.ts'
+import { some, span } from '../../controllers/sentence.ts'
 import { managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
 import { type Groc, grocChecks, type Place } from './groc-checks.ts'
@@ -121,7 +121,7 @@ function againstSite(
   const lent = types.flatMap((type) => own(site.types, type)?.units ?? [])
   if (lent.length < types.length) return found
   const units = lent.reduce((sum, one) => sum + one, 0)
-  const what = `the site lends ${units} units of ${types.join(' and ')}`
+  const what = `the site lends ${some(units, 'unit')} of ${types.join(' and ')}`
   if (controller.min > units)
     found.push(error(at('controller', 'min'), `found ${controller.min}, and ${what}`))
   else if (controller.max > units)
@@ -158,6 +158,6 @@ function againstType(
       found.push(...tooMuch(['consumables', name], amount, own(room.consumables, name) ?? amount))
   }
   if (max !== undefined && max > lent.units)
-    found.push(warning(at('max'), `found ${max}, and the site lends ${lent.units} units of ${type}`))
+    found.push(warning(at('max'), `found ${max}, and the site lends ${some(lent.units, 'unit')} of ${type}`))
   return found
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { readPublicKey } from '../peers/keys.ts'
@@ -9,6 +10,7 @@ export const networkChecks = (written: Written): readonly CrossComplaint[] => [
   ...roles(written),
   ...ways(written),
   ...certificates(written),
+  ...ports(written),
 ]
 
 function roles(written: Written): readonly CrossComplaint[] {
@@ -86,6 +88,31 @@ export function keyFileChecks({ peers }: Written, file: string): readonly CrossC
       return [error(['peers', i, 'keyFile'], wrong.message)]
     }
   })
+}
+
+/** ... and whether the files that TLS is made of can be read. */
+export function certificateFileChecks({ listen, dial }: Written, file: string): readonly CrossComplaint[] {
+  const base = dirname(resolve(file))
+  const named: readonly (readonly [Path, string | undefined])[] = [
+    ...Object.entries(listen?.tls ?? {}).map(([key, path]) => [['listen', 'tls', key], path] as const),
+    ...Object.entries(dial).map(([key, path]) => [['dial', key], path] as const),
+  ]
+  return named.flatMap(([at, path]) => {
+    if (path === undefined) return []
+    try {
+      readFileSync(resolve(base, path))
+      return []
+    } catch (wrong) {
+      const { code = String(wrong) } = wrong as NodeJS.ErrnoException
+      return [error(at, `${resolve(base, path)} cannot be read (${code})`)]
+    }
+  })
+}
+
+function ports({ listen, metrics }: Written): readonly CrossComplaint[] {
+  if (listen === undefined || metrics === undefined || listen.port === 0 || listen.port !== metrics.port)
+    return []
+  return [error(['metrics', 'port'], `found ${metrics.port}, which is that of “listen” already`)]
 }
 
 export const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/

@@ -17,7 +17,7 @@ import { shapeOf } from './by-kind.ts'
 import { type Complaint, complaintsOf } from './complaints.ts'
 import { configSchema, inDir, type Settings } from './config.ts'
 import { crossChecks } from './cross-checks.ts'
-import { keyFileChecks } from './network-checks.ts'
+import { certificateFileChecks, keyFileChecks } from './network-checks.ts'
 import { resolved } from './resolved.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
@@ -36,6 +36,8 @@ export interface ReadConfig {
   readonly settings: Settings | undefined
   readonly errors: readonly Finding[]
   readonly warnings: readonly Finding[]
+  /** Whether all that can be checked was; what does not fit together is looked for only in what is right by itself. */
+  readonly complete: boolean
 }
 
 export interface ReadOptions {
@@ -71,19 +73,23 @@ export function readConfig(file: string, { keyFiles = false }: ReadOptions = {})
   const syntax = causesOf(document).map(({ pos, code, message }) =>
     atOffset(pos[0], inOwnWords(code, message, text.slice(pos[0]))),
   )
-  if (syntax.length > 0) return { settings: undefined, errors: syntax, warnings: [] }
+  if (syntax.length > 0) return { settings: undefined, errors: syntax, warnings: [], complete: false }
   const alias = firstAlias(document)
   if (alias !== undefined)
     return {
       settings: undefined,
       errors: [atOffset(alias, 'an alias (*) may not stand here: write out what it stands for')],
       warnings: [],
+      complete: false,
     }
   const { written, complaints } = check(document.toJS())
   const cross =
     written === undefined
       ? []
-      : [...crossChecks(written, file), ...(keyFiles ? keyFileChecks(written, file) : [])]
+      : [
+          ...crossChecks(written, file),
+          ...(keyFiles ? [...keyFileChecks(written, file), ...certificateFileChecks(written, file)] : []),
+        ]
   const errors = [...complaints, ...cross.filter(({ grave }) => grave)].map(place)
   const settings = errors.length === 0 && written !== undefined ? resolved(written, file) : undefined
   const added = settings === undefined ? [] : brokersAdded(settings)
@@ -95,6 +101,7 @@ export function readConfig(file: string, { keyFiles = false }: ReadOptions = {})
     settings,
     errors: errors.sort(byPlace),
     warnings: warnings.sort(byPlace),
+    complete: written !== undefined,
   }
 }
 

@@ -1,4 +1,13 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import type { Clock, Instant } from '../../actors/runtime/clock.ts'
@@ -78,6 +87,8 @@ export async function restore(
     for (const { name } of actors) {
       const copy = join(work, `${name}.db`)
       copyFileSync(join(folder, `${name}.db`), copy)
+      // A copy has the mode of what it is of, whatever the umask is.
+      chmodSync(copy, 0o600)
       mark(copy, at, from)
     }
     writeFileSync(

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -8,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -614,7 +616,10 @@ test('the commands say what they did, with exit codes', async () => {
   }
   const to = join(dir, 'b')
   expect(await sublet('backup', '--to', to)).toContain(`backed up to ${to}\n`)
+  // Whatever the copy is, and whatever the umask of whoever restores: nobody else reads a database.
+  chmodSync(join(to, 'site.db'), 0o644)
   expect(await sublet('restore', to)).toContain('site restored; what was there before is in ')
+  expect(statSync(join(dir, 'site.db')).mode & 0o777).toBe(0o600)
   expect(await sublet('repair', '--from-ledger')).toBe(
     'every row fits its checksum; nothing is to be repaired\n',
   )

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { some } from '../../controllers/sentence.ts'
 import { addTo } from './coverage.ts'
 import { type Outcome, runAll } from './crew.ts'
 import { shrink, wordsOf } from './shrink.ts'
@@ -93,7 +94,7 @@ async function storms(): Promise<void> {
   if (values.coverage === true || chosen.length >= 20) cover(pairs, faults)
   const rate = `${Math.round((chosen.length / seconds) * 60)} seeds a minute, ${Math.round(sum.events / seconds)} events a second`
   say(
-    `${chosen.length - failed.length} seeds held, ${failed.length} failed; ${sum.leases} leases (${sum.fewest} or more each, so few in seed ${sum.fewestIn}), ${sum.crashes} crashes, ${sum.events} events; ${rate}`,
+    `${some(chosen.length - failed.length, 'seed')} held, ${failed.length} failed; ${sum.leases} leases (${sum.fewest} or more each, so few in seed ${sum.fewestIn}), ${sum.crashes} crashes, ${sum.events} events; ${rate}`,
   )
   if (failed.length > 0) say(`failed: ${failed.map(({ options }) => options.seed).join(' ')}`)
   process.exitCode = failed.length > 0 ? 1 : 0

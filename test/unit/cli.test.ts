@@ -297,6 +297,39 @@ describe('the command line', () => {
       valid: false,
       errors: expect.arrayContaining([expect.objectContaining({ line: 2, column: 1, path: 'sit' })]),
     })
+    const wrong = await sublet(['validate', file, '--reach'])
+    expect(wrong.out).toContain('when they are corrected, more is checked: what is there (--reach)')
+  })
+
+  test('tells what is not there, of a work folder that cannot be made, too, and makes none that can', async () => {
+    const file = join(dir, 'c.yaml')
+    const text = (folder: string) => `name: lab
+dir: ${folder}
+site:
+  name: rack
+  hosts: [{ name: a, cpu: 4, memoryMiB: 4096 }]
+  types: { s: { cpu: 1, memoryMiB: 512, image: plain, units: 2 } }
+  machines: { kind: process }
+broker: {}
+`
+    writeFileSync(file, text('c.yaml/in/a/file'))
+    const { code, out, err } = await sublet(['validate', file, '--reach'])
+    expect(err).toBe('')
+    expect(code).toBe(1)
+    expect(out).toMatch(/machines of kind process: .*ENOTDIR/)
+    writeFileSync(file, text('w/k'))
+    expect(await sublet(['validate', file, '--reach'])).toMatchObject({ code: 0 })
+    expect(existsSync(join(dir, 'w'))).toBe(false)
+  })
+
+  test('says in one sentence that the output has no room', () => {
+    const { status, stderr } = spawnSync('sh', ['-c', `"$0" "$1" --help >/dev/full`, process.execPath, BIN], {
+      encoding: 'utf8',
+    })
+    expect(status).toBe(2)
+    expect(stderr).toMatch(
+      /^error: the output cannot be written \(.*ENOSPC[^\n]*\)\n {2}code: usage\n {2}cure: /,
+    )
   })
 })
 

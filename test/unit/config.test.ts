@@ -345,6 +345,48 @@ describe('warnings', () => {
   })
 })
 
+describe('what start would say', () => {
+  const withText = (more: string) => {
+    const file = write(`${GOOD}${more}`)
+    const { errors, warnings } = readConfig(file, { keyFiles: true })
+    return [...errors, ...warnings].map(({ text }) => text.slice(file.length + 1))
+  }
+
+  test('one port for two', () =>
+    expect(withText('listen: { port: 7777 }\nmetrics: { port: 7777 }\n')).toEqual([
+      '21:18: metrics.port: found 7777, which is that of “listen” already',
+    ]))
+
+  test('files that TLS is made of, and that are not there', () =>
+    expect(
+      withText('listen: { port: 0, tls: { certFile: c.pem, keyFile: k.pem } }\ndial: { caFile: a.pem }\n'),
+    ).toEqual([
+      `20:37: listen.tls.certFile: ${dir}/c.pem cannot be read (ENOENT)`,
+      `20:53: listen.tls.keyFile: ${dir}/k.pem cannot be read (ENOENT)`,
+      `21:17: dial.caFile: ${dir}/a.pem cannot be read (ENOENT)`,
+    ]))
+
+  test('terms that never apply, and a type to approve that is not lent', () =>
+    expect(
+      findings(
+        ['machines:', 'terms: { max: 1h, notice: 2h, repairMin: 90m }\n  machines:'],
+        ['guests:', 'broker: { approval: { types: [vm.smal] } }\nguests:'],
+      ),
+    ).toEqual([
+      'warning 8:29: site.terms.notice: is longer than site.terms.max (1 h), so no recall binds before a lease ends',
+      'warning 8:44: site.terms.repairMin: is longer than site.terms.max (1 h), so no machine that died is ever replaced',
+      expect.stringMatching(
+        /^warning 12:31: broker\.approval\.types\.0: “vm\.smal” is no type that the site lends/,
+      ),
+    ]))
+
+  test('whether all was checked', () => {
+    expect(readConfig(write(GOOD)).complete).toBe(true)
+    expect(readConfig(write(GOOD.replace('max: 4', 'max: four'))).complete).toBe(false)
+    expect(readConfig(write(GOOD.replace('cpu: 8', 'cpu: 1'))).complete).toBe(true)
+  })
+})
+
 describe('what was meant', () => {
   test('is found for a kind that is written alone, too', () => {
     const file = write(`${GOOD.slice(0, GOOD.indexOf('    controller:'))}    controller: byhand\n`)
