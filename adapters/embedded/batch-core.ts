@@ -115,7 +115,7 @@ export function batchCore(deps: {
   }
 
   function plan(): void {
-    const next = schedule(jobs.waiting(), rooms())
+    const next = schedule(jobs.waiting(), rooms(), coming())
     collecting = next.collecting
     for (const { jobId, nodes: names } of next.starts) jobs.start(jobId, names)
   }
@@ -154,6 +154,10 @@ export function batchCore(deps: {
         memoryMiBFree: parts.reduce((free, { job }) => free - job.memoryMiBPerNode, memoryMiB),
       }))
   }
+
+  /** Expected, and not here yet or for the moment. */
+  const coming = (): readonly NodeRecord[] =>
+    [...nodes.values()].filter(({ name, expected, drain }) => expected && drain === null && !agents.has(name))
 
   // ── what agents say ───────────────────────────────────────────────────────────────────────────────
 

@@ -15,6 +15,9 @@ export interface Room {
   readonly memoryMiBFree: number
 }
 
+/** A node that is not there for new jobs now, but announced. */
+export type Coming = Pick<Room, 'cpus' | 'memoryMiB'>
+
 export interface Schedule {
   readonly starts: readonly { readonly jobId: string; readonly nodes: readonly string[] }[]
   /** Node → the waiting job it is kept for. */
@@ -27,16 +30,23 @@ export interface Schedule {
  *
  *   queue   A needs 2   B needs 1   C needs 1        nodes  n1 free   n2 busy   n3 free
  *   A takes n1 n3 and starts? yes: 2 are free.       If only n1 were free: A keeps n1 and n2, B takes n3.
+ *
+ * Nodes are kept only once as many as it needs are there or announced. There may never be that many, as where a pool grows
+ * no further: whoever asked for a thousand nodes kept all idle, until somebody cancelled it.
  */
-export function schedule(waiting: readonly Waiting[], rooms: readonly Room[]): Schedule {
+export function schedule(
+  waiting: readonly Waiting[],
+  rooms: readonly Room[],
+  coming: readonly Coming[] = [],
+): Schedule {
   const left = new Map(rooms.map((room) => [room.name, { ...room }]))
   const starts: { jobId: string; nodes: readonly string[] }[] = []
   const collecting = new Map<string, string>()
   for (const job of waiting) {
     if (left.size === 0) break
-    const large = [...left.values()].filter(
-      (room) => room.cpus >= job.cpusPerNode && room.memoryMiB >= job.memoryMiBPerNode,
-    )
+    const isLarge = ({ cpus, memoryMiB }: Coming): boolean =>
+      cpus >= job.cpusPerNode && memoryMiB >= job.memoryMiBPerNode
+    const large = [...left.values()].filter(isLarge)
     const now = large.filter(
       (room) => room.cpusFree >= job.cpusPerNode && room.memoryMiBFree >= job.memoryMiBPerNode,
     )
@@ -48,7 +58,7 @@ export function schedule(waiting: readonly Waiting[], rooms: readonly Room[]): S
         room.memoryMiBFree -= job.memoryMiBPerNode
       }
       starts.push({ jobId: job.id, nodes: taken.map((room) => room.name) })
-    } else {
+    } else if (rooms.filter(isLarge).length + coming.filter(isLarge).length >= job.nodes) {
       const kept = large
         .sort((a, b) => b.cpusFree - a.cpusFree || compare(a.name, b.name))
         .slice(0, job.nodes)

@@ -210,6 +210,23 @@ describe('the embedded batch system’s mind', () => {
     expect(core.jobs.get(id)).toMatchObject({ state: 'pending', restarts: 1 })
   })
 
+  test('a wide job keeps the nodes it needs once the last of them is expected, not before', async () => {
+    agent('n1')
+    const wide = core.jobs.submit({ ...order, nodes: 2, cpusPerNode: 4 }, now)
+    const small = core.jobs.submit(order, now)
+    await core.settled()
+    expect(core.jobs.get(small)).toMatchObject({ state: 'running' })
+    expect(core.nodes()[0]).toMatchObject({ collectingFor: undefined })
+    const announced = { name: 'n2', mark: { leaseId: 'l', unitId: 'u' }, address: '', cpus: 4, memoryMiB: 0 }
+    const there = core.expect(announced, new AbortController().signal)
+    await core.settled()
+    expect(core.nodes().find(({ record }) => record.name === 'n1')).toMatchObject({ collectingFor: wide })
+    const second = core.jobs.submit(order, now)
+    await core.settled()
+    expect(core.jobs.get(second)).toMatchObject({ state: 'pending' })
+    void there
+  })
+
   test('whoever cancels a job that is being requeued wants it gone', async () => {
     agent('n1')
     const id = core.jobs.submit(order, now)

@@ -37,10 +37,25 @@ test('a wide job at the head keeps the nodes it needs, free ones first, and smal
   expect(starts).toEqual([{ jobId: 'small', nodes: ['n3'] }])
 })
 
-test('a wide job collects what there is, though it is not enough', () => {
-  const { starts, collecting } = schedule([job('wide', 3), job('small')], [room('n1', 4)])
-  expect([...collecting]).toEqual([['n1', 'wide']])
+test('a wide job collects what there is as soon as what it lacks is announced', () => {
+  const rooms = [room('n1', 4), room('n2', 4)]
+  const coming = { cpus: 4, memoryMiB: 100 }
+  const { starts, collecting } = schedule([job('wide', 3), job('small')], rooms, [coming])
+  expect([...collecting.keys()]).toEqual(['n1', 'n2'])
   expect(starts).toEqual([])
+})
+
+test('a job that wants more nodes than there are and will be holds up nobody', () => {
+  const rooms = [room('n1', 4), room('n2', 0)]
+  const small = { cpus: 1, memoryMiB: 100 }
+  const { starts, collecting } = schedule([job('wide', 3, 2), job('one'), job('two', 2)], rooms, [
+    small,
+    small,
+  ])
+  // What the next one lacks is there, if busy.
+  expect([...collecting.keys()]).toEqual(['n1', 'n2'])
+  expect([...collecting.values()]).toEqual(['two', 'two'])
+  expect(starts).toEqual([{ jobId: 'one', nodes: ['n1'] }])
 })
 
 test('a job that no node is large enough for holds up nobody', () => {
