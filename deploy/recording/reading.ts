@@ -1,12 +1,15 @@
-import { createReadStream, existsSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { flawOf, JOBS_MAX, limitWithin, nearEachOther, refuseMore } from '../replay/bounds.ts'
+import { linesOf } from '../replay/lines.ts'
 import type { Trace, TraceJob } from '../replay/trace.ts'
 import { eventSchema, type RecordedEvent } from './events.ts'
 import { filesIn } from './parts.ts'
 
 const WARNINGS_MAX = 20
+/** The longest names the nodes that a job runs on. */
+const LINE_LENGTH_MAX = 4 * 1024 * 1024
 
 /** A recording as a trace: the jobs that ended, as they came. A line that cannot be read is a warning. */
 export async function readRecording(folder: string): Promise<Trace> {
@@ -17,7 +20,7 @@ export async function readRecording(folder: string): Promise<Trace> {
   const reader = new RecordingReader()
   for (const name of files) {
     let number = 0
-    for await (const text of createInterface({ input: createReadStream(join(folder, name)) }))
+    for await (const text of linesOf(join(folder, name), 'utf8', { lengthMax: LINE_LENGTH_MAX }))
       reader.take(text, `${name}:${++number}`)
   }
   return reader.trace(basename(resolve(folder)))
@@ -32,27 +35,34 @@ export class RecordingReader {
   #warningCount = 0
   #places = 0
   #gone = 0
+  readonly #jobsMax: number
+
+  constructor(jobsMax = JOBS_MAX) {
+    this.#jobsMax = jobsMax
+  }
 
   take(text: string, place: string): void {
     const event = eventOf(text)
     if (event === undefined) {
-      if (text === '') return
-      this.#warningCount += 1
-      if (this.#warnings.length < WARNINGS_MAX) this.#warnings.push(`${place}: is no event, and was left out`)
+      if (text !== '') this.#warn(`${place}: is no event, and was left out`)
       return
     }
-    if (event.e === 'submitted') this.#open.set(event.job, { ...event, place: this.#places++ })
+    if (event.e === 'submitted') {
+      refuseMore(this.#jobs.length + this.#open.size, this.#jobsMax)
+      this.#open.set(event.job, { ...event, place: this.#places++ })
+    }
     if (event.e === 'gone' && this.#open.delete(event.job)) this.#gone += 1
-    if (event.e === 'ended') this.#ended(event.job, event.ranMs)
+    if (event.e === 'ended') this.#ended(event.job, event.ranMs, place)
   }
 
   trace(name: string): Trace {
+    // Of one instant, in the order in which the batch system lists them.
+    const inOrder = this.#jobs.toSorted((a, b) => a.job.submittedAt - b.job.submittedAt || a.place - b.place)
+    const { jobs, far, warning } = nearEachOther(inOrder.map(({ job }) => job))
+    if (far > 0) this.#warn(warning)
     return {
       name,
-      // Of one instant, in the order in which the batch system lists them.
-      jobs: this.#jobs
-        .toSorted((a, b) => a.job.submittedAt - b.job.submittedAt || a.place - b.place)
-        .map(({ job }) => job),
+      jobs,
       header: new Map(),
       warnings: this.#warnings,
       warningCount: this.#warningCount,
@@ -60,25 +70,30 @@ export class RecordingReader {
     }
   }
 
-  #ended(id: string, runMs: number): void {
-    const job = this.#open.get(id)
-    if (job === undefined) return
+  #ended(id: string, runMs: number, line: string): void {
+    const event = this.#open.get(id)
+    if (event === undefined) return
     this.#open.delete(id)
-    this.#jobs.push({
-      place: job.place,
-      job: {
-        id,
-        submittedAt: job.at,
-        runMs,
-        walltimeMs: job.walltimeMs,
-        processors: job.nodes * job.cpus,
-        spread: job.nodes > 1 ? { nodes: job.nodes, cpusPerNode: job.cpus } : undefined,
-        memoryMiBPerProcessor: 0,
-        memoryMiBPerNode: job.memoryMiB,
-        queue: job.queue,
-        user: String(job.user),
-      },
-    })
+    const job: TraceJob = {
+      id,
+      submittedAt: event.at,
+      runMs,
+      walltimeMs: limitWithin(event.walltimeMs),
+      processors: event.nodes * event.cpus,
+      spread: event.nodes > 1 ? { nodes: event.nodes, cpusPerNode: event.cpus } : undefined,
+      memoryMiBPerProcessor: 0,
+      memoryMiBPerNode: event.memoryMiB,
+      queue: event.queue,
+      user: String(event.user),
+    }
+    const flaw = flawOf(job)
+    if (flaw === undefined) this.#jobs.push({ place: event.place, job })
+    else this.#warn(`${line}: job ${id.slice(0, 40)} was left out, for ${flaw}`)
+  }
+
+  #warn(sentence: string): void {
+    this.#warningCount += 1
+    if (this.#warnings.length < WARNINGS_MAX) this.#warnings.push(sentence)
   }
 }
 

@@ -1,7 +1,7 @@
-import { createReadStream } from 'node:fs'
 import { basename } from 'node:path'
-import { createGunzip } from 'node:zlib'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
+import { flawOf, INSTANT_MAX, JOBS_MAX, limitWithin, nearEachOther, refuseMore } from './bounds.ts'
+import { linesOf } from './lines.ts'
 import type { Trace, TraceJob } from './trace.ts'
 
 /**
@@ -18,11 +18,14 @@ const WARNINGS_MAX = 20
 /** No line is longer that is meant to be one; what comes without an end of line is not kept. */
 const LINE_LENGTH_MAX = 64 * 1024
 const COLUMNS = 15
+/** Of a header; further ones say nothing that is read. */
+const HEADERS_MAX = 1_000
+const QUEUES_MAX = 10_000
 
 export async function readSwf(file: string): Promise<Trace> {
   const reader = new SwfReader()
   try {
-    for await (const line of linesOf(file)) reader.take(line)
+    for await (const line of linesOf(file, 'latin1', { lengthMax: LINE_LENGTH_MAX })) reader.take(line)
   } catch (error) {
     if (error instanceof SubletError) throw error
     throw new SubletError('usage', `the trace ${file} cannot be read: ${inOneLine(error)}`)
@@ -34,22 +37,6 @@ export async function readSwf(file: string): Promise<Trace> {
   )
 }
 
-async function* linesOf(file: string): AsyncGenerator<string> {
-  const raw = createReadStream(file)
-  const text = file.endsWith('.gz') ? raw.pipe(createGunzip()) : raw
-  // An error of the file itself does not reach the end of a pipe.
-  raw.on('error', (error) => text.destroy(error))
-  text.setEncoding('latin1')
-  let rest = ''
-  for await (const chunk of text as AsyncIterable<string>) {
-    const lines = (rest + chunk).split('\n')
-    rest = lines.pop() ?? ''
-    if (rest.length > LINE_LENGTH_MAX) rest = rest.slice(0, LINE_LENGTH_MAX)
-    yield* lines
-  }
-  if (rest !== '') yield rest
-}
-
 export class SwfReader {
   readonly #jobs: TraceJob[] = []
   readonly #header = new Map<string, string>()
@@ -59,6 +46,11 @@ export class SwfReader {
   #leftOut = 0
   #line = 0
   #startMs = 0
+  readonly #jobsMax: number
+
+  constructor(jobsMax = JOBS_MAX) {
+    this.#jobsMax = jobsMax
+  }
 
   take(text: string): void {
     this.#line += 1
@@ -69,12 +61,15 @@ export class SwfReader {
   }
 
   trace(name: string): Trace {
-    const jobs = this.#jobs
-    const inOrder = jobs.every((job, i) => i === 0 || job.submittedAt >= jobs[i - 1]!.submittedAt)
+    const inOrder = this.#jobs.every((job, i) => i === 0 || job.submittedAt >= this.#jobs[i - 1]!.submittedAt)
     if (!inOrder) this.#warn('jobs are not in order of submission, and were sorted')
+    const { jobs, far, warning } = nearEachOther(
+      inOrder ? this.#jobs : this.#jobs.toSorted((a, b) => a.submittedAt - b.submittedAt),
+    )
+    if (far > 0) this.#warn(warning)
     return {
       name,
-      jobs: inOrder ? jobs : jobs.toSorted((a, b) => a.submittedAt - b.submittedAt),
+      jobs,
       header: this.#header,
       warnings: this.#warnings,
       warningCount: this.#warningCount,
@@ -87,11 +82,15 @@ export class SwfReader {
     if (key === undefined || value === undefined) return
     if (key === 'Queue') {
       const [, number, named] = /^(\d+)\s+(\S+)/.exec(value) ?? []
-      if (number !== undefined && named !== undefined) this.#queueNames.set(number, named)
+      if (number !== undefined && named !== undefined && this.#queueNames.size < QUEUES_MAX)
+        this.#queueNames.set(number, named)
       return
     }
-    if (!this.#header.has(key)) this.#header.set(key, value)
-    if (key === 'UnixStartTime' && /^\d+$/.test(value)) this.#startMs = Number(value) * 1000
+    if (!this.#header.has(key) && this.#header.size < HEADERS_MAX) this.#header.set(key, value)
+    if (key !== 'UnixStartTime' || !/^\d+$/.test(value)) return
+    const startMs = Number(value) * 1000
+    if (startMs <= INSTANT_MAX) this.#startMs = startMs
+    else this.#warn(`line ${this.#line}: UnixStartTime is no instant there is, and was not used`)
   }
 
   #job(line: string): void {
@@ -110,19 +109,23 @@ export class SwfReader {
     }
     const memory = Math.max(0, at(10))
     const queue = String(at(15))
-    this.#jobs.push({
+    const job: TraceJob = {
       id: words[0]!,
       submittedAt: this.#startMs + at(2) * 1000,
       // A job that ended within its first second ran for part of it.
       runMs: Math.max(1000, at(4) * 1000),
-      walltimeMs: at(9) > 0 ? at(9) * 1000 : undefined,
+      walltimeMs: limitWithin(at(9) * 1000),
       processors,
       spread: torque,
       memoryMiBPerProcessor: torque === undefined ? Math.ceil(memory / 1024) : 0,
       memoryMiBPerNode: torque === undefined ? 0 : Math.ceil(memory / 1024 ** 2),
       queue: torque === undefined ? (this.#queueNames.get(queue) ?? queue) : words[19]!,
       user: words[11]!,
-    })
+    }
+    const flaw = flawOf(job)
+    if (flaw !== undefined) return this.#warn(`line ${this.#line}: the job was left out, for ${flaw}`)
+    refuseMore(this.#jobs.length, this.#jobsMax)
+    this.#jobs.push(job)
   }
 
   #warn(sentence: string): void {

@@ -37,7 +37,7 @@ const trace = file(
       ({ id, submittedAt, runMs, walltimeMs = 0, processors }) =>
         `${id} ${submittedAt / 1000} -1 ${runMs / 1000} ${processors} -1 -1 ${processors} ${walltimeMs / 1000} -1 1 7 1 1 1 -1 -1 -1`,
     )
-    .join('\n')}\n99 1 -1 60 17 -1 -1 17 60 -1 1 7 1 1 1 -1 -1 -1\nnonsense\n`,
+    .join('\n')}\n99 ${T0 / 1000} -1 60 17 -1 -1 17 60 -1 1 7 1 1 1 -1 -1 -1\nnonsense\n`,
 )
 
 async function sublet(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {

@@ -14,7 +14,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BatchPicture, Job } from '../../adapters/batch-system.ts'
 import { Differences } from '../../deploy/recording/events.ts'
 import { filesIn } from '../../deploy/recording/parts.ts'
-import { readRecording } from '../../deploy/recording/reading.ts'
+import { RecordingReader, readRecording } from '../../deploy/recording/reading.ts'
 import { Recording } from '../../deploy/recording/recording.ts'
 import { jobOf, nodeOf, pictureOf, SECOND, T0 } from './groc-world.ts'
 
@@ -166,6 +166,55 @@ describe('a recording', () => {
       },
     ])
     expect([trace.leftOut, trace.warningCount, trace.warnings.length]).toEqual([1, 1, 1])
+  })
+
+  test('of figures beyond all bounds is read without these jobs, with a warning each', async () => {
+    const submitted = (job: string, when: number, over: object = {}) => ({
+      ...{
+        e: 'submitted',
+        at: when,
+        job,
+        user: 1,
+        queue: 'q',
+        nodes: 1,
+        cpus: 1,
+        memoryMiB: 1,
+        walltimeMs: 1e300,
+      },
+      ...over,
+    })
+    const ended = (job: string, ranMs: number) => ({ e: 'ended', at: at(9), job, ranMs })
+    const events = [
+      ...[
+        submitted('1', at(1)),
+        submitted('2', at(2)),
+        submitted('3', 1e20),
+        submitted('4', at(3), { nodes: 1e30 }),
+      ],
+      ...[ended('1', 1_000), ended('2', 1e300), ended('3', 1_000), ended('4', 1_000)],
+    ]
+    writeFileSync(join(dir, '2026-03-02.jsonl'), events.map((event) => JSON.stringify(event)).join('\n'))
+    const { jobs, warnings } = await readRecording(dir)
+    expect(jobs).toMatchObject([{ id: '1', walltimeMs: undefined }])
+    expect(warnings).toEqual([
+      '2026-03-02.jsonl:6: job 2 was left out, for it ran for longer than 366 days',
+      '2026-03-02.jsonl:7: job 3 was left out, for it was submitted at no instant there is',
+      '2026-03-02.jsonl:8: job 4 was left out, for it takes more than a thousand million processors',
+    ])
+  })
+
+  test('of more jobs than are replayed is refused at the one that is too many', () => {
+    const reader = new RecordingReader(2)
+    const come = (job: string) =>
+      reader.take(
+        JSON.stringify({
+          ...{ e: 'submitted', at: at(1), job, user: 1, queue: 'q', nodes: 1, cpus: 1, memoryMiB: 1 },
+        }),
+        job,
+      )
+    come('1')
+    come('2')
+    expect(() => come('3')).toThrow('it has more than 2 jobs')
   })
 
   test('begins a file each day, and lets the oldest go when there is too much', async () => {

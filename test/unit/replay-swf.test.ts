@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, test } from 'vitest'
-import { readSwf } from '../../deploy/replay/swf.ts'
+import { JOBS_MAX } from '../../deploy/replay/bounds.ts'
+import { linesOf } from '../../deploy/replay/lines.ts'
+import { readSwf, SwfReader } from '../../deploy/replay/swf.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'swf-'))
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
@@ -87,5 +89,67 @@ describe('a trace in the Standard Workload Format', () => {
   test('without an end of line is read without keeping it', async () => {
     const { jobs, warningCount } = await readText('long.swf', `${'x'.repeat(3_000_000)}\n${PLAIN}`)
     expect([jobs.length, warningCount]).toEqual([3, 3])
+  })
+})
+
+describe('a trace beyond all bounds', () => {
+  const line = (
+    id: string | number,
+    at: string | number,
+    ran: string | number,
+    processors: string | number = 1,
+  ) => `${id} ${at} -1 ${ran} ${processors} -1 -1 ${processors} 1e300 -1 1 7 1 1 1 -1 -1 -1`
+
+  test('costs the lines of it, with a warning each, and no replay without end', async () => {
+    const { jobs, warnings } = await readText(
+      'odd.swf',
+      [
+        '; UnixStartTime: 99999999999999999999',
+        line(1, 0, 60),
+        line(2, 10, '1000000000000'),
+        line(3, '1e20', 60),
+        line(4, 20, 60, '1e30'),
+        line('1'.repeat(300), 30, 60),
+      ].join('\n'),
+    )
+    expect(jobs).toMatchObject([{ id: '1', submittedAt: 0, walltimeMs: undefined }])
+    expect(warnings).toEqual([
+      'line 1: UnixStartTime is no instant there is, and was not used',
+      'line 3: the job was left out, for it ran for longer than 366 days',
+      'line 4: the job was left out, for it was submitted at no instant there is',
+      'line 5: the job was left out, for it takes more than a thousand million processors',
+      'line 6: the job was left out, for a name in it is longer than 200 characters',
+    ])
+  })
+
+  test('is read without the jobs that lie decades from the others', async () => {
+    const text = [line(1, 0, 60), ...[2, 3, 4].map((id) => line(id, 1_700_000_000 + id, 60))].join('\n')
+    const { jobs, warnings } = await readText('far.swf', text)
+    expect(jobs.map(({ id }) => id)).toEqual(['2', '3', '4'])
+    expect(warnings).toEqual([
+      '1 job left out, for more than ten years lie between them and the middle of the trace',
+    ])
+  })
+
+  test('is refused at the job that is one too many', () => {
+    expect(JOBS_MAX).toBe(1_000_000)
+    const reader = new SwfReader(100)
+    for (let i = 0; i < 100; i++) reader.take(line(i, i, 60))
+    expect(() => reader.take(line(100, 100, 60))).toThrow('it has more than 100 jobs')
+  })
+
+  test.each([
+    ['bytes', 'x'.repeat(1_000_000), { bytesMax: 900_000 }, 'more than 900000 bytes'],
+    ['lines', '\n'.repeat(1_000_000), { linesMax: 10_000 }, 'more than 10000 lines'],
+  ])('is refused when too many %s were unpacked, whatever they say', async (what, text, limits, sentence) => {
+    const file = join(dir, `${what}.swf.gz`)
+    writeFileSync(file, gzipSync(text))
+    let lines = 0
+    const all = async (): Promise<void> => {
+      for await (const line of linesOf(file, 'latin1', { lengthMax: 100, ...limits }))
+        if (line !== 'end') lines += 1
+    }
+    await expect(all()).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining(sentence) })
+    expect(lines).toBeLessThanOrEqual(10_000)
   })
 })
