@@ -53,6 +53,10 @@ export const ERRORS = {
     'ask-operator',
     'End the named processes and mounts by hand; the unit stays held until then.',
   ],
+  'machine-taken': [
+    'ask-operator',
+    'Ask both sites whose machine that is; one of them lies, or its machines share a host key: each has to have its own.',
+  ],
   'machine-busy': [
     'retry',
     'Work still runs on the machine; it ends by itself when the work has ended or the grace is over.',

@@ -8,6 +8,7 @@ import type { EffectOutcome } from '../runtime/mind.ts'
 import { isWorthSaying } from '../runtime/sentence.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import type { LeaveOutcome, MemberEffectArgs } from './membership.ts'
+import { overOn, rivalOf, takenBy } from './one-machine.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isGivenBack } from './steps.ts'
 
@@ -172,7 +173,13 @@ export class Members {
     const rested: UnitRow = { ...unit, due: undefined }
     draft.put('unit', rested)
     if (unit.doing !== undefined) return
-    if (unit.state === 'joining') return this.#do(unit.id, 'join', this.#config.joinMs, draft)
+    if (unit.state === 'awaited' && unit.ready === true)
+      return this.#active(rested, draft.get('lease', unit.leaseId)!, draft)
+    if (unit.state === 'joining') {
+      const rival = rivalOf(rested, draft)
+      if (rival !== undefined) return this.#failed(rested, 'join', takenBy(rested, rival, draft), draft)
+      return this.#do(unit.id, 'join', this.#config.joinMs, draft)
+    }
     if (unit.state === 'lost' && !unit.settled) return this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
     if (unit.state === 'draining' && unit.mustLeave)
       return this.#do(unit.id, 'leave', this.#config.leaveMs, draft)
@@ -214,8 +221,19 @@ export class Members {
     if (unit.state !== 'awaited') return
     if (isGivenBack(lease) || unit.mustLeave) return this.#tooLate(unit, lease, draft)
     if (lease.afterJoin !== undefined) return draft.put('unit', { ...unit, ready: true })
-    this.#enter(unit, 'joining', `the site says that ${unit.name} is ready`, draft)
+    const rival = rivalOf(unit, draft)
+    if (rival !== undefined) return this.#taken(unit, rival, draft)
+    const fresh: UnitRow = { ...unit, ready: undefined, due: undefined, failures: 0 }
+    this.#enter(fresh, 'joining', `the site says that ${unit.name} is ready`, draft)
     this.#do(unit.id, 'join', this.#config.joinMs, draft)
+  }
+
+  /** Nothing is run there. What that site or the other one says of its lease may be on its way yet: it is tried again. */
+  #taken(unit: UnitRow, rival: UnitRow, draft: ServiceManagerDraft): void {
+    // Said again by the site meanwhile.
+    if (unit.due !== undefined && unit.due > draft.now) return
+    const reason = takenBy(unit, rival, draft)
+    this.#failed({ ...unit, ready: true, reason }, 'join', reason, draft)
   }
 
   #tooLate(unit: UnitRow, lease: LeaseRow, draft: ServiceManagerDraft): void {
@@ -296,9 +314,10 @@ export class Members {
     draft.put('unit', { ...unit, doing: verb, due: undefined })
     const { id, leaseId, name, vector, facts } = unit
     const requeue = unit.requeueFrom !== undefined && draft.now >= unit.requeueFrom
+    const over = verb === 'join' ? overOn(unit, draft) : []
     const args: MemberEffectArgs = {
       guest: unit.guest,
-      unit: { unitId: id, leaseId, name, vector, facts },
+      unit: { unitId: id, leaseId, name, vector, facts, ...(over.length > 0 ? { over } : {}) },
       reason: unit.reason.slice(0, 200),
       requeue,
       ...(unit.alive === true ? { alive: true } : {}),

@@ -152,7 +152,7 @@ export interface UnitRow extends Row {
   readonly since: Instant
   readonly joinedAt: Instant | undefined
   readonly suspect: string | undefined
-  /** The site says that it is there, and it waits for another lease. */
+  /** The site says that it is there, and it waits for another lease, or for another unit that is the same machine. */
   readonly ready?: boolean | undefined
   /** It is awaited by an older store, and may have joined in the time that is forgotten. */
   readonly mayBeIn?: boolean | undefined

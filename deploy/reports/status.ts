@@ -50,6 +50,8 @@ export interface GuestReport {
   /** Never more units than this, whatever is wanted. */
   readonly unitsMax: number | null
   readonly decidedAt: Instant | null
+  /** Units that are ready and not joined, a sentence each: one that would be another lease’s machine. */
+  readonly refused: readonly string[]
   readonly reason: string
 }
 
@@ -161,6 +163,12 @@ export function statusOf(
   }
 }
 
+/** Why units that their sites call ready are not joined. */
+const refusedOf = (site: SiteView, guest: string): readonly string[] =>
+  (site.serviceManager?.rows('unit') ?? [])
+    .filter((unit) => unit.guest === guest && unit.state === 'awaited' && unit.ready === true)
+    .flatMap(({ failures, reason }) => (failures > 0 ? [reason] : []))
+
 function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
   const controller = site.settings.guests.find((guest) => guest.name === name)?.controller
   const row = site.serviceManager?.rows('guest').find(({ id }) => id === name)
@@ -177,6 +185,7 @@ function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
     byHand: controller?.kind === 'by-hand' ? unitsByHand(site, name, now) : null,
     unitsMax: maxOf(controller),
     decidedAt: row?.decidedAt ?? null,
+    refused: refusedOf(site, name),
     reason: row?.reason ?? '',
   }
 }
