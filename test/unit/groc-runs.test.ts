@@ -32,8 +32,10 @@ const endedJobs = (count: number, ranMs: number, over: Partial<Job> = {}): reado
     }),
   )
 
-const watched = (jobs: readonly Job[], memory: GrocMemory = firstMemory): GrocMemory =>
-  JSON.parse(JSON.stringify(decideOn(viewOf([], { jobs }), configOf(), memory).memory)) as GrocMemory
+const watched = (jobs: readonly Job[], memory: GrocMemory = firstMemory, at: number = T0): GrocMemory => {
+  const view = viewOf([], { startedAt: at, at, jobs })
+  return JSON.parse(JSON.stringify(decideOn(view, configOf(), memory, at).memory)) as GrocMemory
+}
 
 const expected = (memory: GrocMemory, walltimeMs: number | undefined, queue = 'batch'): number =>
   Math.round(expectedRun(expectations(memory.runs, configOf())(queue), walltimeMs) / MINUTE)
@@ -80,7 +82,7 @@ describe('how long jobs are expected to run', () => {
         startedAt: (job.startedAt ?? 0) + day * hours(24),
         endedAt: (job.endedAt ?? 0) + day * hours(24),
       }))
-      memory = watched(later, memory)
+      memory = watched(later, memory, T0 + day * hours(24))
     }
     expect(expected(memory, hours(1))).toBe(6)
   })

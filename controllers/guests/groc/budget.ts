@@ -34,17 +34,25 @@ const isPaid = ({ state, term }: HeldLease, now: Instant): boolean =>
   term !== undefined && (state === 'active' || term.start <= now) && now < term.end
 
 export function accounted(
-  before: Account | undefined,
+  kept: Account | undefined,
   leases: readonly HeldLease[],
   { budget }: GrocConfig,
   now: Instant,
 ): Account | undefined {
   if (budget === undefined) return undefined
   const units = heldNow(leases, now)
-  if (before === undefined) return { spent: {}, at: now, units }
+  if (kept === undefined) return { spent: {}, at: now, units }
+  const before = withoutAhead(kept, budget, now)
   const length = bucketMs(budget)
   if (before.units === units && Math.floor(before.at / length) === Math.floor(now / length)) return before
-  return { spent: spentUntil(before, budget, now), at: Math.max(now, before.at), units }
+  return { spent: spentUntil(before, budget, now), at: now, units }
+}
+
+/** After a clock that was ahead: what lies ahead of now was never spent. */
+function withoutAhead(account: Account, budget: Budget, now: Instant): Account {
+  if (account.at <= now) return account
+  const isPast = ([bucket]: readonly [string, number]): boolean => Number(bucket) * bucketMs(budget) <= now
+  return { ...account, spent: Object.fromEntries(Object.entries(account.spent).filter(isPast)), at: now }
 }
 
 function spentUntil({ spent, at, units }: Account, budget: Budget, now: Instant): Record<string, number> {
@@ -76,7 +84,7 @@ export function purseOf(
   const { budget } = config
   if (budget === undefined || account === undefined)
     return { left: Number.POSITIVE_INFINITY, whyNot: () => ({ reason: '', until: undefined }) }
-  const spent = spentUntil(account, budget, now)
+  const spent = spentUntil(withoutAhead(account, budget, now), budget, now)
   const spentMs = Object.values(spent).reduce((sum, one) => sum + one, 0)
   const promisedMs = leases.reduce((sum, lease) => sum + toItsEnd(lease, config, now), 0)
   const allMs = budget.nodeHours * HOUR_MS

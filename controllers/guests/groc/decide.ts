@@ -114,7 +114,7 @@ function decideBy(
 
   const reserving = reserve(
     ...([jobs.held, asking, offers, noticed.reservations ?? {}, noticed.boots] as const),
-    ...([orders.room, expected, config, now] as const),
+    ...([orders.room, expected, config, now, gate] as const),
   )
 
   const intents: GuestIntent[] = [

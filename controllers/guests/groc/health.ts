@@ -2,6 +2,7 @@ import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import { mayWorkThere, presenceOf } from '../../../adapters/presence.ts'
 import type { GuestView, HeldUnit } from '../../controller.ts'
+import { endedBy, withoutAhead } from './ahead.ts'
 import type { GrocConfig } from './config.ts'
 import { servesQueue } from './demand.ts'
 import { observeBoots } from './later.ts'
@@ -19,10 +20,12 @@ import { observeUsers } from './users.ts'
 export function notice(
   view: GuestView<BatchPicture>,
   picture: BatchPicture,
-  jobs: Tally,
-  memory: GrocMemory,
+  tally: Tally,
+  before: GrocMemory,
   config: GrocConfig,
 ): GrocMemory {
+  const jobs = { ...tally, ended: endedBy(tally.ended, picture.at) }
+  const memory = withoutAhead(before, picture.at)
   const units: HeldUnit[] = []
   const leaseOf = new Map<string, string>()
   for (const { id, held } of view.leases)
@@ -58,9 +61,9 @@ export function notice(
   const blackHoles = new Map(Object.entries(only(memory.blackHoles, units)))
   const ends = endsByNode(jobs.ended)
   for (const unit of members) {
-    const before = own(memory.quickEnds, unit.id)
+    const counted = own(memory.quickEnds, unit.id)
     const endsThere = ends.size === 0 ? undefined : ends.get(nodeOfUnit.get(unit.id)?.name ?? '')
-    const after = endsThere === undefined ? before : countQuickEnds(before, endsThere, unit, config)
+    const after = endsThere === undefined ? counted : countQuickEnds(counted, endsThere, unit, config)
     if (after === undefined) continue
     quickEnds.set(unit.id, after)
     const swallows =

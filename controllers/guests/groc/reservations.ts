@@ -10,15 +10,19 @@ import { extrasBook, fits, type Need } from './needs.ts'
 import type { PatientOffer } from './patience.ts'
 import { type Expectation, expectedRun, leaseLengths, SAFETY } from './runs.ts'
 import { SOON_MS } from './survey.ts'
-import { jobsPerUnit } from './users.ts'
+import { jobsPerUnit, type Turnstile } from './users.ts'
 
 /** Further ahead nobody promises, as a rule. */
 const AHEAD_MS: Millis = 7 * 24 * 60 * 60_000
 const RESERVATIONS_MAX = 64
+/** Of one user, whatever `userMax` is: others are to have their share of them. */
+const OF_USER_MAX = 16
 
 interface Future extends Need {
   readonly nodes: number
   readonly notBefore: Instant
+  /** Of the first of the jobs. */
+  readonly user: string
   count: number
   runMs: Millis
 }
@@ -46,20 +50,25 @@ export function reserve(
   expectedIn: (queue: string) => Expectation,
   config: GrocConfig,
   now: Instant,
+  gate?: Turnstile,
 ): Reserving {
-  const futures = futuresIn(held, expectedIn, config, now)
+  const futures = futuresIn(held, before, expectedIn, config, now, gate)
   const intents: GuestIntent[] = []
   const after = new Map<string, Reservation>()
   for (const [key, known] of Object.entries(before)) {
     if (futures.has(key)) after.set(key, known)
     else if (known.startAt > now) intents.push(...givenUp(known, view, now))
   }
+  const ofUsers = new Map<string, number>()
+  const countOne = (user: string): void => void ofUsers.set(user, (ofUsers.get(user) ?? 0) + 1)
+  for (const key of after.keys()) countOne(futures.get(key)!.user)
   let { left } = room
   for (const [key, future] of futures) {
     if (view.hold !== undefined || after.size >= RESERVATIONS_MAX) break
     const startAt = future.notBefore - bootOf(boots)
     const offer = offers.find(({ unit }) => fits(future, unit))
     if (after.has(key) || offer === undefined || startAt <= now + SOON_MS) continue
+    if ((ofUsers.get(future.user) ?? 0) >= OF_USER_MAX) continue
     const units =
       future.nodes > 1 ? future.nodes : Math.ceil(future.count / Math.max(1, jobsPerUnit(future, offer.unit)))
     const asked = Math.min(units, future.nodes > 1 ? units : config.step)
@@ -69,6 +78,7 @@ export function reserve(
     room.purse.left -= asked * durationMs
     const label = reservedLabel(startAt, now, intents.length)
     after.set(key, { label, startAt, notBefore: future.notBefore })
+    countOne(future.user)
     intents.push({
       ...{ kind: 'request', type: offer.type, units: asked, unitsMin: future.nodes > 1 ? asked : 1 },
       ...{
@@ -98,15 +108,45 @@ function givenUp(
     }))
 }
 
-/** By shape and time, the soonest first. */
+/** By shape and time, the soonest first. What is asked for already comes first at the turnstile. */
 function futuresIn(
   held: readonly Job[],
+  before: Reservations,
   expectedIn: (queue: string) => Expectation,
   config: GrocConfig,
   now: Instant,
+  gate: Turnstile | undefined,
 ): ReadonlyMap<string, Future> {
-  const extrasOf = extrasBook()
   const all = new Map<string, Future>()
+  const laters = latersIn(held, config, now)
+  const [asked, others] = [
+    laters.filter(({ key }) => Object.hasOwn(before, key)),
+    laters.filter(({ key }) => !Object.hasOwn(before, key)),
+  ]
+  for (const { job, need, key } of [...asked, ...others]) {
+    const tasks = gate === undefined ? job.tasks : gate.admitLater(job, need, key)
+    if (tasks === 0) continue
+    const runMs = expectedRun(expectedIn(job.queue), job.walltimeMs)
+    const known = all.get(key)
+    if (known === undefined)
+      all.set(key, { ...need, notBefore: job.notBefore!, user: job.user, count: tasks, runMs })
+    else {
+      known.count += tasks
+      known.runMs = Math.max(known.runMs, runMs)
+    }
+  }
+  return new Map([...all].sort(([a, one], [b, other]) => one.notBefore - other.notBefore || (a < b ? -1 : 1)))
+}
+
+interface Later {
+  readonly job: Job
+  readonly need: Need & { readonly nodes: number }
+  readonly key: string
+}
+
+function latersIn(held: readonly Job[], config: GrocConfig, now: Instant): readonly Later[] {
+  const extrasOf = extrasBook()
+  const found: Later[] = []
   for (const job of held) {
     const { heldBy, notBefore, queue } = job
     if (heldBy !== 'start-time' || notBefore === undefined || !servesQueue(config, queue)) continue
@@ -119,15 +159,9 @@ function futuresIn(
     }
     // Each wide job has a lease of its own.
     const key = JSON.stringify([notBefore, queue, need, need.nodes > 1 ? job.id : ''])
-    const runMs = expectedRun(expectedIn(queue), job.walltimeMs)
-    const known = all.get(key)
-    if (known === undefined) all.set(key, { ...need, notBefore, count: job.tasks, runMs })
-    else {
-      known.count += job.tasks
-      known.runMs = Math.max(known.runMs, runMs)
-    }
+    found.push({ job, need, key })
   }
-  return new Map([...all].sort(([a, one], [b, other]) => one.notBefore - other.notBefore || (a < b ? -1 : 1)))
+  return found
 }
 
 function lengthFor({ runMs }: Future, bootMs: Millis, config: GrocConfig): Millis {

@@ -75,6 +75,8 @@ export interface Beyond {
 }
 
 export interface Turnstile {
+  /** Likewise of a job that may begin later: jobs of one shape and time share units, and no others do. */
+  admitLater(job: Job, need: Need & { readonly nodes: number }, shapeAndTime: string): number
   /** How many of the job's tasks are counted. */
   admit(job: Job, need: Need & { readonly nodes: number }): number
   readonly beyond: ReadonlyMap<string, Beyond>
@@ -104,15 +106,33 @@ export function turnstile(
     if (those === undefined) beyond.set(user, { jobs, until })
     else those.jobs += jobs
   }
+  const isPaused = (job: Job): boolean => {
+    const row = own(users, job.user)
+    const until = pausedUntil(row, config)
+    if (until === undefined || now >= until || job.submittedAt < row!.since) return false
+    turnBack(job.user, job.tasks, until)
+    return true
+  }
+  const laters = new Map<string, { readonly jobs: number; readonly units: number }>()
   return {
     beyond,
+    admitLater: (job, need, shapeAndTime) => {
+      if (isPaused(job)) return 0
+      const key = JSON.stringify([job.user, shapeAndTime])
+      const those = laters.get(key) ?? { jobs: 0, units: 0 }
+      const before = used.get(job.user) ?? 0
+      const perUnit = 1 / shareOf(need)
+      const most = Math.floor(Math.floor(userMax - before + those.units + 1e-6) * perUnit + 1e-6)
+      const tasks = Math.max(0, Math.min(job.tasks, most - those.jobs))
+      const jobs = those.jobs + tasks
+      const units = Math.ceil(jobs / perUnit - 1e-6)
+      laters.set(key, { jobs, units })
+      used.set(job.user, before + units - those.units)
+      if (tasks < job.tasks) turnBack(job.user, job.tasks - tasks, undefined)
+      return tasks
+    },
     admit: (job, need) => {
-      const row = own(users, job.user)
-      const until = pausedUntil(row, config)
-      if (until !== undefined && now < until && job.submittedAt >= row!.since) {
-        turnBack(job.user, job.tasks, until)
-        return 0
-      }
+      if (isPaused(job)) return 0
       const share = shareOf(need)
       const before = used.get(job.user) ?? 0
       // A third and two thirds of a unit are one.
