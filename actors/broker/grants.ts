@@ -94,9 +94,9 @@ export function grants(parts: BrokerParts) {
     draft.note(last === undefined ? 'refused' : 'extension refused', row.id, reason)
     const outcome = last === undefined ? 'refused' : 'extension-refused'
     answer(draft, row.holder, row.id, { outcome, reason, earliest, unitsNow }, config.answerMs)
-    if (last === undefined) return closeRow({ ...row, state }, draft, undefined)
+    if (last === undefined) return closeRow({ ...row, state, waitReason: reason }, draft, undefined)
     const due = last.term.end + config.quarantineMs
-    draft.put('ticket', { ...row, state, asked: undefined, due })
+    draft.put('ticket', { ...row, state, asked: undefined, waitReason: '', due })
   }
 }
 

@@ -20,6 +20,11 @@ export interface Pin {
   readonly by: string
 }
 
+export interface Hurry extends Freeze {
+  /** Absent: of all types. */
+  readonly type?: string | undefined
+}
+
 /** Pins, at most: somebody who pins all there is has to say so to the broker by leases, not here. */
 const PINS_MAX = 1_000
 
@@ -27,10 +32,11 @@ const PINS_MAX = 1_000
  * What people hold a controller back with. Their word stands until they take it back, over restarts, too:
  *
  *   freeze   nothing is asked for, nothing is drained for being idle; what works is extended, recalls are answered
+ *   hurry    what brokers refused counts no more: there is more now, and a controller need not wait to ask again
  *   pin      one unit is not drained for being idle, not left out of an extension, and wanted whatever waits
  */
 export function brakes(guests: readonly string[]) {
-  return { freeze, thaw, pin, unpin }
+  return { freeze, thaw, hurry, pin, unpin }
 
   function freeze({ guest, reason, by }: Freeze, draft: ServiceManagerDraft): { guests: readonly string[] } {
     const names = named(guest)
@@ -42,13 +48,35 @@ export function brakes(guests: readonly string[]) {
     return { guests: names }
   }
 
-  /** Answers with those that were frozen. */
-  function thaw({ guest, reason, by }: Freeze, draft: ServiceManagerDraft): { guests: readonly string[] } {
+  /** Answers with those that were frozen, and with those that need not wait any more to ask again. */
+  function thaw(
+    { guest, reason, by }: Freeze,
+    draft: ServiceManagerDraft,
+  ): { guests: readonly string[]; hurried?: readonly string[] } {
     const names = named(guest).filter((name) => draft.get('brake', name) !== undefined)
     for (const name of names) {
       draft.remove('brake', name)
       draft.note('thawed', name, `${by}: ${reason}`)
     }
+    const { guests: hurried } = hurry({ guest, reason, by }, draft)
+    return { guests: names, ...(hurried.length > 0 && { hurried }) }
+  }
+
+  /** Answers with those of whom something was refused. A site that failed is another matter: its machines are no better. */
+  function hurry(
+    { guest, type, reason, by }: Hurry,
+    draft: ServiceManagerDraft,
+  ): { guests: readonly string[] } {
+    const names = named(guest).filter((name) => {
+      const row = draft.get('guest', name)
+      const kept = row?.refusals.filter(
+        (refusal) => refusal.by !== 'broker' || (type !== undefined && refusal.type !== type),
+      )
+      if (row === undefined || kept?.length === row.refusals.length) return false
+      draft.put('guest', { ...row, refusals: kept ?? [] })
+      draft.note('hurried', name, `${by}: ${reason}; what was refused before counts no more`)
+      return true
+    })
     return { guests: names }
   }
 

@@ -5,7 +5,7 @@ import type { Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
 import { byName } from '../runtime/plain.ts'
 import { span } from '../runtime/sentence.ts'
-import { brakes, type Freeze, type Pin } from './brakes.ts'
+import { brakes, type Freeze, type Hurry, type Pin } from './brakes.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { guestDesk, type Look, type Wish } from './guests.ts'
 import { tellHoldings } from './holdings.ts'
@@ -85,6 +85,7 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
     if (name === 'query outcome') return questions.outcome((args as { queryId: string }).queryId, draft)
     if (name === 'freeze') return held.freeze(args as Freeze, draft)
     if (name === 'thaw') return held.thaw(args as Freeze, draft)
+    if (name === 'hurry') return held.hurry(args as Hurry, draft)
     if (name === 'pin') return held.pin(args as Pin, draft)
     if (name === 'configured') return configured(args as Configured, draft)
     if (name === 'unpin') return held.unpin(args as Pin, draft)

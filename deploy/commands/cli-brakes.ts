@@ -39,7 +39,13 @@ export function brakeCommands(
       'frozen',
       'nothing is frozen: no guest is here',
     ],
-    ['thaw', 'let the controllers go on', 'thawed by the operator', 'thawed', 'nothing was frozen'],
+    [
+      'thaw',
+      'let the controllers go on, and ask at once for what was refused',
+      'thawed by the operator',
+      'thawed',
+      'nothing was frozen',
+    ],
   ] as const)
     brake(name, description, reason)
       .option('--pool, --guest <name>', 'only this guest (default: all)')
@@ -48,8 +54,9 @@ export function brakeCommands(
           const { freezeAnswer } = await import('../control/control-protocol.ts')
           const { reason: why, guest } = options
           return order(`/${name}`, { reason: why, ...(guest && { guest }) }, options, (answer) => {
-            const { guests } = freezeAnswer.parse(answer)
-            return guests.length === 0 ? none : `${said}: ${guests.join(', ')}`
+            const { guests, hurried = [] } = freezeAnswer.parse(answer)
+            const what = guests.length === 0 ? none : `${said}: ${guests.join(', ')}`
+            return hurried.length === 0 ? what : `${what}; asked for again at once: ${hurried.join(', ')}`
           })
         }),
       )
@@ -58,10 +65,11 @@ export function brakeCommands(
     .requiredOption('--until <time>', '14:00, 30m or 2026-11-21T14:00 (required)')
     .action((node: string, options: Options & { readonly until: string }) =>
       perhaps(options, async () => {
-        const { momentToCome } = await import('../settings/moments.ts')
+        const { momentToCome, otherDay } = await import('../settings/moments.ts')
         const until = momentToCome(options.until, clock.now())
+        const day = otherDay(options.until, until, clock.now())
         return order('/pin', { node, until, reason: options.reason }, options, () => {
-          return `${node} is kept until ${new Date(until).toISOString()}; a recall, the host’s maintenance and the end of its lease still count`
+          return `${node} is kept until ${new Date(until).toISOString()}; a recall, the host’s maintenance and the end of its lease still count${day}`
         })
       }),
     )

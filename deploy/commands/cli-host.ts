@@ -47,7 +47,7 @@ export function hostCommands(program: Command, clock: Clock): void {
     .option('--reason <text>', 'why; goes into the ledgers', 'it is to be worked on')
     .action((name: string, options: Options) =>
       perform(options.json === true, async () => {
-        const { momentToCome } = await import('../settings/moments.ts')
+        const { momentToCome, otherDay } = await import('../settings/moments.ts')
         const { showMaintenance } = await import('../reports/show-hosts.ts')
         const by = options.by === undefined ? undefined : momentToCome(options.by, clock.now())
         const order = { host: name, by, reason: options.reason }
@@ -55,7 +55,8 @@ export function hostCommands(program: Command, clock: Clock): void {
           typeof showMaintenance
         >[0]
         if (options.json === true) printJson(report)
-        else print(showMaintenance(report))
+        else
+          print(`${showMaintenance(report)}${by === undefined ? '' : otherDay(options.by!, by, clock.now())}`)
       }),
     )
 

@@ -39,8 +39,12 @@ export function orderCommands(
     const { some } = await import('../../controllers/sentence.ts')
     return `${some(units, 'unit')} of ${type}`
   }
-  const timeToCome = async (text: string): Promise<number> =>
-    (await import('../settings/moments.ts')).momentToCome(text, clock.now())
+  /** ... with what is said of it if it is not today. */
+  const timeToCome = async (text: string): Promise<{ by: number; day: string }> => {
+    const { momentToCome, otherDay } = await import('../settings/moments.ts')
+    const by = momentToCome(text, clock.now())
+    return { by, day: otherDay(text, by, clock.now()) }
+  }
   const perhaps = (options: Options, command: () => Promise<undefined>): Promise<void> =>
     perform(options.json === true, command)
 
@@ -52,12 +56,12 @@ export function orderCommands(
     .action((options: Options) =>
       perhaps(options, async () => {
         const { type, units, reason } = options
-        const by = await timeToCome(options.by)
+        const { by, day } = await timeToCome(options.by)
         const what = await unitsOf(units, type)
         const { recallAnswer } = await import('../control/control-protocol.ts')
         return order('/recall', { type, units, by, reason }, options, (answer) => {
           const { advice } = recallAnswer.parse(answer)
-          return `${what} asked back by ${iso(by)}${advised(advice)}`
+          return `${what} asked back by ${iso(by)}${day}${advised(advice)}`
         })
       }),
     )
@@ -102,10 +106,10 @@ export function orderCommands(
         const { reclaimAnswer } = await import('../control/control-protocol.ts')
         const { some } = await import('../../controllers/sentence.ts')
         const { type, reason } = options
-        const by = await timeToCome(options.by)
+        const { by, day } = await timeToCome(options.by)
         return order('/reclaim', { type, by, reason }, options, (answer) => {
           const { units, advice } = reclaimAnswer.parse(answer)
-          return `nothing of ${type} is given away any more; asked back by ${iso(by)}: ${some(units, 'unit')}${advised(advice)}`
+          return `nothing of ${type} is given away any more; asked back by ${iso(by)}: ${some(units, 'unit')}${day}${advised(advice)}`
         })
       }),
     )

@@ -47,9 +47,11 @@ export function orders(
     log.info({ orderedBy: by(request), ...request.body }, 'recall ordered')
     return authorityOf(site).command('recall', request.body)
   })
-  app.post<{ Body: z.output<typeof lendBody> }>('/lend', taking(lendBody), (request) => {
+  app.post<{ Body: z.output<typeof lendBody> }>('/lend', taking(lendBody), async (request) => {
     log.info({ orderedBy: by(request), ...request.body }, 'lending again ordered')
-    return authorityOf(site).command('lend again', request.body)
+    const answer = await authorityOf(site).command('lend again', request.body)
+    await hurry(site, by(request), `${request.body.type} is lent again`, request.body.type)
+    return answer
   })
   app.post<{ Body: z.output<typeof withdrawBody> }>('/withdraw', taking(withdrawBody), (order) => {
     log.info({ orderedBy: by(order), ...order.body }, 'withdrawal ordered')
@@ -68,9 +70,11 @@ export function orders(
       return hostsOf(site).find(({ name }) => name === request.body.host)
     },
   )
-  app.post<{ Body: z.output<typeof resumeBody> }>('/hosts/resume', taking(resumeBody), (request) => {
+  app.post<{ Body: z.output<typeof resumeBody> }>('/hosts/resume', taking(resumeBody), async (request) => {
     log.info({ orderedBy: by(request), ...request.body }, 'end of maintenance ordered')
-    return authorityOf(site).command('maintained', request.body)
+    const answer = await authorityOf(site).command('maintained', request.body)
+    await hurry(site, by(request), `${request.body.host} is in service again`)
+    return answer
   })
   app.post<{ Body: z.output<typeof approveBody> }>('/approve', taking(approveBody), (request) => {
     log.info({ orderedBy: by(request), ...request.body }, 'approval ordered')
@@ -93,6 +97,13 @@ export function orders(
     return release(site, order.body, by(order))
   })
   brakes(app, site, log, operate, by)
+}
+
+/** There is more to be had: guests of the same file need not wait for their pause. Others are told by `sublet thaw`. */
+async function hurry(site: SiteView, by: string, reason: string, type?: string): Promise<void> {
+  const order = { by, reason, ...(type !== undefined && { type }) }
+  // What was ordered is done, whether this is or not: the actor says in its own words why it stopped.
+  await site.serviceManager?.command('hurry', order).catch(() => undefined)
 }
 
 /** What people hold controllers back with. */

@@ -102,8 +102,8 @@ export const extendBody = z.strictObject({
 export const releaseBody = z.strictObject({ leaseId: id, reason })
 
 export const freezeBody = z.strictObject({ guest: id.optional(), reason })
-/** Those that were frozen, or thawed. */
-export const freezeAnswer = z.object({ guests: z.array(z.string()) })
+/** Those that were frozen, or thawed; and those that ask again at once though they were refused lately. */
+export const freezeAnswer = z.object({ guests: z.array(z.string()), hurried: z.array(z.string()).optional() })
 export const pinBody = z.strictObject({ node: id, until: instantSchema, reason })
 export const pinAnswer = z.object({ unitId: z.string() })
 export const unpinBody = z.strictObject({ node: id, reason })

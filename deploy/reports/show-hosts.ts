@@ -59,7 +59,7 @@ function unitLine({ name, leaseId, machine, leavesAt, latestAt, binding, kept }:
   const unit = `  ${name} of ${leaseId}`
   if (machine === 'teardown' || machine === 'stuck') return `${unit} is being torn down`
   if (binding)
-    return `${unit} leaves by ${hour(leavesAt!)}; work that runs there may end until ${hour(latestAt!)}`
+    return `${unit} leaves by ${hour(leavesAt!)}; work that runs there may end until its holder puts it back, about a minute before ${hour(latestAt!)}`
   if (kept === null) return `${unit} is there, and when it goes is not known`
   if (kept === 'the order has lapsed') return `${unit} may stay until the order is given anew`
   if (kept === 'its holder is not told')

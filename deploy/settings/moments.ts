@@ -42,6 +42,19 @@ export function momentToCome(text: string, now: Instant): Instant {
   })
 }
 
+/** What a time was understood as, on a line of its own, if it is not of today; for `14:00` may be tomorrow. */
+export function otherDay(text: string, at: Instant, now: Instant): string {
+  const day = new Date(at)
+  const today = new Date(now)
+  if (day.toDateString() === today.toDateString()) return ''
+  today.setDate(today.getDate() + 1)
+  const date = `${day.getFullYear()}-${two(day.getMonth() + 1)}-${two(day.getDate())} ${two(day.getHours())}:${two(day.getMinutes())}`
+  const tomorrow = day.toDateString() === today.toDateString() ? 'tomorrow, ' : ''
+  return `\n  “${text}” is not today: it was understood as ${tomorrow}${date} by the clock here`
+}
+
+const two = (count: number): string => String(count).padStart(2, '0')
+
 /** There is no 31 February, though `Date` takes it for a day of March. */
 function isDay(year: number, month: number, day: number): boolean {
   const at = new Date(Date.UTC(year, month - 1, day))

@@ -22,7 +22,13 @@ import { serviceManager } from '../../actors/service-manager/service-manager.ts'
 import { guestView } from '../../actors/service-manager/view.ts'
 import { bestFit } from '../../controllers/authorities/best-fit.ts'
 import { firstCome } from '../../controllers/brokers/first-come.ts'
-import type { GuestController, GuestIntent, GuestView, HeldLease } from '../../controllers/controller.ts'
+import type {
+  GuestController,
+  GuestIntent,
+  GuestView,
+  HeldLease,
+  Refusal,
+} from '../../controllers/controller.ts'
 import { cheapIdentity, cheapKey, cheapTrust } from '../simulation/identities.ts'
 import { World } from '../simulation/world.ts'
 import { Machines } from './machines.ts'
@@ -259,6 +265,12 @@ export class Stage {
       undefined,
       actor.rows('brake')[0],
     )
+  }
+
+  /** What its controller is told was refused. */
+  refusals(manager = this.managers[0]!): readonly Refusal[] {
+    const [guest] = (this.actor(manager) as Actor<ServiceManagerTables>).rows('guest')
+    return guest?.refusals ?? []
   }
 
   leases(manager?: string): readonly HeldLease[] {

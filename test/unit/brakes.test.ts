@@ -54,6 +54,22 @@ describe('a service manager', () => {
     })
   })
 
+  test('lets a controller ask again at once for what was refused, as more is to be had', async () => {
+    const stage = await standing()
+    await stage.wishes([request({ units: 9 })])
+    await stage.runs(10)
+    const refused = () => stage.refusals().map(({ type, by }) => [type, by])
+    expect(refused()).toEqual([['small', 'broker']])
+    expect(await stage.command('manager', 'hurry', { ...word, type: 'large' })).toEqual({ guests: [] })
+    expect(refused()).toHaveLength(1)
+    expect(await stage.command('manager', 'hurry', { ...word, type: 'small' })).toEqual({ guests: ['grid'] })
+    expect(refused()).toEqual([])
+    await stage.wishes([request({ units: 9 })])
+    await stage.runs(10)
+    expect(await stage.command('manager', 'thaw', word)).toEqual({ guests: [], hurried: ['grid'] })
+    expect(refused()).toEqual([])
+  })
+
   test('keeps a unit pinned until its time comes, by its id or its node’s name', async () => {
     const stage = await standing()
     const [unit] = stage.leases()[0]!.held

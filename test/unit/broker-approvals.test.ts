@@ -40,6 +40,7 @@ describe('a request that a person has to approve', () => {
     const said = broker.give(order('disapprove', { leaseId: 'lease-1', reason: 'too dear' }))
     expect(reasonsIn(said)).toEqual(['it was not approved: too dear'])
     expect(said[0]!.body).toMatchObject({ earliest: null, unitsNow: 6 })
+    expect(broker.row('lease-1').waitReason).toBe('it was not approved: too dear')
     broker.ask('lease-2')
     broker.now = broker.row('lease-2').due!
     expect(reasonsIn(broker.due('ticket', 'lease-2'))[0]).toMatch(/^nobody approved it in time/)

@@ -23,7 +23,7 @@ import { ERRORS } from '../../actors/runtime/errors.ts'
 import { type BatchUser, batchUser } from '../../adapters/embedded/batch-client.ts'
 import { endBatchServer, spawnBatchServer } from '../../adapters/embedded/batch-server.ts'
 import { table } from '../../deploy/reports/show.ts'
-import { parseMoment } from '../../deploy/settings/moments.ts'
+import { otherDay, parseMoment } from '../../deploy/settings/moments.ts'
 import { inspected } from '../../deploy/upkeep/work-folder.ts'
 import { AS_ROOT, cannotBeRoot } from '../as-root.ts'
 
@@ -431,6 +431,32 @@ describe('times', () => {
     '2026-13-01',
     '2026-11-21T',
   ])('“%s” is none', (text) => expect(() => parseMoment(text, now)).toThrow(/is no time/))
+})
+
+test.each([
+  [
+    '14:00',
+    '2026-11-20T17:26',
+    '“14:00” is not today: it was understood as tomorrow, 2026-11-21 14:00 by the clock here',
+  ],
+  [
+    '30h',
+    '2026-11-20T17:26',
+    '“30h” is not today: it was understood as tomorrow, 2026-11-21 23:26 by the clock here',
+  ],
+  [
+    '2026-12-01',
+    '2026-11-20T17:26',
+    '“2026-12-01” is not today: it was understood as 2026-12-01 00:00 by the clock here',
+  ],
+])('of %s, which is not today, the day is told', (text, clock, said) => {
+  const now = Date.parse(clock)
+  expect(otherDay(text, parseMoment(text, now), now).trim()).toBe(said)
+})
+
+test('of a time that is today it is not', () => {
+  const now = Date.parse('2026-11-20T13:00')
+  expect(otherDay('14:00', parseMoment('14:00', now), now)).toBe('')
 })
 
 test('a table is as wide as its cells', () => {

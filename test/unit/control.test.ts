@@ -164,11 +164,16 @@ describe('the control socket', () => {
     expect(site.commands).toEqual([{ name: 'recall', args: order }])
     const lend = { type: 'vm.small', units: 2, reason: 'no longer' }
     await client().post('/lend', lend)
-    expect(site.commands.at(-1)).toEqual({ name: 'lend again', args: lend })
+    const by = `uid ${process.getuid?.()}`
+    // The guests here need not wait for their pause.
+    expect(site.commands.slice(-2)).toEqual([
+      { name: 'lend again', args: lend },
+      { name: 'hurry', args: { by, reason: 'vm.small is lent again', type: 'vm.small' } },
+    ])
     const withdraw = { type: 'vm.small', reason: 'sold' }
     await client().post('/withdraw', withdraw)
     await client().post('/reclaim', { ...withdraw, by: T0 })
-    expect(site.commands.slice(2)).toEqual([
+    expect(site.commands.slice(3)).toEqual([
       { name: 'withdraw', args: withdraw },
       { name: 'reclaim', args: { ...withdraw, by: T0 } },
     ])
@@ -220,6 +225,7 @@ describe('the control socket', () => {
       { name: 'maintain', args: order },
       { name: 'maintain', args: { host: 'host-a', reason: 'a new disk' } },
       { name: 'maintained', args: { host: 'host-a' } },
+      { name: 'hurry', args: { by: expect.any(String), reason: 'host-a is in service again' } },
     ])
     for (const wrong of [
       { ...order, by: 1.5 },
@@ -229,7 +235,7 @@ describe('the control socket', () => {
       { ...order, extra: 1 },
     ])
       await expect(client().post('/hosts/maintain', wrong)).rejects.toMatchObject({ code: 'usage' })
-    expect(site.commands).toHaveLength(3)
+    expect(site.commands).toHaveLength(4)
   })
 
   test('of a process without a site no host is told', async () => {

@@ -92,7 +92,7 @@ describe('hosts', () => {
     expect(showMaintenance(host!)).toBe(
       [
         'host host-a gets no new units; wanted empty by 2023-11-14T23:13:20Z: a new disk',
-        '  vm1 of lease-1 leaves by 2023-11-14T23:13:20Z; work that runs there may end until 2023-11-14T23:13:50Z',
+        '  vm1 of lease-1 leaves by 2023-11-14T23:13:20Z; work that runs there may end until its holder puts it back, about a minute before 2023-11-14T23:13:50Z',
         '  vm2 of lease-2 may stay until 2023-11-15T00:13:20Z: its terms do not let it be recalled by then',
         '  vm3 of lease-3 may stay until 2023-11-15T01:13:20Z: its terms do not let it be recalled by then',
         '  vm4 of lease-1 is being torn down',

@@ -53,7 +53,7 @@ export const writtenGroc = z
     userMax: z.int().min(1).optional(),
     /** Units kept empty and ready beside those that work. */
     reserve: z.int().min(0).default(0),
-    /** Units never exceeded, over everything held and asked for. */
+    /** Units never exceeded by what it asks for, over everything held. It binds the controller, not people who `sublet request`. */
     max: z.int().min(1),
     /** Most units in one lease of small jobs. A wide job gets one lease of its own, whatever its size. */
     step: z.int().min(1).default(4),
