@@ -52,7 +52,8 @@ const TOLD_OF_MANAGER: ReadonlySet<string> = new Set([
     'lease closed',
   ],
   ...['unit joined', 'unit draining', 'unit resuming', 'unit suspect', 'unit lost', 'recalled', 'requeued'],
-  ...['requeue failed', 'blind', 'sees again', 'frozen', 'thawed', 'pinned', 'unpinned'],
+  ...['requeue failed', 'blind', 'sees again', 'frozen', 'thawed', 'hurried', 'pinned', 'unpinned'],
+  ...['changed nothing', 'paced'],
 ])
 const TOLD_OF_SITE: ReadonlySet<string> = new Set([
   ...['unit assigned', 'unit stuck', 'unit ended', 'image failed', 'orphan found', 'sweep failed'],
