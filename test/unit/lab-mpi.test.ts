@@ -6,7 +6,8 @@ const line = (rank: number, host: string, n = 3, last = 6 + 9 * 9): string =>
 
 test('ranks that all say the right sums are counted, with their machines', () => {
   const output = ['some warning', line(2, 'n2'), line(0, 'n1'), line(1, 'n1'), ''].join('\n')
-  expect(readAllReduced(output)).toEqual({ ranks: 3, hosts: ['n1', 'n2'], sums: [6, 87] })
+  expect(readAllReduced(output)).toEqual({ ranks: 3, hosts: ['n1', 'n2'], sums: [6, 87], lost: 0 })
+  expect(readAllReduced(`try 1 ended with 139\ntry 2 ended with 124\n${output}`).lost).toBe(2)
 })
 
 test.each([

@@ -34,9 +34,20 @@ int main(int argc, char **argv) {
 /** Plain TCP between the machines' own addresses: no machine here has anything faster. */
 const TCP = 'export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_include=eth0'
 
-/** Slurm starts the ranks, and they find each other through its PMIx. */
+/**
+ * Slurm starts the ranks, and they find each other through its PMIx. One that signal 11 ends while it starts is Debian's
+ * (README), and the others may wait for it for ever: only that is tried again, and each try is told.
+ */
 export const bySrun = (program: string): string => `${TCP}
-exec srun --mpi=pmix ${program}`
+for try in 1 2 3 4 5; do
+  timeout 15 srun --mpi=pmix --kill-on-bad-exit=1 ${program} >/tmp/ranks 2>&1; status=$?
+  case $status in
+    124 | 139) echo "try $try ended with $status" ;;
+    *) break ;;
+  esac
+done
+cat /tmp/ranks
+exit $status`
 
 /**
  * mpirun on the first machine of the allocation starts a daemon on each by `agent`. Of Slurm it takes the names of the
@@ -59,6 +70,8 @@ export interface AllReduced {
   readonly hosts: readonly string[]
   /** The first and the last sum, the same of all ranks. */
   readonly sums: readonly [number, number]
+  /** Tries before it that were ended while they started. */
+  readonly lost: number
 }
 
 /** From what the ranks printed. Anything but one line of each of them with the same right sums is an error. */
@@ -84,5 +97,6 @@ export function readAllReduced(output: string): AllReduced {
     ranks: n,
     hosts: [...new Set(found.map(({ host }) => host))].toSorted(),
     sums: [found[0]!.first, found[0]!.last],
+    lost: output.match(/^try \d+ ended with /gm)?.length ?? 0,
   }
 }

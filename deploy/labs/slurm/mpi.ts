@@ -12,7 +12,7 @@ import { countOrphans, SlurmSite } from './slurm-site.ts'
 /**
  * npm -s run lab:mpi -- [--json] [--keep]
  *
- * Debian's Open MPI over leased machines of the Slurm lab: an all-reduce of six ranks on three machines, started once by
+ * Debian's Open MPI over leased machines of the Slurm lab: an all-reduce on three machines, started once by
  * `srun --mpi=pmix` and once by mpirun over ssh. Needs root and Debian's packages (.ci/packages). Ends with 0 only if
  * every rank said the right sums, on three machines, and nothing is left.
  */
@@ -21,7 +21,7 @@ const has = (word: string): boolean => words.includes(word)
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 const cli = fileURLToPath(new URL('../../cli.ts', import.meta.url))
 const NODES = 3
-const RANKS_PER_NODE = 2
+const RANKS_PER_NODE = { srun: 1, ssh: 2 } as const
 
 if (process.getuid?.() !== 0) {
   say('error: the Slurm lab makes network namespaces and machines: run it as root')
@@ -52,11 +52,11 @@ try {
   await site.sublet.up()
   for (const [how, script] of [
     ['srun', bySrun(program)],
-    ['ssh', bySsh(program, agent, RANKS_PER_NODE)],
+    ['ssh', bySsh(program, agent, RANKS_PER_NODE.ssh)],
   ] as const) {
     const args = [
       `--nodes=${NODES}`,
-      `--ntasks-per-node=${RANKS_PER_NODE}`,
+      `--ntasks-per-node=${RANKS_PER_NODE[how]}`,
       '-p',
       site.lab.partition,
       '-t',
@@ -64,7 +64,7 @@ try {
     ]
     const id = await site.lab.submit(`#!/bin/bash\n${script}`, { args }, site.signal)
     const state = () => site.lab.jobRecords().find(({ jobId }) => jobId === id)?.state
-    await site.until(`the end of the job by ${how}`, () => state() !== undefined, 90_000)
+    await site.until(`the end of the job by ${how}`, () => state() !== undefined, 120_000)
     const output = readFileSync(join(site.lab.dir, 'jobs', `${id}.out`), 'utf8')
     if (state() !== 'COMPLETED') problems.push(`by ${how} it ended as ${state()}: ${output.trim()}`)
     else done[how] = readAllReduced(output)
@@ -78,8 +78,8 @@ try {
   const orphans = await site.orphans()
   if (countOrphans(orphans) > 0) problems.push(`orphans: ${JSON.stringify(orphans)}`)
   const lines = Object.entries(done).map(
-    ([how, { ranks, hosts, sums }]) =>
-      `${how.padEnd(5)} ${ranks} ranks on ${hosts.join(', ')}: sums ${sums.join(' to ')}`,
+    ([how, { ranks, hosts, sums, lost }]) =>
+      `${how.padEnd(5)} ${ranks} ranks on ${hosts.join(', ')}: sums ${sums.join(' to ')}${lost === 0 ? '' : ` (${lost} tries ended while they started)`}`,
   )
   process.stdout.write(has('--json') ? `${JSON.stringify(done)}\n` : `${lines.join('\n')}\n`)
 } catch (error) {
