@@ -19,6 +19,7 @@ import type { ServiceManagerTables } from '../actors/service-manager/rows.ts'
 import { serviceManager } from '../actors/service-manager/service-manager.ts'
 import { isFinished } from '../actors/service-manager/steps.ts'
 import type { Handler } from '../adapters/handler.ts'
+import { makeFolder } from '../adapters/make-folder.ts'
 import { sqliteStore } from '../adapters/sqlite/store.ts'
 import type { KeptStore } from '../adapters/store.ts'
 import { authorityConfig, brokerConfig, managerTimes } from './actor-configs.ts'
@@ -39,7 +40,6 @@ import {
   type SiteSettings,
 } from './settings/config.ts'
 import type { Role } from './settings/network-config.ts'
-import { makeFolder } from './upkeep/make-folder.ts'
 import { ownStore } from './upkeep/own-store.ts'
 
 export interface SiteParts {

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
-import { mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
+import { openSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Clock, type Millis, sleep, systemClock } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { writeDurably } from '../durable-file.ts'
+import { makeFolder } from '../make-folder.ts'
 import { batchAsks } from './batch-asks.ts'
 import { type BatchSettings, batchCore } from './batch-core.ts'
 import { batchStore } from './batch-store.ts'
@@ -59,7 +60,7 @@ export async function spawnBatchServer(
   const found = await runningBatchServer(dir, clock)
   if (found !== undefined) return found
   checkSocketPath(batchSocketIn(dir))
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  makeFolder(dir, 0o700)
   writeDurably(join(dir, 'settings.json'), {
     epilog: options.epilog ?? null,
     epilogMsMax: options.epilogMsMax ?? 300_000,

@@ -4,6 +4,7 @@ import type { Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { syncFile, writeDurably } from '../durable-file.ts'
 import type { UnitSpec } from '../handler.ts'
+import { makeFolder } from '../make-folder.ts'
 import { asFields, count, type Fields, text } from './fields.ts'
 import type { LeaseEnd } from './machine-deadman.ts'
 import { bootId, type MachineMark, type MarkedProcess } from './machine-marks.ts'
@@ -55,7 +56,7 @@ export interface MachineFolder {
 }
 
 export function machineFolders(dir: string): MachineFolders {
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  makeFolder(dir, 0o700)
   const site = realpathSync(dir)
   return {
     site,

@@ -1,25 +1,8 @@
-import { existsSync, mkdirSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { statSync } from 'node:fs'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { makeFolder } from '../../adapters/make-folder.ts'
 
-/**
- * Makes a folder and those above it that are missing, from the top; the topmost that is new. `mkdir` with
- * `recursive` tries for ever where a folder is there and takes none, as /proc does.
- */
-export function makeFolder(path: string, mode = 0o777): string | undefined {
-  const missing: string[] = []
-  for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.unshift(at)
-  for (const folder of missing)
-    try {
-      mkdirSync(folder, { mode })
-    } catch (error) {
-      // Somebody else has made it meanwhile.
-      if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) throw error
-    }
-  return missing[0]
-}
-
-/** ... that a person has named: that it cannot be made is for him to know. */
+/** A folder that a person has named: that it cannot be made is for him to know. */
 export function makeNamedFolder(path: string, cure: string, mode = 0o700): string | undefined {
   try {
     const made = makeFolder(path, mode)

@@ -16,12 +16,12 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import { RowSet } from '../../actors/runtime/row-set.ts'
 import { encodeRow, type Row } from '../../actors/runtime/rows.ts'
 import { syncFile } from '../../adapters/durable-file.ts'
+import { makeFolder } from '../../adapters/make-folder.ts'
 import { ledgerArchive } from '../../adapters/sqlite/archive.ts'
 import { inspect, readRow, writeRow } from '../../adapters/sqlite/copy.ts'
 import { stamp } from '../../adapters/sqlite/migration.ts'
 import { inDir } from '../settings/config.ts'
 import { hashOfFile, type Manifest, readManifest } from './backup-form.ts'
-import { makeFolder } from './make-folder.ts'
 import { whileStopped } from './while-stopped.ts'
 
 /**
