@@ -41,10 +41,10 @@ const TCP = 'export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_i
 export const bySrun = (program: string): string => `${TCP}
 for try in 1 2 3 4 5; do
   timeout 15 srun --mpi=pmix --kill-on-bad-exit=1 ${program} >/tmp/ranks 2>&1; status=$?
-  case $status in
-    124 | 139) echo "try $try ended with $status" ;;
-    *) break ;;
-  esac
+  [ $status = 0 ] && break
+  # srun's own status is that of the ranks it ended for it.
+  [ $status = 124 ] || grep -q 'Signal: Segmentation fault' /tmp/ranks || break
+  echo "try $try ended with $status"
 done
 cat /tmp/ranks
 exit $status`
