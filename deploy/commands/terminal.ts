@@ -42,20 +42,32 @@ export function tell(text: string): void {
   process.stderr.write(`${printable(text)}\n`)
 }
 
-/** A reader that went away (`| head`) is no error of ours. */
+/**
+ * A reader that went away (`| head`) is no error of ours. Output that has no room, as behind `>` on a full disk, makes a
+ * command that ends fail: half an answer is none. One that runs goes on: its work does not hang on what it says.
+ */
 export function outliveClosedPipes(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE' && error.code !== 'EIO') {
-        // A disk that is full, as a rule: half an answer is none.
-        const what = stream === process.stdout ? 'the output' : 'what went wrong'
-        const wrong = new SubletError('usage', `${what} cannot be written (${error.message})`, {
-          cure: 'See to it that there is room where it is written to.',
-        })
-        process.exit(report(wrong, false))
-      }
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') return noRoomFor(stream, error)
       if (stream === process.stdout && onClosed !== undefined) onClosed()
     })
+}
+
+let isShort = false
+
+function noRoomFor(stream: NodeJS.WriteStream, error: Error): void {
+  if (isShort) return
+  isShort = true
+  process.once('exit', (code) => {
+    process.exitCode = code === EXIT.done ? EXIT.failed : code
+  })
+  if (stream !== process.stdout) return
+  tellError(
+    new SubletError('usage', `the output cannot be written (${error.message})`, {
+      cure: 'See to it that there is room where it is written to.',
+    }),
+  )
 }
 
 let onClosed: (() => void) | undefined

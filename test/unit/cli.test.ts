@@ -326,7 +326,7 @@ broker: {}
     const { status, stderr } = spawnSync('sh', ['-c', `"$0" "$1" --help >/dev/full`, process.execPath, BIN], {
       encoding: 'utf8',
     })
-    expect(status).toBe(2)
+    expect(status).toBe(1)
     expect(stderr).toMatch(
       /^error: the output cannot be written \(.*ENOSPC[^\n]*\)\n {2}code: usage\n {2}cure: /,
     )

@@ -137,9 +137,9 @@ describe('who asks a socket that hands on another’s challenge signs no order o
   })
 })
 
-describe(`whose the socket is ${AS_ROOT}`, () => {
+describe('whose the socket is', () => {
   test.skipIf(cannotBeRoot)(
-    'one that a third user put into the folder of another is not answered',
+    `one that a third user put into the folder of another is not answered ${AS_ROOT}`,
     async () => {
       mkdirSync(join(other(), 'auth'))
       await relayAt(other())
@@ -160,22 +160,25 @@ describe(`whose the socket is ${AS_ROOT}`, () => {
     },
   )
 
-  test.skipIf(cannotBeRoot)('a work folder of another user is taken only if it is named', async () => {
-    const before = process.cwd()
-    const dir = join(root, '.sublet', 'x')
-    mkdirSync(join(dir, 'keys'), { recursive: true })
-    process.chdir(root)
-    try {
-      expect(await workFolder({})).toMatch(/\.sublet\/x$/)
-      chownSync(dir, STRANGER, STRANGER)
-      await expect(workFolder({})).rejects.toMatchObject({
-        code: 'not-permitted',
-        message: expect.stringContaining(`belongs to another user (uid ${STRANGER})`),
-        cure: expect.stringContaining('--dir'),
-      })
-      expect(await workFolder({ dir })).toBe(dir)
-    } finally {
-      process.chdir(before)
-    }
-  })
+  test.skipIf(cannotBeRoot)(
+    `a work folder of another user is taken only if it is named ${AS_ROOT}`,
+    async () => {
+      const before = process.cwd()
+      const dir = join(root, '.sublet', 'x')
+      mkdirSync(join(dir, 'keys'), { recursive: true })
+      process.chdir(root)
+      try {
+        expect(await workFolder({})).toMatch(/\.sublet\/x$/)
+        chownSync(dir, STRANGER, STRANGER)
+        await expect(workFolder({})).rejects.toMatchObject({
+          code: 'not-permitted',
+          message: expect.stringContaining(`belongs to another user (uid ${STRANGER})`),
+          cure: expect.stringContaining('--dir'),
+        })
+        expect(await workFolder({ dir })).toBe(dir)
+      } finally {
+        process.chdir(before)
+      }
+    },
+  )
 })
