@@ -4,7 +4,7 @@ import type { Input } from '../runtime/mind.ts'
 import { span } from '../runtime/sentence.ts'
 import type { Guest, ServiceManagerConfig } from './config.ts'
 import type { LeaseLife } from './leases.ts'
-import { attempt, isVain, remembered, TOKEN_MS, tokensAt, toldLately, VAIN_MS } from './pace.ts'
+import { attempt, byWish, isVain, remembered, TOKEN_MS, tokensAt, toldLately, VAIN_MS } from './pace.ts'
 import type { GuestRow, ServiceManagerDraft, Tokens, Vain } from './rows.ts'
 import { isFinished } from './steps.ts'
 import { strays, type Traces } from './strays.ts'
@@ -91,7 +91,8 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
         })
       return { againMs: decision.againMs }
     }
-    const intents = decision.intents.filter((intent) => !isVain(intent, before?.vain ?? [], draft))
+    const vain = byWish(before?.vain)
+    const intents = decision.intents.filter((intent) => !isVain(intent, vain, draft))
     if (intents.length > 0) {
       draft.note('decided', name, decision.reason, { figures: decision.figures, intents })
       carryOutAll(name, guest, intents, tokens, draft)
@@ -109,12 +110,13 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
     draft: ServiceManagerDraft,
   ): void {
     const known = toldLately(draft.get('guest', name)?.vain, draft.now)
+    const told = byWish(known)
     const vain: Vain[] = []
     for (const intent of intents) {
       const { outcome, vain: one } = attempt(intent, draft, () => carryOut(name, guest, intent, false, draft))
       if (one === undefined) continue
       vain.push(one)
-      if (!known.some(({ what }) => what === one.what) && !isUnderWay(intent, draft))
+      if (!told.has(one.what) && !isUnderWay(intent, draft))
         draft.note('changed nothing', name, vainWords(intent, outcome.refused))
     }
     const row = draft.get('guest', name)!

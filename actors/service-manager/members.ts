@@ -9,6 +9,7 @@ import { isWorthSaying } from '../runtime/sentence.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import type { LeaveOutcome, MemberEffectArgs } from './membership.ts'
 import { overOn, rivalOf, takenBy } from './one-machine.ts'
+import { againFrom } from './pace.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isGivenBack } from './steps.ts'
 
@@ -202,7 +203,7 @@ export class Members {
         // The look that shows it drained has to begin after this.
         return draft.put('unit', { ...unit, since: draft.now })
       case 'resume':
-        return this.#enter(unit, 'joined', unit.reason, draft)
+        return this.#enter({ ...unit, failures: 0, resumeFrom: undefined }, 'joined', unit.reason, draft)
       case 'leave':
         return this.#left(unit, outcome.value as LeaveOutcome, draft)
       case 'lost':
@@ -279,7 +280,11 @@ export class Members {
       draft.note(`${verb} failed`, unit.id, `${unit.name} (${failures}): ${reason}`)
     const factor = Math.min(JOIN_RETRY_FACTOR_MAX, 2 ** (failures - 1))
     const again: UnitRow = { ...unit, failures, due: draft.now + this.#config.retryMs * factor }
-    if (verb === 'resume') return draft.put('unit', { ...unit, failures })
+    // Its controller tries it again, if it still wishes so then.
+    if (verb === 'resume') {
+      const resumeFrom = againFrom(failures, this.#config.retryMs, draft.now)
+      return draft.put('unit', { ...unit, failures, resumeFrom })
+    }
     const hopeless = unit.joinedAt === undefined && failures >= this.#config.joinFailuresMax
     if (verb === 'join' && hopeless) return this.#neverJoined(unit, `it never joined: ${reason}`, draft)
     // One that an older store awaits may have joined, and leaves as any other: its work is waited for.

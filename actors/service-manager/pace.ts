@@ -7,6 +7,7 @@ import type { ServiceManagerDraft, Tokens, Vain } from './rows.ts'
  * asks for the same again is asked again at once.
  *
  *   an intent that changed nothing ──▶ set aside for VAIN_MS, or until what it is about stands otherwise; told once
+ *   a resume that failed           ──▶ set aside for a while that doubles each time, VAIN_MS at most
  *   a decision that does something ──▶ takes a token: BURST at most, and one more in each TOKEN_MS;
  *                                      without one the controller is not asked; told once, until there are all again
  */
@@ -16,18 +17,30 @@ export const VAIN_MS: Millis = 60_000
 /** Decisions that do something in a row, and the time in which there may be one more: 360 in a minute, then 120. */
 export const BURST = 240
 export const TOKEN_MS: Millis = 500
-/** Of each guest, those that are remembered. */
-const VAIN_MAX = 100
+/** Of each guest, those that are remembered: as many as a decision may well have, for what is forgotten is told again. */
+const VAIN_MAX = 10_000
+
+/** By what was asked for. */
+export type VainWishes = ReadonlyMap<string, Vain>
+
+export const byWish = (vain: readonly Vain[] = []): VainWishes => new Map(vain.map((one) => [one.what, one]))
 
 /** Whether it is to be set aside. */
-export function isVain(intent: GuestIntent, vain: readonly Vain[], draft: ServiceManagerDraft): boolean {
-  if (vain.length === 0) return false
-  const what = whatOf(intent)
-  const known = vain.find((one) => one.what === what)
-  if (known === undefined || known.stood !== standOf(intent, draft)) return false
-  // A clock that was set back is no reason to wait longer.
-  return draft.now < known.until && draft.now >= known.until - VAIN_MS
+export function isVain(intent: GuestIntent, vain: VainWishes, draft: ServiceManagerDraft): boolean {
+  if (intent.kind === 'resume' && isAhead(draft.get('unit', intent.unitId)?.resumeFrom, draft.now))
+    return true
+  if (vain.size === 0) return false
+  const known = vain.get(whatOf(intent))
+  return known !== undefined && known.stood === standOf(intent, draft) && isAhead(known.until, draft.now)
 }
+
+/** A clock that was set back is no reason to wait longer. */
+const isAhead = (until: Instant | undefined, now: Instant): boolean =>
+  until !== undefined && now < until && now >= until - VAIN_MS
+
+/** From when on what has failed so many times may be tried again. */
+export const againFrom = (failures: number, firstMs: Millis, now: Instant): Instant =>
+  now + Math.min(VAIN_MS, firstMs * 2 ** (failures - 1))
 
 /** Those that were told lately. */
 export const toldLately = (vain: readonly Vain[] | undefined, now: Instant): readonly Vain[] =>
@@ -88,9 +101,10 @@ function standOf(intent: GuestIntent, draft: ServiceManagerDraft): string | unde
     case 'release': {
       const lease = draft.get('lease', intent.leaseId)
       if (lease === undefined) return ''
-      const { ticketState, leaseState, extendRefused, modification, term } = lease
+      const { ticketState, leaseState, extendRefused, modification, term, units, next } = lease
       const asked = `${modification?.state} ${modification?.askedAt}`
-      return [ticketState, leaseState, extendRefused?.at, asked, term?.end].join(' ')
+      const named = `${units.length} ${next?.id}`
+      return [ticketState, leaseState, extendRefused?.at, asked, term?.end, named].join(' ')
     }
   }
 }

@@ -166,6 +166,8 @@ export interface UnitRow extends Row {
   /** The verb under way in the middleware, if any. */
   readonly doing: 'join' | 'drain' | 'resume' | 'leave' | 'lost' | undefined
   readonly failures: number
+  /** Its last resume failed: until then its controller is not heard when it wishes another one. */
+  readonly resumeFrom?: Instant | undefined
   /** Of a unit that is lost: its node is removed and its jobs are back in the queue. */
   readonly settled: boolean
   /** It has to go although work may run there: jobs are put back into the queue from this instant on. */
