@@ -25,7 +25,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 export interface Doorstep {
   /** The path of the socket in the folder that is held, however it is called now. */
   readonly socket: string
-  /** Makes the folder that was named; what takes it away. Throws `not-permitted`. */
+  /** Makes the folder that was named; what takes it away, if that can be done. Throws `not-permitted`. */
   prove(named: string): () => void
   close(): void
 }
@@ -78,11 +78,14 @@ function refuseOthers(what: string, { uid }: Stats, owner: number, socket: strin
 const refused = (why: string, cause?: unknown): SubletError =>
   new SubletError('not-permitted', `this user cannot show who he is: ${why}`, { cause })
 
-/** The server has removed it already, unless it could not be reached. */
+/**
+ * The server has removed it already, unless it could not be reached. An order that was carried out is not made one that
+ * failed by what is left of it: that proves nothing any more, and goes when Sublet starts again.
+ */
 function removeOwn(folder: string): void {
   try {
     rmdirSync(folder)
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  } catch {
+    return
   }
 }

@@ -1,7 +1,6 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { appendFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SubletError } from '../../actors/runtime/errors.ts'
 
 /**
  * The files of one recording, which together are never longer than they may be:
@@ -22,9 +21,10 @@ export class Parts {
     this.#partMax = Math.ceil(bytesMax / PARTS)
   }
 
-  /** Appends lines. Throws what the system says, and `usage` for a line that is longer than a part. */
-  async append(day: string, lines: string): Promise<void> {
-    for (const text of this.#chunksOf(lines)) {
+  /** Appends lines; the lengths, in bytes, of those left out, each longer than a part. Throws what the system says. */
+  async append(day: string, lines: string): Promise<readonly number[]> {
+    const { chunks, tooLong } = this.#chunksOf(lines)
+    for (const text of chunks) {
       const bytes = Buffer.byteLength(text)
       const part = this.#roomFor(day, bytes)
       // Of a write that fails nobody knows how much was written.
@@ -32,6 +32,7 @@ export class Parts {
       await appendFile(join(this.#folder, part.name), text, { mode: 0o600 })
       this.#part = { ...part, bytes: part.bytes + bytes }
     }
+    return tooLong
   }
 
   #roomFor(day: string, bytes: number): Part {
@@ -54,18 +55,18 @@ export class Parts {
   }
 
   /** Whole lines, as many as go into a part. */
-  #chunksOf(lines: string): readonly string[] {
-    if (Buffer.byteLength(lines) <= this.#partMax) return [lines]
+  #chunksOf(lines: string): { readonly chunks: readonly string[]; readonly tooLong: readonly number[] } {
+    if (Buffer.byteLength(lines) <= this.#partMax) return { chunks: [lines], tooLong: [] }
     const chunks: string[] = []
+    const tooLong: number[] = []
     let chunk = ''
     let bytes = 0
     for (const line of lines.match(/[^\n]*\n/g) ?? []) {
       const more = Buffer.byteLength(line)
-      if (more > this.#partMax)
-        throw new SubletError(
-          'usage',
-          `an event of ${more} bytes is longer than a part of the recording may be`,
-        )
+      if (more > this.#partMax) {
+        tooLong.push(more)
+        continue
+      }
       if (bytes + more > this.#partMax) {
         chunks.push(chunk)
         chunk = ''
@@ -74,7 +75,7 @@ export class Parts {
       chunk += line
       bytes += more
     }
-    return [...chunks, chunk]
+    return { chunks: chunk === '' ? chunks : [...chunks, chunk], tooLong }
   }
 }
 

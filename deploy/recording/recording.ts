@@ -72,8 +72,9 @@ export class Recording {
   async #write(batch: Batch): Promise<void> {
     if (this.#waiting === batch) this.#waiting = undefined
     try {
-      await this.#parts.append(batch.day, batch.text)
-      this.#isTold = false
+      const [longest] = [...(await this.#parts.append(batch.day, batch.text))].sort((a, b) => b - a)
+      if (longest === undefined) this.#isTold = false
+      else this.#tell(`an event of ${longest} bytes is left out: it is longer than a part of it may be`)
     } catch (error) {
       this.#tell(inOneLine(error))
     } finally {

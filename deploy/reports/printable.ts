@@ -10,6 +10,13 @@ export const printable = (text: string): string =>
 /** Of what is one line: a word in it cannot begin another one that looks like ours. */
 export const onOneLine = (text: string): string => text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, shown)
 
+/** Of a sentence its begin and its end: how long what stands in it is, others say. */
+export const middleOut = (text: string): string =>
+  text.length <= HEAD + TAIL ? text : `${text.slice(0, HEAD)} … ${text.slice(-TAIL)}`
+
+const HEAD = 500
+const TAIL = 300
+
 /** Some of them are two halves. */
 const shown = (letter: string): string =>
   letter

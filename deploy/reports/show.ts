@@ -7,7 +7,7 @@ import { fingerprint } from '../peers/keys.ts'
 import { missingCure, missingSentence } from '../peers/missing-brokers.ts'
 import { type LeaseReport, present, remaining } from './lease-report.ts'
 import type { LedgerVerdict } from './ledgers.ts'
-import { onOneLine } from './printable.ts'
+import { middleOut, onOneLine } from './printable.ts'
 import type { RecoveryReport } from './recovery-report.ts'
 import { isGone, type NodeReport, type StatusReport, type UnitsByHand } from './status.ts'
 
@@ -68,7 +68,7 @@ export function showStatus(status: StatusReport): string {
           : [
               `  nodes   ${guest.figures.unitsJoined} joined, ${guest.figures.unitsComing} coming, ${guest.figures.unitsWanted} wanted${guest.unitsMax !== null && guest.figures.unitsWanted > guest.unitsMax ? `, max ${guest.unitsMax}` : ''}`,
             ]),
-      ...guest.refused.map((reason) => `  refused ${reason}`),
+      ...guest.refused.map((reason) => `  refused ${middleOut(reason)}`),
       `  decided ${guest.reason || 'nothing yet'}${guest.byHand === null || guest.decidedAt === null ? '' : ` (at ${hour(guest.decidedAt)})`}`,
     ]),
     '',

@@ -121,3 +121,19 @@ test('units of a guest by hand are counted as they are now, and what is only res
   expect(text).toContain('\n  nodes   1 joined, 1 coming, 4 reserved for later, 3 asked for\n')
   expect(text).toMatch(/\n {2}decided .* \(at 2023-11-14T21:13:20Z\)\n/)
 })
+
+test('why a unit is not joined is one line and not endless, whatever address its site gives it', () => {
+  const whole = fakeSite(dir, yamlIn(dir))
+  const address = `\u001b[2J\n2026 broker 9 granted ${'x'.repeat(4_000)}`
+  const unit = {
+    ...{ id: 'unit-1', name: 'vm1', guest: whole.serviceManager!.rows('guest')[0]!.id, state: 'awaited' },
+    ...{ ready: true, failures: 1, reason: `it is at ${address}, and vm2 is that machine. Ask both sites.` },
+  }
+  const rows = (table: string): readonly object[] => (table === 'unit' ? [unit] : [])
+  const serviceManager = { ...whole.serviceManager!, rows } as never
+  const text = showStatus(statusOf({ ...whole, serviceManager }, T0, { pid: 1, startedAt: T0 }))
+  const [line, ...others] = text.split('\n').filter((one) => one.includes('refused'))
+  expect(others).toEqual([])
+  expect(line).toMatch(/^ {2}refused it is at \\u001b\[2J\\u000a2026 .* … x+, and vm2 .* Ask both sites\.$/)
+  expect(line!.length).toBeLessThan(1_000)
+})

@@ -275,6 +275,20 @@ describe('a recording', () => {
     expect(bytesIn(dir)).toBeGreaterThan(0)
   })
 
+  test('an event that is longer than a part costs that one only, not those that are written with it', async () => {
+    const { warnings, ...said } = log()
+    const recording = new Recording(dir, said, { bytesMax: 8_000, waitingMax: 8_000_000 })
+    const long = { features: ['x'.repeat(2_000)] }
+    recording.take(look(at(1), [waiting('1'), waiting('2', long), waiting('3'), waiting('4', long)]))
+    await recording.flushed()
+    const text = filesIn(dir).map((name) => readFileSync(join(dir, name), 'utf8'))
+    expect(text.join('').match(/"job":"\d"/g)).toEqual(['"job":"1"', '"job":"3"'])
+    expect(warnings).toHaveLength(1)
+    expect(warnings).toMatchObject([
+      { reason: expect.stringMatching(/^an event of 2\d\d\d bytes is left out/) },
+    ])
+  })
+
   test('that cannot be written is said once, stops nothing, and goes on when it can', async () => {
     const folder = join(dir, 'a')
     writeFileSync(folder, 'a file where the folder should be')
