@@ -1,5 +1,6 @@
-import { existsSync, rmSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { accessSync, constants, existsSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
 import { type Clock, deadline } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import type { Random } from '../../actors/runtime/random.ts'
@@ -31,13 +32,18 @@ export async function unreachable(
     }
   }
   const { machines } = settings.site ?? {}
-  if (machines !== undefined) {
-    const made = topmostNew(machines.dir)
-    await tryIt(`machines of kind ${machines.kind}`, async (signal) =>
-      machinesOf(machines, parts).check(signal),
-    )
-    if (made !== undefined) rmSync(made, { recursive: true, force: true })
-  }
+  if (machines !== undefined)
+    await tryIt(`machines of kind ${machines.kind}`, async (signal) => {
+      const lacking = folderLacking(machines.dir)
+      if (lacking !== undefined) return [lacking]
+      // Machines make their folder: of one that is not there yet another one, which is ours, says the rest.
+      const stead = existsSync(machines.dir) ? undefined : mkdtempSync(join(tmpdir(), 'sublet-reach-'))
+      try {
+        return await machinesOf({ ...machines, dir: stead ?? machines.dir }, parts).check(signal)
+      } finally {
+        if (stead !== undefined) rmSync(stead, { recursive: true, force: true })
+      }
+    })
   for (const guest of settings.guests) {
     const batch = batchOf(guest.batch, parts)
     const join = joinOf(guest.join, parts)
@@ -53,9 +59,13 @@ export async function unreachable(
   return found
 }
 
-/** Of a path whose end is not there, the first part that is not; whoever is asked may make it. */
-function topmostNew(path: string): string | undefined {
-  let [made, at]: [string | undefined, string] = [undefined, resolve(path)]
-  for (; !existsSync(at); at = dirname(at)) made = at
-  return made
+/** Why there is no such folder and none can be made; throws what the system says of places one may not look into. */
+function folderLacking(path: string): string | undefined {
+  for (let at = resolve(path); ; at = dirname(at)) {
+    const found = lstatSync(at, { throwIfNoEntry: false })
+    if (found === undefined) continue
+    if (found.isSymbolicLink() && !existsSync(at)) return `${at} is a link to what is not there`
+    if (at !== resolve(path)) accessSync(at, constants.W_OK | constants.X_OK)
+    return undefined
+  }
 }

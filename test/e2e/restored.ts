@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { chmodSync, existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { agree, allEnded, allRanOnce, controller, givesAllBack, openPool, until, views } from './pool.ts'
@@ -26,7 +26,12 @@ describe.concurrent('a Sublet of which an older backup is put back', { timeout: 
     await pool.kill(first)
     expect(await pool.ask('restore', backup, '--actor', 'rack')).toMatchObject({ code: 0 })
 
+    // As what an earlier program restored from a copy that anybody may read.
+    const database = join(pool.dir, 's', 'rack.db')
+    expect(statSync(database).mode & 0o777).toBe(0o600)
+    chmodSync(database, 0o644)
     await pool.start()
+    expect(statSync(database).mode & 0o777).toBe(0o600)
     ids.push(await pool.submit(1))
     await until('all jobs have ended', 60_000, pool.records, allEnded)
     expect(await allRanOnce(pool, ids)).toEqual([])

@@ -3,6 +3,7 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -320,6 +321,12 @@ broker: {}
     writeFileSync(file, text('w/k'))
     expect(await sublet(['validate', file, '--reach'])).toMatchObject({ code: 0 })
     expect(existsSync(join(dir, 'w'))).toBe(false)
+    // A disk that is not mounted yet: the link is not ours to remove.
+    symlinkSync(join(dir, 'not-mounted'), join(dir, 'machines'))
+    writeFileSync(file, text('w').replace('kind: process', 'kind: process, dir: machines'))
+    const unmounted = await sublet(['validate', file, '--reach'])
+    expect(unmounted.out).toContain(`${join(dir, 'machines')} is a link to what is not there`)
+    expect(lstatSync(join(dir, 'machines')).isSymbolicLink()).toBe(true)
   })
 
   test('says in one sentence that the output has no room', () => {

@@ -6,14 +6,14 @@ import { accounted } from './budget.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand } from './demand.ts'
 import { demandOf } from './demand.ts'
-import { notice } from './health.ts'
+import { notice, withoutSilence } from './health.ts'
 import { alarms } from './held.ts'
 import { type Keep, toKeep, works } from './keep.ts'
 import { withdrawals } from './later.ts'
 import type { GrocMemory } from './memory.ts'
 import { blockedNotes, clockNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
-import { heldByOutage, outageNotes } from './outage.ts'
+import { outageNotes } from './outage.ts'
 import type { Packing } from './packing.ts'
 import { pack } from './packing.ts'
 import { offersOf } from './patience.ts'
@@ -70,7 +70,8 @@ function decideBy(
   if (picture === undefined || doubt !== undefined) return waitAndSee(view, memory, config, now, doubt ?? '')
 
   const jobs = tallyOf(picture.jobs)
-  const noticed = notice(view, picture, jobs, memory, config)
+  const kept = notice(view, picture, jobs, memory, config)
+  const noticed = withoutSilence(kept, view.leases, picture.startedAt, config)
   const ground = survey(view, picture, jobs, noticed, config, now)
   const expected = expectations(noticed.runs, config)
   const units = [...ground.units.values()]
@@ -109,11 +110,10 @@ function decideBy(
     ...pinned,
   ])
   const extended = extensions(ground, wanted, going, recalled, expected, config, now)
-  const asking = heldByOutage(view, noticed.outage, picture.startedAt, config)
-  const orders = ordersFor(demand, packing, ground, offers, keep, asking, noticed, config, now)
+  const orders = ordersFor(demand, packing, ground, offers, keep, view, noticed, config, now)
 
   const reserving = reserve(
-    ...([jobs.held, asking, offers, noticed.reservations ?? {}, noticed.boots] as const),
+    ...([jobs.held, view, offers, noticed.reservations ?? {}, noticed.boots] as const),
     ...([orders.room, expected, config, now, gate] as const),
   )
 
@@ -154,7 +154,7 @@ function decideBy(
   return {
     intents,
     memory: {
-      ...noticed,
+      ...kept,
       pressedSince: orders.pressedSince,
       futureSince: orders.futureSince,
       rampedAt: orders.rampedAt,
@@ -203,7 +203,6 @@ function waitAndSee(
       futureSince: undefined,
       idleSince: {},
       missingSince: {},
-      outage: undefined,
     },
     reason: `Everything is kept and nothing asked for: ${doubt}.`,
     figures: {

@@ -10,7 +10,6 @@ import { heldSentence, isAlarming } from './held.ts'
 import type { GrocMemory } from './memory.ts'
 import { fits } from './needs.ts'
 import { lackedByAll, typesInWords } from './notes.ts'
-import { heldByOutage } from './outage.ts'
 import type { Place } from './packing.ts'
 import type { PatientOffer } from './patience.ts'
 import { type Rehearsal, rehearse } from './rehearsal.ts'
@@ -54,7 +53,7 @@ export function explainJobs(
     const known = settled(job, inSeason)
     if (known !== undefined) return known
     rehearsal ??= rehearse(view, picture, memory, inSeason, now)
-    return sentences(job, rehearsal, view, picture, inSeason, now)
+    return sentences(job, rehearsal, view, inSeason, now)
   }
   return new Map([...jobs].map(([id, job]) => [id, [...said(job), ...doubts]]))
 }
@@ -96,7 +95,6 @@ function sentences(
   job: Job,
   rehearsal: Rehearsal,
   view: GuestView<BatchPicture>,
-  picture: BatchPicture,
   config: GrocConfig,
   now: Instant,
 ): readonly string[] {
@@ -131,11 +129,7 @@ function sentences(
   const waitedMs = now - Math.min(job.submittedAt, noticed.futureSince ?? now)
   return [
     `${it} is counted: it has waited ${span(waitedMs)}${wordOf(job)} and asks for ${needs}.`,
-    ...placeSentences(
-      ...([job, shape, rehearsal] as const),
-      heldByOutage(view, noticed.outage, picture.startedAt, config),
-      ...([config, waitedMs] as const),
-    ),
+    ...placeSentences(...([job, shape, rehearsal] as const), view, ...([config, waitedMs] as const)),
   ]
 }
 

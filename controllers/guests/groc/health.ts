@@ -1,7 +1,8 @@
+import type { Instant } from '../../../actors/runtime/clock.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import { mayWorkThere, presenceOf } from '../../../adapters/presence.ts'
-import type { GuestView, HeldUnit } from '../../controller.ts'
+import type { GuestView, HeldLease, HeldUnit } from '../../controller.ts'
 import { endedBy, withoutAhead } from './ahead.ts'
 import type { GrocConfig } from './config.ts'
 import { servesQueue } from './demand.ts'
@@ -37,8 +38,7 @@ export function notice(
   const members = units.filter(({ state }) => state === 'joined' || state === 'draining')
   const nodeOfUnit = nodesByUnit(picture)
 
-  const outage = outageIn(members, nodeOfUnit, picture, memory.outage, config)
-  const isOut = isBelieved(outage, picture.startedAt, config)
+  const outage = outageIn(view.leases, nodeOfUnit, picture, memory.outage, config)
   const missingSince = new Map<string, number>()
   /** By another spelling, by a job on it, or by a record that cannot be read. */
   const isThere = ({ id, name }: HeldUnit): boolean =>
@@ -50,11 +50,7 @@ export function notice(
     if (!told) {
       if (known !== undefined) missingSince.set(unit.id, known)
     } else if (nodeOfUnit.get(unit.id)?.responding !== true && !isThere(unit))
-      // What its site doubts, too, is no part of it.
-      missingSince.set(
-        unit.id,
-        isOut && unit.suspect === undefined ? picture.startedAt : (known ?? picture.startedAt),
-      )
+      missingSince.set(unit.id, known ?? picture.startedAt)
   }
 
   const quickEnds = new Map<string, QuickEnds>()
@@ -91,6 +87,21 @@ export function notice(
     blackHoles: Object.fromEntries(blackHoles),
     runs: observeRuns(memory.runs ?? {}, jobs.ended, (queue) => servesQueue(config, queue), badNodes),
   }
+}
+
+/** What is decided by while it is believed: nobody has been silent for long, but those that their site doubts, too. */
+export function withoutSilence(
+  memory: GrocMemory,
+  leases: readonly HeldLease[],
+  at: Instant,
+  config: GrocConfig,
+): GrocMemory {
+  if (!isBelieved(memory.outage, at, config)) return memory
+  const missingSince = { ...memory.missingSince }
+  for (const { held } of leases)
+    for (const { id, suspect } of held)
+      if (suspect === undefined && Object.hasOwn(missingSince, id)) missingSince[id] = at
+  return { ...memory, missingSince }
 }
 
 const only = <Value>(

@@ -1,23 +1,27 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
 import type { BatchNode, BatchPicture } from '../../../adapters/batch-system.ts'
-import type { GuestView, HeldUnit } from '../../controller.ts'
+import type { HeldLease } from '../../controller.ts'
 import { hour, some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 
 /**
  * Many nodes silent at once, as after the power of a room was cut or a switch died: it is hardly each of them.
  *
- *   nodes that answer     all ───────┬── half ────────────────┬── none ──────────────────────
+ *   nodes that answer     all ───────┬── half ────────────────┬── none of a type ────────────
  *   given up              each after │ none, for `outage` at  │ none, likewise
  *                         `missing`  │ most                   │
- *   asked for             as ever    │ as ever                │ nothing: another one would be as silent
+ *   asked for             as ever    │ as ever                │ none of it: another one would be as silent
  */
 export interface Outage {
-  /** Begin of the first look of an unbroken row that showed it. */
+  /** Begin of the first look that showed it; since then it was never away for as long as `missing`. */
   readonly since: Instant
+  /** Begin of the last look that showed it. */
+  readonly last: Instant
   readonly silent: number
   /** Units that a look was young enough to speak of. */
   readonly of: number
+  /** Types of which no unit answers, and how many there are. */
+  readonly mute: Readonly<Record<string, number>>
 }
 
 /** Fewer than this may fail together by chance. */
@@ -25,37 +29,37 @@ const SILENT_MIN = 3
 
 /** Whose node does not answer, though its site does not doubt it. */
 export function outageIn(
-  members: readonly HeldUnit[],
+  leases: readonly HeldLease[],
   nodeOfUnit: ReadonlyMap<string, BatchNode>,
   picture: BatchPicture,
   before: Outage | undefined,
   config: GrocConfig,
 ): Outage | undefined {
   let [silent, of] = [0, 0]
-  for (const { id, since, suspect } of members) {
-    if (picture.startedAt < since + config.settle) continue
-    of += 1
-    if (suspect === undefined && nodeOfUnit.get(id)?.responding !== true) silent += 1
-  }
-  if (silent < SILENT_MIN || silent * 2 < of) return undefined
-  return { since: before?.since ?? picture.startedAt, silent, of }
+  const byType = new Map<string, { silent: number; of: number }>()
+  for (const { type, held } of leases)
+    for (const { id, state, since, suspect } of held) {
+      if ((state !== 'joined' && state !== 'draining') || picture.startedAt < since + config.settle) continue
+      const isSilent = suspect === undefined && nodeOfUnit.get(id)?.responding !== true
+      const one = byType.get(type) ?? { silent: 0, of: 0 }
+      byType.set(type, { silent: one.silent + Number(isSilent), of: one.of + 1 })
+      of += 1
+      silent += Number(isSilent)
+    }
+  const mute = Object.fromEntries(
+    [...byType].flatMap(([type, one]) => (one.silent === one.of ? [[type, one.of]] : [])),
+  )
+  const now = picture.startedAt
+  // One node that comes and goes, or a look that fails, is no end of it.
+  const known = before !== undefined && now - before.last < config.missing ? before : undefined
+  if (silent >= SILENT_MIN && silent * 2 >= of)
+    return { since: known?.since ?? now, last: now, silent, of, mute }
+  return known && { ...known, silent, of, mute }
 }
 
 /** False when it lasts so long that it is the nodes after all. */
 export const isBelieved = (outage: Outage | undefined, at: Instant, config: GrocConfig): outage is Outage =>
   outage !== undefined && at - outage.since < config.outage
-
-/** Asks for nothing while none answers. */
-export function heldByOutage(
-  view: GuestView<BatchPicture>,
-  outage: Outage | undefined,
-  now: Instant,
-  config: GrocConfig,
-): GuestView<BatchPicture> {
-  if (!isBelieved(outage, now, config) || outage.silent < outage.of) return view
-  const why = `none of ${some(outage.of, 'unit')} answers the batch system, and another one would be as silent`
-  return { ...view, hold: view.hold ?? why }
-}
 
 export function outageNotes(outage: Outage | undefined, now: Instant, config: GrocConfig): readonly string[] {
   if (outage === undefined) return []

@@ -94,6 +94,16 @@ export function afterFailures(
   }
 }
 
+/** While no unit of the type answers, and that is taken for an outage. */
+function afterSilence({ outage }: GrocMemory, config: GrocConfig, type: string): Patience | undefined {
+  const count = own(outage?.mute ?? {}, type)
+  if (outage === undefined || count === undefined) return undefined
+  return {
+    until: outage.since + config.outage,
+    reason: `none of ${some(count, 'unit')} of ${type} answers the batch system, and another one would be as silent`,
+  }
+}
+
 /** Earlier answers about one type, weighed once for each number of units. */
 export interface PatientOffer extends Offer {
   /** Against an order of which so many units are the least that would do. */
@@ -119,8 +129,9 @@ export function offersOf(
       if (!refusals.has(unitsMin)) refusals.set(unitsMin, afterRefusals(view, config, type, unitsMin))
       return refusals.get(unitsMin)
     }
+    const silent = afterSilence(memory, config, type)
     const patience = (unitsMin: number): Patience | undefined =>
-      [failing, refusedFor(unitsMin)].find((one) => one !== undefined && now < one.until)
+      [failing, silent, refusedFor(unitsMin)].find((one) => one !== undefined && now < one.until)
     return {
       type,
       unit: ground.units.get(type) ?? unit,

@@ -3,7 +3,7 @@ import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestView } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
 import { type Demand, demandOf, inSubmitOrder, type Shape } from './demand.ts'
-import { notice } from './health.ts'
+import { notice, withoutSilence } from './health.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Room } from './needs.ts'
 import { type Packing, type Place, pack } from './packing.ts'
@@ -37,7 +37,10 @@ export function rehearse(
   now: Instant,
 ): Rehearsal {
   const jobs = tallyOf(picture.jobs)
-  const noticed = notice(view, picture, jobs, memory, config)
+  const noticed = withoutSilence(
+    notice(view, picture, jobs, memory, config),
+    ...([view.leases, picture.startedAt, config] as const),
+  )
   const ground = survey(view, picture, jobs, noticed, config, now)
   const units = [...ground.units.values()]
   const gate = turnstile(noticed.users, units, config, now)

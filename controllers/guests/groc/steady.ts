@@ -37,7 +37,10 @@ export function steadyUntil(
     considerLease(lease, config, consider)
   }
   for (const since of Object.values(memory.missingSince)) consider(since + config.missing)
-  if (memory.outage !== undefined) consider(memory.outage.since + config.outage)
+  if (memory.outage !== undefined) {
+    consider(memory.outage.since + config.outage)
+    consider(memory.outage.last + config.missing)
+  }
   for (const { inRow } of Object.values(memory.quickEnds))
     if (inRow >= config.blackHole.jobs) consider(now + config.every)
   return soonest
