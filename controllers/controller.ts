@@ -92,6 +92,8 @@ export interface Refusal {
   readonly by: 'broker' | 'site'
   readonly image: string
   readonly reason: string
+  /** Its site said that it is the machine of another lease, where nothing is run: of its type and image that says nothing. */
+  readonly code?: 'machine-taken'
   /**
    * The least number of units that would have done. A refusal of few also speaks against asking for more, not
    * the other way round; without it a refusal speaks against any number.

@@ -36,3 +36,7 @@ export type Signed =
 
 /** SHA-256 of a text, base64url. */
 export const digest = (text: string): string => hash('sha256', text, 'base64url')
+
+/** Of the bytes of an ssh key, as `ssh-keygen -l` prints it. */
+export const fingerprint = (key: Buffer): string =>
+  `SHA256:${hash('sha256', key, 'base64').replace(/=+$/, '')}`

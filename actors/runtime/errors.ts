@@ -57,6 +57,10 @@ export const ERRORS = {
     'ask-operator',
     'Ask both sites whose machine that is; one of them lies, or its machines share a host key: each has to have its own.',
   ],
+  'machine-moved': [
+    'ask-operator',
+    'Ask the site why the machine moved; let the unit leave if it is really elsewhere: another one is asked for.',
+  ],
   'machine-busy': [
     'retry',
     'Work still runs on the machine; it ends by itself when the work has ended or the grace is over.',

@@ -314,12 +314,23 @@ export function leaseLife(config: ServiceManagerConfig) {
     joined(leaseId, draft)
   }
 
-  function unitWasted(unit: UnitRow, reason: string, draft: ServiceManagerDraft): void {
+  function unitWasted(
+    unit: UnitRow,
+    reason: string,
+    draft: ServiceManagerDraft,
+    code?: Refusal['code'],
+  ): void {
     const lease = draft.get('lease', unit.leaseId)
-    if (lease !== undefined) remember(lease, 'site', `${unit.name}: ${reason}`, draft)
+    if (lease !== undefined) remember(lease, 'site', `${unit.name}: ${reason}`, draft, code)
   }
 
-  function remember(lease: LeaseRow, by: Refusal['by'], reason: string, draft: ServiceManagerDraft): void {
+  function remember(
+    lease: LeaseRow,
+    by: Refusal['by'],
+    reason: string,
+    draft: ServiceManagerDraft,
+    code?: Refusal['code'],
+  ): void {
     const guest = draft.get('guest', lease.guest)
     if (guest === undefined) return
     const { image } = lease
@@ -332,6 +343,7 @@ export function leaseLife(config: ServiceManagerConfig) {
       image,
       unitsMin,
       reason,
+      ...(code === undefined ? {} : { code }),
     }
     draft.put('guest', { ...guest, refusals: [refusal, ...guest.refusals].slice(0, REFUSALS_MAX) })
   }

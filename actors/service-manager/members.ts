@@ -1,8 +1,7 @@
 import type { NodeMark } from '../../adapters/batch-system.ts'
-import type { MemberState } from '../../controllers/controller.ts'
+import type { MemberState, Refusal } from '../../controllers/controller.ts'
 import { RETIRE_MS, tell } from '../leases/correspondence.ts'
 import type { Body } from '../leases/messages.ts'
-import type { Properties } from '../leases/properties.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
 import { isWorthSaying } from '../runtime/sentence.ts'
@@ -12,6 +11,7 @@ import { overOn, rivalOf, takenBy } from './one-machine.ts'
 import { againFrom } from './pace.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isGivenBack } from './steps.ts'
+import { factsNow } from './where.ts'
 
 type Report = Body<'lease-update'>['units'][number]
 type Named = Pick<Report, 'id' | 'name' | 'vector' | 'facts'>
@@ -22,6 +22,8 @@ export interface MarkedNode {
   readonly mark: NodeMark
   readonly responding: boolean
 }
+
+type Wasted = (unit: UnitRow, reason: string, draft: ServiceManagerDraft, code?: Refusal['code']) => void
 
 const JOIN_RETRY_FACTOR_MAX = 8
 
@@ -38,13 +40,13 @@ export class Members {
   /** A unit is out of the middleware, or its node is removed and its jobs are back. */
   readonly #out: (unit: UnitRow, draft: ServiceManagerDraft) => void
   /** A machine came to nothing. */
-  readonly #wasted: (unit: UnitRow, reason: string, draft: ServiceManagerDraft) => void
+  readonly #wasted: Wasted
   readonly #joined: (leaseId: string, draft: ServiceManagerDraft) => void
 
   constructor(
     config: ServiceManagerConfig,
     out: (unit: UnitRow, draft: ServiceManagerDraft) => void,
-    wasted: (unit: UnitRow, reason: string, draft: ServiceManagerDraft) => void,
+    wasted: Wasted,
     joined: (leaseId: string, draft: ServiceManagerDraft) => void,
   ) {
     this.#config = config
@@ -70,7 +72,11 @@ export class Members {
         if (unit.state === 'awaited' && isGivenBack(lease)) this.#tooLate(unit, lease, draft)
         return
       case 'active':
-        return this.#active({ ...unit, facts: factsOf(unit, report), suspect: undefined }, lease, draft)
+        return this.#active(
+          { ...unit, ...factsNow(unit, report.facts, draft), suspect: undefined },
+          lease,
+          draft,
+        )
       case 'suspect':
         if (unit.suspect === undefined && !isOut(unit))
           draft.note('unit suspect', unit.id, `the site doubts ${unit.name}: ${report.reason}`)
@@ -178,7 +184,8 @@ export class Members {
       return this.#active(rested, draft.get('lease', unit.leaseId)!, draft)
     if (unit.state === 'joining') {
       const rival = rivalOf(rested, draft)
-      if (rival !== undefined) return this.#failed(rested, 'join', takenBy(rested, rival, draft), draft)
+      if (rival !== undefined)
+        return this.#failed(rested, 'join', takenBy(rested, rival, draft), draft, 'machine-taken')
       return this.#do(unit.id, 'join', this.#config.joinMs, draft)
     }
     if (unit.state === 'lost' && !unit.settled) return this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
@@ -234,7 +241,7 @@ export class Members {
     // Said again by the site meanwhile.
     if (unit.due !== undefined && unit.due > draft.now) return
     const reason = takenBy(unit, rival, draft)
-    this.#failed({ ...unit, ready: true, reason }, 'join', reason, draft)
+    this.#failed({ ...unit, ready: true, reason }, 'join', reason, draft, 'machine-taken')
   }
 
   #tooLate(unit: UnitRow, lease: LeaseRow, draft: ServiceManagerDraft): void {
@@ -274,7 +281,13 @@ export class Members {
     this.#enter(there, 'draining', reason, draft)
   }
 
-  #failed(unit: UnitRow, verb: string, reason: string, draft: ServiceManagerDraft): void {
+  #failed(
+    unit: UnitRow,
+    verb: string,
+    reason: string,
+    draft: ServiceManagerDraft,
+    code?: Refusal['code'],
+  ): void {
     const failures = unit.failures + 1
     if (isWorthSaying(failures))
       draft.note(`${verb} failed`, unit.id, `${unit.name} (${failures}): ${reason}`)
@@ -286,15 +299,15 @@ export class Members {
       return draft.put('unit', { ...unit, failures, resumeFrom })
     }
     const hopeless = unit.joinedAt === undefined && failures >= this.#config.joinFailuresMax
-    if (verb === 'join' && hopeless) return this.#neverJoined(unit, `it never joined: ${reason}`, draft)
+    if (verb === 'join' && hopeless) return this.#neverJoined(unit, `it never joined: ${reason}`, draft, code)
     // One that an older store awaits may have joined, and leaves as any other: its work is waited for.
     if (verb === 'leave' && hopeless && unit.mayBeIn !== true) return this.#giveUp(unit, draft)
     draft.put('unit', again)
   }
 
   /** A join that failed may have let jobs in all the same: it leaves as any other, when it is empty. */
-  #neverJoined(unit: UnitRow, why: string, draft: ServiceManagerDraft): void {
-    this.#wasted(unit, why, draft)
+  #neverJoined(unit: UnitRow, why: string, draft: ServiceManagerDraft, code: Refusal['code']): void {
+    this.#wasted(unit, why, draft, code)
     this.leave({ ...unit, failures: 0 }, undefined, true, why, draft)
   }
 
@@ -392,13 +405,6 @@ function withLeaveBy(
 }
 
 const iso = (at: Instant): string => new Date(at).toISOString()
-
-/** The same ones as before if they say the same, or nothing: a row that says nothing new is not written again. */
-function factsOf({ facts: before }: UnitRow, { facts }: Report): Properties {
-  const keys = Object.keys(facts)
-  const isSame = keys.length === Object.keys(before).length && keys.every((key) => facts[key] === before[key])
-  return isSame || keys.length === 0 ? before : facts
-}
 
 /** It has never been in the middleware. */
 const isOutside = (unit: UnitRow): boolean => unit.state === 'awaited' && unit.mayBeIn !== true

@@ -1,37 +1,28 @@
 import type { NodeMark } from '../../adapters/batch-system.ts'
-import type { Properties } from '../leases/properties.ts'
 import { coded, ERRORS } from '../runtime/errors.ts'
 import type { ServiceManagerDraft, UnitRow } from './rows.ts'
+import { placeOf } from './where.ts'
 
 /**
  * Where a machine is, and by which key it is known, its site says, and anybody can say it: what is run there with the
- * guest's own key would be run on another's machine. One machine is one unit at a time: whoever was there first.
+ * guest's own key would be run on another's machine. One machine is one unit at a time: whoever has joined first. Two
+ * guests' machines may be at one address, each in a network of its own.
  *
- *   both of one guest, at one address and port   ──▶ the second is not joined
- *   of two sites, with one host key              ──▶ the second is not joined, by whatever name it is reached
- *   the first one is out, its node removed       ──▶ a daemon that it left behind there is over
+ *   both of one guest, at one address and port                ──▶ the second is not joined
+ *   both of one guest, of two sites, with one host key        ──▶ the second is not joined, by whatever name it is reached
+ *   the first one has not joined: its site only says it       ──▶ both try; the daemon that is there first stays
+ *   the first one is out, its node removed                    ──▶ a daemon that it left behind there is over
+ *
+ * The unit of another lease that is in the middleware, and would be the same machine.
  */
-interface Place {
-  readonly address: string
-  readonly key: string
-}
-
-/** Machines that are reached over ssh; others say themselves which unit they are. */
-function placeOf({ address = '', sshPort = '22', sshHostKey = '' }: Properties): Place | undefined {
-  return address === '' || sshHostKey === ''
-    ? undefined
-    : { address: `${address} ${sshPort}`, key: sshHostKey }
-}
-
-/** The unit of another lease that is in the middleware, or is coming into it, and would be the same machine. */
 export function rivalOf(unit: UnitRow, draft: ServiceManagerDraft): UnitRow | undefined {
   const place = placeOf(unit.facts)
   if (place === undefined) return undefined
-  return draft.all('unit').find((other) => {
+  return draft.where('unit', 'guest', unit.guest).find((other) => {
     if (!isIn(other) || other.leaseId === unit.leaseId) return false
     const there = placeOf(other.facts)
     if (there === undefined) return false
-    const isSamePlace = other.guest === unit.guest && there.address === place.address
+    const isSamePlace = there.address === place.address
     return isSamePlace || (there.key === place.key && siteOf(other, draft) !== siteOf(unit, draft))
   })
 }
@@ -58,9 +49,9 @@ export function overOn(unit: UnitRow, draft: ServiceManagerDraft): readonly Node
     .map(({ leaseId, id }) => ({ leaseId, unitId: id }))
 }
 
-/** One that only waits holds nothing yet: two of them would wait for each other. */
-const isIn = ({ state, mayBeIn }: UnitRow): boolean =>
-  state === 'awaited' ? mayBeIn === true : state !== 'left' && state !== 'lost'
+/** It has joined, or may have: one of which its site only says that it is there keeps nobody out. */
+const isIn = ({ state, joinedAt, mayBeIn }: UnitRow): boolean =>
+  (joinedAt !== undefined || mayBeIn === true) && state !== 'left' && state !== 'lost'
 
 /** Its node is removed. */
 const isOver = ({ state, settled }: UnitRow): boolean => state === 'left' || (state === 'lost' && settled)

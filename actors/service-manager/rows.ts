@@ -148,6 +148,8 @@ export interface UnitRow extends Row {
   readonly name: string
   readonly vector: Vector
   readonly facts: Properties
+  /** Where its site says that it is since it joined, which is not followed. */
+  readonly movedTo?: string | undefined
   readonly state: MemberState
   readonly since: Instant
   readonly joinedAt: Instant | undefined

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
 import ssh2, { type ClientChannel, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2'
 import { z } from 'zod'
+import { fingerprint } from '../../actors/runtime/canonical.ts'
 import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { period } from '../../actors/runtime/sentence.ts'
@@ -293,10 +293,6 @@ function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
   })
 }
-
-/** As `ssh-keygen -l` prints it. */
-export const fingerprint = (key: Buffer): string =>
-  `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`
 
 function isAgreed(agreed: string, key: Buffer): boolean {
   if (agreed.startsWith('SHA256:')) return agreed.replace(/=+$/, '') === fingerprint(key)

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { fingerprint } from '../../actors/runtime/canonical.ts'
 import { systemClock } from '../../actors/runtime/clock.ts'
-import { fingerprint, sshExecutor } from '../../adapters/exec/ssh.ts'
+import { sshExecutor } from '../../adapters/exec/ssh.ts'
 import { eventually } from './eventually.ts'
 import { executorLaw } from './executor.ts'
 import { runningWith } from './processes.ts'

@@ -286,6 +286,9 @@ describe('patience', () => {
     const two = viewOf([], { jobs }, { refusals: [failure('l2', T0), failure('l1', T0 - MINUTE)] })
     expect(decideOn(two).intents).toEqual([])
     expect(unitsAsked(decideOn(two, configOf(), firstMemory, T0 + 30 * SECOND).intents)).toBe(3)
+    // That their site named another lease's machine says nothing of the type's.
+    const taken = two.refusals.map((refusal) => ({ ...refusal, code: 'machine-taken' as const }))
+    expect(unitsAsked(decideOn({ ...two, refusals: taken }).intents)).toBe(3)
   })
 
   test('after `breaker` failures of one image in a row, one unit is tried per longest pause, until one comes up', () => {

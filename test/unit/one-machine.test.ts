@@ -1,9 +1,13 @@
 import { describe, expect, test } from 'vitest'
+import { fingerprint } from '../../actors/runtime/canonical.ts'
 import type { MemberEffectArgs } from '../../actors/service-manager/membership.ts'
 import { Holder } from '../simulation/holder.ts'
 
-const KEY = 'ssh-ed25519 AAAA-of-vm1'
+const KEY = `ssh-ed25519 ${'A'.repeat(68)}`
+const OTHER_KEY = `ssh-ed25519 ${'B'.repeat(68)}`
 const FACTS = { address: '10.77.1.11', sshPort: '22', sshUser: 'root', sshHostKey: KEY }
+const THIRD_KEY = `ssh-ed25519 ${'C'.repeat(68)}`
+const FINGERPRINT = fingerprint(Buffer.from('A'.repeat(68), 'base64'))
 type Facts = Readonly<Record<string, string>>
 
 /** What is to be done in the middleware. */
@@ -37,9 +41,20 @@ const verbs = (effects: readonly { verb: string }[]): string[] => effects.map(({
 
 describe('a unit that is said to be the machine of another lease', () => {
   test.each([
-    ['at its address', 'site-2', { ...FACTS, sshHostKey: 'ssh-ed25519 BBBB' }],
+    ['at its address', 'site-2', { ...FACTS, sshHostKey: OTHER_KEY }],
     ['by its host key, under another name of its address', 'site-2', { ...FACTS, address: 'vm1.site.org' }],
-    ['of the same site, at its address', 'site', { ...FACTS, sshHostKey: 'ssh-ed25519 BBBB' }],
+    ['of the same site, at its address', 'site', { ...FACTS, sshHostKey: OTHER_KEY }],
+    ['by its key with a comment', 'site-2', { ...FACTS, address: 'vm1.site.org', sshHostKey: `${KEY} vm1` }],
+    [
+      'by the fingerprint of its key',
+      'site-2',
+      { ...FACTS, address: 'vm1.site.org', sshHostKey: FINGERPRINT },
+    ],
+    ['by that with padding', 'site-2', { ...FACTS, address: 'vm1.site.org', sshHostKey: `${FINGERPRINT}=` }],
+    ...['::ffff:10.77.1.11', '::FFFF:a4d:10B', '10.77.1.11.', '0x0a.77.267', '10.0115.1.11'].map(
+      (address) => [`at ${address}`, 'site-2', { ...FACTS, address, sshHostKey: OTHER_KEY }] as const,
+    ),
+    ['at its port written otherwise', 'site-2', { ...FACTS, sshPort: '022', sshHostKey: OTHER_KEY }],
   ] as const)('is not joined: %s', (_, site, facts) => {
     const holder = new Holder()
     const first = lease(holder, 'site', FACTS)
@@ -61,6 +76,9 @@ describe('a unit that is said to be the machine of another lease', () => {
     const liar = lease(holder, 'site-2', FACTS)
     for (let tries = 1; tries < 3; tries++) expect(verbs(again(holder, liar))).toEqual([])
     expect(holder.unit(liar.unitId)).toMatchObject({ state: 'left', joinedAt: undefined })
+    // Of the machines of its type that says nothing.
+    holder.wish([])
+    expect(holder.view?.refusals).toMatchObject([{ by: 'site', code: 'machine-taken' }])
 
     const next = lease(holder, 'site', FACTS)
     expect(verbs(next.effects)).toEqual([])
@@ -79,7 +97,7 @@ describe('a unit that is said to be the machine of another lease', () => {
   test('is not joined either where its site says so only later, when a join has failed', () => {
     const holder = new Holder()
     lease(holder, 'site', FACTS).joined()
-    const second = lease(holder, 'site-2', { ...FACTS, address: '10.9.9.9', sshHostKey: 'ssh-ed25519 BBBB' })
+    const second = lease(holder, 'site-2', { ...FACTS, address: '10.9.9.9', sshHostKey: OTHER_KEY })
     expect(verbs(second.effects)).toEqual(['join'])
     holder.failed(second.unitId, 'join')
     second.told('active', FACTS)
@@ -87,11 +105,60 @@ describe('a unit that is said to be the machine of another lease', () => {
   })
 })
 
+test('names are one whatever their case and full stop, and a port of its own is another machine', () => {
+  const holder = new Holder()
+  lease(holder, 'site', { ...FACTS, address: 'vm1.site.org' }).joined()
+  const there = { ...FACTS, address: 'VM1.Site.org.', sshHostKey: OTHER_KEY }
+  expect(verbs(lease(holder, 'site-2', there).effects)).toEqual([])
+  expect(verbs(lease(holder, 'site-2', { ...there, sshPort: '2222' }).effects)).toEqual(['join'])
+})
+
+describe('a unit that has joined stays where it joined', () => {
+  test.each([
+    ['address', { address: '10.9.9.9' }],
+    ['port', { sshPort: '2222' }],
+    ['host key', { sshHostKey: OTHER_KEY }],
+  ] as const)('whatever its site says of its %s, which is noted once', (_, moved) => {
+    const holder = new Holder()
+    const unit = lease(holder, 'site', FACTS)
+    unit.joined()
+    const noted = [1, 2].flatMap(() => unit.told('active', { ...FACTS, ...moved, rack: 'r7' }).notes)
+    expect(noted.filter(({ reason }) => reason.includes('(machine-moved)'))).toHaveLength(1)
+    expect(holder.unit(unit.unitId).facts).toEqual({ ...FACTS, rack: 'r7' })
+    // So nobody is kept out by what is only said of it.
+    const honest = lease(holder, 'site-2', { ...FACTS, address: '10.3.3.3', sshHostKey: THIRD_KEY, ...moved })
+    expect(verbs(honest.effects)).toEqual(['join'])
+  })
+
+  test('also while it joins; its key with a comment is the same key', () => {
+    const holder = new Holder()
+    const unit = lease(holder, 'site', FACTS)
+    unit.told('active', { ...FACTS, address: '10.9.9.9' })
+    unit.joined()
+    expect(holder.unit(unit.unitId).facts).toEqual(FACTS)
+    const noted = unit.told('active', { ...FACTS, sshHostKey: `${KEY} vm1` }).notes
+    expect(noted).toEqual([])
+    expect(holder.unit(unit.unitId).facts).toEqual(FACTS)
+  })
+})
+
+test('a site that only says where a machine is, and cannot join it, keeps nobody else out', () => {
+  const holder = new Holder()
+  const liar = lease(holder, 'site-2', { ...FACTS, sshHostKey: OTHER_KEY })
+  expect(verbs(lease(holder, 'site', FACTS).effects)).toEqual(['join'])
+  holder.failed(liar.unitId, 'join')
+  for (let tries = 1; tries < 3; tries++) {
+    again(holder, liar)
+    holder.failed(liar.unitId, 'join')
+  }
+  expect(holder.unit(liar.unitId).state).not.toBe('left')
+  expect(verbs(lease(holder, 'site', { ...FACTS, sshPort: '23' }).effects)).toEqual(['join'])
+})
+
 test('machines of two guests may have one address, each in a network of its own, and those without a host key say who they are', () => {
   const holder = new Holder()
   lease(holder, 'site', FACTS).joined()
-  const other = { ...FACTS, sshHostKey: 'ssh-ed25519 BBBB' }
-  expect(verbs(lease(holder, 'site-2', other, 'h').effects)).toEqual(['join'])
+  expect(verbs(lease(holder, 'site-2', FACTS, 'h').effects)).toEqual(['join'])
   const here = { address: '127.0.0.1', socket: '/run/a' }
   expect(verbs(lease(holder, 'site', here).effects)).toEqual(['join'])
   expect(verbs(lease(holder, 'site', { ...here, socket: '/run/b' }).effects)).toEqual(['join'])

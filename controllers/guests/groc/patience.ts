@@ -70,7 +70,8 @@ export function afterFailures(
         good = unit.joinedAt
     }
   for (const refusal of view.refusals)
-    if (refusal.by === 'site' && refusal.type === type) failures.set(refusal.leaseId, refusal)
+    if (refusal.by === 'site' && refusal.type === type && refusal.code !== 'machine-taken')
+      failures.set(refusal.leaseId, refusal)
   for (const [unitId, at] of Object.entries(memory.blackHoles))
     failures.set(`unit ${unitId}`, { at, image: undefined, reason: `jobs end at once on unit ${unitId}` })
   if (failures.size === 0) return undefined
