@@ -40,6 +40,8 @@ export interface HeldUnit {
   readonly suspect: string | undefined
   /** Its host is to be worked on: the site wants it empty by then. */
   readonly leaveBy?: Instant | undefined
+  /** Then it goes, by the terms of its lease; otherwise that is advice, and it may stay as long as its ticket. */
+  readonly leaveBinding?: boolean | undefined
   /** It leaves as soon as its work has ended, and no resume takes that back. */
   readonly mustLeave?: boolean | undefined
   /** A person wants it kept until then: it is never given back for being idle. */

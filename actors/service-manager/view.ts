@@ -114,6 +114,7 @@ const heldUnit = (unit: UnitRow, now: Instant): HeldUnit => {
     joinedAt,
     suspect,
     leaveBy: leaveBy?.by,
+    leaveBinding: leaveBy?.binding || undefined,
     mustLeave: unit.mustLeave || undefined,
     pinned: isPinned(unit, now) ? unit.pinned : undefined,
   }

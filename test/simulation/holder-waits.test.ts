@@ -285,6 +285,7 @@ describe('a unit whose host is to be worked on', () => {
     const [first, second] = holder.lease(id).units
     holder.update(id, {}, wanted(holder, id, by))
     expect(holder.shown(id)?.held.map(({ leaveBy }) => leaveBy)).toEqual([by, undefined])
+    expect(holder.view?.leases[0]?.held.map(({ leaveBinding }) => leaveBinding)).toEqual([true, undefined])
     expect(holder.lease(id).due).toBe(by - 2_000 - 5_000)
     holder.desk.now = holder.lease(id).due!
     holder.desk.due('lease', id)
@@ -296,7 +297,7 @@ describe('a unit whose host is to be worked on', () => {
     const holder = new Holder()
     const id = holder.active()
     holder.update(id, {}, wanted(holder, id, NOW + 500))
-    expect(holder.shown(id)?.held[0]?.leaveBy).toBe(NOW + 500)
+    expect(holder.shown(id)?.held[0]).toMatchObject({ leaveBy: NOW + 500, leaveBinding: undefined })
     expect(holder.lease(id).leaveBy).toBeUndefined()
   })
 

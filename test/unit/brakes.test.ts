@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import type { GuestRow } from '../../actors/service-manager/rows.ts'
 import type { HeldUnit } from '../../controllers/controller.ts'
 import { type DrainCause, firstMemory } from '../../controllers/guests/groc/memory.ts'
 import { request } from '../scenarios/scene.ts'
 import { Stage } from '../scenarios/stage.ts'
+import { Holder } from '../simulation/holder.ts'
 import {
   configOf,
   decideOn,
@@ -68,6 +70,21 @@ describe('a service manager', () => {
     await stage.runs(10)
     expect(await stage.command('manager', 'thaw', word)).toEqual({ guests: [], hurried: ['grid'] })
     expect(refused()).toEqual([])
+  })
+
+  test('forgets no failure of a site, for its machines are no better for it', () => {
+    const holder = new Holder()
+    holder.answer(holder.ask(), 'refused')
+    const failed = holder.ask()
+    holder.grant(failed)
+    holder.update(failed, {}, holder.reports(failed, 'ended'))
+    const by = () => (holder.desk.rows.get('guest', 'g') as GuestRow).refusals.map((refusal) => refusal.by)
+    expect(new Set(by())).toEqual(new Set(['broker', 'site']))
+    const failures = by().filter((one) => one === 'site')
+    for (const change of [{}, { type: 't' }, {}]) {
+      holder.desk.give({ kind: 'command', name: 'hurry', args: { guest: 'g', ...word, ...change } })
+      expect(by()).toEqual(failures)
+    }
   })
 
   test('keeps a unit pinned until its time comes, by its id or its node’s name', async () => {

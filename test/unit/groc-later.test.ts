@@ -75,6 +75,15 @@ describe('machines that may begin later', () => {
     const term = { start: T0 + 12 * MINUTE, end: T0 + 72 * MINUTE }
     expect(released(leaseFor(request!, { state: 'ticketed', term }))).toEqual([])
   })
+
+  test('are waited for as long as a job needs one of them, though it needs the others no more', () => {
+    const [request] = requestsIn(decideOn(viewOf([], { jobs }), config, seasoned).intents)
+    expect(request?.units).toBe(3)
+    const [one] = jobs
+    expect(
+      inShort(decideOn(viewOf([leaseFor(request!)], { jobs: [one!] }), config, seasoned).intents),
+    ).toEqual([])
+  })
 })
 
 describe('jobs that may not begin yet', () => {

@@ -569,6 +569,23 @@ describe('terms', () => {
     expect(inShort(decideOn(after, configOf(), decision.memory).intents)).toEqual(['leave u2', 'request 1-1'])
   })
 
+  test('an extension waits until what is being drained is known to be empty, for half of the time at most', () => {
+    const term = { start: T0 - 36 * MINUTE, end: T0 + 24 * MINUTE }
+    const intentsAt = (now: number, since: number, extendBy: number | undefined = T0 + 22 * MINUTE) => {
+      const held = [unitOf('u1'), unitOf('u2', { state: 'draining', since })]
+      const picture = { nodes: [busyNode('u1', 'r'), drainedNode('u2')], jobs: [runningOn('r', 'u1')] }
+      const view = viewOf([leaseOf('l1', held, { term, extendBy })], { ...picture, startedAt: now, at: now })
+      return inShort(decideOn(view, configOf(), firstMemory, now).intents)
+    }
+    // While it is being drained, its service manager shows it as changed just now.
+    expect(intentsAt(T0, T0)).toEqual([])
+    expect(intentsAt(T0 + MINUTE, T0)).toEqual(['leave u2', 'extend l1 without u2'])
+    const half = T0 + (22 * MINUTE - 10 * SECOND) / 2
+    expect(intentsAt(half - 1, half - 1)).toEqual([])
+    expect(intentsAt(half, half)).toEqual(['extend l1'])
+    expect(intentsAt(T0 + 9 * MINUTE, T0 + 9 * MINUTE, T0 + 9 * MINUTE)).toEqual(['extend l1'])
+  })
+
   test('a lease of idle units is not extended; when it is too late to ask, they are drained', () => {
     const view = viewOf([leaseOf('l1', [unitOf('u1')], ending)], { nodes: [nodeOf('u1')] })
     expect(decideOn(view).intents).toEqual([])
@@ -697,14 +714,18 @@ describe('recalls', () => {
     expect(decision.reason).toContain('chosen node-u3, node-u4, 0 of them empty')
   })
 
-  test('a unit whose host is wanted empty by a time that is over answers none: others go', () => {
-    const units = [unitOf('u1', { state: 'draining', leaveBy: T0 - SECOND }), unitOf('u2')]
+  test.each([
+    ['is over answers none: others go', T0, true, ['drain u2']],
+    ['is to come answers one', T0 + 1, true, []],
+    // Its service manager counts it as one that answers, so that another one would go besides.
+    ['is over, but only by advice, answers one', T0, undefined, []],
+  ])('a unit whose host is wanted empty by a time that %s', (_, leaveBy, leaveBinding, intents) => {
+    const units = [unitOf('u1', { state: 'draining', leaveBy, leaveBinding }), unitOf('u2')]
     const recall = { units: 1, by: T0 + MINUTE }
     const nodes = [drainedNode('u1', { empty: false, jobs: ['r'] }), nodeOf('u2')]
     const jobs = [runningOn('r', 'u1')]
-    expect(inShort(decideOn(viewOf([leaseOf('l1', units, { recall })], { nodes, jobs })).intents)).toEqual([
-      'drain u2',
-    ])
+    const view = viewOf([leaseOf('l1', units, { recall })], { nodes, jobs })
+    expect(inShort(decideOn(view).intents)).toEqual(intents)
   })
 
   test('what has to leave is never resumed, not for `min` and not for waiting jobs, also when the recall is not shown any more', () => {

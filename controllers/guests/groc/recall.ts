@@ -58,11 +58,11 @@ export function answerRecalls(survey: Survey, memory: GrocMemory, now: Instant):
 }
 
 /**
- * What is out already was not asked for, or is taken off what is asked for. From the time by which its host is wanted
- * empty the site may have given the lease another machine in its place.
+ * What is out already was not asked for, or is taken off what is asked for. From the time on by which it has to be off its
+ * host the site may have given the lease another machine in its place; by advice nothing has to be.
  */
-const mayAnswer = ({ unit: { state, leaveBy } }: Machine, now: Instant): boolean =>
-  state !== 'left' && state !== 'lost' && (leaveBy === undefined || now < leaveBy)
+const mayAnswer = ({ unit: { state, leaveBy, leaveBinding } }: Machine, now: Instant): boolean =>
+  state !== 'left' && state !== 'lost' && (leaveBy === undefined || leaveBinding !== true || now < leaveBy)
 
 const isGoing = ({ unit, standing }: Machine): boolean => standing === 'gone' || unit.state === 'draining'
 

@@ -11,7 +11,8 @@ import type { Survey } from './survey.ts'
 /**
  *   |────────────── term ──────────────|end
  *            |─ extendMargin ─|─────────|
- *            ask              extendBy: too late; its units are drained and it lapses
+ *            ask ── wait ──▷  extendBy: too late; its units are drained and it lapses
+ *                  for drains that are under way, for half of the time at most
  */
 
 /** When the next extension is to be asked for; undefined if it cannot be. */
@@ -19,13 +20,16 @@ export function askAt(lease: HeldLease, config: GrocConfig): Instant | undefined
   if (lease.state !== 'active' || lease.term === undefined || lease.extending) return undefined
   const byMargin =
     lease.term.end - Math.floor(config.extendMargin * Math.min(config.term, lengthMs(lease.term)))
-  const byCutOff = lease.extendBy === undefined ? byMargin : lease.extendBy - 2 * config.every
-  const at = Math.min(byMargin, byCutOff)
+  const at = Math.min(byMargin, cutOff(lease, config) ?? byMargin)
   if (lease.extendRefused === undefined) return at
   // The time since the first ask, waited once more, doubles the pause each time; nobody has to count.
   const pauseMs = Math.min(config.retry.most, Math.max(config.retry.first, lease.extendRefused.at - at))
   return Math.max(at, lease.extendRefused.at + pauseMs)
 }
+
+/** Asked for later, it may come too late. */
+const cutOff = ({ extendBy }: HeldLease, { every }: GrocConfig): Instant | undefined =>
+  extendBy === undefined ? undefined : extendBy - 2 * every
 
 export interface Extension {
   readonly intent: GuestIntent
@@ -50,6 +54,10 @@ export function extensions(
     const needed = stays.filter((machine) => wanted.has(machine.unit.id) && !busy.includes(machine))
     const unnamedWanted = unnamedIds(leaseId, survey).some((id) => wanted.has(id))
     if (busy.length === 0 && needed.length === 0 && !unnamedWanted) return []
+    const isBeingDrained = stays.some(
+      (machine) => machine.unit.state === 'draining' && isUnknown(machine) && !needed.includes(machine),
+    )
+    if (isBeingDrained && now < drainedBy(lease, config)) return []
     const victims = machines
       .filter((machine) => !busy.includes(machine) && !needed.includes(machine) && !isUnknown(machine))
       .filter(
@@ -73,6 +81,16 @@ export function extensions(
 /** No look is young enough to say whether work runs there; the next one will, in time. */
 const isUnknown = ({ unit, seen }: Machine): boolean =>
   !seen && (unit.state === 'joined' || unit.state === 'draining')
+
+/**
+ * So long an extension waits for what is being drained: it is not known to be empty yet, so that it could not be named a
+ * victim, and would be paid for another term. The other half of the time is for the broker's answer.
+ */
+function drainedBy(lease: HeldLease, config: GrocConfig): Instant {
+  const at = askAt(lease, config)
+  const last = cutOff(lease, config)
+  return at === undefined || last === undefined ? Number.NEGATIVE_INFINITY : at + (last - at) / 2
+}
 
 /** While nothing may be judged by a look, whatever is held is kept as it is. */
 export function blindExtensions(
