@@ -109,18 +109,30 @@ export class Membership {
 
   /**
    * Of a node that cannot be drained: its record is not readable, or carries our mark no more. Nobody can say that no
-   * job comes to it; so it stays while one is there, or may be.
+   * job comes to it; so it stays while one is there, or may be. One without a mark still takes jobs, and one may have
+   * been sent there just before the look: it has to be empty again a scheduler cycle later.
    */
   async #unsure(
     found: Presence,
-    { reason, requeue }: MemberEffectArgs,
+    args: MemberEffectArgs,
     signal: AbortSignal,
   ): Promise<LeaveOutcome | undefined> {
     if (found.kind === 'absent') return undefined
+    const { reason, requeue } = args
     const jobs = jobsOn(found)
-    if (found.kind === 'shown') return jobs.length === 0 ? undefined : { kind: 'busy', jobs }
+    if (found.kind === 'shown')
+      return jobs.length === 0 ? this.#stillEmpty(args, signal) : { kind: 'busy', jobs }
     if (requeue && found.jobs.length > 0) await this.#batch.requeue(found.jobs, reason, signal)
     return { kind: 'busy', jobs }
+  }
+
+  /** Undefined if nothing has come there meanwhile; one that carries our mark again is drained at the next try. */
+  async #stillEmpty(args: MemberEffectArgs, signal: AbortSignal): Promise<LeaveOutcome | undefined> {
+    await sleep(this.#clock, this.#batch.capabilities.settleMs, signal)
+    const after = await this.#find(args, signal)
+    const jobs = jobsOn(after)
+    const isMarked = after.kind === 'shown' && after.isMarked
+    return isMarked || jobs.length > 0 ? { kind: 'busy', jobs } : undefined
   }
 
   /** Undefined once the node is empty; with `requeue` its jobs are put back and waited for. */

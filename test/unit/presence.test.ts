@@ -27,14 +27,20 @@ const mark = { leaseId: 'l1', unitId: 'u1' }
 const sought = { ...mark, name: 'node-u1', wasIn: true }
 const ourNode = (over: Partial<BatchNode>): BatchNode => nodeOf('u1', { mark, ...over })
 
-/** Leaves the unit of this mark on such a picture, and tells what was done. */
-async function leave(picture: BatchPicture, over: Partial<MemberEffectArgs> = {}, name = 'node-u1') {
+/** Leaves the unit of this mark on such a picture, or on one after another, and tells what was done. */
+async function leave(
+  picture: BatchPicture | readonly BatchPicture[],
+  over: Partial<MemberEffectArgs> = {},
+  name = 'node-u1',
+) {
   const done: string[] = []
+  const pictures = [picture].flat()
+  let looks = 0
   const did = (what: string) => async (on: string) => void done.push(`${what} ${on}`)
   const batch = {
     name: 'a batch system',
     capabilities: { events: false, nodes: 'self', requeue: true, settleMs: 0 },
-    observe: async () => picture,
+    observe: async () => pictures[Math.min(looks++, pictures.length - 1)],
     drain: did('drain'),
     remove: did('remove'),
     requeue: async (jobs: readonly string[]) => {
@@ -85,6 +91,20 @@ test.each([
   const { outcome, done } = await leave(pictureOf(seen as Partial<BatchPicture>))
   expect(outcome).toEqual({ kind: 'busy', jobs })
   expect(done.filter((line) => line.startsWith('end'))).toEqual([])
+})
+
+test('a node whose mark was taken away is not drained: it has to be empty at two looks, for a job may be on its way', async () => {
+  const empty = pictureOf({ nodes: [ourNode({ mark: undefined })] })
+  const left = { outcome: { kind: 'left' }, done: ['end the daemon of node-u1'] }
+  expect(await leave([empty, empty])).toEqual(left)
+  expect(await leave([empty, pictureOf({})])).toEqual(left)
+  const come = pictureOf({ nodes: [busyNode('u1', '17', { mark: undefined })] })
+  expect(await leave([empty, come])).toEqual({ outcome: { kind: 'busy', jobs: ['17'] }, done: [] })
+  const unread = pictureOf({ unread: ['node-u1'] })
+  expect((await leave([empty, unread])).outcome).toMatchObject({ kind: 'busy' })
+  // It can be drained again.
+  const marked = pictureOf({ nodes: [ourNode({})] })
+  expect(await leave([empty, marked])).toEqual({ outcome: { kind: 'busy', jobs: [] }, done: [] })
 })
 
 test('jobs of a machine that has to go are put back also where its record cannot be read', async () => {
