@@ -17,8 +17,8 @@ export interface JoinUnit {
  * The guest's hand inside its machines: starts and stops the middleware's node daemon there.
  *
  * Law (test/conformance/join.ts): both verbs are idempotent; leave of a machine that is gone resolves. Where a machine
- * is, its site says, who may lie: a daemon of another lease is ended by join only if that lease is over, or was of this
- * very unit, and else join rejects; leave ends none but its own.
+ * is, its site says, who may lie: a daemon of another lease is ended by join only if `over` names it, and else join
+ * rejects; leave ends none but its own. Sites choose the ids of units too: an equal one says nothing.
  */
 export interface JoinHandler {
   /** Starts the node daemon, pointing at the guest's server and carrying the lease's mark. */

@@ -26,14 +26,15 @@ export interface NodeDaemon {
 const SCRIPT_MS: Millis = 5_000
 
 /**
- * Shell functions that tell whose a daemon is by its mark. A script sets `own`, the marks that are this unit's, and before
- * a start also `unit`, of which whatever an earlier lease left behind is ended, and adds to `own` what is over.
+ * Shell functions that tell whose a daemon is by its mark. A script sets `own`: the marks that are this unit's, and before
+ * a start also those of which is known that they are over. Marks are compared whole, for sites choose the ids of units:
+ * one is called like another lease, or like the address of its machine.
+ *
+ *   LEASE_UNIT in `own` ──▶ LEASE_UNIT and LEASE_UNIT_ADDRESS are ours     no id has an underscore
  */
 export const WHOSE = `
 mine() { # MARK
   for known in $own; do case "$1" in "$known"|"$known"_*) return 0 ;; esac; done
-  [ -n "$unit" ] || return 1
-  case "$1" in *[/_]"$unit"|*_"$unit"_*) return 0 ;; esac
   return 1
 }
 kind_of() { # MARK, empty for a daemon that is not Sublet's
@@ -50,9 +51,20 @@ export const tenthsOf = (ms: Millis): string => String(Math.max(1, Math.round(ms
 
 /** Starts and ends the daemon inside the machines, through whatever `connect` reaches them by. */
 export function daemonJoin(daemon: NodeDaemon, connect: (facts: UnitFacts) => Executor): JoinHandler {
-  const connected = new Map<string, Executor>()
+  const connected = new Map<string, { readonly facts: string; readonly exec: Executor }>()
 
-  const run = (
+  /** The one that goes where the unit is now: an earlier try may have gone elsewhere. */
+  const reached = async ({ unitId, facts }: JoinUnit): Promise<Executor> => {
+    const now = JSON.stringify(facts)
+    const before = connected.get(unitId)
+    if (before?.facts === now) return before.exec
+    const exec = connect(facts)
+    connected.set(unitId, { facts: now, exec })
+    await before?.exec.close()
+    return exec
+  }
+
+  const run = async (
     unit: JoinUnit,
     script: string,
     words: readonly string[],
@@ -60,8 +72,7 @@ export function daemonJoin(daemon: NodeDaemon, connect: (facts: UnitFacts) => Ex
     signal: AbortSignal,
   ): Promise<Finished> => {
     signal.throwIfAborted()
-    const exec = connected.get(unit.unitId) ?? connect(unit.facts)
-    connected.set(unit.unitId, exec)
+    const exec = await reached(unit)
     return exec.run(['sh', '-c', script, 'sh', ...words], {
       signal,
       env: daemon.env,
@@ -70,9 +81,9 @@ export function daemonJoin(daemon: NodeDaemon, connect: (facts: UnitFacts) => Ex
   }
 
   const hangUp = async (unitId: string): Promise<void> => {
-    const exec = connected.get(unitId)
+    const before = connected.get(unitId)
     connected.delete(unitId)
-    await exec?.close()
+    await before?.exec.close()
   }
 
   return {

@@ -56,7 +56,7 @@ end() { # tenths of a second between TERM and KILL
  * a lease left behind which is over is ended; of any other lease it may be at work.
  */
 const JOIN = `${FUNCTIONS}
-mark=$1 own=$2 unit=$3 tenths=$4 execd=$5
+mark=$1 own=$2 tenths=$3 execd=$4
 foreign=$(execds foreign)
 [ -n "$foreign" ] && { echo "the sge_execd of another lease runs there: $(mark_on "\${foreign%%[!0-9]*}")" >&2; exit 1; }
 for pid in $(execds ours); do [ "$(mark_on "$pid")" = "$mark" ] && exit 0; done
@@ -82,7 +82,7 @@ exit 1
 `
 
 const LEAVE = `${FUNCTIONS}
-own=$1 unit=
+own=$1
 end "$2"
 `
 
@@ -107,7 +107,7 @@ export function gridengineJoin(
       env,
       start: {
         script: JOIN,
-        words: (unit) => [markValue(unit), marksOf(unit, markValue), unit.unitId, tenths, execd],
+        words: (unit) => [markValue(unit), marksOf(unit, markValue), tenths, execd],
       },
       end: { script: LEAVE, words: (unit) => [markValue(unit), tenths] },
       startTimeoutMs: config.startTimeout,

@@ -52,11 +52,11 @@ end() { # tenths of a second between TERM and KILL
 `
 
 /**
- * Words: home, mark, marks of this unit and of what is over, unit, tenths, number of files, path and text of each, then
+ * Words: home, mark, marks of this unit and of what is over, tenths, number of files, path and text of each, then
  * the mom's own command line. Nothing is written where a mom of another lease may be at work.
  */
 const JOIN = `${FUNCTIONS}
-home=$1 mark=$2 own=$3 unit=$4 tenths=$5 files=$6; shift 6
+home=$1 mark=$2 own=$3 tenths=$4 files=$5; shift 5
 foreign=$(moms foreign)
 [ -n "$foreign" ] && { echo "the pbs_mom of another lease runs there: $(mark_on "\${foreign%%[!0-9]*}")" >&2; exit 1; }
 same=1
@@ -84,7 +84,7 @@ rm -f "$out"; exit 1
 `
 
 const LEAVE = `${FUNCTIONS}
-home=$1 own=$2 unit=
+home=$1 own=$2
 end "$3"
 `
 
@@ -103,7 +103,7 @@ export function momJoin(plan: MomPlan, connect: (facts: UnitFacts) => Executor):
   const words = (unit: JoinUnit): readonly string[] => {
     const files = plan.files(unit)
     return [
-      ...[plan.home, markOf(unit), marksOf(unit, anywhere), unit.unitId, tenths],
+      ...[plan.home, markOf(unit), marksOf(unit, anywhere), tenths],
       ...[String(files.length), ...files.flat(), ...plan.argv],
     ]
   }

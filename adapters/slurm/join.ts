@@ -66,7 +66,7 @@ end() { # tenths of a second between TERM and KILL
  * behind which is over is ended; of any other lease it may be at work.
  */
 const JOIN = `${FUNCTIONS}
-name=$1 mark=$2 own=$3 unit=$4 conf=$5 log=$6 tenths=$7 mode=$8
+name=$1 mark=$2 own=$3 conf=$4 log=$5 tenths=$6 mode=$7
 foreign=$(slurmds foreign)
 [ -n "$foreign" ] && { echo "the slurmd of another lease runs there: $(mark_on "\${foreign%%[!0-9]*}")" >&2; exit 1; }
 for pid in $(slurmds ours); do
@@ -103,7 +103,7 @@ rm -f "$out"; exit 1
 `
 
 const LEAVE = `${FUNCTIONS}
-own=$1 unit=
+own=$1
 end "$2"
 `
 
@@ -117,10 +117,7 @@ export function slurmJoin(config: SlurmJoinConfig, connect: (facts: UnitFacts) =
   const words = (unit: JoinUnit): readonly string[] => {
     const log = config.logFile.replaceAll('%n', unit.name)
     const marks = marksOf(unit, markFeature)
-    return [
-      ...[unit.name, markFeature(unit), marks, unit.unitId],
-      ...[nodeLine(config, unit), log, tenths, config.nodes],
-    ]
+    return [...[unit.name, markFeature(unit), marks], ...[nodeLine(config, unit), log, tenths, config.nodes]]
   }
   return daemonJoin(
     {

@@ -55,7 +55,6 @@ test('arguments reach the machine as arguments, never as shell words', async () 
     'n1',
     'sublet_lease-7f3a_unit-3k9f',
     'sublet_lease-7f3a_unit-3k9f',
-    'unit-3k9f',
     nodeLine(config, unit),
     '/var/log/slurm/slurmd.log',
     '50',
