@@ -9,11 +9,19 @@ import type { BatchNode, BatchPicture, NodeMark } from './batch-system.ts'
  *   a record of its name, or of no name, cannot be read        ──▶ unread
  *   no record, but a job runs on its name, however spelt       ──▶ unread
  *   none of these                                              ──▶ absent
+ *
+ * A record of no name may be that of each that is not shown, and so holds all of them, for as long as it is there: that no
+ * job is listed on one proves little where records cannot be read. It ends with the lease, when the site ends the machine.
  */
 export type Presence =
   | { readonly kind: 'shown'; readonly node: BatchNode; readonly isMarked: boolean }
   /** It is there, or may be; `jobs` are those that are known to run on it. */
-  | { readonly kind: 'unread'; readonly jobs: readonly string[] }
+  | {
+      readonly kind: 'unread'
+      readonly jobs: readonly string[]
+      /** Nothing tells of it but a record of no name, which may be any machine's. */
+      readonly nameless?: true
+    }
   | { readonly kind: 'absent' }
 
 export interface Sought extends NodeMark {
@@ -33,8 +41,9 @@ export function presenceOf(picture: BatchPicture, { name, leaseId, unitId, wasIn
     return wasIn && node.mark === undefined ? { kind: 'shown', node, isMarked: false } : { kind: 'absent' }
   const there = (busy.get(keyOf(name)) ?? []).filter(({ host }) => isSameHost(host, name))
   const jobs = [...new Set(there.map(({ jobId }) => jobId))]
-  const isUnread = picture.unread?.some((each) => each === '' || isSameHost(each, name)) === true
-  return isUnread || jobs.length > 0 ? { kind: 'unread', jobs } : { kind: 'absent' }
+  const isNamed = picture.unread?.some((each) => each !== '' && isSameHost(each, name)) === true
+  if (isNamed || jobs.length > 0) return { kind: 'unread', jobs }
+  return picture.unread?.includes('') === true ? { kind: 'unread', jobs, nameless: true } : { kind: 'absent' }
 }
 
 /** Work is there, or may be, though no node carries the mark: it must not be taken for gone. */

@@ -23,6 +23,7 @@ export type LeaveOutcome =
 
 /** Stands for what may run there. */
 const UNREAD = '(its record cannot be read)'
+const NAMELESS = '(a record of no name cannot be read, and may be its own)'
 
 const LOOK_AGAIN_MS = 100
 
@@ -174,7 +175,8 @@ export class Membership {
 /** What runs or completes there; an epilog counts as one without a name. */
 function jobsOn(found: Presence): readonly string[] {
   if (found.kind === 'absent') return []
-  if (found.kind === 'unread') return found.jobs.length > 0 ? found.jobs : [UNREAD]
+  if (found.kind === 'unread')
+    return found.jobs.length > 0 ? found.jobs : [found.nameless === true ? NAMELESS : UNREAD]
   const { empty, jobs } = found.node
   if (empty) return []
   return jobs.length > 0 ? jobs : ['(an epilog)']

@@ -75,7 +75,16 @@ test('a node is found by its mark under whatever name, and is drained and remove
 test.each([
   ['its node has another spelling', { nodes: [busyNode('u1', '17', { mark, name: 'other-alias' })] }, ['17']],
   ['its record cannot be read', { unread: ['Node-U1'] }, ['(its record cannot be read)']],
-  ['a record of no name cannot be read', { unread: [''] }, ['(its record cannot be read)']],
+  [
+    'a record of no name cannot be read',
+    { unread: ['', 'node-u2'] },
+    ['(a record of no name cannot be read, and may be its own)'],
+  ],
+  [
+    'one of its name cannot be read, and one of none',
+    { unread: ['', 'node-u1'] },
+    ['(its record cannot be read)'],
+  ],
   ['no record shows it, but a job runs there', { jobs: [runningOn('17', 'u1')] }, ['17']],
   [
     'a job runs there under another spelling of its name',
@@ -154,6 +163,7 @@ test('GROC takes a node for missing only where a machine may be taken out', () =
   }
   expect(intents({ nodes: [] })).toContain('leave')
   expect(intents({ nodes: [], unread: ['NODE-U1'] })).not.toContain('leave')
+  expect(intents({ nodes: [], unread: ['node-u2'] })).toContain('leave')
   expect(intents({ nodes: [], unread: [''] })).not.toContain('leave')
   expect(intents({ nodes: [], jobs: [runningOn('17', 'u1')] })).not.toContain('leave')
 })
