@@ -16,6 +16,8 @@ export interface Combination {
   readonly site: SiteLease['state'] | '-'
   /** By true time, the last term that was agreed is not over. */
   readonly within: boolean
+  /** A term was ever agreed on. */
+  readonly agreed: boolean
 }
 
 export const nameOf = ({ ticket, lease, broker, site, within }: Combination): string =>
@@ -57,6 +59,7 @@ export class Combinations {
       broker: rowOf<TicketRow>(brokers, 'ticket', id)?.state ?? '-',
       site: theirs?.state ?? '-',
       within: end === 0 || world.now < end,
+      agreed: end !== 0,
       seed,
     } as const
     const name = nameOf(combination)
@@ -77,7 +80,7 @@ function rowOf<R extends Row>(
 }
 
 /** Why a combination must never be; undefined if it may. */
-export function absurdity({ ticket, lease, broker, site, within }: Combination): string | undefined {
+export function absurdity({ ticket, lease, broker, site, within, agreed }: Combination): string | undefined {
   const live = site === 'pending' || site === 'active'
   if (within && live && (broker === 'closed' || broker === '-'))
     return 'the site holds within the term what the broker has given away'
@@ -89,8 +92,9 @@ export function absurdity({ ticket, lease, broker, site, within }: Combination):
     return 'the holder has a ticket that the broker does not know'
   if (within && broker === 'asked' && lease !== 'none' && lease !== 'closed')
     return 'the holder has a lease for which the broker has not decided'
-  if (ticket === 'closed' && ['none', 'redeeming', 'active', 'extending'].includes(lease) && within)
-    return 'the ticket is closed while the lease goes on'
+  // Of one that was never granted nothing goes on: while its holder recovers, its ticket may be known to be over first.
+  const goesOn = ['redeeming', 'active', 'extending'].includes(lease) || (lease === 'none' && agreed)
+  if (ticket === 'closed' && goesOn && within) return 'the ticket is closed while the lease goes on'
   if (ticket === 'returning' && lease !== 'closed' && lease !== 'none')
     return 'the ticket goes back before the site’s final word'
   if (lease === 'closed' && (ticket === 'held' || ticket === 'extending'))
