@@ -322,8 +322,10 @@ describe('a page of leases that are long', () => {
     holder.update(before.leaseId, {}, [holder.report(first!, 'active', { facts: {} })])
     expect(Object.keys(before.facts)).not.toEqual([])
     expect(holder.unit(first!).facts).toEqual(before.facts)
-    holder.update(before.leaseId, {}, [holder.report(first!, 'active', { facts: { address: 'new' } })])
-    expect(holder.unit(first!).facts).toEqual({ address: 'new' })
+    // Where a machine is that has joined stands; anything else follows what its site says.
+    const facts = { address: 'new', rack: 'b' }
+    holder.update(before.leaseId, {}, [holder.report(first!, 'active', { facts })])
+    expect(holder.unit(first!).facts).toEqual({ ...before.facts, rack: 'b' })
   })
 })
 
