@@ -12,6 +12,7 @@ import { replayCommands } from './commands/cli-replay.ts'
 import { rightsCommands } from './commands/cli-rights.ts'
 import { storeCommands } from './commands/cli-store.ts'
 import { mistakeOf, refuseUnknownHelp } from './commands/mistake.ts'
+import { clientFor } from './commands/order.ts'
 import {
   EXIT,
   outliveClosedPipes,
@@ -81,12 +82,6 @@ const commandFor = (usage: string, description: string): Command =>
     .option('--dir <folder>', 'the work folder (default: the only one in ./.sublet)')
     .option('--config <file>', 'the configuration that names the work folder')
 
-const client = async (whose: Whose) => {
-  const { controlClient } = await import('./control/control-client.ts')
-  const { inDir } = await import('./settings/config.ts')
-  return controlClient(inDir(await workFolder(whose)).socket)
-}
-
 // ── running ────────────────────────────────────────────────────────────────────────────────────────
 
 program.commandsGroup('Running:')
@@ -131,7 +126,7 @@ commandFor(
     perform(options.json === true, async () => {
       const { reloadAnswer } = await import('./control/control-protocol.ts')
       const { changeText } = await import('./control/reload.ts')
-      const answer = await (await client(options)).post('/reload', { dryRun: options.dryRun === true })
+      const answer = await (await clientFor(options)).post('/reload', { dryRun: options.dryRun === true })
       if (options.json) {
         printJson(answer)
         return undefined
@@ -155,7 +150,7 @@ commandFor('stop', 'end Sublet; leases and jobs go on, unless they are to be giv
   .action((options: Common & { release?: true }) =>
     perform(options.json === true, async () => {
       const { stop } = await import('./commands/stop.ts')
-      return stop(await client(options), options.release === true, options.json === true, clock)
+      return stop(await clientFor(options), options.release === true, options.json === true, clock)
     }),
   )
 
@@ -164,7 +159,7 @@ commandFor('stop', 'end Sublet; leases and jobs go on, unless they are to be giv
 program.commandsGroup('Looking:')
 commandFor('status', 'guests, jobs, nodes and leases at a glance').action((options: Common) =>
   perform(options.json === true, async () => {
-    const status = await (await client(options)).get('/status')
+    const status = await (await clientFor(options)).get('/status')
     const { showStatus } = await import('./reports/show.ts')
     return output(options, status, showStatus as (value: unknown) => string)
   }),
@@ -175,7 +170,7 @@ commandFor('leases', 'the leases that are held')
   .action((options: Common & { all?: true }) =>
     perform(options.json === true, async () => {
       const { showLeases } = await import('./reports/show.ts')
-      const leases = (await (await client(options)).get('/leases')) as Parameters<typeof showLeases>[0]
+      const leases = (await (await clientFor(options)).get('/leases')) as Parameters<typeof showLeases>[0]
       const shown = options.all ? leases : leases.filter(({ state }) => state !== 'closed')
       return output(options, shown, () => showLeases(leases, options.all === true, clock.now()))
     }),
@@ -187,7 +182,7 @@ commandFor('nodes', 'the machines that are held, and where each stands')
     perform(options.json === true, async () => {
       const { showNodes } = await import('./reports/show.ts')
       const { isGone } = await import('./reports/status.ts')
-      const nodes = (await (await client(options)).get('/nodes')) as Parameters<typeof showNodes>[0]
+      const nodes = (await (await clientFor(options)).get('/nodes')) as Parameters<typeof showNodes>[0]
       const shown = options.all ? nodes : nodes.filter((node) => !isGone(node))
       return output(options, shown, () => showNodes(nodes, options.all === true))
     }),
@@ -200,7 +195,7 @@ commandFor('plan', 'what the controllers would do now, per job and machine; noth
     perform(options.json === true, async () => {
       const { guest, jobs } = options
       const query = new URLSearchParams({ jobs: String(Math.min(jobs, 1_000)), ...(guest && { guest }) })
-      const plans = await (await client(options)).get(`/plan?${query}`)
+      const plans = await (await clientFor(options)).get(`/plan?${query}`)
       const { showPlans } = await import('./control/plan.ts')
       return output(options, plans, showPlans as (value: unknown) => string)
     }),
@@ -208,7 +203,7 @@ commandFor('plan', 'what the controllers would do now, per job and machine; noth
 
 commandFor('metrics', 'figures in the text format of Prometheus').action((options: Common) =>
   perform(options.json === true, async () => {
-    const answer = (await (await client(options)).get('/metrics')) as { text: string }
+    const answer = (await (await clientFor(options)).get('/metrics')) as { text: string }
     return output(options, answer, () => answer.text.trimEnd())
   }),
 )

@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
 import type { Clock } from '../../actors/runtime/clock.ts'
-import { type Whose, workFolder } from '../upkeep/work-folder.ts'
-import { perform, print, printJson } from './terminal.ts'
+import type { Whose } from '../upkeep/work-folder.ts'
+import { putOrder } from './order.ts'
+import { perform } from './terminal.ts'
 
 /** The commands by which a person holds a controller back. */
 interface Options extends Whose {
@@ -13,19 +14,6 @@ export function brakeCommands(
   commandFor: (usage: string, description: string) => Command,
   clock: Clock,
 ): void {
-  const order = async (
-    path: string,
-    body: object,
-    options: Options,
-    say: (answer: unknown) => string,
-  ): Promise<undefined> => {
-    const { controlClient } = await import('../control/control-client.ts')
-    const { inDir } = await import('../settings/config.ts')
-    const answer = await controlClient(inDir(await workFolder(options)).socket).post(path, body)
-    if (options.json === true) printJson(answer)
-    else print(say(answer))
-    return undefined
-  }
   const brake = (name: string, description: string, reason: string): Command =>
     commandFor(name, description).option('--reason <text>', 'why; goes into the ledger', reason)
   const perhaps = (options: Options, command: () => Promise<undefined>): Promise<void> =>
@@ -53,7 +41,7 @@ export function brakeCommands(
         perhaps(options, async () => {
           const { freezeAnswer } = await import('../control/control-protocol.ts')
           const { reason: why, guest } = options
-          return order(`/${name}`, { reason: why, ...(guest && { guest }) }, options, (answer) => {
+          return putOrder(`/${name}`, { reason: why, ...(guest && { guest }) }, options, (answer) => {
             const { guests, hurried = [] } = freezeAnswer.parse(answer)
             const what = guests.length === 0 ? none : `${said}: ${guests.join(', ')}`
             return hurried.length === 0 ? what : `${what}; asked for again at once: ${hurried.join(', ')}`
@@ -68,7 +56,7 @@ export function brakeCommands(
         const { momentToCome, otherDay } = await import('../settings/moments.ts')
         const until = momentToCome(options.until, clock.now())
         const day = otherDay(options.until, until, clock.now())
-        return order('/pin', { node, until, reason: options.reason }, options, () => {
+        return putOrder('/pin', { node, until, reason: options.reason }, options, () => {
           return `${node} is kept until ${new Date(until).toISOString()}; a recall, the host’s maintenance and the end of its lease still count${day}`
         })
       }),
@@ -78,7 +66,7 @@ export function brakeCommands(
     (node: string, options: Options) =>
       perhaps(options, async () => {
         const { unpinAnswer } = await import('../control/control-protocol.ts')
-        return order('/unpin', { node, reason: options.reason }, options, (answer) =>
+        return putOrder('/unpin', { node, reason: options.reason }, options, (answer) =>
           unpinAnswer.parse(answer).wasPinned ? `${node} is pinned no more` : `${node} was not pinned`,
         )
       }),

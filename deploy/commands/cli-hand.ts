@@ -2,8 +2,9 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
 import { parseDuration } from '../../actors/runtime/settings.ts'
 import type { HandReport } from '../control/by-hand.ts'
-import { type Whose, workFolder } from '../upkeep/work-folder.ts'
+import type { Whose } from '../upkeep/work-folder.ts'
 import { duration, wholeNumber } from './cli-arguments.ts'
+import { clientFor } from './order.ts'
 import { perform, print, printJson } from './terminal.ts'
 
 /** The commands by which a person asks for units, and gives them back. */
@@ -67,10 +68,8 @@ export function handCommands(
     options: Common,
     timeoutMs: Millis = ANSWER_MS,
   ): Promise<undefined> => {
-    const { controlClient } = await import('../control/control-client.ts')
-    const { inDir } = await import('../settings/config.ts')
     const { handText } = await import('../control/by-hand.ts')
-    const client = controlClient(inDir(await workFolder(options)).socket)
+    const client = await clientFor(options)
     const report = (await client.post(path, body, { timeoutMs })) as HandReport
     if (options.json === true) printJson(report)
     else print(handText(report))

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { Clock } from '../../actors/runtime/clock.ts'
-import { type Whose, workFolder } from '../upkeep/work-folder.ts'
+import type { Whose } from '../upkeep/work-folder.ts'
+import { clientFor } from './order.ts'
 import { perform, print, printJson } from './terminal.ts'
 
 /** The commands about the hosts of a site. */
@@ -23,17 +24,11 @@ export function hostCommands(program: Command, clock: Clock): void {
       .option('--dir <folder>', 'the work folder (default: the only one in ./.sublet)')
       .option('--config <file>', 'the configuration that names the work folder')
 
-  const client = async (options: Options) => {
-    const { controlClient } = await import('../control/control-client.ts')
-    const { inDir } = await import('../settings/config.ts')
-    return controlClient(inDir(await workFolder(options)).socket)
-  }
-
   hostCommand('list', 'the hosts, what is on each, and which are to be worked on').action(
     (options: Options) =>
       perform(options.json === true, async () => {
         const { showHosts } = await import('../reports/show-hosts.ts')
-        const hosts = (await (await client(options)).get('/hosts')) as Parameters<typeof showHosts>[0]
+        const hosts = (await (await clientFor(options)).get('/hosts')) as Parameters<typeof showHosts>[0]
         if (options.json === true) printJson(hosts)
         else print(showHosts(hosts))
       }),
@@ -51,7 +46,7 @@ export function hostCommands(program: Command, clock: Clock): void {
         const { showMaintenance } = await import('../reports/show-hosts.ts')
         const by = options.by === undefined ? undefined : momentToCome(options.by, clock.now())
         const order = { host: name, by, reason: options.reason }
-        const report = (await (await client(options)).post('/hosts/maintain', order)) as Parameters<
+        const report = (await (await clientFor(options)).post('/hosts/maintain', order)) as Parameters<
           typeof showMaintenance
         >[0]
         if (options.json === true) printJson(report)
@@ -64,7 +59,7 @@ export function hostCommands(program: Command, clock: Clock): void {
     perform(options.json === true, async () => {
       const { resumeAnswer } = await import('../control/control-protocol.ts')
       const { some } = await import('../../controllers/sentence.ts')
-      const answer = await (await client(options)).post('/hosts/resume', { host: name })
+      const answer = await (await clientFor(options)).post('/hosts/resume', { host: name })
       const { offered } = resumeAnswer.parse(answer)
       if (options.json === true) printJson({ host: name, offered })
       else print(`host ${name} is in service${offered > 0 ? `; lent again: ${some(offered, 'unit')}` : ''}`)

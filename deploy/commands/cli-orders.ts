@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
 import type { Clock } from '../../actors/runtime/clock.ts'
-import { type Whose, workFolder } from '../upkeep/work-folder.ts'
+import type { Whose } from '../upkeep/work-folder.ts'
 import { wholeNumber } from './cli-arguments.ts'
-import { perform, print, printJson } from './terminal.ts'
+import { putOrder } from './order.ts'
+import { perform } from './terminal.ts'
 
 /** The commands by which a site is told what it lends, and a broker what it may grant. */
 interface Options extends Whose {
@@ -21,20 +22,6 @@ export function orderCommands(
   commandFor: (usage: string, description: string) => Command,
   clock: Clock,
 ): void {
-  /** Puts the order, and prints its answer, or what is said of it. */
-  const order = async (
-    path: string,
-    body: object,
-    options: Options,
-    say: (answer: unknown) => string,
-  ): Promise<undefined> => {
-    const { controlClient } = await import('../control/control-client.ts')
-    const { inDir } = await import('../settings/config.ts')
-    const answer = await controlClient(inDir(await workFolder(options)).socket).post(path, body)
-    if (options.json === true) printJson(answer)
-    else print(say(answer))
-    return undefined
-  }
   const unitsOf = async (units: number, type: string): Promise<string> => {
     const { some } = await import('../../controllers/sentence.ts')
     return `${some(units, 'unit')} of ${type}`
@@ -59,7 +46,7 @@ export function orderCommands(
         const { by, day } = await timeToCome(options.by)
         const what = await unitsOf(units, type)
         const { recallAnswer } = await import('../control/control-protocol.ts')
-        return order('/recall', { type, units, by, reason }, options, (answer) => {
+        return putOrder('/recall', { type, units, by, reason }, options, (answer) => {
           const { advice } = recallAnswer.parse(answer)
           return `${what} asked back by ${iso(by)}${day}${advised(advice)}`
         })
@@ -75,7 +62,7 @@ export function orderCommands(
         const { lendAnswer } = await import('../control/control-protocol.ts')
         const { some } = await import('../../controllers/sentence.ts')
         const { type, units = 0, reason } = options
-        return order('/lend', { type, units, reason }, options, (answer) => {
+        return putOrder('/lend', { type, units, reason }, options, (answer) => {
           const { lent, withheld } = lendAnswer.parse(answer)
           return `${some(lent, 'unit')} of ${type} lent now${withheld > 0 ? `, ${withheld} withheld` : ''}`
         })
@@ -90,7 +77,7 @@ export function orderCommands(
         const { withdrawAnswer } = await import('../control/control-protocol.ts')
         const { some } = await import('../../controllers/sentence.ts')
         const { type, reason } = options
-        return order('/withdraw', { type, reason }, options, (answer) => {
+        return putOrder('/withdraw', { type, reason }, options, (answer) => {
           const { promised } = withdrawAnswer.parse(answer)
           return `nothing of ${type} is given away any more; leases on up to ${some(promised, 'unit')} go on to their end`
         })
@@ -107,7 +94,7 @@ export function orderCommands(
         const { some } = await import('../../controllers/sentence.ts')
         const { type, reason } = options
         const { by, day } = await timeToCome(options.by)
-        return order('/reclaim', { type, by, reason }, options, (answer) => {
+        return putOrder('/reclaim', { type, by, reason }, options, (answer) => {
           const { units, advice } = reclaimAnswer.parse(answer)
           return `nothing of ${type} is given away any more; asked back by ${iso(by)}: ${some(units, 'unit')}${day}${advised(advice)}`
         })
@@ -117,7 +104,7 @@ export function orderCommands(
   commandFor('approve <lease>', 'let a request that waits for it be decided on').action(
     (leaseId: string, options: Options) =>
       perhaps(options, () =>
-        order('/approve', { leaseId }, options, () => `${leaseId} is approved, and will be decided on`),
+        putOrder('/approve', { leaseId }, options, () => `${leaseId} is approved, and will be decided on`),
       ),
   )
 
@@ -126,7 +113,7 @@ export function orderCommands(
     .action((leaseId: string, options: Options) =>
       perhaps(options, () => {
         const { reason } = options
-        return order('/disapprove', { leaseId, reason }, options, () => `${leaseId} is refused: ${reason}`)
+        return putOrder('/disapprove', { leaseId, reason }, options, () => `${leaseId} is refused: ${reason}`)
       }),
     )
 }

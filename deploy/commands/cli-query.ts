@@ -2,8 +2,9 @@ import type { Command } from 'commander'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
 import { parseMoment } from '../settings/moments.ts'
-import { type Whose, workFolder } from '../upkeep/work-folder.ts'
+import type { Whose } from '../upkeep/work-folder.ts'
 import { duration, wholeNumber } from './cli-arguments.ts'
+import { clientFor } from './order.ts'
 import { perform, print, printJson } from './terminal.ts'
 
 interface Options extends Whose {
@@ -35,12 +36,10 @@ export function queryCommand(
       perform(options.json === true, async () => {
         const { SubletError } = await import('../../actors/runtime/errors.ts')
         const { answerText } = await import('../control/ask.ts')
-        const { controlClient } = await import('../control/control-client.ts')
-        const { inDir } = await import('../settings/config.ts')
         if (about !== 'types' && about !== 'availability')
           throw new SubletError('usage', `“${about}” cannot be asked; expected ${ABOUT.join(' or ')}`)
         const { to, type, units: count, for: durationMs, after, latest } = options
-        const client = controlClient(inDir(await workFolder(options)).socket)
+        const client = await clientFor(options)
         const question = { about, to, type, units: count, durationMs, after, latest }
         const answer = (await client.post('/query', question)) as Body<'query-answer'>
         if (options.json === true) printJson(answer)
