@@ -3,7 +3,7 @@ import got, { type Got, HTTPError, RequestError } from 'got'
 import type { z } from 'zod'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { challengeAnswer, errorAnswer, fromAnswer } from './control-protocol.ts'
-import { type Doorstep, doorstep } from './doorstep.ts'
+import { doorstep } from './doorstep.ts'
 
 /** Asks a running Sublet; see control.ts. */
 export interface ControlClient {
@@ -32,7 +32,7 @@ export function controlClient(socket: string): ControlClient {
     options: AskOptions,
   ): Promise<unknown> => {
     const common = { timeout: { request: options.timeoutMs ?? ASK_MS }, signal: options.signal }
-    const step = stepAt(socket)
+    const step = said(socket, () => doorstep(socket))
     // Of this question only: another's path may have the same number.
     const agent = { http: new Agent({ keepAlive: true, maxSockets: 1 }) }
     try {
@@ -43,7 +43,7 @@ export function controlClient(socket: string): ControlClient {
         `${method} ${path}`,
       )
       // Made by us, so it is ours: that is the proof of who is asking.
-      const remove = step.prove(folder)
+      const remove = said(socket, () => step.prove(folder))
       try {
         const answer = await http(urlOf(step.socket, path), {
           method,
@@ -69,9 +69,10 @@ export function controlClient(socket: string): ControlClient {
   }
 }
 
-function stepAt(socket: string): Doorstep {
+/** What the system says of the socket, in words of ours. */
+function said<T>(socket: string, look: () => T): T {
   try {
-    return doorstep(socket)
+    return look()
   } catch (error) {
     throw ofSystem(error, socket) ?? error
   }

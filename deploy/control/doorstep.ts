@@ -25,7 +25,10 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 export interface Doorstep {
   /** The path of the socket in the folder that is held, however it is called now. */
   readonly socket: string
-  /** Makes the folder that was named; what takes it away, if that can be done. Throws `not-permitted`. */
+  /**
+   * Makes the folder that was named; what takes it away, if that can be done. Throws `not-permitted`, or what the
+   * system says where Sublet has ended since it answered.
+   */
   prove(named: string): () => void
   close(): void
 }
@@ -60,7 +63,7 @@ export function doorstep(socket: string): Doorstep {
         mkdirSync(folder, { mode: 0o700 })
         return () => removeOwn(folder)
       } catch (cause) {
-        if (cause instanceof SubletError) throw cause
+        if (cause instanceof SubletError || isGone(asked)) throw cause
         throw refused(`${name} cannot be made in ${join(dirname(socket), 'auth')}`, cause)
       }
     },
@@ -69,6 +72,9 @@ export function doorstep(socket: string): Doorstep {
     },
   }
 }
+
+/** It takes its socket with it when it ends. */
+const isGone = (socket: string): boolean => lstatSync(socket, { throwIfNoEntry: false }) === undefined
 
 function refuseOthers(what: string, { uid }: Stats, owner: number, socket: string): void {
   if (uid === 0 || uid === owner || uid === process.getuid?.()) return

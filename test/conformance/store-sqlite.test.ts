@@ -354,7 +354,10 @@ describe('a disk that is full', () => {
     const stage = new Stage()
     const store = sqliteStore(path)
     await store.open()
-    const life = await stage.begin({ handle: writer, commit: (commit) => store.commit(commit) })
+    const life = stage.live({ handle: writer, commit: (commit) => store.commit(commit) })
+    for (let i = 0; i < 1_000 && !life.actor.running; i++) await stage.pass(100)
+    // Virtual time that ran on beside a real disk would be the end of its deadline.
+    await life.started
     // Another connection that holds the file is as good as a disk that does not take it.
     const blocker = new DatabaseSync(path)
     blocker.exec('BEGIN IMMEDIATE')

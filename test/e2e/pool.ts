@@ -116,14 +116,19 @@ const opened: Pool[] = []
 
 beforeAll(async () => {
   compiled = mkdtempSync(join(tmpdir(), 'sublet-'))
-  const modules = ['start', 'control-client', 'read-ledger', 'show', 'stop'].map(
-    (name) => new URL(`../../deploy/${name}.ts`, import.meta.url).href,
-  )
-  await run(process.execPath, [
+  const modules = [
+    'commands/start',
+    'commands/stop',
+    'commands/read-ledger',
+    'control/control-client',
+    'reports/show',
+  ].map((name) => new URL(`../../deploy/${name}.ts`, import.meta.url).href)
+  const compiling = await run(process.execPath, [
     '--input-type=module',
     '-e',
     modules.map((url) => `import '${url}'`).join(';'),
   ])
+  expect(compiling).toMatchObject({ code: 0, err: '' })
 }, 20_000)
 
 afterAll(async () => {

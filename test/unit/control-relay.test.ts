@@ -89,6 +89,13 @@ describe('who asks a socket that hands on another’s challenge signs no order o
     expect(stops).toEqual([])
   })
 
+  test('where Sublet ends between question and answer: that is no lack of rights', async () => {
+    mkdirSync(join(other(), 'auth'))
+    await relayAt(other(), () => rmSync(join(other(), 'control.sock')))
+    await expect(statusAt(other())).rejects.toMatchObject({ code: 'not-running' })
+    expect(stops).toEqual([])
+  })
+
   test('where that place is a link to the real one', async () => {
     symlinkSync(join(real(), 'auth'), join(other(), 'auth'))
     await relayAt(other())
