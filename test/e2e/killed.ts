@@ -18,7 +18,7 @@ import {
 const seed = Number(process.env.SUBLET_SEED ?? 1)
 
 describe.concurrent('a Sublet that is killed', { timeout: 150_000 }, () => {
-  test('at eight random moments loses no job, runs none twice and holds nothing twice', async () => {
+  test('check 8: at eight random moments loses no job, runs none twice and holds nothing twice', async () => {
     const random = seededRandom(seed)
     const pool = await openPool(controller({ term: '6s', termMin: '4s' }))
     const ids: string[] = []

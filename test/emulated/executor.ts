@@ -1,4 +1,4 @@
-import { type Clock, within } from '../../actors/runtime/clock.ts'
+import { type Clock, type Millis, sleep, within } from '../../actors/runtime/clock.ts'
 import { timedOut } from '../../adapters/exec/outcome.ts'
 import type { Executor, Finished } from '../../adapters/executor.ts'
 import type { Answer, Asked } from './answer.ts'
@@ -8,6 +8,8 @@ export interface EmulatedExecutor extends Executor {
   readonly ran: string[]
   /** Answers in the server's stead, if it says anything. */
   instead: (line: string) => Partial<Finished> | 'hangs' | undefined
+  /** How long a command takes before it answers, in ms. */
+  lasts: (line: string) => Millis
 }
 
 export function emulatedExecutor(
@@ -18,6 +20,7 @@ export function emulatedExecutor(
     name: 'emulated',
     ran: [],
     instead: () => undefined,
+    lasts: () => 0,
     close: async () => undefined,
     run(argv, { signal, timeoutMs = 10_000, input = '' }) {
       const line = argv.join(' ')
@@ -28,6 +31,8 @@ export function emulatedExecutor(
         timeoutMs,
         () => timedOut(argv, timeoutMs),
         async (): Promise<Finished> => {
+          const lastsMs = executor.lasts(line)
+          if (lastsMs > 0) await sleep(clock, lastsMs, signal)
           const instead = executor.instead(line)
           if (instead === 'hangs') return new Promise(() => undefined)
           if (instead !== undefined) return { exitCode: 0, signal: null, stdout: '', stderr: '', ...instead }

@@ -36,7 +36,7 @@ const waiting = (words: string, more = ''): Readonly<Record<string, Answer>> => 
 const request = (name: string, value: string): string =>
   `<hard_request name="${name}" resource_contribution="0.000000">${value}</hard_request>`
 
-test('a look shows the queue’s jobs and every host, and may be trusted', async () => {
+test('check 5: a look shows the queue’s jobs and every host, and may be trusted', async () => {
   const { jobs, nodes, trust, warnings } = await look()
   expect(trust).toBe('confirmed')
   expect(warnings).toEqual([])

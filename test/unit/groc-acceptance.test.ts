@@ -122,6 +122,13 @@ describe('acceptance', () => {
       )
       expect(told.filter((text) => text.includes('is counted:'))).toHaveLength(4)
       expect(told.filter((text) => text.includes('is not counted:'))).toHaveLength(6)
+      const of = (id: string): string => told[jobs.findIndex((job) => job.id === id)] ?? ''
+      expect(of('held')).toContain('Its owner holds it')
+      expect(of('dependent')).toContain('Other jobs have to end first')
+      expect(of('later')).toContain('The time it may begin at has not come')
+      expect(of('limited')).toContain('A limit of its user, account, class or array is reached')
+      expect(of('closed')).toContain('Its queue or partition is closed or stopped')
+      expect(of('elsewhere')).toContain('queue debug is not one of those served here')
     })
   })
 

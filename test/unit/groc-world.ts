@@ -188,7 +188,8 @@ interface WorldLease extends Omit<Writable<HeldLease>, 'held'> {
 }
 
 export interface WorldOptions {
-  readonly bootMs?: number
+  /** Of each machine, or by the number of machines that were made before it. */
+  readonly bootMs?: number | ((machine: number) => number)
   /** Units the broker has, by time. */
   readonly supply?: (now: number, type: string) => number
   readonly tickMs?: number
@@ -211,6 +212,7 @@ export function world(config: GrocConfig, options: WorldOptions = {}) {
   let memory: GrocMemory = groc.firstMemory
   let now = T0
   let named = 0
+  let machines = 0
   let reason = ''
 
   const units = (): WorldUnit[] => leases.flatMap(({ held }) => held)
@@ -278,7 +280,7 @@ export function world(config: GrocConfig, options: WorldOptions = {}) {
       lease.extendBy = lease.term.end - 10 * SECOND
       lease.held = Array.from({ length: granted }, (_, i) => ({
         ...unitOf(`${lease.id}-u${i + 1}`, { state: 'awaited', since: now, joinedAt: undefined }),
-        readyAt: now + bootMs,
+        readyAt: now + (typeof bootMs === 'number' ? bootMs : bootMs(machines++)),
       }))
     }
   }

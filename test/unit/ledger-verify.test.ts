@@ -131,13 +131,13 @@ describe('a ledger of a site', () => {
     ).toEqual([])
   })
 
-  test('shows a slot that is given away while another holds it', () => {
+  test('check 12: shows a slot that is given away while another holds it', () => {
     expect(holds(assigned('unit-1', 1), assigned('unit-2', 1))).toEqual([
       'slot 1 is given to unit-2 while unit-1 holds it',
     ])
   })
 
-  test('shows a unit that is in two leases, at once or one after the other', () => {
+  test('check 12: shows a unit that is in two leases, at once or one after the other', () => {
     const twice = 'unit-1 is given to lease-2; it was given to lease-1 before'
     expect(holds(assigned('unit-1', 1), assigned('unit-1', 2, 'lease-2'))).toEqual([twice])
     expect(holds(assigned('unit-1', 1), ended('unit-1'), assigned('unit-1', 1, 'lease-2'))).toEqual([twice])

@@ -142,6 +142,22 @@ describe('a unit that has joined stays where it joined', () => {
   })
 })
 
+test('a machine of the same name and address that is set up anew after the other has gone is joined by its new key alone', () => {
+  const holder = new Holder()
+  const first = lease(holder, 'site', FACTS)
+  first.joined()
+  first.told('ended')
+  holder.done(first.unitId, 'lost')
+  const next = lease(holder, 'site', { ...FACTS, sshHostKey: OTHER_KEY })
+  const [effect] = next.effects
+  expect(effect?.verb).toBe('join')
+  expect((effect?.args as MemberEffectArgs).unit.facts).toMatchObject({ sshHostKey: OTHER_KEY })
+  next.joined()
+  // One with another address, too, though its name is the same.
+  const moved = { ...FACTS, address: '10.77.1.99', sshHostKey: THIRD_KEY }
+  expect(verbs(lease(holder, 'site-2', moved).effects)).toEqual(['join'])
+})
+
 test('a site that only says where a machine is, and cannot join it, keeps nobody else out', () => {
   const holder = new Holder()
   const liar = lease(holder, 'site-2', { ...FACTS, sshHostKey: OTHER_KEY })

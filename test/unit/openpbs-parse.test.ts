@@ -20,7 +20,7 @@ const nodes = (text: string) =>
     ...{ clock: systemClock, signal },
   })
 
-test('the recorded jobs of every kind are read with their demand and what holds them', async () => {
+test('check 5: the recorded jobs of every kind are read with their demand and what holds them', async () => {
   const { records, warnings } = await jobs(printed('033'))
   expect(warnings).toEqual([])
   expect(

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { parseJobsJson, parseNodesJson } from '../../adapters/slurm/parse-json.ts'
 import { type Frame, jobsOf, judgeJobs, nodesOf } from '../../adapters/slurm/picture.ts'
 import type { JobRecord, NodeRecord } from '../../adapters/slurm/records.ts'
+import { configOf, decideOn, unitsAsked, viewOf } from './groc-world.ts'
 
 const recorded = (name: string): string =>
   readFileSync(new URL(`../fixtures/slurm/${name}`, import.meta.url), 'utf8')
@@ -39,7 +40,7 @@ const changedJob = (id: string, change: Partial<JobRecord>): readonly JobRecord[
 const changedNode = (name: string, change: Partial<NodeRecord>): readonly NodeRecord[] =>
   nodeRecords.map((record) => (record.name === name ? { ...record, ...change } : record))
 
-test('each job of the recording has the state that a machine would make of it', () => {
+test('check 5: each job of the recording has the state that a machine would make of it', () => {
   expect(
     Object.fromEntries([...whole.jobs].map(([id, job]) => [id, `${job.state} ${job.vendorReason}`.trim()])),
   ).toEqual({
@@ -88,6 +89,17 @@ test('a waiting array counts all its tasks, and one with a limit what the limit 
   expect(look(fewer, nodeRecords).jobs.get('2_[4-9%3]')).toMatchObject({ state: 'pending', tasks: 1 })
   const none = waiting.filter(({ id }) => !/^2_\d$/.test(id))
   expect(look(none, nodeRecords).jobs.get('2_[4-9%3]')).toMatchObject({ state: 'pending', tasks: 3 })
+})
+
+test('an array of 10,000 tasks of which five may run at once is a demand of five', () => {
+  const fewer = changedJob('2_[4-9%3]', {
+    ...{ id: '2_[0-9999%5]', arrayTasks: 10_000, arrayLimit: 5, reason: 'Resources', cpus: 4 },
+  }).filter(({ id }) => id === '2_[0-9999%5]')
+  const jobs = [...look(fewer, []).jobs.values()]
+  expect(jobs).toMatchObject([{ state: 'pending', tasks: 5 }])
+  const config = configOf({ max: 400, step: 100 })
+  const { intents } = decideOn(viewOf([], { jobs }), config, undefined, frame.now)
+  expect(unitsAsked(intents)).toBe(5)
 })
 
 test('times are told only when they are facts, not forecasts', () => {

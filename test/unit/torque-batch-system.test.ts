@@ -14,6 +14,7 @@ import { recorded } from '../emulated/recordings.ts'
 import { answer } from '../emulated/torque/commands.ts'
 import type { Version } from '../emulated/torque/model.ts'
 import { TorqueServer } from '../emulated/torque/server.ts'
+import { configOf, decideOn, unitsAsked, viewOf } from './groc-world.ts'
 
 /** What an author of an autoscaler gets wrong about Torque, by its number; the hours are the emulated server's. */
 const lockFolder = mkdtempSync(join(tmpdir(), 'sublet-torque-'))
@@ -376,7 +377,7 @@ describe('Torque 6.1', () => {
     expect(['pending', 'running']).toContain((await job(id))?.state)
   })
 
-  test('trap 14: tasks beyond the limit of their array, and dependents, are no demand', async () => {
+  test('check 5, trap 14: tasks beyond the limit of their array, and dependents, are no demand', async () => {
     const { qsub, observe } = await scene()
     await qsub('-t', '1-4%2', '-l', 'nodes=1:ppn=1')
     const first = await qsub('-l', 'nodes=9')
@@ -390,6 +391,17 @@ describe('Torque 6.1', () => {
       '1.tqsrv pending undefined',
       '2.tqsrv held dependency',
     ])
+  })
+
+  test('an array of which each task is listed, and five may run at once, is a demand of five', async () => {
+    const { qsub, observe, clock } = await scene()
+    await qsub('-t', '0-999%5', '-l', 'nodes=1:ppn=4')
+    const { jobs } = await observe()
+    expect(jobs).toHaveLength(1000)
+    const config = configOf({ max: 400, step: 100 })
+    const { intents, reason } = decideOn(viewOf([], { jobs }), config, undefined, clock.now())
+    expect(unitsAsked(intents)).toBe(5)
+    expect(reason).toContain('(995 more are held: 995 by a limit)')
   })
 
   test.each([

@@ -185,16 +185,17 @@ test('a list that was cut off is refused, wherever it was cut', async () => {
   await expect(jobs('Job ID  Name  User\n')).rejects.toMatchObject({ code: 'middleware-garbage' })
 })
 
-test('one bad record is a warning, never the end of a look', async () => {
+test('check 6: one bad record is a warning with its job, never the end of a look', async () => {
   const { records, warnings } = await jobs(
     printed('068').replace('<job_state>H</job_state>', '<job_state>H</job_stat>').replace('64mb', 'a lot'),
   )
   expect(records).toHaveLength(6)
   expect(warnings).toHaveLength(2)
   expect(warnings[0]).toContain('Record 1 of qstat -x could not be read: a size is “a lot”')
+  expect(warnings.map((warning) => /\d+\.tqsrv/.exec(warning)?.[0])).toEqual(['0.tqsrv', '5.tqsrv'])
 })
 
-test('what a user writes into his environment harms nobody: no UTF-8, five megabytes, the end of his record', async () => {
+test('check 6: what a user writes into his environment harms nobody: no UTF-8, five megabytes, the end of his record', async () => {
   const [head = '', tail = ''] = printed('031').split('PBS_O_QUEUE=batch')
   const evil = [
     Buffer.from([0x41, 0x3d, 0xff, 0xfe, 0x01, 0x1b]).toString('utf8'),
