@@ -15,7 +15,7 @@ export interface Privileges {
 export interface Line {
   readonly right: 'read' | 'change'
   /** The verb of the contract, such as `drain`. */
-  readonly verb: 'check' | 'observe' | 'expect' | 'drain' | 'resume' | 'remove' | 'requeue'
+  readonly verb: 'check' | 'observe' | 'join' | 'expect' | 'drain' | 'resume' | 'remove' | 'requeue'
   /** The program and its arguments, each a word by itself. */
   readonly words: readonly [program: string, ...words: Word[]]
   /** As many more words as there are, each of them like this. */

@@ -21,6 +21,7 @@ import { openpbsJoin } from '../adapters/openpbs/join.ts'
 import { openpbsPrivileges } from '../adapters/openpbs/privileges.ts'
 import type { Privileges } from '../adapters/privileges.ts'
 import { slurm } from '../adapters/slurm/batch-system.ts'
+import { type Head, slurmHead } from '../adapters/slurm/head.ts'
 import { slurmJoin } from '../adapters/slurm/join.ts'
 import { slurmPrivileges } from '../adapters/slurm/privileges.ts'
 import { torque } from '../adapters/torque/batch-system.ts'
@@ -54,12 +55,17 @@ export function machinesOf(settings: MachinesSettings, { clock, random }: Parts)
   })
 }
 
-export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): BatchSystem {
-  if (settings.kind === 'embedded') return embeddedBatch({ socket: settings.socket }, { clock })
+/** What runs the commands of the batch system, wherever they run. */
+function headOf(settings: Exclude<GuestSettings['batch'], { kind: 'embedded' }>, clock: Clock): Executor {
   const far = settings.kind === 'slurm' ? undefined : settings.ssh
   const head = far === undefined ? localExecutor({ clock }) : sshExecutor(far, { clock })
   const [program, ...rest] = settings.through
-  const exec = program === undefined ? head : prefixed(head, [program, ...rest])
+  return program === undefined ? head : prefixed(head, [program, ...rest])
+}
+
+export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): BatchSystem {
+  if (settings.kind === 'embedded') return embeddedBatch({ socket: settings.socket }, { clock })
+  const exec = headOf(settings, clock)
   if (settings.kind === 'slurm') {
     const { kind: _, through: __, ...config } = settings
     return slurm(config, exec, { clock })
@@ -76,14 +82,19 @@ export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): Bat
   return closing(openpbs(config, exec, { clock }), exec)
 }
 
+/** What machines are compared with; undefined where the batch system is no Slurm. */
+export const slurmHeadOf = (batch: GuestSettings['batch'], clock: Clock): Head | undefined =>
+  batch.kind === 'slurm' ? slurmHead(batch, headOf(batch, clock), { clock }) : undefined
+
 /** Every command that the adapter runs; `node` is what the names of our machines are like. */
 export function privilegesOf(
   settings: Exclude<GuestSettings['batch'], { kind: 'embedded' }>,
+  join: JoinSettings,
   node: string,
 ): Privileges {
   switch (settings.kind) {
     case 'slurm':
-      return slurmPrivileges(settings, node)
+      return slurmPrivileges(settings, node, join.kind === 'ssh-slurmd' ? join.alike.users : [])
     case 'torque':
       return torquePrivileges(settings, node)
     case 'openpbs':
@@ -102,7 +113,10 @@ const closing = (system: BatchSystem, exec: Executor): BatchSystem => ({
   },
 })
 
-export function joinOf(settings: JoinSettings, { clock }: Parts): JoinHandler {
+export function joinOf(
+  { join: settings, batch }: Pick<GuestSettings, 'join' | 'batch'>,
+  { clock }: Parts,
+): JoinHandler {
   if (settings.kind === 'embedded') {
     const { kind: _, ...config } = settings
     return embeddedJoin(config, { clock })
@@ -127,7 +141,8 @@ export function joinOf(settings: JoinSettings, { clock }: Parts): JoinHandler {
   const handlerOf = (): JoinHandler => {
     if (settings.kind === 'ssh-slurmd') {
       const { kind: _, ssh: __, ...config } = settings
-      return slurmJoin(config, connect)
+      const head = slurmHeadOf(batch, clock)
+      return slurmJoin(config, connect, head && { head, clock })
     }
     if (settings.kind === 'ssh-torque') {
       const { kind: _, ssh: __, ...config } = settings

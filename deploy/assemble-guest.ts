@@ -45,7 +45,7 @@ export function assembleGuest(
 ): AssembledGuest {
   const { clock } = parts
   const batch = batchOf(guest.batch, parts)
-  const join = joinOf(guest.join, parts)
+  const join = joinOf(guest, parts)
   const config = {
     guest: guest.name,
     pollMs: poll,

@@ -49,6 +49,10 @@ export const ERRORS = {
     'Check the machine’s console log; it is ended and replaced if it stays silent.',
   ],
   'machine-probe': ['retry', 'Run the named probe command on the machine by hand.'],
+  'machine-unlike': [
+    'ask-operator',
+    'Correct the image of the machine as the sentence says; the unit is given up and another one is asked for.',
+  ],
   'machine-teardown': [
     'ask-operator',
     'End the named processes and mounts by hand; the unit stays held until then.',

@@ -13,6 +13,8 @@ export interface NodeDaemon {
   /** As an admin calls it, such as slurmd. */
   readonly name: string
   readonly env: Readonly<Record<string, string>>
+  /** Throws if the machine will not do: nothing is started there then. */
+  readonly examine?: (unit: JoinUnit, machine: Executor, signal: AbortSignal) => Promise<void>
   readonly start: { readonly script: string; readonly words: (unit: JoinUnit) => readonly string[] }
   readonly end: { readonly script: string; readonly words: (unit: JoinUnit) => readonly string[] }
   readonly startTimeoutMs: Millis
@@ -89,6 +91,8 @@ export function daemonJoin(daemon: NodeDaemon, connect: (facts: UnitFacts) => Ex
   return {
     async join(unit, signal) {
       const { script, words } = daemon.start
+      signal.throwIfAborted()
+      await daemon.examine?.(unit, await reached(unit), signal)
       const waitMs = daemon.startTimeoutMs + daemon.stopTimeoutMs
       const done = await run(unit, script, words(unit), waitMs, signal)
       if (done.exitCode !== 0)

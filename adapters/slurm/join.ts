@@ -1,9 +1,14 @@
 import { z } from 'zod'
+import type { Clock, Millis } from '../../actors/runtime/clock.ts'
+import { SubletError } from '../../actors/runtime/errors.ts'
 import { duration } from '../../actors/runtime/settings.ts'
-import { daemonJoin, filled, marksOf, tenthsOf, WHOSE } from '../batch/daemon.ts'
+import { daemonJoin, filled, marksOf, type NodeDaemon, tenthsOf, WHOSE } from '../batch/daemon.ts'
 import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler, JoinUnit } from '../join.ts'
+import { alikeConfig, differences, unlike } from './alike.ts'
+import type { Head } from './head.ts'
+import { EXAMINE, machineSays } from './machine.ts'
 import { markFeature } from './marks.ts'
 
 export const slurmJoinConfig = z.strictObject({
@@ -24,6 +29,7 @@ export const slurmJoinConfig = z.strictObject({
   logFile: z.string().startsWith('/').default('/var/log/slurm/slurmd.log'),
   /** Added to slurmd's environment. */
   env: z.record(z.string(), z.string()).default({}),
+  alike: alikeConfig.prefault({}),
   startTimeout: duration.default(15_000),
   /** Between TERM and KILL. */
   stopTimeout: duration.default(5_000),
@@ -111,8 +117,49 @@ end "$2"
 export const nodeLine = (config: SlurmJoinConfig, unit: JoinUnit): string =>
   filled('The node line', config.conf, unit, { feature: config.feature, mark: markFeature(unit) })
 
-/** Starts and stops slurmd inside the machines, through whatever `connect` reaches them by. */
-export function slurmJoin(config: SlurmJoinConfig, connect: (facts: UnitFacts) => Executor): JoinHandler {
+/** Four questions that hang, with time to reach the machine. */
+const EXAMINE_MS: Millis = 30_000
+
+/** Rejects with `machine-unlike` if the machine is not like the head; the times are those of our clock. */
+const examine =
+  (
+    { alike, nodes }: SlurmJoinConfig,
+    env: Readonly<Record<string, string>>,
+    { head, clock }: SlurmJoinDeps,
+  ): NonNullable<NodeDaemon['examine']> =>
+  async (unit, machine, signal) => {
+    const says = await head.says(alike.users, signal)
+    // Not the marks that are over: what they left is ended, and the machine looked at as any other.
+    const words = [markFeature(unit), says.socket, [...says.users.keys()].join(' '), ...alike.paths]
+    const began = clock.monotonic()
+    const argv = ['sh', '-c', `${FUNCTIONS}${EXAMINE}`, 'sh', ...words] as const
+    const done = await machine.run(argv, { signal, env, timeoutMs: EXAMINE_MS })
+    if (done.exitCode !== 0)
+      throw new SubletError('exec-failed', `${unit.name} could not be looked at: ${done.stderr.slice(-300)}`)
+    const said = machineSays(done.stdout)
+    if (said.isRunning) return
+    const sealed = said.munge?.kind === 'sealed' ? said.munge : undefined
+    const opened = sealed && (await head.open(sealed.credential, says.socket, signal))
+    const asked = { at: clock.now(), tookMs: clock.monotonic() - began }
+    const found = differences(unit.name, says, said, opened, { config: alike, nodes, asked })
+    if (found.length > 0) throw unlike(unit.name, found)
+  }
+
+export interface SlurmJoinDeps {
+  readonly head: Head
+  readonly clock: Clock
+}
+
+/**
+ * Starts and stops slurmd inside the machines, through whatever `connect` reaches them by. What a machine has to have in
+ * common with the head is looked at first; without `deps` it is not.
+ */
+export function slurmJoin(
+  config: SlurmJoinConfig,
+  connect: (facts: UnitFacts) => Executor,
+  deps?: SlurmJoinDeps,
+): JoinHandler {
+  const env = { PATH, ...config.env, SLURM_CONF: config.confFile }
   const tenths = tenthsOf(config.stopTimeout)
   const words = (unit: JoinUnit): readonly string[] => {
     const log = config.logFile.replaceAll('%n', unit.name)
@@ -122,7 +169,8 @@ export function slurmJoin(config: SlurmJoinConfig, connect: (facts: UnitFacts) =
   return daemonJoin(
     {
       name: 'slurmd',
-      env: { PATH, ...config.env, SLURM_CONF: config.confFile },
+      env,
+      ...(deps && { examine: examine(config, env, deps) }),
       start: { script: JOIN, words },
       end: { script: LEAVE, words: (unit) => [markFeature(unit), tenths] },
       startTimeoutMs: config.startTimeout,

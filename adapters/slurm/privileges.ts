@@ -21,8 +21,15 @@ const JOB = '[0-9]+(_[0-9]+|_\\[[0-9,%:-]+\\]|\\+[0-9]+)?'
 
 const PROGRAMS = new Set(['squeue', 'sinfo', 'scontrol'])
 
-/** Every command that this adapter runs. `node` is what the names of our machines are like. */
-export function slurmPrivileges(config: SlurmConfig, node: string): Privileges {
+/**
+ * Every command that this adapter runs on the head. `node` is what the names of our machines are like; `users` are those
+ * whose uids machines are compared by.
+ */
+export function slurmPrivileges(
+  config: SlurmConfig,
+  node: string,
+  users: readonly string[] = [],
+): Privileges {
   const { bin, confFile, partition, feature, drainTag } = config
   const of =
     (right: Line['right']) =>
@@ -57,6 +64,15 @@ export function slurmPrivileges(config: SlurmConfig, node: string): Privileges {
     look('check', ['sinfo', '--version'], 'whether the program is there'),
     look('check', ['date', '+%s'], 'the clock where the commands run'),
     look('check', ['getent', 'hosts', like(HOST_OR_ADDRESS)], 'whether the host knows the names of machines'),
+    ...[[], [like('--socket=/[A-Za-z0-9_./-]+')]].map(
+      (socket): Line => ({
+        ...look('join', ['unmunge', ...socket], 'whether a machine has the key of the head, and its time'),
+        inputs: [[like('MUNGE:[A-Za-z0-9+/]+={0,2}:')]],
+      }),
+    ),
+    ...(users.length === 0
+      ? []
+      : [look('join', ['getent', 'passwd', ...users], 'whether a machine has the users of the head')]),
   ]
   const changes: readonly Line[] = [
     line(

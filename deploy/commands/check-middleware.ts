@@ -3,8 +3,9 @@ import { type Clock, deadline, type Millis } from '../../actors/runtime/clock.ts
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { systemRandom } from '../../actors/runtime/random.ts'
 import type { BatchSystem } from '../../adapters/batch-system.ts'
-import { type Examination, type Finding, missing, SEVERITIES } from '../../adapters/finding.ts'
-import { batchOf } from '../adapters.ts'
+import { type Examination, type Finding, missing, SEVERITIES, unwise } from '../../adapters/finding.ts'
+import type { Head } from '../../adapters/slurm/head.ts'
+import { batchOf, slurmHeadOf } from '../adapters.ts'
 import { table } from '../reports/show.ts'
 import { guestOf } from '../rights/show.ts'
 import type { GuestSettings, Settings } from '../settings/config.ts'
@@ -44,7 +45,11 @@ export async function checkMiddleware(options: MiddlewareOptions, clock: Clock):
   for (const guest of guests) {
     const batch = batchOf(guest.batch, { clock, random: systemRandom() })
     try {
-      const findings = [...(await examined(batch, examination, clock)), ...ownFindings(guest, names)]
+      const findings = [
+        ...(await examined(batch, examination, clock)),
+        ...(await alikeFindings(guest.join, slurmHeadOf(guest.batch, clock))),
+        ...ownFindings(guest, names),
+      ]
       all.push({ guest: guest.name, batch: batch.name, findings: inOrder(findings) })
     } finally {
       await batch.close()
@@ -81,6 +86,31 @@ export async function examined(
   } finally {
     limit.done()
   }
+}
+
+/** Whether machines can be compared with the head as the configuration has it. */
+export async function alikeFindings(
+  join: GuestSettings['join'],
+  head: Head | undefined,
+): Promise<readonly Finding[]> {
+  if (join.kind !== 'ssh-slurmd' || head === undefined) return []
+  const { users, paths } = join.alike
+  try {
+    await head.says(users, new AbortController().signal)
+  } catch (error) {
+    if (!(error instanceof SubletError)) throw error
+    // That the head does not answer at all is told already.
+    return error.code === 'config-invalid' ? [missing('settings', `${error.message}.`, error.cure)] : []
+  }
+  return users.length > 0 && paths.length > 0
+    ? []
+    : [
+        unwise(
+          'settings',
+          `No ${users.length > 0 ? 'path' : paths.length > 0 ? 'user' : 'user and no path'} is named that machines must have as the head has it: an image without homes, or with other uids, would eat jobs.`,
+          'Name some in join.alike.users and join.alike.paths.',
+        ),
+      ]
 }
 
 /** What is here, and not in the batch system. */

@@ -46,7 +46,7 @@ export async function unreachable(
     })
   for (const guest of settings.guests) {
     const batch = batchOf(guest.batch, parts)
-    const join = joinOf(guest.join, parts)
+    const join = joinOf(guest, parts)
     try {
       await tryIt(`the batch system of ${guest.name}`, (signal) => batch.check(signal))
       if (guest.join.kind !== 'embedded' && !existsSync(guest.join.ssh.privateKeyFile))

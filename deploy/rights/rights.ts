@@ -60,7 +60,7 @@ export function rightsOf(settings: Settings, guest: GuestSettings, ask: RightsAs
   refuseUnless(ABSOLUTE.test(ask.wrapper), 'an absolute path of letters, digits and _ . + -', ask.wrapper)
   refuseUnless(FOLDERS.test(ask.path), 'absolute folders with colons between', ask.path)
   const nodes = nodesOf(settings, ask.nodes)
-  const privileges = privilegesOf(batch, nodes)
+  const privileges = privilegesOf(batch, guest.join, nodes)
   const key = 'ssh' in batch && batch.ssh !== undefined ? publicKey(batch.ssh.privateKeyFile) : undefined
   return {
     ...{ guest: guest.name, batch: batch.kind, nodes },

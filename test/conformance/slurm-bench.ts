@@ -3,6 +3,8 @@ import { systemClock } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { localExecutor } from '../../adapters/exec/local.ts'
 import type { JoinUnit } from '../../adapters/join.ts'
+import { slurmConfig } from '../../adapters/slurm/config.ts'
+import { slurmHead } from '../../adapters/slurm/head.ts'
 import { slurmJoin, slurmJoinConfig } from '../../adapters/slurm/join.ts'
 import type { LabMachine } from '../../deploy/labs/namespaces.ts'
 import { type SlurmLab, slurmLab } from '../../deploy/labs/slurm/lab.ts'
@@ -20,6 +22,8 @@ export const never = new AbortController().signal
 export interface MoreOfLab {
   /** With slurmdbd. */
   readonly accounts?: boolean
+  /** Words before the head's munged and slurmctld. */
+  readonly daemonsThrough?: readonly string[]
   /** Puts more files beside slurm.conf. */
   readonly prepare?: (dir: string) => void
 }
@@ -27,7 +31,7 @@ export interface MoreOfLab {
 export async function openLab(
   runId: string,
   extraConf: readonly string[] = [],
-  { accounts = false, prepare }: MoreOfLab = {},
+  { accounts = false, daemonsThrough = [], prepare }: MoreOfLab = {},
 ): Promise<SlurmLab> {
   if (process.getuid?.() !== 0) throw new SubletError('needs-root', 'The Slurm lab makes network namespaces')
   for (const program of ['slurmctld', 'slurmd', 'munged', ...(accounts ? ['slurmdbd', 'mariadbd'] : [])])
@@ -42,7 +46,7 @@ export async function openLab(
     clock: systemClock,
     epilogSeconds: EPILOG_MS / 1000,
     extraConf,
-    accounts,
+    ...{ accounts, daemonsThrough },
   })
   try {
     await lab.up(never)
@@ -73,6 +77,7 @@ export function labMachines(lab: SlurmLab, settings: Readonly<Record<string, unk
     vector: { cpu: 2, memoryMiB: 1000 },
     facts: { machine: name, address: `10.88.0.${100 + slotOf(name)}` },
   })
+  const batch = slurmConfig.parse({ confFile: lab.confFile, partition: lab.partition })
   const handler = slurmJoin(
     slurmJoinConfig.parse({ confFile: lab.confFile, logFile: `${lab.dir}/log/%n.log`, ...settings }),
     ({ machine = '' }) => {
@@ -80,6 +85,7 @@ export function labMachines(lab: SlurmLab, settings: Readonly<Record<string, unk
       if (found === undefined) throw new SubletError('machine-unreachable', `The machine ${machine} is gone`)
       return found.exec
     },
+    { head: slurmHead(batch, lab.onHead, { clock: systemClock }), clock: systemClock },
   )
   const boot = async (name: string): Promise<void> => {
     machines.set(name, await lab.machine(slotOf(name), never))

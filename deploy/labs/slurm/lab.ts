@@ -43,6 +43,8 @@ export interface SlurmLabOptions {
   readonly extraConf?: readonly string[]
   /** With slurmdbd, accounts and preemption; needs Debian's slurmdbd and mariadb-server-core, too. */
   readonly accounts?: boolean
+  /** Words before the head's munged and slurmctld, such as `env FAKETIME=+600s …`. */
+  readonly daemonsThrough?: readonly string[]
   /**
    * A ground that it shares with other middleware, with `slurmEnv` in its environment and the names of
    * `hostsText` in its hosts file. Whoever made it has brought it up, and ends it; the admin has no node there.
@@ -98,13 +100,17 @@ export const slurmEnv = (dir: string): Readonly<Record<string, string>> => ({
 })
 
 export function slurmLab(options: SlurmLabOptions): SlurmLab {
-  const { dir, runId, exec, clock } = options
+  const { dir, runId, exec, clock, daemonsThrough = [] } = options
   const confFile = confFileIn(dir)
   const hostsFile = join(dir, 'hosts')
   const ground =
     options.ground ??
     labGround({ dir, runId, exec, clock, headAddress: HEAD_ADDRESS, hostsFile, env: slurmEnv(dir) })
   const { run, keep, inside } = ground
+  const daemon = (program: string, ...words: readonly string[]): readonly [string, ...string[]] => {
+    const [first = program, ...rest] = [...daemonsThrough, program, ...words]
+    return inside('head', [first, ...rest])
+  }
   let controllerPid: number | undefined
 
   const lab: SlurmLab = {
@@ -147,7 +153,7 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
       const at = (name: string): string => join(dir, 'munge', name)
       await keep(
         'munged',
-        inside('head', [
+        daemon(
           'munged',
           '--foreground',
           `--key-file=${at('key')}`,
@@ -155,7 +161,7 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
           `--pid-file=${at('pid')}`,
           `--log-file=${at('log')}`,
           `--seed-file=${at('seed')}`,
-        ]),
+        ),
         signal,
       )
       const mungeAnswers = async () =>
@@ -198,11 +204,7 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
 
     async startController({ cold = false }, signal) {
       if (controllerPid !== undefined && isAlive(controllerPid)) return
-      controllerPid = await keep(
-        'slurmctld',
-        inside('head', ['slurmctld', '-D', ...(cold ? ['-c'] : [])]),
-        signal,
-      )
+      controllerPid = await keep('slurmctld', daemon('slurmctld', '-D', ...(cold ? ['-c'] : [])), signal)
       const answers = async () =>
         (await lab.onHead.run(['scontrol', 'ping'], { signal })).stdout.includes(' UP')
       await ground.until('the start of slurmctld', answers, signal)

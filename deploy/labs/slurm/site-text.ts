@@ -75,6 +75,7 @@ export function siteText({ lab, dir, privateKeyFile, publicKey, max, termSeconds
           confFile: lab.confFile,
           feature: lab.feature,
           logFile: `${lab.dir}/log/%n.log`,
+          alike: { users: ['daemon'], paths: [lab.confFile] },
           ssh: { privateKeyFile },
         },
         controller: {
