@@ -2,6 +2,7 @@ import type { ProbeCommand } from '../../adapters/handler.ts'
 import type { PlacementPolicy } from '../../controllers/controller.ts'
 import type { Conditions } from '../leases/conditions.ts'
 import type { Vector } from '../leases/resources.ts'
+import { LENGTH_MS_MAX } from '../leases/term.ts'
 import type { Millis } from '../runtime/clock.ts'
 
 /** What the site lends of one type. */
@@ -57,5 +58,8 @@ export interface AuthorityConfig {
 }
 
 /** Who gives away the units of a type. */
+/** As it can be said to others. */
+export const longestOf = ({ termMsMax }: AuthorityConfig): Millis => Math.min(termMsMax, LENGTH_MS_MAX)
+
 export const brokerOf = ({ types, broker }: AuthorityConfig, type: string): string =>
   types[type]?.broker ?? broker

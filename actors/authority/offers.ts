@@ -4,7 +4,7 @@ import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Millis } from '../runtime/clock.ts'
 import { halfTimeOf, type RootClaims } from './claims.ts'
-import { type AuthorityConfig, brokerOf } from './config.ts'
+import { type AuthorityConfig, brokerOf, longestOf } from './config.ts'
 import type { AuthorityDraft, OfferRow } from './rows.ts'
 import { offeredOf, pokeRoom } from './standing.ts'
 
@@ -99,6 +99,7 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
       // Of a type that was taken out of the configuration nothing is known any more, and nothing lent.
       vector: { ...config.types[row.id]?.vector },
       conditions: config.conditions,
+      termMsMax: longestOf(config),
       settledRecalls: [...row.settledRecalls],
       ...openRecallsOf(row.id, draft),
       ...(back.length > 0 && { back }),

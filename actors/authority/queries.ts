@@ -3,7 +3,7 @@ import type { Body } from '../leases/messages.ts'
 import { thatFit } from '../leases/pages.ts'
 import { type Instant, LATEST } from '../runtime/clock.ts'
 import type { View } from '../runtime/views.ts'
-import type { AuthorityConfig } from './config.ts'
+import { type AuthorityConfig, longestOf } from './config.ts'
 import { Inventory } from './inventory.ts'
 import { Levels } from './levels.ts'
 import type { AuthorityDraft, LeaseRow } from './rows.ts'
@@ -79,7 +79,7 @@ function typeOf(
   return {
     ...{ site: draft.self, type, vector: { ...config.types[type]!.vector }, units },
     free: Math.max(0, units - new Inventory(draft).ofType(type, config.types[type]!.vector)),
-    ...{ conditions: config.conditions, until: null },
+    ...{ conditions: config.conditions, until: null, termMsMax: longestOf(config) },
   }
 }
 

@@ -53,7 +53,8 @@ export function delegations({ config, identity, trust }: BrokerParts) {
     const delegated = isKnown ? known.claim : told
     const before = isKnown ? known.before : supersede(known, told, draft)
     const lent = units > 0 ? undefined : known?.units || known?.lent
-    const row = { id, site, type, units, lent, vector, conditions, claim: delegated, before }
+    const { termMsMax } = body
+    const row = { id, site, type, units, lent, vector, conditions, termMsMax, claim: delegated, before }
     const back = Object.fromEntries((body.back ?? []).map((one) => [one.ticketId, one.units]))
     const current: DelegationRow = { ...row, owed: owedAfter(known, site, body, draft), back }
     draft.put('delegation', current)

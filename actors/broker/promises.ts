@@ -38,10 +38,10 @@ export const guestOf = ({ guest, priority }: TicketRow): Properties | undefined 
 export const offersOf = (draft: BrokerDraft): Offer[] => draft.all('delegation').flatMap(offersIn)
 
 /** No longer than the claim that tickets are drawn from; one that is still to begin follows on the one before. */
-function offersIn({ site, type, units, claim, before }: DelegationRow): Offer[] {
-  if (claim === undefined) return [{ site, type, units, term: undefined }]
+function offersIn({ site, type, units, termMsMax, claim, before }: DelegationRow): Offer[] {
+  if (claim === undefined) return [{ site, type, units, term: undefined, termMsMax }]
   const { term } = claim.claim
-  const offer = { site, type, units, term }
+  const offer = { site, type, units, term, termMsMax }
   if (before === undefined) return [offer]
   const { units: unitsBefore, term: termBefore } = before.claim
   const end = Math.min(term.start, termBefore.end)

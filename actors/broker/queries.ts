@@ -99,9 +99,10 @@ function inTurn(rows: readonly DelegationRow[]): DelegationRow[] {
 }
 
 function typeOf(row: DelegationRow, { supply }: Book, now: Instant): QueryAnswer['types'][number] {
-  const { site, type, vector, units, conditions, claim } = row
+  const { site, type, vector, units, conditions, claim, termMsMax } = row
   const free = supply.free(site, type, { start: now, end: now + 1 })
-  return { site, type, vector, units, free, conditions, until: claim?.claim.term.end ?? null }
+  const longest = termMsMax === undefined ? {} : { termMsMax }
+  return { site, type, vector, units, free, conditions, until: claim?.claim.term.end ?? null, ...longest }
 }
 
 /** Of all sites together, from `after` until `latest`; the first steps, if there are too many. */

@@ -19,6 +19,8 @@ export interface DelegationRow extends Row {
   readonly units: number
   readonly vector: Vector
   readonly conditions: Conditions
+  /** The longest term that the site takes a ticket for; undefined if it did not say. */
+  readonly termMsMax?: Millis | undefined
   /** How many they were before they were none, as of a type that is withdrawn. */
   readonly lent?: number | undefined
   /** What tickets are drawn from; absent while nothing is lent, and of a site that speaks protocol 1. */

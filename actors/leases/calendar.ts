@@ -19,6 +19,11 @@ export interface Supply {
   take(site: string, type: string, units: number, term: Term): Supply
   /** The most units the site would have if nothing were promised; 0 if it does not offer the type. */
   offered(site: string, type: string): number
+  /**
+   * The longest term that the site gives units of the type for: for a longer one none are free. Undefined if it does not
+   * offer the type, be it none of it now.
+   */
+  longest(site: string, type: string): Millis | undefined
 }
 
 /** What a site lends the broker. */
@@ -28,6 +33,8 @@ export interface Offer {
   readonly units: number
   /** Undefined: until further notice. */
   readonly term: Term | undefined
+  /** How long a term may be at most; undefined if the site does not say. */
+  readonly termMsMax?: Millis | undefined
 }
 
 /** Units the broker has given away: a ticket, until its units are surely free again. */
@@ -44,6 +51,8 @@ export interface Pool {
   readonly lent: Profile
   /** Lent and not promised; negative where more is promised than lent, as when a site took units back. */
   readonly free: Profile
+  /** Undefined if nothing of it is offered, not even none. */
+  readonly termMsMax?: Millis | undefined
 }
 
 export type Pools = ReadonlyMap<string, Pool>
@@ -57,12 +66,16 @@ export function supplyOf(offers: readonly Offer[], promises: readonly Promised[]
   return supply(pools)
 }
 
-export function lend(pools: Map<string, Pool>, { site, type, units, term = ALWAYS }: Offer): void {
+export function lend(
+  pools: Map<string, Pool>,
+  { site, type, units, term = ALWAYS, termMsMax = Infinity }: Offer,
+): void {
   const { lent, free } = pools.get(poolKey(site, type)) ?? emptyPool(site)
   pools.set(poolKey(site, type), {
     site,
     lent: withUnits(lent, units, term),
     free: withUnits(free, units, term),
+    termMsMax,
   })
 }
 
@@ -81,16 +94,20 @@ export function supply(pools: Pools): Supply {
   return supplyAt([...sites].sort(), pools)
 }
 
+const isTooLong = ({ termMsMax = Infinity }: Pool, lengthMs: Millis): boolean => lengthMs > termMsMax
+
 function supplyAt(sites: readonly string[], pools: Pools): Supply {
   return {
     sites,
     free(site, type, term) {
       const pool = pools.get(poolKey(site, type))
-      return pool === undefined ? 0 : Math.max(0, leastWithin(pool.free, term))
+      if (pool === undefined || isTooLong(pool, term.end - term.start)) return 0
+      return Math.max(0, leastWithin(pool.free, term))
     },
     earliest(site, type, units, lengthMs, after, latest) {
       const pool = pools.get(poolKey(site, type))
-      return pool === undefined ? undefined : earliestStart(pool.free, units, lengthMs, after, latest)
+      if (pool === undefined || isTooLong(pool, lengthMs)) return undefined
+      return earliestStart(pool.free, units, lengthMs, after, latest)
     },
     take(site, type, units, term) {
       const left = new Map(pools)
@@ -101,5 +118,6 @@ function supplyAt(sites: readonly string[], pools: Pools): Supply {
       const pool = pools.get(poolKey(site, type))
       return pool === undefined ? 0 : mostEver(pool.lent)
     },
+    longest: (site, type) => pools.get(poolKey(site, type))?.termMsMax,
   }
 }

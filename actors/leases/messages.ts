@@ -80,6 +80,8 @@ export const bodies = {
     units: count,
     vector: vectorSchema,
     conditions: conditionsSchema,
+    /** The longest term that the site takes a ticket for, in milliseconds; earlier programs did not say. */
+    termMsMax: length.optional(),
     /** Recalls that this offer has taken into account. */
     settledRecalls: z.array(id).max(RECALLS_MAX),
     /** Recalls that the site still has before it, all of them; said by one that was restored and may have forgotten some. */
@@ -218,6 +220,8 @@ export const bodies = {
           conditions: conditionsSchema,
           /** Nothing is lent beyond; null: until further notice. */
           until: instant.nullable(),
+          /** The longest term there is; absent if the site did not say. */
+          termMsMax: length.optional(),
         }),
       )
       .max(1_000),

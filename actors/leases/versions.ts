@@ -15,7 +15,9 @@ const without =
 
 /** How each kind is said in protocol 1; kinds that are not listed were never said in it. */
 const INTO_1: { readonly [K in MessageKind]?: Older } = {
-  delegation: without<Body<'delegation'>, 'claim' | 'openRecalls' | 'back'>('claim', 'openRecalls', 'back'),
+  delegation: without<Body<'delegation'>, 'claim' | 'openRecalls' | 'back' | 'termMsMax'>(
+    ...(['claim', 'openRecalls', 'back', 'termMsMax'] as const),
+  ),
   'recall-units': without<Body<'recall-units'>, 'orderedAt'>('orderedAt'),
   ticket: (body) => body,
   'extend-ticket': without<Body<'extend-ticket'>, 'unitsMin'>('unitsMin'),

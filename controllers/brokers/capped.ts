@@ -21,5 +21,6 @@ export function capped(supply: Supply, caps: Supply, guest: string): Supply {
     take: (site, type, units, term) =>
       capped(supply.take(site, type, units, term), caps.take(guest, type, units, term), guest),
     offered: (site, type) => Math.min(supply.offered(site, type), caps.offered(guest, type)),
+    longest: supply.longest,
   }
 }

@@ -1,3 +1,5 @@
+import { coded } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
 import type { TicketRequest } from '../controller.ts'
 import { hour, some } from '../sentence.ts'
 import type { Book } from './book.ts'
@@ -30,6 +32,12 @@ export function extend(request: Extension, most: number, book: Book, because = '
     return book.refuseExtension(request, reason, false)
   }
   const term = termFrom(request, start)
+  const longest = book.left.longest(site, type) ?? Infinity
+  if (request.durationMs > longest) {
+    const lent = `${site} lends ${type} for at most ${period(longest)} at a time`
+    const reason = coded('term-too-long', `${period(request.durationMs)} are asked for, and ${lent}`)
+    return book.refuseExtension(request, reason, false)
+  }
   const free = book.left.free(site, type, term)
   const units = Math.min(most, free)
   if (units >= least(request))

@@ -1,5 +1,7 @@
 import type { Supply } from '../../actors/leases/calendar.ts'
 import { coded } from '../../actors/runtime/errors.ts'
+import { period } from '../../actors/runtime/sentence.ts'
+import type { TicketRequest } from '../controller.ts'
 import { hour, some } from '../sentence.ts'
 import type { Book } from './book.ts'
 import { earliestItem, itemAt } from './placing.ts'
@@ -41,19 +43,34 @@ export function serve(
 /** Why there is no use in waiting; undefined if there is. */
 export function impossible(item: Item, supply: Supply, now: number): string | undefined {
   const start = Math.max(item.start, now)
-  for (const { type } of item.members)
-    if (!supply.sites.some((site) => supply.offered(site, type) > 0))
-      return coded('unknown-type', `no site offers units of type ${type}`)
+  for (const member of item.members) {
+    const { type } = member
+    const longest = longestOf(member, supply)
+    if (longest === undefined) return coded('unknown-type', `no site offers units of type ${type}`)
+    const { durationMs } = member
+    if (durationMs > longest)
+      return coded(
+        'term-too-long',
+        `${period(durationMs)} are asked for, and ${type} is lent for at most ${period(longest)}`,
+      )
+  }
   if (item.startBy < item.start)
     return `no start suits all members of group ${item.group}: one cannot start before ${hour(item.start)}, another not after ${hour(item.startBy)}`
   if (isDeferrable(item) && now > item.startBy)
     return `nothing came free before ${hour(item.startBy)}, the latest start asked for`
   for (const member of item.members) {
     const most = supply.sites.reduce((sum, site) => Math.max(sum, supply.offered(site, member.type)), 0)
+    if (most === 0) return coded('no-capacity', `no site that has ${member.type} lends any of it now`)
     if (least(member) > most && itemAt(item, supply, start) === undefined)
       return `${isAskedFor(item)}, and no site offers more than ${most}`
   }
   return undefined
+}
+
+/** Of all sites that may serve it; undefined if none offers its type. */
+function longestOf({ type, extends: held }: TicketRequest, { sites, longest }: Supply): number | undefined {
+  const known = (held === undefined ? sites : [held.site]).flatMap((site) => longest(site, type) ?? [])
+  return known.length === 0 ? undefined : Math.max(...known)
 }
 
 /** What is asked for, and what is there. */

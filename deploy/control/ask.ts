@@ -99,9 +99,11 @@ export function answerText(about: Body<'query'>['about'], answer: Body<'query-an
       ...profile.map(({ from, free }) => `  from ${hour(from)}: ${some(free, 'unit')} free`),
     ].join('\n')
   }
-  const lines = answer.types.map(({ site, type, units, free, conditions, until }) => {
+  const lines = answer.types.map(({ site, type, units, free, conditions, until, termMsMax }) => {
     const manner = conditions.recallable ? `recallable with ${span(conditions.noticeMs)}` : 'not recallable'
-    return `${type} at ${site}: ${free} of ${some(units, 'unit')} free, ${manner}${until === null ? '' : `, until ${hour(until)}`}`
+    const end = until === null ? '' : `, until ${hour(until)}`
+    const most = termMsMax === undefined ? '' : `, for at most ${span(termMsMax)} at a time`
+    return `${type} at ${site}: ${free} of ${some(units, 'unit')} free, ${manner}${end}${most}`
   })
   return lines.length === 0 ? 'nothing is lent' : lines.join('\n')
 }

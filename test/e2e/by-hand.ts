@@ -75,7 +75,7 @@ describe.concurrent('a guest without a controller of its own', { timeout: 150_00
     const held = JSON.parse((await want()).out) as HandReport
     expect(await pool.json('withdraw', '--type', 'vm.small', '--reason', 'sold')).toEqual({ promised: 4 })
     expect((await pool.ask('status')).out).toContain('lent      0 units of vm.small, 1 held, withdrawn: sold')
-    expect(refusal(await want())).toMatchObject({ exit: 4, error: { code: 'unknown-type' } })
+    expect(refusal(await want())).toMatchObject({ exit: 4, error: { code: 'no-capacity' } })
     expect((await pool.ask('lend', '--type', 'vm.small')).out).toBe('4 units of vm.small lent now\n')
     expect((await pool.ask('lend', '--type', 'vm.small')).err).toContain('vm.small is not withdrawn')
     expect((await want()).code).toBe(0)

@@ -39,6 +39,16 @@ describe('what is free over time', () => {
     expect(supply.earliest('b', 't', 1, 1, 0, 10)).toBeUndefined()
   })
 
+  test('is nothing for a term longer than its site lends', () => {
+    const supply = supplyOf([{ ...offer(2), termMsMax: 10 }, offer(1, 'b')], [])
+    expect([free(supply, 0, 10), free(supply, 0, 11)]).toEqual([2, 0])
+    expect(supply.earliest('a', 't', 2, 10, 0, 100)).toBe(0)
+    expect(supply.earliest('a', 't', 2, 11, 0, 100)).toBeUndefined()
+    const less = supply.take('a', 't', 1, { start: 0, end: 5 })
+    expect([free(less, 0, 10), free(less, 0, 11)]).toEqual([1, 0])
+    expect(['a', 'b', 'c'].map((site) => less.longest(site, 't'))).toEqual([10, Infinity, undefined])
+  })
+
   test('names of types do not run into one another', () => {
     const supply = supplyOf([{ ...offer(3), type: 't\nu' }, offer(1)], [])
     expect(free(supply, 0, 1)).toBe(1)

@@ -21,7 +21,9 @@ test('what protocol 1 does not know is left out for a peer that speaks it', () =
 
 test('an offer of protocol 1 comes without a claim, and without the recalls that are open', () => {
   const offer = { type: 't', units: 1, settledRecalls: ['recall-1'], reason: 'begun' }
-  expect(downgrade('delegation', { ...offer, claim: {}, openRecalls: ['recall-2'] }, 1)).toEqual(offer)
+  expect(
+    downgrade('delegation', { ...offer, claim: {}, openRecalls: ['recall-2'], termMsMax: 1 }, 1),
+  ).toEqual(offer)
 })
 
 test('a body of protocol 1 is read as it is', () =>
