@@ -30,7 +30,7 @@ describe('bad luck with the embedded batch system and process machines', { timeo
   let bench: EmbeddedBench
   beforeAll(async () => {
     bench = await openEmbeddedBench()
-  }, 30_000)
+  })
   afterEach(() => bench.clear(), 30_000)
   afterAll(() => bench?.close(), 30_000)
 

@@ -26,11 +26,11 @@ describe.skipIf(gridengineSkip !== undefined)(title('around a real GridEngine'),
     lab = await openLab('failg', { epilogSeconds: 0 })
     machines = labMachines(lab)
     system = make()
-  }, 60_000)
+  }, 180_000)
   afterEach(async () => {
     await machines.killAll()
     await clearLab(lab)
-  }, 60_000)
+  }, 180_000)
   afterAll(() => closeLab(lab), 60_000)
 
   const make = (): BatchSystem =>

@@ -12,7 +12,7 @@ describe.skipIf(gridengineSkip !== undefined)(title('names of hosts in a real Gr
   let lab: GridengineLab
   beforeAll(async () => {
     lab = await openLab('names')
-  }, 60_000)
+  }, 180_000)
   afterAll(() => closeLab(lab), 60_000)
 
   /** Units are named by their site, a peer; names of hosts differ in no case for GridEngine. */
@@ -34,7 +34,7 @@ describe.skipIf(gridengineSkip !== undefined)(title('names of hosts in a real Gr
       })
     }
     expect(await show()).toBe(before)
-  }, 30_000)
+  })
 
   /** Its record carries the mark; only the name is written otherwise (case, domain, host_aliases), as from a peer of another version. */
   test('a unit that GridEngine shows under another spelling is not left while a job runs on it', async () => {
@@ -68,5 +68,5 @@ describe.skipIf(gridengineSkip !== undefined)(title('names of hosts in a real Gr
     } finally {
       await machines.killAll()
     }
-  }, 60_000)
+  }, 180_000)
 })

@@ -42,7 +42,7 @@ describe.skipIf(slurmSkip !== undefined)(title('a Slurm with slurmdbd'), { timeo
       const node = { name, address: facts.address ?? '', mark: { unitId, leaseId }, cpus: 2, memoryMiB: 1000 }
       await system.expect(node, never)
     }
-  }, 60_000)
+  }, 180_000)
   afterAll(() => closeLab(lab), 60_000)
 
   const submit = (uid: number, ...args: readonly string[]): Promise<string> =>

@@ -65,7 +65,7 @@ describe.skipIf(slurmSkip !== undefined)(title('around a real Slurm'), { timeout
   beforeEach(({ task }) => {
     if (task.name.includes('own conf')) return
     return open()
-  }, 60_000)
+  }, 180_000)
   afterEach(() => closeLab(lab), 60_000)
 
   test('the job of a lost machine starts again on another one within seconds, and is counted once', async () => {

@@ -35,7 +35,7 @@ describe.skipIf(slurmSkip !== undefined)(title('a Slurm with GPUs'), { timeout: 
           { clock: systemClock },
         ),
       )
-  }, 60_000)
+  }, 180_000)
   afterAll(() => closeLab(lab), 60_000)
 
   const look = async (format: string) => systems.get(format)!.observe(never)

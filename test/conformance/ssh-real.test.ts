@@ -27,7 +27,7 @@ describe.skipIf(noSshd !== undefined)(`the ssh executor against sshd${noSshd ? `
   let server: SshServer
   beforeAll(async () => {
     server = await sshServer()
-  }, 20_000)
+  })
   afterAll(async () => {
     await server?.close()
   })
@@ -74,11 +74,12 @@ describe.skipIf(noSshd !== undefined)(`the ssh executor against sshd${noSshd ? `
 
   test('small commands are quick: no delay for small packets', async () => {
     const executor = sshExecutor(server.config, deps)
-    await executor.run(hello, { signal: soon() })
-    const began = systemClock.monotonic()
-    for (let i = 0; i < 20; i++) await executor.run(hello, { signal: soon() })
-    // With the delay for small packets it is 40 ms and more for each.
-    expect(systemClock.monotonic() - began).toBeLessThan(20 * 35)
+    // With the delay for small packets no single one could be done in less than 40 ms, on whatever machine.
+    await eventually(async () => {
+      const began = systemClock.monotonic()
+      await executor.run(hello, { signal: soon() })
+      return systemClock.monotonic() - began < 35
+    }, 15_000)
     await executor.close()
   })
 

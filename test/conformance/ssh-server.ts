@@ -80,15 +80,23 @@ export async function sshServer({ forced, account, env = {} }: SshServerOptions 
   return {
     config,
     configured: (over) => ({ ...config, ...over }),
-    cutConnections: () => {
-      for (const pid of childrenOf(server)) process.kill(pid, 'SIGKILL')
-    },
+    cutConnections: () => killChildren(server),
     async close() {
       server.kill('SIGTERM')
-      for (const pid of childrenOf(server)) process.kill(pid, 'SIGKILL')
+      killChildren(server)
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** One may have ended since it was seen. */
+function killChildren(server: ChildProcess): void {
+  for (const pid of childrenOf(server))
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+    }
 }
 
 /** Words before a command that then sees one account more, in a mount namespace of its own. */

@@ -645,7 +645,7 @@ test('the commands say what they did, with exit codes', async () => {
   expect((await verify('--file', lines, '--dir', dir)).stdout).toBe(ours)
   writeFileSync(lines, readFileSync(lines, 'utf8').replace('epoch 1', 'epoch 2'))
   await expect(verify('--file', lines)).rejects.toMatchObject({ code: 5 })
-}, 60_000)
+}, 180_000)
 
 test('usage does not say of what no ledger here tells that it was nothing', async () => {
   const store = await opened('broker')

@@ -118,7 +118,7 @@ describe('a process that is killed', () => {
       expect(verifyLedger(await store.entries({ afterSeq: 0, limit: 100_000 }), head)).toEqual([])
       await store.close()
     }
-  }, 60_000)
+  }, 180_000)
 
   test('gives its lock back; one that lives keeps it', async () => {
     const { process: owner, lines } = child('count')
@@ -132,7 +132,7 @@ describe('a process that is killed', () => {
     expect(other.lines).toEqual([`store-locked the database ${path} is in use by another process`])
     await kill(owner)
     expect((await opening()).length).toBeGreaterThan(0)
-  }, 20_000)
+  })
 })
 
 describe('a ledger', () => {
@@ -147,7 +147,7 @@ describe('a ledger', () => {
     await reader.close()
     expect(head.seq).toBeGreaterThanOrEqual(20)
     expect(verifyLedger(entries, head)).toEqual([])
-  }, 20_000)
+  })
 
   test('can be read when nobody writes it, and takes no lock', async () => {
     await fill(3)
@@ -348,7 +348,7 @@ describe('a disk that is full', () => {
     const rows = (await opening()).map((row) => decodeRow(row))
     expect(rows).toContainEqual({ id: 'counter', n: acknowledged })
     expect(rows).toHaveLength(acknowledged + 1)
-  }, 20_000)
+  })
 
   test('stops the actor with a sentence, and nothing of the last batch has happened', async () => {
     const stage = new Stage()
@@ -374,7 +374,7 @@ describe('a disk that is full', () => {
     expect(life.failures[0]).toMatchObject({ message: expect.stringContaining(path) })
     await store.close()
     expect((await opening()).map(({ table }) => table)).toEqual(['$meta'])
-  }, 20_000)
+  })
 
   test.skipIf(cannotBeRoot)(
     `is the same on a real file system of 300 KiB ${AS_ROOT}`,

@@ -24,7 +24,7 @@ const runningJob = async (pool: Pool, seconds: number): Promise<string> => {
   return id
 }
 
-describe.concurrent('what the administrator does', { timeout: 150_000 }, () => {
+describe.concurrent('what the administrator does', { timeout: 450_000 }, () => {
   test('a drain of a node of ours stands: neither counted nor resumed nor removed, and the pool grows around it', async () => {
     const pool = await openPool(controller({ min: 1, max: 3, term: '15s' }))
     await pool.start()

@@ -17,7 +17,7 @@ import {
 const leasesAskedFor = async (pool: Pool): Promise<number> =>
   (await pool.ledger()).filter(({ kind }) => kind === 'requested').length
 
-describe.concurrent('a batch server', { timeout: 150_000 }, () => {
+describe.concurrent('a batch server', { timeout: 450_000 }, () => {
   test('that cannot be reached keeps Sublet from starting, in one sentence, with nothing half started', async () => {
     const pool = await openPool()
     await pool.killBatch()

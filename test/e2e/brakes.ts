@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { allEnded, allRanOnce, controller, givesAllBack, openPool, until } from './pool.ts'
 
-describe.concurrent('a person who holds the controller back', { timeout: 150_000 }, () => {
+describe.concurrent('a person who holds the controller back', { timeout: 450_000 }, () => {
   test('freezes and thaws it, keeps a node, and finds who did what in the ledger', async () => {
     const pool = await openPool(controller({ min: 0, max: 2, term: '30s' }))
     await pool.start()

@@ -4,7 +4,7 @@ import { allEnded, allRanOnce, always, type Ended, givesAllBack, openPool, until
 
 const refusal = ({ code, out }: Ended) => ({ exit: code, ...(JSON.parse(out) as object) })
 
-describe.concurrent('a guest without a controller of its own', { timeout: 150_000 }, () => {
+describe.concurrent('a guest without a controller of its own', { timeout: 450_000 }, () => {
   test('is given what is asked for by hand, and keeps it until it is given back', async () => {
     const pool = await openPool({ guests: [{ controller: 'by-hand' }] })
     await pool.start()

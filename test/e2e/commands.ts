@@ -24,7 +24,7 @@ const told = (...parts: readonly string[]): object => ({
 })
 const refused = (code: string): object => ({ error: { code, cure: expect.any(String) } })
 
-describe.concurrent('the commands with --json', { timeout: 150_000 }, () => {
+describe.concurrent('the commands with --json', { timeout: 450_000 }, () => {
   test('print one JSON value and nothing else, of a Sublet that runs and of one that has ended', async () => {
     const pool = await openPool(controller({ min: 1, max: 2, term: '30s' }))
     const sublet = await pool.start()

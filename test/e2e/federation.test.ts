@@ -17,7 +17,7 @@ let lab: Federation | undefined
 afterEach(async (context) => {
   await lab?.down(context.task.result?.state === 'fail')
   lab = undefined
-}, 60_000)
+}, 180_000)
 
 test('three processes over HTTP, one pair outbound only, do all jobs once though each is killed', async () => {
   lab = new Federation({ clock, poolMax: 4, termSeconds: 15 })

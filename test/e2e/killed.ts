@@ -17,7 +17,7 @@ import {
 /** Another one: `SUBLET_SEED=7 vitest run test/e2e/killed.test.ts`. */
 const seed = Number(process.env.SUBLET_SEED ?? 1)
 
-describe.concurrent('a Sublet that is killed', { timeout: 150_000 }, () => {
+describe.concurrent('a Sublet that is killed', { timeout: 450_000 }, () => {
   test('check 8: at eight random moments loses no job, runs none twice and holds nothing twice', async () => {
     const random = seededRandom(seed)
     const pool = await openPool(controller({ term: '6s', termMin: '4s' }))
@@ -75,7 +75,7 @@ describe.concurrent('a Sublet that is killed', { timeout: 150_000 }, () => {
   })
 })
 
-describe.concurrent('a Sublet that is told to end', { timeout: 150_000 }, () => {
+describe.concurrent('a Sublet that is told to end', { timeout: 450_000 }, () => {
   test('by Ctrl-C says that leases go on, and the next one takes up the very same machines', async () => {
     const pool = await openPool(controller({ min: 1, max: 2, term: '20s' }))
     const first = await pool.start()

@@ -19,7 +19,7 @@ const kindsOf = async (
 ): Promise<readonly { readonly at: number; readonly reason: string }[]> =>
   (await pool.ledger()).filter((entry) => entry.kind === kind)
 
-describe.concurrent('a machine that does not come up', { timeout: 150_000 }, () => {
+describe.concurrent('a machine that does not come up', { timeout: 450_000 }, () => {
   test('because its image is broken is tried again ever more slowly, with the image named', async () => {
     const pool = await openPool({
       site: { machines: { images: { plain: { bootFails: 1 } }, bootMs: [50, 100] } },
@@ -91,7 +91,7 @@ describe.concurrent('a machine that does not come up', { timeout: 150_000 }, () 
   })
 })
 
-describe.concurrent('a machine under a job', { timeout: 150_000 }, () => {
+describe.concurrent('a machine under a job', { timeout: 450_000 }, () => {
   test('that is killed is cleaned up, its node goes, and its job runs once to its end elsewhere', async () => {
     const pool = await openPool(controller({ min: 1, term: '20s' }))
     await pool.start()
@@ -142,7 +142,7 @@ describe.concurrent('a machine under a job', { timeout: 150_000 }, () => {
   })
 })
 
-describe.concurrent('a machine that hangs for good', { timeout: 150_000 }, () => {
+describe.concurrent('a machine that hangs for good', { timeout: 450_000 }, () => {
   test('without work is replaced at once and ends with its lease', async () => {
     const pool = await openPool({ site: { terms: { grace: '4s' } }, ...controller({ min: 1, term: '6s' }) })
     await pool.start()
@@ -190,7 +190,7 @@ describe.concurrent('a machine that hangs for good', { timeout: 150_000 }, () =>
   })
 })
 
-describe.concurrent('a node', { timeout: 150_000 }, () => {
+describe.concurrent('a node', { timeout: 450_000 }, () => {
   test('on which job after job fails at once is drained with the reason, and the others do the work', async () => {
     const pool = await openPool(
       controller({

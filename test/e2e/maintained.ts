@@ -12,7 +12,7 @@ const twoHosts = {
   },
 }
 
-describe.concurrent('a host that is to be worked on', { timeout: 150_000 }, () => {
+describe.concurrent('a host that is to be worked on', { timeout: 450_000 }, () => {
   test('gets no new units and is emptied, no job is lost, and it serves again afterwards', async () => {
     const pool = await openPool({ ...controller({ min: 0, max: 4, term: '60s' }), ...twoHosts })
     await pool.start()

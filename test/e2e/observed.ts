@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { PlanReport } from '../../deploy/control/plan.ts'
 import { openPool, until } from './pool.ts'
 
-describe.concurrent('a guest that is only observed', { timeout: 150_000 }, () => {
+describe.concurrent('a guest that is only observed', { timeout: 450_000 }, () => {
   test('has written down what would be done for it, and nothing is done', async () => {
     const pool = await openPool({ guests: [{ mode: 'observe', controller: { min: 0, max: 2 } }] })
     await pool.start()

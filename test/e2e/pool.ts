@@ -129,12 +129,12 @@ beforeAll(async () => {
     modules.map((url) => `import '${url}'`).join(';'),
   ])
   expect(compiling).toMatchObject({ code: 0, err: '' })
-}, 20_000)
+})
 
 afterAll(async () => {
   await Promise.all(opened.map((pool) => pool.close()))
   rmSync(compiled, { recursive: true, force: true })
-}, 60_000)
+}, 180_000)
 
 /** Closed after the last test of the file. */
 export async function openPool(changes: Changes = {}): Promise<Pool> {

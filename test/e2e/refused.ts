@@ -5,7 +5,7 @@ import { agree, BIN, controller, openPool, processesIn, run, until, views } from
 
 const startOf = (config: string) => run(process.execPath, [BIN, 'start', '--config', config])
 
-describe.concurrent('a second Sublet', { timeout: 150_000 }, () => {
+describe.concurrent('a second Sublet', { timeout: 450_000 }, () => {
   test('on the same pool is refused in one sentence, whether it has the same work folder or its own, and harms nothing', async () => {
     const pool = await openPool(controller({ min: 1, term: '30s' }))
     await pool.start()
@@ -49,7 +49,7 @@ describe.concurrent('a second Sublet', { timeout: 150_000 }, () => {
   })
 })
 
-describe.concurrent('a configuration that cannot work', { timeout: 150_000 }, () => {
+describe.concurrent('a configuration that cannot work', { timeout: 450_000 }, () => {
   const mistakes: readonly [string, (text: string) => string, RegExp][] = [
     [
       'an unknown key',
@@ -99,7 +99,7 @@ describe.concurrent('a configuration that cannot work', { timeout: 150_000 }, ()
   })
 })
 
-describe.concurrent('a clock that is earlier than when Sublet last ran here', { timeout: 150_000 }, () => {
+describe.concurrent('a clock that is earlier than when Sublet last ran here', { timeout: 450_000 }, () => {
   test('keeps it from being started, until somebody says that the clock is right', async () => {
     const pool = await openPool(controller({ min: 1, term: '30s' }))
     const first = await pool.start()

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { agree, allEnded, allRanOnce, controller, givesAllBack, openPool, until, views } from './pool.ts'
 
-describe.concurrent('a Sublet of which an older backup is put back', { timeout: 150_000 }, () => {
+describe.concurrent('a Sublet of which an older backup is put back', { timeout: 450_000 }, () => {
   test('of the site, finds its machines again, loses no job, runs none twice and leaves nothing behind', async () => {
     const pool = await openPool(controller({ max: 3, term: '20s' }))
     const first = await pool.start()

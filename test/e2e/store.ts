@@ -23,7 +23,7 @@ function withOneByteChanged(bytes: Buffer, row: string): Buffer {
   return changed
 }
 
-describe.concurrent('a database of which one byte has changed', { timeout: 150_000 }, () => {
+describe.concurrent('a database of which one byte has changed', { timeout: 450_000 }, () => {
   test('keeps its actor from starting, in one sentence with a cure, and nothing is taken for free', async () => {
     const pool = await openPool(controller({ min: 1, term: '60s' }))
     const sublet = await pool.start()
@@ -48,7 +48,7 @@ describe.concurrent('a database of which one byte has changed', { timeout: 150_0
   })
 })
 
-describe.concurrent('a work folder', { timeout: 150_000 }, () => {
+describe.concurrent('a work folder', { timeout: 450_000 }, () => {
   test('that cannot be one is said to be, in one sentence', async () => {
     const pool = await openPool()
     writeFileSync(pool.work, 'a file where the folder should be')
@@ -59,7 +59,7 @@ describe.concurrent('a work folder', { timeout: 150_000 }, () => {
   })
 })
 
-describe.concurrent('a work folder on a disk that is full', { timeout: 150_000 }, () => {
+describe.concurrent('a work folder on a disk that is full', { timeout: 450_000 }, () => {
   test.skipIf(cannotBeRoot)(
     `stops Sublet with a sentence; machines and jobs go on, and after there is room again so does it ${AS_ROOT}`,
     async () => {

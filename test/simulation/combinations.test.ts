@@ -21,7 +21,7 @@ const LISTED = new Map(
 )
 
 test(`the states of a lease at the three actors fit together in ${RUNS.length} runs`, {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async () => {
   const combinations = new Combinations()
   for (const options of RUNS) {

@@ -25,7 +25,7 @@ describe('check 8: a crash before or after any one commit changes nothing in the
   })
   for (const role of ROLES)
     for (const when of ['before', 'after'] as const)
-      test(`${role}: ${when} each of its commits`, { timeout: 240_000 }, async () => {
+      test(`${role}: ${when} each of its commits`, { timeout: 600_000 }, async () => {
         expect(commits[role]!).toBeGreaterThan(5)
         for (let commit = 1; commit <= commits[role]!; commit++) {
           const result = await trial({ ...QUIET, crashAt: { role, commit, when } })

@@ -40,7 +40,7 @@ beforeAll(async () => {
     minds.set('broker', trial.brokerMind() as Mind<Tables>)
     minds.set('authority', trial.authorityMind() as Mind<Tables>)
   }
-}, 120_000)
+}, 300_000)
 
 interface Told {
   readonly text: string

@@ -9,7 +9,7 @@ const PER_TEST = 20
 describe('no storm of lost messages and crashes breaks an invariant', () => {
   for (let first = 1; first <= SEEDS; first += PER_TEST)
     test(`of one actor of each role, seeds ${first} to ${first + PER_TEST - 1}`, {
-      timeout: 240_000,
+      timeout: 600_000,
     }, async () => {
       for (let seed = first; seed < first + PER_TEST; seed++) {
         const { violations, leases } = await trial({ seed })
@@ -19,7 +19,7 @@ describe('no storm of lost messages and crashes breaks an invariant', () => {
     })
 
   for (let seed = 1; seed <= FEDERATIONS; seed++)
-    test(`of a federation, seed ${seed}`, { timeout: 240_000 }, async () => {
+    test(`of a federation, seed ${seed}`, { timeout: 600_000 }, async () => {
       const { violations, leases } = await trial({ seed, size: 'federation' })
       expect(violations, `again with: npm run sim -- --seed ${seed}`).toEqual([])
       expect(leases).toBeGreaterThan(100)

@@ -3,7 +3,7 @@ import { PLANTED } from './planted.ts'
 import { shrink, wordsOf } from './shrink.ts'
 import { type TrialOptions, trial } from './trial.ts'
 
-test('a run that fails is made smaller and fails in the same way', { timeout: 240_000 }, async () => {
+test('a run that fails is made smaller and fails in the same way', { timeout: 600_000 }, async () => {
   const failing: TrialOptions = {
     seed: 1,
     plants: PLANTED['messages go out before the commit they follow from is on disk'],
@@ -19,7 +19,7 @@ test('a run that fails is made smaller and fails in the same way', { timeout: 24
   )
 })
 
-test('the same seed is the same run', { timeout: 240_000 }, async () => {
+test('the same seed is the same run', { timeout: 600_000 }, async () => {
   const options: TrialOptions = { seed: 3, size: 'federation', leases: 15, stormMs: 30_000, managers: 6 }
   expect(await trial(options)).toEqual(await trial(options))
 })

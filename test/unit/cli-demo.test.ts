@@ -78,11 +78,11 @@ describe('the demo', () => {
     expect(report.waitMs.max).toBeGreaterThanOrEqual(report.waitMs.p90)
     expect(await parseStringPromise(readFileSync(report.chart, 'utf8'))).toHaveProperty('svg')
     expect(processesIn(join(dir, 'd'))).toEqual([])
-  }, 60_000)
+  }, 180_000)
 
   test('gives everything back on Ctrl-C, also when npm passes it on a second time, and leaves nothing behind', async () => {
     const running = demo([])
-    await vi.waitUntil(() => running.out.includes('wave 1'), { timeout: 15_000, interval: 50 })
+    await vi.waitUntil(() => running.out.includes('wave 1'), { timeout: 60_000, interval: 50 })
     const folder = /sublet-[A-Za-z0-9]{6}/.exec(
       readFileSync(`/proc/${child?.pid}/task/${child?.pid}/children`, 'utf8')
         .trim()
@@ -99,7 +99,7 @@ describe('the demo', () => {
     expect(folder).toBeDefined()
     expect(existsSync(join(tmpdir(), folder ?? ''))).toBe(false)
     expect(processesIn(join(tmpdir(), folder ?? ''))).toEqual([])
-  }, 30_000)
+  })
 
   test('wants a folder that is new or empty', async () => {
     const running = demo(['--dir', tmpdir()])

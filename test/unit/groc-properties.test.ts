@@ -306,5 +306,5 @@ describe('whatever happens in a small cluster', () => {
       ),
       { numRuns: 20 },
     )
-  }, 90_000)
+  }, 300_000)
 })

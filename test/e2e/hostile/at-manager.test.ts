@@ -18,7 +18,7 @@ let failed = false
 beforeAll(async () => {
   await world.open()
   ;({ broker, site, far } = world.puppets as Record<'broker' | 'site' | 'far', Puppet>)
-}, 60_000)
+}, 180_000)
 afterEach(({ task }) => {
   failed ||= task.result?.state === 'fail'
 })
@@ -100,7 +100,7 @@ test('each ticket that is not what was asked for goes back at once, with the rea
     })
   }
   expect(units()).toEqual([])
-}, 60_000)
+}, 180_000)
 
 test('a ticket for nobody goes back; a second one, a refusal and a recall that was not agreed change nothing', async () => {
   const { leaseId, body } = await asked()
@@ -192,4 +192,4 @@ test('a site that says no more keeps no manager from beginning again with what i
   await world.processes.manager!.up()
   expect(lease(held)).toMatchObject({ leaseState: 'active' })
   expect(await world.faults('manager')).toEqual([])
-}, 60_000)
+}, 180_000)

@@ -22,7 +22,7 @@ beforeAll(async () => {
   mallory = world.puppets.mallory!
   anna = world.puppets.anna!
   root = (await broker.hears('delegation', 'offer-vm.small')).body.claim!
-}, 60_000)
+}, 180_000)
 let failed = false
 afterEach(({ task }) => {
   failed ||= task.result?.state === 'fail'
@@ -324,4 +324,4 @@ test('and honest leases go on, end and are proven', async () => {
   await redeem(honest, anna)
   await anna.hears('lease-update', honest.leaseId, ({ state }) => state === 'active')
   expect(await world.faults('site')).toEqual([])
-}, 60_000)
+}, 180_000)

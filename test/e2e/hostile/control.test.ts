@@ -114,7 +114,7 @@ test('whatever body an order has, it is refused with a code, a sentence and a cu
       expectOurWords(`${path}: ${what}`, await order(place, 'POST', path, body))
   for (const place of ['broker', 'site', 'manager'] as const)
     expect(await world.processes[place]!.answers()).toBe(true)
-}, 40_000)
+})
 
 const NAMES = [
   '__proto__',
@@ -158,7 +158,7 @@ test('names of what every object has are names like others: nothing goes by them
     expect((await order('site', 'GET', `/ledger?subject=${id}`)).text).toBe('[]')
   }
   expect(await world.faults('site')).toEqual([])
-}, 40_000)
+})
 
 test.each([
   ['/ledger?limit=no'],
@@ -205,7 +205,7 @@ test('half requests, no requests and two hundred connections of nobody keep out 
   } finally {
     for (const socket of sockets) socket.destroy()
   }
-}, 30_000)
+})
 
 test.skipIf(cannotBeRoot)(
   `another user gets nothing by being quick, and one who may look gives no orders ${AS_ROOT}`,

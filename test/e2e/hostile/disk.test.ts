@@ -22,7 +22,7 @@ let failed = false
 beforeAll(async () => {
   await world.open()
   ;({ broker, anna } = world.puppets as Record<'broker' | 'anna', Puppet>)
-}, 60_000)
+}, 180_000)
 afterEach(({ task }) => {
   failed ||= task.result?.state === 'fail'
 })
@@ -85,7 +85,7 @@ test('a database that another process does not let go of stops Sublet with its c
   expect(world.rows('site')[`lease ${held}`]).toMatchObject({ state: 'active' })
   await closes(held)
   expect(await world.faults('site')).toEqual([])
-}, 60_000)
+}, 180_000)
 
 test('a disk that takes no more stops Sublet with its cure; what was said to be durable is, and machines go on', async () => {
   const held = await lease()
@@ -137,14 +137,14 @@ test('a disk that takes no more stops Sublet with its cure; what was said to be 
   } finally {
     limited.kill('SIGKILL')
   }
-}, 90_000)
+}, 300_000)
 
 test('a second process on the same folder is refused, and the first goes on', async () => {
   const held = await lease()
   const { code, err } = await startOf(world.configOf('site'))
   expect([code, err]).toEqual([4, expect.stringMatching(/code: already-running\n {2}cure: /)])
   await closes(held)
-}, 60_000)
+}, 180_000)
 
 test('a process that stood still goes on, and so does one that was killed, whatever lock it left', async () => {
   const held = await lease()
@@ -160,7 +160,7 @@ test('a process that stood still goes on, and so does one that was killed, whate
   expect(world.rows('site')[`lease ${other}`]).toMatchObject({ state: 'active' })
   await closes(other)
   expect(await world.faults('site')).toEqual([])
-}, 60_000)
+}, 180_000)
 
 test('half a configuration, or half a list of peers, changes nothing of what runs and is told at the next start', async () => {
   const held = await lease()
@@ -185,4 +185,4 @@ test('half a configuration, or half a list of peers, changes nothing of what run
   await site().up()
   await closes(await lease())
   expect(await world.faults('site')).toEqual([])
-}, 60_000)
+}, 180_000)

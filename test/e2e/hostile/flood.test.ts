@@ -87,7 +87,7 @@ test('a peer that keeps every connection there is does not keep out one that has
   } finally {
     for (const agent of agents) agent.destroy()
   }
-}, 40_000)
+})
 
 test('a peer that sends half of many requests leaves room for those of others', async () => {
   const agents = Array.from({ length: CONNECTIONS_PEER_MAX }, () => new Agent({ keepAlive: true }))
@@ -105,7 +105,7 @@ test('a peer that sends half of many requests leaves room for those of others', 
     for (const half of halves) half.destroy()
     for (const agent of agents) agent.destroy()
   }
-}, 40_000)
+})
 
 test('a peer that asks without end is put off and told when to come, is seen in the status, and costs no more', async () => {
   const { client } = world.processes.broker!
@@ -138,4 +138,4 @@ test('a peer that asks without end is put off and told when to come, is seen in 
   // A line for each question that was taken, and a few for each lease.
   expect(after[0]!.ledger - before[0]!.ledger).toBeLessThan(received + 10 * took.length + 20)
   expect(memoryMiB(pid) - memoryBefore).toBeLessThan(150)
-}, 40_000)
+})

@@ -137,7 +137,7 @@ test('two thousand requests are bounded and answered, and a job of an honest gue
     const out = readFileSync(join(world.dir, `${name}.out`), 'utf8')
     expect(out).not.toMatch(/set aside|TypeError|unhandled/i)
   }
-}, 60_000)
+}, 180_000)
 
 test('what property lists hold is in no ledger, log, export, story or sentence', async () => {
   const secret = 'hunter2-of-anna'
@@ -171,4 +171,4 @@ test('what property lists hold is in no ledger, log, export, story or sentence',
     for (const word of [secret, ...keys]) expect([name, told.includes(word)]).toEqual([name, false])
     expect(told.length).toBeGreaterThan(1_000)
   }
-}, 60_000)
+}, 180_000)

@@ -12,7 +12,7 @@ export function standing(world: World, ready: () => void = () => undefined): voi
       () => Object.keys(world.rows('broker')),
       (keys) => keys.includes('delegation site/vm.small'),
     )
-  }, 60_000)
+  }, 180_000)
   afterEach(({ task }) => {
     failed ||= task.result?.state === 'fail'
   })

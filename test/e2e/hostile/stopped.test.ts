@@ -48,7 +48,7 @@ test('each of the three stands still for a while under a live lease, and all goe
       /set aside|TypeError|unhandled/i,
     )
   }
-}, 60_000)
+}, 180_000)
 
 test.skipIf(!existsSync('/usr/bin/prlimit'))(
   'a disk that takes nothing more from one moment to the next stops the site with its cure; the job goes on',

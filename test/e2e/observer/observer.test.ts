@@ -95,7 +95,7 @@ test('an actor that is none of the three asks all there are over HTTP, and keeps
   await until('whom nobody knows is not waited for', 20_000, ledger, (lines) =>
     lines.some((line) => line.startsWith('unanswered nobody: ')),
   )
-}, 120_000)
+}, 300_000)
 
 test('a peer that is no service manager is given no ticket, and is told so', async () => {
   const { pool, key, url } = await site()
@@ -113,4 +113,4 @@ test('a peer that is no service manager is given no ticket, and is told so', asy
     lines.includes('heard lease-1: observer is no service manager here, and only those are given tickets'),
   )
   expect(await pool.leases()).toEqual([])
-}, 120_000)
+}, 300_000)
