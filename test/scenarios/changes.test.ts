@@ -54,7 +54,9 @@ describe('an extension that the site refuses', () => {
     async (stage) => {
       await stage.wishes([request({ units: 3 })])
       await stage.runs(10)
-      stage.says('The broker grants it; the site lends nothing for so long.')
+      stage.says(
+        'The site lends nothing for so long. Its program is old and did not say so: the broker grants it.',
+      )
       await stage.wishes([extend(first(stage).id, { durationMs: 120_000 })])
       await stage.runs(5)
       expect(first(stage)).toMatchObject({ state: 'active', extending: false })
@@ -70,7 +72,27 @@ describe('an extension that the site refuses', () => {
       expect(stage.leases('manager-2')).toMatchObject([{ state: 'active', units: 4 }])
       expect(notes(stage, 'broker', 'extension unused')).toHaveLength(1)
     },
-    { managers: ['manager', 'manager-2'], authority: { termMsMax: 90_000 } },
+    { managers: ['manager', 'manager-2'], authority: { termMsMax: 90_000 }, protocols: { site: [1] } },
+  )
+})
+
+describe('an extension for longer than the site lends', () => {
+  scene(
+    'An extension for longer than the site lends is refused by the broker already',
+    async (stage) => {
+      await stage.wishes([request()])
+      await stage.runs(10)
+      await stage.wishes([extend(first(stage).id, { durationMs: 120_000 })])
+      await stage.runs(5)
+      expect(first(stage)).toMatchObject({ state: 'active', extending: false })
+      expect(first(stage).extendRefused?.reason).toContain('term-too-long')
+      expect(notes(stage, 'broker', 'ticket granted')).toHaveLength(1)
+      stage.says('For as long as it lends, it is extended.')
+      await stage.wishes([extend(first(stage).id, { durationMs: 80_000 })])
+      await stage.runs(5)
+      expect(notes(stage, 'site', 'extended')).toHaveLength(1)
+    },
+    { authority: { termMsMax: 90_000 } },
   )
 })
 

@@ -73,7 +73,7 @@ describe('what is open says since when and what it waits for', () => {
   })
 
   test('a lease that runs on to its old end, for its site refused the extension that was granted', async () => {
-    const stage = await staged({ authority: { termMsMax: 90_000 } })
+    const stage = await staged({ authority: { termMsMax: 90_000 }, protocols: { site: [1] } })
     await stage.wishes([request()])
     await stage.runs(10)
     const before = open(stage)[0]!.replace(/since .*?, and/, 'and')
