@@ -1,5 +1,5 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
-import type { BatchNode, BatchPicture, NodeMark } from '../../adapters/batch-system.ts'
+import type { BatchNode, BatchPicture, Job, NodeMark } from '../../adapters/batch-system.ts'
 import type { Cluster } from './cluster.ts'
 import type { ReplayJob } from './jobs.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -15,7 +15,7 @@ export interface NamedNode {
 
 /**
  * What a look at the modelled batch system shows. Records of jobs and nodes are made when they change and kept until they
- * change again; a look puts them together.
+ * change again; a look puts them together, in the very lists of the look before if nothing of them has changed.
  */
 export class Looks {
   readonly #cluster: Cluster
@@ -24,6 +24,11 @@ export class Looks {
   readonly #named: (NamedNode | undefined)[]
   readonly #nodes: (BatchNode | undefined)[]
   readonly #ended: ReplayJob[] = []
+  /** Of the look before; undefined where something changed since. */
+  #jobList: readonly Job[] | undefined
+  #nodeList: readonly BatchNode[] | undefined
+  /** The plan of the scheduler that the list of nodes shows. */
+  #plan = -1
 
   constructor(cluster: Cluster, scheduler: Scheduler, jobs: readonly ReplayJob[]) {
     this.#cluster = cluster
@@ -36,7 +41,7 @@ export class Looks {
   /** The node in this slot, or that there is none any more. */
   name(slot: number, node: NamedNode | undefined): void {
     this.#named[slot] = node
-    this.#nodes[slot] = undefined
+    this.touched(slot)
   }
 
   named(slot: number): NamedNode | undefined {
@@ -45,33 +50,56 @@ export class Looks {
 
   touched(slot: number): void {
     this.#nodes[slot] = undefined
+    this.#nodeList = undefined
+  }
+
+  submitted(): void {
+    this.#jobList = undefined
   }
 
   started(job: ReplayJob): void {
+    this.#jobList = undefined
     const nodeNames = job.slots.map((slot) => this.#named[slot]?.name ?? `n${slot}`)
     job.record = { ...job.record, state: 'running', vendorReason: '', startedAt: job.startedAt, nodeNames }
   }
 
   ended(job: ReplayJob): void {
+    this.#jobList = undefined
     job.record = { ...job.record, state: 'ended', endedAt: job.endedAt }
     this.#ended.push(job)
   }
 
   look(now: Instant): BatchPicture {
     const stale = this.#ended.findIndex(({ endedAt = 0 }) => endedAt > now - LISTED_MS)
-    this.#ended.splice(0, stale < 0 ? this.#ended.length : stale)
+    const gone = this.#ended.splice(0, stale < 0 ? this.#ended.length : stale)
+    if (gone.length > 0 || this.#jobList === undefined) this.#jobList = this.#listJobs()
+    if (this.#plan !== this.#scheduler.plan || this.#nodeList === undefined) {
+      this.#nodeList = this.#listNodes()
+      this.#plan = this.#scheduler.plan
+    }
+    return {
+      ...{ startedAt: now, at: now, jobs: this.#jobList, nodes: this.#nodeList },
+      ...{ warnings: [], trust: 'confirmed' },
+    }
+  }
+
+  #listJobs(): readonly Job[] {
     const recordOf = ({ number }: { readonly number: number }) => this.#jobs[number]!.record
-    const jobs = [
+    return [
       ...this.#scheduler.queue.map(recordOf),
       ...this.#scheduler.running.map(recordOf),
       ...this.#ended.map(({ record }) => record),
     ]
+  }
+
+  #listNodes(): readonly BatchNode[] {
+    const before = this.#nodeList
     const nodes: BatchNode[] = []
     for (let slot = 0; slot < this.#cluster.slots; slot++) {
       const node = this.#nodeOf(slot)
       if (node !== undefined) nodes.push(node)
     }
-    return { startedAt: now, at: now, jobs, nodes, warnings: [], trust: 'confirmed' }
+    return before?.length === nodes.length && before.every((node, i) => node === nodes[i]) ? before : nodes
   }
 
   #nodeOf(slot: number): BatchNode | undefined {

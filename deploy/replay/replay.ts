@@ -182,6 +182,7 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
     agenda.perform(now)
     for (; jobs[next]?.trace.submittedAt === now; next++) {
       scheduler.submit(jobs[next]!)
+      looks.submitted()
       meter.add('wanted', sizeOf(jobs[next]!, unit))
       soon(now)
     }

@@ -44,6 +44,7 @@ export class Scheduler {
   readonly #leftOver: Int32Array
   readonly #leftOverMemory: Float64Array
   #reserved: readonly number[] = []
+  #plans = 0
 
   constructor(kind: SchedulerKind, cluster: Cluster) {
     this.#kind = kind
@@ -63,6 +64,11 @@ export class Scheduler {
   /** When the head starts at the latest, by what jobs asked for; infinite if nobody can say. */
   get shadow(): Instant {
     return this.#shadow
+  }
+
+  /** The number of the plan by which nodes are kept for the first job. */
+  get plan(): number {
+    return this.#plans
   }
 
   /** The first job of the queue, if the node is kept for it. */
@@ -142,6 +148,7 @@ export class Scheduler {
 
   /** Finds the head's shadow time and its nodes: rather those that are busy now, so that free ones serve others. */
   #plan(now: Instant): void {
+    this.#plans += 1
     for (const slot of this.#reserved) this.#leftOver[slot] = -1
     this.#reserved = []
     this.#shadow = Number.POSITIVE_INFINITY
@@ -149,8 +156,8 @@ export class Scheduler {
     if (head === undefined || this.#kind === 'fifo') return
     const { nodes, cpus, memoryMiB } = head.shape
     const { accepts, slots } = this.#cluster
-    const free = Int32Array.from(this.#cluster.free)
-    const memory = Float64Array.from(this.#cluster.freeMemory)
+    const free = this.#cluster.free.slice()
+    const memory = this.#cluster.freeMemory.slice()
     const fits = (slot: number): boolean => free[slot]! >= cpus && memory[slot]! >= memoryMiB
     const freeNow: number[] = []
     for (let slot = slots - 1; slot >= 0; slot--) if (accepts[slot] === 1 && fits(slot)) freeNow.push(slot)

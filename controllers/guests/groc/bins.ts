@@ -1,13 +1,14 @@
 import type { Vector } from '../../../actors/leases/resources.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-system.ts'
-import type { HeldLease } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
+import type { Crew } from './crew.ts'
+import { lastLook } from './last-look.ts'
 import type { Bin } from './lots.ts'
 import type { Machine } from './machine.ts'
 import { isKindOf, type Room } from './needs.ts'
 import { compare } from './sequence.ts'
-import type { Tally } from './tally.ts'
+import { nodesOf, type Tally } from './tally.ts'
 
 /** Where there is or will be room for jobs, and what one more unit of each type would have. */
 export interface Bins {
@@ -19,86 +20,112 @@ export interface Bins {
   readonly cpusComing: number
 }
 
+const lastBins = lastLook<Pick<Bins, 'bins' | 'cpusComing'>>()
+
 export function binsOf(
-  machines: readonly Machine[],
+  crews: readonly Crew[],
   unnamed: ReadonlyMap<string, number>,
-  leases: readonly HeldLease[],
   picture: BatchPicture,
   jobs: Tally,
   config: GrocConfig,
 ): Bins {
-  const units = new Map(
-    config.types.map(({ type, unit }) => [type, turnsOut(unit, nodesOfType(machines, type))]),
-  )
-  const [anyUnit] = units.values()
-  /** A type that is configured no more is taken to be like the first. */
-  const unitOf = (type: string): Room => units.get(type) ?? anyUnit!
+  const units = new Map(config.types.map(({ type, unit }) => [type, turnsOut(unit, crews, type)]))
   // Where nobody waits, nobody asks for room that is there.
-  const isAsked = jobs.all.length > jobs.held.length + jobs.running.length + jobs.ended.length
-  const taken: ReadonlyMap<string, Taken> = isAsked ? takenBy(jobs.running) : new Map<string, Taken>()
-  const roomOf = (node: BatchNode, type: Room | undefined): Left => leftOn(node, taken.get(node.name), type)
-  const pendingSmall = isAsked ? collectedBySmall(picture.nodes, jobs.all) : new Set<string>()
-  const kindOf = (node: BatchNode): 'collecting' | 'serving' =>
-    node.collectingFor === undefined || pendingSmall.has(node.collectingFor) ? 'serving' : 'collecting'
-
-  const bins: Bin[] = []
-  if (isAsked && config.ownNodes === 'count')
-    for (const node of picture.nodes)
-      if (node.mark === undefined && node.responding && node.accepting && node.drained === 'no')
-        bins.push({ id: `node:${node.name}`, kind: kindOf(node), ...roomOf(node, undefined) })
-  for (const { unit, lease, node, standing } of isAsked ? inOrderOfUse(machines) : machines) {
-    const type = unitOf(lease.type)
-    if (standing === 'coming' || (standing === 'spare' && node === undefined))
-      bins.push({ id: unit.id, kind: standing, whole: true, ...type })
-    else if (!isAsked) continue
-    else if (node !== undefined && standing === 'spare')
-      bins.push({ id: unit.id, kind: 'spare', ...roomOf(node, type) })
-    else if (node !== undefined && standing === 'serving')
-      bins.push({ id: unit.id, kind: kindOf(node), ...roomOf(node, type) })
+  const isAsked = jobs.pending.length > 0
+  const { own: ownNodes, collectors } = nodesOf(picture.nodes)
+  const small = isAsked ? collectedBySmall(collectors, jobs) : NOBODY
+  const roomy = isAsked ? inOrderOfUse(crews) : crews
+  const key: unknown[] = [isAsked && jobs.running, isAsked && ownNodes, ...units.values(), ...small]
+  for (const { lease, roomy: machines } of roomy) if (machines.length > 0) key.push(lease.type, machines)
+  for (const { lease } of crews) {
+    const count = unnamed.get(lease.id) ?? 0
+    if (count > 0) key.push(lease.id, lease.type, count)
   }
-  for (const lease of leases)
-    for (let i = 1; i <= (unnamed.get(lease.id) ?? 0); i += 1)
-      bins.push({ id: `${lease.id}#${i}`, kind: 'coming', whole: true, ...unitOf(lease.type) })
-  const cpusComing = bins.reduce((sum, { kind, cpus }) => sum + (kind === 'coming' ? cpus : 0), 0)
-  return { bins, units, cpusComing }
+  const made = lastBins(config, key, () => {
+    /** A type that is configured no more is taken to be like the first. */
+    const unitOf = (type: string): Room => units.get(type) ?? [...units.values()][0]!
+    const bins = isAsked ? [...ownBins(ownNodes, small, jobs, config)] : []
+    for (const { lease, roomy: machines } of roomy)
+      bins.push(...binsOn(machines, unitOf(lease.type), isAsked ? { small, jobs } : undefined))
+    for (const { lease } of crews)
+      for (let i = 1; i <= (unnamed.get(lease.id) ?? 0); i += 1)
+        bins.push({ id: `${lease.id}#${i}`, kind: 'coming', whole: true, ...unitOf(lease.type) })
+    const cpusComing = bins.reduce((sum, { kind, cpus }) => sum + (kind === 'coming' ? cpus : 0), 0)
+    return { bins, cpusComing }
+  })
+  return { ...made, units }
+}
+
+const kindOf = (node: BatchNode, small: ReadonlySet<string>): 'collecting' | 'serving' =>
+  node.collectingFor === undefined || small.has(node.collectingFor) ? 'serving' : 'collecting'
+
+function ownBins(
+  nodes: readonly BatchNode[],
+  small: ReadonlySet<string>,
+  jobs: Tally,
+  config: GrocConfig,
+): readonly Bin[] {
+  if (config.ownNodes !== 'count') return []
+  const taken = takenBy(jobs.running)
+  return nodes
+    .filter(({ responding, accepting, drained }) => responding && accepting && drained === 'no')
+    .map((node) => ({
+      ...{ id: `node:${node.name}`, kind: kindOf(node, small) },
+      ...leftOn(node, taken.get(node.name), undefined),
+    }))
+}
+
+/** `asked`: for whom there is to be room; undefined: only what is coming is told. */
+function binsOn(
+  machines: readonly Machine[],
+  type: Room,
+  asked: { readonly small: ReadonlySet<string>; readonly jobs: Tally } | undefined,
+): readonly Bin[] {
+  return machines.flatMap(({ unit, node, standing }): Bin[] => {
+    const { id } = unit
+    if (node === undefined || standing === 'coming')
+      return [{ id, kind: standing === 'spare' ? 'spare' : 'coming', whole: true, ...type }]
+    if (asked === undefined) return []
+    const kind = standing === 'spare' ? 'spare' : kindOf(node, asked.small)
+    return [{ id, kind, ...leftOn(node, takenBy(asked.jobs.running).get(node.name), type) }]
+  })
 }
 
 /** Leases with work first and later ends first, so that work gathers and whole leases fall idle. */
-function inOrderOfUse(machines: readonly Machine[]): readonly Machine[] {
-  const groups = new Map<
-    string,
-    { readonly lease: HeldLease; isBusy: boolean; readonly machines: Machine[] }
-  >()
-  for (const machine of machines) {
-    const { node, lease } = machine
-    let group = groups.get(lease.id)
-    if (group === undefined) {
-      group = { lease, isBusy: false, machines: [] }
-      groups.set(lease.id, group)
-    }
-    group.machines.push(machine)
-    if (node !== undefined && !node.empty) group.isBusy = true
-  }
-  const sorted = [...groups.values()].sort(
-    (a, b) =>
-      Number(b.isBusy) - Number(a.isBusy) ||
-      (b.lease.term?.end ?? 0) - (a.lease.term?.end ?? 0) ||
-      compare(a.lease.id, b.lease.id),
-  )
-  return sorted.flatMap((group) =>
-    group.machines.length === 1
-      ? group.machines
-      : group.machines.sort((a, b) => compare(a.unit.id, b.unit.id)),
-  )
-}
+const inOrderOfUse = (crews: readonly Crew[]): readonly Crew[] =>
+  crews
+    .filter(({ roomy }) => roomy.length > 0)
+    .sort(
+      (a, b) =>
+        Number(b.isBusy) - Number(a.isBusy) ||
+        (b.lease.term?.end ?? 0) - (a.lease.term?.end ?? 0) ||
+        compare(a.lease.id, b.lease.id),
+    )
 
-const nodesOfType = (machines: readonly Machine[], type: string): readonly BatchNode[] =>
-  machines.flatMap(({ node, lease }) =>
-    lease.type === type && node?.responding === true && node.cpus > 0 ? [node] : [],
+const nodesOfType = (crews: readonly Crew[], type: string): readonly BatchNode[] =>
+  crews.flatMap(({ lease, machines }) =>
+    lease.type === type
+      ? machines.flatMap(({ node }) => (node?.responding === true && node.cpus > 0 ? [node] : []))
+      : [],
   )
+
+/** It has all that is promised, and nothing that is not. */
+const keepsPromise = (node: BatchNode, { cpus, memoryMiB, consumables, features }: Room): boolean =>
+  node.responding &&
+  node.cpus > 0 &&
+  node.cpus >= cpus &&
+  node.memoryMiB >= memoryMiB &&
+  (node.consumables === undefined ||
+    Object.entries(consumables).every(([name, amount]) => (own(node.consumables, name) ?? 0) >= amount)) &&
+  (node.features === undefined || node.features.every((feature) => features.includes(feature)))
 
 /** Nodes may report a little less than their type promises; orders must go by what they report. */
-function turnsOut(promised: Room, nodes: readonly BatchNode[]): Room {
+function turnsOut(promised: Room, crews: readonly Crew[], type: string): Room {
+  // The very same object from look to look, by which others know that nothing changed. One such node is enough.
+  for (const { lease, machines } of crews)
+    if (lease.type === type)
+      for (const { node } of machines) if (node !== undefined && keepsPromise(node, promised)) return promised
+  const nodes = nodesOfType(crews, type)
   const [first, ...others] = nodes
   if (first === undefined) return promised
   const most = (amountOf: (node: BatchNode) => number): number =>
@@ -141,8 +168,14 @@ interface Taken {
   exclusively: boolean
 }
 
+/** By list, which is that of the look before while the same jobs run. */
+const takings = new WeakMap<readonly Job[], ReadonlyMap<string, Taken>>()
+
 function takenBy(running: readonly Job[]): ReadonlyMap<string, Taken> {
+  const known = takings.get(running)
+  if (known !== undefined) return known
   const taken = new Map<string, Taken>()
+  takings.set(running, taken)
   for (const { nodeNames, memoryMiBPerNode, consumablesPerNode, exclusive, tasks } of running)
     for (const name of nodeNames) {
       let ofNode = taken.get(name)
@@ -214,13 +247,12 @@ function sumFor(name: string, taken: ReadonlyMap<string, number>): number {
   return sum
 }
 
+const NOBODY: ReadonlySet<string> = new Set()
+
 /** Single-node jobs for which the scheduler itself has planned a node. */
-function collectedBySmall(nodes: readonly BatchNode[], jobs: readonly Job[]): ReadonlySet<string> {
-  const collectors = new Set<string>()
-  for (const { collectingFor } of nodes) if (collectingFor !== undefined) collectors.add(collectingFor)
+function collectedBySmall(collectors: ReadonlySet<string>, { pending }: Tally): ReadonlySet<string> {
+  if (collectors.size === 0) return NOBODY
   const small = new Set<string>()
-  if (collectors.size > 0)
-    for (const { id, state, nodes } of jobs)
-      if (state === 'pending' && nodes === 1 && collectors.has(id)) small.add(id)
+  for (const { id, nodes } of pending) if (nodes === 1 && collectors.has(id)) small.add(id)
   return small
 }

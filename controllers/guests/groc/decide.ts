@@ -19,15 +19,16 @@ import { pack } from './packing.ts'
 import { offersOf } from './patience.ts'
 import { answerRecalls } from './recall.ts'
 import { reserve } from './reservations.ts'
+import { rollCall } from './roll.ts'
 import { expectations } from './runs.ts'
 import { seasonAt, seasonNotes } from './season.ts'
 import { compare } from './sequence.ts'
-import { idleDrains, idleSince, leaves, releases, resumes, unfitDrains } from './shrink.ts'
+import { type Drain, idleDrains, idleSince, leaves, releases, resumes, unfitDrains } from './shrink.ts'
 import { steadyUntil } from './steady.ts'
 import type { Survey } from './survey.ts'
 import { limitsOf, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
-import { askAt, blindExtensions, extensions, jobsAtRisk } from './terms.ts'
+import { askAt, blindExtensions, type Extension, extensions, jobsAtRisk } from './terms.ts'
 import { type Beyond, beyondNotes, turnstile } from './users.ts'
 
 /**
@@ -70,9 +71,10 @@ function decideBy(
   if (picture === undefined || doubt !== undefined) return waitAndSee(view, memory, config, now, doubt ?? '')
 
   const jobs = tallyOf(picture.jobs)
-  const kept = notice(view, picture, jobs, memory, config)
+  const rolls = rollCall(view.leases, picture, config)
+  const kept = notice(rolls, picture, jobs, memory, config)
   const noticed = withoutSilence(kept, view.leases, picture.startedAt, config)
-  const ground = survey(view, picture, jobs, noticed, config, now)
+  const ground = survey(rolls, picture, jobs, noticed, config, now)
   const expected = expectations(noticed.runs, config)
   const units = [...ground.units.values()]
   const gate = turnstile(noticed.users, units, config, now)
@@ -102,7 +104,7 @@ function decideBy(
     : { drains: [], wake: [] }
 
   const going = new Set([...taken, ...shrunk.map(({ unitId }) => unitId)])
-  const pinned = ground.machines.flatMap(({ unit }) => (unit.pinned === undefined ? [] : [unit.id]))
+  const pinned = ground.crews.flatMap((crew) => crew.pinned)
   const wanted = new Set([
     ...packing.used,
     ...keptForNothing(ground, packing, going, keep),
@@ -130,12 +132,6 @@ function decideBy(
     ...orders.intents,
     ...reserving.intents,
   ]
-  const drains = new Map(Object.entries(noticed.drains))
-  for (const id of resumedIds) drains.delete(id)
-  for (const { unitId, cause } of [...unfit, ...shrunk]) drains.set(unitId, cause)
-  for (const id of recalled) drains.set(id, 'recall')
-  for (const { victims } of extended) for (const id of victims) drains.set(id, 'victim')
-
   const paused = [...beyond.values()].flatMap(({ until }) => until ?? [])
   const wake = [...orders.wake, ...paused, ...partsAt, ...wakesOf(view, idle, config)]
   const notes = [
@@ -160,13 +156,31 @@ function decideBy(
       rampedAt: orders.rampedAt,
       reservations: reserving.reservations,
       idleSince: idle,
-      drains: Object.fromEntries(drains),
+      drains: drainsAfter(noticed.drains, resumedIds, [...unfit, ...shrunk], recalled, extended),
     },
     reason: [summary(demand, packing, ground), ...notes].join(' '),
     figures: figuresOf(demand, packing, ground, now),
     againMs: again(wake, config, now),
     steadyUntil: steadyUntil(view, noticed, wake, config, now),
   }
+}
+
+/** The very same record, as most decisions drain nothing. */
+function drainsAfter(
+  before: GrocMemory['drains'],
+  resumed: ReadonlySet<string>,
+  drained: readonly Drain[],
+  recalled: ReadonlySet<string>,
+  extended: readonly Extension[],
+): GrocMemory['drains'] {
+  const victims = extended.flatMap((one) => one.victims)
+  if (resumed.size + drained.length + recalled.size + victims.length === 0) return before
+  const drains = new Map(Object.entries(before))
+  for (const id of resumed) drains.delete(id)
+  for (const { unitId, cause } of drained) drains.set(unitId, cause)
+  for (const id of recalled) drains.set(id, 'recall')
+  for (const id of victims) drains.set(id, 'victim')
+  return Object.fromEntries(drains)
 }
 
 function doubtOf(view: GuestView<BatchPicture>, now: Instant): string | undefined {
@@ -224,16 +238,23 @@ function keptForNothing(
   keep: Keep,
 ): readonly string[] {
   if (keep.units === 0) return []
-  const staying = ground.machines.filter(
-    ({ unit, standing }) => (standing === 'serving' || standing === 'coming') && !going.has(unit.id),
+  const staying = ground.crews.flatMap(({ lease, machines }) =>
+    machines
+      .filter(
+        ({ unit, standing }) => (standing === 'serving' || standing === 'coming') && !going.has(unit.id),
+      )
+      .map((machine) => ({ machine, lease })),
   )
-  const idle = staying.filter((machine) => !works(machine, packing))
+  const idle = staying.filter(({ machine }) => !works(machine, packing))
   const short = keep.units - (staying.length - idle.length)
   if (short <= 0) return []
   return idle
-    .sort((a, b) => (b.lease.term?.end ?? 0) - (a.lease.term?.end ?? 0) || compare(a.unit.id, b.unit.id))
+    .sort(
+      (a, b) =>
+        (b.lease.term?.end ?? 0) - (a.lease.term?.end ?? 0) || compare(a.machine.unit.id, b.machine.unit.id),
+    )
     .slice(0, short)
-    .map(({ unit }) => unit.id)
+    .map(({ machine }) => machine.unit.id)
 }
 
 function figuresOf(demand: Demand, packing: Packing, ground: Survey, now: Instant): GuestFigures {

@@ -2,6 +2,7 @@ import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { HeldBy, Job } from '../../../adapters/batch-system.ts'
 import type { GrocConfig } from './config.ts'
 import { type HeldCounts, isAlarming } from './held.ts'
+import { lastLook } from './last-look.ts'
 import { type Extras, extrasBook, fits, type Need, type Room } from './needs.ts'
 import { type Expectation, expectedRun, leaseLengths, SAFETY } from './runs.ts'
 import type { Tally } from './tally.ts'
@@ -66,12 +67,27 @@ export const servesQueue = (config: GrocConfig, queue: string): boolean =>
 const weightOf = (config: GrocConfig, queue: string): number =>
   config.queues?.find(({ name }) => name === queue)?.weight ?? 1
 
-export function demandOf(
+const lastDemand = lastLook<Demand>()
+
+export const demandOf = (
   jobs: Tally,
   units: readonly Room[],
   expectedIn: (queue: string) => Expectation,
   config: GrocConfig,
   gate?: Turnstile,
+): Demand =>
+  gate === undefined
+    ? lastDemand(config, [jobs.pending, jobs.held, expectedIn, ...units], () =>
+        sortedOut(jobs, units, expectedIn, config, undefined),
+      )
+    : sortedOut(jobs, units, expectedIn, config, gate)
+
+function sortedOut(
+  jobs: Tally,
+  units: readonly Room[],
+  expectedIn: (queue: string) => Expectation,
+  config: GrocConfig,
+  gate: Turnstile | undefined,
 ): Demand {
   const lines = new Map<string, Line | undefined>()
   const lengths = leaseLengths(config)
@@ -122,8 +138,7 @@ export function demandOf(
 
   for (const job of jobs.held) if (servesQueue(config, job.queue)) hold(job)
   let line: Line | undefined
-  for (const job of jobs.all) {
-    if (job.state !== 'pending') continue
+  for (const job of jobs.pending) {
     if (line?.queue !== job.queue) line = lineOf(job.queue)
     if (line === undefined) continue
     const { walltimeMs } = job

@@ -220,8 +220,9 @@ function needsOf(job: Job): string {
 }
 
 function nameOf(binId: string, ground: Survey): string {
-  const machine = ground.machines.find(({ unit }) => unit.id === binId)
-  if (machine !== undefined) return `${machine.unit.name} (lease ${machine.lease.id}, ${machine.unit.state})`
+  for (const { lease, machines } of ground.crews)
+    for (const { unit } of machines)
+      if (unit.id === binId) return `${unit.name} (lease ${lease.id}, ${unit.state})`
   const node = ground.ownNodes.find(({ name }) => `node:${name}` === binId)
   return node === undefined
     ? `an ordered unit of lease ${binId.split('#')[0]}`

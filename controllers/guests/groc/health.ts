@@ -2,15 +2,16 @@ import type { Instant } from '../../../actors/runtime/clock.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import { mayWorkThere, presenceOf } from '../../../adapters/presence.ts'
-import type { GuestView, HeldLease, HeldUnit } from '../../controller.ts'
+import type { HeldLease, HeldUnit } from '../../controller.ts'
 import { endedBy, withoutAhead } from './ahead.ts'
 import type { GrocConfig } from './config.ts'
 import { servesQueue } from './demand.ts'
 import { observeBoots } from './later.ts'
 import type { GrocMemory, QuickEnds } from './memory.ts'
 import { isBelieved, outageIn } from './outage.ts'
+import { isMember, type Roll } from './roll.ts'
 import { observeRuns } from './runs.ts'
-import { nodesByUnit, type Tally } from './tally.ts'
+import type { Tally } from './tally.ts'
 import { observeUsers } from './users.ts'
 
 /**
@@ -19,7 +20,7 @@ import { observeUsers } from './users.ts'
  * And how long jobs run. Forgets whatever is no longer held.
  */
 export function notice(
-  view: GuestView<BatchPicture>,
+  rolls: readonly Roll[],
   picture: BatchPicture,
   tally: Tally,
   before: GrocMemory,
@@ -27,52 +28,33 @@ export function notice(
 ): GrocMemory {
   const jobs = { ...tally, ended: endedBy(tally.ended, picture.at) }
   const memory = withoutAhead(before, picture.at)
-  const units: HeldUnit[] = []
-  const leaseOf = new Map<string, string>()
-  for (const { id, held } of view.leases)
-    for (const unit of held)
-      if (unit.state !== 'left' && unit.state !== 'lost') {
-        units.push(unit)
-        leaseOf.set(unit.id, id)
-      }
-  const members = units.filter(({ state }) => state === 'joined' || state === 'draining')
-  const nodeOfUnit = nodesByUnit(picture)
+  const here = rolls.map((roll) => roll.here)
 
-  const outage = outageIn(view.leases, nodeOfUnit, picture, memory.outage, config)
+  const outage = outageIn(rolls, picture, memory.outage, config)
   const missingSince = new Map<string, number>()
-  /** By another spelling, by a job on it, or by a record that cannot be read. */
-  const isThere = ({ id, name }: HeldUnit): boolean =>
-    !nodeOfUnit.has(id) &&
-    mayWorkThere(presenceOf(picture, { name, leaseId: leaseOf.get(id) ?? '', unitId: id, wasIn: true }))
-  for (const unit of members) {
-    const told = picture.startedAt >= unit.since + config.settle
-    const known = own(memory.missingSince, unit.id)
-    if (!told) {
-      if (known !== undefined) missingSince.set(unit.id, known)
-    } else if (nodeOfUnit.get(unit.id)?.responding !== true && !isThere(unit))
-      missingSince.set(unit.id, known ?? picture.startedAt)
-  }
+  for (const { lease, unclear } of rolls)
+    for (const { unit, known: node, seen } of unclear) {
+      const known = own(memory.missingSince, unit.id)
+      if (!seen) {
+        if (known !== undefined) missingSince.set(unit.id, known)
+      } else if (node !== undefined || !isThere(unit, lease, picture))
+        missingSince.set(unit.id, known ?? picture.startedAt)
+    }
 
-  const quickEnds = new Map<string, QuickEnds>()
-  const blackHoles = new Map(Object.entries(only(memory.blackHoles, units)))
-  const ends = endsByNode(jobs.ended)
-  for (const unit of members) {
-    const counted = own(memory.quickEnds, unit.id)
-    const endsThere = ends.size === 0 ? undefined : ends.get(nodeOfUnit.get(unit.id)?.name ?? '')
-    const after = endsThere === undefined ? counted : countQuickEnds(counted, endsThere, unit, config)
-    if (after === undefined) continue
-    quickEnds.set(unit.id, after)
-    const swallows =
-      after.inRow >= config.blackHole.jobs && othersWork(picture, jobs, unit.name, after, config)
-    if (swallows && !blackHoles.has(unit.id)) blackHoles.set(unit.id, picture.at)
-  }
+  const quickEnds = quickEndsOf(rolls, memory.quickEnds, endsByNode(jobs.ended), config)
+  const blackHoles = new Map(Object.entries(only(memory.blackHoles, here)))
+  for (const [unitId, row] of Object.entries(quickEnds))
+    if (row.inRow >= config.blackHole.jobs && !blackHoles.has(unitId)) {
+      const name = here.flat().find(({ id }) => id === unitId)?.name ?? ''
+      if (othersWork(picture, jobs, name, row, config)) blackHoles.set(unitId, picture.at)
+    }
   const badNodes = new Set<string>()
-  if (blackHoles.size > 0) for (const { id, name } of units) if (blackHoles.has(id)) badNodes.add(name)
+  if (blackHoles.size > 0) for (const { id, name } of here.flat()) if (blackHoles.has(id)) badNodes.add(name)
   return {
     pressedSince: memory.pressedSince,
     futureSince: memory.futureSince,
     rampedAt: memory.rampedAt,
-    boots: observeBoots(memory.boots, view),
+    boots: observeBoots(memory.boots, rolls),
     reservations: memory.reservations,
     users:
       config.userMax === undefined
@@ -82,8 +64,8 @@ export function notice(
     idleSince: memory.idleSince,
     missingSince: Object.fromEntries(missingSince),
     outage,
-    drains: only(memory.drains, units),
-    quickEnds: Object.fromEntries(quickEnds),
+    drains: only(memory.drains, here),
+    quickEnds,
     blackHoles: Object.fromEntries(blackHoles),
     runs: observeRuns(memory.runs ?? {}, jobs.ended, (queue) => servesQueue(config, queue), badNodes),
   }
@@ -104,16 +86,50 @@ export function withoutSilence(
   return { ...memory, missingSince }
 }
 
-const only = <Value>(
+/** By another spelling, by a job on it, or by a record that cannot be read. */
+const isThere = ({ id, name }: HeldUnit, lease: HeldLease, picture: BatchPicture): boolean =>
+  mayWorkThere(presenceOf(picture, { name, leaseId: lease.id, unitId: id, wasIn: true }))
+
+/** What is known of the units that are here; the very same record if that is all. */
+function only<Value>(
   record: Readonly<Record<string, Value>>,
-  units: readonly HeldUnit[],
-): Readonly<Record<string, Value>> => {
+  here: readonly (readonly HeldUnit[])[],
+): Readonly<Record<string, Value>> {
+  let left = Object.keys(record).length
+  if (left === 0) return record
   const found: [string, Value][] = []
-  for (const { id } of units) {
-    const value = own(record, id)
-    if (value !== undefined) found.push([id, value])
-  }
+  for (const units of here)
+    for (const { id } of units) {
+      const value = own(record, id)
+      if (value === undefined) continue
+      found.push([id, value])
+      left -= 1
+      if (left === 0) return record
+    }
   return Object.fromEntries(found)
+}
+
+/** By unit, with what has ended since. */
+function quickEndsOf(
+  rolls: readonly Roll[],
+  before: GrocMemory['quickEnds'],
+  ends: ReadonlyMap<string, readonly EndedJob[]>,
+  config: GrocConfig,
+): GrocMemory['quickEnds'] {
+  const still = only(
+    before,
+    rolls.map(({ members }) => members),
+  )
+  if (ends.size === 0) return still
+  const after = new Map(Object.entries(still))
+  for (const { seats } of rolls)
+    for (const { unit, known } of seats) {
+      const endsThere = isMember(unit) ? ends.get(known?.name ?? '') : undefined
+      if (endsThere === undefined) continue
+      const one = countQuickEnds(after.get(unit.id), endsThere, unit, config)
+      if (one !== undefined) after.set(unit.id, one)
+    }
+  return Object.fromEntries(after)
 }
 
 type EndedJob = Job & { readonly startedAt: number; readonly endedAt: number }

@@ -26,7 +26,10 @@ export interface Keep {
 
 export function toKeep(ground: Survey, packing: Packing, limits: Limits, config: GrocConfig): Keep {
   const { min, reserve, max } = config
-  const named = ground.machines.filter((machine) => isThere(machine) && works(machine, packing)).length
+  const named = ground.crews.reduce(
+    (sum, crew) => sum + crew.working + crew.vacant.filter(({ unit }) => packing.used.has(unit.id)).length,
+    0,
+  )
   const unnamed = [...ground.unnamed.keys()]
     .flatMap((leaseId) => unnamedIds(leaseId, ground))
     .filter((id) => packing.used.has(id)).length
@@ -53,9 +56,6 @@ function outOfRoom({ tooWide, smallUnits, wideOrders }: Packing, { room, reach }
   const [first] = [...tooWide.keys()].filter(({ nodes }) => nodes <= reach)
   return Math.max(first?.nodes ?? 0, smallUnits - Math.max(0, room - wide), 0)
 }
-
-const isThere = ({ standing }: Machine): boolean =>
-  standing === 'serving' || standing === 'coming' || standing === 'spare'
 
 export const works = ({ unit, node, empty }: Machine, packing: Packing): boolean =>
   packing.used.has(unit.id) || (node !== undefined && !empty)

@@ -1,5 +1,6 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
-import type { GuestIntent, GuestView, HeldLease } from '../../controller.ts'
+import type { GuestIntent, HeldLease } from '../../controller.ts'
+import type { Roll } from './roll.ts'
 
 /**
  * Leases that need not begin at once say so in what they are called, so that a view of them is enough to know them again:
@@ -62,12 +63,12 @@ const BOOTS_MIN = 3
 /** Taken until some were seen. */
 const BOOT_MS: Millis = 2 * 60_000
 
-export function observeBoots(before: Boots | undefined, { leases }: GuestView<unknown>): Boots | undefined {
+export function observeBoots(before: Boots | undefined, rolls: readonly Roll[]): Boots | undefined {
   const lastAt = before?.lastAt ?? Number.NEGATIVE_INFINITY
-  const joined = leases
+  const joined = rolls
     // Whether a machine that came in the place of a dead one took long, its lease does not tell.
-    .filter(({ held }) => held.every(({ state }) => state !== 'lost'))
-    .flatMap((lease) =>
+    .filter(({ lost, lastJoinedAt }) => lost === 0 && lastJoinedAt > lastAt)
+    .flatMap(({ lease }) =>
       lease.held.flatMap(({ joinedAt }) =>
         joinedAt === undefined || joinedAt <= lastAt ? [] : [{ joinedAt, lease }],
       ),

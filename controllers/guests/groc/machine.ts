@@ -15,11 +15,11 @@ import type { DrainCause, GrocMemory } from './memory.ts'
  *   blocked   takes no new work, and resuming it would not cure that (`why`)
  *   gone      leaving, left or lost
  */
-export type Standing = 'serving' | 'coming' | 'spare' | 'blocked' | 'gone'
+export const STANDINGS = ['serving', 'coming', 'spare', 'blocked', 'gone'] as const
+export type Standing = (typeof STANDINGS)[number]
 
 export interface Machine {
   readonly unit: HeldUnit
-  readonly lease: HeldLease
   readonly standing: Standing
   /** Why it is blocked; empty otherwise. */
   readonly why: string
@@ -79,7 +79,8 @@ export function machineOf(
   const before = findings.get(unit)
   if (
     before !== undefined &&
-    before.lease === lease &&
+    (before.lease === lease ||
+      (!lapsed && saysNothing(before.lease, unit, cause) && saysNothing(lease, unit, cause))) &&
     before.node === node &&
     before.seen === seen &&
     before.cause === cause &&
@@ -91,6 +92,10 @@ export function machineOf(
   findings.set(unit, { lease, node, seen, cause, swallows, lapsed, machine })
   return machine
 }
+
+/** Nothing of the lease makes a difference to the unit but whether it lapses: not when it ends, nor whether it goes on. */
+const saysNothing = ({ state }: HeldLease, { leaveBy }: HeldUnit, cause: DrainCause | undefined): boolean =>
+  state !== 'closing' && leaveBy === undefined && (cause === undefined || cause === 'idle')
 
 function judged(
   unit: HeldUnit,
@@ -114,7 +119,6 @@ function judged(
   const unreachable = unit.suspect !== undefined && silentMs >= config.missing
   const as = (standing: Standing, why = '', drainAs?: DrainCause): Machine => ({
     unit,
-    lease,
     standing,
     why,
     drainAs,

@@ -19,8 +19,10 @@ export function summary(demand: Demand, packing: Packing, ground: Survey): strin
 }
 
 export function blockedNotes(ground: Survey): readonly string[] {
-  const blocked = ground.machines.filter(({ standing }) => standing === 'blocked')
-  if (blocked.length === 0) return []
+  if (ground.blocked === 0) return []
+  const blocked = ground.crews
+    .flatMap(({ machines }) => machines)
+    .filter(({ standing }) => standing === 'blocked')
   return [
     `${some(blocked.length, 'unit')} take${blocked.length === 1 ? 's' : ''} no work: ${few([...new Set(blocked.map(({ why }) => why))])}.`,
   ]

@@ -55,10 +55,7 @@ export function pressureOf(
 
 export function backlogPerProcessor(demand: Demand, survey: Survey): Millis {
   if (demand.workMs === 0) return 0
-  const serving = survey.machines.reduce(
-    (sum, { node, standing }) => sum + (standing === 'serving' ? (node?.cpus ?? 0) : 0),
-    0,
-  )
+  const serving = survey.crews.reduce((sum, { cpus }) => sum + cpus, 0)
   const own = survey.ownNodes.reduce((sum, node) => sum + (node.accepting ? node.cpus : 0), 0)
   const processors = serving + own + survey.cpusComing
   return processors === 0 ? Number.POSITIVE_INFINITY : demand.workMs / processors

@@ -1,8 +1,8 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
-import type { BatchNode, BatchPicture } from '../../../adapters/batch-system.ts'
-import type { HeldLease } from '../../controller.ts'
+import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import { hour, some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
+import type { Roll } from './roll.ts'
 
 /**
  * Many nodes silent at once, as after the power of a room was cut or a switch died: it is hardly each of them.
@@ -29,23 +29,24 @@ const SILENT_MIN = 3
 
 /** Whose node does not answer, though its site does not doubt it. */
 export function outageIn(
-  leases: readonly HeldLease[],
-  nodeOfUnit: ReadonlyMap<string, BatchNode>,
+  rolls: readonly Roll[],
   picture: BatchPicture,
   before: Outage | undefined,
   config: GrocConfig,
 ): Outage | undefined {
   let [silent, of] = [0, 0]
   const byType = new Map<string, { silent: number; of: number }>()
-  for (const { type, held } of leases)
-    for (const { id, state, since, suspect } of held) {
-      if ((state !== 'joined' && state !== 'draining') || picture.startedAt < since + config.settle) continue
-      const isSilent = suspect === undefined && nodeOfUnit.get(id)?.responding !== true
-      const one = byType.get(type) ?? { silent: 0, of: 0 }
-      byType.set(type, { silent: one.silent + Number(isSilent), of: one.of + 1 })
-      of += 1
-      silent += Number(isSilent)
-    }
+  for (const { lease, members, unclear } of rolls) {
+    // Where a look is not young enough, the unit is unclear and says nothing.
+    const unsaid = unclear.filter(({ seen }) => !seen).length
+    if (members.length === unsaid) continue
+    const seats = members.length - unsaid
+    const mute = unclear.filter(({ unit, seen }) => seen && unit.suspect === undefined).length
+    const one = byType.get(lease.type) ?? { silent: 0, of: 0 }
+    byType.set(lease.type, { silent: one.silent + mute, of: one.of + seats })
+    of += seats
+    silent += mute
+  }
   const mute = Object.fromEntries(
     [...byType].flatMap(([type, one]) => (one.silent === one.of ? [[type, one.of]] : [])),
   )

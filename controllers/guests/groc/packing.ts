@@ -1,4 +1,5 @@
 import type { Shape } from './demand.ts'
+import { lastLook } from './last-look.ts'
 import {
   BIN_KINDS,
   type Bin,
@@ -24,6 +25,8 @@ export interface Offer {
   readonly trial: boolean
   /** Earlier answers speak against an order of which so many are the least that would do. */
   isPaused(unitsMin: number): boolean
+  /** They speak against no order, whatever its size. */
+  readonly isOpen?: boolean
 }
 
 /** Several jobs of a shape on one bin, or on equal ones that are to be ordered; of a wide job, one of its nodes. */
@@ -79,6 +82,26 @@ export interface Limits {
  * Bins come preferred ones first, and so do offers; wide shapes come before others. Every shape fits an offer.
  */
 export function pack(
+  shapes: readonly Shape[],
+  bins: readonly Bin[],
+  offers: readonly Offer[],
+  limits: Limits,
+): Packing {
+  if (shapes.length === 0) return NOTHING
+  // Where earlier answers speak against an offer, the same offer may be another one later.
+  if (offers.some(({ isOpen }) => isOpen !== true)) return packed(shapes, bins, offers, limits)
+  const key: unknown[] = [bins, limits.room, limits.reach]
+  for (const { type, unit, room, trial } of offers) key.push(type, unit, room, trial)
+  return lastPacking(shapes, key, () => packed(shapes, bins, offers, limits))
+}
+
+const lastPacking = lastLook<Packing>()
+const NOTHING: Packing = {
+  ...{ places: new Map(), wideOrders: [], smallOrders: [], smallUnits: 0, tooWide: new Map() },
+  ...{ passedOver: new Set(), used: new Set(), wanted: 0 },
+}
+
+function packed(
   shapes: readonly Shape[],
   bins: readonly Bin[],
   offers: readonly Offer[],

@@ -6,6 +6,7 @@ import { hour, some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Offer } from './packing.ts'
+import type { Roll } from './roll.ts'
 import { inSequence } from './sequence.ts'
 import type { Survey } from './survey.ts'
 
@@ -51,6 +52,7 @@ export function afterRefusals(
  */
 export function afterFailures(
   view: GuestView<BatchPicture>,
+  rolls: readonly Roll[],
   memory: GrocMemory,
   config: GrocConfig,
   type: string,
@@ -58,17 +60,19 @@ export function afterFailures(
   const failures = new Map<string, { at: Instant; image: string | undefined; reason: string }>()
   // One failure per lease: units that never came are followed by a refusal of the lease itself.
   let good = Number.NEGATIVE_INFINITY
-  for (const lease of view.leases)
-    for (const unit of lease.type === type ? lease.held : []) {
-      if (unit.state === 'lost' && unit.joinedAt === undefined)
-        failures.set(lease.id, { at: unit.since, image: undefined, reason: `${unit.name} never came up` })
-      if (
-        unit.joinedAt !== undefined &&
-        unit.joinedAt > good &&
-        own(memory.blackHoles, unit.id) === undefined
-      )
-        good = unit.joinedAt
-    }
+  for (const { lease, lastJoinedAt, stillborn } of rolls) {
+    if (lease.type !== type) continue
+    if (stillborn !== undefined)
+      failures.set(lease.id, {
+        at: stillborn.since,
+        image: undefined,
+        reason: `${stillborn.name} never came up`,
+      })
+    if (lastJoinedAt <= good) continue
+    for (const { id, joinedAt } of lease.held)
+      if (joinedAt !== undefined && joinedAt > good && own(memory.blackHoles, id) === undefined)
+        good = joinedAt
+  }
   for (const refusal of view.refusals)
     if (refusal.by === 'site' && refusal.type === type && refusal.code !== 'machine-taken')
       failures.set(refusal.leaseId, refusal)
@@ -115,6 +119,17 @@ export interface PatientOffer extends Offer {
   readonly failing: Patience | undefined
 }
 
+/** Whether a refusal of however many units may still make the next ask wait. */
+const mayBeRefused = (
+  { refusals }: GuestView<BatchPicture>,
+  type: string,
+  { retry }: GrocConfig,
+  now: Instant,
+): boolean =>
+  refusals.some(
+    (refusal) => refusal.by === 'broker' && refusal.type === type && now < refusal.at + retry.most,
+  )
+
 /** What may be asked for, in order of preference. */
 export function offersOf(
   view: GuestView<BatchPicture>,
@@ -123,8 +138,9 @@ export function offersOf(
   config: GrocConfig,
   now: Instant,
 ): readonly PatientOffer[] {
+  const rolls = ground.crews.map(({ roll }) => roll)
   return config.types.map(({ type, unit, max }): PatientOffer => {
-    const failing = afterFailures(view, memory, config, type)
+    const failing = afterFailures(view, rolls, memory, config, type)
     const refusals = new Map<number, Patience | undefined>()
     const refusedFor = (unitsMin: number): Patience | undefined => {
       if (!refusals.has(unitsMin)) refusals.set(unitsMin, afterRefusals(view, config, type, unitsMin))
@@ -140,6 +156,7 @@ export function offersOf(
       trial: failing?.probing === true,
       failing,
       patience,
+      isOpen: failing === undefined && silent === undefined && !mayBeRefused(view, type, config, now),
       wasRefused: (unitsMin) => refusedFor(unitsMin) !== undefined,
       isPaused: (unitsMin) => patience(unitsMin) !== undefined,
     }

@@ -24,9 +24,8 @@ export function answerRecalls(survey: Survey, memory: GrocMemory, now: Instant):
   const drains: GuestIntent[] = []
   const recalled: string[] = []
   const notes: string[] = []
-  for (const [, held] of survey.byLease) {
-    const lease = held[0]?.lease
-    if (lease?.recall === undefined || lease.state === 'closing') continue
+  for (const { lease, machines: held } of survey.crews) {
+    if (held.length === 0 || lease.recall === undefined || lease.state === 'closing') continue
     const { units, by } = lease.recall
     const machines = held.filter((machine) => mayAnswer(machine, now))
     const going = machines.filter(isGoing)

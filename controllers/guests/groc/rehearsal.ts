@@ -8,6 +8,7 @@ import type { GrocMemory } from './memory.ts'
 import type { Room } from './needs.ts'
 import { type Packing, type Place, pack } from './packing.ts'
 import { offersOf, type PatientOffer } from './patience.ts'
+import { rollCall } from './roll.ts'
 import { expectations } from './runs.ts'
 import { limitsOf, type Survey, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
@@ -37,11 +38,12 @@ export function rehearse(
   now: Instant,
 ): Rehearsal {
   const jobs = tallyOf(picture.jobs)
+  const rolls = rollCall(view.leases, picture, config)
   const noticed = withoutSilence(
-    notice(view, picture, jobs, memory, config),
+    notice(rolls, picture, jobs, memory, config),
     ...([view.leases, picture.startedAt, config] as const),
   )
-  const ground = survey(view, picture, jobs, noticed, config, now)
+  const ground = survey(rolls, picture, jobs, noticed, config, now)
   const units = [...ground.units.values()]
   const gate = turnstile(noticed.users, units, config, now)
   const demand: Demand = demandOf(jobs, units, expectations(noticed.runs, config), config, gate)

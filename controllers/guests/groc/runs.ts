@@ -2,6 +2,7 @@ import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { Job } from '../../../adapters/batch-system.ts'
 import type { GrocConfig } from './config.ts'
+import { lastLook } from './last-look.ts'
 
 /**
  * How long jobs of a queue really run, from those that ended.
@@ -62,7 +63,13 @@ export function leaseLengths({ termMin, term }: GrocConfig): readonly Millis[] {
   return [...lengths, term]
 }
 
-export function expectations(runs: Runs | undefined, config: GrocConfig): (queue: string) => Expectation {
+const lastExpectations = lastLook<(queue: string) => Expectation>()
+
+/** The very same function while no job has ended. */
+export const expectations = (runs: Runs | undefined, config: GrocConfig): ((queue: string) => Expectation) =>
+  lastExpectations(config, [runs], () => expectationsBy(runs, config))
+
+function expectationsBy(runs: Runs | undefined, config: GrocConfig): (queue: string) => Expectation {
   return (queue) => {
     const sketch = own(runs, queue)
     const share = sketch === undefined ? undefined : within(sketch.shares)

@@ -3,6 +3,7 @@ import { own } from '../../../actors/runtime/plain.ts'
 import type { GuestIntent } from '../../controller.ts'
 import { hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
+import type { Crew } from './crew.ts'
 import type { Keep } from './keep.ts'
 import type { Machine } from './machine.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
@@ -31,19 +32,19 @@ export function idleSince(
   lookedAt: Instant,
 ): Readonly<Record<string, Instant>> {
   const since = new Map<string, Instant>()
-  for (const { unit, standing, empty, seen } of survey.machines) {
-    if (unit.state !== 'joined' || used.has(unit.id)) continue
-    const known = own(memory.idleSince, unit.id)
-    if (!seen && known !== undefined) since.set(unit.id, known)
-    else if (seen && empty && (standing === 'serving' || standing === 'spare'))
-      since.set(unit.id, known ?? lookedAt)
-  }
+  for (const { idle } of survey.crews)
+    for (const { unit, seen } of idle) {
+      if (used.has(unit.id)) continue
+      const known = own(memory.idleSince, unit.id)
+      if (seen || known !== undefined) since.set(unit.id, known ?? lookedAt)
+    }
   return Object.fromEntries(since)
 }
 
 /** Spare units that waiting jobs, or `min`, want back; cheaper and faster than any order. */
 export function resumes(survey: Survey, used: ReadonlySet<string>, keep: Keep): readonly GuestIntent[] {
-  const spare = survey.machines.filter(({ standing }) => standing === 'spare')
+  if (survey.spare === 0) return []
+  const spare = survey.crews.flatMap((crew) => crew.spare)
   const needed = spare.filter((machine) => used.has(machine.unit.id) || isKept(machine))
   const undone = spare.filter((machine) => isUndone(machine) && !needed.includes(machine))
   const short = keep.units - survey.serving - survey.coming - needed.length - undone.length
@@ -83,8 +84,8 @@ const resume = (unitId: string, reason: string): GuestIntent => ({ kind: 'resume
 const isUndone = ({ unit, node }: Machine): boolean => unit.state === 'draining' && node?.drained === 'no'
 
 /** A closing lease has no way back; its units are taken out by those who close it. */
-const inHand = (survey: Survey): readonly Machine[] =>
-  survey.machines.filter(({ lease }) => lease.state !== 'closing')
+const inHand = (survey: Survey): readonly Crew[] =>
+  survey.crews.filter(({ lease }) => lease.state !== 'closing')
 
 export interface Drain {
   readonly intent: GuestIntent
@@ -99,7 +100,8 @@ export function unfitDrains(
   config: GrocConfig,
   now: Instant,
 ): readonly Drain[] {
-  return inHand(survey).flatMap((machine): Drain[] => {
+  const unfit = inHand(survey).flatMap((crew) => crew.unfit)
+  return unfit.flatMap((machine): Drain[] => {
     const { unit, node, drainAs, why } = machine
     if (unit.state === 'joined' && drainAs !== undefined)
       return [drain(machine, drainAs, `${unit.name} takes no more work: ${why}`)]
@@ -153,7 +155,7 @@ export function idleDrains(
   config: GrocConfig,
   now: Instant,
 ): IdleDrains {
-  const ready = survey.machines.filter(({ unit, standing }) => {
+  const isReady = ({ unit, standing }: Machine): boolean => {
     const since = own(idle, unit.id)
     return (
       standing === 'serving' &&
@@ -162,28 +164,22 @@ export function idleDrains(
       !taken.has(unit.id) &&
       lookedAt - since >= config.shrink.idle
     )
-  })
-  let spareCount =
-    survey.serving -
-    survey.machines.filter(({ unit, standing }) => standing === 'serving' && taken.has(unit.id)).length -
-    keep.units
-  const readyIds = new Set(ready.map(({ unit }) => unit.id))
-  const groups = [...survey.byLease.values()]
-    .map((machines) => ({
-      ready: machines
-        .filter(({ unit }) => readyIds.has(unit.id))
-        .sort((a, b) => compare(a.unit.id, b.unit.id)),
+  }
+  let spareCount = survey.serving - servingOf(survey, taken) - keep.units
+  const groups = survey.crews
+    .filter((crew) => crew.idle.some(isReady))
+    .map(({ lease, machines, idle: candidates }) => ({
+      ready: candidates.filter(isReady).sort((a, b) => compare(a.unit.id, b.unit.id)),
       whole: machines.every(
         (machine) =>
-          readyIds.has(machine.unit.id) ||
+          isReady(machine) ||
           machine.standing === 'gone' ||
           (machine.unit.state === 'draining' && machine.empty),
       ),
-      end: machines[0]?.lease.term?.end ?? 0,
-      id: machines[0]?.lease.id ?? '',
-      lease: machines[0]?.lease,
+      end: lease.term?.end ?? 0,
+      id: lease.id,
+      lease,
     }))
-    .filter(({ ready }) => ready.length > 0)
     .sort(
       (a, b) =>
         Number(b.whole) - Number(a.whole) ||
@@ -215,7 +211,7 @@ export function idleDrains(
   })
   const wake: Instant[] = []
   for (const group of groups) {
-    const at = group.lease === undefined ? undefined : askAt(group.lease, config)
+    const at = askAt(group.lease, config)
     if (whole.includes(group) || at === undefined || now > at - config.settle) continue
     const partAt = at - config.settle - config.every
     if (now < partAt) wake.push(partAt)
@@ -223,6 +219,13 @@ export function idleDrains(
   }
   return { drains, wake }
 }
+
+const servingOf = ({ crews }: Survey, units: ReadonlySet<string>): number =>
+  units.size === 0
+    ? 0
+    : crews
+        .flatMap(({ machines }) => machines)
+        .filter(({ unit, standing }) => standing === 'serving' && units.has(unit.id)).length
 
 const drain = ({ unit }: Machine, cause: DrainCause, reason: string): Drain => ({
   unitId: unit.id,
@@ -240,10 +243,10 @@ export function leaves(
   /** Nothing goes for having been idle. */
   still = false,
 ): readonly GuestIntent[] {
-  return inHand(survey).flatMap((machine): GuestIntent[] => {
-    const { unit, node, seen } = machine
+  const leaving = inHand(survey).flatMap((crew) => crew.leaving)
+  return leaving.flatMap(({ unit, node }): GuestIntent[] => {
     if (still && own(memory.drains, unit.id) === 'idle') return []
-    if (!seen || resumed.has(unit.id) || (unit.state !== 'joined' && unit.state !== 'draining')) return []
+    if (resumed.has(unit.id)) return []
     const goneSince = own(memory.missingSince, unit.id)
     if (node === undefined)
       return goneSince !== undefined && lookedAt - goneSince >= config.missing
@@ -255,29 +258,25 @@ export function leaves(
             },
           ]
         : []
-    if (unit.state === 'draining' && node.drained === 'ours' && machine.empty)
-      return [
-        {
-          kind: 'leave',
-          unitId: unit.id,
-          reason: `${unit.name} was drained at ${hour(unit.since)} and the look of ${hour(lookedAt)} shows no work on it`,
-        },
-      ]
-    return []
+    return [
+      {
+        kind: 'leave',
+        unitId: unit.id,
+        reason: `${unit.name} was drained at ${hour(unit.since)} and the look of ${hour(lookedAt)} shows no work on it`,
+      },
+    ]
   })
 }
 
 /** Leases of which nothing is left in the middleware and nothing will come. */
 export function releases(survey: Survey): readonly GuestIntent[] {
-  return [...survey.byLease].flatMap(([leaseId, machines]): GuestIntent[] => {
-    const state = machines[0]?.lease.state
-    if (state === undefined || state === 'closing' || (survey.unnamed.get(leaseId) ?? 0) > 0) return []
-    if (!machines.every(({ unit }) => unit.state === 'left' || unit.state === 'lost')) return []
-    const lost = machines.filter(({ unit }) => unit.state === 'lost').length
+  return survey.crews.flatMap(({ lease, machines, isOut, roll: { lost } }): GuestIntent[] => {
+    if (!isOut || machines.length === 0 || lease.state === 'closing') return []
+    if ((survey.unnamed.get(lease.id) ?? 0) > 0) return []
     return [
       {
         kind: 'release',
-        leaseId,
+        leaseId: lease.id,
         reason: `${machines.length === 1 ? 'the only unit of the lease is' : `all ${some(machines.length, 'unit')} of the lease are`} out of the batch system${lost === 0 ? '' : `, ${lost} of them lost`}`,
       },
     ]

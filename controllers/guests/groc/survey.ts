@@ -1,18 +1,19 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-system.ts'
-import type { GuestView, HeldLease } from '../../controller.ts'
 import { type Bins, binsOf } from './bins.ts'
 import type { GrocConfig } from './config.ts'
+import { type Crew, crewOf } from './crew.ts'
 import { beginOf, isDeferred } from './later.ts'
-import { isBrieflySilent, type Machine, machineOf, type Standing } from './machine.ts'
+import { isBrieflySilent, STANDINGS, type Standing } from './machine.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Limits } from './packing.ts'
-import { nodesByUnit, type Tally } from './tally.ts'
+import type { Roll } from './roll.ts'
+import { nodesOf, type Tally } from './tally.ts'
 
 /** All units together: who is good for what, and where there is room. */
 export interface Survey extends Bins {
-  readonly machines: readonly Machine[]
-  readonly byLease: ReadonlyMap<string, readonly Machine[]>
+  /** By lease, in the order of the view. */
+  readonly crews: readonly Crew[]
   /** Units that leases promise and that the site has not named yet, by lease. */
   readonly unnamed: ReadonlyMap<string, number>
   /** Running and completing jobs by id. */
@@ -20,6 +21,7 @@ export interface Survey extends Bins {
   readonly ownNodes: readonly BatchNode[]
   readonly serving: number
   readonly spare: number
+  readonly blocked: number
   /** Coming machines and unnamed units. */
   readonly coming: number
   /** Nodes that do not answer, but not yet for `missing`: no room for jobs, and no reason to order others for `min`. */
@@ -31,60 +33,60 @@ export interface Survey extends Bins {
 }
 
 export function survey(
-  view: GuestView<BatchPicture>,
+  rolls: readonly Roll[],
   picture: BatchPicture,
   jobs: Tally,
   memory: GrocMemory,
   config: GrocConfig,
   now: Instant,
 ): Survey {
-  const running = new Map(jobs.running.map((job) => [job.id, job]))
-  const nodeOfUnit = nodesByUnit(picture)
-  const ownNodes = picture.nodes.filter((node) => node.mark === undefined)
-
-  const byLease = new Map<string, Machine[]>()
+  const crews = rolls.map((roll) => crewOf(roll, picture, memory, config, now))
   const unnamed = new Map<string, number>()
-  for (const lease of view.leases) {
-    const machines = lease.held.map((unit) =>
-      machineOf(unit, lease, nodeOfUnit.get(unit.id), picture, memory, config, now),
-    )
-    byLease.set(lease.id, machines)
-    if (lease.state !== 'closing') unnamed.set(lease.id, unnamedOf(lease, config, now))
-  }
-  const machines = [...byLease.values()].flat()
+  const totals = new Map<string, number>()
   const counts: Record<Standing, number> = { serving: 0, coming: 0, spare: 0, blocked: 0, gone: 0 }
-  let joined = 0
-  let silent = 0
-  for (const machine of machines) {
-    counts[machine.standing] += 1
-    if (machine.unit.state === 'joined') joined += 1
-    if (isBrieflySilent(machine, picture, memory, config)) silent += 1
+  let [joined, silent, unnamedCount, total] = [0, 0, 0, 0]
+  for (const crew of crews) {
+    const { lease, roll, machines } = crew
+    for (const standing of STANDINGS) counts[standing] += crew.counts[standing]
+    joined += crew.joined
+    if (crew.counts.blocked > 0)
+      for (const machine of machines) if (isBrieflySilent(machine, picture, memory, config)) silent += 1
+    const promised = lease.state === 'closing' ? 0 : unnamedOf(roll, config, now)
+    if (lease.state !== 'closing') unnamed.set(lease.id, promised)
+    unnamedCount += promised
+    // A unit that left is still paid for until its lease ends or is extended without it; a lost one is not.
+    const counted = Math.max(lease.units, lease.held.length + promised) - roll.lost
+    total += counted
+    totals.set(lease.type, (totals.get(lease.type) ?? 0) + counted)
   }
-  const unnamedCount = [...unnamed.values()].reduce((sum, count) => sum + count, 0)
   return {
-    machines,
-    byLease,
+    crews,
     unnamed,
-    ...binsOf(machines, unnamed, view.leases, picture, jobs, config),
-    running,
-    ownNodes,
+    ...binsOf(crews, unnamed, picture, jobs, config),
+    running: runningIn(jobs.running),
+    ownNodes: nodesOf(picture.nodes).own,
     serving: counts.serving,
     spare: counts.spare,
+    blocked: counts.blocked,
     coming: counts.coming + unnamedCount,
     silent,
     joined,
-    total: view.leases.reduce((sum, lease) => sum + countedOf(lease, unnamed), 0),
-    totals: view.leases.reduce(
-      (sums, lease) => sums.set(lease.type, (sums.get(lease.type) ?? 0) + countedOf(lease, unnamed)),
-      new Map<string, number>(),
-    ),
+    total,
+    totals,
   }
 }
 
-/** A unit that left is still paid for until its lease ends or is extended without it; a lost one is not. */
-const countedOf = (lease: HeldLease, unnamed: ReadonlyMap<string, number>): number =>
-  Math.max(lease.units, lease.held.length + (unnamed.get(lease.id) ?? 0)) -
-  lease.held.filter(({ state }) => state === 'lost').length
+/** By list, which is that of the look before while the same jobs run. */
+const byId = new WeakMap<readonly Job[], ReadonlyMap<string, Job>>()
+
+function runningIn(jobs: readonly Job[]): ReadonlyMap<string, Job> {
+  let running = byId.get(jobs)
+  if (running === undefined) {
+    running = new Map(jobs.map((job) => [job.id, job]))
+    byId.set(jobs, running)
+  }
+  return running
+}
 
 /** A machine that is ordered now would hardly be up sooner. */
 export const SOON_MS: Millis = 60_000
@@ -93,9 +95,10 @@ export const SOON_MS: Millis = 60_000
  * Promised and not there. A machine that served and died is repaired by its site, soon or not at all. What is reserved for
  * later, as by hand, serves nobody who waits now; what may begin later serves those it was asked for.
  */
-function unnamedOf(lease: HeldLease, config: GrocConfig, now: Instant): number {
+function unnamedOf({ lease, lost }: Roll, config: GrocConfig, now: Instant): number {
   const begin = beginOf(lease)
   if (begin !== undefined && begin > now + SOON_MS && !isDeferred(lease)) return 0
+  if (lost === 0) return Math.max(0, lease.units - lease.held.length)
   const repairs = lease.held.filter(
     ({ state, joinedAt, since }) => state === 'lost' && joinedAt !== undefined && now - since < config.repair,
   ).length

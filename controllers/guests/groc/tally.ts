@@ -1,45 +1,79 @@
-import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-system.ts'
+import type { BatchNode, Job } from '../../../adapters/batch-system.ts'
 import { bounded } from '../../../adapters/job-bounds.ts'
+import { listKeeper } from './last-look.ts'
 
 /**
  * The jobs of a look by what they do. Of 100,000 jobs as a rule nearly all wait: whoever asks for the others does
- * not go through these again.
+ * not go through these again. Each list is that of the look before while the same jobs do the same.
  */
 export interface Tally {
-  /** The pending ones and all others. */
-  readonly all: readonly Job[]
+  readonly pending: readonly Job[]
   readonly held: readonly Job[]
   /** Running and completing ones. */
   readonly running: readonly Job[]
   readonly ended: readonly Job[]
 }
 
+const asBefore = listKeeper<Job>()
+/** By list: it may be that of the look before. */
+const tallies = new WeakMap<readonly Job[], Tally>()
+
 export function tallyOf(told: readonly Job[]): Tally {
-  const all = told.every((job) => bounded(job) === job) ? told : told.map(bounded)
-  const held: Job[] = []
-  const running: Job[] = []
-  const ended: Job[] = []
-  for (const job of all) {
-    const { state } = job
-    if (state === 'pending') continue
-    if (state === 'held') held.push(job)
-    else if (state === 'ended') ended.push(job)
-    else running.push(job)
+  let tally = tallies.get(told)
+  if (tally === undefined) {
+    tally = sortedOut(told)
+    tallies.set(told, tally)
   }
-  return { all, held, running, ended }
+  return tally
 }
 
-/** By look: it is asked for twice. */
-const nodesOf = new WeakMap<BatchPicture, ReadonlyMap<string, BatchNode>>()
+function sortedOut(told: readonly Job[]): Tally {
+  const lists: Record<'pending' | 'held' | 'running' | 'ended', Job[]> = {
+    pending: [],
+    held: [],
+    running: [],
+    ended: [],
+  }
+  for (const one of told) {
+    const job = bounded(one)
+    lists[job.state === 'completing' ? 'running' : job.state].push(job)
+  }
+  const { pending, held, running, ended } = lists
+  return {
+    pending: asBefore(pending),
+    held: asBefore(held),
+    running: asBefore(running),
+    ended: asBefore(ended),
+  }
+}
 
-/** The nodes that Sublet made, by unit. */
-export function nodesByUnit(picture: BatchPicture): ReadonlyMap<string, BatchNode> {
-  let nodes = nodesOf.get(picture)
+/** The nodes of a look by what is asked of them. */
+export interface Nodes {
+  /** Those that Sublet made, by unit. */
+  readonly byUnit: ReadonlyMap<string, BatchNode>
+  /** The others. */
+  readonly own: readonly BatchNode[]
+  /** Ids of jobs for which the scheduler collects nodes. */
+  readonly collectors: ReadonlySet<string>
+}
+
+const ownAsBefore = listKeeper<BatchNode>()
+/** By list: it is asked for more than once, and may be that of the look before. */
+const known = new WeakMap<readonly BatchNode[], Nodes>()
+
+export function nodesOf(list: readonly BatchNode[]): Nodes {
+  let nodes = known.get(list)
   if (nodes === undefined) {
     const byUnit = new Map<string, BatchNode>()
-    for (const node of picture.nodes) if (node.mark !== undefined) byUnit.set(node.mark.unitId, node)
-    nodes = byUnit
-    nodesOf.set(picture, nodes)
+    const own: BatchNode[] = []
+    const collectors = new Set<string>()
+    for (const node of list) {
+      if (node.mark === undefined) own.push(node)
+      else byUnit.set(node.mark.unitId, node)
+      if (node.collectingFor !== undefined) collectors.add(node.collectingFor)
+    }
+    nodes = { byUnit, own: ownAsBefore(own), collectors }
+    known.set(list, nodes)
   }
   return nodes
 }

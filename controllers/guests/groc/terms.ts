@@ -46,9 +46,9 @@ export function extensions(
   config: GrocConfig,
   now: Instant,
 ): readonly Extension[] {
-  return [...survey.byLease].flatMap(([leaseId, machines]): Extension[] => {
-    const lease = machines[0]?.lease
-    if (lease?.term === undefined || !isDue(lease, config, now)) return []
+  return survey.crews.flatMap(({ lease, machines }): Extension[] => {
+    const { id: leaseId } = lease
+    if (machines.length === 0 || lease.term === undefined || !isDue(lease, config, now)) return []
     const stays = machines.filter((machine) => machine.standing !== 'gone' && !recalled.has(machine.unit.id))
     const busy = stays.filter(({ node, empty, unreachable }) => node !== undefined && !empty && !unreachable)
     const needed = stays.filter((machine) => wanted.has(machine.unit.id) && !busy.includes(machine))
@@ -118,9 +118,9 @@ export function blindExtensions(
 
 /** Jobs on leases that cannot be extended and that may outlast them, a sentence per lease. */
 export function jobsAtRisk(survey: Survey): readonly string[] {
-  return [...survey.byLease].flatMap(([leaseId, machines]): string[] => {
-    const lease = machines[0]?.lease
-    if (lease?.term === undefined || lease.extendRefused === undefined) return []
+  return survey.crews.flatMap(({ lease, machines }): string[] => {
+    const { id: leaseId } = lease
+    if (lease.term === undefined || lease.extendRefused === undefined) return []
     const { end } = lease.term
     const atRisk = machines.flatMap(({ node }) => (node?.jobs ?? []).filter((id) => endOf(id, survey) > end))
     const owners = atRisk.map((id) => `${id} of ${survey.running.get(id)?.user ?? 'an unknown user'}`)
