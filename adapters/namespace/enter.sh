@@ -7,6 +7,8 @@
 #
 # Variables: FOLDER BASE DIR MARK NONCE HOST_NAME TMPFS_MIB BINDS READ_ONLY_BINDS (one path a line) BUSY
 set -eu
+# What is made here, and whatever the machine makes later, is for all of its users: Sublet's own files are not.
+umask 022
 # /proc is still the host's: it tells how the host calls us.
 read -r pid _ </proc/self/stat
 echo "pid $pid" >&9
@@ -18,6 +20,8 @@ fs=$FOLDER/fs root=$FOLDER/fs/root
 mount -t tmpfs -o "size=${TMPFS_MIB}m,mode=755" sublet "$fs"
 mkdir "$fs/up" "$fs/work" "$root"
 cp -a "$FOLDER/seed/." "$fs/up/"
+# Its root takes over owner and mode of this folder.
+chown --reference="$BASE" "$fs/up"; chmod --reference="$BASE" "$fs/up"
 mount -t overlay -o "lowerdir=$BASE,upperdir=$fs/up,workdir=$fs/work" sublet "$root"
 cd "$root"
 mkdir -p proc sys dev run tmp root etc/ssh

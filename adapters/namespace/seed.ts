@@ -82,19 +82,20 @@ async function authorizedKeys(unit: UnitSpec, config: NamespaceMachinesConfig): 
 async function plant(seed: string, base: string, path: string, content: string): Promise<void> {
   await likeBase(seed, base, dirname(path))
   await writeFile(join(seed, path), content)
-  await takeOver(join(base, path), join(seed, path))
+  await takeOver(join(base, path), join(seed, path), 0o644)
 }
 
 async function likeBase(seed: string, base: string, folder: string): Promise<void> {
   if (folder === '/') return
   await likeBase(seed, base, dirname(folder))
   await mkdir(join(seed, folder), { recursive: true })
-  await takeOver(join(base, folder), join(seed, folder))
+  await takeOver(join(base, folder), join(seed, folder), 0o755)
 }
 
-async function takeOver(from: string, to: string): Promise<void> {
+/** What has no namesake is for all users of the machine to read, whatever the umask of this process. */
+async function takeOver(from: string, to: string, modeOfNew: number): Promise<void> {
   const there = await unlessAbsent(stat(from))
-  if (there === undefined) return
+  if (there === undefined) return chmod(to, modeOfNew)
   await chown(to, there.uid, there.gid)
   await chmod(to, there.mode & 0o7777)
 }

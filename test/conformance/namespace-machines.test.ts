@@ -142,6 +142,22 @@ describe.skipIf(noNamespaces !== undefined)(
       await end(unit)
     }, 30_000)
 
+    test('its ordinary users can work there, though whoever made it keeps its own files to itself', async () => {
+      const before = process.umask(0o077)
+      try {
+        const unit = site.unit({ image: 'prepared' })
+        await site.handler.setup(unit, soon())
+        const asUser = 'setpriv --reuid=1 --regid=1 --clear-groups'
+        expect(await says(unit, `${asUser} cat /etc/site/motd /dev/null /etc/hosts`)).toMatch(
+          /^welcome\n.*localhost/s,
+        )
+        expect(await says(unit, 'stat -c %a /; grep Umask /proc/1/status')).toBe('755\nUmask:\t0022')
+        await end(unit)
+      } finally {
+        process.umask(before)
+      }
+    })
+
     test('a boot command that fails fails the setup, says why and leaves nothing', async () => {
       const unit = site.unit({ image: 'failing' })
       await expect(site.handler.setup(unit, soon())).rejects.toMatchObject({
