@@ -175,6 +175,6 @@ const hangs = (name: string, what: string): Difference => ({
 /** With the code and every cure in the sentence, for that is what comes into the ledger. */
 export function unlike(name: string, found: readonly Difference[]): SubletError {
   const cure = [...new Set(found.map((each) => each.cure))].join(' ')
-  const sentence = `${name} is not joined, for it is not like the head: ${found.map((each) => each.sentence).join('; ')}`
+  const sentence = `${name} is not like the head: ${found.map((each) => each.sentence).join('; ')}`
   return new SubletError('machine-unlike', `${coded('machine-unlike', sentence)}. ${cure}`, { cure })
 }

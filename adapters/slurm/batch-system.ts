@@ -11,7 +11,7 @@ import { examineSlurm, slurmFindings } from './check.ts'
 import { complaint, slurmCommands } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
 import { factsOf } from './facts.ts'
-import { frameOf } from './frame.ts'
+import { frameOf, nowThere } from './frame.ts'
 import { drainReason, isOurReason, markComment, markFeature, readMark, sameMark } from './marks.ts'
 import { isBusyState, jobsOf, judgeJobs, nodesOf } from './picture.ts'
 import { slurmReader } from './reader.ts'
@@ -136,7 +136,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     const frame = frameOf(
       config,
       { known, plans, nodes: nodeRecords.records, reservations: reserved },
-      clock.now(),
+      nowThere(jobRecords.records, clock.now()),
     )
     const judged = judgeJobs(jobRecords.records, frame)
     const { nodes, warnings } = nodesOf(nodeRecords.records, judged.jobs, frame)

@@ -2,8 +2,15 @@ import type { Instant } from '../../actors/runtime/clock.ts'
 import type { SlurmConfig } from './config.ts'
 import type { Facts } from './facts.ts'
 import { type Frame, isOurIdle, reservationOf } from './picture.ts'
-import type { NodeRecord } from './records.ts'
+import type { JobRecord, NodeRecord } from './records.ts'
 import { type Reservation, reservedNodes } from './reservations.ts'
+
+/**
+ * The least that the head's clock shows, by whose times it is settled what may begin yet: nobody submits a job later than
+ * now there. By ours, where it is behind, every new job would be one that may not begin.
+ */
+export const nowThere = (jobs: readonly JobRecord[], now: Instant): Instant =>
+  jobs.reduce((most, { submittedAt }) => Math.max(most, submittedAt), now)
 
 /** What a look found out besides jobs. */
 export interface Around {

@@ -28,6 +28,7 @@ export interface Frame {
   readonly partitionReserved: boolean
   /** Names of nodes that carry our mark and have no work. */
   readonly ourIdle: ReadonlySet<string>
+  /** By the head's clock. */
   readonly now: Instant
 }
 

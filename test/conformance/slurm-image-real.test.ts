@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Clock, type Millis, systemClock } from '../../actors/runtime/clock.ts'
 import { until } from './batch-system.ts'
 import { never, PATIENCE_MS, shell, slurmSkip, title } from './slurm-bench.ts'
-import { type ImageName, openImages, tenMinutesAhead, USER } from './slurm-images.ts'
+import { throughClockOff } from './slurm-clocks.ts'
+import { type ImageName, openImages, USER } from './slurm-images.ts'
 
 const MINUTE: Millis = 60_000
 type Images = Awaited<ReturnType<typeof openImages>>
@@ -92,6 +93,11 @@ describe.skipIf(slurmSkip !== undefined)(
           minutes > 0 ? /host is 10 min behind ours/ : /host is 10 min ahead of ours/,
         ),
       })
+      // Nothing but the node is missing: it is no job for later, whatever our clock says.
+      const id = await images.lab.submit(':', {}, never)
+      const { jobs } = await images.systemBy(clock).observe(never)
+      expect(jobs.find((job) => job.id === id)).toMatchObject({ state: 'pending' })
+      await shell(images.lab, `scancel ${id}`)
       await worksWith(clock)
     })
   },
@@ -103,7 +109,7 @@ describe.skipIf(slurmSkip !== undefined)(
   () => {
     let images: Images
     beforeAll(async () => {
-      images = await openImages('imgh', tenMinutesAhead)
+      images = await openImages('imgh', throughClockOff('+600s'))
     }, 60_000)
     afterAll(() => images?.close(), 60_000)
 

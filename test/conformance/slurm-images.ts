@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../actors/runtime/clock.ts'
-import { SubletError } from '../../actors/runtime/errors.ts'
 import type { BatchSystem, ExpectedNode } from '../../adapters/batch-system.ts'
 import type { UnitSpec } from '../../adapters/handler.ts'
 import type { JoinHandler, JoinUnit } from '../../adapters/join.ts'
@@ -15,6 +14,7 @@ import { joinOf } from '../../deploy/adapters.ts'
 import type { SlurmLab } from '../../deploy/labs/slurm/lab.ts'
 import { ssh } from '../../deploy/settings/guest-schema.ts'
 import { closeLab, exec, never, openLab, shell } from './slurm-bench.ts'
+import { FAKETIME } from './slurm-clocks.ts'
 
 /**
  * A real Slurm whose machines have a root of their own each: the host's files below, laid over them what the image
@@ -27,17 +27,6 @@ import { closeLab, exec, never, openLab, shell } from './slurm-bench.ts'
 export const USER = { name: 'ada', uid: 4001 }
 /** Lies in the shared file system. */
 export const SENTINEL = '/home/.shared'
-
-const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1'
-export const OFF = '+600s'
-
-/** For the head's daemons: their clock alone. Waits are counted by the monotonic one, which stays. */
-export const tenMinutesAhead = [
-  'env',
-  `LD_PRELOAD=${FAKETIME}`,
-  `FAKETIME=${OFF}`,
-  'FAKETIME_DONT_FAKE_MONOTONIC=1',
-]
 
 const passwdWith = (uid: number): string =>
   `${readFileSync('/etc/passwd', 'utf8').trimEnd()}\n${USER.name}:x:${uid}:${uid}::/home/${USER.name}:/bin/sh\n`
@@ -82,13 +71,12 @@ function imagesOf(lab: SlurmLab) {
     noMunged: image({ boot: [home] }),
     noHome: image({ boot: [keyFrom('munge/key'), ...munged] }),
     lateClock: image({
-      files: { ...files, '/etc/ld.so.preload': `${FAKETIME}\n`, '/etc/faketimerc': `${OFF}\n` },
+      files: { ...files, '/etc/ld.so.preload': `${FAKETIME}\n`, '/etc/faketimerc': '+600s\n' },
     }),
   }
 }
 
 export async function openImages(runId: string, daemonsThrough: readonly string[] = []) {
-  if (!existsSync(FAKETIME)) throw new SubletError('exec-missing', 'faketime is not installed')
   const lab = await openLab(runId, [], { daemonsThrough })
   try {
     return await imagesIn(lab)

@@ -297,7 +297,7 @@ DECODE_TIME:     2026-11-30 21:04:15 +0000 (${NOW / 1000})
     await expect(joined()).rejects.toMatchObject({
       code: 'machine-unlike',
       message:
-        'n1 is not joined, for it is not like the head: the munge key of n1 is not that of the head (Invalid credential); ada has uid 2001 on n1 and 1001 on the head (machine-unlike). Copy /etc/munge/munge.key of the head into the image, and start munged there anew. Give the image the users of the head: the same passwd or directory (LDAP, sssd).',
+        'n1 is not like the head: the munge key of n1 is not that of the head (Invalid credential); ada has uid 2001 on n1 and 1001 on the head (machine-unlike). Copy /etc/munge/munge.key of the head into the image, and start munged there anew. Give the image the users of the head: the same passwd or directory (LDAP, sssd).',
     })
     expect(started).toEqual([])
   })

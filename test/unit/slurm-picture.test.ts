@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { nowThere } from '../../adapters/slurm/frame.ts'
 import { parseJobsJson, parseNodesJson } from '../../adapters/slurm/parse-json.ts'
 import { type Frame, jobsOf, judgeJobs, nodesOf } from '../../adapters/slurm/picture.ts'
 import type { JobRecord, NodeRecord } from '../../adapters/slurm/records.ts'
@@ -132,6 +133,20 @@ test('a requeued job whose wait Slurm has not yet given a name is held', () => {
     state: 'held',
     vendorReason: 'BeginTime',
   })
+})
+
+test.each([
+  0, -10, -600,
+])('with our clock %i min beside the head’s a job that came just now is no job for later', (minutes) => {
+  const [came, ours] = [frame.now, frame.now + minutes * 60_000]
+  const changes: Readonly<Record<string, Partial<JobRecord>>> = {
+    7: { reason: 'PartitionConfig', submittedAt: came, eligibleAt: came },
+    8: { reason: 'None', submittedAt: came, eligibleAt: came + 60_000 },
+  }
+  const jobs = records.map((record) => ({ ...record, ...changes[record.id] }))
+  const seen = look(jobs, nodeRecords, { now: nowThere(jobs, ours) }).jobs
+  expect(seen.get('7')).toMatchObject({ state: 'pending' })
+  expect(seen.get('8')).toMatchObject({ state: 'held', heldBy: 'start-time', notBefore: came + 60_000 })
 })
 
 test('each node of the recording is seen for what it is', () => {

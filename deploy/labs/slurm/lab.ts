@@ -127,7 +127,8 @@ export function slurmLab(options: SlurmLabOptions): SlurmLab {
       join(dir, 'log', 'jobcomp.txt'),
     ],
     onHead: ground.on('head'),
-    throughHead: () => inside('head', ['env']),
+    // What is faked for Sublet itself, such as its clock, is not for the head.
+    throughHead: () => inside('head', ['env', '-u', 'LD_PRELOAD']),
 
     async up(signal) {
       for (const folder of ['munge', 'state', 'log', 'jobs', 'ready']) mkdirSync(join(dir, folder))

@@ -31,6 +31,8 @@ export interface SlurmSiteOptions {
   readonly sampled?: boolean
   /** Public keys, one a line, of users who go from machine to machine. */
   readonly userKeys?: string
+  /** Added to Sublet’s environment, and that of the commands that it runs. */
+  readonly subletEnv?: Readonly<Record<string, string>>
 }
 
 const POLL_MS: Millis = 100
@@ -74,7 +76,7 @@ export class SlurmSite {
   #sampling: Promise<void> = Promise.resolve()
 
   constructor(options: SlurmSiteOptions) {
-    const { clock, epilogSeconds } = options
+    const { clock, epilogSeconds, subletEnv = {} } = options
     this.#options = options
     this.clock = clock
     this.dir = mkdtempSync(join(tmpdir(), 'grid-'))
@@ -94,7 +96,7 @@ export class SlurmSite {
     this.config = join(this.dir, 'site.yaml')
     this.observer = new Observer(join(labDir, 'notes'))
     this.jobs = new Jobs(this.lab, this.observer, () => clock.now())
-    this.sublet = new SubletProcess(this.#workDir, join(this.dir, 'sublet.out'), clock)
+    this.sublet = new SubletProcess(this.#workDir, join(this.dir, 'sublet.out'), clock, subletEnv)
   }
 
   get signal(): AbortSignal {
