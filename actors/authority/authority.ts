@@ -19,6 +19,7 @@ import { Modifications } from './modify.ts'
 import { offers } from './offers.ts'
 import { answer, answerOf } from './queries.ts'
 import {
+  type CallOffOrder,
   isRecalledIn,
   type LendOrder,
   type RecallOrder,
@@ -114,6 +115,8 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
         return pause(args as string | undefined, draft)
       case 'recall':
         return owner.recall(args as RecallOrder, draft)
+      case 'call off':
+        return owner.callOff(args as CallOffOrder, draft)
       case 'lend again':
         return owner.lendAgain(args as LendOrder, draft)
       case 'withdraw':

@@ -34,6 +34,12 @@ export interface LendOrder {
   readonly reason: string
 }
 
+/** A recall that is not wanted any more; see `sublet call-off`. */
+export interface CallOffOrder {
+  readonly recallId: string
+  readonly reason: string
+}
+
 const toldAs = (broker: string, recallId: string): string => `${broker} ${recallId}`
 const toldIn = ({ kind, to, body }: Pick<Letter, 'kind' | 'to' | 'body'>): string | undefined =>
   kind === 'recall-units' ? toldAs(to, (body as Body<'recall-units'>).recallId) : undefined
@@ -78,10 +84,11 @@ export interface ReclaimOrder extends WithdrawOrder {
  *
  *   withdraw: nothing more is given away ─────────────┐
  *   recall: so many are wanted back by a time ──▶ taken ──▶ lend again
+ *             └─ call off: nothing is taken
  *   reclaim: both, all of them
  */
 export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaims, units: Units) {
-  return { recall, recallDue, tellBroker, recalledUnit, cameBack, lendAgain, withdraw, reclaim }
+  return { recall, recallDue, tellBroker, recalledUnit, cameBack, callOff, lendAgain, withdraw, reclaim }
 
   function recall(order: RecallOrder, draft: AuthorityDraft): Recalled {
     const offer = draft.get('offer', order.type)
@@ -210,13 +217,46 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     const shrunk = {
       ...offer,
       withheld: offer.withheld + order.units,
-      recalledAt: draft.now,
+      recalledAt: Math.max(draft.now, offer.recalledAt ?? 0),
       settledRecalls: [...offer.settledRecalls, order.id].slice(-RECALLS_MAX),
     }
     site.tellOffer(shrunk, `recalled: ${someUnits(order.units)}`, draft)
   }
 
-  /** What is stuck or on a host that is worked on stays withheld. Recalls that are not yet due are not called off. */
+  /**
+   * As if it had been taken and all of it lent again at once. What holders have promised to give back for it they give back:
+   * their broker lends it again from then on.
+   */
+  function callOff(
+    { recallId, reason }: CallOffOrder,
+    draft: AuthorityDraft,
+  ): { lent: number; withheld: number } {
+    const order = draft.get('recall', recallId)
+    if (order === undefined)
+      throw new SubletError('unknown-id', `no recall ${recallId} is before this site`, {
+        cure: 'Look for its id with `sublet status`; what was taken is lent again with `sublet lend --units`.',
+      })
+    if (order.taken)
+      throw new SubletError('usage', `the recall ${recallId} has taken effect`, {
+        cure: 'Lend its units again with `sublet lend --units`.',
+      })
+    const { type, units: count } = order
+    const offer = offerOf(type, draft)
+    draft.remove('recall', recallId)
+    const settledRecalls = [...offer.settledRecalls, recallId].slice(-RECALLS_MAX)
+    // Also tickets that begin until then may be without what their holder promised.
+    const recalledAt = Math.max(draft.now, order.by, offer.recalledAt ?? 0)
+    const same: OfferRow = { ...offer, recalledAt, lentAgainAt: draft.now, settledRecalls }
+    site.tellOffer(same, `${someUnits(count)} lent again after a recall that is called off: ${reason}`, draft)
+    draft.note(
+      'recall called off',
+      recallId,
+      `${someUnits(count)} of ${type} are not wanted any more: ${reason}`,
+    )
+    return { lent: offeredOf(same), withheld: same.withheld }
+  }
+
+  /** What is stuck or on a host that is worked on stays withheld. Recalls that are not yet due are called off instead. */
   function lendAgain(order: LendOrder, draft: AuthorityDraft): { lent: number; withheld: number } {
     const offer = draft.get('offer', order.type)
     if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${order.type}`)
@@ -235,7 +275,9 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
       throw new SubletError(
         'no-capacity',
         `${most} of ${order.type} are withheld since a recall; ${order.units} cannot be lent again`,
-        { cure: 'Look at `sublet status`; a recall takes effect at its time, and can be undone after that.' },
+        {
+          cure: 'Look at `sublet status`; a recall that has not taken effect is undone with `sublet call-off`.',
+        },
       )
     const withheld = offer.withheld - order.units
     const grown = { ...offer, withdrawn: undefined, withheld }

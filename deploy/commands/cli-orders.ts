@@ -47,8 +47,22 @@ export function orderCommands(
         const what = await unitsOf(units, type)
         const { recallAnswer } = await import('../control/control-protocol.ts')
         return putOrder('/recall', { type, units, by, reason }, options, (answer) => {
-          const { advice } = recallAnswer.parse(answer)
-          return `${what} asked back by ${iso(by)}${day}${advised(advice)}`
+          const { advice, recallId } = recallAnswer.parse(answer)
+          return `${what} asked back by ${iso(by)}${day} (${recallId})${advised(advice)}`
+        })
+      }),
+    )
+
+  commandFor('call-off <recall>', 'call off a recall that has not taken effect; `status` names it')
+    .option('--reason <text>', 'why; goes into the ledgers', 'the operator no longer needs them')
+    .action((recallId: string, options: Options) =>
+      perhaps(options, async () => {
+        const { lendAnswer } = await import('../control/control-protocol.ts')
+        const { some } = await import('../../controllers/sentence.ts')
+        const { reason } = options
+        return putOrder('/call-off', { recallId, reason }, options, (answer) => {
+          const { lent } = lendAnswer.parse(answer)
+          return `${recallId} is called off: ${some(lent, 'unit')} lent now; what guests promised to give back for it they give back, and it is lent again`
         })
       }),
     )

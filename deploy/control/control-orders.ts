@@ -8,6 +8,7 @@ import type { SiteView } from '../reports/site-view.ts'
 import { extend, release, request } from './by-hand.ts'
 import {
   approveBody,
+  callOffBody,
   disapproveBody,
   extendBody,
   freezeBody,
@@ -26,7 +27,7 @@ import {
 /**
  * What an operator orders, as commands of the actors that run here:
  *
- *   POST /recall /lend                     to the site
+ *   POST /recall /call-off /lend           to the site
  *        /withdraw /reclaim                to the site
  *        /hosts/maintain /hosts/resume     to the site
  *        /approve /disapprove              to the broker
@@ -46,6 +47,14 @@ export function orders(
   app.post<{ Body: z.output<typeof recallBody> }>('/recall', taking(recallBody), (request) => {
     log.info({ orderedBy: by(request), ...request.body }, 'recall ordered')
     return authorityOf(site).command('recall', request.body)
+  })
+  app.post<{ Body: z.output<typeof callOffBody> }>('/call-off', taking(callOffBody), async (request) => {
+    const { recallId } = request.body
+    log.info({ orderedBy: by(request), ...request.body }, 'calling off of a recall ordered')
+    const type = site.authority?.rows('recall').find((row) => row.id === recallId)?.type
+    const answer = await authorityOf(site).command('call off', request.body)
+    if (type !== undefined) await hurry(site, by(request), `${recallId} is called off`, type)
+    return answer
   })
   app.post<{ Body: z.output<typeof lendBody> }>('/lend', taking(lendBody), async (request) => {
     log.info({ orderedBy: by(request), ...request.body }, 'lending again ordered')

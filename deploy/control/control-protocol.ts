@@ -41,7 +41,7 @@ export const recallBody = z.strictObject({
 export const withdrawBody = z.strictObject({ type: id, reason: z.string().min(1).max(500) })
 export const withdrawAnswer = z.object({ promised: z.int() })
 export const reclaimBody = withdrawBody.extend({ by: z.int().min(0) })
-export const recallAnswer = z.object({ advice: z.string().nullish() })
+export const recallAnswer = z.object({ recallId: id.nullish(), advice: z.string().nullish() })
 export const reclaimAnswer = recallAnswer.extend({ units: z.int() })
 
 export const lendBody = z.strictObject({
@@ -50,6 +50,7 @@ export const lendBody = z.strictObject({
   units: z.int().min(0).max(1_000_000),
   reason: z.string().min(1).max(400),
 })
+export const callOffBody = z.strictObject({ recallId: id, reason: z.string().min(1).max(400) })
 export const lendAnswer = z.object({ lent: z.int(), withheld: z.int() })
 
 export const maintainBody = z.strictObject({

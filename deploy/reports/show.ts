@@ -79,7 +79,7 @@ export function showStatus(status: StatusReport): string {
         `lent      ${some(withdrawn === null ? units - withheld : 0, 'unit')} of ${type}, ${held} held${withheld > 0 ? `, ${withheld} withheld` : ''}${withdrawn === null ? '' : `, withdrawn: ${withdrawn}`}`,
     ),
     ...status.recalls.map(
-      ({ type, units, by }) => `recalled  ${some(units, 'unit')} of ${type} by ${hour(by)}`,
+      ({ id, type, units, by }) => `recalled  ${some(units, 'unit')} of ${type} by ${hour(by)} (${id})`,
     ),
     ...status.maintenance.map(
       ({ name: host, units, emptyBy, maintenance }) =>

@@ -90,4 +90,22 @@ describe('the life of a lease', () => {
     await stage.runs(30)
     expect(stage.machines.site!.running.size).toBe(2)
   })
+
+  scene(
+    'A recall that is called off takes nothing, and what was promised back is lent again',
+    async (stage) => {
+      await stage.wishes([request({ units: 4 })])
+      await stage.runs(10)
+      const order = { type: 'small', units: 2, by: stage.at(30), reason: 'a course begins' }
+      const { recallId } = (await stage.command('site', 'recall', order)) as { recallId: string }
+      await stage.runs(5)
+      stage.says('The course does not take place. The holder has promised two units, and gives them back.')
+      const lent = await stage.command('site', 'call off', { recallId, reason: 'nobody has come' })
+      expect(lent).toMatchObject({ lent: 4, withheld: 0 })
+      await stage.wishes([request({ units: 2, startBy: stage.at(50) })])
+      await stage.runs(30)
+      expect(stage.leases()).toMatchObject([{ state: 'active' }, { state: 'active', units: 2 }])
+      expect(stage.machines.site!.running.size).toBe(4)
+    },
+  )
 })

@@ -27,6 +27,8 @@ interface Order {
   readonly noticeMs: Millis
   /** So long after the time of the recall they are lent again; undefined: never. */
   readonly lastsMs?: Millis | undefined
+  /** So long after the order it is called off; undefined: never. */
+  readonly calledOffMs?: Millis | undefined
 }
 
 /** The owner of a site, who takes units back while it storms, and lends some of them again. */
@@ -57,12 +59,15 @@ export class Operator {
     }
     if (withdrawals === 0) return
     const own = this.#random.child('withdrawals')
+    const second = this.#random.child('second thoughts')
     const types = Object.keys(plan.types)
     for (let i = 0; i < withdrawals; i++) {
       const isWhole = own.next() < 0.3
       const type = isWhole ? types[own.int(types.length)]! : 'vm.small'
       const [units, noticeMs] = [isWhole ? undefined : 1 + own.int(2), own.int(60_000)]
-      const order: Order = { type, units, noticeMs, lastsMs: 5_000 + own.int(60_000) }
+      const isOff = !isWhole && second.next() < 0.4
+      const calledOffMs = isOff ? second.int(noticeMs + 1) : undefined
+      const order: Order = { type, units, noticeMs, lastsMs: 5_000 + own.int(60_000), calledOffMs }
       world.after(own.int(stormMs), () => this.#recall(order))
     }
     this.#lend()
@@ -88,7 +93,7 @@ export class Operator {
 
   #recall(order: Order): void {
     const { plan, world, authority } = this.#grip
-    const { type, units, noticeMs, lastsMs } = order
+    const { type, units, noticeMs, lastsMs, calledOffMs } = order
     const { types, kept, conditions } = plan
     const before = this.#written(type)
     const gone = before - lentAgain(this.#grip.disk.ledger, type) + this.#ordered
@@ -128,7 +133,11 @@ export class Operator {
     const name = units === undefined ? 'reclaim' : 'recall'
     if (units === undefined) this.#caretaker.withdraw(type, noticeMs + (lastsMs ?? 0))
     actor.command(name, { type, by, reason, ...(units === undefined ? {} : { units }) }).then(
-      (answer) => over(() => taken(units ?? (answer as { units: number }).units)),
+      (answer) => {
+        const { recallId, units: all } = answer as { recallId: string; units: number }
+        over(() => taken(units ?? all))
+        if (calledOffMs !== undefined) world.after(calledOffMs, () => this.#callOff(recallId))
+      },
       () => over(failed),
     )
     this.#watch(
@@ -136,6 +145,18 @@ export class Operator {
       () => isOpen,
       () => over(failed),
     )
+  }
+
+  /** Where it comes too late, or its site is down, what was taken is lent again later. */
+  #callOff(recallId: string): void {
+    const { world, authority } = this.#grip
+    const order = { recallId, reason: 'the owner has thought again' }
+    authority()
+      ?.command('call off', order)
+      .then(
+        () => world.count('recall called off'),
+        () => undefined,
+      )
   }
 
   /** An actor that dies between its commit and its answer never gives one. */

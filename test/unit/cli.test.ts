@@ -571,6 +571,14 @@ describe('a site that runs', () => {
     const early = await ask('lend', '--type', 'vm.small', '--units', '1')
     expect(early.err).toContain('0 of vm.small are withheld since a recall; 1 cannot be lent again')
     expect(early.code).toBe(4)
+    const { recalls } = (await json('status')) as { recalls: { id: string }[] }
+    const recallId = recalls[0]?.id ?? ''
+    expect((await ask('status')).out).toMatch(new RegExp(`recalled .*\\(${recallId}\\)`))
+    expect(await ask('call-off', recallId)).toMatchObject({
+      code: 0,
+      out: expect.stringContaining(`${recallId} is called off: `),
+    })
+    expect((await ask('call-off', recallId)).err).toContain(`no recall ${recallId} is before this site`)
     // What the site does beside it may have been written since.
     expect((await json('ledger', '--actor', 'rack', '--limit', '50')) as unknown).toContainEqual(
       expect.objectContaining({ kind: 'recalled', reason: expect.stringContaining('tests') }),
