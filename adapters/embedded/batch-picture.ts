@@ -49,6 +49,7 @@ function shown(core: BatchCore, job: JobRecord): Job {
     id: job.id,
     state,
     vendorReason: reason(core, job),
+    ...(state === 'held' && { heldBy: job.held ? ('user' as const) : ('dependency' as const) }),
     user: job.user,
     queue: job.queue,
     nodes: job.nodes,

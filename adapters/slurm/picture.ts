@@ -135,6 +135,8 @@ function asked({
 function vendorReason(record: JobRecord, state: JobState, atItsLimit: boolean, now: Instant): string {
   if (atItsLimit) return 'JobArrayTaskLimit'
   const said = record.reason === 'None' ? '' : record.reason
+  // How it ended: nothing else tells one that failed from one that was cancelled.
+  if (state === 'ended') return record.state
   return said === '' && state === 'held' && record.eligibleAt > now ? 'BeginTime' : said
 }
 

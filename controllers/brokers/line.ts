@@ -86,6 +86,6 @@ export function lacks(item: Item, supply: Supply, now: number): string {
 }
 
 function isAskedFor(item: Item): string {
-  const one = item.group !== undefined || least(item.members[0]!) === 1
+  const one = item.group !== undefined || item.members[0]!.units === 1
   return `${whatOf(item)} ${one ? 'is' : 'are'} asked for`
 }

@@ -192,7 +192,8 @@ export function batchSystemLaw(
 
     test('a held job is held, not waiting', async () => {
       const id = await bench.submit({ runsMs: 100, held: true })
-      await jobIs(id, 'held', (each) => each.state === 'held')
+      const held = await jobIs(id, 'held', (each) => each.state === 'held')
+      expect(['user', 'operator']).toContain(held?.heldBy)
     })
 
     test('a job that waits for another job is held, not waiting', async ({ skip }) => {
@@ -200,7 +201,12 @@ export function batchSystemLaw(
       const first = await bench.submit({ runsMs: 100 })
       const second = await bench.submit({ runsMs: 100, after: first })
       await jobIs(first, 'pending', (each) => each.state === 'pending')
-      await jobIs(second, 'held', (each) => each.state === 'held' && each.vendorReason !== '')
+      const held = await jobIs(
+        second,
+        'held',
+        ({ state, vendorReason }) => state === 'held' && vendorReason !== '',
+      )
+      expect(held?.heldBy).toBe('dependency')
     })
 
     test('the tasks of an array are all counted', async ({ skip }) => {

@@ -9,6 +9,13 @@ import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
 import type { ActorView, Ledger, SiteView } from '../../deploy/reports/site-view.ts'
 import type { Settings } from '../../deploy/settings/config.ts'
 import { loadConfig } from '../../deploy/settings/settings-file.ts'
+import { jobOf, pictureOf } from './groc-world.ts'
+
+/** An array of which some run. */
+const ARRAY = [
+  ...Array.from({ length: 10 }, (_, i) => jobOf(`5_${i}`, { state: 'running' })),
+  jobOf('5_[10-20]', { tasks: 11 }),
+]
 
 export const T0 = 1_700_000_000_000
 
@@ -158,8 +165,17 @@ export function fakeSite(dir: string, file: string, control: Partial<Settings['c
           name: 'embedded',
           capabilities: { events: true, nodes: 'self', requeue: true, settleMs: 0 },
         } as SiteView['guests'][string]['batch'],
-        lastPicture: () => undefined,
-        explainJobs: (ids) => new Map(ids.includes('17') ? [['17', ['Job 17 waits for vm1.']]] : []),
+        lastPicture: () => pictureOf({ jobs: ARRAY }),
+        explainJobs: (ids) =>
+          new Map(
+            ids.flatMap((id) => {
+              if (id === '17') return [[id, ['Job 17 waits for vm1.']]]
+              const job = ARRAY.find((one) => one.id === id)
+              return job === undefined
+                ? []
+                : [[id, [`Job ${id} ${job.state === 'running' ? 'runs' : 'waits'}.`]]]
+            }),
+          ),
         plan: () => ({
           intents: [
             {

@@ -128,6 +128,15 @@ describe('the control socket', () => {
         expect.stringMatching(/^\d\d:\d\d:\d\dZ {2}vm1 \(unit-1\) was assigned/),
       ]),
     })
+    // An array goes by the number that was printed when it was submitted.
+    const { sentences: ofArray } = (await client().get('/explain/job/5')) as { sentences: string[] }
+    expect(ofArray).toEqual([
+      '5 is listed as 11 jobs.',
+      'Job 5_[10-20] waits.',
+      ...Array.from({ length: 7 }, (_, i) => `Job 5_${i} runs.`),
+      '3 others of it: ask by their own names.',
+    ])
+    expect(await client().get('/explain/job/5_12')).toEqual({ sentences: ['Job 5_[10-20] waits.'] })
     await expect(client().get('/explain/job/17?guest=nope')).rejects.toMatchObject({
       code: 'unknown-id',
       message: 'no guest is named nope; there is: batch',

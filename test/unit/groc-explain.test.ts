@@ -38,6 +38,29 @@ describe('why is there no node for my job', () => {
     )
   })
 
+  test('a job that is over is told when, where it ran, and how it ended', () => {
+    const over = { state: 'ended', endedAt: T0, vendorReason: 'FAILED' } as const
+    const jobs = [
+      jobOf('1', { ...over, startedAt: T0 - MINUTE, nodeNames: ['node-u1'] }),
+      jobOf('2', { ...over, vendorReason: 'CANCELLED' }),
+    ]
+    expect(say(viewOf([], { jobs }), '1')).toBe(
+      'Job 1 of ada has ended at 2026-03-02T08:00:00Z; it ran on node-u1 from 2026-03-02T07:59:00Z on (the batch system says “FAILED”).',
+    )
+    expect(say(viewOf([], { jobs }), '2')).toBe(
+      'Job 2 of ada has ended at 2026-03-02T08:00:00Z (the batch system says “CANCELLED”).',
+    )
+  })
+
+  test('an array says how many tasks wait; a job that can never start, that nobody’s nodes will change it', () => {
+    const jobs = [
+      jobOf('5_[2-9]', { tasks: 8 }),
+      jobOf('6', { state: 'held', heldBy: 'impossible', vendorReason: 'DependencyNeverSatisfied' }),
+    ]
+    expect(say(viewOf([], { jobs }), '5_[2-9]')).toContain('asks for 8 times 1 node with 4 cpus')
+    expect(say(viewOf([], { jobs }), '6')).toMatch(/can never start.* waits for what cannot come any more/)
+  })
+
   test('a held job is not counted, in the batch system’s own word', () => {
     expect(say(viewOf([], { jobs: [jobOf('1', { state: 'held', vendorReason: 'Dependency' })] }))).toContain(
       'is not counted: it is held (the batch system says “Dependency”)',
@@ -64,7 +87,7 @@ describe('why is there no node for my job', () => {
     const view = viewOf(leases, { nodes: [nodeOf('u1'), drainedNode('u2')], jobs })
     expect(say(view, '1')).toContain('There is room for it on node-u1 (lease l1, joined)')
     expect(say(view, '2')).toContain('node-u2 (lease l2, draining) will take work again for it')
-    expect(say(view, '3')).toContain('It is to be served by node-u3 (lease l3, awaited)')
+    expect(say(view, '3')).toContain('It is to be served by node-u3 (lease l3, its machine is being set up)')
     expect(say(view, '4')).toContain('It is to be served by an ordered unit of lease l4')
     expect(say(view, '5')).toContain(
       'It needs a further unit, shared with jobs like it. That is asked for with the next decision.',

@@ -62,7 +62,7 @@ test('check 5: each job of the recording has the state that a machine would make
     '15': 'running',
     '16': 'completing NonZeroExitCode',
     '17': 'pending Resources',
-    '18': 'ended Priority',
+    '18': 'ended CANCELLED',
   })
   expect(whole.warnings).toEqual([])
 })
@@ -101,6 +101,14 @@ test('an array of 10,000 tasks of which five may run at once is a demand of five
   const config = configOf({ max: 400, step: 100 })
   const { intents } = decideOn(viewOf([], { jobs }), config, undefined, frame.now)
   expect(unitsAsked(intents)).toBe(5)
+})
+
+test('how a job ended is told', () => {
+  const ended = (change: Partial<JobRecord>) =>
+    look(changedJob('12', change), []).jobs.get('12')?.vendorReason
+  // Of one that is cancelled while it waits, the reason for that stays.
+  expect(ended({ state: 'CANCELLED', reason: 'Priority' })).toBe('CANCELLED')
+  expect(ended({ state: 'FAILED', reason: 'NonZeroExitCode' })).toBe('FAILED')
 })
 
 test('times are told only when they are facts, not forecasts', () => {

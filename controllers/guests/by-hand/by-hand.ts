@@ -67,7 +67,7 @@ function stateOf(job: Job): string {
   const it = `Job ${job.id} of ${job.user}`
   switch (job.state) {
     case 'ended':
-      return `${it} has ended${job.endedAt === undefined ? '' : ` at ${hour(job.endedAt)}`}.`
+      return `${it} has ended${job.endedAt === undefined ? '' : ` at ${hour(job.endedAt)}`}${wordOf(job)}.`
     case 'held':
       return `${it} is held${wordOf(job)}, and no machine would cure that.`
     default:

@@ -61,12 +61,21 @@ export function explainJobs(
 const wordOf = ({ vendorReason }: Job): string =>
   vendorReason === '' ? '' : ` (the batch system says “${vendorReason}”)`
 
+/** Where and from when it ran, if it did, and how it ended as far as the batch system tells. */
+function endedSentence(job: Job): string {
+  const { id, user, startedAt, endedAt, nodeNames } = job
+  const at = endedAt === undefined ? '' : ` at ${hour(endedAt)}`
+  const where = nodeNames.length === 0 ? '' : ` on ${few(nodeNames, 8)}`
+  const ran = startedAt === undefined ? '' : `; it ran${where} from ${hour(startedAt)} on`
+  return `Job ${id} of ${user} has ended${at}${ran}${wordOf(job)}.`
+}
+
 /** Of a job that its own record says enough of. */
 function settled(job: Job, config: GrocConfig): readonly string[] | undefined {
   const it = `Job ${job.id} of ${job.user}`
   switch (job.state) {
     case 'ended':
-      return [`${it} has ended${job.endedAt === undefined ? '' : ` at ${hour(job.endedAt)}`}.`]
+      return [endedSentence(job)]
     case 'running':
     case 'completing':
       return [
@@ -208,7 +217,7 @@ function orderSentences(
   ]
 }
 
-/** `2 nodes, each with 4 cpus and 2048 MiB, 1 gpu and feature ssd, for itself alone`. */
+/** `28 times 1 node with 1 cpu`, `2 nodes, each with 4 cpus and 2048 MiB, 1 gpu and feature ssd, for itself alone`. */
 function needsOf(job: Job): string {
   const memory = job.memoryMiBPerNode > 0 ? ` and ${job.memoryMiBPerNode} MiB` : ' (it names no memory)'
   const consumables = Object.entries(job.consumablesPerNode ?? {}).map(
@@ -216,13 +225,20 @@ function needsOf(job: Job): string {
   )
   const features = (job.features ?? []).map((feature) => `, feature ${feature}`)
   const alone = job.exclusive === true ? ', for itself alone' : ''
-  return `${some(Math.max(1, job.nodes), 'node')}${job.nodes > 1 ? ', each' : ''} with ${some(Math.max(1, job.cpusPerNode), 'cpu')}${memory}${consumables.join('')}${features.join('')}${alone}`
+  const times = job.tasks > 1 ? `${job.tasks} times ` : ''
+  return `${times}${some(Math.max(1, job.nodes), 'node')}${job.nodes > 1 ? ', each' : ''} with ${some(Math.max(1, job.cpusPerNode), 'cpu')}${memory}${consumables.join('')}${features.join('')}${alone}`
+}
+
+const ON_ITS_WAY: Readonly<Record<string, string>> = {
+  awaited: 'its machine is being set up',
+  joining: 'its machine is joining the batch system',
 }
 
 function nameOf(binId: string, ground: Survey): string {
   for (const { lease, machines } of ground.crews)
     for (const { unit } of machines)
-      if (unit.id === binId) return `${unit.name} (lease ${lease.id}, ${unit.state})`
+      if (unit.id === binId)
+        return `${unit.name} (lease ${lease.id}, ${ON_ITS_WAY[unit.state] ?? unit.state})`
   const node = ground.ownNodes.find(({ name }) => `node:${name}` === binId)
   return node === undefined
     ? `an ordered unit of lease ${binId.split('#')[0]}`

@@ -21,10 +21,10 @@ const WORDS: Readonly<Record<HeldBy, readonly [short: string, sentence: string]>
     'by a reservation',
     'A reservation has what it could use, or it waits for its own to begin; no further machine is of that reservation.',
   ],
-  queue: ['by a closed queue', 'Its queue or partition is closed or stopped.'],
+  queue: ['by a closed queue', 'Its queue or partition is closed or stopped; an administrator can open it.'],
   impossible: [
     'for ever',
-    'By its own words no node of whatever kind could run it; it has to be changed or removed.',
+    'As it is it can never start, whatever nodes there are: it asks for more than its queue or account may have, or waits for what cannot come any more. It has to be changed or removed, or the limit be raised.',
   ],
   unknown: ['for unknown reasons', 'Why, is in no table of what a machine would cure, so none is asked for.'],
 }
