@@ -65,8 +65,13 @@ describe.skipIf(slurmSkip !== undefined)(
         'Mount the homes in the image.',
       ],
       [
-        'lateClock',
+        'clockAhead',
         'the clock of NAME is 10 min ahead of the head’s; 30 s is the most',
+        'Set the clock of NAME right',
+      ],
+      [
+        'clockBehind',
+        'the clock of NAME is 10 min behind the head’s; 30 s is the most',
         'Set the clock of NAME right',
       ],
     ])('%s is refused by name, and no node comes of it', async (image, sentence, cure) => {
@@ -103,25 +108,24 @@ describe.skipIf(slurmSkip !== undefined)(
   },
 )
 
-describe.skipIf(slurmSkip !== undefined)(
-  title('a head whose clock is ten minutes ahead'),
-  { timeout: 60_000 },
-  () => {
-    let images: Images
-    beforeAll(async () => {
-      images = await openImages('imgh', throughClockOff('+600s'))
-    }, 60_000)
-    afterAll(() => images?.close(), 60_000)
+describe.skipIf(slurmSkip !== undefined).each([
+  ['+600s', 'behind'],
+  ['-600s', 'ahead of'],
+])(title('a head whose clock is off by %s'), { timeout: 60_000 }, (by, words) => {
+  let images: Images
+  beforeAll(async () => {
+    images = await openImages('imgh', throughClockOff(by))
+  }, 60_000)
+  afterAll(() => images?.close(), 60_000)
 
-    test('is named itself: the machine and Sublet agree', async () => {
-      const unit = await images.machine('right')
-      await expect(images.joinBy(systemClock).join(unit, never)).rejects.toMatchObject({
-        code: 'machine-unlike',
-        message: expect.stringMatching(
-          /10 min behind the head’s; .* ours agrees with that of n1, so the head’s is wrong/,
-        ),
-        cure: 'Set the head’s clock right, and keep it by NTP.',
-      })
+  test('is named itself: the machine and Sublet agree', async () => {
+    const unit = await images.machine('right')
+    await expect(images.joinBy(systemClock).join(unit, never)).rejects.toMatchObject({
+      code: 'machine-unlike',
+      message: expect.stringMatching(
+        `10 min ${words} the head’s; .* ours agrees with that of n1, so the head’s is wrong`,
+      ),
+      cure: 'Set the head’s clock right, and keep it by NTP.',
     })
-  },
-)
+  })
+})

@@ -40,6 +40,8 @@ function imagesOf(lab: SlurmLab) {
     // Its munged is where Slurm looks for it if nothing is said.
     '/etc/slurm/slurm.conf': readFileSync(lab.confFile, 'utf8').replace(/^AuthInfo=.*\n/m, ''),
   }
+  // For every process of the machine.
+  const clockOff = (by: string) => ({ '/etc/ld.so.preload': `${FAKETIME}\n`, '/etc/faketimerc': `${by}\n` })
   const home = ['mount', '--bind', join(dir, 'home'), '/home']
   const keyFrom = (file: string) => ['install', '-m', '600', join(dir, file), '/run/munge.key']
   const munged = [
@@ -70,9 +72,8 @@ function imagesOf(lab: SlurmLab) {
     otherKey: image({ boot: [home, keyFrom('other-key'), ...munged] }),
     noMunged: image({ boot: [home] }),
     noHome: image({ boot: [keyFrom('munge/key'), ...munged] }),
-    lateClock: image({
-      files: { ...files, '/etc/ld.so.preload': `${FAKETIME}\n`, '/etc/faketimerc': '+600s\n' },
-    }),
+    clockAhead: image({ files: { ...files, ...clockOff('+600s') } }),
+    clockBehind: image({ files: { ...files, ...clockOff('-600s') } }),
   }
 }
 
