@@ -21,8 +21,11 @@ export const endedBy = (ended: readonly Job[], at: Instant): readonly Job[] =>
 export function withoutAhead(memory: GrocMemory, at: Instant): GrocMemory {
   const { quickEnds, users = {}, runs = {} } = memory
   const isSound = (row: { readonly lastAt: Instant }): boolean => isBelieved(row.lastAt, at)
-  const all = [quickEnds, users, runs].flatMap((rows) => Object.values(rows))
-  if (all.every(isSound)) return memory
+  const areSound = (rows: Readonly<Record<string, { readonly lastAt: Instant }>>): boolean => {
+    for (const key in rows) if (!isSound(rows[key]!)) return false
+    return true
+  }
+  if (areSound(quickEnds) && areSound(users) && areSound(runs)) return memory
   const sound = <Row extends { readonly lastAt: Instant }>(rows: Readonly<Record<string, Row>>) =>
     Object.fromEntries(Object.entries(rows).filter(([, row]) => isSound(row)))
   return {

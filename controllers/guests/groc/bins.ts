@@ -44,9 +44,11 @@ export function binsOf(
   const made = lastBins(config, key, () => {
     /** A type that is configured no more is taken to be like the first. */
     const unitOf = (type: string): Room => units.get(type) ?? [...units.values()][0]!
-    const bins = isAsked ? [...ownBins(ownNodes, small, jobs, config)] : []
-    for (const { lease, roomy: machines } of roomy)
-      bins.push(...binsOn(machines, unitOf(lease.type), isAsked ? { small, jobs } : undefined))
+    const names = new Set(ownNodes.map(({ name }) => name))
+    for (const { roomy: machines } of roomy) for (const { node } of machines) if (node) names.add(node.name)
+    const asked = isAsked ? { small, taken: takenBy(jobs.running, names) } : undefined
+    const bins = [...ownBins(ownNodes, asked, config)]
+    for (const { lease, roomy: machines } of roomy) bins.push(...binsOn(machines, unitOf(lease.type), asked))
     for (const { lease } of crews)
       for (let i = 1; i <= (unnamed.get(lease.id) ?? 0); i += 1)
         bins.push({ id: `${lease.id}#${i}`, kind: 'coming', whole: true, ...unitOf(lease.type) })
@@ -59,35 +61,31 @@ export function binsOf(
 const kindOf = (node: BatchNode, small: ReadonlySet<string>): 'collecting' | 'serving' =>
   node.collectingFor === undefined || small.has(node.collectingFor) ? 'serving' : 'collecting'
 
-function ownBins(
-  nodes: readonly BatchNode[],
-  small: ReadonlySet<string>,
-  jobs: Tally,
-  config: GrocConfig,
-): readonly Bin[] {
-  if (config.ownNodes !== 'count') return []
-  const taken = takenBy(jobs.running)
+/** What is needed to tell the room that there is. */
+interface Asked {
+  readonly small: ReadonlySet<string>
+  readonly taken: ReadonlyMap<string, Taken>
+}
+
+function ownBins(nodes: readonly BatchNode[], asked: Asked | undefined, config: GrocConfig): readonly Bin[] {
+  if (asked === undefined || config.ownNodes !== 'count') return []
   return nodes
     .filter(({ responding, accepting, drained }) => responding && accepting && drained === 'no')
     .map((node) => ({
-      ...{ id: `node:${node.name}`, kind: kindOf(node, small) },
-      ...leftOn(node, taken.get(node.name), undefined),
+      ...{ id: `node:${node.name}`, kind: kindOf(node, asked.small) },
+      ...leftOn(node, asked.taken.get(node.name), undefined),
     }))
 }
 
-/** `asked`: for whom there is to be room; undefined: only what is coming is told. */
-function binsOn(
-  machines: readonly Machine[],
-  type: Room,
-  asked: { readonly small: ReadonlySet<string>; readonly jobs: Tally } | undefined,
-): readonly Bin[] {
+/** Without `asked` only what is coming. */
+function binsOn(machines: readonly Machine[], type: Room, asked: Asked | undefined): readonly Bin[] {
   return machines.flatMap(({ unit, node, standing }): Bin[] => {
     const { id } = unit
     if (node === undefined || standing === 'coming')
       return [{ id, kind: standing === 'spare' ? 'spare' : 'coming', whole: true, ...type }]
     if (asked === undefined) return []
     const kind = standing === 'spare' ? 'spare' : kindOf(node, asked.small)
-    return [{ id, kind, ...leftOn(node, takenBy(asked.jobs.running).get(node.name), type) }]
+    return [{ id, kind, ...leftOn(node, asked.taken.get(node.name), type) }]
   })
 }
 
@@ -168,16 +166,13 @@ interface Taken {
   exclusively: boolean
 }
 
-/** By list, which is that of the look before while the same jobs run. */
-const takings = new WeakMap<readonly Job[], ReadonlyMap<string, Taken>>()
-
-function takenBy(running: readonly Job[]): ReadonlyMap<string, Taken> {
-  const known = takings.get(running)
-  if (known !== undefined) return known
+/** Of the nodes of these names. */
+function takenBy(running: readonly Job[], names: ReadonlySet<string>): ReadonlyMap<string, Taken> {
   const taken = new Map<string, Taken>()
-  takings.set(running, taken)
+  if (names.size === 0) return taken
   for (const { nodeNames, memoryMiBPerNode, consumablesPerNode, exclusive, tasks } of running)
     for (const name of nodeNames) {
+      if (!names.has(name)) continue
       let ofNode = taken.get(name)
       if (ofNode === undefined) {
         ofNode = { memoryMiB: 0, consumables: new Map(), exclusively: false }

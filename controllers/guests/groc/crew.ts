@@ -1,4 +1,5 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { HeldLease, HeldUnit } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
@@ -43,7 +44,7 @@ export interface Crew {
 interface Kept {
   readonly crew: Crew
   readonly isLapsed: boolean
-  readonly drains: GrocMemory['drains']
+  drains: GrocMemory['drains']
   readonly hasNoHole: boolean
 }
 
@@ -62,14 +63,8 @@ export function crewOf(
   const isLapsed = lapses(lease, now) !== undefined
   const hasNoHole = isEmpty(memory.blackHoles)
   const before = first && crews.get(first)
-  if (
-    before?.crew.roll === roll &&
-    before.isLapsed === isLapsed &&
-    before.drains === memory.drains &&
-    before.hasNoHole &&
-    hasNoHole
-  )
-    return before.crew
+  if (before?.crew.roll === roll && before.isLapsed === isLapsed && before.hasNoHole && hasNoHole)
+    if (hasSameCauses(before, memory.drains)) return before.crew
   const machines = roll.seats.map(({ unit, known }) =>
     machineOf(unit, lease, known, picture, memory, config, now),
   )
@@ -81,6 +76,14 @@ export function crewOf(
   return crew
 }
 
+function hasSameCauses(kept: Kept, drains: GrocMemory['drains']): boolean {
+  if (kept.drains === drains) return true
+  for (const { unit } of kept.crew.machines)
+    if (own(kept.drains, unit.id) !== own(drains, unit.id)) return false
+  kept.drains = drains
+  return true
+}
+
 function isEmpty(record: object): boolean {
   for (const _ in record) return false
   return true
@@ -89,30 +92,35 @@ function isEmpty(record: object): boolean {
 function sortedOut(roll: Roll, machines: readonly Machine[]): Crew {
   const { lease } = roll
   const counts: Record<Standing, number> = { serving: 0, coming: 0, spare: 0, blocked: 0, gone: 0 }
-  let [joined, cpus, working] = [0, 0, 0]
-  for (const { unit, node, standing, empty } of machines) {
+  let [joined, cpus, working, isBusy, isOut] = [0, 0, 0, false, true]
+  const vacant: Machine[] = []
+  const roomy: Machine[] = []
+  const idle: Machine[] = []
+  const spare: Machine[] = []
+  const unfit: Machine[] = []
+  const leaving: Machine[] = []
+  const pinned: string[] = []
+  for (const machine of machines) {
+    const { unit, node, standing, empty } = machine
     counts[standing] += 1
     if (unit.state === 'joined') joined += 1
+    if (unit.state !== 'left' && unit.state !== 'lost') isOut = false
+    if (unit.pinned !== undefined) pinned.push(unit.id)
+    if (node !== undefined && !node.empty) isBusy = true
     if (standing === 'serving') cpus += node?.cpus ?? 0
-    if (isThere(standing) && node !== undefined && !empty) working += 1
+    if (standing === 'spare') spare.push(machine)
+    if (isThere(standing))
+      if (node === undefined || empty) vacant.push(machine)
+      else working += 1
+    if (hasRoom(machine)) roomy.push(machine)
+    if (mayBeIdle(machine)) idle.push(machine)
+    if (mayBeUnfit(machine)) unfit.push(machine)
+    if (mayLeave(machine)) leaving.push(machine)
   }
-  const byUnit = machines.length === 1 ? machines : machines.toSorted((a, b) => compare(a.unit.id, b.unit.id))
+  roomy.sort((a, b) => compare(a.unit.id, b.unit.id))
   return {
-    ...{ lease, roll, machines, counts, joined, cpus, working },
-    isBusy: machines.some(({ node }) => node !== undefined && !node.empty),
-    isOut: machines.every(({ unit }) => unit.state === 'left' || unit.state === 'lost'),
-    vacant: machines.filter(
-      ({ standing, node, empty }) => isThere(standing) && (node === undefined || empty),
-    ),
-    roomy: byUnit.filter(hasRoom),
-    idle: machines.filter(
-      ({ unit, standing, empty, seen }) =>
-        unit.state === 'joined' && (!seen || (empty && (standing === 'serving' || standing === 'spare'))),
-    ),
-    spare: machines.filter(({ standing }) => standing === 'spare'),
-    unfit: machines.filter(mayBeUnfit),
-    leaving: machines.filter(mayLeave),
-    pinned: machines.flatMap(({ unit }) => (unit.pinned === undefined ? [] : [unit.id])),
+    ...{ lease, roll, machines, counts, joined, cpus, working, isBusy, isOut, pinned },
+    ...{ vacant, roomy, idle, spare, unfit, leaving },
   }
 }
 
@@ -123,6 +131,9 @@ const isThere = (standing: Standing): boolean =>
 const hasRoom = ({ standing, node }: Machine): boolean =>
   standing === 'coming' ||
   ((standing === 'serving' || standing === 'spare') && (node === undefined || node.cpus > node.cpusInUse))
+
+const mayBeIdle = ({ unit, standing, empty, seen }: Machine): boolean =>
+  unit.state === 'joined' && (!seen || (empty && (standing === 'serving' || standing === 'spare')))
 
 const mayBeUnfit = ({ unit, node, drainAs, standing, empty }: Machine): boolean =>
   unit.state === 'joined'

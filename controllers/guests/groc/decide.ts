@@ -50,7 +50,12 @@ export function decide(
 ): GuestDecision<GrocMemory> {
   const season = seasonAt(config, now)
   const account = accounted(memory.account, view.leases, season.config, now)
-  const decision = decideBy(season.config, view, { ...memory, account }, now)
+  const decision = decideBy(
+    season.config,
+    view,
+    account === memory.account ? memory : { ...memory, account },
+    now,
+  )
   return {
     ...decision,
     reason: [decision.reason, ...seasonNotes(season)].join(' '),
@@ -273,12 +278,14 @@ function wakesOf(
   idle: Readonly<Record<string, Instant>>,
   config: GrocConfig,
 ): readonly Instant[] {
-  return [
-    ...Object.values(idle).map((since) => since + config.shrink.idle),
-    ...view.leases
-      .flatMap((lease) => (lease.extending ? [] : [askAt(lease, config), lease.extendBy]))
-      .filter((at) => at !== undefined),
-  ]
+  const wakes: Instant[] = []
+  for (const id in idle) wakes.push(idle[id]! + config.shrink.idle)
+  for (const lease of view.leases) {
+    const at = askAt(lease, config)
+    if (at !== undefined) wakes.push(at)
+    if (!lease.extending && lease.extendBy !== undefined) wakes.push(lease.extendBy)
+  }
+  return wakes
 }
 
 /** Something due already that did not happen is tried again at the usual pace, not in a circle. */

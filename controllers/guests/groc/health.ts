@@ -6,6 +6,7 @@ import type { HeldLease, HeldUnit } from '../../controller.ts'
 import { endedBy, withoutAhead } from './ahead.ts'
 import type { GrocConfig } from './config.ts'
 import { servesQueue } from './demand.ts'
+import { lastLook } from './last-look.ts'
 import { observeBoots } from './later.ts'
 import type { GrocMemory, QuickEnds } from './memory.ts'
 import { isBelieved, outageIn } from './outage.ts'
@@ -41,7 +42,7 @@ export function notice(
         missingSince.set(unit.id, known ?? picture.startedAt)
     }
 
-  const quickEnds = quickEndsOf(rolls, memory.quickEnds, endsByNode(jobs.ended), config)
+  const quickEnds = quickEndsOf(rolls, memory.quickEnds, jobs.ended, config)
   const blackHoles = new Map(Object.entries(only(memory.blackHoles, here)))
   for (const [unitId, row] of Object.entries(quickEnds))
     if (row.inRow >= config.blackHole.jobs && !blackHoles.has(unitId)) {
@@ -109,27 +110,39 @@ function only<Value>(
   return Object.fromEntries(found)
 }
 
+const lastQuickEnds = lastLook<GrocMemory['quickEnds']>()
+
 /** By unit, with what has ended since. */
 function quickEndsOf(
   rolls: readonly Roll[],
   before: GrocMemory['quickEnds'],
+  ended: readonly Job[],
+  config: GrocConfig,
+): GrocMemory['quickEnds'] {
+  // Who is a member, and on which node, stands in the seats.
+  return lastQuickEnds(config, [before, ended, ...rolls.map(({ seats }) => seats)], () => {
+    const members = rolls.map((roll) => roll.members)
+    return withEnds(rolls, only(before, members), endsByNode(ended), config)
+  })
+}
+
+function withEnds(
+  rolls: readonly Roll[],
+  still: GrocMemory['quickEnds'],
   ends: ReadonlyMap<string, readonly EndedJob[]>,
   config: GrocConfig,
 ): GrocMemory['quickEnds'] {
-  const still = only(
-    before,
-    rolls.map(({ members }) => members),
-  )
   if (ends.size === 0) return still
-  const after = new Map(Object.entries(still))
+  const after = new Map<string, QuickEnds>()
   for (const { seats } of rolls)
     for (const { unit, known } of seats) {
       const endsThere = isMember(unit) ? ends.get(known?.name ?? '') : undefined
       if (endsThere === undefined) continue
-      const one = countQuickEnds(after.get(unit.id), endsThere, unit, config)
-      if (one !== undefined) after.set(unit.id, one)
+      const counted = own(still, unit.id)
+      const one = countQuickEnds(counted, endsThere, unit, config)
+      if (one !== undefined && one !== counted) after.set(unit.id, one)
     }
-  return Object.fromEntries(after)
+  return after.size === 0 ? still : { ...still, ...Object.fromEntries(after) }
 }
 
 type EndedJob = Job & { readonly startedAt: number; readonly endedAt: number }

@@ -15,8 +15,7 @@ import type { DrainCause, GrocMemory } from './memory.ts'
  *   blocked   takes no new work, and resuming it would not cure that (`why`)
  *   gone      leaving, left or lost
  */
-export const STANDINGS = ['serving', 'coming', 'spare', 'blocked', 'gone'] as const
-export type Standing = (typeof STANDINGS)[number]
+export type Standing = 'serving' | 'coming' | 'spare' | 'blocked' | 'gone'
 
 export interface Machine {
   readonly unit: HeldUnit

@@ -1,5 +1,5 @@
 import type { Shape } from './demand.ts'
-import { lastLook } from './last-look.ts'
+import { isSameList } from './last-look.ts'
 import {
   BIN_KINDS,
   type Bin,
@@ -25,8 +25,6 @@ export interface Offer {
   readonly trial: boolean
   /** Earlier answers speak against an order of which so many are the least that would do. */
   isPaused(unitsMin: number): boolean
-  /** They speak against no order, whatever its size. */
-  readonly isOpen?: boolean
 }
 
 /** Several jobs of a shape on one bin, or on equal ones that are to be ordered; of a wide job, one of its nodes. */
@@ -88,14 +86,39 @@ export function pack(
   limits: Limits,
 ): Packing {
   if (shapes.length === 0) return NOTHING
-  // Where earlier answers speak against an offer, the same offer may be another one later.
-  if (offers.some(({ isOpen }) => isOpen !== true)) return packed(shapes, bins, offers, limits)
   const key: unknown[] = [bins, limits.room, limits.reach]
   for (const { type, unit, room, trial } of offers) key.push(type, unit, room, trial)
-  return lastPacking(shapes, key, () => packed(shapes, bins, offers, limits))
+  const before = packings.get(shapes)
+  if (before !== undefined && isSameList(before.key, key))
+    if (before.answers.every(([i, unitsMin, paused]) => offers[i]!.isPaused(unitsMin) === paused))
+      return before.packing
+  const answers: Answer[] = []
+  const packing = packed(
+    shapes,
+    bins,
+    offers.map((offer, i) => ({
+      ...offer,
+      isPaused: (unitsMin) => {
+        const paused = offer.isPaused(unitsMin)
+        answers.push([i, unitsMin, paused])
+        return paused
+      },
+    })),
+    limits,
+  )
+  packings.set(shapes, { key, answers, packing })
+  return packing
 }
 
-const lastPacking = lastLook<Packing>()
+/** Whether the offer at a place of the list was paused for so many units. */
+type Answer = readonly [offer: number, unitsMin: number, paused: boolean]
+
+/** The last one of these shapes, with all that it rests on: also what was asked of offers, which time alone may change. */
+const packings = new WeakMap<
+  readonly Shape[],
+  { readonly key: readonly unknown[]; readonly answers: readonly Answer[]; readonly packing: Packing }
+>()
+
 const NOTHING: Packing = {
   ...{ places: new Map(), wideOrders: [], smallOrders: [], smallUnits: 0, tooWide: new Map() },
   ...{ passedOver: new Set(), used: new Set(), wanted: 0 },

@@ -119,17 +119,6 @@ export interface PatientOffer extends Offer {
   readonly failing: Patience | undefined
 }
 
-/** Whether a refusal of however many units may still make the next ask wait. */
-const mayBeRefused = (
-  { refusals }: GuestView<BatchPicture>,
-  type: string,
-  { retry }: GrocConfig,
-  now: Instant,
-): boolean =>
-  refusals.some(
-    (refusal) => refusal.by === 'broker' && refusal.type === type && now < refusal.at + retry.most,
-  )
-
 /** What may be asked for, in order of preference. */
 export function offersOf(
   view: GuestView<BatchPicture>,
@@ -156,7 +145,6 @@ export function offersOf(
       trial: failing?.probing === true,
       failing,
       patience,
-      isOpen: failing === undefined && silent === undefined && !mayBeRefused(view, type, config, now),
       wasRefused: (unitsMin) => refusedFor(unitsMin) !== undefined,
       isPaused: (unitsMin) => patience(unitsMin) !== undefined,
     }

@@ -63,24 +63,33 @@ export function leaseLengths({ termMin, term }: GrocConfig): readonly Millis[] {
   return [...lengths, term]
 }
 
-const lastExpectations = lastLook<(queue: string) => Expectation>()
+const lastByRuns = lastLook<(queue: string) => Expectation>()
+const lastByClasses = lastLook<(queue: string) => Expectation>()
 
-/** The very same function while no job has ended. */
+/** The very same function as long as the same is expected of all queues. */
 export const expectations = (runs: Runs | undefined, config: GrocConfig): ((queue: string) => Expectation) =>
-  lastExpectations(config, [runs], () => expectationsBy(runs, config))
+  lastByRuns(config, [runs], () => {
+    const classes = Object.entries(runs ?? {}).map(
+      ([queue, sketch]) => [queue, within(sketch.shares), within(sketch.lengths)] as const,
+    )
+    return lastByClasses(config, classes.flat(), () => {
+      const byQueue = new Map(
+        classes.map(([queue, share, length]) => [queue, expectation(share, length, config)]),
+      )
+      const unseen = expectation(undefined, undefined, config)
+      return (queue) => byQueue.get(queue) ?? unseen
+    })
+  })
 
-function expectationsBy(runs: Runs | undefined, config: GrocConfig): (queue: string) => Expectation {
-  return (queue) => {
-    const sketch = own(runs, queue)
-    const share = sketch === undefined ? undefined : within(sketch.shares)
-    const length = sketch === undefined ? undefined : within(sketch.lengths)
-    return {
-      share: share === undefined ? 1 : Math.min(1, (share + 1) / SHARES),
-      withoutLimitMs: length === undefined ? config.grow.run : endOfLength(length),
-      isObserved: length !== undefined,
-    }
-  }
-}
+const expectation = (
+  share: number | undefined,
+  length: number | undefined,
+  config: GrocConfig,
+): Expectation => ({
+  share: share === undefined ? 1 : Math.min(1, (share + 1) / SHARES),
+  withoutLimitMs: length === undefined ? config.grow.run : endOfLength(length),
+  isObserved: length !== undefined,
+})
 
 /** Ended jobs stay listed for a while, so each is counted once, by the instant and the names of the last ones. */
 export function observeRuns(
@@ -92,9 +101,10 @@ export function observeRuns(
 ): Runs {
   const byQueue = new Map<string, EndedJob[]>()
   for (const job of ended) {
-    if (!hasRun(job) || !serves(job.queue) || job.nodeNames.some((name) => badNodes.has(name))) continue
+    if (!hasRun(job) || !serves(job.queue)) continue
     const last = own(runs, job.queue)
     if (last !== undefined && isCounted(job, last)) continue
+    if (badNodes.size > 0 && job.nodeNames.some((name) => badNodes.has(name))) continue
     const ofQueue = byQueue.get(job.queue)
     if (ofQueue === undefined) byQueue.set(job.queue, [job])
     else ofQueue.push(job)

@@ -4,7 +4,7 @@ import { type Bins, binsOf } from './bins.ts'
 import type { GrocConfig } from './config.ts'
 import { type Crew, crewOf } from './crew.ts'
 import { beginOf, isDeferred } from './later.ts'
-import { isBrieflySilent, STANDINGS, type Standing } from './machine.ts'
+import { isBrieflySilent } from './machine.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Limits } from './packing.ts'
 import type { Roll } from './roll.ts'
@@ -43,17 +43,20 @@ export function survey(
   const crews = rolls.map((roll) => crewOf(roll, picture, memory, config, now))
   const unnamed = new Map<string, number>()
   const totals = new Map<string, number>()
-  const counts: Record<Standing, number> = { serving: 0, coming: 0, spare: 0, blocked: 0, gone: 0 }
-  let [joined, silent, unnamedCount, total] = [0, 0, 0, 0]
+  let [serving, coming, spare, blocked] = [0, 0, 0, 0]
+  let [joined, silent, total] = [0, 0, 0]
   for (const crew of crews) {
     const { lease, roll, machines } = crew
-    for (const standing of STANDINGS) counts[standing] += crew.counts[standing]
+    serving += crew.counts.serving
+    coming += crew.counts.coming
+    spare += crew.counts.spare
+    blocked += crew.counts.blocked
     joined += crew.joined
     if (crew.counts.blocked > 0)
       for (const machine of machines) if (isBrieflySilent(machine, picture, memory, config)) silent += 1
     const promised = lease.state === 'closing' ? 0 : unnamedOf(roll, config, now)
     if (lease.state !== 'closing') unnamed.set(lease.id, promised)
-    unnamedCount += promised
+    coming += promised
     // A unit that left is still paid for until its lease ends or is extended without it; a lost one is not.
     const counted = Math.max(lease.units, lease.held.length + promised) - roll.lost
     total += counted
@@ -65,14 +68,7 @@ export function survey(
     ...binsOf(crews, unnamed, picture, jobs, config),
     running: runningIn(jobs.running),
     ownNodes: nodesOf(picture.nodes).own,
-    serving: counts.serving,
-    spare: counts.spare,
-    blocked: counts.blocked,
-    coming: counts.coming + unnamedCount,
-    silent,
-    joined,
-    total,
-    totals,
+    ...{ serving, coming, spare, blocked, silent, joined, total, totals },
   }
 }
 
