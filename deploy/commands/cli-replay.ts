@@ -29,7 +29,11 @@ export function replayCommands(command: (usage: string, description: string) => 
     .option('--guest <name>', 'the guest whose thresholds they are')
     .option('--nodes <count>', 'so many nodes there are (default: max of the thresholds)', wholeNumber)
     .option('--cpus <count>', 'so many cpus a node has (default: those of the unit)', wholeNumber)
-    .option('--boot <range>', 'how long machines boot: 60s-120s', span, BOOT)
+    .addOption(
+      new Option('--boot <range>', 'how long machines boot, or from one to the other')
+        .argParser(span)
+        .default(BOOT, '60s-120s'),
+    )
     .addOption(
       new Option('--scheduler <kind>', 'how the batch system orders jobs')
         .choices(SCHEDULERS)

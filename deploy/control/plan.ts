@@ -20,6 +20,10 @@ export interface PlanReport {
 
 export function planOf(site: SiteView, guest: string | undefined, jobsMax: number): readonly PlanReport[] {
   const names = Object.keys(site.guests)
+  if (names.length === 0)
+    throw new SubletError('usage', 'no service manager runs here, whose guests have a plan', {
+      cure: 'Give the command where one runs, with --dir or --config.',
+    })
   if (guest !== undefined && !names.includes(guest))
     throw new SubletError('unknown-id', `no guest is named ${guest}; there is: ${names.join(', ')}`, {
       cure: 'Name one of these with --guest, or leave it out.',

@@ -95,6 +95,7 @@ describe('the command line', () => {
   test('says lengths of time in its help as they are written', async () => {
     for (const command of ['request', 'extend'])
       expect((await sublet([command, '--help'])).out).toMatch(/--wait [^-]*at\s+most 25s \(default: 5s\)/)
+    expect((await sublet(['replay', '--help'])).out).toMatch(/--boot <range> [^{]*\(default:\s+60s-120s\)/)
   })
 
   test.each<[string, readonly string[], number, RegExp]>([

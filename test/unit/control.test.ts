@@ -264,6 +264,9 @@ describe('the control socket', () => {
       ...{ code: 'usage', message: expect.stringMatching(/^no service manager runs here/) },
       cure: expect.stringContaining('--dir'),
     })
+    await expect(client().get('/plan')).rejects.toMatchObject({
+      ...{ code: 'usage', message: 'no service manager runs here, whose guests have a plan' },
+    })
   })
 
   test('passes on that Sublet is to stop, and who said so', async () => {

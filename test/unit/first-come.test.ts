@@ -113,6 +113,15 @@ describe('first come, first served', () => {
     ])
   })
 
+  test.each([
+    [1, '1 unit of vm for 10 min is asked for'],
+    [3, '1 to 3 units of vm for 10 min are asked for'],
+  ])('a refusal says what was asked for: %i', (units, words) => {
+    const request = ask('l1', units, { unitsMin: 1, durationMs: 10 * MINUTE })
+    const [answer] = decide([request], [offer('a', 1)], [promised('a', 1, 0, 30)])
+    expect(answer?.reason).toContain(words)
+  })
+
   test('a later start that was asked for is kept', () => {
     const later = ask('l1', 6, { start: NOW + 30 * MINUTE })
     expect(inShort(decide([later], [offer('a', 6)], [promised('a', 4, 0, 30)]))).toEqual([

@@ -107,7 +107,7 @@ describe('a type that refuses', () => {
     expect(asks(jobsOf(2), [SMALL, LARGE], {}, { refusals }, T0 + 30 * SECOND)).toEqual(['small 1-2'])
     const { reason } = decideOn(viewOf([], { jobs: jobsOf(2) }, { refusals }), typesOf([SMALL, LARGE]))
     expect(reason).toContain(
-      'small is passed over for the next type that fits until 2026-03-02T08:00:30Z: 1 ask in a row refused',
+      'small is passed over for the next type that fits until 2026-03-02T08:00:30Z: 1 ask in a row refused by the broker',
     )
   })
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { earliestDeadline } from '../../controllers/brokers/earliest-deadline.ts'
@@ -17,6 +18,13 @@ import {
 
 const CAP = 5
 
+/** The example of the controllers’ README, as it stands there. */
+const [, example = ''] =
+  /^export const twoEach: BrokerPolicy = (.+?)^```/ms.exec(
+    readFileSync(new URL('../../controllers/README.md', import.meta.url), 'utf8'),
+  ) ?? []
+const twoEach = new Function('firstCome', `return ${example}`)(firstCome) as BrokerPolicy
+
 const policies: readonly [string, BrokerPolicy][] = [
   ['first-come', firstCome],
   [
@@ -31,6 +39,7 @@ const policies: readonly [string, BrokerPolicy][] = [
       otherwise: { weight: 1, min: 0 },
     }),
   ],
+  ['twoEach of the README', twoEach],
 ]
 
 const decided = (policy: BrokerPolicy, { requests, supply, holdings }: PolicyWorld) =>

@@ -42,7 +42,7 @@ export function afterRefusals(
   const until = row.latest + Math.min(config.retry.most, config.retry.first * 2 ** (row.count - 1))
   return {
     until,
-    reason: `${some(row.count, 'ask')} in a row refused, the last at ${hour(row.latest)} (${latest.reason})`,
+    reason: `${some(row.count, 'ask')} in a row refused by the broker, the last at ${hour(row.latest)} (${latest.reason})`,
   }
 }
 
