@@ -7,6 +7,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import type { FoundMachine, Handler, ProbeOutcome, TeardownOutcome, UnitFacts, UnitSpec } from '../handler.ts'
 import { asFields, type Fields, text, texts } from './fields.ts'
 import { type Boot, machineFolders } from './machine-folder.ts'
+import { machineLines, type Watcher } from './machine-lines.ts'
 import {
   isAlive,
   killProcess,
@@ -17,7 +18,7 @@ import {
   readStat,
   sweep,
 } from './machine-marks.ts'
-import { type Channel, checkSocketPath, dial } from './wire.ts'
+import { checkSocketPath } from './wire.ts'
 
 const image = z.strictObject({
   /** The share of starts that end in a panic after their boot time. */
@@ -36,7 +37,6 @@ export const processMachinesConfig = z.strictObject({
 })
 export type ProcessMachinesConfig = z.infer<typeof processMachinesConfig>
 
-const DIAL_MS = 2_000
 const ASK_MS = 5_000
 /** From the start of the supervisor until it answers; a boot comes on top. */
 const ANSWERING_MS_MAX = 15_000
@@ -79,43 +79,7 @@ export function processMachines(
   const supervisorOf = (unitId: string): MarkedProcess | undefined =>
     processesOf(unitId).find(({ isSupervisor }) => isSupervisor)
 
-  /** A line to the machine, proven to be to the right one. */
-  async function call(unitId: string, signal: AbortSignal): Promise<Channel> {
-    const who = `The machine of unit ${unitId}`
-    const channel = await dial(folders.of(unitId).socket, {
-      clock,
-      who,
-      code: 'machine-unreachable',
-      timeoutMs: DIAL_MS,
-      signal,
-    })
-    try {
-      const hello = asFields('hello', await channel.ask('hello', {}, { timeoutMs: DIAL_MS, signal }))
-      const nonce = folders.of(unitId).unit()?.nonce ?? supervisorOf(unitId)?.nonce
-      if (text(hello, 'unitId') !== unitId || text(hello, 'nonce') !== nonce)
-        throw new SubletError(
-          'machine-unreachable',
-          `At the socket of unit ${unitId} another machine answers.`,
-        )
-      return channel
-    } catch (error) {
-      channel.hangUp()
-      throw error
-    }
-  }
-
-  async function withCall<T>(
-    unitId: string,
-    signal: AbortSignal,
-    use: (channel: Channel) => Promise<T>,
-  ): Promise<T> {
-    const channel = await call(unitId, signal)
-    try {
-      return await use(channel)
-    } finally {
-      channel.hangUp()
-    }
-  }
+  const { withCall, follow } = machineLines({ clock, folders, supervisorOf })
 
   // ── setup ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -306,22 +270,6 @@ export function processMachines(
     })
   }
 
-  /** Holds one line to the machine until it breaks. */
-  async function follow(unitId: string, { onEnded, signal, following }: Watcher): Promise<void> {
-    if (signal.aborted || following.has(unitId)) return
-    following.add(unitId)
-    try {
-      const channel = await call(unitId, signal)
-      await ended(AbortSignal.any([signal, channel.gone]))
-      channel.hangUp()
-    } catch (error) {
-      // Whoever cannot be called may have ended; that is all that a hint says.
-      if (!(error instanceof SubletError) && !signal.aborted) throw error
-    }
-    following.delete(unitId)
-    if (!signal.aborted) onEnded(unitId)
-  }
-
   return {
     kind: 'process',
     async check() {
@@ -375,19 +323,6 @@ export function processMachines(
 }
 
 const SOCKET_PATH_BYTES = 107
-
-interface Watcher {
-  readonly onEnded: (unitId: string) => void
-  readonly signal: AbortSignal
-  /** The machines it holds a line to. */
-  readonly following: Set<string>
-}
-
-const ended = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 
 function readProbe(from: Fields): ProbeOutcome {
   if (from.kind === 'passed') return { kind: 'passed' }
