@@ -13,9 +13,14 @@ export interface Finding {
   readonly sentence: string
 }
 
-/** Runs one seed after the other until one finds the fault. */
-export async function find(fault: string, plants: Plants, most = PLANTED_SEEDS): Promise<Finding> {
-  for (let seed = 1; seed <= most; seed++) {
+/** Runs one seed after the other until one finds the fault; `first` before all others. */
+export async function find(
+  fault: string,
+  plants: Plants,
+  { most = PLANTED_SEEDS, first = 1 }: { readonly most?: number; readonly first?: number | undefined } = {},
+): Promise<Finding> {
+  const others = Array.from({ length: most }, (_, i) => i + 1).filter((seed) => seed !== first)
+  for (const seed of [first, ...others]) {
     const { violations } = await trial({ seed, plants, restores: plants.restores ?? 0 })
     if (violations.length > 0) return { fault, seeds: seed, sentence: violations[0]!.slice(0, 120) }
   }
