@@ -88,7 +88,13 @@ describe('why is there no node for my job', () => {
     expect(say(view, '1')).toContain('There is room for it on node-u1 (lease l1, joined)')
     expect(say(view, '2')).toContain('node-u2 (lease l2, draining) will take work again for it')
     expect(say(view, '3')).toContain('It is to be served by node-u3 (lease l3, its machine is being set up)')
-    expect(say(view, '4')).toContain('It is to be served by an ordered unit of lease l4')
+    expect(say(view, '4')).toContain(
+      'It is to be served by a unit of lease l4 (asked for at 2026-03-02T07:29:00Z; the broker has not answered yet)',
+    )
+    const granted = viewOf([leaseOf('l4', [], { state: 'ticketed', units: 1 })], { jobs: jobsOf(1) })
+    expect(say(granted)).toContain(
+      'a unit of lease l4 (granted; its site has not said yet which machine it is)',
+    )
     expect(say(view, '5')).toContain(
       'It needs a further unit, shared with jobs like it. That is asked for with the next decision.',
     )
@@ -113,7 +119,10 @@ describe('why is there no node for my job', () => {
 
   test('what blocks an order is said: hold, max, the threshold, refusals, failures, failing looks', () => {
     const jobs = jobsOf(1)
-    expect(say(viewOf([], { jobs }, { hold: 'frozen' }))).toContain('nothing may be asked for: frozen')
+    expect(say(viewOf([], { jobs }, { hold: 'frozen' }))).toContain('nothing may be asked for: frozen.')
+    expect(say(viewOf([], { jobs }, { hold: 'frozen', still: 'frozen' }))).toContain(
+      'nothing may be asked for: frozen; `sublet thaw` ends that.',
+    )
     expect(say(viewOf([], { jobs }), '1', configOf({ grow: { wait: '15s' } }), T0 + 5 * SECOND)).toContain(
       '15 s, in 10 s',
     )

@@ -199,7 +199,10 @@ function orderSentences(
       ? `${some(units, 'unit')}${ofType} of its own, all or none`
       : `a further unit${ofType}, ${shape.exclusive ? 'shared with nobody' : 'shared with jobs like it'}`
   const blocks: string[] = []
-  if (view.hold !== undefined) blocks.push(`nothing may be asked for: ${view.hold}`)
+  if (view.hold !== undefined) {
+    const cure = view.still === undefined ? '' : '; `sublet thaw` ends that'
+    blocks.push(`nothing may be asked for: ${view.hold}${cure}`)
+  }
   if (ground.total + (shape.nodes > 1 ? units : 1) > config.max)
     blocks.push(`max is ${config.max}, and ${ground.total} are held or asked for`)
   if (waitedMs < config.grow.wait)
@@ -241,6 +244,17 @@ function nameOf(binId: string, ground: Survey): string {
         return `${unit.name} (lease ${lease.id}, ${ON_ITS_WAY[unit.state] ?? unit.state})`
   const node = ground.ownNodes.find(({ name }) => `node:${name}` === binId)
   return node === undefined
-    ? `an ordered unit of lease ${binId.split('#')[0]}`
+    ? orderedIn(binId.split('#')[0] ?? '', ground)
     : `${node.name} (the cluster’s own)`
+}
+
+/** One that nobody has told of yet: somebody has still to answer, and it is said who. */
+function orderedIn(leaseId: string, ground: Survey): string {
+  const lease = ground.crews.find((crew) => crew.lease.id === leaseId)?.lease
+  const isRequested = lease?.state === 'requested'
+  return `a unit of lease ${leaseId} (${
+    isRequested
+      ? `asked for at ${hour(lease.requestedAt)}; the broker has not answered yet`
+      : 'granted; its site has not said yet which machine it is'
+  })`
 }
