@@ -77,8 +77,12 @@ test('are in the form that Prometheus reads, and by its conventions', () => {
   })
 })
 
-test('say nothing of what is not known', () => {
-  const text = counted.text()
+test('say nothing of what is not known', async () => {
+  const { batch } = site.guests
+  const unseen = { ...site, guests: { batch: { ...batch!, lastPicture: () => undefined } } }
+  const counting = metrics(unseen, { clock, startedAt: T0, log })
+  const text = counting.text()
+  await counting.close()
   // There was no look yet.
   expect(text).not.toContain('sublet_guest_jobs')
   expect(text).not.toContain('sublet_guest_look_age_seconds')
