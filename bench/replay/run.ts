@@ -15,12 +15,13 @@ import { clues, cobald, parallelCluster, type Size, slurmPowerSaving } from './r
 
 /**
  * npm run bench:replay -- --traces FOLDER        each trace × scheduler × policy × setting (or the variable TRACES)
- *                         --only kth --jobs 3000 --scheduler easy --groc-only
+ *                         --only kth --jobs 3000 --scheduler easy --groc-only --policies 'defaults|slurm'
  *
  *   trace ──▶ always on ──────────────────────────┐
  *         └─▶ GROC and its rivals, setting by setting ─▶ measure ─▶ results/replay-NAME.json, .svg (the frontier), a table
  *
- * Without traces a synthetic workload is taken. Sizes of pools: KTH and HPC2N as they were.
+ * Without traces a synthetic workload is taken. Sizes of pools: KTH and HPC2N as they were. Results are kept row by row, for whole
+ * traces take hours.
  */
 interface Course {
   readonly file: string
@@ -47,6 +48,8 @@ const folder = option('traces') ?? process.env.TRACES
 const limit = Number(option('jobs') ?? Number.POSITIVE_INFINITY)
 const wantedKind = option('scheduler')
 const kinds = SCHEDULERS.filter((kind) => wantedKind === undefined || kind === wantedKind)
+
+const wanted = new RegExp(option('policies') ?? '')
 
 function policiesOf({ cpus, max }: Size): readonly (readonly [string, () => Policy])[] {
   const groc = (name: string, over: object): [string, () => Policy] => {
@@ -76,7 +79,13 @@ function policiesOf({ cpus, max }: Size): readonly (readonly [string, () => Poli
   ]
 }
 
-function outcomesOf(trace: Trace, { units, cpus }: Course, scheduler: SchedulerKind): readonly Outcome[] {
+/** Tells all that there are after each one. */
+function outcomesOf(
+  trace: Trace,
+  { units, cpus }: Course,
+  scheduler: SchedulerKind,
+  tell: (outcomes: readonly Outcome[]) => void,
+): readonly Outcome[] {
   const jobs = trace.jobs.slice(0, limit)
   const options: Omit<ReplayOptions, 'policy'> = {
     ...{ units, unit: { cpus, memoryMiB: MEMORY_MIB }, scheduler, seed: '1' },
@@ -88,15 +97,17 @@ function outcomesOf(trace: Trace, { units, cpus }: Course, scheduler: SchedulerK
     return { replayed, cpuS: process.cpuUsage(begun).user / 1e6 }
   }
   const always = timed(undefined)
-  return [
+  const outcomes: Outcome[] = [
     { policy: 'always on', cpuS: always.cpuS, measured: measure(always.replayed, always.replayed) },
-    ...policiesOf({ cpus, max: units }).map(([name, policy]): Outcome => {
-      const { replayed, cpuS } = timed(policy())
-      const outcome = { policy: name, cpuS, measured: measure(replayed, always.replayed) }
-      process.stderr.write(`${trace.name} ${scheduler} ${name}: ${cpuS.toFixed(1)} s of processor\n`)
-      return outcome
-    }),
   ]
+  for (const [name, policy] of policiesOf({ cpus, max: units })) {
+    if (!wanted.test(name)) continue
+    const { replayed, cpuS } = timed(policy())
+    outcomes.push({ policy: name, cpuS, measured: measure(replayed, always.replayed) })
+    process.stderr.write(`${trace.name} ${scheduler} ${name}: ${cpuS.toFixed(1)} s of processor\n`)
+    tell(outcomes)
+  }
+  return outcomes
 }
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(0)
@@ -150,24 +161,27 @@ for (const [name, course] of courses) {
       ? lublin({ jobs: Math.min(limit, 3000), seed: '1', processors: 64, from: Date.UTC(2026, 0, 5) })
       : await readSwf(join(folder, course.file))
   for (const scheduler of kinds) {
-    const outcomes = outcomesOf(trace, course, scheduler)
-    const jobs = outcomes[0]!.measured.jobs
-    const title = `${trace.name}: the first ${jobs} jobs, ${course.units} nodes of ${course.cpus} cpus, ${scheduler}`
-    const memoryMiB = Math.round(process.resourceUsage().maxRSS / 1024)
-    const about = { title, machine: machineLine(), at: new Date().toISOString(), memoryMiB }
-    process.stdout.write(`${title}\n\n${tableOf(outcomes)}\n\n${about.machine}; ${memoryMiB} MiB at most\n\n`)
-    if (process.argv.includes('--no-results')) continue
-    writeFileSync(
-      new URL(`replay-${name}-${scheduler}.json`, RESULTS),
-      `${JSON.stringify({ ...about, outcomes }, undefined, 1)}\n`,
-    )
-    writeFileSync(
-      new URL(`replay-${name}-${scheduler}.svg`, RESULTS),
-      frontier(title, about.machine, outcomes),
-    )
-    writeFileSync(
-      new URL(`replay-${name}-${scheduler}.md`, RESULTS),
-      `# ${title}\n\n${tableOf(outcomes)}\n\n${about.machine}; ${about.at}; ${memoryMiB} MiB of memory at most.\n`,
-    )
+    const about = (outcomes: readonly Outcome[]) => ({
+      title: `${trace.name}: the first ${outcomes[0]!.measured.jobs} jobs, ${course.units} nodes of ${course.cpus} cpus, ${scheduler}`,
+      ...{ machine: machineLine(), at: new Date().toISOString() },
+      memoryMiB: Math.round(process.resourceUsage().maxRSS / 1024),
+    })
+    const keep = (outcomes: readonly Outcome[]): void => {
+      if (process.argv.includes('--no-results')) return
+      const file = (extension: string): URL => new URL(`replay-${name}-${scheduler}.${extension}`, RESULTS)
+      const { title, machine, at, memoryMiB } = about(outcomes)
+      writeFileSync(
+        file('json'),
+        `${JSON.stringify({ title, machine, at, memoryMiB, outcomes }, undefined, 1)}\n`,
+      )
+      writeFileSync(file('svg'), frontier(title, machine, outcomes))
+      writeFileSync(
+        file('md'),
+        `# ${title}\n\n${tableOf(outcomes)}\n\n${machine}; ${at}; ${memoryMiB} MiB of memory at most.\n`,
+      )
+    }
+    const outcomes = outcomesOf(trace, course, scheduler, keep)
+    const { title, machine, memoryMiB } = about(outcomes)
+    process.stdout.write(`${title}\n\n${tableOf(outcomes)}\n\n${machine}; ${memoryMiB} MiB at most\n\n`)
   }
 }

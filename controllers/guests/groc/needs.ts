@@ -57,7 +57,11 @@ export const isLargeEnough = (
 ): boolean => need.cpus <= room.cpus && need.memoryMiB <= room.memoryMiB
 
 export const fits = (need: Need, room: Room): boolean =>
-  isLargeEnough(need, room) && lackingOf(need, room).length === 0
+  isLargeEnough(need, room) && (isPlain(need) || lackingOf(need, room).length === 0)
+
+/** It asks for nothing but processors and memory. */
+export const isPlain = ({ consumables, features }: Pick<Extras, 'consumables' | 'features'>): boolean =>
+  consumables === NOTHING_ELSE.consumables && features === NOTHING_ELSE.features
 
 /** One step on the way through what a job names, in the order in which it names it. */
 interface Step {

@@ -80,6 +80,7 @@ export const typesInWords = (ground: Survey): string =>
 export function tooWideNotes(packing: Packing, ground: Survey, config: GrocConfig): readonly string[] {
   const { reach } = limitsOf(ground, config)
   const tooWide = [...packing.tooWide.keys()]
+  if (tooWide.length === 0) return []
   const inNodes = (shapes: readonly Shape[]): string =>
     few(shapes.map((shape) => `${nameOf(shape)} (${shape.nodes} nodes)`))
   const never = tooWide.filter(({ nodes }) => nodes > reach)

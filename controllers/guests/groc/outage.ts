@@ -38,12 +38,18 @@ export function outageIn(
   const byType = new Map<string, { silent: number; of: number }>()
   for (const { lease, members, unclear } of rolls) {
     // Where a look is not young enough, the unit is unclear and says nothing.
-    const unsaid = unclear.filter(({ seen }) => !seen).length
-    if (members.length === unsaid) continue
-    const seats = members.length - unsaid
-    const mute = unclear.filter(({ unit, seen }) => seen && unit.suspect === undefined).length
-    const one = byType.get(lease.type) ?? { silent: 0, of: 0 }
-    byType.set(lease.type, { silent: one.silent + mute, of: one.of + seats })
+    let seats = members.length
+    let mute = 0
+    for (const { unit, seen } of unclear)
+      if (!seen) seats -= 1
+      else if (unit.suspect === undefined) mute += 1
+    if (seats === 0) continue
+    const one = byType.get(lease.type)
+    if (one === undefined) byType.set(lease.type, { silent: mute, of: seats })
+    else {
+      one.silent += mute
+      one.of += seats
+    }
     of += seats
     silent += mute
   }

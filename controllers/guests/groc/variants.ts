@@ -1,5 +1,5 @@
 import type { Shape } from './demand.ts'
-import { amountOf, type Extras, hasFeature, isKindOf, type Room } from './needs.ts'
+import { amountOf, type Extras, hasFeature, isKindOf, isPlain, type Room } from './needs.ts'
 
 /**
  * Machines that differ in nothing but processors and memory, as far as the waiting jobs can tell: the features
@@ -26,8 +26,9 @@ export interface Variants {
 }
 
 export function variantsFor(shapes: readonly Shape[]): Variants {
-  const dimensions = [...new Set(shapes.flatMap(({ consumables }) => Object.keys(consumables)))].sort()
-  const features = [...new Set(shapes.flatMap((shape) => shape.features))].sort()
+  const choosy = shapes.filter((shape) => !isPlain(shape))
+  const dimensions = [...new Set(choosy.flatMap(({ consumables }) => Object.keys(consumables)))].sort()
+  const features = [...new Set(choosy.flatMap((shape) => shape.features))].sort()
   const tellsWhole = shapes.some(({ exclusive }) => exclusive)
   const known = new Map<string, Variant>()
   const needs = new Map<Shape, readonly number[]>()
