@@ -1,13 +1,10 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
-import type { Job } from '../../adapters/batch-system.ts'
 import type { QueuedJob } from './scheduler.ts'
-import { type Shape, shapeOf, type TraceJob, type UnitSize } from './trace.ts'
+import { shapeOf, type TraceJob, type UnitSize } from './trace.ts'
 
 /** A job of the trace on its way through one replay. */
 export interface ReplayJob extends QueuedJob {
   readonly trace: TraceJob
-  /** As a look at the batch system shows it. */
-  record: Job
   endedAt: Instant | undefined
   /** Its node was taken away under it. */
   cut: boolean
@@ -35,29 +32,9 @@ export function workloadOf(trace: readonly TraceJob[], units: number, unit: Unit
       limitMs: one.walltimeMs ?? LIMIT_MS,
       startedAt: undefined,
       slots: [],
-      record: waiting(one, shape),
       endedAt: undefined,
       cut: false,
     })
   }
   return { jobs, tooLarge: trace.length - jobs.length }
 }
-
-const waiting = (job: TraceJob, shape: Shape): Job => ({
-  id: job.id,
-  state: 'pending',
-  vendorReason: 'Resources',
-  user: job.user,
-  queue: job.queue,
-  nodes: shape.nodes,
-  cpusPerNode: shape.cpus,
-  memoryMiBPerNode: shape.memoryMiB,
-  walltimeMs: job.walltimeMs,
-  submittedAt: job.submittedAt,
-  startedAt: undefined,
-  endedAt: undefined,
-  nodeNames: [],
-  requeueable: true,
-  restarts: 0,
-  tasks: 1,
-})

@@ -2,7 +2,7 @@ import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import type { BatchNode, BatchPicture, Job, NodeMark } from '../../adapters/batch-system.ts'
 import type { Cluster } from './cluster.ts'
 import type { ReplayJob } from './jobs.ts'
-import type { Scheduler } from './scheduler.ts'
+import type { QueuedJob, Scheduler } from './scheduler.ts'
 
 /** Ended jobs stay listed for so long, as batch systems keep them. */
 const LISTED_MS: Millis = 300_000
@@ -24,6 +24,8 @@ export class Looks {
   readonly #named: (NamedNode | undefined)[]
   readonly #nodes: (BatchNode | undefined)[]
   readonly #ended: ReplayJob[] = []
+  /** By number, of those that are listed: of a year of jobs nearly all are not any more, or not yet. */
+  readonly #records = new Map<number, Job>()
   /** Of the look before; undefined where something changed since. */
   #jobList: readonly Job[] | undefined
   #nodeList: readonly BatchNode[] | undefined
@@ -53,25 +55,28 @@ export class Looks {
     this.#nodeList = undefined
   }
 
-  submitted(): void {
+  submitted(job: ReplayJob): void {
     this.#jobList = undefined
+    this.#records.set(job.number, waiting(job))
   }
 
   started(job: ReplayJob): void {
     this.#jobList = undefined
     const nodeNames = job.slots.map((slot) => this.#named[slot]?.name ?? `n${slot}`)
-    job.record = { ...job.record, state: 'running', vendorReason: '', startedAt: job.startedAt, nodeNames }
+    const changes = { state: 'running', vendorReason: '', startedAt: job.startedAt, nodeNames } as const
+    this.#records.set(job.number, { ...this.#recordOf(job), ...changes })
   }
 
   ended(job: ReplayJob): void {
     this.#jobList = undefined
-    job.record = { ...job.record, state: 'ended', endedAt: job.endedAt }
+    this.#records.set(job.number, { ...this.#recordOf(job), state: 'ended', endedAt: job.endedAt })
     this.#ended.push(job)
   }
 
   look(now: Instant): BatchPicture {
     const stale = this.#ended.findIndex(({ endedAt = 0 }) => endedAt > now - LISTED_MS)
     const gone = this.#ended.splice(0, stale < 0 ? this.#ended.length : stale)
+    for (const { number } of gone) this.#records.delete(number)
     if (gone.length > 0 || this.#jobList === undefined) this.#jobList = this.#listJobs()
     if (this.#plan !== this.#scheduler.plan || this.#nodeList === undefined) {
       this.#nodeList = this.#listNodes()
@@ -84,12 +89,12 @@ export class Looks {
   }
 
   #listJobs(): readonly Job[] {
-    const recordOf = ({ number }: { readonly number: number }) => this.#jobs[number]!.record
-    return [
-      ...this.#scheduler.queue.map(recordOf),
-      ...this.#scheduler.running.map(recordOf),
-      ...this.#ended.map(({ record }) => record),
-    ]
+    const { queue, running } = this.#scheduler
+    return [...queue, ...running, ...this.#ended].map((job) => this.#recordOf(job))
+  }
+
+  #recordOf({ number }: QueuedJob): Job {
+    return this.#records.get(number)!
   }
 
   #listNodes(): readonly BatchNode[] {
@@ -132,3 +137,22 @@ export class Looks {
     return node
   }
 }
+
+const waiting = ({ trace: job, shape }: ReplayJob): Job => ({
+  id: job.id,
+  state: 'pending',
+  vendorReason: 'Resources',
+  user: job.user,
+  queue: job.queue,
+  nodes: shape.nodes,
+  cpusPerNode: shape.cpus,
+  memoryMiBPerNode: shape.memoryMiB,
+  walltimeMs: job.walltimeMs,
+  submittedAt: job.submittedAt,
+  startedAt: undefined,
+  endedAt: undefined,
+  nodeNames: [],
+  requeueable: true,
+  restarts: 0,
+  tasks: 1,
+})

@@ -98,7 +98,7 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
     scheduler.ended(job)
     job.endedAt = at
     endedCount += 1
-    looks.ended(job)
+    if (policy !== undefined) looks.ended(job)
     meter.add('wanted', -sizeOf(job, unit))
     soon(at)
   }
@@ -158,7 +158,7 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
   const start = (): void => {
     for (const { number } of scheduler.pass(now)) {
       const job = jobs[number]!
-      looks.started(job)
+      if (policy !== undefined) looks.started(job)
       const endsAt = now + job.trace.runMs
       agenda.at(endsAt, () => {
         if (job.endedAt === undefined) end(job, endsAt)
@@ -182,7 +182,7 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
     agenda.perform(now)
     for (; jobs[next]?.trace.submittedAt === now; next++) {
       scheduler.submit(jobs[next]!)
-      looks.submitted()
+      if (policy !== undefined) looks.submitted(jobs[next]!)
       meter.add('wanted', sizeOf(jobs[next]!, unit))
       soon(now)
     }
