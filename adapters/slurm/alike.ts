@@ -63,8 +63,20 @@ export function differences(
   ]
 }
 
-/** What slurmctld of a release understands of slurmd; of others nothing is known but their own. */
-const UNDERSTOOD: Readonly<Record<string, readonly string[]>> = { '22.05': ['22.05', '21.08', '20.11'] }
+/** Slurm's releases in their order. Of one that came later nothing is known but that it is newer than these. */
+const RELEASES = '19.05 20.02 20.11 21.08 22.05 23.02 23.11 24.05 24.11 25.05 25.11'.split(' ')
+/** From this one on slurmctld understands slurmd of the three releases before its own, earlier ones of the two. */
+const THREE_BEFORE = '24.11'
+
+/** As Slurm's own rule for upgrades says; what cannot be told from the list slurmctld is left to tell. */
+function understands(head: string, machine: string): boolean {
+  // Two digits, a dot, two digits: they sort as they are.
+  if (machine >= head) return machine === head
+  const [last, its] = [RELEASES.indexOf(head), RELEASES.indexOf(machine)]
+  if (last === -1) return true
+  return its !== -1 && last - its <= (head >= THREE_BEFORE ? 3 : 2)
+}
+
 /** The first whose slurmd can bring its node's record itself (`slurmd -Z`). */
 const BRINGS_ITSELF = '22.05'
 
@@ -80,11 +92,10 @@ function releases(
   if (ofMachine === undefined) return [{ sentence: `slurmd is not on ${name}`, cure }]
   const head = releaseOf(ofHead) ?? ofHead
   const machine = releaseOf(ofMachine) ?? ofMachine
-  if (!(UNDERSTOOD[head] ?? [head]).includes(machine))
+  if (!understands(head, machine))
     return [
       { sentence: `slurmd of ${name} is ${ofMachine}, which slurmctld ${ofHead} does not accept`, cure },
     ]
-  // Two digits, a dot, two digits: they sort as they are.
   if (nodes === 'self' && machine < BRINGS_ITSELF)
     return [
       {

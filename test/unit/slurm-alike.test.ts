@@ -70,7 +70,14 @@ describe('a machine beside the head', () => {
     ['22.05.8', '20.02.7', 'fixed', ['which slurmctld 22.05.8 does not accept']],
     ['22.05.8', '23.02.1', 'self', ['which slurmctld 22.05.8 does not accept']],
     ['23.11.4', '23.11.1', 'self', []],
-    ['23.11.4', '22.05.8', 'self', ['which slurmctld 23.11.4 does not accept']],
+    ['23.11.4', '22.05.8', 'self', []],
+    ['23.11.4', '21.08.8', 'fixed', ['which slurmctld 23.11.4 does not accept']],
+    ['24.05.1', '22.05.8', 'self', ['which slurmctld 24.05.1 does not accept']],
+    ['24.11.0', '23.02.7', 'self', []],
+    ['24.11.0', '22.05.8', 'self', ['which slurmctld 24.11.0 does not accept']],
+    // A release that nobody here has heard of.
+    ['31.05.0', '25.11.1', 'self', []],
+    ['31.05.0', '31.11.1', 'self', ['which slurmctld 31.05.0 does not accept']],
   ])('slurmctld %s and slurmd %s, nodes %s', (ofHead, version, nodes, wanted) => {
     const said = found({ head: { version: ofHead }, machine: { version }, nodes })
     expect(said).toEqual(wanted.map((words) => expect.stringContaining(words)))
