@@ -57,9 +57,9 @@ export interface AuthorityConfig {
   readonly answerMs: Millis
 }
 
-/** Who gives away the units of a type. */
-/** As it can be said to others. */
+/** The longest term, as it can be said to others. */
 export const longestOf = ({ termMsMax }: AuthorityConfig): Millis => Math.min(termMsMax, LENGTH_MS_MAX)
 
+/** Who gives away the units of a type. */
 export const brokerOf = ({ types, broker }: AuthorityConfig, type: string): string =>
   types[type]?.broker ?? broker

@@ -135,7 +135,7 @@ export interface OfferRow extends Row {
   /** Not offered because they are stuck or were recalled. */
   readonly withheld: number
   readonly settledRecalls: readonly string[]
-  /** When units of it were last taken by a recall. */
+  /** When units of it were last taken by a recall; of one that was called off, when they would have been. */
   readonly recalledAt?: Instant | undefined
   /** When more was last lent than before, be it that units which were recalled are lent again. */
   readonly lentAgainAt?: Instant | undefined

@@ -66,7 +66,10 @@ function answerOf(query: Query, draft: BrokerDraft): QueryAnswer {
   ).sort((a, b) => (`${a.site}/${a.type}` < `${b.site}/${b.type}` ? -1 : 1))
   const nothing = { earliest: null, unitsNow: 0, profile: [] }
   if (query.about === 'types') return { types, ...nothing, refused: null }
-  const { type, units = 1, durationMs = DURATION_MS, latest = LATEST } = query
+  const { type, units = 1, latest = LATEST } = query
+  // Nothing is free for longer than it is lent for.
+  const longest = Math.max(...rows.map(({ termMsMax = DURATION_MS }) => termMsMax))
+  const { durationMs = Math.min(DURATION_MS, longest) } = query
   if (type === undefined) return { types, ...nothing, refused: 'availability is asked of one type: name it' }
   if (rows.length === 0) return { types, ...nothing, refused: `no site lends units of type ${type}` }
   const after = Math.max(query.after ?? draft.now, draft.now)

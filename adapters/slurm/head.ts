@@ -51,9 +51,14 @@ export function slurmHead(
 
   const passwd = async (names: readonly string[], signal: AbortSignal): Promise<readonly string[]> => {
     if (names.length === 0) return []
-    // It ends with 2 if it does not know one of them.
     const options = { signal, timeoutMs, env: slurmEnv(confFile) }
-    return (await exec.run(['getent', 'passwd', ...names], options)).stdout.split('\n')
+    const { stdout, stderr, exitCode } = await exec.run(['getent', 'passwd', ...names], options)
+    // It ends with 2 if it does not know one of them. Whatever else it ends with tells nothing of users.
+    if (exitCode === 0 || exitCode === 2) return stdout.split('\n')
+    const words = stderr.trim().slice(-300) || `exit ${exitCode}`
+    throw new SubletError('middleware-unreachable', `getent on the head failed: ${words}`, {
+      cure: 'Run `getent passwd` there by hand; a wrapper of `sublet rights` names the users of join.alike, and is printed anew when they change.',
+    })
   }
 
   return {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Clock, Millis } from '../../actors/runtime/clock.ts'
+import { type Clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { duration } from '../../actors/runtime/settings.ts'
 import { daemonJoin, filled, marksOf, type NodeDaemon, tenthsOf, WHOSE } from '../batch/daemon.ts'
@@ -120,6 +120,22 @@ export const nodeLine = (config: SlurmJoinConfig, unit: JoinUnit): string =>
 /** Four questions that hang, with time to reach the machine. */
 const EXAMINE_MS: Millis = 30_000
 
+/** A head that is away for a moment, as for a restart, says nothing against the machine. */
+const AWAY_MS_MAX: Millis = 60_000
+const AGAIN_MS: Millis = 5_000
+
+async function whileAway<T>(ask: () => Promise<T>, clock: Clock, signal: AbortSignal): Promise<T> {
+  const until = clock.monotonic() + AWAY_MS_MAX
+  for (;;)
+    try {
+      return await ask()
+    } catch (error) {
+      const isAway = error instanceof SubletError && error.code === 'middleware-unreachable'
+      if (!isAway || clock.monotonic() + AGAIN_MS > until) throw error
+      await sleep(clock, AGAIN_MS, signal)
+    }
+}
+
 /** Rejects with `machine-unlike` if the machine is not like the head; the times are those of our clock. */
 const examine =
   (
@@ -128,7 +144,7 @@ const examine =
     { head, clock }: SlurmJoinDeps,
   ): NonNullable<NodeDaemon['examine']> =>
   async (unit, machine, signal) => {
-    const says = await head.says(alike.users, signal)
+    const says = await whileAway(() => head.says(alike.users, signal), clock, signal)
     // Not the marks that are over: what they left is ended, and the machine looked at as any other.
     const words = [markFeature(unit), says.socket, [...says.users.keys()].join(' '), ...alike.paths]
     const began = clock.monotonic()
@@ -139,7 +155,8 @@ const examine =
     const said = machineSays(done.stdout)
     if (said.isRunning) return
     const sealed = said.munge?.kind === 'sealed' ? said.munge : undefined
-    const opened = sealed && (await head.open(sealed.credential, says.socket, signal))
+    const opened =
+      sealed && (await whileAway(() => head.open(sealed.credential, says.socket, signal), clock, signal))
     const asked = { at: clock.now(), tookMs: clock.monotonic() - began }
     const found = differences(unit.name, says, said, opened, { config: alike, nodes, asked })
     if (found.length > 0) throw unlike(unit.name, found)

@@ -29,25 +29,32 @@ const ASK_SECONDS = 5
  */
 export const EXAMINE = `
 own=$1 socket=$2 users=$3; shift 3
+heard=$(mktemp) || exit 1; trap 'rm -f "$heard"' EXIT
 [ -z "$(slurmds ours)" ] || { echo 'running'; exit 0; }
 soon() { if command -v timeout >/dev/null; then timeout -s KILL ${ASK_SECONDS} "$@"; else "$@"; fi; }
 asked() { # NAME COMMAND...: sets said and got, and ends the script if it hangs
   what=$1; shift
-  said=$(soon "$@" 2>&1); got=$?
+  said=$(soon "$@" 2>"$heard"); got=$?
   [ "$got" -ne 137 ] || { echo "hung $what"; exit 0; }
 }
 is_there() { asked "$2" test "$1" "$2"; return "$got"; }
 
-command -v slurmd >/dev/null && { asked slurmd slurmd -V; echo "version $said"; }
+command -v slurmd >/dev/null && { asked slurmd slurmd -V; printf 'version %s\\n' "$said"; }
 if [ "$socket" != none ]; then
   # Its own slurm.conf comes before the head's: slurmd reads that one.
   if [ -r "$SLURM_CONF" ]; then
-    theirs=$(grep -i '^[[:space:]]*AuthInfo=' "$SLURM_CONF" | sed -n 's/.*socket=\\([^,[:space:]]*\\).*/\\1/p' | tail -n 1)
-    socket=\${theirs:-default}
+    theirs=$(grep -i '^[[:space:]]*AuthInfo=' "$SLURM_CONF" | sed -n 's/.*socket=\\([^",[:space:]]*\\).*/\\1/p' | tail -n 1)
+    # One that includes others may leave it to them: it is taken to be the head's then.
+    if [ -n "$theirs" ] || ! grep -qi '^[[:space:]]*include[[:space:]]' "$SLURM_CONF"; then
+      socket=\${theirs:-default}
+    fi
   fi
   if command -v munge >/dev/null; then
     if [ "$socket" = default ]; then asked munge munge -n; else asked munge munge -n --socket="$socket"; fi
-    case $said in MUNGE:*) echo "munge $said" ;; *) echo "unsealed $(echo "$said" | tail -n 1)" ;; esac
+    case $said in
+      MUNGE:*) printf 'munge %s\\n' "$said" ;;
+      *) printf 'unsealed %s\\n' "$(tail -n 1 "$heard")" ;;
+    esac
   else
     echo 'unsealed munge is not installed'
   fi
@@ -56,10 +63,15 @@ if [ -n "$users" ]; then
   asked getent getent passwd $users
   known=$said
   for user in $users; do
-    line=$(echo "$known" | grep "^$user:" | head -n 1)
+    line=
+    while IFS= read -r each; do
+      case $each in "$user:"*) line=$each; break ;; esac
+    done <<EOF
+$known
+EOF
     [ -n "$line" ] || continue
-    echo "user $line"
-    home=$(echo "$line" | cut -d: -f6)
+    printf 'user %s\\n' "$line"
+    home=$(printf '%s\\n' "$line" | cut -d: -f6)
     is_there -d "$home" || echo "homeless $user"
   done
 fi

@@ -59,8 +59,15 @@ export function impossible(item: Item, supply: Supply, now: number): string | un
   if (isDeferrable(item) && now > item.startBy)
     return `nothing came free before ${hour(item.startBy)}, the latest start asked for`
   for (const member of item.members) {
-    const most = supply.sites.reduce((sum, site) => Math.max(sum, supply.offered(site, member.type)), 0)
-    if (most === 0) return coded('no-capacity', `no site that has ${member.type} lends any of it now`)
+    const { type, durationMs } = member
+    // What is lent for less long is nothing to it.
+    const sites = supply.sites.filter((site) => (supply.longest(site, type) ?? 0) >= durationMs)
+    const most = sites.reduce((sum, site) => Math.max(sum, supply.offered(site, type)), 0)
+    if (most === 0)
+      return coded(
+        'no-capacity',
+        `no site that has ${type}${sites.length < supply.sites.length ? ' for so long' : ''} lends any of it now`,
+      )
     if (least(member) > most && itemAt(item, supply, start) === undefined)
       return `${isAskedFor(item)}, and no site offers more than ${most}`
   }

@@ -62,7 +62,8 @@ export function orderCommands(
         const { reason } = options
         return putOrder('/call-off', { recallId, reason }, options, (answer) => {
           const { lent } = lendAnswer.parse(answer)
-          return `${recallId} is called off: ${some(lent, 'unit')} lent now; what guests promised to give back for it they give back, and it is lent again`
+          const gone = lent === 0 ? ' (a type that was withdrawn stays so until `sublet lend`)' : ''
+          return `${recallId} is called off: ${some(lent, 'unit')} lent now${gone}; what guests promised to give back for it they give back, and it is lent again`
         })
       }),
     )

@@ -213,6 +213,20 @@ describe('what a machine says', () => {
     rmSync(join(bin, 'timeout'))
   })
 
+  test('none of what is said beside an answer, and a line of a user whatever stands in it', () => {
+    const lines = `adaX:x:1:1::/:/bin/sh\nada:x:1001:100:CORP\\carol \\n:${join(dir, 'home')}:/bin/sh`
+    writeFileSync(join(dir, 'lines'), lines)
+    program('getent', `echo 'getent: a warning' >&2; cat ${join(dir, 'lines')}`)
+    program('slurmd', 'echo warning 1.2.3 >&2; echo slurm-wlm 22.05.8')
+    program('munge', 'echo a warning >&2; echo MUNGE:AAAA=:')
+    expect(says('ada', [])).toMatchObject({
+      ...{ version: '22.05.8', munge: { kind: 'sealed', credential: 'MUNGE:AAAA=:' }, homeless: [] },
+      users: new Map([['ada', { uid: 1001, gid: 100, home: join(dir, 'home') }]]),
+    })
+    program('munge', 'echo "munge: Error: no key" >&2; exit 1')
+    expect(says('', []).munge).toEqual({ kind: 'failed', words: 'no key' })
+  })
+
   test('munge that does not work, in its own words and in one line', () => {
     expect(
       machineSays('unsealed munge: Error: Failed to access "/run/s": No such file\nx\u001b[2J').munge,
@@ -238,7 +252,7 @@ DECODE_TIME:     2026-11-30 21:04:15 +0000 (${NOW / 1000})
 `
   /** A head that answers so, of which nothing is asked that is not on the list. */
   const world = (
-    answers: { readonly unmunge?: Partial<Finished>; readonly passwd?: string } = {},
+    answers: { unmunge?: Partial<Finished> | undefined; passwd?: string; getent?: Partial<Finished> } = {},
     said = '',
   ) => {
     const asked: string[] = []
@@ -247,6 +261,7 @@ DECODE_TIME:     2026-11-30 21:04:15 +0000 (${NOW / 1000})
     const answer = (argv: readonly string[]): Finished => {
       if (argv[0] === 'scontrol') return finished({ stdout: CONFIG })
       if (argv[0] === 'unmunge') return finished(answers.unmunge ?? { stdout: OPENED })
+      if (answers.getent !== undefined) return finished(answers.getent)
       return finished({ stdout: answers.passwd ?? 'ada:x:1001:100::/home/ada:/bin/sh\n', exitCode: 2 })
     }
     const onHead: Executor = {
@@ -281,6 +296,15 @@ DECODE_TIME:     2026-11-30 21:04:15 +0000 (${NOW / 1000})
       clock,
       join: (over: readonly NodeMark[] = []) => joining.join({ ...unit, over }, never),
     }
+  }
+  /** What becomes of it within a minute and a little more. */
+  const inMinute = async (clock: ReturnType<typeof handClock>, work: Promise<unknown>): Promise<unknown> => {
+    work.catch(() => undefined)
+    for (let at = clock.now() + 1_000; at <= NOW + 70_000; at += 1_000) {
+      await new Promise(setImmediate)
+      await clock.moveTo(at)
+    }
+    return work
   }
   const RIGHT = `version slurm-wlm 22.05.8\nmunge MUNGE:AAAA=:\nuser root:x:0:0::/root:/bin/sh\nuser ada:x:1001:100::/home/ada:/bin/sh\n`
 
@@ -324,13 +348,31 @@ DECODE_TIME:     2026-11-30 21:04:15 +0000 (${NOW / 1000})
   })
 
   test('blames no machine for a head without munged, or for a user that the head does not know', async () => {
-    const deaf = world({ unmunge: { exitCode: 6, stderr: 'unmunge: Error: Failed to access "/s"' } }, RIGHT)
-    await expect(deaf.join()).rejects.toMatchObject({ code: 'middleware-unreachable' })
+    const away = { exitCode: 6, stderr: 'unmunge: Error: Failed to access "/s"' }
+    const deaf = world({ unmunge: away }, RIGHT)
+    const waited = inMinute(deaf.clock, deaf.join())
+    await expect(waited).rejects.toMatchObject({ code: 'middleware-unreachable' })
+    expect(deaf.asked.filter((line) => line.startsWith('unmunge')).length).toBeGreaterThan(5)
+    const refused = world({ getent: { exitCode: 126, stderr: 'sublet-rights: refused' } }, RIGHT)
+    await expect(inMinute(refused.clock, refused.join())).rejects.toMatchObject({
+      code: 'middleware-unreachable',
+      message: 'getent on the head failed: sublet-rights: refused',
+    })
     const strange = world({ passwd: 'eve:x:1:1::/:/bin/sh\n' }, RIGHT)
     await expect(strange.join()).rejects.toMatchObject({
       code: 'config-invalid',
       message: 'alike.users names ada, whom the head does not know',
     })
+  })
+
+  test('waits for a head that is away for a moment, and then starts slurmd', async () => {
+    const answers: Parameters<typeof world>[0] = { unmunge: { exitCode: 6, stderr: 'unmunge: Error: away' } }
+    const { clock, started, join: joined } = world(answers, RIGHT)
+    const joining = joined()
+    await clock.moveTo(NOW + 12_000)
+    answers.unmunge = undefined
+    await inMinute(clock, joining)
+    expect(started).toHaveLength(1)
   })
 
   test('hands the head nothing that is no credential', async () => {

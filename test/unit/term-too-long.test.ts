@@ -31,6 +31,23 @@ test('is granted by the site that lends it for long enough, however much less is
   expect(desk.row('lease-1').tickets).toMatchObject([{ site: 'other', units: 4 }])
 })
 
+test('a site that lends it for so long but has none now is told from one that lends it for less long', () => {
+  const desk = new BrokerDesk()
+  desk.offer(4, { termMsMax: HOUR })
+  desk.offer(0, { termMsMax: 24 * HOUR }, 'other')
+  desk.ask('lease-1', { durationMs: 2 * HOUR })
+  expect(answers(desk).flat()[2]).toMatch(
+    /^no site that has t for so long lends any of it now \(no-capacity\)/,
+  )
+})
+
+test('what is asked about without a length is asked for no longer than it is lent', () => {
+  const desk = new BrokerDesk()
+  desk.offer(4, { termMsMax: HOUR / 2 })
+  const [said] = desk.tell('manager', 'query', 'query-1', { about: 'availability', type: 't' })
+  expect(said?.body).toMatchObject({ unitsNow: 4, earliest: desk.now })
+})
+
 test('a site that does not say, as of an earlier program, is taken to lend for any time', () => {
   const desk = new BrokerDesk()
   desk.offer(4)
