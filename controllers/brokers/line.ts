@@ -61,12 +61,13 @@ export function impossible(item: Item, supply: Supply, now: number): string | un
   for (const member of item.members) {
     const { type, durationMs } = member
     // What is lent for less long is nothing to it.
-    const sites = supply.sites.filter((site) => (supply.longest(site, type) ?? 0) >= durationMs)
+    const isTooShort = (site: string): boolean => (supply.longest(site, type) ?? Infinity) < durationMs
+    const sites = supply.sites.filter((site) => !isTooShort(site))
     const most = sites.reduce((sum, site) => Math.max(sum, supply.offered(site, type)), 0)
     if (most === 0)
       return coded(
         'no-capacity',
-        `no site that has ${type}${sites.length < supply.sites.length ? ' for so long' : ''} lends any of it now`,
+        `no site that has ${type}${supply.sites.some(isTooShort) ? ' for so long' : ''} lends any of it now`,
       )
     if (least(member) > most && itemAt(item, supply, start) === undefined)
       return `${isAskedFor(item)}, and no site offers more than ${most}`
@@ -74,9 +75,9 @@ export function impossible(item: Item, supply: Supply, now: number): string | un
   return undefined
 }
 
-/** Of all sites that may serve it; undefined if none offers its type. */
-function longestOf({ type, extends: held }: TicketRequest, { sites, longest }: Supply): number | undefined {
-  const known = (held === undefined ? sites : [held.site]).flatMap((site) => longest(site, type) ?? [])
+/** Of all sites; undefined if none offers its type. */
+function longestOf({ type }: TicketRequest, { sites, longest }: Supply): number | undefined {
+  const known = sites.flatMap((site) => longest(site, type) ?? [])
   return known.length === 0 ? undefined : Math.max(...known)
 }
 

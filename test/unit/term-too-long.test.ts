@@ -78,6 +78,7 @@ test('an extension is held to what its own site lends for', () => {
 test('a type of which nothing is lent now is told from one that nobody has', () => {
   const desk = new BrokerDesk()
   desk.offer(0)
+  desk.offer(4, { type: 'y', claim: undefined }, 'other')
   desk.ask('lease-1')
   desk.ask('lease-2', { type: 'x' })
   expect(answers(desk).flat()).toEqual([
