@@ -177,17 +177,12 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     return draft.note('message refused', leaseId, `${from} gives ${someUnits(body.units)} back, and ${asked}`)
   }
   draft.put('ticket', { ...row, askedBack })
-  // The site may have lent again what it had taken, and counts what is given back now as the lease's.
-  if (recall === undefined && body.units > 0)
-    return draft.note(
-      'message noted',
-      leaseId,
-      `${from} gives ${someUnits(body.units)} back for ${body.recallId}, which is over: they count until its ticket ends`,
-    )
   if (recall !== undefined && own(recall.asked, leaseId) !== undefined) {
     const { [leaseId]: __, ...asked } = recall.asked!
     draft.put('recall', { ...recall, asked })
   }
+  // Taken, called off or forgotten meanwhile: what is given back for it is nobody's until the site says that it has it.
+  const late = recall === undefined && body.units > 0 ? `, for ${body.recallId}, which is over` : ''
   let back: object | undefined
   if (body.units > 0) {
     const reduced = reducedBy(row, body.units, body.by, draft.now)
@@ -198,7 +193,7 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
   draft.note(
     'recall planned',
     leaseId,
-    `${from} gives ${someUnits(body.units)} back by ${iso(body.by)}: ${body.reason}`,
+    `${from} gives ${someUnits(body.units)} back by ${iso(body.by)}${late}: ${body.reason}`,
     back,
   )
   scheduleRound(draft, 0)

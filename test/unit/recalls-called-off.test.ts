@@ -91,4 +91,20 @@ describe('a recall that is called off', () => {
     desk.ask('lease-3', { units: 1, durationMs: 10 * MINUTE })
     expect(inShort(desk.decide())).toEqual(['lease-3 granted 1'])
   })
+
+  test('... also where its holder promised it only after that', () => {
+    const desk = new BrokerDesk({ sites: ['site'] })
+    desk.offer(4)
+    const ticket = desk.granted('lease-1', { units: 4, durationMs: HOUR })
+    const order = { recallId: 'r-1', type: 't', units: 1, by: NOW + 5 * MINUTE, reason: 'needed' }
+    desk.tell('site', 'recall-units', 'offer-t', order)
+    desk.offer(4, { settledRecalls: ['r-1'] })
+    desk.tell('manager', 'recall-plan', 'lease-1', { recallId: 'r-1', units: 1, by: order.by, reason: 'yes' })
+    desk.now = NOW + 6 * MINUTE
+    desk.ask('lease-2', { units: 1, durationMs: 10 * MINUTE })
+    expect(inShort(desk.decide())).toEqual(['lease-2 refused'])
+    desk.offer(4, { settledRecalls: ['r-1'], back: [{ ticketId: ticket.id, units: 1 }] })
+    desk.ask('lease-3', { units: 1, durationMs: 10 * MINUTE })
+    expect(inShort(desk.decide())).toEqual(['lease-3 granted 1'])
+  })
 })
