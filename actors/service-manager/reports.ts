@@ -21,6 +21,7 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
   function updated(lease: LeaseRow, body: Update, sentAt: Instant, draft: ServiceManagerDraft): void {
     if (lease.leaseState === 'closed')
       return draft.note('message noted', lease.id, 'an update of a lease that is closed')
+    if (lease.leaseState === 'blocked') return unredeemed(lease, body, draft)
     // It stands, and on the ticket that is known here: an answer from before this word says no more about it. When none
     // is waited for any more, its word is as good on whatever ticket.
     const isAsked = draft.get('recovery', 'recovery') !== undefined
@@ -68,6 +69,16 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
       leaveAll(draft.get('lease', lease.id)!, undefined, current.closeReason, draft)
     if (body.state === 'closing')
       leaveAll(draft.get('lease', lease.id)!, undefined, `the site ends the lease: ${body.reason}`, draft)
+  }
+
+  /**
+   * It was redeemed in the time that an older store has forgotten, or its site says what it cannot know. What stands there
+   * it says again when it is asked or the ticket is redeemed; one that is over takes no ticket any more.
+   */
+  function unredeemed(lease: LeaseRow, { state, reason }: Update, draft: ServiceManagerDraft): void {
+    if (state === 'closed')
+      return leaveAll(lease, undefined, `its site says that it is closed: ${reason}`, draft)
+    draft.note('message noted', lease.id, 'an update of a lease whose ticket is not redeemed yet')
   }
 
   /**

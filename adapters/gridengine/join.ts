@@ -52,7 +52,10 @@ end() { # tenths of a second between TERM and KILL
 
 /**
  * sge_execd gives up after some seconds when qmaster does not know its host yet, which is so until the batch
- * system expects it; so a keeper starts it again until it has stayed. One with this mark is left as it is, one that
+ * system expects it; so a keeper starts it again until it has stayed. Where qmaster still had word for a lost machine of
+ * this name, it calls the new sge_execd itself; then that one's own call is refused (“endpoint is not unique”), and both
+ * wait for each other without end: what has said that it has no configuration and is not registered six seconds later is
+ * started again as well. One with this mark is left as it is, one that
  * a lease left behind which is over is ended; of any other lease it may be at work.
  */
 const JOIN = `${FUNCTIONS}
@@ -69,10 +72,16 @@ SUBLET_UNIT=$mark SGE_ND=1 setsid sh -c '
   echo sublet-execd >/proc/$$/comm
   trap "kill \\$child 2>/dev/null; exit 0" TERM INT
   while :; do
-    "$1" & child=$!
+    "$1" >"$2" 2>&1 & child=$!
+    polls=0
+    while [ $polls -lt 20 ] && kill -0 $child 2>/dev/null && ! grep -q "registered at" "$2"; do
+      grep -q backgrounding "$2" && polls=$((polls + 1))
+      sleep 0.3
+    done
+    [ $polls -lt 20 ] || kill -KILL $child
     wait $child
     sleep 0.2
-  done' sublet-execd "$execd" </dev/null >"$log" 2>&1 &
+  done' sublet-execd "$execd" "$log" </dev/null >/dev/null 2>&1 &
 for i in $(seq 40); do
   [ -n "$(execds ours)" ] && exit 0
   sleep 0.05

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Millis, sleep, systemClock } from '../../actors/runtime/clock.ts'
 import type {
   BatchNode,
@@ -70,6 +70,9 @@ export interface BatchBench {
   close(): Promise<void>
 }
 
+/** What is left of the time of a case when everything that it still waits for is aborted. */
+const CASE_END_MS: Millis = 2_000
+
 /** Looks again and again, without hurry, until `wanted` is satisfied; fails with the last look. */
 export async function until<T>(
   what: string,
@@ -104,10 +107,11 @@ export function batchSystemLaw(
   open: () => Promise<BatchBench>,
   options: BatchLawOptions = {},
 ): void {
-  const { skip, untold = [], openMs = 60_000, caseMs = 60_000 } = options
+  const { skip, untold = [], openMs = 60_000, caseMs = 120_000 } = options
   describe.skipIf(skip !== undefined)(`${name} keeps the law of batch systems`, { timeout: caseMs }, () => {
     let bench: BatchBench
-    const never = new AbortController().signal
+    /** Aborts before the time of the case is up: what it waits for must not go on while the next one runs. */
+    let inTime: AbortSignal
     const mark: NodeMark = { leaseId: 'lease-of-another', unitId: 'unit-of-another' }
 
     beforeAll(async () => {
@@ -116,10 +120,13 @@ export function batchSystemLaw(
       for (const what of untold)
         if (told[what]) throw new Error(`${what} is told here: its case may not be left out`)
     }, openMs)
+    beforeEach(() => {
+      inTime = AbortSignal.timeout(caseMs - CASE_END_MS)
+    })
     afterEach(() => bench.clear(), caseMs)
     afterAll(() => bench?.close(), openMs)
 
-    const picture = (): Promise<BatchPicture> => bench.system.observe(never)
+    const picture = (): Promise<BatchPicture> => bench.system.observe(inTime)
     const node = async (nodeName: string): Promise<BatchNode | undefined> =>
       (await picture()).nodes.find((each) => each.name === nodeName)
     const job = async (id: string): Promise<Job | undefined> =>
@@ -155,7 +162,7 @@ export function batchSystemLaw(
       )
     const letIn = async (nodeName: string): Promise<ExpectedNode> => {
       await bench.startMachine(nodeName)
-      await bench.system.expect(bench.node(nodeName), never)
+      await bench.system.expect(bench.node(nodeName), inTime)
       return bench.node(nodeName)
     }
     const code = (promise: Promise<unknown>): Promise<unknown> =>
@@ -165,10 +172,10 @@ export function batchSystemLaw(
       )
 
     test('a healthy system has nothing missing', async () => {
-      expect(await bench.system.check(never)).toEqual([])
+      expect(await bench.system.check(inTime)).toEqual([])
       // Its clock may be a faster one than ours.
       const findings =
-        (await bench.system.examine?.({ names: bench.names, skewMsMax: 400 * 24 * 3_600_000 }, never)) ?? []
+        (await bench.system.examine?.({ names: bench.names, skewMsMax: 400 * 24 * 3_600_000 }, inTime)) ?? []
       expect(findings.filter(({ severity }) => severity === 'missing')).toEqual([])
     })
 
@@ -227,7 +234,7 @@ export function batchSystemLaw(
       if (bench.system.capabilities.nodes === 'self')
         await nodeIs(name(0), 'registered, but not accepting', (seen) => seen.responding && !seen.accepting)
       expect(await job(id)).toMatchObject({ state: 'pending' })
-      await bench.system.expect(bench.node(name(0)), never)
+      await bench.system.expect(bench.node(name(0)), inTime)
       await until(
         `job ${id} starts`,
         bench.patienceMs,
@@ -239,7 +246,7 @@ export function batchSystemLaw(
 
     test('expecting a machine that comes late resolves once it has come', async () => {
       let come = false
-      const expecting = bench.system.expect(bench.node(name(0)), never).then(() => {
+      const expecting = bench.system.expect(bench.node(name(0)), inTime).then(() => {
         expect(come).toBe(true)
       })
       await until('the late machine is not accepting', bench.patienceMs, picture, ({ nodes }) =>
@@ -253,7 +260,7 @@ export function batchSystemLaw(
 
     test('expecting twice is expecting once, and the node carries our mark', async () => {
       const expected = await letIn(name(0))
-      await bench.system.expect(expected, never)
+      await bench.system.expect(expected, inTime)
       const nodes = (await picture()).nodes.filter((each) => each.name === name(0))
       expect(nodes).toHaveLength(1)
       expect(nodes[0]).toMatchObject({
@@ -274,7 +281,7 @@ export function batchSystemLaw(
       giveUp.abort(reason)
       expect(await expecting).toBe(reason)
       // A record that was made all the same is ours to take away again.
-      await bench.system.remove(name(0), bench.node(name(0)).mark, { lost: false }, never)
+      await bench.system.remove(name(0), bench.node(name(0)).mark, { lost: false }, inTime)
       await until(
         'no record is left',
         bench.patienceMs,
@@ -285,11 +292,11 @@ export function batchSystemLaw(
 
     test('a node with another mark is not ours to expect, drain, resume or remove', async () => {
       const expected = await letIn(name(0))
-      expect(await code(bench.system.expect({ ...expected, mark }, never))).toBe('node-not-ours')
-      expect(await code(bench.system.drain(name(0), mark, 'not mine', never))).toBe('node-not-ours')
-      expect(await code(bench.system.resume(name(0), mark, never))).toBe('node-not-ours')
-      expect(await code(bench.system.remove(name(0), mark, { lost: false }, never))).toBe('node-not-ours')
-      expect(await code(bench.system.remove(name(0), mark, { lost: true }, never))).toBe('node-not-ours')
+      expect(await code(bench.system.expect({ ...expected, mark }, inTime))).toBe('node-not-ours')
+      expect(await code(bench.system.drain(name(0), mark, 'not mine', inTime))).toBe('node-not-ours')
+      expect(await code(bench.system.resume(name(0), mark, inTime))).toBe('node-not-ours')
+      expect(await code(bench.system.remove(name(0), mark, { lost: false }, inTime))).toBe('node-not-ours')
+      expect(await code(bench.system.remove(name(0), mark, { lost: true }, inTime))).toBe('node-not-ours')
       expect(await node(name(0))).toMatchObject({ mark: expected.mark, accepting: true, drained: 'no' })
     })
 
@@ -297,12 +304,12 @@ export function batchSystemLaw(
       const own = bench.can.staticNode
       if (own === undefined) return skip('no static node here')
       expect((await node(own))?.mark).toBeUndefined()
-      expect(await code(bench.system.expect({ ...bench.node(name(0)), name: own }, never))).toBe(
+      expect(await code(bench.system.expect({ ...bench.node(name(0)), name: own }, inTime))).toBe(
         'node-not-ours',
       )
-      expect(await code(bench.system.drain(own, mark, 'not mine', never))).toBe('node-not-ours')
-      expect(await code(bench.system.resume(own, mark, never))).toBe('node-not-ours')
-      expect(await code(bench.system.remove(own, mark, { lost: true }, never))).toBe('node-not-ours')
+      expect(await code(bench.system.drain(own, mark, 'not mine', inTime))).toBe('node-not-ours')
+      expect(await code(bench.system.resume(own, mark, inTime))).toBe('node-not-ours')
+      expect(await code(bench.system.remove(own, mark, { lost: true }, inTime))).toBe('node-not-ours')
       expect(await node(own)).toMatchObject({ drained: 'no', responding: true })
     })
 
@@ -310,8 +317,8 @@ export function batchSystemLaw(
       const expected = await letIn(name(0))
       const first = await bench.submit({ runsMs: 60_000 })
       await running(first)
-      await bench.system.drain(name(0), expected.mark, 'lease ends', never)
-      await bench.system.drain(name(0), expected.mark, 'lease ends', never)
+      await bench.system.drain(name(0), expected.mark, 'lease ends', inTime)
+      await bench.system.drain(name(0), expected.mark, 'lease ends', inTime)
       const seen = await nodeIs(
         name(0),
         'drained by us',
@@ -325,17 +332,17 @@ export function batchSystemLaw(
       await nodeIs(name(0), 'empty', (each) => each.empty)
       expect(await job(first)).toMatchObject({ state: 'ended', nodeNames: [name(0)] })
       expect(await job(second)).toMatchObject({ state: 'pending' })
-      await bench.system.resume(name(0), expected.mark, never)
-      await bench.system.resume(name(0), expected.mark, never)
+      await bench.system.resume(name(0), expected.mark, inTime)
+      await bench.system.resume(name(0), expected.mark, inTime)
       await running(second)
       expect(await node(name(0))).toMatchObject({ drained: 'no' })
     })
 
     test('a node that we drained and have forgotten of is let in again when it is expected anew', async () => {
       const expected = await letIn(name(0))
-      await bench.system.drain(name(0), expected.mark, 'its site doubts it', never)
+      await bench.system.drain(name(0), expected.mark, 'its site doubts it', inTime)
       await nodeIs(name(0), 'drained by us', (each) => each.drained === 'ours')
-      await bench.system.expect(expected, never)
+      await bench.system.expect(expected, inTime)
       await running(await bench.submit({ runsMs: 60_000 }))
       expect(await node(name(0))).toMatchObject({ drained: 'no' })
     })
@@ -344,8 +351,8 @@ export function batchSystemLaw(
       const expected = await letIn(name(0))
       await bench.adminDrain(name(0), 'smells of smoke')
       await nodeIs(name(0), 'drained by them', (seen) => seen.drained === 'theirs')
-      await bench.system.drain(name(0), expected.mark, 'lease ends', never)
-      await bench.system.resume(name(0), expected.mark, never)
+      await bench.system.drain(name(0), expected.mark, 'lease ends', inTime)
+      await bench.system.resume(name(0), expected.mark, inTime)
       const seen = await node(name(0))
       expect(seen).toMatchObject({ drained: 'theirs', accepting: false })
       if (bench.can.drainReasons !== false) expect(seen?.drainReason).toContain('smells of smoke')
@@ -357,22 +364,22 @@ export function batchSystemLaw(
       const expected = await letIn(name(0))
       const id = await bench.submit({ runsMs: 60_000 })
       await running(id)
-      expect(await code(bench.system.remove(name(0), expected.mark, { lost: false }, never))).toBe(
+      expect(await code(bench.system.remove(name(0), expected.mark, { lost: false }, inTime))).toBe(
         'node-busy',
       )
       expect(await job(id)).toMatchObject({ state: 'running' })
-      await bench.system.drain(name(0), expected.mark, 'lease ends', never)
+      await bench.system.drain(name(0), expected.mark, 'lease ends', inTime)
       await bench.cancel(id)
       await nodeIs(name(0), 'empty', (each) => each.empty)
-      await bench.system.remove(name(0), expected.mark, { lost: false }, never)
+      await bench.system.remove(name(0), expected.mark, { lost: false }, inTime)
       await until(
         'the node is gone',
         bench.patienceMs,
         () => node(name(0)),
         (seen) => seen === undefined,
       )
-      await bench.system.remove(name(0), expected.mark, { lost: false }, never)
-      await bench.system.remove(name(0), expected.mark, { lost: true }, never)
+      await bench.system.remove(name(0), expected.mark, { lost: false }, inTime)
+      await bench.system.remove(name(0), expected.mark, { lost: true }, inTime)
     })
 
     test('an empty look after a full one is still trusted only if it is confirmed', async () => {
@@ -430,7 +437,7 @@ export function batchSystemLaw(
           : undefined
       if (mayNot !== undefined) await running(mayNot)
       await bench.killMachine(name(0))
-      await bench.system.remove(name(0), expected.mark, { lost: true }, never)
+      await bench.system.remove(name(0), expected.mark, { lost: true }, inTime)
       await jobIs(may, 'waiting again', (seen) => seen.state === 'pending' || seen.state === 'held')
       if (mayNot !== undefined) await over(mayNot)
       await until(
@@ -439,7 +446,7 @@ export function batchSystemLaw(
         () => node(name(0)),
         (seen) => seen === undefined,
       )
-      await bench.system.remove(name(0), expected.mark, { lost: true }, never)
+      await bench.system.remove(name(0), expected.mark, { lost: true }, inTime)
     })
 
     test('a requeued job waits or runs again; one that may not be requeued is named', async ({ skip }) => {
@@ -447,7 +454,7 @@ export function batchSystemLaw(
       await letIn(name(0))
       const may = await bench.submit({ runsMs: 60_000, requeueable: true })
       await running(may)
-      expect(await bench.system.requeue([may], 'the machine is wanted back', never)).toEqual([])
+      expect(await bench.system.requeue([may], 'the machine is wanted back', inTime)).toEqual([])
       await jobIs(
         may,
         'restarted or waiting',
@@ -458,12 +465,12 @@ export function batchSystemLaw(
         await over(may)
         const mayNot = await bench.submit({ runsMs: 60_000, requeueable: false })
         await running(mayNot)
-        const refused = await bench.system.requeue([mayNot], 'the machine is wanted back', never)
+        const refused = await bench.system.requeue([mayNot], 'the machine is wanted back', inTime)
         expect(refused.map(({ id }) => id)).toEqual([mayNot])
         expect(refused[0]?.reason).not.toBe('')
         expect(await job(mayNot)).toMatchObject({ state: 'running' })
       }
-      expect(await bench.system.requeue([], 'nothing to do', never)).toEqual([])
+      expect(await bench.system.requeue([], 'nothing to do', inTime)).toEqual([])
     })
 
     if (!untold.includes('events'))
@@ -485,17 +492,17 @@ export function batchSystemLaw(
       })
 
     test('the pool has one seat, which close gives back', async () => {
-      await bench.system.claim('one', never)
-      await bench.system.claim('one', never)
+      await bench.system.claim('one', inTime)
+      await bench.system.claim('one', inTime)
       const second = await bench.another()
       const third = await bench.another()
       try {
-        expect(await code(second.claim('two', never))).toBe('already-running')
+        expect(await code(second.claim('two', inTime))).toBe('already-running')
         await bench.system.close()
-        await second.claim('two', never)
-        expect(await code(third.claim('three', never))).toBe('already-running')
+        await second.claim('two', inTime)
+        expect(await code(third.claim('three', inTime))).toBe('already-running')
         // A closed adapter may be used again, but the seat is taken.
-        expect(await code(bench.system.claim('one', never))).toBe('already-running')
+        expect(await code(bench.system.claim('one', inTime))).toBe('already-running')
       } finally {
         await second.close()
         await third.close()
@@ -504,8 +511,8 @@ export function batchSystemLaw(
 
     test('a look that fails rejects, and never shows an empty picture', async () => {
       const deaf = await bench.unreachable()
-      expect(await code(deaf.observe(never))).toBe('middleware-unreachable')
-      expect(await code(deaf.check(never))).toBe('middleware-unreachable')
+      expect(await code(deaf.observe(inTime))).toBe('middleware-unreachable')
+      expect(await code(deaf.check(inTime))).toBe('middleware-unreachable')
       await deaf.close()
     })
 

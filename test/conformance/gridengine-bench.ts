@@ -59,7 +59,7 @@ export async function closeLab(lab: GridengineLab): Promise<void> {
 const slotOf = (name: string): number => Number(name.slice(1))
 
 /** Machines of the lab, by name, and the join handler that starts sge_execd in them. */
-export function labMachines(lab: GridengineLab) {
+export function labMachines(lab: GridengineLab, bin = lab.bin) {
   const machines = new Map<string, LabMachine>()
   const unit = (name: string): JoinUnit => ({
     unitId: `unit-${name}`,
@@ -68,14 +68,11 @@ export function labMachines(lab: GridengineLab) {
     vector: { cpu: 2, memoryMiB: 1000 },
     facts: { machine: name },
   })
-  const handler = gridengineJoin(
-    gridengineJoinConfig.parse({ root: lab.root, bin: lab.bin }),
-    ({ machine = '' }) => {
-      const found = machines.get(machine)
-      if (found === undefined) throw new SubletError('machine-unreachable', `The machine ${machine} is gone`)
-      return found.exec
-    },
-  )
+  const handler = gridengineJoin(gridengineJoinConfig.parse({ root: lab.root, bin }), ({ machine = '' }) => {
+    const found = machines.get(machine)
+    if (found === undefined) throw new SubletError('machine-unreachable', `The machine ${machine} is gone`)
+    return found.exec
+  })
   const boot = async (name: string): Promise<void> => {
     machines.set(name, await lab.machine(slotOf(name), never))
   }

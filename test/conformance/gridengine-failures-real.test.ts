@@ -1,5 +1,6 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { systemClock } from '../../actors/runtime/clock.ts'
+import { sleep, systemClock } from '../../actors/runtime/clock.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, Job } from '../../adapters/batch-system.ts'
 import { gridengine } from '../../adapters/gridengine/batch-system.ts'
 import { gridengineConfig } from '../../adapters/gridengine/config.ts'
@@ -81,6 +82,32 @@ describe.skipIf(gridengineSkip !== undefined)(title('around a real GridEngine'),
       (messages) => messages.includes('load report of unknown exec host "g1"'),
     )
     expect((await system.observe(never)).nodes.map(({ name }) => name)).not.toContain('g1')
+  })
+
+  test('a daemon that waits without end for its configuration is started again', async () => {
+    const bin = `${lab.dir}/late`
+    mkdirSync(bin)
+    // Its first start is in the lock of qmaster and daemon that wait for each other.
+    const program = `#!/bin/sh
+[ -e /run/started ] && exec ${lab.bin}/sge_execd
+: >/run/started
+echo "error: can't get configuration from qmaster -- backgrounding"
+while :; do sleep 1; done
+`
+    writeFileSync(`${bin}/sge_execd`, program, { mode: 0o755 })
+    const late = labMachines(lab, bin)
+    try {
+      await late.start('g1')
+      await system.expect(node('g1'), AbortSignal.timeout(60_000))
+      const id = await submit([])
+      await jobIs(id, ({ state }) => state === 'running')
+      // Whoever is registered is let be, whatever it said before.
+      await sleep(systemClock, 8_000)
+      const { jobs } = await system.observe(never)
+      expect(jobs.find((job) => job.id === id)).toMatchObject({ state: 'running', restarts: 0 })
+    } finally {
+      await late.killAll()
+    }
   })
 
   test('while qmaster is dead every look fails, and afterwards the picture is the same', async () => {

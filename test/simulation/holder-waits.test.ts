@@ -48,6 +48,17 @@ describe('a lease that is redeemed after another', () => {
     expect(holder.lease(second).properties).toHaveProperty(['predecessor.db.address'])
   })
 
+  test('has nothing at its site until then, whatever that says; one that is over there is given back', () => {
+    const holder = new Holder()
+    holder.ask({ label: 'db' })
+    const second = holder.ask({ after: { redeem: 'db' } })
+    holder.grant(second)
+    expect(holder.update(second).notes.map(({ kind }) => kind)).toEqual(['message noted'])
+    expect(holder.lease(second)).toMatchObject({ leaseState: 'blocked', units: [] })
+    expect(kindsOf(holder.update(second, { state: 'closed', reason: 'done' }, []))).toEqual(['relinquish'])
+    expect(holder.lease(second)).toMatchObject({ leaseState: 'closed', ticketState: 'returning' })
+  })
+
   test('is ticketed later than that one joins, and is redeemed then', () => {
     const holder = new Holder()
     const first = holder.ask({ label: 'db' })
