@@ -53,13 +53,33 @@ export function promisesOf(row: TicketRow): Promised[] {
   const promises: Promised[] = []
   for (const ticket of row.tickets) {
     const { site, type, units, term } = ticket
-    const back = stillReduced(row, ticket)
-    const from = back === 0 ? term.end : Math.min(term.end, Math.max(term.start, row.reduced!.from))
-    if (from > term.start) promises.push({ site, type, units, term: { start: term.start, end: from } })
-    if (from < term.end && units > back)
-      promises.push({ site, type, units: units - back, term: { start: from, end: term.end } })
+    const promise = (left: number, start: Instant, end: Instant): void => {
+      if (left > 0 && start < end) promises.push({ site, type, units: left, term: { start, end } })
+    }
+    let left = units
+    let start = term.start
+    for (const back of givenBackOf(row, ticket)) {
+      const from = Math.min(term.end, Math.max(start, back.from))
+      promise(left, start, from)
+      left -= back.units
+      start = from
+    }
+    promise(left, start, term.end)
   }
   return promises
+}
+
+/** Units of the ticket that were promised back, and from when on: those first that were gone already at the last promise. */
+export function givenBackOf(
+  row: TicketRow,
+  ticket: Ticket,
+): { readonly units: number; readonly from: Instant }[] {
+  const all = stillReduced(row, ticket)
+  if (all === 0) return []
+  const { since, from } = row.reduced!
+  const gone = since === undefined ? 0 : Math.min(all, own(since.off, ticket.id) ?? 0)
+  const later = { units: all - gone, from }
+  return gone === 0 ? [later] : [{ units: gone, from: since!.from }, later]
 }
 
 /** What a site wants back is never promised beyond that instant. */
@@ -88,13 +108,16 @@ export function stillReduced({ reduced }: TicketRow, ticket: Ticket | undefined)
 }
 
 /**
- * The holder promises units back from an instant on, on top of what it has promised before; all count from the later
- * instant. Each ticket that there is counts as many fewer. Those that leave at the boundary to fewer may be the ones that
+ * The holder promises units back from an instant on, on top of what it has promised before; what has not gone yet counts
+ * from the later instant. Each ticket that there is counts as many fewer. Those that leave at the boundary to fewer may be the ones that
  * are given back: they are not counted twice.
  *
  *   4 ├── first: −1 ──┤            promised: one
  *   4                 ├── next ──┤ granted after that, with another one in its place
  *   4 ├── first: −2 ──┼── next: −1 ──┤  promised: one more
+ *
+ *   4 ├──┐ promised: one     3 are promised, and 2 from later on; not 4 until then, for the first may be another's
+ *     │  └───┐ one more, later
  */
 export function reducedBy(row: TicketRow, more: number, by: Instant, now: Instant): Reduced {
   const { reduced, tickets } = row
@@ -102,6 +125,9 @@ export function reducedBy(row: TicketRow, more: number, by: Instant, now: Instan
   const of = ticket?.units ?? 0
   const before = stillReduced(row, ticket)
   const isEarlier = tickets.some((one) => stillReduced(row, one) > 0)
+  const isGone = isEarlier && reduced!.from <= now
+  const gone = tickets.map((one) => [one.id, stillReduced(row, one)])
+  const since = isGone ? { from: reduced!.from, off: Object.fromEntries(gone) } : reduced?.since
   const off = tickets.map((one) => {
     const known = stillReduced(row, one)
     const leaving = Math.max(0, of - before - (one.units - known))
@@ -110,6 +136,7 @@ export function reducedBy(row: TicketRow, more: number, by: Instant, now: Instan
   return {
     units: Math.min(of, more + before),
     from: Math.max(now, by, isEarlier ? reduced!.from : 0),
+    ...(since !== undefined && { since }),
     plannedAt: now,
     of,
     off: Object.fromEntries(off),

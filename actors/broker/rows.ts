@@ -69,6 +69,10 @@ export interface TicketRow extends Row {
         readonly of?: number | undefined
         /** By ticket that it had at a promise: how many fewer it counts. Rows of earlier programs lack it. */
         readonly off?: Readonly<Record<string, number>> | undefined
+        /** By ticket: how many of these were gone when the last were promised, and since when. */
+        readonly since?:
+          | { readonly from: Instant; readonly off: Readonly<Record<string, number>> }
+          | undefined
         /** In those: ids of the tickets that it had then. Of still older ones they are those issued until `plannedAt`. */
         readonly tickets?: readonly string[] | undefined
       }

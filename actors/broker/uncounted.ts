@@ -3,7 +3,7 @@ import { levelAlways, type Profile, raisedTo, withUnits } from '../leases/profil
 import { ALWAYS } from '../leases/term.ts'
 import { own } from '../runtime/plain.ts'
 import { indexOf } from '../runtime/views.ts'
-import { recallOf, stillReduced } from './promises.ts'
+import { givenBackOf, recallOf, stillReduced } from './promises.ts'
 import type { BrokerDraft, DelegationRow, TicketRow } from './rows.ts'
 
 const reducedAt = indexOf<TicketRow>('ticket', ({ reduced, tickets: [ticket] }) =>
@@ -26,9 +26,12 @@ export function uncounted({ site, type, owed, back }: DelegationRow, draft: Brok
   let held = levelAlways(0)
   for (const row of draft.having(reducedAt, poolKey(site, type)))
     for (const ticket of row.tickets) {
-      const units = stillReduced(row, ticket) - (own(back, ticket.id) ?? 0)
-      const start = Math.max(ticket.term.start, row.reduced!.from)
-      if (units > 0) held = withUnits(held, units, { start, end: ticket.term.end })
+      const { start, end } = ticket.term
+      let counted = own(back, ticket.id) ?? 0
+      for (const { units, from } of givenBackOf(row, ticket)) {
+        held = withUnits(held, Math.max(0, units - counted), { start: Math.max(start, from), end })
+        counted = Math.max(0, counted - units)
+      }
     }
   if (held.changes === undefined) return held
   for (const recall of draft.all('recall')) {

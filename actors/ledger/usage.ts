@@ -47,6 +47,8 @@ const promisedBack = z.object({
   of: z.number().optional(),
   /** By ticket. */
   off: z.record(z.string(), z.number()).optional(),
+  /** ... and of these, those that were gone already at the last promise. */
+  since: z.object({ from: z.number(), off: z.record(z.string(), z.number()) }).optional(),
 })
 const assigned = z.object({ leaseId: z.string(), holder: z.string().optional() })
 const requested = z.object({ guest: z.string().optional(), queue: z.string().optional() })
@@ -92,12 +94,14 @@ function backOf({ ticketId, units }: Grant, back: z.infer<typeof promisedBack>):
 }
 
 /** Unit-milliseconds of a ticket in a span. */
-function grantedIn({ units, start, end, back }: Grant, span: Span): number {
+function grantedIn({ ticketId, units, start, end, back }: Grant, span: Span): number {
   const whole = units * within(start, end, span)
   if (back === undefined) return whole
   // Those that leave where an extension begins with fewer may be the ones that are given back.
-  const less = Math.max(0, back.units - Math.max(0, (back.of ?? units) - units))
-  return whole - Math.min(units, less) * within(Math.max(start, back.from), end, span)
+  const less = Math.min(units, Math.max(0, back.units - Math.max(0, (back.of ?? units) - units)))
+  const gone = Math.min(less, (back.since && ticketId && own(back.since.off, ticketId)) || 0)
+  const without = (count: number, from: Instant): number => count * within(Math.max(start, from), end, span)
+  return whole - without(gone, back.since?.from ?? back.from) - without(less - gone, back.from)
 }
 
 interface Sum {

@@ -134,7 +134,7 @@ export class BrokerBook {
     const rows = this.#rowsOf(`${site} ${type}`)
     const starts = rows.flatMap(({ tickets, reduced }) => [
       ...tickets.map((ticket) => ticket.term.start),
-      ...(reduced === undefined ? [] : [reduced.from]),
+      ...(reduced === undefined ? [] : [reduced.from, reduced.since?.from ?? reduced.from]),
     ])
     const instants = [term.start, ...recalls.map(({ by }) => by), ...starts]
     for (const at of instants.filter((one) => term.start <= one && one < term.end)) {
@@ -155,6 +155,7 @@ function unitsAt({ tickets, reduced }: TicketRow, site: string, type: string, at
     (one) => one.site === site && one.type === type && one.term.start <= at && at < one.term.end,
   )
   if (ticket === undefined) return 0
-  const { from = at, off = {} } = reduced ?? {}
-  return from <= at ? ticket.units - (off[ticket.id] ?? 0) : ticket.units
+  const { from = at, off = {}, since } = reduced ?? {}
+  if (from <= at) return ticket.units - (off[ticket.id] ?? 0)
+  return since !== undefined && since.from <= at ? ticket.units - (since.off[ticket.id] ?? 0) : ticket.units
 }

@@ -192,6 +192,13 @@ describe('tickets that change', () => {
     expect(grantedS(first, next, last, back)).toBe(4 * 1_800 + 2 * 1_800 + 3 * 3_600 + 4 * 3_600)
   })
 
+  test('what was gone when more was promised back for later counts no longer than before', () => {
+    const from = MIDNIGHT + HOUR / 2
+    const since = { from: MIDNIGHT + HOUR / 4, off: { 'ticket-1': 1 } }
+    const back = note('recall planned', 'lease-1', { units: 3, from, of: 4, off: { 'ticket-1': 3 }, since })
+    expect(grantedS(first, back)).toBe(4 * 900 + 3 * 900 + 1_800)
+  })
+
   test('one that a restored broker adopts counts, once', () => {
     const term = { start: MIDNIGHT, end: MIDNIGHT + HOUR }
     const adopted = note('ticket adopted', 'lease-1', {

@@ -1,0 +1,64 @@
+import { describe, expect, test } from 'vitest'
+import type { Body } from '../../actors/leases/messages.ts'
+import { BrokerDesk, HOUR, inShort, MINUTE, NOW } from './broker-desk.ts'
+
+/** Of ten units lease-0 has six, and lease-1 four; lease-1 gave two back, which its site has taken. */
+function givenBack() {
+  const desk = new BrokerDesk({ sites: ['site'] })
+  desk.offer(10)
+  desk.granted('lease-0', { units: 6, durationMs: 10 * HOUR })
+  const { id: ticketId } = desk.granted('lease-1', { units: 4, durationMs: 10 * HOUR })
+  recall(desk, 'r-1', 2, NOW + 5 * MINUTE)
+  desk.now = NOW + 5 * MINUTE
+  desk.offer(8, { settledRecalls: ['r-1'], back: [{ ticketId, units: 2 }] })
+  return { desk, ticketId }
+}
+
+/** Its holder promises what it is asked for. */
+function recall(desk: BrokerDesk, recallId: string, units: number, by: number): void {
+  const order = { recallId, type: 't', units, by, reason: 'needed' }
+  for (const { kind, subject, body } of desk.tell('site', 'recall-units', 'offer-t', order)) {
+    if (kind !== 'recall') continue
+    const asked = (body as Body<'recall'>).units
+    desk.tell('manager', 'recall-plan', subject, { recallId, units: asked, by, reason: 'agreed' })
+  }
+}
+
+describe('a recall for later, of a lease that has given units back for one before', () => {
+  test('has those counted as promised no more until then: what comes free is given to others', () => {
+    const { desk } = givenBack()
+    recall(desk, 'r-2', 1, NOW + 3 * HOUR)
+    expect(desk.row('lease-1').reduced).toMatchObject({ units: 3 })
+    desk.tell('manager', 'relinquish', 'lease-0', { reason: 'done' })
+    desk.ask('lease-2', { units: 6, durationMs: HOUR })
+    expect(inShort(desk.decide())).toEqual(['lease-2 granted 6'])
+  })
+
+  test('... and those that are to go only then are promised until then', () => {
+    const { desk, ticketId } = givenBack()
+    recall(desk, 'r-2', 1, NOW + 3 * HOUR)
+    desk.tell('manager', 'relinquish', 'lease-0', { reason: 'done' })
+    desk.ask('lease-2', { units: 7, durationMs: HOUR })
+    desk.ask('lease-3', { units: 6, durationMs: 5 * HOUR })
+    expect(inShort(desk.decide())).toEqual(['lease-2 refused', 'lease-3 granted 6'])
+    desk.now = NOW + 3 * HOUR
+    const back = [{ ticketId, units: 3 }]
+    desk.offer(7, { settledRecalls: ['r-1', 'r-2'], back })
+    desk.ask('lease-4', { units: 1, durationMs: HOUR })
+    expect(inShort(desk.decide())).toEqual(['lease-4 refused'])
+    desk.offer(8, { settledRecalls: ['r-1', 'r-2'], back })
+    desk.ask('lease-5', { units: 1, durationMs: HOUR })
+    expect(inShort(desk.decide())).toEqual(['lease-5 granted 1'])
+  })
+
+  test('... and what of them is lent again waits until the site has it, each from its own time on', () => {
+    const { desk, ticketId } = givenBack()
+    recall(desk, 'r-2', 1, NOW + 3 * HOUR)
+    desk.tell('manager', 'relinquish', 'lease-0', { reason: 'done' })
+    // All of it is lent again: one of the two is back, the other is still in the ticket, and the third is to go later.
+    desk.offer(10, { settledRecalls: ['r-1', 'r-2'], back: [{ ticketId, units: 1 }] })
+    desk.ask('lease-2', { units: 8, durationMs: HOUR })
+    desk.ask('lease-3', { units: 7, durationMs: 5 * HOUR })
+    expect(inShort(desk.decide())).toEqual(['lease-2 refused', 'lease-3 granted 7'])
+  })
+})
