@@ -382,8 +382,9 @@ describe('the way out', () => {
         idleFor(idleMs - (now - T0), 'a2', 'a3'),
         now,
       )
-    // The last 24 of 60 minutes are the margin; a look every 5 s, and a second until one shows a drain.
-    const due = term.end - 24 * MINUTE - 6 * SECOND
+    // The last 24 of 60 minutes are the margin, and until two looks before the end it may be asked for; a part goes at
+    // half of that: a look every 5 s, and a second until one shows a drain.
+    const due = term.end - 24 * MINUTE + (22 * MINUTE - 10 * SECOND) / 2 - 6 * SECOND
     expect(inShort(at(due - 1).intents)).toEqual([])
     expect(at(due - MINUTE).steadyUntil).toBe(due)
     expect(inShort(at(due).intents)).toEqual(['drain a2', 'drain a3'])
@@ -393,7 +394,7 @@ describe('the way out', () => {
 
   test('an idle unit that no look can show empty before its lease is extended stays, and is no victim', () => {
     const term = { start: T0 - 36 * MINUTE, end: T0 + 24 * MINUTE }
-    const view = viewOf([leaseOf('l1', [unitOf('a1'), unitOf('a2')], { term })], {
+    const view = viewOf([leaseOf('l1', [unitOf('a1'), unitOf('a2')], { term, extendBy: T0 + 10 * SECOND })], {
       ...{ nodes: [busyNode('a1', 'r'), nodeOf('a2')], jobs: [runningOn('r', 'a1')] },
     })
     expect(inShort(decideOn(view, configOf(), idleFor(LONG, 'a2')).intents)).toEqual(['extend l1'])
@@ -569,7 +570,7 @@ describe('terms', () => {
     expect(inShort(decideOn(after, configOf(), decision.memory).intents)).toEqual(['leave u2', 'request 1-1'])
   })
 
-  test('an extension waits until what is being drained is known to be empty, for half of the time at most', () => {
+  test('an extension waits until what is being drained is known to be empty, for three quarters of the time at most', () => {
     const term = { start: T0 - 36 * MINUTE, end: T0 + 24 * MINUTE }
     const intentsAt = (now: number, since: number, extendBy: number | undefined = T0 + 22 * MINUTE) => {
       const held = [unitOf('u1'), unitOf('u2', { state: 'draining', since })]
@@ -580,10 +581,30 @@ describe('terms', () => {
     // While it is being drained, its service manager shows it as changed just now.
     expect(intentsAt(T0, T0)).toEqual([])
     expect(intentsAt(T0 + MINUTE, T0)).toEqual(['leave u2', 'extend l1 without u2'])
-    const half = T0 + (22 * MINUTE - 10 * SECOND) / 2
-    expect(intentsAt(half - 1, half - 1)).toEqual([])
-    expect(intentsAt(half, half)).toEqual(['extend l1'])
+    const late = T0 + ((22 * MINUTE - 10 * SECOND) * 3) / 4
+    expect(intentsAt(late - 1, late - 1)).toEqual([])
+    expect(intentsAt(late, late)).toEqual(['extend l1'])
     expect(intentsAt(T0 + 9 * MINUTE, T0 + 9 * MINUTE, T0 + 9 * MINUTE)).toEqual(['extend l1'])
+  })
+
+  test('of a lease with an idle part it is asked for at half of the time; after a refusal, or without looks, as soon as it may', () => {
+    const term = { start: T0 - 36 * MINUTE, end: T0 + 24 * MINUTE }
+    const half = T0 + (22 * MINUTE - 10 * SECOND) / 2
+    const asksAt = (now: number, over: object = {}, blind = false) => {
+      const lease = leaseOf('l1', [unitOf('u1'), unitOf('u2')], { term, extendBy: T0 + 22 * MINUTE, ...over })
+      const picture = { nodes: [busyNode('u1', 'r'), nodeOf('u2')], jobs: [runningOn('r', 'u1')] }
+      const seen = viewOf([lease], { ...picture, startedAt: now, at: now })
+      const view = blind ? { ...seen, blind: { since: now - MINUTE, reason: 'no answer' } } : seen
+      return decideOn(view, configOf(), idleFor(MINUTE, 'u2'), now)
+    }
+    const asked = (decision: ReturnType<typeof asksAt>) =>
+      inShort(decision.intents).filter((intent) => intent.startsWith('extend'))
+    expect(asked(asksAt(half - 1))).toEqual([])
+    expect(asksAt(half - MINUTE).steadyUntil).toBeLessThanOrEqual(half)
+    expect(asked(asksAt(half))).toEqual(['extend l1'])
+    expect(asked(asksAt(T0, {}, true))).toEqual(['extend l1'])
+    const refused = { extendRefused: { at: T0, reason: 'promised to others' } }
+    expect(asked(asksAt(T0 + MINUTE, refused))).toEqual(['extend l1 without u2'])
   })
 
   test('a lease of idle units is not extended; when it is too late to ask, they are drained', () => {

@@ -1,4 +1,5 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestDecision, GuestFigures, GuestIntent, GuestView } from '../../controller.ts'
 import { few, span } from '../../sentence.ts'
@@ -28,7 +29,7 @@ import { steadyUntil } from './steady.ts'
 import type { Survey } from './survey.ts'
 import { limitsOf, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
-import { askAt, blindExtensions, type Extension, extensions, jobsAtRisk } from './terms.ts'
+import { askAt, askWithoutPartAt, blindExtensions, type Extension, extensions, jobsAtRisk } from './terms.ts'
 import { type Beyond, beyondNotes, turnstile } from './users.ts'
 
 /**
@@ -283,6 +284,8 @@ function wakesOf(
   for (const lease of view.leases) {
     const at = askAt(lease, config)
     if (at !== undefined) wakes.push(at)
+    const later = lease.held.some(({ id }) => own(idle, id) !== undefined) && askWithoutPartAt(lease, config)
+    if (later) wakes.push(later)
     if (!lease.extending && lease.extendBy !== undefined) wakes.push(lease.extendBy)
   }
   return wakes

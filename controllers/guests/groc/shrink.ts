@@ -9,7 +9,7 @@ import type { Machine } from './machine.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
 import { compare } from './sequence.ts'
 import type { Survey } from './survey.ts'
-import { askAt } from './terms.ts'
+import { askWithoutPartAt } from './terms.ts'
 
 /**
  * The way of a unit out of the middleware, one step per decision:
@@ -211,7 +211,7 @@ export function idleDrains(
   })
   const wake: Instant[] = []
   for (const group of groups) {
-    const at = askAt(group.lease, config)
+    const at = askWithoutPartAt(group.lease, config)
     if (whole.includes(group) || at === undefined || now > at - config.settle) continue
     const partAt = at - config.settle - config.every
     if (now < partAt) wake.push(partAt)

@@ -10,9 +10,13 @@ import type { Survey } from './survey.ts'
 
 /**
  *   |────────────── term ──────────────|end
- *            |─ extendMargin ─|─────────|
- *            ask ── wait ──▷  extendBy: too late; its units are drained and it lapses
- *                  for drains that are under way, for half of the time at most
+ *            |────── extendMargin ──────|
+ *            ask ·········· wait ───────▷ extendBy: too late; its units are drained and it lapses
+ *                 half      three quarters
+ *
+ * What is idle in it is paid for, and nobody else's, to the end, whenever the extension without it was asked for. So of a lease
+ * with an idle part it is asked for at half of the time, to give back more of it, and later; drains that are under way then
+ * are waited for until three quarters. The rest is for the broker's answer.
  */
 
 /** When the next extension is to be asked for; undefined if it cannot be. */
@@ -25,6 +29,18 @@ export function askAt(lease: HeldLease, config: GrocConfig): Instant | undefined
   // The time since the first ask, waited once more, doubles the pause each time; nobody has to count.
   const pauseMs = Math.min(config.retry.most, Math.max(config.retry.first, lease.extendRefused.at - at))
   return Math.max(at, lease.extendRefused.at + pauseMs)
+}
+
+/** ... of a lease that goes on without a part of it. A refused one is asked for again without waiting for more. */
+export function askWithoutPartAt(lease: HeldLease, config: GrocConfig): Instant | undefined {
+  const at = askAt(lease, config)
+  return at === undefined || lease.extendRefused !== undefined ? at : between(at, lease, config, 1 / 2)
+}
+
+/** So much later of the time in which it can be asked for. */
+function between(at: Instant, lease: HeldLease, config: GrocConfig, share: number): Instant {
+  const last = cutOff(lease, config)
+  return last === undefined ? at : at + Math.floor(Math.max(0, last - at) * share)
 }
 
 /** Asked for later, it may come too late. */
@@ -54,9 +70,9 @@ export function extensions(
     const needed = stays.filter((machine) => wanted.has(machine.unit.id) && !busy.includes(machine))
     const unnamedWanted = unnamedIds(leaseId, survey).some((id) => wanted.has(id))
     if (busy.length === 0 && needed.length === 0 && !unnamedWanted) return []
-    const isBeingDrained = stays.some(
-      (machine) => machine.unit.state === 'draining' && isUnknown(machine) && !needed.includes(machine),
-    )
+    const parts = stays.filter((machine) => !busy.includes(machine) && !needed.includes(machine))
+    if (parts.some(isIdlePart) && now < (askWithoutPartAt(lease, config) ?? now)) return []
+    const isBeingDrained = parts.some((machine) => machine.unit.state === 'draining' && isUnknown(machine))
     if (isBeingDrained && now < drainedBy(lease, config)) return []
     const victims = machines
       .filter((machine) => !busy.includes(machine) && !needed.includes(machine) && !isUnknown(machine))
@@ -82,14 +98,15 @@ export function extensions(
 const isUnknown = ({ unit, seen }: Machine): boolean =>
   !seen && (unit.state === 'joined' || unit.state === 'draining')
 
+const isIdlePart = ({ standing, empty, seen }: Machine): boolean => seen && empty && standing === 'serving'
+
 /**
  * So long an extension waits for what is being drained: it is not known to be empty yet, so that it could not be named a
- * victim, and would be paid for another term. The other half of the time is for the broker's answer.
+ * victim, and would be paid for another term.
  */
 function drainedBy(lease: HeldLease, config: GrocConfig): Instant {
   const at = askAt(lease, config)
-  const last = cutOff(lease, config)
-  return at === undefined || last === undefined ? Number.NEGATIVE_INFINITY : at + (last - at) / 2
+  return at === undefined ? Number.NEGATIVE_INFINITY : between(at, lease, config, 3 / 4)
 }
 
 /** While nothing may be judged by a look, whatever is held is kept as it is. */
