@@ -43,7 +43,7 @@ export function queryCommand(
         const question = { about, to, type, units: count, durationMs, after, latest }
         const answer = (await client.post('/query', question)) as Body<'query-answer'>
         if (options.json === true) printJson(answer)
-        else print(answerText(about, answer))
+        else print(answerText({ about, units: count, durationMs }, answer))
       }),
     )
 }

@@ -89,21 +89,44 @@ function believed(answer: Body<'query-answer'>): Body<'query-answer'> {
 }
 
 /** A line for each type, or when so many units would be free. */
-export function answerText(about: Body<'query'>['about'], answer: Body<'query-answer'>): string {
+export function answerText(
+  { about, ...wanted }: Pick<Body<'query'>, 'about' | 'units' | 'durationMs'>,
+  answer: Body<'query-answer'>,
+): string {
   if (about === 'availability') {
     const { earliest, unitsNow, profile } = answer
     const start =
-      earliest === null ? 'no start would work' : `the earliest start that works: ${hour(earliest)}`
+      earliest === null
+        ? `no start would work${whyNever(wanted, answer.types)}`
+        : `the earliest start that works: ${hour(earliest)}`
     return [
       `${start}; ${some(unitsNow, 'unit')} now`,
       ...profile.map(({ from, free }) => `  from ${hour(from)}: ${some(free, 'unit')} free`),
     ].join('\n')
   }
   const lines = answer.types.map(({ site, type, units, free, conditions, until, termMsMax }) => {
-    const manner = conditions.recallable ? `recallable with ${span(conditions.noticeMs)}` : 'not recallable'
+    const manner = conditions.recallable
+      ? `recallable with ${span(conditions.noticeMs)} of notice`
+      : 'not recallable'
     const end = until === null ? '' : `, until ${hour(until)}`
     const most = termMsMax === undefined ? '' : `, for at most ${span(termMsMax)} at a time`
     return `${type} at ${site}: ${free} of ${some(units, 'unit')} free, ${manner}${end}${most}`
   })
   return lines.length === 0 ? 'nothing is lent' : lines.join('\n')
+}
+
+/** Units that are free and never start are too few at one site, or are lent for less long than is asked. */
+function whyNever(
+  { units: wanted = 1, durationMs = 0 }: Pick<Body<'query'>, 'units' | 'durationMs'>,
+  types: Body<'query-answer'>['types'],
+): string {
+  if (types.length === 0) return ''
+  const most = Math.max(...types.map(({ units }) => units))
+  if (most === 0) return ': no site that has it lends any of it now'
+  if (wanted > most) return `: no site lends more than ${some(most, 'unit')} of it`
+  const enough = types.filter(({ units }) => units >= wanted)
+  const longest = Math.max(...enough.map(({ termMsMax = durationMs }) => termMsMax))
+  if (durationMs > longest)
+    return `: it is lent for at most ${span(longest)} at a time; ask for so long, and extend the lease later`
+  return ''
 }

@@ -82,8 +82,14 @@ const isOver = ({ ticketState, leaseState }: LeaseRow): boolean =>
 function refusedBy({ id, ticket }: LeaseRow, said: string): SubletError {
   const { code, sentence } = decoded(said)
   if (ticket === undefined) return new SubletError(code ?? 'no-capacity', `${id} is refused: ${sentence}`)
-  return new SubletError(code ?? 'ticket-invalid', `${id} is refused by ${ticket.site}: ${sentence}`)
+  const words = `${id} is refused by ${ticket.site}: ${sentence}`
+  if (code !== undefined) return new SubletError(code, words)
+  return new SubletError('ticket-invalid', words, { cure: cureOfTicket(ticket.site) })
 }
+
+/** Nearly always the broker signs with a new key that the site does not know yet. */
+const cureOfTicket = (site: string): string =>
+  `Give \`sublet check peers\` at ${site}: it has to know the key that the broker signs with, by \`sublet peer approve\`; then ask again.`
 
 /** From the end of the lease on. */
 export async function extend(
@@ -99,16 +105,17 @@ export async function extend(
   const intent = { kind: 'extend', leaseId, victims: [], ...wanted }
   const { refused } = (await manager.command('wish', { guest: lease.guest, intent, by })) as Carried
   if (refused !== undefined) {
-    const { code = 'no-capacity', sentence } = decoded(refused)
-    const cure = cureOfRefused(lease, clock.now())
-    throw new SubletError(code, `${leaseId} is not extended: ${sentence}`, { cure })
+    throw unextended(leaseOf(manager, leaseId), decoded(refused), clock.now())
   }
   const isAnswered = ({ ticketState, leaseState }: LeaseRow): boolean =>
     ticketState !== 'extending' && leaseState !== 'extending'
   const row = await answered(manager, leaseId, isAnswered, withinMs, clock, signal)
   if (isAnswered(row) && row.extendRefused !== undefined) {
     const { code = 'no-capacity', sentence } = decoded(row.extendRefused.reason)
-    throw new SubletError(code, `${leaseId} is not extended, and goes on to its end: ${sentence}`)
+    const words = `${leaseId} is not extended, and goes on to its end: ${sentence}`
+    throw code === 'no-capacity'
+      ? new SubletError(code, words, { cure: FEWER })
+      : new SubletError(code, words)
   }
   return { ...reportOf(site, row, clock.now(), isAnswered(row)), isExtension: true }
 }
@@ -130,12 +137,28 @@ export async function release(
   return { ...reportOf(site, leaseOf(manager, leaseId), 0), state: 'given back' }
 }
 
-/** One extension after the other: the next can be asked for once the last has begun. */
-function cureOfRefused({ term, next }: LeaseRow, now: Instant): string {
-  const from = next?.term.start ?? term?.start ?? now
-  return from > now
-    ? `Wait until it has begun, and ask again from ${hour(from)} on.`
-    : 'Look at the lease with `sublet explain LEASE`; ask again while units of it are held, or for others with `sublet request`.'
+/** An extension begins at the end of the lease, so that there is no other start to ask for. */
+const FEWER =
+  'Extend it with fewer --units, or let fewer do with --elastic; `sublet query availability` tells when units come free.'
+
+const LOOK_AT =
+  'Look at the lease with `sublet explain LEASE`; ask again while units of it are held, or for others with `sublet request`.'
+
+/** One extension after the other: the next can be asked for once the last is answered, and has begun. */
+function unextended(
+  { id, term, next, ticket, ticketState, leaseState }: LeaseRow,
+  { code, sentence }: ReturnType<typeof decoded>,
+  now: Instant,
+): SubletError {
+  if (code === undefined && (ticketState === 'extending' || leaseState === 'extending'))
+    return new SubletError('extension-pending', `${id} is not extended: one extension is asked for already`, {
+      cure: `Wait until that one is answered: \`sublet explain ${id}\` says what it waits for.`,
+    })
+  // One that both sides have confirmed is part of the term, and its ticket says when it begins.
+  const begins = next?.term.start ?? (ticket?.predecessor ? ticket.term.start : term?.start) ?? now
+  return new SubletError(code ?? 'no-capacity', `${id} is not extended: ${sentence}`, {
+    cure: begins > now ? `Wait until it has begun, and ask again from ${hour(begins)} on.` : LOOK_AT,
+  })
 }
 
 /** What only a service manager can do. */

@@ -101,11 +101,30 @@ describe('where no service manager runs', () => {
 test('what is lent, and when, is said in a line each', () => {
   const conditions = { recallable: true, noticeMs: 600_000, graceMs: 0 }
   const type = { site: 'duke', type: 'small', vector: {}, units: 4, free: 1, conditions, until: null }
-  expect(answerText('types', { ...answer, types: [type] })).toBe(
-    'small at duke: 1 of 4 units free, recallable with 10 min',
+  expect(answerText({ about: 'types' }, { ...answer, types: [type] })).toBe(
+    'small at duke: 1 of 4 units free, recallable with 10 min of notice',
   )
-  expect(answerText('types', answer)).toBe('nothing is lent')
-  expect(answerText('availability', { ...answer, earliest: 0, profile: [{ from: 0, free: 2 }] })).toBe(
+  expect(answerText({ about: 'types' }, answer)).toBe('nothing is lent')
+  expect(
+    answerText({ about: 'availability' }, { ...answer, earliest: 0, profile: [{ from: 0, free: 2 }] }),
+  ).toBe(
     'the earliest start that works: 1970-01-01T00:00:00Z; 2 units now\n  from 1970-01-01T00:00:00Z: 2 units free',
   )
+})
+
+test.each([
+  [
+    { units: 1, durationMs: 3_600_000 },
+    ': it is lent for at most 30 min at a time; ask for so long, and extend the lease later',
+  ],
+  [{ units: 5, durationMs: 60_000 }, ': no site lends more than 4 units of it'],
+  [{ units: 4, durationMs: 60_000 }, ''],
+])('of %j it is said why no start would work', (wanted, why) => {
+  const conditions = { recallable: true, noticeMs: 600_000, graceMs: 0 }
+  const type = { site: 'duke', type: 'small', vector: {}, units: 4, free: 1, conditions, until: null }
+  const types = [{ ...type, termMsMax: 1_800_000 }]
+  const said = (given: typeof types) =>
+    answerText({ about: 'availability', ...wanted }, { ...answer, types: given })
+  expect(said(types)).toBe(`no start would work${why}; 2 units now`)
+  expect(said([{ ...types[0]!, units: 0 }])).toMatch(/: no site that has it lends any of it now; /)
 })

@@ -193,6 +193,11 @@ describe('a request by hand', () => {
       message: 'lease-2 is refused by duke: a term is at most 8 h long here',
     })
     expect(looks).toBe(3)
+    const unsigned = { ...row, ...said, closeReason: 'it is not signed by broker' }
+    await expect(ask(site(unsigned, { leaseId: 'lease-2' }).view)).rejects.toMatchObject({
+      code: 'ticket-invalid',
+      cure: expect.stringMatching(/^Give `sublet check peers` at duke: it has to know the key/),
+    })
   })
 
   test('of which its site has said nothing yet says so', async () => {
@@ -300,6 +305,8 @@ describe('a lease that goes on, or goes back', () => {
     ).rejects.toMatchObject({
       code: 'no-capacity',
       message: 'lease-1 is not extended, and goes on to its end: others wait',
+      // An extension has neither a start nor a deadline of its own.
+      cure: expect.not.stringMatching(/--start|--deadline/),
     })
     await expect(more(site(active, { refused: 'it is too late' }).view)).rejects.toMatchObject({
       message: 'lease-1 is not extended: it is too late',
@@ -320,6 +327,18 @@ describe('a lease that goes on, or goes back', () => {
     const active = { ...granted, leaseState: 'active' }
     await expect(more(site({ ...active, term }, refusal).view)).rejects.toMatchObject(said)
     await expect(more(site({ ...active, next: { term } }, refusal).view)).rejects.toMatchObject(said)
+    const confirmed = { term: { ...term, start: T0 }, ticket: { ...granted.ticket, predecessor: 'a', term } }
+    await expect(more(site({ ...active, ...confirmed }, refusal).view)).rejects.toMatchObject(said)
+  })
+
+  test('is not extended while an extension is asked for, and it is said where to look', async () => {
+    const refusal = { refused: 'it cannot be extended while its ticket is extending and its lease extending' }
+    const extending = { ...granted, ticketState: 'extending', leaseState: 'extending' }
+    await expect(more(site(extending, refusal).view)).rejects.toMatchObject({
+      code: 'extension-pending',
+      message: 'lease-1 is not extended: one extension is asked for already',
+      cure: 'Wait until that one is answered: `sublet explain lease-1` says what it waits for.',
+    })
   })
 
   test('is given up where nothing was granted yet', async () => {
