@@ -10,7 +10,7 @@ import { indexOf } from '../runtime/views.ts'
 import { iso, scheduleRound } from './answers.ts'
 import type { BrokerParts } from './config.ts'
 import type { BrokerDraft, Delegated, DelegationRow } from './rows.ts'
-import { promisedBack, uncounted } from './uncounted.ts'
+import { keptOf, uncounted } from './uncounted.ts'
 
 /** Types that one site has ever offered, also those that it has withdrawn. */
 export const TYPES_OF_SITE_MAX = 1_000
@@ -56,7 +56,7 @@ export function delegations({ config, identity, trust }: BrokerParts) {
     const { termMsMax } = body
     const row = { id, site, type, units, lent, vector, conditions, termMsMax, claim: delegated, before }
     const back = Object.fromEntries((body.back ?? []).map((one) => [one.ticketId, one.units]))
-    const current: DelegationRow = { ...row, owed: owedAfter(known, site, body, draft), back }
+    const current: DelegationRow = { ...row, ...keptOf(known, { ...body, site, back }, draft), back }
     draft.put('delegation', current)
     settleRecalls(site, body, draft)
     const held = levelAt(uncounted(current, draft), draft.now)
@@ -68,26 +68,6 @@ export function delegations({ config, identity, trust }: BrokerParts) {
       { site, type, units, vector, conditions, claim: claim ?? null },
     )
     scheduleRound(draft, 0)
-  }
-
-  /**
-   * What it keeps of what it took: more by what it takes now, less by as much as it lends more, for whatever reason. With
-   * what it lends it is never more than it lent before.
-   */
-  function owedAfter(
-    known: DelegationRow | undefined,
-    site: string,
-    { type, units, settledRecalls }: Body<'delegation'>,
-    draft: BrokerDraft,
-  ): number {
-    if (known !== undefined && known.owed === undefined) return promisedBack(known, draft)
-    const { units: unitsBefore = 0, owed = 0 } = known ?? {}
-    const settled = new Set(settledRecalls)
-    const taken = draft
-      .all('recall')
-      .filter((recall) => recall.site === site && recall.type === type && settled.has(recall.id))
-      .reduce((sum, recall) => sum + recall.units, 0)
-    return Math.max(0, Math.min(owed + taken, unitsBefore + owed - units))
   }
 
   /** What the offer has taken into account; and what the site knows nothing of since it was restored. */

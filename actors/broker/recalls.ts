@@ -1,5 +1,6 @@
 import { type Body, RECALLS_MAX } from '../leases/messages.ts'
 import { firstSaidAt, recallOrderOf } from '../leases/recall-order.ts'
+import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import { type Instant, LATEST, type Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
@@ -17,8 +18,8 @@ import {
   type Wanted,
   wantedOf,
 } from './passed-on.ts'
-import { reducedBy } from './promises.ts'
-import type { BrokerDraft, RecallRow } from './rows.ts'
+import { reducedBy, stillReduced } from './promises.ts'
+import type { BrokerDraft, RecallRow, TicketRow } from './rows.ts'
 
 /** Recalls of one site that it has not settled, of all its types; as many as one offer can name. */
 export const RECALLS_OF_SITE_MAX = RECALLS_MAX
@@ -57,8 +58,8 @@ export function recalled(envelope: Envelope, body: Body<'recall-units'>, draft: 
   const order = recallOrderOf(envelope, body)
   const orderedAt = firstSaidAt(body, envelope)
   const due = keptUntil(Math.max(draft.now, by))
-  const row: RecallRow = { id: recallId, site, type, units, by, due }
   const known = draft.get('recall', recallId)
+  const row: RecallRow = { id: recallId, site, type, units, by, due, planned: known?.planned }
   if (known !== undefined && known.site !== site)
     return draft.note('message refused', recallId, `${site}: ${recallId} is a recall of ${known.site}`)
   // Holders who are asked for the one would answer for the other.
@@ -177,18 +178,22 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     return draft.note('message refused', leaseId, `${from} gives ${someUnits(body.units)} back, and ${asked}`)
   }
   draft.put('ticket', { ...row, askedBack })
-  if (recall !== undefined && own(recall.asked, leaseId) !== undefined) {
-    const { [leaseId]: __, ...asked } = recall.asked!
-    draft.put('recall', { ...recall, asked })
-  }
   // Taken, called off or forgotten meanwhile: what is given back for it is nobody's until the site says that it has it.
   const late = recall === undefined && body.units > 0 ? `, for ${body.recallId}, which is over` : ''
+  const reduced = body.units > 0 ? reducedBy(row, body.units, body.by, draft.now) : undefined
   let back: object | undefined
-  if (body.units > 0) {
-    const reduced = reducedBy(row, body.units, body.by, draft.now)
+  if (reduced !== undefined) {
     const { plannedAt: _, ...said } = reduced
     draft.put('ticket', { ...row, askedBack, reduced })
     back = said
+  }
+  if (recall !== undefined) {
+    const { [leaseId]: __, ...asked } = recall.asked ?? {}
+    draft.put('recall', {
+      ...recall,
+      asked,
+      planned: { ...recall.planned, ...plannedBy(row, reduced, recall) },
+    })
   }
   draft.note(
     'recall planned',
@@ -197,4 +202,16 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     back,
   )
   scheduleRound(draft, 0)
+}
+
+/** By ticket of the lease: units that its holder has promised back for the recall, with these. */
+function plannedBy(
+  row: TicketRow,
+  reduced: TicketRow['reduced'],
+  { planned }: RecallRow,
+): Record<string, number> {
+  const more = (one: Ticket): number => (own(reduced?.off, one.id) ?? 0) - stillReduced(row, one)
+  return reduced === undefined
+    ? {}
+    : Object.fromEntries(row.tickets.map((one) => [one.id, (own(planned, one.id) ?? 0) + more(one)]))
 }

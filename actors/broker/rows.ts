@@ -29,6 +29,8 @@ export interface DelegationRow extends Row {
   readonly before?: Delegated | undefined
   /** Units that it has taken for recalls and not lent again, as its offers show. */
   readonly owed?: number | undefined
+  /** By ticket: units that were promised back for those, and that it has not said it counts no more. Absent: all of them. */
+  readonly keeps?: Readonly<Record<string, number>> | undefined
   /** By ticket: units that were given back for a recall, and that it said it counts no more. */
   readonly back?: Readonly<Record<string, number>> | undefined
 }
@@ -126,6 +128,8 @@ export interface RecallRow extends Row {
   readonly by: Instant
   /** Units that holders were asked for and have not answered on, by lease. */
   readonly asked?: Readonly<Record<string, number>> | undefined
+  /** By ticket: units that holders promised back for it. */
+  readonly planned?: Readonly<Record<string, number>> | undefined
   /** What of it has still to be passed on: the leases that have it were asked too often of late. */
   readonly waiting?: WantedBack | undefined
 }

@@ -62,3 +62,37 @@ describe('a recall for later, of a lease that has given units back for one befor
     expect(inShort(desk.decide())).toEqual(['lease-2 refused', 'lease-3 granted 7'])
   })
 })
+
+describe('a recall that is called off, where the site keeps what it took by one before', () => {
+  test('has what is promised back for it held until the site has it: what it keeps is not that', () => {
+    const { desk, ticketId } = givenBack()
+    const by = NOW + 10 * MINUTE
+    recall(desk, 'r-2', 1, by)
+    const settled = { settledRecalls: ['r-1', 'r-2'] }
+    desk.offer(8, { ...settled, back: [{ ticketId, units: 2 }] })
+    desk.now = by
+    desk.ask('lease-2', { units: 1, durationMs: MINUTE })
+    expect(inShort(desk.decide())).toEqual(['lease-2 refused'])
+    desk.offer(8, { ...settled, back: [{ ticketId, units: 3 }] })
+    desk.ask('lease-3', { units: 1, durationMs: MINUTE })
+    expect(inShort(desk.decide())).toEqual(['lease-3 granted 1'])
+  })
+
+  test('... also where the ticket from which it took is over', () => {
+    const desk = new BrokerDesk({ sites: ['site'] })
+    desk.offer(4)
+    desk.granted('lease-0', { units: 2, durationMs: 10 * HOUR })
+    desk.granted('lease-1', { units: 2, durationMs: 30 * MINUTE })
+    recall(desk, 'r-1', 1, NOW + 5 * MINUTE)
+    desk.now = NOW + 5 * MINUTE
+    desk.offer(3, { settledRecalls: ['r-1'] })
+    desk.tell('manager', 'relinquish', 'lease-1', { reason: 'done' })
+    desk.granted('lease-2', { units: 1, durationMs: HOUR })
+    const by = desk.now + 5 * MINUTE
+    recall(desk, 'r-2', 1, by)
+    desk.offer(3, { settledRecalls: ['r-1', 'r-2'] })
+    desk.now = by
+    desk.ask('lease-3', { units: 1, durationMs: MINUTE })
+    expect(inShort(desk.decide())).toEqual(['lease-3 refused'])
+  })
+})
