@@ -130,6 +130,10 @@ describe('why is there no node for my job', () => {
       'the next ask is at 2026-03-02T08:00:30Z',
     )
     const failures = [0, 1].map((i) => refusalOf(`l${i}`, T0 - i * MINUTE, { by: 'site', reason: 'no boot' }))
+    const tooLong = [refusalOf('l1', T0, { reason: 'it is lent for at most 5 min (term-too-long)' })]
+    expect(say(viewOf([], { jobs }, { refusals: tooLong }))).toContain(
+      '(it is lent for at most 5 min (term-too-long)); set the controller’s `term` to at most that',
+    )
     expect(say(viewOf([], { jobs }, { refusals: failures }))).toContain('2 failures in a row of image debian')
     expect(say(viewOf([], { jobs }, { blind: { since: T0, reason: 'no answer' } }))).toContain(
       'looks have failed since',

@@ -1,4 +1,5 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
+import { decoded } from '../../../actors/runtime/errors.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestView } from '../../controller.ts'
@@ -42,9 +43,15 @@ export function afterRefusals(
   const until = row.latest + Math.min(config.retry.most, config.retry.first * 2 ** (row.count - 1))
   return {
     until,
-    reason: `${some(row.count, 'ask')} in a row refused by the broker, the last at ${hour(row.latest)} (${latest.reason})`,
+    reason: `${some(row.count, 'ask')} in a row refused by the broker, the last at ${hour(row.latest)} (${latest.reason})${cureOf(latest.reason)}`,
   }
 }
+
+/** Asked as often as one likes, no site lends for longer than it does; the admin of the guest has to act. */
+const cureOf = (reason: string): string =>
+  decoded(reason).code === 'term-too-long'
+    ? '; set the controller’s `term` to at most that: leases of longer work are extended'
+    : ''
 
 /**
  * Machines of one type and image that fail one after another. The first is replaced at once, later ones after a pause
