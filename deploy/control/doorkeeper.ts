@@ -39,7 +39,11 @@ interface Pending {
 }
 
 export function doorkeeper(dir: string, open: boolean, clock: Clock): Doorkeeper {
-  makeNamedFolder(dir, 'Move it away: Sublet makes this folder itself when it starts.')
+  const cure = 'Move it away: Sublet makes this folder itself when it starts.'
+  // Where a link leads is somebody else's: its mode would be changed, and empty folders there removed.
+  if (lstatSync(dir, { throwIfNoEntry: false })?.isSymbolicLink() === true)
+    throw new SubletError('usage', `${dir} is a link, not a folder of its own`, { cure })
+  makeNamedFolder(dir, cure)
   // Sticky, so that nobody renames another's folder; not to be listed, so that nobody learns its name.
   chmodSync(dir, open ? 0o1733 : 0o700)
   for (const left of readdirSync(dir)) removeFolder(join(dir, left))

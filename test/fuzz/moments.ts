@@ -39,6 +39,12 @@ export async function moments(): Promise<Moment[]> {
   await stage.command('site', 'recall', { type: 'small', units: 7, by: stage.at(40), reason: 'a move' })
   await stage.runs(1)
   keep('units are recalled')
+  const course = { type: 'small', units: 2, by: stage.at(60), reason: 'a course' }
+  const { recallId } = (await stage.command('site', 'recall', course)) as { recallId: string }
+  await stage.runs(0.1)
+  await stage.command('site', 'call off', { recallId, reason: 'no course' })
+  await stage.runs(1)
+  keep('a recall is called off')
   await stage.wishes([release(lease!.id)])
   await stage.runs(0.1)
   keep('one is given back')

@@ -500,4 +500,17 @@ describe('what lies in the place of the socket and its folder', () => {
       ...{ ...refused, message: expect.stringMatching(/auth is a file, not a folder/) },
     })
   })
+
+  test('is left alone where it only leads elsewhere: no mode of it is changed, and nothing there is removed', async () => {
+    const elsewhere = join(root, 'elsewhere')
+    mkdirSync(join(elsewhere, 'empty'), { recursive: true, mode: 0o755 })
+    const { mode } = statSync(elsewhere)
+    symlinkSync(elsewhere, join(dir, 'auth'))
+    await expect(serve()).rejects.toMatchObject({
+      ...{ code: 'usage', cure: expect.stringMatching(/^Move it away: Sublet makes/) },
+      message: `${join(dir, 'auth')} is a link, not a folder of its own`,
+    })
+    expect(statSync(elsewhere).mode).toBe(mode)
+    expect(readdirSync(elsewhere)).toEqual(['empty'])
+  })
 })
