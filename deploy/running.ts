@@ -15,6 +15,7 @@ import { inDir, namesHere, type Settings } from './settings/config.ts'
 import { watchDisk } from './upkeep/disk-watch.ts'
 import { Hour, sinceBoot } from './upkeep/hour.ts'
 import { scheduleHousekeeping } from './upkeep/housekeeping.ts'
+import { refuseForeign } from './upkeep/own-folder.ts'
 import { refuseHalfRestored } from './upkeep/restore.ts'
 
 /**
@@ -63,6 +64,7 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   // Databases, keys and logs are nobody else's business.
   process.umask(0o077)
   const isShared = viewers.length + operators.length + admins.length > 0
+  usable(settings.dir, () => refuseForeign(settings.dir))
   const made = usable(settings.dir, () => makeFolder(settings.dir))
   if (isShared) openParent(settings.dir, made, warn)
   await refuseSecond(files.socket, settings.dir)

@@ -1,5 +1,9 @@
 import { z } from 'zod'
 import type { Millis } from './clock.ts'
+import { cut } from './plain.ts'
+
+/** Of what was found where a length of time was expected. */
+const FOUND_CHARS_MAX = 60
 
 const UNIT_MS: Readonly<Record<string, Millis>> = {
   ms: 1,
@@ -26,7 +30,7 @@ export const duration = z.string().transform((text, context): Millis => {
   if (ms !== undefined) return ms
   context.addIssue({
     code: 'custom',
-    message: `expected a duration such as 20s, 10m or 72h, found “${text}”`,
+    message: `expected a duration such as 20s, 10m or 72h, found “${cut(text, FOUND_CHARS_MAX)}”`,
   })
   return z.NEVER
 })

@@ -13,6 +13,7 @@ import {
   publicKeyOf,
   type TrustedKey,
 } from '../../actors/runtime/identity.ts'
+import { readBounded } from '../../adapters/bounded-file.ts'
 import { makeDurably, syncFile, writeDurably, writeTextDurably } from '../../adapters/durable-file.ts'
 import { inDir } from '../settings/config.ts'
 import { publicKey } from '../settings/network-config.ts'
@@ -206,6 +207,9 @@ export const fingerprint = (key: PublicKey): string =>
     .slice(0, 16)
     .replaceAll(/.{4}(?=.)/g, '$&:')
 
+/** The longest PEM of a key, with words around it. */
+const KEY_BYTES_MAX = 16_384
+
 /** The key in a file: PEM, or its 43 characters. Errors are those of whoever named the file. */
 export function readPublicKey(file: string): PublicKey {
   const wrong = (sentence: string, cause?: unknown): SubletError =>
@@ -213,9 +217,9 @@ export function readPublicKey(file: string): PublicKey {
       cause,
       cure: 'Name a file with the public key alone, as `sublet keygen` prints it, or with its PEM.',
     })
-  let text: string
+  let bytes: Buffer | undefined
   try {
-    text = readFileSync(file, 'utf8').trim()
+    bytes = readBounded(file, KEY_BYTES_MAX)
   } catch (cause) {
     const why = cause instanceof Error && 'code' in cause ? cause.code : cause
     throw wrong(
@@ -223,6 +227,7 @@ export function readPublicKey(file: string): PublicKey {
       cause,
     )
   }
+  const text = bytes?.toString().trim() ?? ''
   try {
     const key = text.startsWith('-----') ? publicKeyOf(text) : text
     if (publicKey.safeParse(key).success) return key

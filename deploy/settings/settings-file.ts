@@ -1,4 +1,3 @@
-import { readFileSync, statSync } from 'node:fs'
 import {
   type Document,
   isMap,
@@ -12,6 +11,7 @@ import {
 import type { z } from 'zod'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { duration } from '../../actors/runtime/settings.ts'
+import { readBounded } from '../../adapters/bounded-file.ts'
 import { readStored } from '../peers/peers.ts'
 import { shapeOf } from './by-kind.ts'
 import { type Complaint, complaintsOf } from './complaints.ts'
@@ -129,13 +129,13 @@ export function loadConfig(
 
 function readText(file: string): string {
   try {
-    const { size } = statSync(file)
-    if (size > FILE_BYTES_MAX)
-      throw new SubletError(
-        'config-invalid',
-        `${file} has ${size} bytes; a configuration has at most ${FILE_BYTES_MAX}`,
-      )
-    return decoded(file, readFileSync(file))
+    const bytes = readBounded(file, FILE_BYTES_MAX)
+    if (bytes !== undefined) return decoded(file, bytes)
+    throw new SubletError(
+      'config-invalid',
+      `${file} has more than the ${FILE_BYTES_MAX} bytes that a configuration has at most`,
+      { cure: 'Name a configuration file, or make this one shorter.' },
+    )
   } catch (error) {
     if (error instanceof SubletError) throw error
     const why = error instanceof Error && 'code' in error ? String(error.code) : String(error)
@@ -171,14 +171,20 @@ function decoded(file: string, bytes: Uint8Array): string {
 function causesOf({ errors }: Document.Parsed): readonly YAMLParseError[] {
   const tabs = errors.filter(({ code }) => code === 'TAB_AS_INDENT')
   if (tabs.length > 0) return tabs
+  const depth = errors.filter(({ message }) => isTooDeep(message))
+  if (depth.length > 0) return depth.slice(0, 1)
   const syntax = errors.filter(({ code }) => code !== 'DUPLICATE_KEY' && code !== 'NON_STRING_KEY')
   return syntax.length > 0 ? syntax : errors
 }
+
+/** The parser calls itself for each level, until the machine has no room for more. */
+const isTooDeep = (message: string): boolean => /call stack|stack overflow/i.test(message)
 
 /** What the parser says is meant for the programmer who calls it; a person needs the key and what to do. */
 function inOwnWords(code: string, message: string, from: string): string {
   if (code === 'DUPLICATE_KEY')
     return `“${/^["']?([^:"'\n]{1,60})/.exec(from)?.[1]?.trim()}” is given twice here`
+  if (isTooDeep(message)) return 'is nested too deeply to be a configuration'
   if (code === 'MULTIPLE_DOCS') return 'a second document begins here (---), expected one'
   // Control characters of a broken file are not for the terminal.
   return message.replace(/\.$/, '').replace(/\p{Cc}+/gu, ' ')

@@ -1,8 +1,10 @@
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { duration } from '../../actors/runtime/settings.ts'
+import { readPublicKey } from '../../deploy/peers/keys.ts'
 import { type Shape, shapeOf } from '../../deploy/settings/by-kind.ts'
 import { configSchema } from '../../deploy/settings/config.ts'
 import { editDistance, nearest } from '../../deploy/settings/near.ts'
@@ -295,6 +297,35 @@ describe('mistakes', () => {
   test('a file that is not there is named', () => {
     expect(() => readConfig(join(dir, 'none.yaml'))).toThrow(/there is no file .*none\.yaml/)
     expect(() => readConfig(dir)).toThrow(/is a folder, not a configuration/)
+  })
+
+  test('a device that never ends, and a file that is too long, are read no further than a configuration may be', () => {
+    const long = join(dir, 'long.yaml')
+    writeFileSync(long, '#'.repeat(1024 * 1024 + 1))
+    for (const file of ['/dev/zero', long])
+      expect(() => readConfig(file)).toThrow(`${file} has more than the 1048576 bytes`)
+    expect(() => readPublicKey('/dev/zero')).toThrow('/dev/zero holds no public key')
+  })
+
+  test('what is nested without end is one mistake', () => {
+    const file = join(dir, 'deep.yaml')
+    writeFileSync(file, `${'['.repeat(50_000)}${']'.repeat(50_000)}`)
+    expect(readConfig(file).errors.map(({ sentence }) => sentence)).toEqual([
+      'is nested too deeply to be a configuration',
+    ])
+  })
+
+  test('a pipe is read to its end', () => {
+    const pipe = join(dir, 'pipe.yaml')
+    spawnSync('mkfifo', [pipe])
+    const writer = spawn('sh', ['-c', `printf 'name: lab\\nbroker: {}\\n' >"$1"`, 'sh', pipe])
+    expect(readConfig(pipe).settings?.name).toBe('lab')
+    writer.unref()
+  })
+
+  test('of what is no length of time no more is shown than tells which it is', () => {
+    const [found] = findings(['timeout: 5s', `timeout: ${'a'.repeat(10_000)}`])
+    expect(found).toMatch(/expected a duration such as 20s, 10m or 72h, found “a{57}\.\.\.”$/)
   })
 
   test.each<[string, Uint8Array]>([
