@@ -60,11 +60,13 @@ export function answerOf(
   const begin = Math.max(after, draft.now)
   const steps = draft.view(leased).get(type)?.from(begin) ?? [{ from: begin, units: 0 }]
   const profile = steps.map((step) => ({ from: step.from, free: Math.max(0, most - step.units) }))
-  const { free } = typeOf(config, type, draft)
+  const lent = typeOf(config, type, draft)
+  const isTooLong = durationMs > longestOf(config)
   return {
     ...nothing,
-    earliest: earliestOf(profile, units, durationMs, latest),
-    unitsNow: free,
+    types: [lent],
+    earliest: isTooLong ? null : earliestOf(profile, units, durationMs, latest),
+    unitsNow: isTooLong ? 0 : lent.free,
     profile: profile.slice(0, PROFILE_MAX),
   }
 }

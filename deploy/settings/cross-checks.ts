@@ -1,6 +1,7 @@
 import { dirname, join, resolve } from 'node:path'
 import { validate as isCron } from 'node-cron'
 import { fitsIn, minus, type Vector } from '../../actors/leases/resources.ts'
+import { LENGTH_MS_MAX } from '../../actors/leases/term.ts'
 import { span } from '../../controllers/sentence.ts'
 import { brokerOf, managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
@@ -186,6 +187,17 @@ function siteTimes(site: Site, serviceManager: ReturnType<typeof managerOf>): Cr
         warning(
           ['site', 'terms', key],
           `is longer than site.terms.max (${span(site.terms.max)}), so ${key === 'notice' ? 'no recall binds before a lease ends' : 'no machine that died is ever replaced'}`,
+        ),
+      )
+  if (site.terms.max === 0)
+    found.push(error(['site', 'terms', 'max'], 'found 0 s: nothing can be lent for so long'))
+  // No offer could say it, so that its broker would refuse each.
+  for (const key of ['grace', 'notice'] as const)
+    if (site.terms[key] > LENGTH_MS_MAX)
+      found.push(
+        error(
+          ['site', 'terms', key],
+          `found ${span(site.terms[key])}, and ${span(LENGTH_MS_MAX)} is the most`,
         ),
       )
   const { delegation } = site.terms

@@ -411,6 +411,15 @@ describe('what start would say', () => {
       ),
     ]))
 
+  test('terms that no message can say: nothing would be lent', () =>
+    expect(
+      findings(['machines:', 'terms: { max: 0s, notice: 0s, repairMin: 0s, grace: 4000d }\n  machines:']),
+    ).toEqual([
+      '8:17: site.terms.max: found 0 s: nothing can be lent for so long',
+      '8:55: site.terms.grace: found 4000 d, and 3650 d is the most',
+      expect.stringMatching(/^17:7: guests\.0\.controller\.term/),
+    ]))
+
   test('whether all was checked', () => {
     expect(readConfig(write(GOOD)).complete).toBe(true)
     expect(readConfig(write(GOOD.replace('max: 4', 'max: four'))).complete).toBe(false)

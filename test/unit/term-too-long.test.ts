@@ -101,3 +101,16 @@ test('a site says with what it lends for how long at most, also to who asks', ()
   stage.tell('query', 'query-1', { about: 'types' })
   expect(stage.sent.at(-1)?.body).toMatchObject({ types: [{ termMsMax: 2 * HOUR }] })
 })
+
+test('a site that is asked when units are free for longer than it lends them says that no start would work, and why', () => {
+  const stage = new Stage({ termMsMax: 2 * HOUR })
+  const earliestOf = (durationMs: number): unknown => {
+    stage.tell('query', `query-${durationMs}`, { about: 'availability', type: 'vm.small', durationMs })
+    return stage.sent.at(-1)?.body
+  }
+  expect(earliestOf(2 * HOUR)).toMatchObject({ earliest: stage.now, unitsNow: 6 })
+  expect(earliestOf(2 * HOUR + 1)).toMatchObject({
+    ...{ earliest: null, unitsNow: 0 },
+    types: [{ type: 'vm.small', termMsMax: 2 * HOUR }],
+  })
+})
