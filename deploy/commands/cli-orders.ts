@@ -48,7 +48,7 @@ export function orderCommands(
         const { recallAnswer } = await import('../control/control-protocol.ts')
         return putOrder('/recall', { type, units, by, reason }, options, (answer) => {
           const { advice, recallId } = recallAnswer.parse(answer)
-          return `${what} asked back by ${iso(by)}${day} (${recallId})${advised(advice)}`
+          return `${what} asked back by ${iso(by)} (${recallId})${day}${advised(advice)}`
         })
       }),
     )

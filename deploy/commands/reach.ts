@@ -26,7 +26,8 @@ export async function unreachable(
     } catch (error) {
       // What this user may not, or what is not there, is what is asked for here.
       if (!(error instanceof SubletError) && !(error instanceof Error && 'syscall' in error)) throw error
-      found.push(`${what}: ${inOneLine(error)}`)
+      const cure = error instanceof SubletError ? ` → ${error.cure}` : ''
+      found.push(`${what}: ${inOneLine(error)}${cure}`)
     } finally {
       limit.done()
     }

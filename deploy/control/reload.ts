@@ -1,12 +1,14 @@
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { duration } from '../../actors/runtime/settings.ts'
 import type { SiteView } from '../reports/site-view.ts'
-import type { Settings } from '../settings/config.ts'
+import { durationText, type Shape, shapeOf } from '../settings/by-kind.ts'
+import { configSchema, type Settings } from '../settings/config.ts'
 import { loadConfig } from '../settings/settings-file.ts'
 
 /** One setting that is another one now, by its path, such as `guests.batch.controller.max`. */
 export interface Change {
   readonly path: string
-  /** As JSON; undefined if it is not there. */
+  /** As one writes it; undefined if it is not there. */
   readonly from: string | undefined
   readonly to: string | undefined
 }
@@ -29,7 +31,7 @@ export async function reload(
   if (fixed.length > 0)
     throw new SubletError(
       'restart-needed',
-      `${fixed.map(({ path }) => path).join(', ')} cannot change while Sublet runs, so nothing was changed`,
+      `${placesOf(fixed, site.settings, next).join(', ')} cannot change while Sublet runs, so nothing was changed`,
     )
   if (!dryRun && changes.length > 0) {
     const guests = [...new Set(changes.map(({ path }) => guestIn(path)))].map((name) => ({
@@ -40,6 +42,17 @@ export async function reload(
     site.take?.(next)
   }
   return { changes, warnings: warnings.map(({ text }) => text) }
+}
+
+/** A guest that came or went is named once, and not by each of its options. */
+function placesOf(changes: readonly Change[], before: Settings, after: Settings): readonly string[] {
+  const has = ({ guests }: Settings, guest: string): boolean => guests.some(({ name }) => name === guest)
+  const placeOf = (path: string): string => {
+    const guest = path.startsWith('guests.') ? guestIn(path) : undefined
+    if (guest === undefined || has(before, guest) === has(after, guest)) return path
+    return `guests.${guest} (${has(after, guest) ? 'new' : 'gone'})`
+  }
+  return [...new Set(changes.map(({ path }) => placeOf(path)))]
 }
 
 export const changeText = ({ path, from, to }: Change): string =>
@@ -61,11 +74,29 @@ export function differences(before: Settings, after: Settings): readonly Change[
 
 function leavesOf(settings: Settings): ReadonlyMap<string, string> {
   const leaves = new Map<string, string>()
+  const root = shapeOf(configSchema, duration)
   const walk = (path: string, value: unknown): void => {
     if (typeof value === 'object' && value !== null && !Array.isArray(value))
       for (const [key, part] of Object.entries(value)) walk(path === '' ? key : `${path}.${key}`, part)
-    else if (value !== undefined) leaves.set(path, JSON.stringify(value))
+    else if (value !== undefined) leaves.set(path, textOf(value, path, root))
   }
   walk('', { ...settings, guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guest])) })
   return leaves
+}
+
+/** Lengths of time are milliseconds here, and nobody writes them so. */
+const textOf = (value: unknown, path: string, root: Shape): string =>
+  typeof value === 'number' && shapeAt(root, path.split('.'))?.type === 'duration'
+    ? durationText(value)
+    : JSON.stringify(value)
+
+function shapeAt(shape: Shape, [step, ...rest]: readonly string[]): Shape | undefined {
+  if (step === undefined) return shape
+  // Guests are a list in the file, and go by their names here.
+  if (shape.items !== undefined) return shapeAt(shape.items, rest)
+  for (const { fields, others } of [shape, ...shape.kinds.values()]) {
+    const next = fields.get(step) ?? others
+    if (next !== undefined) return shapeAt(next, rest)
+  }
+  return undefined
 }

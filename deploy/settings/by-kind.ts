@@ -78,7 +78,7 @@ export function shapeOf(schema: z.ZodType, duration: z.ZodType): Shape {
 }
 
 /** As one writes it: `50ms`, `20s`, `10m`, `72h`. */
-function durationText(ms: number): string {
+export function durationText(ms: number): string {
   const [unit, unitMs] = [['h', 3_600_000] as const, ['m', 60_000] as const, ['s', 1000] as const].find(
     ([, each]) => ms % each === 0 && (ms > 0 || each === 1000),
   ) ?? ['ms', 1]

@@ -330,6 +330,24 @@ broker: {}
     expect(lstatSync(join(dir, 'machines')).isSymbolicLink()).toBe(true)
   })
 
+  test('tells how to start the batch system that is not there', async () => {
+    const file = join(dir, 'c.yaml')
+    writeFileSync(
+      file,
+      `name: lab
+serviceManager: { broker: far }
+guests:
+  - name: batch
+    batch: { kind: embedded, socket: b/sock }
+    join: { kind: embedded }
+    controller: by-hand
+`,
+    )
+    expect((await sublet(['validate', file, '--reach'])).out).toContain(
+      ` → Start it with \`sublet batch start --dir ${join(dir, 'b')}\`.`,
+    )
+  })
+
   test('says in one sentence that the output has no room', () => {
     const { status, stderr } = spawnSync('sh', ['-c', `"$0" "$1" --help >/dev/full`, process.execPath, BIN], {
       encoding: 'utf8',
@@ -560,13 +578,13 @@ describe('a site that runs', () => {
       '--units',
       '2',
       '--by',
-      '1h',
+      '30h',
       '--reason',
       'tests',
     )
     expect(recalled).toMatchObject({
       code: 0,
-      out: expect.stringContaining('2 units of vm.small asked back by'),
+      out: expect.stringMatching(/^2 units of vm\.small asked back by \S+ \(delegation-\w+\)\n {2}“30h” is/),
     })
     expect((await ask('recall', '--type', 'vm.small', '--units', '99', '--by', '1h')).code).toBe(4)
     const early = await ask('lend', '--type', 'vm.small', '--units', '1')

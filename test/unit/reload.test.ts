@@ -70,3 +70,22 @@ test('a file with a mistake changes nothing, and every mistake is told with its 
   })
   expect([taken, commands]).toEqual([[], []])
 })
+
+test('lengths of time are told as one writes them', async () => {
+  const { outcome } = await changed((text) =>
+    text.replace('max: 4', 'max: 4, term: 90m, grow: { wait: 20s }'),
+  )
+  expect((await outcome(true)).changes.map(changeText)).toEqual([
+    'guests.batch.controller.grow.wait: 5s → 20s',
+    'guests.batch.controller.term: 1h → 90m',
+  ])
+})
+
+test('a guest that came is named once', async () => {
+  const more = `  - { name: hand, batch: { kind: embedded, socket: h }, join: { kind: embedded }, controller: by-hand }\n`
+  const { outcome } = await changed((text) => `${text}${more}`)
+  await expect(outcome(false)).rejects.toMatchObject({
+    code: 'restart-needed',
+    message: 'guests.hand (new) cannot change while Sublet runs, so nothing was changed',
+  })
+})
