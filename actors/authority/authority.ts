@@ -324,14 +324,15 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
       return
     }
     const reason = `the holder no longer uses it: ${body.reason}`
-    const isRecalled = isRecalledIn(lease.ticket, draft)
+    const mayBe = isRecalledIn(lease.ticket, 0, draft)
+    const mayBeNamed = isRecalledIn(lease.ticket, lease.ticket.conditions.graceMs, draft)
     let back = 0
     for (const unit of given) {
       // It leaves its host because the site asked it to, and is not given back for a recall: that is no less of a lease.
-      const isNamed = body.recalled?.includes(unit.id) === true
-      const moved = !(isRecalled && isNamed) && config.repair && draft.get('host', unit.host) !== undefined
+      const isNamed = mayBeNamed && body.recalled?.includes(unit.id) === true
+      const moved = !isNamed && config.repair && draft.get('host', unit.host) !== undefined
       // Protocol 1 has no word for which it is: there all may be.
-      const isBack = isRecalled && (isNamed || (seq === undefined && !moved))
+      const isBack = isNamed || (mayBe && seq === undefined && !moved)
       const kept = isBack ? owner.recalledUnit(unit, draft, seq) : unit
       if (isBack && unit.recalledAt === undefined) back++
       const gone: UnitRow = moved ? { ...kept, lost: 'moved' } : { ...kept, givenUp: true }

@@ -364,9 +364,12 @@ function leavingWithHosts(
   )
 }
 
-/** Whether a holder who gives units back in the term of his ticket may do so for a recall. */
-export const isRecalledIn = ({ type, term }: Ticket, draft: AuthorityDraft): boolean =>
-  (draft.get('offer', type)?.recalledAt ?? 0) > term.start ||
+/**
+ * Whether a holder who gives units back in the term of his ticket may do so for a recall, when they are let go on working so
+ * long after its time: what was promised back in one term may leave in the next.
+ */
+export const isRecalledIn = ({ type, term }: Ticket, graceMs: Millis, draft: AuthorityDraft): boolean =>
+  (draft.get('offer', type)?.recalledAt ?? Number.NEGATIVE_INFINITY) + graceMs > term.start ||
   draft.all('recall').some((recall) => recall.type === type)
 
 /** A recall binds the holder if its ticket says so and the notice was as long as the ticket says. */

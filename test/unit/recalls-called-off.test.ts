@@ -43,6 +43,25 @@ describe('a recall that is called off', () => {
     expect(offersOf(stage).at(-1)).toMatchObject({ back: [{ ticketId: ticket.id, units: 1 }] })
   })
 
+  test('... also where work on it ended in the grace only, when the lease had gone on with the next ticket', () => {
+    const stage = new Stage()
+    const { ticket } = stage.lease({ leaseId: 'lease-1', units: 4 })
+    const term = { start: ticket.term.end, end: ticket.term.end + 10 * M }
+    const next = stage.ticket({ leaseId: 'lease-1', units: 4, term, predecessor: ticket.id })
+    stage.pass(5 * M - 4_000)
+    stage.tell('extend-lease', 'lease-1', { ticket: next, victims: [] })
+    // It is wanted four seconds before the boundary, and leaves three after.
+    const recallId = recalled(stage)
+    stage.pass(1_000)
+    stage.command('call off', { recallId, reason: 'no course' })
+    stage.pass(5 * M + 6_000)
+    expect(stage.row().ticket.id).toBe(next.id)
+    const [unit] = stage.live('lease-1')
+    stage.tell('vacate', 'lease-1', { units: [unit!.id], reason: 'recalled', recalled: [unit!.id] })
+    stage.pass(2_000)
+    expect(offersOf(stage).at(-1)).toMatchObject({ back: [{ ticketId: next.id, units: 1 }] })
+  })
+
   test('leaves another that stands in force', () => {
     const stage = new Stage()
     stage.lease({ leaseId: 'lease-1', units: 4 })
