@@ -12,6 +12,7 @@ import { type ActorView, actorsOf, type SiteView } from '../reports/site-view.ts
 import type { Settings } from '../settings/config.ts'
 import { fingerprint, type OwnKeys } from './keys.ts'
 import { missingBrokers, missingCure, missingSentence } from './missing-brokers.ts'
+import { missingCounterparts } from './missing-counterparts.ts'
 import { type Peer, roleOf, rolesHere, wayTo } from './peers.ts'
 
 /** What is shown of actors in other processes: plain JSON. */
@@ -223,7 +224,13 @@ export async function checkPeers(parts: PeerParts): Promise<readonly PeerFinding
       ...{ sentence: missingSentence(one), cure: missingCure(one) },
     }),
   )
-  return [...(await Promise.all(asked)).flat(), ...missing, ...keysThatEnd(parts, clock.now()), ...strangers]
+  const alone = missingCounterparts(settings, peers).map((one): PeerFinding => ({ ...one, ok: false }))
+  return [
+    ...(await Promise.all(asked)).flat(),
+    ...[...missing, ...alone],
+    ...keysThatEnd(parts, clock.now()),
+    ...strangers,
+  ]
 }
 
 async function check(parts: PeerParts, from: string, peer: Peer): Promise<readonly PeerFinding[]> {

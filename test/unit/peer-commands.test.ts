@@ -17,6 +17,7 @@ import {
 import { type ControlServer, controlServer } from '../../deploy/control/control.ts'
 import { fingerprint, OwnKeys, rotate } from '../../deploy/peers/keys.ts'
 import { missingBrokers } from '../../deploy/peers/missing-brokers.ts'
+import { missingCounterparts } from '../../deploy/peers/missing-counterparts.ts'
 import { ownKeys, type PeerFinding } from '../../deploy/peers/peer-reports.ts'
 import { PeerBook, waysOf } from '../../deploy/peers/peers.ts'
 import { showStatus } from '../../deploy/reports/show.ts'
@@ -212,6 +213,25 @@ test('a broker that the configuration names and nobody knows is a problem, with 
   expect(showStatus(status)).toMatch(
     /^broker\? {3}duke: no broker far is known here, .* `sublet peer add far/m,
   )
+})
+
+test('who knows nobody to lend to or to hold of is told so, with the cure', () => {
+  const { site, serviceManager } = loadConfig(yamlIn(dir)).settings
+  const alone = { site: undefined, broker: undefined, serviceManager }
+  const said = (...known: ('site' | 'broker')[]) =>
+    missingCounterparts(
+      alone,
+      known.map((role) => ({ role })),
+    )
+  expect(said('broker')).toMatchObject([
+    {
+      ...{ from: 'service-manager', peer: 'sites' },
+      sentence: expect.stringMatching(/^none is known here: .*refused$/),
+      cure: expect.stringContaining('`sublet peer add NAME --role site '),
+    },
+  ])
+  expect(said('broker', 'site')).toEqual([])
+  expect(missingCounterparts({ ...alone, site }, [])).toEqual([])
 })
 
 test('what peers have to do is printed with the way to whoever made the keys', async () => {
