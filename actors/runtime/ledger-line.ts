@@ -12,6 +12,8 @@ import { cut, flawOf, plainCopy } from './plain.ts'
 
 /** No line is longer: a batch of messages is not, nor is what is said of it. */
 const CHARS_MAX = 64 * BODY_CHARS_MAX
+/** ... as text, in which a character may be written as six. */
+export const LINE_LENGTH_MAX = 6 * CHARS_MAX
 /** Of a kind, a subject and a reason; people read them. */
 const WORDS_MAX = 2_000
 /** Levels of the data; the line is one more. */

@@ -1,5 +1,4 @@
-import { accessSync, constants, createReadStream, statSync } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { accessSync, constants, statSync } from 'node:fs'
 import type { Clock } from '../../actors/runtime/clock.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
@@ -9,6 +8,7 @@ import { type ControlClient, controlClient } from '../control/control-client.ts'
 import { afterText, explainParams } from '../control/control-protocol.ts'
 import { explainDecision } from '../control/explain-decision.ts'
 import { type KeysOptions, knownKeys } from '../peers/known-keys.ts'
+import { EXPORTED, exportedLines } from '../reports/exported-lines.ts'
 import {
   allLines,
   explainLease,
@@ -174,7 +174,7 @@ export async function verifyFile(
 ): Promise<number> {
   checkFile(file)
   const keysOf = await knownKeys(options)
-  const verdicts = await verifyLines(linesIn(file), keysOf)
+  const verdicts = await verifyLines(exportedLines(file), keysOf)
   // Nothing at all proves nothing.
   if (verdicts.length === 0)
     throw new SubletError('usage', `${file} holds no line of a ledger, so there is nothing to verify`, {
@@ -183,27 +183,12 @@ export async function verifyFile(
   return tellVerdicts(verdicts, options.json)
 }
 
-const EXPORTED = 'Give a file that `sublet ledger --export` wrote.'
-
 function checkFile(file: string): void {
   const found = inspected(file, () => statSync(file, { throwIfNoEntry: false }), EXPORTED)
   if (found === undefined) throw new SubletError('usage', `there is no file ${file}`, { cure: EXPORTED })
   if (found.isDirectory())
     throw new SubletError('usage', `${file} is a folder, not a file`, { cure: EXPORTED })
   inspected(file, () => accessSync(file, constants.R_OK), EXPORTED)
-}
-
-async function* linesIn(file: string): AsyncGenerator<LedgerEntry> {
-  let number = 0
-  for await (const text of createInterface({ input: createReadStream(file) })) {
-    number++
-    if (text === '') continue
-    try {
-      yield JSON.parse(text) as LedgerEntry
-    } catch (cause) {
-      throw new SubletError('usage', `${file}:${number} is no line of a ledger`, { cause, cure: EXPORTED })
-    }
-  }
 }
 
 /** Read beside whoever writes, also while Sublet runs. */
