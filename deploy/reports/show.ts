@@ -79,7 +79,8 @@ export function showStatus(status: StatusReport): string {
         `lent      ${some(withdrawn === null ? units - withheld : 0, 'unit')} of ${type}, ${held} held${withheld > 0 ? `, ${withheld} withheld` : ''}${withdrawn === null ? '' : `, withdrawn: ${withdrawn}`}`,
     ),
     ...status.recalls.map(
-      ({ id, type, units, by }) => `recalled  ${some(units, 'unit')} of ${type} by ${hour(by)} (${id})`,
+      ({ id, type, units, by, taken }) =>
+        `recalled  ${some(units, 'unit')} of ${type} by ${hour(by)} (${id})${taken ? ', has taken effect: `sublet lend` lends them again' : ''}`,
     ),
     ...status.maintenance.map(
       ({ name: host, units, emptyBy, maintenance }) =>

@@ -107,6 +107,8 @@ export interface StatusReport {
     readonly type: string
     readonly units: number
     readonly by: Instant
+    /** It has taken effect, and there is nothing left of it to be called off; holders may still be at it. */
+    readonly taken: boolean
   }[]
 }
 
@@ -154,11 +156,12 @@ export function statusOf(
     missingBrokers:
       site.federation === undefined ? [] : missingBrokers(site.settings, site.federation.peers()),
     keys: ownKeys(site),
-    recalls: (site.authority?.rows('recall') ?? []).map(({ id, type, units: count, by }) => ({
+    recalls: (site.authority?.rows('recall') ?? []).map(({ id, type, units: count, by, taken }) => ({
       id,
       type,
       units: count,
       by,
+      taken,
     })),
   }
 }

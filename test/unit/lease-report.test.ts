@@ -137,3 +137,12 @@ test('why a unit is not joined is one line and not endless, whatever address its
   expect(line).toMatch(/^ {2}refused it is at \\u001b\[2J\\u000a2026 .* … x+, and vm2 .* Ask both sites\.$/)
   expect(line!.length).toBeLessThan(1_000)
 })
+
+test('a recall that has taken effect is told from one that may be called off', () => {
+  const recall = { id: 'delegation-1', type: 'vm.small', units: 2, by: T0, taken: false }
+  const said = (taken: boolean) => status(alone('authority', { recall: [{ ...recall, taken }] }))
+  expect(said(false)).toMatch(/^recalled {2}2 units of vm\.small by \S+ \(delegation-1\)$/m)
+  expect(said(true)).toMatch(
+    /^recalled .* \(delegation-1\), has taken effect: `sublet lend` lends them again$/m,
+  )
+})
