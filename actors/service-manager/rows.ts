@@ -57,6 +57,8 @@ export interface LeaseRow extends Row {
   readonly boundary: Instant | undefined
   readonly extendRefused: { readonly at: Instant; readonly reason: string } | undefined
   readonly recall: PromisedBack | undefined
+  /** Recalls for which units were promised, and how many: told again they are no others. The last ones. */
+  readonly answered?: readonly Pick<PromisedBack, 'recallId' | 'units'>[] | undefined
   /** The earliest time by which a unit has to leave for its host's sake. */
   readonly leaveBy?: Instant | undefined
   readonly modification?: ModificationRow | undefined

@@ -24,6 +24,8 @@ const WAY_MS_MAX: Millis = 60_000
  * and of which each is written down, though nothing leaves for it.
  */
 const RECALLS_HEARD_MAX = 10
+/** Recalls of one lease for which units were promised, as they are remembered. */
+const RECALLS_ANSWERED_MAX = 100
 
 /**
  * What brokers say. A ticket is relied on when it is what was asked for, signed by its broker, and drawn from
@@ -196,11 +198,15 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     const by = Math.min(order.by, before?.by ?? order.by)
     const siteBy = Math.min(order.siteBy, before?.siteBy ?? before?.by ?? order.siteBy)
     const promised = Math.min(live, before?.units ?? 0)
-    // Told again, it is not another one: what of it is still to leave is said once more.
-    const isAgain = before?.recallId === body.recallId
+    const { recallId } = body
+    // Told again, as by a broker that was restored, it is not another one: what is given for it is said once more.
+    const answered =
+      lease.answered ?? (before === undefined ? [] : [{ recallId: before.recallId, units: before.units }])
+    const again = answered.find((one) => one.recallId === recallId)
+    const isAgain = again !== undefined
     const { binding } = order
     const wanted = binding ? Math.min(body.units, live - promised) : 0
-    const units = isAgain ? promised : wanted
+    const units = isAgain ? Math.min(body.units, again.units) : wanted
     const reason = binding
       ? 'as the terms of the lease say'
       : 'the recall is advice; nothing leaves before the end of the term'
@@ -208,12 +214,15 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
     const isWritten = counted(lease, shown, takes, draft)
     // An earlier recall still stands: both are served by the earlier of the two.
     const recall = {
-      recallId: body.recallId,
+      recallId,
       units: promised + units,
       by,
       siteBy: siteBy < by ? siteBy : undefined,
     }
-    if (takes) put({ ...draft.get('lease', lease.id)!, recall }, draft)
+    if (takes) {
+      const now = [...answered, { recallId, units }].slice(-RECALLS_ANSWERED_MAX)
+      put({ ...draft.get('lease', lease.id)!, recall, answered: now }, draft)
+    }
     if (isWritten)
       draft.note(
         'recalled',
@@ -225,7 +234,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
       brokerOf(lease, config),
       'recall-plan',
       lease.id,
-      { recallId: body.recallId, units, by: order.by, reason },
+      { recallId, units, by: order.by, reason },
       draft.now + RETIRE_MS,
     )
   }

@@ -54,6 +54,33 @@ describe('the holder', () => {
     expect(lease(desk).recall).toMatchObject({ units: 3, by: NOW + 2 * MINUTE })
   })
 
+  test('gives nothing more for a recall that it has answered, as a broker that was restored tells it again', () => {
+    const desk = heldLease({})
+    const unit = { vector: {}, facts: {}, reason: '' }
+    desk.tell('authority', 'lease-update', 'lease-1', {
+      ...{ state: 'active', term: lease(desk).term, ticketId: 'ticket-1', image: '', reason: '' },
+      extensionRefused: null,
+      units: ['a', 'b', 'c', 'd'].map((id) => ({ ...unit, id, name: id, report: 'coming' })),
+    })
+    const recall = { units: 1, by: NOW + 5 * MINUTE, binding: true, reason: 'needed' }
+    const planFor = (recallId: string, units = 1): unknown =>
+      desk
+        .tell('broker', 'recall', 'lease-1', { ...recall, recallId, units })
+        .outgoing.map(({ body }) => body)
+    const promised = (recallId: string, units: number) => [expect.objectContaining({ recallId, units })]
+    expect(planFor('r1')).toEqual(promised('r1', 1))
+    expect(planFor('r2', 2)).toEqual(promised('r2', 2))
+    expect(planFor('r1')).toEqual(promised('r1', 1))
+    expect(planFor('r2', 2)).toEqual(promised('r2', 2))
+    expect(planFor('r2', 1)).toEqual(promised('r2', 1))
+    expect(lease(desk).recall).toMatchObject({ units: 3 })
+    // All three have left before the time of the recall.
+    desk.rows.set('lease', 'lease-1', { ...lease(desk), recall: undefined } as LeaseRow)
+    expect(planFor('r1')).toEqual(promised('r1', 1))
+    expect(lease(desk).recall).toBeUndefined()
+    expect(planFor('r3')).toEqual(promised('r3', 1))
+  })
+
   test('promises nothing for a recall that is only advice', () => {
     const desk = heldLease({})
     const advice = { recallId: 'r1', units: 2, by: NOW + MINUTE, binding: false, reason: 'needed' }
