@@ -108,9 +108,10 @@ export function showStatus(status: StatusReport): string {
     .join('\n')
 }
 
-const byHandText = ({ joined, coming, reserved, asked }: UnitsByHand): string =>
+const byHandText = ({ joined, coming, reserved, asked, leaving }: UnitsByHand): string =>
   [
     `${joined} joined, ${coming} coming`,
+    ...(leaving > 0 ? [`${leaving} leaving`] : []),
     ...(reserved > 0 ? [`${reserved} reserved for later`] : []),
     ...(asked > 0 ? [`${asked} asked for`] : []),
   ].join(', ')

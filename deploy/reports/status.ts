@@ -63,6 +63,8 @@ export interface UnitsByHand {
   readonly reserved: number
   /** No broker has granted them yet. */
   readonly asked: number
+  /** They take no new work, and may have some still. */
+  readonly leaving: number
 }
 
 export interface StatusReport {
@@ -201,6 +203,7 @@ function frozenOf(site: SiteView, name: string): GuestReport['frozen'] {
 }
 
 const ON_THE_WAY: readonly MemberState[] = ['awaited', 'joining']
+const ON_THE_WAY_OUT: readonly MemberState[] = ['draining', 'leaving']
 
 /** Nobody decides anything when a unit comes or goes, so what was counted at a decision would be told long after. */
 function unitsByHand(site: SiteView, guest: string, now: Instant): UnitsByHand {
@@ -221,6 +224,10 @@ function unitsByHand(site: SiteView, guest: string, now: Instant): UnitsByHand {
     asked: sum(
       leases.filter(({ state }) => state === 'requested'),
       ({ units }) => units,
+    ),
+    leaving: sum(
+      leases,
+      ({ members }) => members.filter(({ state }) => ON_THE_WAY_OUT.includes(state)).length,
     ),
   }
 }

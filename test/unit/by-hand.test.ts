@@ -35,11 +35,18 @@ describe('a guest whose leases are asked for by hand', () => {
     })
   })
 
+  test('tells what leaves and may have work still', () => {
+    const going = leaseOf('l1', [unitOf('u1'), unitOf('u2', { state: 'draining' })])
+    expect(byHand.decide(viewOf([going]), null, {}, NOON)).toMatchObject({
+      reason: 'leases are asked for by hand; held: 1 unit; leaving: 1 unit',
+    })
+  })
+
   test('says of a job that nothing asks for machines by itself', () => {
     const say = (id: string) => byHand.explainJob(id, view, byHand.firstMemory, {}, NOON)?.join(' ')
     expect(say('1')).toMatch(/^Job 1 of ada is running on node-u1 since /)
     expect(say('2')).toMatch(
-      /^Job 2 of ada has waited .*: 1 unit of this guest take jobs.*`sublet request`\.$/,
+      /^Job 2 of ada has waited .*: 1 unit of this guest takes jobs.*`sublet request`\.$/,
     )
     expect(say('3')).toBe(
       'Job 3 of ada is held (the batch system says “Dependency”), and no machine would cure that.',

@@ -102,11 +102,11 @@ test('units of a guest by hand are counted as they are now, and what is only res
   ]
   const tables: Readonly<Record<string, readonly object[]>> = {
     lease: [
-      { ...lease, ticket: { units: 3, site: 'duke' }, units: ['unit-1', 'unit-2', 'unit-3'] },
+      { ...lease, ticket: { units: 4, site: 'duke' }, units: ['unit-1', 'unit-2', 'unit-3', 'unit-4'] },
       { ...later, term: { start: T0 + HOUR, end: T0 + 2 * HOUR } },
       asked,
     ],
-    unit: ['joined', 'joining', 'lost'].map((state, i) => ({
+    unit: ['joined', 'joining', 'lost', 'draining'].map((state, i) => ({
       id: `unit-${i + 1}`,
       name: `vm${i + 1}`,
       state,
@@ -116,9 +116,9 @@ test('units of a guest by hand are counted as they are now, and what is only res
   }
   const serviceManager = { ...whole.serviceManager!, rows: (table: string) => tables[table] ?? [] } as never
   const report = statusOf({ ...whole, serviceManager }, T0, { pid: 1, startedAt: T0 })
-  expect(report.guests[0]?.byHand).toEqual({ joined: 1, coming: 1, reserved: 4, asked: 3 })
+  expect(report.guests[0]?.byHand).toEqual({ joined: 1, coming: 1, reserved: 4, asked: 3, leaving: 1 })
   const text = showStatus(report)
-  expect(text).toContain('\n  nodes   1 joined, 1 coming, 4 reserved for later, 3 asked for\n')
+  expect(text).toContain('\n  nodes   1 joined, 1 coming, 1 leaving, 4 reserved for later, 3 asked for\n')
   expect(text).toMatch(/\n {2}decided .* \(at 2023-11-14T21:13:20Z\)\n/)
 })
 

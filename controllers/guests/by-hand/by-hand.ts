@@ -25,7 +25,9 @@ export const byHand: GuestController<BatchPicture, null, ByHandConfig> = {
       .reduce((sum, { units }) => sum + units, 0)
     const held = figures.unitsJoined + figures.unitsComing - asked
     const waiting = asked === 0 ? '' : `; asked for: ${some(asked, 'unit')}`
-    const reason = `leases are asked for by hand; held: ${some(held, 'unit')}${waiting}`
+    const leaving = view.leases.flatMap((lease) => lease.held).filter(isOnItsWayOut).length
+    const going = leaving === 0 ? '' : `; leaving: ${some(leaving, 'unit')}`
+    const reason = `leases are asked for by hand; held: ${some(held, 'unit')}${going}${waiting}`
     return { intents: [], memory: null, reason, figures, againMs: EVERY_MS }
   },
   explainJob: (jobId, { observation, leases }, _memory, _config, now) => {
@@ -35,7 +37,7 @@ export const byHand: GuestController<BatchPicture, null, ByHandConfig> = {
     const units = leases.reduce((sum, { held }) => sum + held.filter(isJoined).length, 0)
     return [
       `Job ${job.id} of ${job.user} has waited ${span(now - job.submittedAt)}${wordOf(job)}.`,
-      `Nothing asks for machines by itself here: ${some(units, 'unit')} of this guest take jobs. More are asked for with \`sublet request\`.`,
+      `Nothing asks for machines by itself here: ${some(units, 'unit')} of this guest ${units === 1 ? 'takes' : 'take'} jobs. More are asked for with \`sublet request\`.`,
     ]
   },
 }
@@ -62,6 +64,10 @@ function figuresOf({ observation, leases }: GuestView<BatchPicture>, now: number
 /** Not on its way here any more. */
 const isThereOrGone = ({ state }: { readonly state: string }): boolean =>
   state !== 'awaited' && state !== 'joining'
+
+/** It takes no new work, and may have some still. */
+const isOnItsWayOut = ({ state }: { readonly state: string }): boolean =>
+  state === 'draining' || state === 'leaving'
 
 function stateOf(job: Job): string {
   const it = `Job ${job.id} of ${job.user}`
