@@ -39,6 +39,9 @@ const LEASES_NAMED_MAX = 10
 /** What waits and is wanted back within an hour is asked for together, by the time of what is wanted first. */
 const TOGETHER_MS: Millis = 3_600_000
 
+/** Recalls for which units of one lease were promised, as they are remembered. */
+const PROMISED_MAX = 100
+
 const recallsOf = indexOf<RecallRow>('recall', ({ site }) => site)
 
 /**
@@ -180,11 +183,17 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
   draft.put('ticket', { ...row, askedBack })
   // Taken, called off or forgotten meanwhile: what is given back for it is nobody's until the site says that it has it.
   const late = recall === undefined && body.units > 0 ? `, for ${body.recallId}, which is over` : ''
-  const reduced = body.units > 0 ? reducedBy(row, body.units, body.by, draft.now) : undefined
+  // A site that was restored may tell one anew that was called off, and its holder says again what he gave back for it.
+  const { recallId, units } = body
+  const { promised = [] } = row
+  const more = units - (promised.find((one) => one.recallId === recallId)?.units ?? 0)
+  const reduced = more > 0 ? reducedBy(row, more, body.by, draft.now) : undefined
   let back: object | undefined
   if (reduced !== undefined) {
     const { plannedAt: _, ...said } = reduced
-    draft.put('ticket', { ...row, askedBack, reduced })
+    const others = promised.filter((one) => one.recallId !== recallId)
+    const now = [...others, { recallId, units }].slice(-PROMISED_MAX)
+    draft.put('ticket', { ...row, askedBack, reduced, promised: now })
     back = said
   }
   if (recall !== undefined) {

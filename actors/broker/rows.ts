@@ -82,6 +82,8 @@ export interface TicketRow extends Row {
   readonly group?: RequestGroup | undefined
   /** Units that were asked back of it and on which its holder has not answered, by recall. */
   readonly askedBack?: Readonly<Record<string, number>> | undefined
+  /** What its holder promised back for each recall, be that over: promised again, it is not more. The last ones. */
+  readonly promised?: readonly { readonly recallId: string; readonly units: number }[] | undefined
   /** How often it was recalled since then; counted anew after an hour. */
   readonly recalls?: { readonly since: Instant; readonly times: number } | undefined
   /** When somebody last showed its ticket to a broker that was restored from an older store. */

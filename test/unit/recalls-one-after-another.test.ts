@@ -96,3 +96,22 @@ describe('a recall that is called off, where the site keeps what it took by one 
     expect(inShort(desk.decide())).toEqual(['lease-3 refused'])
   })
 })
+
+test('what is promised for a recall that its site tells anew, for it has forgotten that it was called off, counts once', () => {
+  const desk = new BrokerDesk({ sites: ['site'] })
+  desk.offer(5)
+  desk.granted('lease-0', { units: 1, durationMs: 10 * HOUR })
+  const { id: ticketId } = desk.granted('lease-1', { units: 4, durationMs: 10 * HOUR })
+  const by = NOW + 2 * HOUR
+  recall(desk, 'r-1', 1, by)
+  expect(desk.row('lease-1').reduced).toMatchObject({ units: 1, off: { [ticketId]: 1 } })
+  desk.now = by
+  const told = { settledRecalls: ['r-1'], back: [{ ticketId, units: 1 }] }
+  desk.offer(5, told)
+  desk.tell('manager', 'relinquish', 'lease-0', { reason: 'done' })
+  desk.offer(3, told)
+  // Its holder says again what it has given back for it.
+  recall(desk, 'r-1', 1, by + HOUR)
+  expect(desk.notes.at(-1)).toContain('manager gives 1 unit back')
+  expect(desk.row('lease-1').reduced).toMatchObject({ units: 1, off: { [ticketId]: 1 } })
+})
