@@ -4,6 +4,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import { ed25519Trust } from '../../actors/runtime/identity.ts'
 import { systemRandom } from '../../actors/runtime/random.ts'
 import { name as nameSchema, parseDuration } from '../../actors/runtime/settings.ts'
+import { some } from '../../controllers/sentence.ts'
 import { actorsHere } from '../actors-here.ts'
 import { networkOf } from '../assemble-network.ts'
 import { type ControlClient, controlClient } from '../control/control-client.ts'
@@ -250,7 +251,8 @@ export async function removePeer(name: string, options: PeerOptions): Promise<nu
   writeStored(file, keys.length === 0 ? others : [...others, { ...before, keys }])
   const isTold = await tellRunning(dir)
   if (options.json) printJson({ removed: name, keysLeft: keys.length, active: isTold })
-  else print(keys.length === 0 ? `${name} is no peer any more` : `${name} has ${keys.length} keys left`)
+  else
+    print(keys.length === 0 ? `${name} is no peer any more` : `${name} has ${some(keys.length, 'key')} left`)
   return EXIT.done
 }
 

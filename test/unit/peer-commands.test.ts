@@ -76,6 +76,10 @@ test('peers are added, listed, approved and removed while Sublet runs, and count
   await approvePeer('stranger', way, clock)
   expect([trust.hasKey('stranger', strange, clock.now()), trust.strangers()]).toEqual([true, []])
 
+  const another = newKey()
+  await addPeer('far', { dir, json, key: another }, clock)
+  await removePeer('far', { dir, key: another })
+  expect(printed.at(-1)).toBe('far has 1 key left\n')
   await removePeer('far', { dir, json })
   expect(last()).toEqual({ removed: 'far', keysLeft: 0, active: true })
   expect(trust.knows('far')).toBe(false)
