@@ -262,6 +262,21 @@ export class SubletError extends Error {
 /** What a mind throws at a message that it cannot take now: nothing has come of it, and its sender is told to come again. */
 export class ComeAgain extends Error {}
 
+/** What a schema says; by its name, for who only tells errors loads no schemas. */
+interface FormError extends Error {
+  readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]
+}
+
+const isOfForm = (error: Error): error is FormError =>
+  error.name === 'ZodError' && 'issues' in error && Array.isArray(error.issues)
+
+/** Its own message is all flaws as indented JSON; where the first one is says enough. */
+function flawIn({ issues: [first, ...more], message }: FormError): string {
+  if (first === undefined) return message
+  const where = first.path.length === 0 ? '' : `${first.path.map(String).join('.')}: `
+  return `${where}${first.message}${more.length > 0 ? `, and ${more.length} more` : ''}`
+}
+
 /** The sentences of an error and its causes, outermost first, on one line. */
 export function inOneLine(error: unknown): string {
   const sentences: string[] = []
@@ -270,7 +285,7 @@ export function inOneLine(error: unknown): string {
     at !== undefined && sentences.length < 5;
     at = at instanceof Error ? at.cause : undefined
   )
-    sentences.push(at instanceof Error ? at.message : String(at))
+    sentences.push(at instanceof Error ? (isOfForm(at) ? flawIn(at) : at.message) : String(at))
   return sentences
     .map((sentence, i) => (i < sentences.length - 1 ? sentence.replace(/\.$/, '') : sentence))
     .join(': ')

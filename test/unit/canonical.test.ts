@@ -1,6 +1,7 @@
 import canonicalize from 'canonicalize'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { canonical, digest } from '../../actors/runtime/canonical.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { excerpt, flawOf, plainCopy } from '../../actors/runtime/plain.ts'
@@ -140,6 +141,15 @@ describe('a short text for a person', () => {
     const round = new Error('round')
     round.cause = round
     expect(inOneLine(round)).toBe('round: round: round: round: round')
+  })
+
+  test('says where something has not its form, and not all that a schema says of it', () => {
+    const form = z.strictObject({ boot: z.string(), hours: z.array(z.int().min(0)) })
+    const { error } = form.safeParse({ hours: [1, -1] })
+    expect(inOneLine(new SubletError('store-failed', 'it cannot be read', { cause: error }))).toBe(
+      'it cannot be read: boot: Invalid input: expected string, received undefined, and 1 more',
+    )
+    expect(inOneLine(form.safeParse(7).error)).toBe('Invalid input: expected object, received number')
   })
 })
 
