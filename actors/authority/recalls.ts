@@ -99,8 +99,12 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
         `${someUnits(lentOf(order.type, draft))} of ${order.type} can be recalled, not ${order.units}`,
         { cure: 'Recall at most so many; `sublet status` tells what is lent.' },
       )
-    if (!Number.isInteger(order.by) || order.by < 0 || order.by > LATEST)
+    if (!Number.isInteger(order.by) || order.by < 0)
       throw new SubletError('usage', `units cannot be recalled by ${order.by}: that is no time`)
+    if (order.by > LATEST)
+      throw new SubletError('usage', `units cannot be recalled by a time after ${iso(LATEST)}`, {
+        cure: 'Give an earlier time, or take the type out with `sublet withdraw`.',
+      })
     if (order.by < draft.now - LATE_MS_MAX)
       throw new SubletError('usage', `units cannot be recalled by ${iso(order.by)}: that is past`)
     const recallId = draft.newId('delegation')

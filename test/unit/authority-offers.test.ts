@@ -108,6 +108,8 @@ describe('what a site lends', () => {
   test('is not recalled by a time that is long past', () => {
     const { recall } = siteWithOneStuck()
     expect(() => recall(1, NOW - 3_600_000)).toThrow(/2023-11-14T21:13:20.000Z: that is past/)
+    expect(() => recall(1, Date.UTC(9999, 11))).toThrow(/by a time after 9999-01-01T00:00:00.000Z$/)
+    expect(() => recall(1, 1.5)).toThrow('that is no time')
     // The order was on its way.
     expect(recall(1, NOW - 1_000)).toMatchObject({ recallId: expect.any(String) })
   })
