@@ -201,9 +201,12 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
     draft.put('recall', {
       ...recall,
       asked,
-      planned: { ...recall.planned, ...plannedBy(row, reduced, recall) },
+      planned: { ...recall.planned, ...plannedBy(row, reduced, recall.planned) },
     })
   }
+  const pool = last && draft.get('delegation', `${last.site}/${last.type}`)
+  if (recall === undefined && pool?.keeps !== undefined && pool.took?.includes(recallId) === true)
+    draft.put('delegation', { ...pool, keeps: { ...pool.keeps, ...plannedBy(row, reduced, pool.keeps) } })
   draft.note(
     'recall planned',
     leaseId,
@@ -213,14 +216,14 @@ export function planned(from: string, leaseId: string, body: Body<'recall-plan'>
   scheduleRound(draft, 0)
 }
 
-/** By ticket of the lease: units that its holder has promised back for the recall, with these. */
+/** By ticket of the lease: units that its holder has promised back, with these. */
 function plannedBy(
   row: TicketRow,
   reduced: TicketRow['reduced'],
-  { planned }: RecallRow,
+  before: RecallRow['planned'],
 ): Record<string, number> {
   const more = (one: Ticket): number => (own(reduced?.off, one.id) ?? 0) - stillReduced(row, one)
   return reduced === undefined
     ? {}
-    : Object.fromEntries(row.tickets.map((one) => [one.id, (own(planned, one.id) ?? 0) + more(one)]))
+    : Object.fromEntries(row.tickets.map((one) => [one.id, (own(before, one.id) ?? 0) + more(one)]))
 }

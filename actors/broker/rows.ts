@@ -31,6 +31,8 @@ export interface DelegationRow extends Row {
   readonly owed?: number | undefined
   /** By ticket: units that were promised back for those, and that it has not said it counts no more. Absent: all of them. */
   readonly keeps?: Readonly<Record<string, number>> | undefined
+  /** Recalls that it has taken, the last ones: holders may answer for them only then. */
+  readonly took?: readonly string[] | undefined
   /** By ticket: units that were given back for a recall, and that it said it counts no more. */
   readonly back?: Readonly<Record<string, number>> | undefined
 }

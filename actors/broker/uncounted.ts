@@ -61,6 +61,9 @@ function together(some: Profile, others: Profile): Profile {
   return sum
 }
 
+/** Recalls of one type that its site has taken, as they are remembered. */
+const TOOK_MAX = 100
+
 interface Told extends Pick<Body<'delegation'>, 'type' | 'units' | 'settledRecalls'> {
   readonly site: string
   /** By ticket. */
@@ -76,7 +79,7 @@ export function keptOf(
   known: DelegationRow | undefined,
   { site, type, units, settledRecalls, back }: Told,
   draft: BrokerDraft,
-): { readonly owed: number; readonly keeps: Readonly<Record<string, number>> } {
+): Required<Pick<DelegationRow, 'owed' | 'keeps' | 'took'>> {
   const { units: unitsBefore = 0, owed: owedBefore = 0 } = known ?? {}
   const settled = new Set(settledRecalls)
   const recalls = draft
@@ -98,7 +101,8 @@ export function keptOf(
       const left = Math.min(stillReduced(row, ticket) - counted, before + taken - more)
       if (left > 0) keeps[id] = left
     }
-  return { owed: isOld ? promisedBack(known, draft) : owed, keeps }
+  const took = [...(known?.took ?? []), ...(isTaking ? recalls.map(({ id }) => id) : [])].slice(-TOOK_MAX)
+  return { owed: isOld ? promisedBack(known, draft) : owed, keeps, took }
 }
 
 /** All that was promised back of what is held there still: an earlier program took as much for given back. */

@@ -115,3 +115,23 @@ test('what is promised for a recall that its site tells anew, for it has forgott
   expect(desk.notes.at(-1)).toContain('manager gives 1 unit back')
   expect(desk.row('lease-1').reduced).toMatchObject({ units: 1, off: { [ticketId]: 1 } })
 })
+
+test('what is promised for a recall only after its site has taken it is what that keeps: nothing else is held back for it', () => {
+  const desk = new BrokerDesk({ sites: ['site'] })
+  desk.offer(4)
+  desk.granted('lease-0', { units: 1, durationMs: 10 * HOUR })
+  desk.granted('lease-1', { units: 3, durationMs: 10 * HOUR })
+  const order = { recallId: 'r-1', type: 't', units: 1, by: NOW + 5 * MINUTE, reason: 'needed' }
+  desk.tell('site', 'recall-units', 'offer-t', order)
+  desk.now = order.by
+  desk.offer(3, { settledRecalls: ['r-1'] })
+  const plan = { recallId: 'r-1', units: 1, by: order.by, reason: 'it was away' }
+  desk.tell('manager', 'recall-plan', 'lease-1', plan)
+  desk.tell('manager', 'relinquish', 'lease-0', { reason: 'done' })
+  desk.ask('lease-2', { units: 1, durationMs: HOUR })
+  expect(inShort(desk.decide())).toEqual(['lease-2 granted 1'])
+  // What it lends again is what comes back of that.
+  desk.offer(4, { settledRecalls: ['r-1'] })
+  desk.ask('lease-3', { units: 1, durationMs: HOUR })
+  expect(inShort(desk.decide())).toEqual(['lease-3 refused'])
+})
