@@ -70,14 +70,22 @@ export class RootClaims {
   }
 
   /** Whether a broker can be handed a claim: its key is in it. */
-  isKnown(broker: string, now: Instant): boolean {
-    return this.#keyOf(broker, now) !== undefined
+  isKnown(broker: string, draft: AuthorityDraft): boolean {
+    return this.#keyOf(broker, draft) !== undefined
+  }
+
+  /** Why another claim is to follow this one; undefined while it will do. */
+  outlived(claim: Claim, draft: AuthorityDraft): string | undefined {
+    if (draft.now >= halfTimeOf(claim)) return 'half the term of its claim is over'
+    if (claim.holderKey !== this.#keyOf(claim.holder, draft)) return `${claim.holder} has another key now`
+    if (claim.issuerKey !== this.#identity.key) return 'another key of ours signs now'
+    return undefined
   }
 
   /** The claim that goes with an offer: the one it has, while it says the same and half its term is not over. */
   current(offer: OfferRow, delegated: Delegated, draft: AuthorityDraft): Claim | undefined {
     const { holder, units } = delegated
-    const holderKey = this.#keyOf(holder, draft.now)
+    const holderKey = this.#keyOf(holder, draft)
     // A broker whose key is not known here takes the offer by the older protocol, or not at all.
     if (units === 0 || holderKey === undefined) return undefined
     const known = offer.claimId === undefined ? undefined : draft.get('claim', offer.claimId)?.claim
@@ -255,8 +263,11 @@ export class RootClaims {
     return key === holderKey || this.#trust.hasKey(holder, holderKey, now)
   }
 
-  #keyOf(name: string, now: Instant): string | undefined {
-    return this.#trust.keysOf(name).find(({ key }) => this.#trust.hasKey(name, key, now))?.key
+  /** The one that it signs with, as far as that is known and good here: not every holder may know a later one yet. */
+  #keyOf(name: string, draft: AuthorityDraft): string | undefined {
+    const used = draft.peer(name)?.key
+    if (used !== undefined && this.#trust.hasKey(name, used, draft.now)) return used
+    return this.#trust.keysOf(name).find(({ key }) => this.#trust.hasKey(name, key, draft.now))?.key
   }
 
   #says(claim: Claim, delegated: Delegated & Pick<Claim, 'holderKey'>): boolean {

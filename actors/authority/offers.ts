@@ -1,8 +1,9 @@
+import type { Claim } from '../leases/claim.ts'
 import { tell } from '../leases/correspondence.ts'
 import { type Body, RECALLS_MAX } from '../leases/messages.ts'
 import { someUnits } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
-import type { Millis } from '../runtime/clock.ts'
+import type { Instant, Millis } from '../runtime/clock.ts'
 import { halfTimeOf, type RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf, longestOf } from './config.ts'
 import type { AuthorityDraft, OfferRow } from './rows.ts'
@@ -10,6 +11,8 @@ import { offeredOf, pokeRoom } from './standing.ts'
 
 /** An offer whose broker has no key that is known here is looked at again after so long. */
 const KEY_LOOK_MS: Millis = 30_000
+/** How long a claim may stand for keys that have been changed since: half of an overlap is much longer. */
+const KEY_CHANGE_MS: Millis = 3_600_000
 
 /**
  * What the site lends. The offer is told to the broker whole, whenever it changes:
@@ -49,13 +52,18 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
     draft.note('offer withdrawn', row.id, `${broker} is lent none any more: ${reason}`)
   }
 
-  /** Half the term of its claim is over, or there could be none before: it is told anew, with another one. */
+  /** Its claim will not do any more, or there could be none before: it is told anew, with another one. */
   function offerDue(type: string, draft: AuthorityDraft): void {
     const row = draft.get('offer', type)
     if (row === undefined) return
-    if (row.claimId !== undefined) return tellOffer(row, 'half the term of its claim is over', draft)
+    const claim = row.claimId === undefined ? undefined : draft.get('claim', row.claimId)?.claim
+    if (claim !== undefined) {
+      const why = claims.outlived(claim, draft)
+      if (why !== undefined) return tellOffer(row, why, draft)
+      return draft.put('offer', { ...row, due: dueOf(claim, draft.now) })
+    }
     const broker = brokerOf(config, type)
-    if (claims.isKnown(broker, draft.now)) tellOffer(row, `the key of ${broker} is known now`, draft)
+    if (claims.isKnown(broker, draft)) tellOffer(row, `the key of ${broker} is known now`, draft)
     else draft.put('offer', { ...row, due: draft.now + KEY_LOOK_MS })
   }
 
@@ -75,7 +83,8 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
     const broker = brokerOf(config, type)
     const claim = claims.current(given, { holder: broker, type, units, vector, conditions }, draft)
     const isUnknown = units > 0 && claim === undefined
-    const due = claim !== undefined ? halfTimeOf(claim) : isUnknown ? draft.now + KEY_LOOK_MS : undefined
+    const due =
+      claim !== undefined ? dueOf(claim, draft.now) : isUnknown ? draft.now + KEY_LOOK_MS : undefined
     const before = draft.get('offer', type)
     const isMore = before !== undefined && units > offeredOf(before)
     const lentAgainAt = isMore ? draft.now : given.lentAgainAt
@@ -122,6 +131,8 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
     tellOffer(changed, reason, draft)
   }
 }
+
+const dueOf = (claim: Claim, now: Instant): Instant => Math.min(halfTimeOf(claim), now + KEY_CHANGE_MS)
 
 /** Recalls have a message of their own, which changes no offer; nor does what came back for them. */
 const offerIn = ({

@@ -1,7 +1,7 @@
 import type { Clock, Instant, Millis } from './clock.ts'
 import type { Ack, Envelope } from './envelope.ts'
 import type { ErrorCode } from './errors.ts'
-import type { ActorName } from './identity.ts'
+import type { ActorName, PublicKey } from './identity.ts'
 import { betterOffset } from './offset.ts'
 import type { TooFast } from './rates.ts'
 import type { RowSet } from './row-set.ts'
@@ -15,6 +15,8 @@ export interface PeerRow extends Row {
   readonly measuredAt?: Instant | undefined
   /** The highest protocol that it is known to speak. */
   readonly protocol?: number | undefined
+  /** With which it signed what was last believed; protocol 1 did not say. */
+  readonly key?: PublicKey | undefined
   /** Higher each time it lost memory. */
   readonly generation?: number | undefined
   /** The highest `seq` of its messages whose numbers are forgotten here. */
@@ -92,6 +94,7 @@ interface Sight {
  *   protocol     a message or acknowledgement in a higher one raises it; refused as malformed by one that
  *                speaks a lower one lowers it; a message of one of whom nothing is known sets it
  *   generation   the highest that was seen
+ *   key          the one that it signed with last
  *   seenSeq      what the peer saw of us, above what we remember to have sent: we were restored
  */
 export class Peers {
@@ -143,17 +146,18 @@ export class Peers {
   }
 
   /** A believed message came from it. */
-  told({ from, protocol, generation }: Envelope): void {
+  told({ from, protocol, generation, key }: Envelope): void {
     this.#sight(from).lastHeardAt = this.#clock.now()
     const known = this.get(from)
     this.#change(from, {
+      key: key ?? known?.key,
       protocol: Math.max(known?.protocol ?? 0, protocol),
       generation: Math.max(known?.generation ?? 0, generation ?? 0),
     })
   }
 
   /** A believed acknowledgement came from it. Returns whether it had been silent. */
-  answered({ from, generation, protocol, code, outcome, reason }: Ack): boolean {
+  answered({ from, generation, protocol, key, code, outcome, reason }: Ack): boolean {
     const sight = this.#sight(from)
     if (outcome === 'busy' && code === ('too-fast' satisfies ErrorCode)) this.#putOff(sight, reason)
     const wasSilent = sight.silent !== undefined
@@ -162,6 +166,7 @@ export class Peers {
     const known = this.get(from)
     const lower = outcome === 'refused' && code === 'message-malformed'
     this.#change(from, {
+      key: key ?? known?.key,
       protocol: lower ? protocol : Math.max(known?.protocol ?? 0, protocol),
       generation: Math.max(known?.generation ?? 0, generation ?? 0),
     })

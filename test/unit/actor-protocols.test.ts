@@ -39,6 +39,15 @@ describe('two actors that speak protocol 2', () => {
     expect(pair.heard('peer')).toEqual(['say one', 'say two', 'say three'])
   })
 
+  test('remember with which key the other signed last, in messages and in acknowledgements', async () => {
+    const pair = new Pair()
+    await pair.begin('peer')
+    await pair.begin('actor')
+    for (const text of ['say one', 'say two']) await pair.say('actor', text)
+    const keyKnown = (side: 'actor' | 'peer') => (pair[side].stored('$peer')[0] as PeerRow | undefined)?.key
+    expect([keyKnown('actor'), keyKnown('peer')]).toEqual([cheapKey('peer'), cheapKey('actor')])
+  })
+
   test('say hello once in a life, before anything else', async () => {
     const pair = new Pair()
     await pair.begin('peer')

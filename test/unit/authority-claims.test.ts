@@ -5,9 +5,12 @@ import type { DrawnRow } from '../../actors/authority/rows.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import { issueTicket, type Ticket } from '../../actors/leases/ticket.ts'
 import { downgrade } from '../../actors/leases/versions.ts'
+import type { PeerRow } from '../../actors/runtime/peers.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import { cheapIdentity, cheapKey } from '../simulation/identities.ts'
 import { conditions, MINUTE, NOW, Stage, siteConfig, subClaim } from './authority-stage.ts'
+
+const signsWith = (key: string): PeerRow => ({ id: 'broker', key })
 
 describe('levels', () => {
   test('say the most at any instant, whatever was added and taken back', () => {
@@ -42,6 +45,34 @@ describe('levels', () => {
 })
 
 describe('what a site delegates', () => {
+  test('is given to the key that its broker signs with, also where it changes that after the offer', () => {
+    const stage = new Stage()
+    const [old, next] = [cheapKey('broker'), cheapKey('broker', 'next')]
+    stage.trust.set('broker', [{ key: old }, { key: next }])
+    const told = stage.sent.length
+    stage.rows.set('$peer', 'broker', signsWith(old))
+    stage.pass(61 * MINUTE)
+    expect([stage.claim().holderKey, stage.sent.length]).toEqual([old, told])
+    stage.rows.set('$peer', 'broker', signsWith(next))
+    stage.pass(61 * MINUTE)
+    expect(stage.claim().holderKey).toBe(next)
+    expect(stage.sent.slice(told)).toEqual([
+      expect.objectContaining({
+        kind: 'delegation',
+        body: expect.objectContaining({ reason: 'broker has another key now' }),
+      }),
+    ])
+    stage.pass(3 * 60 * MINUTE)
+    expect(stage.sent).toHaveLength(told + 1)
+  })
+
+  test('is given to a key that is good here, whatever its broker signed with last', () => {
+    const stage = new Stage()
+    stage.rows.set('$peer', 'broker', signsWith(cheapKey('broker', 'ended')))
+    stage.pass(61 * MINUTE)
+    expect(stage.claim().holderKey).toBe(cheapKey('broker'))
+  })
+
   test('comes with a claim that the site has signed', () => {
     const stage = new Stage()
     expect(stage.claim()).toMatchObject({
