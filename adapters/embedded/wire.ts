@@ -1,8 +1,9 @@
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { type Clock, deadline, type Millis } from '../../actors/runtime/clock.ts'
 import { ERRORS, type ErrorCode, SubletError } from '../../actors/runtime/errors.ts'
 import { period } from '../../actors/runtime/sentence.ts'
+import { removeStaleSocket } from '../stale-socket.ts'
 import { asFields, type Fields, text } from './fields.ts'
 
 /**
@@ -67,7 +68,10 @@ export async function listen(options: {
   onFault(fault: unknown): void
 }): Promise<Listener> {
   checkSocketPath(options.path)
-  rmSync(options.path, { force: true })
+  if (!removeStaleSocket(options.path))
+    throw new SubletError('config-invalid', `${options.path} is no socket, and is where one goes`, {
+      cure: 'Move it away, or choose another folder.',
+    })
   const sockets = new Set<Socket>()
   let numbers = 0
 

@@ -6,6 +6,7 @@ import { type Clock, type Instant, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { Connections } from '../../adapters/http/connections.ts'
 import { type LedgerArchive, ledgerArchive } from '../../adapters/sqlite/archive.ts'
+import { removeStaleSocket } from '../../adapters/stale-socket.ts'
 import { checkPeers, partsOf, peersReport } from '../peers/peer-reports.ts'
 import { hostsOf } from '../reports/host-report.ts'
 import { leasesOf } from '../reports/lease-report.ts'
@@ -118,14 +119,18 @@ export async function controlServer(site: SiteView, parts: ControlParts): Promis
 }
 
 function removeSocket(socket: string): void {
-  try {
-    rmSync(socket, { force: true })
-  } catch (cause) {
-    throw new SubletError('usage', `${socket} cannot be removed, and is where the control socket goes`, {
+  const refused = (cause?: unknown): SubletError =>
+    new SubletError('usage', `${socket} cannot be removed, and is where the control socket goes`, {
       cause,
       cure: 'Move it away: Sublet makes its socket there when it starts.',
     })
+  let isFree: boolean
+  try {
+    isFree = removeStaleSocket(socket)
+  } catch (cause) {
+    throw refused(cause)
   }
+  if (!isFree) throw refused()
 }
 
 function routes(

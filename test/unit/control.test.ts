@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -494,6 +495,12 @@ describe('what lies in the place of the socket and its folder', () => {
       ...{ ...refused, message: expect.stringMatching(/control\.sock cannot be removed/) },
     })
     rmSync(socket(), { recursive: true })
+    writeFileSync(socket(), 'notes')
+    await expect(serve()).rejects.toMatchObject({
+      ...{ ...refused, message: expect.stringMatching(/control\.sock cannot be removed/) },
+    })
+    expect(readFileSync(socket(), 'utf8')).toBe('notes')
+    rmSync(socket())
     rmSync(join(dir, 'auth'), { recursive: true })
     writeFileSync(join(dir, 'auth'), '')
     await expect(serve()).rejects.toMatchObject({

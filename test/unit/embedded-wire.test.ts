@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -124,4 +124,14 @@ test('the socket is for its owner alone', () => {
 
 test('a path that no socket can have is refused with its length', () => {
   expect(() => checkSocketPath(`/${'x'.repeat(107)}`)).toThrow('has 108 bytes, and the system allows 107')
+})
+
+test('a file in the place of the socket is somebody’s, and stays', async () => {
+  const path = join(dir, 'notes')
+  writeFileSync(path, 'notes')
+  const options = { path, callersMax: 1, onFault: () => undefined, answer: () => undefined }
+  await expect(listen(options)).rejects.toMatchObject({
+    ...{ code: 'config-invalid', message: `${path} is no socket, and is where one goes` },
+  })
+  expect(readFileSync(path, 'utf8')).toBe('notes')
 })
