@@ -21,6 +21,8 @@ import { certificateFileChecks, keyFileChecks } from './network-checks.ts'
 import { resolved } from './resolved.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
+/** Whoever has more has given another file. */
+const ERRORS_MAX = 200
 
 /** A complaint with its place, as an editor understands it: `file:line:column: path: sentence`. */
 export interface Finding {
@@ -90,7 +92,10 @@ export function readConfig(file: string, { keyFiles = false }: ReadOptions = {})
           ...crossChecks(written, file),
           ...(keyFiles ? [...keyFileChecks(written, file), ...certificateFileChecks(written, file)] : []),
         ]
-  const errors = [...complaints, ...cross.filter(({ grave }) => grave)].map(place)
+  const wrong = [...complaints, ...cross.filter(({ grave }) => grave)]
+  const errors = wrong.slice(0, ERRORS_MAX).map(place)
+  if (wrong.length > errors.length)
+    errors.push(atOffset(text.length, `${wrong.length - errors.length} more mistakes are not listed`))
   const settings = errors.length === 0 && written !== undefined ? resolved(written, file) : undefined
   const added = settings === undefined ? [] : brokersAdded(settings)
   const warnings = cross

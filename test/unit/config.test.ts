@@ -307,6 +307,18 @@ describe('mistakes', () => {
     expect(() => readPublicKey('/dev/zero')).toThrow('/dev/zero holds no public key')
   })
 
+  test('of more mistakes than anybody reads it is said how many there are', () => {
+    const file = join(dir, 'other.yaml')
+    writeFileSync(
+      file,
+      `name: lab\nbroker: {}\n${Array.from({ length: 5_000 }, (_, i) => `key${i}: 1\n`).join('')}`,
+    )
+    const { errors, settings } = readConfig(file)
+    expect(settings).toBeUndefined()
+    expect(errors).toHaveLength(201)
+    expect(errors.at(-1)?.sentence).toBe('4800 more mistakes are not listed')
+  })
+
   test('what is nested without end is one mistake', () => {
     const file = join(dir, 'deep.yaml')
     writeFileSync(file, `${'['.repeat(50_000)}${']'.repeat(50_000)}`)
