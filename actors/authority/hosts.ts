@@ -78,8 +78,7 @@ export class Hosts {
   maintained(host: string, draft: AuthorityDraft): { offered: number } {
     this.#known(host)
     const row = draft.get('host', host)
-    if (row === undefined)
-      throw new SubletError('unknown-id', `host ${host} is not out of service`, { cure: HOSTS })
+    if (row === undefined) throw new SubletError('usage', `host ${host} is in service`, { cure: HOSTS })
     return this.#backInService(row, draft)
   }
 

@@ -33,6 +33,7 @@ const WORDS: Readonly<Record<string, string>> = {
   'lease grows': 'lets it grow',
   'lease incomplete': 'lets it go on',
   active: 'has it ready',
+  'extension asked': 'hears that it is to be extended',
   'extension ticketed': 'has the ticket to extend it',
   'extension refused': 'does not extend it',
   'extension returned': 'gives the extension back',

@@ -171,7 +171,7 @@ export const ERRORS = {
   ],
   'extension-pending': [
     'retry',
-    'Wait until the last extension has begun, then ask for the next; `sublet leases` says when it begins.',
+    'Wait until the last extension has begun, then ask for the next; `sublet explain lease` says when it begins.',
   ],
   'too-many-returned': [
     'retry',
@@ -206,7 +206,10 @@ export const ERRORS = {
     'Ask for a shorter term with --for, and extend it later; the sentence says how long the site lets one be.',
   ],
   'bad-property': ['give-up', 'Correct the named property of the request.'],
-  'ticket-invalid': ['give-up', 'The ticket is not one that this site’s broker may issue.'],
+  'ticket-invalid': [
+    'give-up',
+    'The reason says what does not hold; where it is a key, compare with `sublet peer list` here and at the broker.',
+  ],
   'unit-twice': [
     'ask-operator',
     'The site names one unit twice at once: its operator has to look, it lies or is damaged.',

@@ -272,7 +272,7 @@ export class Members {
       this.#enter(unit, 'left', `${unit.name} was empty and has left`, draft)
       return this.#out(unit, draft)
     }
-    const reason = `${unit.name} cannot leave yet: ${outcome.jobs.join(', ') || 'work'} runs there`
+    const reason = `${unit.name} cannot leave yet: ${running(outcome.jobs)} there`
     const due = unit.mustLeave ? draft.now + this.#config.retryMs : undefined
     // Where work runs it has joined, though nothing was heard of that: it is not given up as one that never did.
     const there: UnitRow = { ...unit, due, joinedAt: unit.joinedAt ?? draft.now }
@@ -430,4 +430,9 @@ export function tellVacated(
     ...(recalled.length > 0 ? { recalled } : {}),
   }
   tell(draft, lease.ticket.site, 'vacate', lease.id, body, draft.now + RETIRE_MS)
+}
+
+const running = (jobs: readonly string[]): string => {
+  if (jobs.length === 0) return 'work runs'
+  return jobs.length === 1 ? `job ${jobs[0]} runs` : `jobs ${jobs.join(', ')} run`
 }

@@ -7,6 +7,7 @@ import { doubtTicket, type Ticket, withoutChain } from '../leases/ticket.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import { coded } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import { brokerOf, type LeaseLife } from './leases.ts'
@@ -81,7 +82,8 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
 
   /** It begins when it was asked for, or may begin later; and its site is one that we can speak with. */
   function tooLate(lease: LeaseRow, { term, site }: Ticket, draft: ServiceManagerDraft): string | undefined {
-    if (!trust.knows(site)) return `it is for ${site}, and no peer of that name is known here`
+    if (!trust.knows(site))
+      return coded('peer-unknown', `it is for ${site}, and no peer of that name is known here`)
     if (lease.ticketState !== 'asked') return undefined
     const { deferrable, deadline } = lease.properties
     const startBy = deferrable === 'true' && deadline !== undefined ? Number(deadline) : 0

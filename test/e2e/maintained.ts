@@ -77,7 +77,7 @@ describe.concurrent('a host that is to be worked on', { timeout: 450_000 }, () =
     const refusals: readonly (readonly [words: readonly string[], code: number, sentence: string])[] = [
       [['maintain', 'host-z'], 1, 'this site has no host host-z; it has host-a, host-b'],
       [['resume', 'host-z'], 1, 'this site has no host host-z; it has host-a, host-b'],
-      [['resume', 'host-a'], 1, 'host host-a is not out of service'],
+      [['resume', 'host-a'], 1, 'host host-a is in service'],
       [['maintain', 'host-a', '--by', '2020-01-01T00:00Z'], 2, '2020-01-01T00:00:00.000Z is past'],
       [
         ['maintain', 'host-a', '--by', 'soon'],
