@@ -433,7 +433,7 @@ describe('a host that is to be worked on', () => {
     )
     expect(() => maintain(stage, NOW - 2 * MINUTE)).toThrow('that is past')
     expect(() => maintain(stage, 1.5)).toThrow('that is no time')
-    expect(() => stage.command('maintained', { host: 'a' })).toThrow('not out of service')
+    expect(() => stage.command('maintained', { host: 'a' })).toThrow('host a is in service')
     expect(() => stage.command('maintained', { host: 'x' })).toThrow('no host x; it has a, b, c')
   })
 

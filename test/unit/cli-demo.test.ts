@@ -54,6 +54,16 @@ const processesIn = (folder: string): readonly string[] =>
     }
   })
 
+/** The work folder of the demo that runs, as the commands of its children name it. */
+function folderOfChildren(): string | undefined {
+  const children = readFileSync(`/proc/${child?.pid}/task/${child?.pid}/children`, 'utf8').trim().split(' ')
+  const commands = children.map((pid) => {
+    const file = `/proc/${pid}/cmdline`
+    return existsSync(file) ? readFileSync(file, 'utf8') : ''
+  })
+  return /sublet-[A-Za-z0-9]{6}/.exec(commands.join(' '))?.[0]
+}
+
 describe('the demo', () => {
   test('plays both waves and prints one object: nothing lost, nothing run twice, ledgers verified', async () => {
     const running = demo(['--once', '--json', '--dir', join(dir, 'd')])
@@ -83,22 +93,16 @@ describe('the demo', () => {
   test('gives everything back on Ctrl-C, also when npm passes it on a second time, and leaves nothing behind', async () => {
     const running = demo([])
     await vi.waitUntil(() => running.out.includes('wave 1'), { timeout: 60_000, interval: 50 })
-    const folder = /sublet-[A-Za-z0-9]{6}/.exec(
-      readFileSync(`/proc/${child?.pid}/task/${child?.pid}/children`, 'utf8')
-        .trim()
-        .split(' ')
-        .map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
-        .join(' '),
-    )?.[0]
+    // A child of which the list has just been read may have ended, or not yet have begun its command.
+    const folder = await vi.waitUntil(folderOfChildren, { timeout: 20_000, interval: 20 })
     child?.kill('SIGINT')
     child?.kill('SIGINT')
     expect(await running.ended).toBe(130)
     expect(running.out).toContain('giving everything back')
     expect(running.out).toMatch(/leases {4}(\d+) granted, \1 closed/)
     expect(running.out).toMatch(/ 0 run twice, 0 lost/)
-    expect(folder).toBeDefined()
-    expect(existsSync(join(tmpdir(), folder ?? ''))).toBe(false)
-    expect(processesIn(join(tmpdir(), folder ?? ''))).toEqual([])
+    expect(existsSync(join(tmpdir(), folder))).toBe(false)
+    expect(processesIn(join(tmpdir(), folder))).toEqual([])
   })
 
   test('wants a folder that is new or empty', async () => {
