@@ -251,7 +251,7 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     // Also tickets that begin until then may be without what their holder promised.
     const recalledAt = Math.max(draft.now, order.by, offer.recalledAt ?? 0)
     const same: OfferRow = { ...offer, recalledAt, lentAgainAt: draft.now, settledRecalls }
-    site.tellOffer(same, `a recall of ${someUnits(count)} is called off: ${reason}`, draft)
+    site.tellOffer(same, `${someUnits(count)} lent again after a recall that is called off: ${reason}`, draft)
     draft.note('recall called off', recallId, `${someUnits(count)} of ${type} may stay: ${reason}`)
     return { lent: offeredOf(same), withheld: same.withheld }
   }
