@@ -96,9 +96,12 @@ export class Invariants {
     const { disk } = this.#brokers.find(({ name }) => name === broker)!
     if (excuses.isUnsure(site.name, site.disk) || excuses.isUnsure(broker, disk)) return true
     if (excuses.isBack(site.name, id)) return true
-    // What he forgot that he has there he gives back, and in protocol 1 his site cannot be told so.
-    const { wasOld } = this.#scene.sites.find(({ name }) => name === site.name)!
-    if (wasOld && excuses.wasSilent(holder, site.name)) return true
+    // What he forgot that he has there he gives back, and in protocol 1 his site cannot be told so, nor he ask what he has.
+    const speakers = [
+      this.#scene.sites.find(({ name }) => name === site.name),
+      this.#scene.managers.find(({ name }) => name === holder),
+    ]
+    if (speakers.some((one) => one?.wasOld) && excuses.wasSilent(holder, site.name)) return true
     // Both have forgotten that he gave it back, and its broker did not say so.
     if (excuses.wasSilent(site.name, broker) && excuses.wasSetBack(holder)) return true
     return excuses.isForgotten(broker, id) && excuses.isUntold(broker, holder)
