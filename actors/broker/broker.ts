@@ -62,7 +62,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
           if (input.table === 'retelling') return retell(input.row.id, draft)
           if (input.table === 'round') return isRecovering(draft) ? noRound(draft) : decide(draft)
           if (input.table === 'ticket') return onDue(input.row as TicketRow, draft)
-          if (input.table === 'group') return onGroupDue(input.row as GroupRow, draft)
+          if (input.table === 'group') return groupDue(input.row as GroupRow, draft)
           if (input.table === 'telling') return tellReturned(input.row as TellingRow, draft)
           if (input.table === 'asker') return counted(input.row as AskerRow, draft)
           if (input.table === 'recall') return recallDue(input.row as RecallRow, draft)
@@ -139,6 +139,11 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
 
   function isSite(name: string): boolean {
     return config.sites === undefined || config.sites.includes(name)
+  }
+
+  function groupDue(row: GroupRow, draft: BrokerDraft): void {
+    if (isRecovering(draft)) return draft.put('group', { ...row, due: draft.now + config.quarantineMs })
+    onGroupDue(row, draft)
   }
 
   function onDue(row: TicketRow, draft: BrokerDraft): void {

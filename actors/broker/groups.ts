@@ -77,6 +77,10 @@ export function groups(parts: BrokerParts) {
 
   function onDue(group: GroupRow, draft: BrokerDraft): void {
     if (group.state !== 'gathering') return draft.remove('group', group.id)
+    // In the time that an older store has forgotten: all members were heard of as holders of their tickets.
+    const rows = group.members.map((id) => draft.get('ticket', id))
+    if (rows.length === group.size && rows.every((row) => row?.state === 'granted'))
+      return granted(group, draft)
     const missing = group.size - group.members.length
     const reason =
       missing > 0

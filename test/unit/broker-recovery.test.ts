@@ -3,24 +3,25 @@ import type { RecoveryRow } from '../../actors/broker/rows.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
 import { cheapKey } from '../simulation/identities.ts'
-import { BrokerDesk, HOUR, inShort, NOW, type Said } from './broker-desk.ts'
+import { BrokerDesk, HOUR, inShort, MINUTE, NOW, type Said, ticketsIn } from './broker-desk.ts'
 
-/** A broker, and a copy of what it knew before the last leases. */
-function desk(peers: readonly string[] = ['manager']): { broker: BrokerDesk; copy: () => void } {
+type Copy = ReadonlyMap<string, ReturnType<BrokerDesk['rows']['all']>>
+
+const ROWS = ['delegation', 'ticket', 'claim', 'round', 'recall', 'group']
+const copyOf = (broker: BrokerDesk): Copy =>
+  new Map(ROWS.map((table) => [table, [...broker.rows.all(table)]]))
+
+/** A broker, and a copy of what it knew before the last leases, unless another is given. */
+function desk(peers: readonly string[] = ['manager']): { broker: BrokerDesk; copy: (of?: Copy) => void } {
   const broker = new BrokerDesk({ sites: ['site'], peers })
   broker.offer(6)
-  const rows = ['delegation', 'ticket', 'claim', 'round', 'recall', 'group']
-  const saved = new Map<string, ReturnType<BrokerDesk['rows']['all']>>()
-  const save = (): void => {
-    for (const table of rows) saved.set(table, [...broker.rows.all(table)])
-  }
-  save()
+  const saved = copyOf(broker)
   return {
     broker,
-    copy() {
-      for (const table of rows) {
+    copy(of = saved) {
+      for (const table of ROWS) {
         for (const { id } of [...broker.rows.all(table)]) broker.rows.set(table, id, undefined)
-        for (const row of saved.get(table) ?? []) broker.rows.set(table, row.id, row)
+        for (const row of of.get(table) ?? []) broker.rows.set(table, row.id, row)
       }
     },
   }
@@ -60,6 +61,41 @@ function toldReturned(broker: BrokerDesk): string[] {
 }
 
 describe('a broker whose store was put back from an older copy', () => {
+  test('decides on no group before it has heard whose members were granted meanwhile', () => {
+    const { broker, copy } = desk()
+    const inGroup = {
+      ...{ units: 2, durationMs: HOUR },
+      properties: {
+        ...{ 'group.id': 'g', 'group.size': '2' },
+        ...{ deferrable: 'true', deadline: String(NOW + 10 * MINUTE) },
+      },
+    }
+    const blocker = broker.granted('lease-0', { units: 4, durationMs: 5 * MINUTE })
+    for (const id of ['lease-1', 'lease-2']) broker.ask(id, inGroup)
+    broker.decide()
+    const before = copyOf(broker)
+    broker.now = blocker.term.end
+    broker.tell('manager', 'relinquish', 'lease-0', { reason: 'done' })
+    const tickets = ticketsIn(broker.due('round', 'round'))
+    expect(tickets.map(({ leaseId }) => leaseId)).toEqual(['lease-1', 'lease-2'])
+    copy(before)
+    broker.now = NOW + 10 * MINUTE
+    const asked = broker.give(restored)
+    expect(broker.due('group', 'manager g')).toEqual([])
+    tells(broker, asked, 'site', [])
+    tells(
+      broker,
+      asked,
+      'manager',
+      tickets.map((ticket) => holding(ticket.leaseId, ticket)),
+    )
+    for (const id of ['lease-1', 'lease-2'])
+      expect(broker.rows.get('ticket', id)).toMatchObject({ state: 'granted' })
+    broker.now = broker.rows.get('group', 'manager g')!.due!
+    expect(broker.due('group', 'manager g')).toEqual([])
+    expect(broker.rows.get('group', 'manager g')).toMatchObject({ state: 'started' })
+  })
+
   test('waits for those whom it asked in an earlier recovery in vain, and asks now', () => {
     const { broker } = desk()
     const [earlier] = broker.give(restored).filter(({ kind }) => kind === 'holdings-query')
