@@ -2,6 +2,7 @@ import { nextState } from '../leases/machine.ts'
 import type { Body } from '../leases/messages.ts'
 import { readRequest } from '../leases/properties.ts'
 import { LENGTH_MS_MAX } from '../leases/term.ts'
+import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import { LATEST, type Millis } from '../runtime/clock.ts'
 import type { Envelope } from '../runtime/envelope.ts'
@@ -12,6 +13,7 @@ import { indexOf } from '../runtime/views.ts'
 import { answer, closeRow, forgetUnknown, iso, scheduleRound } from './answers.ts'
 import { approvalFor } from './approvals.ts'
 import type { BrokerParts } from './config.ts'
+import { delegations } from './delegations.ts'
 import { groups } from './groups.ts'
 import { ticketMachine } from './machine.ts'
 import { stillReduced } from './promises.ts'
@@ -28,6 +30,7 @@ const CLOCKS_MS: Millis = 5_000
 export function requests(parts: BrokerParts) {
   const { config } = parts
   const { join, memberEnded } = groups(parts)
+  const { chainOf } = delegations(parts)
   return { asked, extensionAsked, extensionReturned, relinquished, givenBack }
 
   function asked(envelope: Envelope, body: Body<'ticket'>, draft: BrokerDraft): void {
@@ -104,6 +107,8 @@ export function requests(parts: BrokerParts) {
       forgetUnknown(leaseId, holder, draft)
     }
     const known = draft.get('ticket', leaseId)
+    const latest = known?.holder === holder ? known.tickets.at(-1) : undefined
+    if (latest !== undefined && answersIt(latest, envelope)) return sayAgain(latest, draft)
     const site = known?.tickets.at(-1)?.site
     const tooMany = site === undefined ? undefined : refusalForReturned(holder, site, draft)
     if (tooMany !== undefined) return refused(tooMany)
@@ -143,6 +148,16 @@ export function requests(parts: BrokerParts) {
     )
     if (approval !== undefined) draft.note('awaits approval', leaseId, approval.reason)
     scheduleRound(draft, config.batchMs)
+  }
+
+  /** A store that was put back forgets that it was asked, and learns of the ticket from others before it is asked again. */
+  function sayAgain(ticket: Ticket, draft: BrokerDraft): void {
+    const { leaseId, holder, id } = ticket
+    draft.note('message noted', leaseId, `${holder} asks again for the extension that ${id} is`)
+    const chain = chainOf(ticket, draft)
+    const travels = chain === undefined ? ticket : { ...ticket, chain }
+    const reason = `granted before: ${id}`
+    answer(draft, holder, leaseId, { outcome: 'granted', ticket: travels, reason }, config.answerMs)
   }
 
   /**
@@ -300,6 +315,10 @@ function putUnused(
   draft.note('extension unused', row.id, `${why}: ${ticketId} is not used, ${free}`, { ticketId })
   return current
 }
+
+/** It was issued for this very message, however often that is signed and sent. */
+const answersIt = ({ proof }: Ticket, { id, from, kind }: Envelope): boolean =>
+  proof?.request.id === id && proof.request.from === from && proof.request.kind === kind
 
 /** Who asked, as he signed it: nothing of protocol 1, where no message names its key. */
 function proofOf(envelope: Envelope): Asked['proof'] {

@@ -5,6 +5,7 @@ import { type Claim, issueClaim } from '../../actors/leases/claim.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
 import { Draft } from '../../actors/runtime/draft.ts'
+import type { Envelope } from '../../actors/runtime/envelope.ts'
 import type { KeyRing } from '../../actors/runtime/identity.ts'
 import { idSource } from '../../actors/runtime/ids.ts'
 import type { Input, Mind } from '../../actors/runtime/mind.ts'
@@ -39,6 +40,8 @@ export class BrokerDesk {
   /** To the last command. */
   reply: unknown
   readonly #mind: Mind<BrokerTables>
+  lastHeard: Envelope | undefined
+  #said = 0
   #ids = 0
 
   constructor(config: Partial<BrokerConfig> = {}, names: readonly string[] = NAMES) {
@@ -71,10 +74,17 @@ export class BrokerDesk {
   hear(from: string, kind: string, subject: string, body: unknown): Draft<BrokerTables> {
     const place = this.protocol < 2 ? {} : { key: cheapKey(from), generation: 0, seq: 1 }
     const envelope = {
-      ...{ protocol: this.protocol, id: 'message', number: 1, bodyHash: '', signature: 'signed' },
+      ...{ protocol: this.protocol, id: `message-${++this.#said}`, number: 1, bodyHash: '' },
       ...{ from, to: 'broker', kind, subject, body, sentAt: this.now, until: NOW * 2, ...place },
+      signature: 'signed',
     }
+    this.lastHeard = envelope
     return this.draft({ kind: 'message', envelope })
+  }
+
+  /** The very same message, as one is sent again of which the store does not know that it came. */
+  hearAgain(envelope: Envelope): Said[] {
+    return this.draft({ kind: 'message', envelope }).outgoing
   }
 
   offer(units: number, change: Partial<Body<'delegation'>> = {}, site = 'site'): Said[] {

@@ -3,7 +3,7 @@ import type { TicketRow } from '../../actors/broker/rows.ts'
 import { RETURNED_OF_HOLDER_MAX } from '../../actors/leases/given-back.ts'
 import type { Body } from '../../actors/leases/messages.ts'
 import type { Ticket } from '../../actors/leases/ticket.ts'
-import { BrokerDesk, HOUR, inShort, MINUTE, type Said } from './broker-desk.ts'
+import { BrokerDesk, HOUR, inShort, MINUTE, type Said, ticketsIn } from './broker-desk.ts'
 
 /** A lease of some units for an hour, and an extension of it that is granted. */
 function extended(units: number, next = units) {
@@ -18,6 +18,7 @@ function extended(units: number, next = units) {
   return { desk, first, extension, back }
 }
 
+const withId = (id: string): object => expect.objectContaining({ id })
 const ids = (desk: BrokerDesk): string[] => desk.row('lease-1').tickets.map(({ id }) => id)
 
 describe('an extension that is given back', () => {
@@ -84,6 +85,26 @@ describe('an extension that is given back', () => {
     expect(ids(desk)).toHaveLength(3)
     expect([...desk.rows.all('returned')]).toEqual([])
     expect(desk.notes.filter((note) => note.startsWith('message refused'))).toHaveLength(5)
+  })
+
+  test('stays where it is when the message that it answers comes again, as after a restore, and is told again', () => {
+    const desk = new BrokerDesk({ sites: ['site'], peers: ['manager'] })
+    desk.offer(6)
+    const first = desk.granted('lease-1', { units: 4 })
+    desk.extend('lease-1', { units: 4 })
+    const asked = desk.lastHeard!
+    const [granted] = ticketsIn(desk.decide())
+    const again = ticketsIn(desk.hearAgain(asked))
+    expect(again).toEqual([granted])
+    expect(again[0]?.chain).toHaveLength(1)
+    expect(desk.row('lease-1')).toMatchObject({
+      state: 'granted',
+      tickets: [first.id, granted!.id].map(withId),
+    })
+    expect([...desk.rows.all('returned')]).toEqual([])
+    // Asked anew, by another message, it was not used.
+    desk.extend('lease-1', { predecessor: first.id, units: 4 })
+    expect(ids(desk)).toEqual([first.id])
   })
 
   test('stays where it is once it has begun, also for who asks anew from the ticket before it', () => {
