@@ -77,7 +77,10 @@ export class Operator {
   forgotten(since: Instant): void {
     const { world } = this.#grip
     const lost = this.recalls.filter(({ orderedAt }) => orderedAt >= since)
-    this.recalls = this.recalls.filter(({ orderedAt }) => orderedAt < since)
+    // What it still knows of may have been called off since: if its time is over, it binds nobody any more.
+    this.recalls = this.recalls
+      .filter(({ orderedAt }) => orderedAt < since)
+      .map((order) => (order.by > world.now ? order : { ...order, by: world.now, binding: false }))
     for (const { type, units, by } of lost)
       world.after(1_000, () => this.#recall({ type, units, noticeMs: Math.max(0, by - world.now) }))
   }
