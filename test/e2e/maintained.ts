@@ -61,7 +61,7 @@ describe.concurrent('a host that is to be worked on', { timeout: 450_000 }, () =
       expect((await pool.ask('explain', ...asked)).out).toContain(`the host of ${node} is to be worked on`)
 
     expect(await pool.json('host', 'resume', host)).toEqual({ host, offered: 2 })
-    expect(await pool.ask('host', 'resume', host)).toMatchObject({ code: 1, out: '' })
+    expect(await pool.ask('host', 'resume', host)).toMatchObject({ code: 2, out: '' })
     const wide = [await pool.submit(3), await pool.submit(3), await pool.submit(3), await pool.submit(3)]
     await until('it serves again', 30_000, hosts, (found) =>
       found.every(({ units: there }) => there.length > 0),
@@ -77,7 +77,7 @@ describe.concurrent('a host that is to be worked on', { timeout: 450_000 }, () =
     const refusals: readonly (readonly [words: readonly string[], code: number, sentence: string])[] = [
       [['maintain', 'host-z'], 1, 'this site has no host host-z; it has host-a, host-b'],
       [['resume', 'host-z'], 1, 'this site has no host host-z; it has host-a, host-b'],
-      [['resume', 'host-a'], 1, 'host host-a is in service'],
+      [['resume', 'host-a'], 2, 'host host-a is in service'],
       [['maintain', 'host-a', '--by', '2020-01-01T00:00Z'], 2, '2020-01-01T00:00:00.000Z is past'],
       [
         ['maintain', 'host-a', '--by', 'soon'],
