@@ -21,7 +21,9 @@ export function refuseForeign(dir: string): void {
       : undefined
   if (why !== undefined)
     throw new SubletError('config-invalid', `${dir} is no work folder, which is closed to others: ${why}`, {
-      cure: 'Name a folder of its own with `dir`, such as one below it.',
+      cure: isCommon
+        ? 'Name a folder of its own with `dir`, such as one below it; a disk that is there for it alone has to be closed to others (`chmod 700`).'
+        : 'Name a folder of its own with `dir`, such as one below it.',
     })
 }
 

@@ -65,7 +65,7 @@ describe.concurrent('a work folder on a disk that is full', { timeout: 450_000 }
     async () => {
       const pool = await openPool(controller({ min: 1, max: 3, term: '60s' }))
       mkdirSync(pool.work)
-      must('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'sublet-test', pool.work])
+      must('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=700', 'sublet-test', pool.work])
       try {
         const sublet = await pool.start()
         const id = await pool.submit(8)
