@@ -28,6 +28,8 @@ export interface ServiceManagerConfig {
   readonly retryMs: Millis
   /** Joins that fail before the unit is given up. */
   readonly joinFailuresMax: number
+  /** Decisions of a guest that do something, in a row; `BURST` if absent. A bench that decides without end has none. */
+  readonly burst?: number | undefined
   /** How long after the end the site's final word is waited for. */
   readonly quarantineMs: Millis
   /** How long, after a restore, brokers and sites are waited for; absent: 10 minutes. */

@@ -46,7 +46,7 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
   ): { againMs: number } {
     const guest = guestOf(name)
     const before = draft.get('guest', name)
-    const tokens = tokensAt(before?.tokens, draft.now)
+    const tokens = tokensAt(before?.tokens, draft.now, config.burst)
     if (before !== undefined && tokens.left === 0) return paced(before, tokens, traces, draft)
     const leases = draft.where('lease', 'openFor', name)
     const view = guestView(

@@ -69,11 +69,11 @@ export function remembered(before: readonly Vain[], added: readonly Vain[]): rea
 }
 
 /** A clock that was set back is no reason to wait. */
-export function tokensAt(tokens: Tokens | undefined, now: Instant): Tokens {
-  if (tokens === undefined || tokens.at > now) return { left: BURST, at: now }
+export function tokensAt(tokens: Tokens | undefined, now: Instant, burst = BURST): Tokens {
+  if (tokens === undefined || tokens.at > now) return { left: burst, at: now }
   const more = Math.floor((now - tokens.at) / TOKEN_MS)
-  const left = Math.min(BURST, tokens.left + more)
-  if (left === BURST) return { left, at: now }
+  const left = Math.min(burst, tokens.left + more)
+  if (left === burst) return { left, at: now }
   return { ...tokens, left, at: tokens.at + more * TOKEN_MS }
 }
 
