@@ -19,9 +19,6 @@ const TEARDOWN_MS: Millis = 5000
 /** The manager takes units out so long before the end of their lease: its leave budget, and what clocks may differ. */
 const LEAVE_BUDGET_MS: Millis = 62_000
 const REFUSALS_MAX = 50
-/** The share of a new term within which it need not be looked at: nobody asks for another one so early. */
-const LAZY = 0.1
-
 interface Unit {
   readonly id: string
   readonly name: string
@@ -64,6 +61,8 @@ export interface PoolParts {
   givenBack(now: Instant): void
   /** Something that a controller may answer to: soon, or within the time that is said. */
   changed(now: Instant, withinMs?: Millis): void
+  /** So long after a term of this length has begun nobody asks for the next one. */
+  restMs(lengthMs: Millis, extendByMs: Millis): Millis
   /** A node takes jobs, or no more; a controller may have to wait until looks are sure to show that. */
   nodeChanged(now: Instant): void
 }
@@ -188,7 +187,7 @@ export class Pool {
     this.#parts.paid(granted)
     this.#watchEnd(lease)
     // What comes as it was asked for was counted already.
-    this.#parts.changed(now, granted < intent.units ? undefined : intent.durationMs * LAZY)
+    this.#parts.changed(now, granted < intent.units ? undefined : this.#restMs(intent.durationMs))
   }
 
   #boot(lease: Lease, number: number, now: Instant): Unit {
@@ -247,8 +246,12 @@ export class Pool {
       if (lease.held.length === 0) this.#leases.delete(lease.id)
       else this.#watchEnd(lease)
       // What was agreed has begun: all that it changes is when to ask again.
-      this.#parts.changed(end, victims.length === 0 ? intent.durationMs * LAZY : undefined)
+      this.#parts.changed(end, victims.length === 0 ? this.#restMs(intent.durationMs) : undefined)
     })
+  }
+
+  #restMs(lengthMs: Millis): Millis {
+    return this.#parts.restMs(lengthMs, lengthMs - LEAVE_BUDGET_MS)
   }
 
   /** Unless it is extended by then, its units are taken out in time before the end; what works is cut at the end. */

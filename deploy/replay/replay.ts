@@ -34,6 +34,8 @@ export interface Policy {
   readonly periodMs: Millis
   /** It believes a look about a node only so long after that was changed, and does nothing about it before. */
   readonly settleMs?: Millis
+  /** So long after a term of that length has begun it asks for no other one, wherever it may ask until so long after it. */
+  restMs?(lengthMs: Millis, extendByMs: Millis): Millis
 }
 
 export interface ReplayOptions {
@@ -70,6 +72,8 @@ const QUIET_MS: Millis = 1000
 /** Where nothing more comes and nothing runs for so long, what waits is taken to wait for ever. */
 const STUCK_MS: Millis = 7 * 86_400_000
 const CURVE_POINTS = 400
+/** The share of a new term within which nobody asks for another one, of whom nothing else is known. */
+const REST = 0.1
 
 export function replay(trace: readonly TraceJob[], options: ReplayOptions): Replayed {
   const { units, unit, policy } = options
@@ -132,6 +136,8 @@ export function replay(trace: readonly TraceJob[], options: ReplayOptions): Repl
     givenBack: (at) => churn.givenBack(at),
     changed: soon,
     nodeChanged: (at) => soon(at, policy?.settleMs),
+    restMs: (lengthMs, extendByMs) =>
+      Math.max(QUIET_MS, policy?.restMs?.(lengthMs, extendByMs) ?? lengthMs * REST),
   })
   if (policy === undefined) {
     for (let slot = 0; slot < units; slot++) cluster.add(slot)

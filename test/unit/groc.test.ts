@@ -607,6 +607,35 @@ describe('terms', () => {
     expect(asked(asksAt(T0 + MINUTE, refused))).toEqual(['extend l1 without u2'])
   })
 
+  test('leases that work as a whole and are nearly due are asked for with one that is, and with none if none is', () => {
+    const endingIn = (minutes: number) => ({
+      term: { start: T0 + (minutes - 60) * MINUTE, end: T0 + minutes * MINUTE },
+      extendBy: T0 + (minutes - 2) * MINUTE,
+    })
+    const asksFor = (
+      firstEndsIn: number,
+      secondEndsIn: number,
+      over: object = {},
+      second = busyNode('b1', 's'),
+    ) => {
+      const leases = [
+        leaseOf('l1', [unitOf('a1')], endingIn(firstEndsIn)),
+        leaseOf('l2', [unitOf('b1'), unitOf('b2')], { ...endingIn(secondEndsIn), ...over }),
+      ]
+      const nodes = [busyNode('a1', 'r'), second, busyNode('b2', 's')]
+      const jobs = [runningOn('r', 'a1'), runningOn('s', 'b2')]
+      return inShort(decideOn(viewOf(leases, { nodes, jobs })).intents)
+    }
+    // Due is what has 24 minutes left; a quarter of those is nearly.
+    expect(asksFor(24, 30)).toEqual(['extend l1', 'extend l2'])
+    expect(asksFor(24, 31)).toEqual(['extend l1'])
+    expect(asksFor(25, 30)).toEqual([])
+    expect(asksFor(24, 30, {}, nodeOf('b1'))).toEqual(['extend l1'])
+    expect(
+      asksFor(24, 30, { extendRefused: { at: T0 - MINUTE, reason: 'promised to others' } }),
+    ).not.toContain('extend l2')
+  })
+
   test('a lease of idle units is not extended; when it is too late to ask, they are drained', () => {
     const view = viewOf([leaseOf('l1', [unitOf('u1')], ending)], { nodes: [nodeOf('u1')] })
     expect(decideOn(view).intents).toEqual([])

@@ -1,5 +1,4 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
-import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestDecision, GuestFigures, GuestIntent, GuestView } from '../../controller.ts'
 import { few, span } from '../../sentence.ts'
@@ -29,7 +28,7 @@ import { steadyUntil } from './steady.ts'
 import type { Survey } from './survey.ts'
 import { limitsOf, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
-import { askAt, askWithoutPartAt, blindExtensions, type Extension, extensions, jobsAtRisk } from './terms.ts'
+import { askAt, blindExtensions, type Extension, extensions, jobsAtRisk } from './terms.ts'
 import { type Beyond, beyondNotes, turnstile } from './users.ts'
 
 /**
@@ -134,12 +133,12 @@ function decideBy(
     ...(mayShrink
       ? withdrawals(view.leases, packing.used, ground.serving + ground.spare + ground.coming, keep.units)
       : []),
-    ...extended.map(({ intent }) => intent),
+    ...extended.asked.map(({ intent }) => intent),
     ...orders.intents,
     ...reserving.intents,
   ]
   const paused = [...beyond.values()].flatMap(({ until }) => until ?? [])
-  const wake = [...orders.wake, ...paused, ...partsAt, ...wakesOf(view, idle, config)]
+  const wake = [...orders.wake, ...paused, ...partsAt, ...extended.wake, ...wakesOf(view, idle, config)]
   const notes = [
     ...outageNotes(noticed.outage, picture.startedAt, config),
     ...blockedNotes(ground),
@@ -162,7 +161,7 @@ function decideBy(
       rampedAt: orders.rampedAt,
       reservations: reserving.reservations,
       idleSince: idle,
-      drains: drainsAfter(noticed.drains, resumedIds, [...unfit, ...shrunk], recalled, extended),
+      drains: drainsAfter(noticed.drains, resumedIds, [...unfit, ...shrunk], recalled, extended.asked),
     },
     reason: [summary(demand, packing, ground), ...notes].join(' '),
     figures: figuresOf(demand, packing, ground, now),
@@ -232,7 +231,7 @@ function waitAndSee(
       unitsComing: Math.max(0, coming),
       oldestWaitMs: 0,
     },
-    againMs: again(wakesOf(view, {}, config), config, now),
+    againMs: again([...wakesOf(view, {}, config), ...asksOf(view, config)], config, now),
   }
 }
 
@@ -281,15 +280,14 @@ function wakesOf(
 ): readonly Instant[] {
   const wakes: Instant[] = []
   for (const id in idle) wakes.push(idle[id]! + config.shrink.idle)
-  for (const lease of view.leases) {
-    const at = askAt(lease, config)
-    if (at !== undefined) wakes.push(at)
-    const later = lease.held.some(({ id }) => own(idle, id) !== undefined) && askWithoutPartAt(lease, config)
-    if (later) wakes.push(later)
+  for (const lease of view.leases)
     if (!lease.extending && lease.extendBy !== undefined) wakes.push(lease.extendBy)
-  }
   return wakes
 }
+
+/** ... and, while nobody can look, an extension may be asked for. */
+const asksOf = ({ leases }: GuestView<BatchPicture>, config: GrocConfig): readonly Instant[] =>
+  leases.flatMap((lease) => askAt(lease, config) ?? [])
 
 /** Something due already that did not happen is tried again at the usual pace, not in a circle. */
 function again(wake: readonly Instant[], config: GrocConfig, now: Instant): Millis {
