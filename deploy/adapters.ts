@@ -113,6 +113,30 @@ const closing = (system: BatchSystem, exec: Executor): BatchSystem => ({
   },
 })
 
+/** The way into machines, and the door that is closed after them. */
+export function machinesBySsh(
+  { ssh }: Exclude<JoinSettings, { kind: 'embedded' }>,
+  clock: Clock,
+): { connect(facts: UnitFacts): Executor; readonly door: NetnsDoor | undefined } {
+  const door: NetnsDoor | undefined = ssh.netns === undefined ? undefined : netnsDoor(ssh.netns)
+  const { privateKeyFile, algorithms, ready, keepalive, channelsMax } = ssh
+  const connect = (facts: UnitFacts) =>
+    sshExecutor(
+      {
+        host: facts.address ?? '',
+        port: Number(facts.sshPort ?? 22),
+        user: facts.sshUser ?? 'root',
+        hostKey: facts.sshHostKey ?? '',
+        ...{ privateKeyFile, algorithms, ready, keepalive, channelsMax },
+      },
+      {
+        clock,
+        ...(door === undefined ? {} : { connect: (host, port, signal) => door.connect(host, port, signal) }),
+      },
+    )
+  return { connect, door }
+}
+
 export function joinOf(
   { join: settings, batch }: Pick<GuestSettings, 'join' | 'batch'>,
   { clock }: Parts,
@@ -121,23 +145,7 @@ export function joinOf(
     const { kind: _, ...config } = settings
     return embeddedJoin(config, { clock })
   }
-  const { ssh } = settings
-  const door: NetnsDoor | undefined = ssh.netns === undefined ? undefined : netnsDoor(ssh.netns)
-  const { privateKeyFile, ready, keepalive, channelsMax } = ssh
-  const connect = (facts: UnitFacts) =>
-    sshExecutor(
-      {
-        host: facts.address ?? '',
-        port: Number(facts.sshPort ?? 22),
-        user: facts.sshUser ?? 'root',
-        hostKey: facts.sshHostKey ?? '',
-        ...{ privateKeyFile, ready, keepalive, channelsMax },
-      },
-      {
-        clock,
-        ...(door === undefined ? {} : { connect: (host, port, signal) => door.connect(host, port, signal) }),
-      },
-    )
+  const { connect, door } = machinesBySsh(settings, clock)
   const handlerOf = (): JoinHandler => {
     if (settings.kind === 'ssh-slurmd') {
       const { kind: _, ssh: __, ...config } = settings

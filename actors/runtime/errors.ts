@@ -24,6 +24,10 @@ export const ERRORS = {
     'ask-operator',
     'The machine shows another host key than the one agreed; find out why before trusting it.',
   ],
+  'ssh-algorithms': [
+    'ask-operator',
+    'The machine speaks only old ssh: give it a newer sshd, or allow what it offers by name in ssh.algorithms.',
+  ],
   'middleware-unreachable': ['retry', 'Check that the batch system runs and answers from this machine.'],
   'middleware-garbage': [
     'retry',

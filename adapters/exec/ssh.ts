@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { Duplex } from 'node:stream'
-import ssh2, { type ClientChannel, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2'
+import ssh2, { type ClientChannel, type ConnectConfig, type ParsedKey, type PublicKeyAuthMethod } from 'ssh2'
 import { z } from 'zod'
 import { fingerprint } from '../../actors/runtime/canonical.ts'
 import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/clock.ts'
@@ -8,7 +8,9 @@ import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { period } from '../../actors/runtime/sentence.ts'
 import { duration } from '../../actors/runtime/settings.ts'
 import type { Executor, Finished } from '../executor.ts'
+import { algorithms, disagreement, offered } from './algorithms.ts'
 import { saysMissing } from './guard.ts'
+import { readOffer } from './offer.ts'
 import { OUTPUT_BYTES_MAX, outputTooLarge, programMissing, shown, TIMEOUT_MS, timedOut } from './outcome.ts'
 import { remoteCommand } from './remote-command.ts'
 import { seats } from './seats.ts'
@@ -23,6 +25,8 @@ export const sshConfig = z.strictObject({
   privateKeyFile: z.string().min(1),
   /** The machine's one host key: its public key line, or its fingerprint. There is no "accept any". */
   hostKey: z.string().regex(HOST_KEY, 'expected a public key line or SHA256:fingerprint'),
+  /** Old ones that may be spoken beside today’s; `ssh-rsa` also lets our own key sign with SHA-1. */
+  algorithms,
   ready: duration.default(10_000),
   keepalive: duration.default(5_000),
   /** Commands at once over the one connection; sshd's own bound (MaxSessions) is 10. */
@@ -47,6 +51,9 @@ const OPEN_REFUSED = 2
 /** The far side kills after half a second; past this the caller is told, whatever the far side does. */
 const LAST_WAIT_MS: Millis = 2000
 
+/** The library does not say what the server would have. */
+class NothingInCommon extends Error {}
+
 /**
  * Runs commands on another machine, over one connection that is opened when first needed.
  *
@@ -60,6 +67,8 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
   const name = `ssh ${config.user}@${config.host}`
   const channels = seats(config.channelsMax, WAITING_MAX)
   let connection: Promise<ssh2.Client> | undefined
+  const agreed = kindOf(config.hostKey)
+  const ours = offered(config.algorithms, agreed)
 
   const unreachable = (what: string, cause?: unknown, cure?: string): SubletError =>
     new SubletError('ssh-unreachable', `${name}: ${what}`, { cause, ...(cure === undefined ? {} : { cure }) })
@@ -72,17 +81,65 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
           cause,
         })
       })
+      const key = keyIn(privateKey, config.privateKeyFile)
+      if (ours.serverHostKey.length === 0)
+        throw tooOld(
+          `its host key of kind ${agreed} is none that is trusted unasked`,
+          `Allow it by name: ssh.algorithms: [${agreed}]; a newer key of the machine is safer.`,
+        )
       const sock = await deps.connect?.(config.host, config.port, limit.signal)
-      return await login({ privateKey, ...(sock === undefined ? {} : { sock }) }, limit.signal, forget)
+      return await login(key, sock === undefined ? {} : { sock }, limit.signal, forget)
+    } catch (error) {
+      if (!(error instanceof NothingInCommon)) throw error
+      throw await apart(error, limit.signal)
     } finally {
       limit.done()
     }
   }
 
-  const login = (ways: ConnectConfig, signal: AbortSignal, forget: () => void): Promise<ssh2.Client> =>
+  const tooOld = (what: string, cure: string, cause?: unknown): SubletError =>
+    new SubletError('ssh-algorithms', `${name}: ${what}`, { cause, cure })
+
+  /** What it would take, which the library does not tell: a second connection asks for it. */
+  async function apart(cause: Error, signal: AbortSignal): Promise<SubletError> {
+    const { host, port } = config
+    const dialled = (await deps.connect?.(host, port, signal)) ?? { host, port }
+    const offer = await readOffer(dialled, signal)
+    signal.throwIfAborted()
+    const found = offer && disagreement({ offer, allowed: config.algorithms, agreed })
+    if (found === undefined)
+      return tooOld(
+        `no common algorithm (${inOneLine(cause)})`,
+        'See what its sshd is set to: sshd -T | grep -i algorithms.',
+        cause,
+      )
+    const all = [...config.algorithms, ...(found.allow ?? [])]
+    return tooOld(
+      `it offers ${found.offers}`,
+      found.allow === undefined
+        ? 'Nothing of that can be allowed: give the machine a newer sshd, or allow more in its sshd_config.'
+        : `Better a newer sshd there; else allow that by name: ssh.algorithms: [${all.join(', ')}].`,
+      cause,
+    )
+  }
+
+  const login = (
+    key: ParsedKey,
+    ways: ConnectConfig,
+    signal: AbortSignal,
+    forget: () => void,
+  ): Promise<ssh2.Client> =>
     new Promise((resolve, reject) => {
       const client = new ssh2.Client()
       let strangeKey: string | undefined
+      let isSha1Asked = false
+      const sign = key.sign.bind(key)
+      // The library signs with SHA-1 for a server that names nothing newer, as those before 7.2.
+      key.sign = (data, algorithm) => {
+        isSha1Asked = algorithm === 'sha1' && !config.algorithms.includes('ssh-rsa')
+        if (isSha1Asked) throw new Error('the server takes SHA-1 only')
+        return sign(data, algorithm)
+      }
       const fail = (error: unknown): void => {
         client.destroy()
         reject(error)
@@ -99,6 +156,16 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
           return fail(
             new SubletError('ssh-host-key', `${name} showed the host key ${strangeKey}, not the one agreed`),
           )
+        if (isSha1Asked)
+          return fail(
+            tooOld(
+              `it takes signatures of the key ${config.privateKeyFile} with SHA-1 only`,
+              `Better a key of another kind (ssh-keygen -t ed25519, or ecdsa), if its sshd takes one; else allow that by name: ssh.algorithms: [${[...config.algorithms, 'ssh-rsa'].join(', ')}].`,
+              cause,
+            ),
+          )
+        if (cause.level === 'handshake' && /no matching/i.test(cause.message))
+          return fail(new NothingInCommon(cause.message, { cause }))
         if (cause.level === 'client-authentication')
           return fail(
             unreachable(
@@ -113,13 +180,13 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
         forget()
         fail(unreachable('the connection was closed'))
       })
-      const algorithm = algorithmOf(config.hostKey)
+      const login: PublicKeyAuthMethod = { type: 'publickey', username: config.user, key }
       client.connect({
         host: config.host,
         port: config.port,
         username: config.user,
         // Without asking first what else there would be: that is a round trip more.
-        authHandler: ['publickey'],
+        authHandler: [login],
         // Our own deadline is the one that counts: it also covers the hook.
         readyTimeout: 0,
         keepaliveInterval: config.keepalive,
@@ -129,7 +196,7 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
           strangeKey = fingerprint(key)
           return false
         },
-        ...(algorithm === undefined ? {} : { algorithms: { serverHostKey: algorithm } }),
+        algorithms: ours,
         ...ways,
       })
       // From the first packet: a login is small packets there and back, and each that waits to be
@@ -300,8 +367,14 @@ function isAgreed(agreed: string, key: Buffer): boolean {
 }
 
 /** A server has keys of several kinds: ask for the kind that was agreed. A fingerprint does not tell it. */
-function algorithmOf(agreed: string): ServerHostKeyAlgorithm[] | undefined {
-  const kind = agreed.split(' ')[0]
-  if (agreed.startsWith('SHA256:') || kind === undefined) return undefined
-  return kind === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [kind as ServerHostKeyAlgorithm]
+const kindOf = (agreed: string): string | undefined =>
+  agreed.startsWith('SHA256:') ? undefined : agreed.split(' ')[0]
+
+function keyIn(content: Buffer, file: string): ParsedKey {
+  const key = ssh2.utils.parseKey(content)
+  if (!(key instanceof Error) && key.isPrivateKey()) return key
+  throw new SubletError('config-invalid', `“${file}” holds no private key that can be read`, {
+    cause: key instanceof Error ? key : undefined,
+    cure: 'Make one without a passphrase: ssh-keygen -t ed25519 -N "" -f FILE.',
+  })
 }

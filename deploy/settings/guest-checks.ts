@@ -1,4 +1,5 @@
 import { own } from '../../actors/runtime/plain.ts'
+import { weaknessOf } from '../../adapters/exec/algorithms.ts'
 import { some, span } from '../../controllers/sentence.ts'
 import { managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
@@ -55,6 +56,11 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
         found.push(error(at('join', key), `found ${joining[key]}, and batch.${key} is ${batch[key]}`))
   }
 
+  if (batch.kind !== 'embedded' && batch.kind !== 'slurm')
+    found.push(...oldAlgorithms(batch.ssh?.algorithms ?? [], at('batch', 'ssh', 'algorithms')))
+  if (joining.kind !== 'embedded')
+    found.push(...oldAlgorithms(joining.ssh.algorithms, at('join', 'ssh', 'algorithms')))
+
   for (const key of Object.keys(properties)) {
     if (OWN_PROPERTIES.includes(key))
       found.push(error(at('properties', key), 'is set by the controller with each request'))
@@ -87,6 +93,14 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
     )
   return found
 }
+
+const oldAlgorithms = (allowed: readonly string[], path: Path): readonly CrossComplaint[] =>
+  allowed.map((algorithm, i) =>
+    warning(
+      [...path, i],
+      `allows ${algorithm}, and ${weaknessOf(algorithm)}: take it out once the machine has a newer sshd`,
+    ),
+  )
 
 /** Where an entry of `types` stands, or what is short for it. */
 const typePlace = (controller: Groc, i: number, at: Place): Place =>

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { duration, name } from '../../actors/runtime/settings.ts'
 import { embeddedBatchConfig } from '../../adapters/embedded/batch-system.ts'
 import { embeddedJoinConfig } from '../../adapters/embedded/join.ts'
+import { algorithms } from '../../adapters/exec/algorithms.ts'
 import { sshConfig } from '../../adapters/exec/ssh.ts'
 import { gridengineConfig } from '../../adapters/gridengine/config.ts'
 import { gridengineJoinConfig } from '../../adapters/gridengine/join.ts'
@@ -40,6 +41,7 @@ export const ssh = z.strictObject({
   privateKeyFile: z.string().min(1),
   /** The network namespace to dial from; absent: that of the machines. */
   netns: z.string().min(1).optional(),
+  algorithms,
   ready: duration.default(5 * SECOND),
   keepalive: duration.default(5 * SECOND),
   channelsMax: z.int().min(1).max(10).default(10),

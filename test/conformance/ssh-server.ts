@@ -28,14 +28,19 @@ export interface SshServerOptions {
   readonly account?: { readonly name: string; readonly uid: number }
   /** Set for what it starts. */
   readonly env?: Readonly<Record<string, string>>
+  /** Of both keys; absent: ed25519. */
+  readonly keys?: 'rsa' | 'ed25519'
+  /** Lines of its sshd_config that come first, which count. */
+  readonly settings?: readonly string[]
 }
 
 /** A real sshd on loopback with keys of its own, as an ordinary process; it takes the user the test runs as. */
-export async function sshServer({ forced, account, env = {} }: SshServerOptions = {}): Promise<SshServer> {
+export async function sshServer(options: SshServerOptions = {}): Promise<SshServer> {
+  const { forced, account, env = {}, keys = 'ed25519', settings = [] } = options
   const folder = await mkdtemp(join(tmpdir(), 'sublet-sshd-'))
   const path = (name: string): string => join(folder, name)
   for (const key of ['host', 'user'])
-    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path(key)])
+    execFileSync('ssh-keygen', ['-q', '-t', keys, '-N', '', '-f', path(key)])
   if (process.getuid?.() === 0) await mkdir('/run/sshd', { recursive: true, mode: 0o755 })
   const port = await freePort()
   const key = await readFile(path('user.pub'), 'utf8')
@@ -43,6 +48,7 @@ export async function sshServer({ forced, account, env = {} }: SshServerOptions 
   await writeFile(
     path('sshd_config'),
     [
+      ...settings,
       `ListenAddress 127.0.0.1:${port}`,
       `HostKey ${path('host')}`,
       `AuthorizedKeysFile ${path('authorized')}`,

@@ -388,6 +388,41 @@ describe('warnings', () => {
   })
 })
 
+describe('old ssh', () => {
+  const ssh = (algorithms: string): string => `ssh: { privateKeyFile: k, algorithms: ${algorithms} }`
+  const about = (head: string, machines: string): readonly string[] =>
+    findings(
+      [
+        '{ kind: embedded, socket: b/sock }',
+        `{ kind: torque, ssh: { host: head, user: u, hostKey: ssh-rsa AAAA, privateKeyFile: k, algorithms: ${head} } }`,
+      ],
+      ['join: { kind: embedded }', `join: { kind: ssh-torque, server: head, ${ssh(machines)} }`],
+    ).filter((line) => line.includes('algorithms'))
+
+  test('is warned of name by name, at the head and on the machines', () => {
+    expect(about('[ssh-rsa, 3des-cbc]', '[hmac-md5]')).toEqual([
+      expect.stringMatching(
+        /^warning 13:\d+: guests\.0\.batch\.ssh\.algorithms\.0: allows ssh-rsa, and its signatures are of SHA-1/,
+      ),
+      expect.stringMatching(
+        /^warning 13:\d+: guests\.0\.batch\.ssh\.algorithms\.1: allows 3des-cbc, and its blocks/,
+      ),
+      expect.stringMatching(
+        /^warning 14:\d+: guests\.0\.join\.ssh\.algorithms\.0: allows hmac-md5, and it relies on MD5/,
+      ),
+    ])
+    expect(about('[]', '[]')).toEqual([])
+  })
+
+  test('is allowed by the names there are, and not by others', () => {
+    expect(about('[everything]', '[]')).toEqual([
+      expect.stringContaining(
+        'algorithms.0: found “everything”, expected one of “diffie-hellman-group14-sha1”, ',
+      ),
+    ])
+  })
+})
+
 describe('what start would say', () => {
   const withText = (more: string) => {
     const file = write(`${GOOD}${more}`)
