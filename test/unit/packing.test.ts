@@ -41,7 +41,7 @@ const binOf = (id: string, over: Partial<Bin> = {}): Bin => ({
   ...over,
 })
 
-const room = (units: number, reach = 100) => ({ room: units, reach })
+const room = (units: number, reach = 100, collects = true) => ({ room: units, reach, collects })
 
 const where = (packing: Packing, shape: Shape): readonly string[] =>
   (packing.places.get(shape) ?? []).map(({ bin, tasks }) => `${tasks} on ${bin.id}`)

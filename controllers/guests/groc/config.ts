@@ -83,6 +83,12 @@ export const writtenGroc = z
         backlog: duration.optional(),
       })
       .prefault({}),
+    /** How the batch system starts jobs: any that fits, or within a queue none before one that came earlier. */
+    starts: z.enum(['any', 'in-order']).default('any'),
+    /** Where it starts them in order: jobs behind the one that has to wait are counted as if there could be so many units more. */
+    lookahead: z.int().min(0).default(0),
+    /** What stands idle while a wide job waits for others to end is kept for it, or goes as other idle units do. */
+    collect: z.enum(['keep', 'release']).default('keep'),
     /** Length of a lease. */
     term: duration.default(60 * MINUTE_MS),
     /** The shortest extension worth asking for. Absent: 10 min, or the term if that is shorter. */
@@ -133,6 +139,8 @@ export const writtenGroc = z
         [config.termMin === undefined ? 'term' : 'termMin'],
         'is too short to be extended: its last part (extendMargin) must hold two decisions (every)',
       )
+    if (config.lookahead > 0 && config.starts === 'any')
+      refuse(['lookahead'], 'has no meaning unless starts is in-order: all jobs are counted')
     if (config.every < 1) refuse(['every'], 'must be longer than nothing')
     if (config.retry.first < 1000) refuse(['retry', 'first'], 'must be at least 1s')
     if (config.retry.first > config.retry.most)

@@ -29,6 +29,7 @@ import type { Survey } from './survey.ts'
 import { limitsOf, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
 import { askAt, blindExtensions, type Extension, extensions, jobsAtRisk } from './terms.ts'
+import { turnNotes, turnOf } from './turn.ts'
 import { type Beyond, beyondNotes, turnstile } from './users.ts'
 
 /**
@@ -83,7 +84,8 @@ function decideBy(
   const expected = expectations(noticed.runs, config)
   const units = [...ground.units.values()]
   const gate = turnstile(noticed.users, units, config, now)
-  const demand = demandOf(jobs, units, expected, config, gate)
+  const turn = turnOf(jobs, units, ground.ownNodes, config)
+  const demand = demandOf(turn.jobs, units, expected, config, gate)
   const beyond = gate?.beyond ?? new Map<string, Beyond>()
   const offers = offersOf(view, ground, noticed, config, now)
   const packing = pack(demand.shapes, ground.bins, offers, limitsOf(ground, config))
@@ -148,6 +150,7 @@ function decideBy(
     ...misfitNotes(demand, ground),
     ...beyondNotes(beyond, config),
     ...tooWideNotes(packing, ground, config),
+    ...turnNotes(turn),
     ...orders.notes,
     ...clockNotes(demand, now),
     ...warningNotes(picture),

@@ -61,7 +61,7 @@ interface Line {
   readonly byLength: readonly Map<Extras, Map<number, Map<number, Map<number, Growing>>>>[]
 }
 
-export const servesQueue = (config: GrocConfig, queue: string): boolean =>
+export const servesQueue = (config: Pick<GrocConfig, 'queues'>, queue: string): boolean =>
   config.queues === undefined || config.queues.some(({ name }) => name === queue)
 
 const weightOf = (config: GrocConfig, queue: string): number =>

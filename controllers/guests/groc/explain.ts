@@ -112,6 +112,12 @@ function sentences(
   const needs = needsOf(job)
   const shape = rehearsal.shapeOf(job)
   if (shape === undefined) {
+    const behind = rehearsal.behindOf(job)
+    if (behind !== undefined)
+      return [
+        `${it} is not counted yet: queue ${job.queue} is served in order (starts), and job ${behind.first.id} of ${behind.first.user}, which came earlier, waits for others to end.`,
+        'It is counted when there may be room for both.',
+      ]
     const misfit = rehearsal.misfitOf(job)
     if (misfit === undefined)
       return [
@@ -155,7 +161,9 @@ function placeSentences(
   if (places.length === 0)
     return [
       `It needs more units at once than may be had now: max is ${config.max}, and ${ground.total} are held or asked for.`,
-      'Units that are free are kept for it until enough of the others are.',
+      config.collect === 'keep'
+        ? 'Units that are free are kept for it until enough of the others are.'
+        : 'Units that are free are not kept for it (collect); they are ordered anew when enough of the others are free.',
     ]
   const names = (kind: Place['bin']['kind']): readonly string[] =>
     places.filter(({ bin }) => bin.kind === kind).map(({ bin }) => nameOf(bin.id, ground))

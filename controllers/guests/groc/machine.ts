@@ -109,7 +109,7 @@ function judged(
   const empty =
     node?.empty === true &&
     node.jobs.length === 0 &&
-    node.collectingFor === undefined &&
+    (node.collectingFor === undefined || config.collect === 'release') &&
     node.reservedFor === undefined
   const silentMs =
     node?.responding === false

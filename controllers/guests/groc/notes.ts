@@ -92,7 +92,7 @@ export function tooWideNotes(packing: Packing, ground: Survey, config: GrocConfi
     ...(notNow.length === 0
       ? []
       : [
-          `Not ordered now, for max is ${config.max} and ${ground.total} are held or asked for; free units are kept for: ${inNodes(notNow)}.`,
+          `Not ordered now, for max is ${config.max} and ${ground.total} are held or asked for; ${config.collect === 'keep' ? 'free units are kept for' : 'no free units are kept (collect) for'}: ${inNodes(notNow)}.`,
         ]),
   ]
 }

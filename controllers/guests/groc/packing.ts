@@ -61,6 +61,8 @@ export interface Limits {
   readonly room: number
   /** Machines there could ever be at once; a job of more nodes waits in vain. */
   readonly reach: number
+  /** Whether free machines are kept for a wide job that waits for others. */
+  readonly collects: boolean
 }
 
 /**
@@ -86,7 +88,7 @@ export function pack(
   limits: Limits,
 ): Packing {
   if (shapes.length === 0) return NOTHING
-  const key: unknown[] = [bins, limits.room, limits.reach]
+  const key: unknown[] = [bins, limits.room, limits.reach, limits.collects]
   for (const { type, unit, room, trial } of offers) key.push(type, unit, room, trial)
   const before = packings.get(shapes)
   if (before !== undefined && isSameList(before.key, key))
@@ -320,7 +322,7 @@ function packed(
     if (packed === shape.count) continue
     tooWide.set(shape, shape.count - packed)
     wantedTooWide += (shape.count - packed) * shape.nodes
-    if (shape.nodes <= limits.reach) keepFor(shape)
+    if (shape.nodes <= limits.reach && limits.collects) keepFor(shape)
   }
   const smallOrders = ordersIn(groups.fresh)
   return {

@@ -12,6 +12,7 @@ import { rollCall } from './roll.ts'
 import { expectations } from './runs.ts'
 import { limitsOf, type Survey, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
+import { type Behind, turnOf } from './turn.ts'
 import { turnstile } from './users.ts'
 
 /** What a decision orders by, and where each job would come to lie. */
@@ -25,6 +26,8 @@ export interface Rehearsal {
   shapeOf(job: Job): Shape | undefined
   /** Its shape, where that fits no unit that can be had. */
   misfitOf(job: Job): Shape | undefined
+  /** Those of its queue behind which it waits for its turn. */
+  behindOf(job: Job): Behind | undefined
   /** Equal jobs are served in order of arrival, so those of a job are those at its position. */
   placesOf(job: Job, shape: Shape): readonly Place[]
 }
@@ -46,7 +49,8 @@ export function rehearse(
   const ground = survey(rolls, picture, jobs, noticed, config, now)
   const units = [...ground.units.values()]
   const gate = turnstile(noticed.users, units, config, now)
-  const demand: Demand = demandOf(jobs, units, expectations(noticed.runs, config), config, gate)
+  const turn = turnOf(jobs, units, ground.ownNodes, config)
+  const demand: Demand = demandOf(turn.jobs, units, expectations(noticed.runs, config), config, gate)
   const limits = limitsOf(ground, config)
   const offers = offersOf(view, ground, noticed, config, now)
   const packing = pack(demand.shapes, ground.bins, offers, limits)
@@ -57,6 +61,7 @@ export function rehearse(
     ...{ noticed, ground, units, limits, offers, packing },
     shapeOf: (job) => shapes.get(job.id),
     misfitOf: (job) => misfits.get(job.id),
+    behindOf: ({ id }) => turn.behind.find((line) => line.jobs.some((one) => one.id === id)),
     placesOf(job, shape) {
       const those = positions.get(shape) ?? positionsIn(shape)
       positions.set(shape, those)

@@ -104,6 +104,7 @@ function unnamedOf({ lease, lost }: Roll, config: GrocConfig, now: Instant): num
 /** How far wide jobs may go: what may still be ordered, and what there could be at most. */
 export const limitsOf = (ground: Survey, config: GrocConfig): Limits => ({
   room: Math.max(0, config.max - ground.total),
+  collects: config.collect === 'keep',
   reach: mostUnits(config) + (config.ownNodes === 'count' ? ground.ownNodes.length : 0),
 })
 
