@@ -4,6 +4,8 @@ export interface Outcome {
   readonly policy: string
   /** Of processor time. */
   readonly cpuS: number
+  /** Of its process, at most. */
+  readonly memoryMiB: number
   readonly measured: Measured
 }
 

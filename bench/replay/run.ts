@@ -1,114 +1,69 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { grocConfig } from '../../controllers/guests/groc/config.ts'
-import { grocPolicy } from '../../deploy/replay/groc-policy.ts'
-import { lublin } from '../../deploy/replay/lublin.ts'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { measure } from '../../deploy/replay/measure.ts'
-import { type Policy, type ReplayOptions, replay } from '../../deploy/replay/replay.ts'
+import { type ReplayOptions, replay } from '../../deploy/replay/replay.ts'
 import { SCHEDULERS, type SchedulerKind } from '../../deploy/replay/scheduler.ts'
-import { readSwf } from '../../deploy/replay/swf.ts'
-import type { Trace } from '../../deploy/replay/trace.ts'
 import { markdownTable } from '../table.ts'
 import { machineLine } from '../this-machine.ts'
+import { contestants } from './contestants.ts'
+import { type Course, coursesIn, MEMORY_MIB, option, traceOf } from './courses.ts'
+import { duels } from './dominance.ts'
 import { frontier, type Outcome } from './frontier.ts'
-import { clues, cobald, parallelCluster, type Size, slurmPowerSaving } from './rivals.ts'
 
 /**
  * npm run bench:replay -- --traces FOLDER        each trace × scheduler × policy × setting (or the variable TRACES)
- *                         --only kth --jobs 3000 --scheduler easy --groc-only --policies 'defaults|slurm'
+ *                         --only kth --jobs 3000 --scheduler easy --policies 'defaults|slurm' --no-results
  *
  *   trace ──▶ always on ──────────────────────────┐
- *         └─▶ GROC and its rivals, setting by setting ─▶ measure ─▶ results/replay-NAME.json, .svg (the frontier), a table
+ *         └─▶ GROC and its rivals, setting by setting ─▶ measure ─▶ results/replay-NAME.json, .svg (the frontier), tables
  *
- * Without traces a synthetic workload is taken. Sizes of pools: KTH and HPC2N as they were. Results are kept row by row, for whole
- * traces take hours.
+ * Without traces a synthetic workload is taken. Each policy runs in a process of its own, so that its memory and its time are its
+ * own. Results are kept row by row, for whole traces take hours.
  */
-interface Course {
-  readonly file: string
-  readonly units: number
-  readonly cpus: number
-}
-
-const COURSES: Readonly<Record<string, Course>> = {
-  kth: { file: 'KTH-SP2-1996-2.1-cln.swf.gz', units: 100, cpus: 1 },
-  hpc2n: { file: 'HPC2N-2002-2.1-cln.swf.gz', units: 240, cpus: 1 },
-  curie: { file: 'CEA-Curie-2011-2.1-cln-b1.swf.gz', units: 5832, cpus: 16 },
-  wagap: { file: 'alea-wagap-2013.swf.gz', units: 120, cpus: 64 },
-}
-
-const option = (name: string): string | undefined => {
-  const at = process.argv.indexOf(`--${name}`)
-  return at < 0 ? undefined : process.argv[at + 1]
-}
 const MINUTE = 60_000
 const RESULTS = new URL('../results/', import.meta.url)
-const MEMORY_MIB = 2 ** 40
+/** A replay that takes longer is given up. */
+const ONE_MS_MAX = 3 * 3_600_000
+const OUTPUT_BYTES_MAX = 64 * 2 ** 20
 
 const folder = option('traces') ?? process.env.TRACES
 const limit = Number(option('jobs') ?? Number.POSITIVE_INFINITY)
 const wantedKind = option('scheduler')
-const kinds = SCHEDULERS.filter((kind) => wantedKind === undefined || kind === wantedKind)
-
 const wanted = new RegExp(option('policies') ?? '')
 
-function policiesOf({ cpus, max }: Size): readonly (readonly [string, () => Policy])[] {
-  const groc = (name: string, over: object): [string, () => Policy] => {
-    const config = grocConfig.parse({ type: 'node', unit: { cpus, memoryMiB: MEMORY_MIB }, max, ...over })
-    return [`groc, ${name}`, () => grocPolicy(config)]
-  }
-  const own = [
-    groc('defaults', {}),
-    groc('idle 1 min', { grow: { wait: '0s' }, shrink: { idle: '1m' } }),
-    groc('idle 2 min', { grow: { wait: '0s' }, shrink: { idle: '2m' } }),
-    groc('idle 15 min', { grow: { wait: '0s' }, shrink: { idle: '15m' } }),
-    groc('idle 30 min', { grow: { wait: '0s' }, shrink: { idle: '30m' } }),
-  ]
-  if (process.argv.includes('--groc-only')) return own
-  const size = { cpus, max }
-  const named = (policy: () => Policy): [string, () => Policy] => [policy().name, policy]
-  return [
-    ...own,
-    ...[5, 10, 30].map((idle) => named(() => clues(idle * MINUTE, size))),
-    ...[5, 10, 30].map((idle) => named(() => parallelCluster(idle * MINUTE, size))),
-    ...[1, 5, 30].map((idle) => named(() => slurmPowerSaving(idle * MINUTE, size))),
-    ...[
-      { rate: 1 / 30, low: 0.5, high: 0.5 },
-      { rate: 0.1, low: 0.8, high: 0.8 },
-      { rate: 1, low: 0.5, high: 0.5 },
-    ].map((linear) => named(() => cobald(linear, size))),
-  ]
-}
+const ALWAYS_ON = 'always on'
 
-/** Tells all that there are after each one. */
-function outcomesOf(
-  trace: Trace,
-  { units, cpus }: Course,
-  scheduler: SchedulerKind,
-  tell: (outcomes: readonly Outcome[]) => void,
-): readonly Outcome[] {
-  const jobs = trace.jobs.slice(0, limit)
+/** One policy: what `--one NAME` prints. */
+async function one(name: string, course: Course, scheduler: SchedulerKind): Promise<Outcome> {
+  const { cpus, units } = course
+  const { jobs } = await traceOf(course, folder, limit)
   const options: Omit<ReplayOptions, 'policy'> = {
     ...{ units, unit: { cpus, memoryMiB: MEMORY_MIB }, scheduler, seed: '1' },
     bootMs: { least: MINUTE, most: 2 * MINUTE },
   }
-  const timed = (policy: Policy | undefined) => {
-    const begun = process.cpuUsage()
-    const replayed = replay(jobs, { ...options, policy })
-    return { replayed, cpuS: process.cpuUsage(begun).user / 1e6 }
-  }
-  const always = timed(undefined)
-  const outcomes: Outcome[] = [
-    { policy: 'always on', cpuS: always.cpuS, measured: measure(always.replayed, always.replayed) },
-  ]
-  for (const [name, policy] of policiesOf({ cpus, max: units })) {
-    if (!wanted.test(name)) continue
-    const { replayed, cpuS } = timed(policy())
-    outcomes.push({ policy: name, cpuS, measured: measure(replayed, always.replayed) })
-    process.stderr.write(`${trace.name} ${scheduler} ${name}: ${cpuS.toFixed(1)} s of processor\n`)
-    tell(outcomes)
-  }
-  return outcomes
+  const policy = contestants({ cpus, max: units }, scheduler).find((contestant) => contestant.name === name)
+  if (policy === undefined && name !== ALWAYS_ON) throw new Error(`no policy is named “${name}”`)
+  const always = replay(jobs, { ...options, policy: undefined })
+  const begun = process.cpuUsage()
+  const replayed = policy === undefined ? always : replay(jobs, { ...options, policy: policy.make() })
+  const cpuS = process.cpuUsage(begun).user / 1e6
+  const memoryMiB = Math.round(process.resourceUsage().maxRSS / 1024)
+  return { policy: name, cpuS, memoryMiB, measured: measure(replayed, always) }
 }
+
+const ownProcess = (name: string, { name: course }: Course, scheduler: SchedulerKind): Outcome =>
+  JSON.parse(
+    execFileSync(
+      process.execPath,
+      [
+        ...[fileURLToPath(import.meta.url), '--one', name, '--only', course, '--scheduler', scheduler],
+        ...(folder === undefined ? [] : ['--traces', folder]),
+        ...(Number.isFinite(limit) ? ['--jobs', `${limit}`] : []),
+      ],
+      { encoding: 'utf8', timeout: ONE_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX },
+    ),
+  ) as Outcome
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(0)
 
@@ -124,9 +79,10 @@ function tableOf(outcomes: readonly Outcome[]): string {
       'never started',
       'decisions',
       'cpu s',
+      'MiB',
     ],
   ]
-  const rows = outcomes.map(({ policy, cpuS, measured: m }) => [
+  const rows = outcomes.map(({ policy, cpuS, memoryMiB, measured: m }) => [
     ...[
       policy,
       seconds(m.wait.meanMs),
@@ -142,46 +98,62 @@ function tableOf(outcomes: readonly Outcome[]): string {
     ],
     ...[m.boots, m.takenWhileWanted, m.oscillations, m.cut, m.neverStarted, m.decisions].map(String),
     cpuS.toFixed(1),
+    `${memoryMiB}`,
   ])
   return markdownTable(head, rows)
 }
 
-const synthetic = { file: '', units: 64, cpus: 1 }
-const only = option('only')
-const courses =
-  folder === undefined
-    ? [['lublin', synthetic] as const]
-    : Object.entries(COURSES).filter(
-        ([name, { file }]) => (only === undefined || name === only) && existsSync(join(folder, file)),
-      )
-mkdirSync(RESULTS, { recursive: true })
-for (const [name, course] of courses) {
-  const trace =
-    folder === undefined
-      ? lublin({ jobs: Math.min(limit, 3000), seed: '1', processors: 64, from: Date.UTC(2026, 0, 5) })
-      : await readSwf(join(folder, course.file))
-  for (const scheduler of kinds) {
-    const about = (outcomes: readonly Outcome[]) => ({
-      title: `${trace.name}: the first ${outcomes[0]!.measured.jobs} jobs, ${course.units} nodes of ${course.cpus} cpus, ${scheduler}`,
-      ...{ machine: machineLine(), at: new Date().toISOString() },
-      memoryMiB: Math.round(process.resourceUsage().maxRSS / 1024),
-    })
-    const keep = (outcomes: readonly Outcome[]): void => {
-      if (process.argv.includes('--no-results')) return
-      const file = (extension: string): URL => new URL(`replay-${name}-${scheduler}.${extension}`, RESULTS)
-      const { title, machine, at, memoryMiB } = about(outcomes)
-      writeFileSync(
-        file('json'),
-        `${JSON.stringify({ title, machine, at, memoryMiB, outcomes }, undefined, 1)}\n`,
-      )
-      writeFileSync(file('svg'), frontier(title, machine, outcomes))
-      writeFileSync(
-        file('md'),
-        `# ${title}\n\n${tableOf(outcomes)}\n\n${machine}; ${at}; ${memoryMiB} MiB of memory at most.\n`,
-      )
+/** Which setting of GROC is no worse than each of a rival's, and what it would take where there is none. */
+function duelsOf(outcomes: readonly Outcome[]): string {
+  const found = duels(outcomes)
+  if (found.length === 0) return ''
+  const figures = ({ measured: m }: Outcome): string =>
+    `${seconds(m.added.meanMs)} s, ${m.nodeHoursPaid.toFixed(0)} h, ${m.boots}`
+  const rows = found.map(({ rival, groc, isBeaten, worst }) => [
+    ...[rival.policy, figures(rival), groc.policy, figures(groc)],
+    isBeaten ? 'no worse, and better in one' : `worse by ${(100 * worst).toFixed(1)} % in one`,
+  ])
+  const beaten = found.filter(({ isBeaten }) => isBeaten).length
+  return `\n\n## Setting against setting\n\nOf ${found.length} settings of rivals, ${beaten} are matched by a setting of GROC that is no worse in added wait, node-hours and boots, and better in one.\n\n${markdownTable(['rival', 'added, paid, boots', 'nearest setting of GROC', 'added, paid, boots', 'it is'], rows)}`
+}
+
+function keep(course: Course, scheduler: SchedulerKind, outcomes: readonly Outcome[]): string {
+  const [{ measured }] = outcomes as readonly [Outcome]
+  const title = `${course.name}: the first ${measured.jobs} jobs, ${course.units} nodes of ${course.cpus} cpus, ${scheduler}`
+  const about = { title, machine: machineLine(), at: new Date().toISOString() }
+  const text = `# ${title}\n\n${tableOf(outcomes)}${duelsOf(outcomes)}\n\n${about.machine}; ${about.at}.\n`
+  if (process.argv.includes('--no-results')) return text
+  const file = (extension: string): URL => new URL(`replay-${course.name}-${scheduler}.${extension}`, RESULTS)
+  writeFileSync(file('json'), `${JSON.stringify({ ...about, outcomes }, undefined, 1)}\n`)
+  writeFileSync(file('svg'), frontier(title, about.machine, outcomes))
+  writeFileSync(file('md'), text)
+  return text
+}
+
+const named = option('one')
+const courses = coursesIn(folder, option('only'))
+const kinds = SCHEDULERS.filter((kind) => wantedKind === undefined || kind === wantedKind)
+if (named !== undefined) {
+  const [course] = courses
+  const [kind] = kinds
+  process.stdout.write(JSON.stringify(await one(named, course!, kind!)))
+} else {
+  mkdirSync(RESULTS, { recursive: true })
+  for (const course of courses)
+    for (const scheduler of kinds) {
+      const outcomes: Outcome[] = []
+      let text = ''
+      const names = contestants({ cpus: course.cpus, max: course.units }, scheduler)
+        .map(({ name }) => name)
+        .filter((name) => wanted.test(name))
+      for (const name of [ALWAYS_ON, ...names]) {
+        const outcome = ownProcess(name, course, scheduler)
+        outcomes.push(outcome)
+        process.stderr.write(
+          `${course.name} ${scheduler} ${name}: ${outcome.cpuS.toFixed(1)} s of processor, ${outcome.memoryMiB} MiB\n`,
+        )
+        text = keep(course, scheduler, outcomes)
+      }
+      process.stdout.write(`${text}\n`)
     }
-    const outcomes = outcomesOf(trace, course, scheduler, keep)
-    const { title, machine, memoryMiB } = about(outcomes)
-    process.stdout.write(`${title}\n\n${tableOf(outcomes)}\n\n${machine}; ${memoryMiB} MiB at most\n\n`)
-  }
 }
