@@ -34,6 +34,15 @@ export const HELD_BY = [
 ] as const
 export type HeldBy = (typeof HELD_BY)[number]
 
+/** So many of a job's nodes, which are alike; the figures are of each of them. */
+export interface JobPart {
+  readonly nodes: number
+  readonly cpusPerNode: number
+  readonly memoryMiBPerNode: number
+  readonly consumablesPerNode?: Vector
+  readonly features?: readonly string[]
+}
+
 export interface Job {
   /** As the middleware prints it; array tasks one by one, such as `17_3`. */
   readonly id: string
@@ -59,6 +68,11 @@ export interface Job {
   readonly features?: readonly string[]
   /** It shares its nodes with nobody. */
   readonly exclusive?: boolean
+  /**
+   * Of a job whose nodes are unlike: each part on nodes of its own, all at once. The figures above are then those of the
+   * largest part, and the features those of any.
+   */
+  readonly parts?: readonly JobPart[]
   /** What the job asked for, or the queue's default; undefined if there is no limit. */
   readonly walltimeMs: Millis | undefined
   readonly submittedAt: Instant

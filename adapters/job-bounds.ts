@@ -1,6 +1,6 @@
 import type { Vector } from '../actors/leases/resources.ts'
 import type { Instant } from '../actors/runtime/clock.ts'
-import type { Job } from './batch-system.ts'
+import type { Job, JobPart } from './batch-system.ts'
 
 /**
  * Users write what they like: four hundred digits, or no node at all. Within these bounds every figure of a job is a whole
@@ -17,6 +17,8 @@ export const TASKS_MAX = 1_000_000_000
 /** Kinds of consumables, and of features and hosts, of one job. */
 const KINDS_MAX = 256
 const FEATURES_MAX = 10_000
+/** Unlike ones, of one job. */
+export const PARTS_MAX = 256
 const WALLTIME_MS_MAX = 1000 * 366 * 24 * 60 * 60_000
 const INSTANT_MAX = 8_640_000_000_000_000
 
@@ -30,7 +32,17 @@ const isWithin = (figure: number, least: number, most: number): boolean =>
 const isSound = (at: number | undefined, most: number): boolean =>
   at === undefined || (Number.isFinite(at) && at >= 0 && at <= most)
 
-const isPossible = ({ nodes, cpusPerNode, memoryMiBPerNode, consumablesPerNode, features }: Job): boolean =>
+const isPossible = (job: Job): boolean =>
+  isPossiblePart(job) &&
+  (job.parts === undefined || (job.parts.length <= PARTS_MAX && job.parts.every(isPossiblePart)))
+
+const isPossiblePart = ({
+  nodes,
+  cpusPerNode,
+  memoryMiBPerNode,
+  consumablesPerNode,
+  features,
+}: JobPart): boolean =>
   isWithin(nodes, 1, NODES_MAX) &&
   isWithin(cpusPerNode, 0, CPUS_MAX) &&
   isWithin(memoryMiBPerNode, 0, MEMORY_MIB_MAX) &&
@@ -55,7 +67,7 @@ const isToldSoundly = ({ tasks, restarts, walltimeMs, submittedAt, startedAt, en
 export function bounded(job: Job): Job {
   const isServable = isPossible(job)
   if (isServable && isToldSoundly(job)) return job
-  const { notBefore, consumablesPerNode, features, ...rest } = job
+  const { notBefore, consumablesPerNode, features, parts, ...rest } = job
   const told: Job = {
     ...rest,
     nodes: upTo(job.nodes, 1, NODES_MAX),
@@ -69,6 +81,7 @@ export function bounded(job: Job): Job {
       ),
     }),
     ...(features !== undefined && { features: features.slice(0, FEATURES_MAX) }),
+    ...(isServable && parts !== undefined && { parts }),
     // Longer than anything lasts is no limit.
     walltimeMs: isSound(job.walltimeMs, WALLTIME_MS_MAX) ? job.walltimeMs : undefined,
     submittedAt: upTo(job.submittedAt, 0, INSTANT_MAX),

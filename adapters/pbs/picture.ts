@@ -1,5 +1,5 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
-import type { BatchNode, HeldBy, Job } from '../batch-system.ts'
+import type { BatchNode, HeldBy, Job, JobPart } from '../batch-system.ts'
 import { bounded } from '../job-bounds.ts'
 import { isOurNote } from './marks.ts'
 import type { JobRecord, NodeRecord } from './records.ts'
@@ -96,6 +96,7 @@ export function jobsOf(
       }),
       ...(demand.features.length > 0 && { features: demand.features }),
       ...(demand.exclusive && { exclusive: true }),
+      ...(demand.parts !== undefined && { parts: demand.parts.map((part) => withDefault(part, queue)) }),
       walltimeMs: record.walltimeMs ?? queue?.defaultWalltimeMs ?? settings.defaultWalltimeMs,
       submittedAt: record.submittedAt,
       startedAt: hasStarted ? record.startedAt : undefined,
@@ -109,6 +110,12 @@ export function jobsOf(
   })
   return { jobs, warnings: [...warnings] }
 }
+
+/** What its queue gives a job that names no memory. */
+const withDefault = (part: JobPart, queue: QueueSettings | undefined): JobPart =>
+  part.memoryMiBPerNode > 0 || queue === undefined || queue.defaultMemoryMiB === 0
+    ? part
+    : { ...part, memoryMiBPerNode: queue.defaultMemoryMiB }
 
 /** It reported within what the server allows; a dead one keeps its old state for minutes. */
 export const isHeard = ({ heardAt, fitness }: NodeRecord, { settings, now }: Frame): boolean =>

@@ -1,9 +1,9 @@
 import type { Vector } from '../../actors/leases/resources.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import type { HeldBy, JobState, NodeMark } from '../batch-system.ts'
+import type { HeldBy, JobPart, JobState, NodeMark } from '../batch-system.ts'
 
-/** What a job asks for, spread over equal nodes: a sum of unlike parts counts as its largest part, so many times. */
+/** What a job asks for, spread over equal nodes; of a sum of unlike parts the largest, so many times, and the parts. */
 export interface Demand {
   readonly nodes: number
   readonly cpusPerNode: number
@@ -13,6 +13,8 @@ export interface Demand {
   /** Properties and named hosts. */
   readonly features: readonly string[]
   readonly exclusive: boolean
+  /** Two or more, unlike each other. */
+  readonly parts?: readonly JobPart[]
 }
 
 /** What the vendor's words say of a job by itself; queues and limits are judged after it. */

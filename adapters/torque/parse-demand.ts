@@ -2,6 +2,7 @@ import type { Vector } from '../../actors/leases/resources.ts'
 import { largest } from '../../actors/runtime/extremes.ts'
 import { own } from '../../actors/runtime/plain.ts'
 import { whole } from '../job-bounds.ts'
+import { unlike } from '../pbs/parts.ts'
 import { type Demand, garbage } from '../pbs/records.ts'
 import { memoryMiB } from '../pbs/sizes.ts'
 
@@ -56,7 +57,7 @@ const largestOf = (vectors: readonly Vector[]): Vector => {
 }
 
 /**
- *   nodes=4              4 × 1              nodes=1:ppn=2+2:ppn=1   3 × 2
+ *   nodes=4              4 × 1              nodes=1:ppn=2+2:ppn=1   3 × 2, in parts: 1 × 2 and 2 × 1
  *   nodes=2:ppn=2        2 × 2              nodes=vm02:ppn=1        1 × 1, on that host
  *   nodes=1:xen:gpus=2   1 × 1, xen, 2 gpu  procs=3                 3 × 1, or as they fit on the machines that are lent
  *
@@ -76,13 +77,20 @@ export function demandOf(list: ResourceList, cpusOfMachine: number | undefined):
   )
   const ofJob = memoryMiB(list.mem) || memoryMiB(list.vmem)
   const ofProcessor = memoryMiB(list.pmem) || memoryMiB(list.pvmem)
+  const memoryOf = (cpus: number): number => whole(Math.max(ofJob / Math.max(1, nodes), ofProcessor * cpus))
   return {
     nodes,
     cpusPerNode,
-    memoryMiBPerNode: whole(Math.max(ofJob / Math.max(1, nodes), ofProcessor * cpusPerNode)),
+    memoryMiBPerNode: memoryOf(cpusPerNode),
     consumablesPerNode: largestOf(parts.map(({ consumables }) => consumables)),
     features: [...new Set(parts.flatMap(({ features }) => features))],
     exclusive: flags.includes('excl') || list.naccesspolicy?.toLowerCase() === 'singlejob',
+    ...unlike(
+      parts.map(({ nodes, ppn, consumables, features }) => ({
+        ...{ nodes, cpusPerNode: ppn, memoryMiBPerNode: memoryOf(ppn) },
+        ...{ consumablesPerNode: consumables, features },
+      })),
+    ),
   }
 }
 

@@ -55,6 +55,71 @@ describe('several types', () => {
     expect(asks([jobOf('s')], [LARGE, SMALL])).toEqual(['large 1-1'])
   })
 
+  describe('a job of unlike parts', () => {
+    const BIG = { type: 'big', unit: { cpus: 16, memoryMiB: 65_536, features: ['bigmem'] } }
+    const LITTLE = { type: 'little', unit: { cpus: 4, memoryMiB: 4096, features: ['small'] } }
+    /** `nodes=1:bigmem+4:small`, as the adapters tell it. */
+    const unlike = jobOf('u', {
+      ...{ nodes: 5, cpusPerNode: 1, features: ['bigmem', 'small'] },
+      parts: [
+        { nodes: 1, cpusPerNode: 1, memoryMiBPerNode: 0, features: ['bigmem'] },
+        { nodes: 4, cpusPerNode: 1, memoryMiBPerNode: 0, features: ['small'] },
+      ],
+    })
+    const requests = (over: Record<string, unknown> = {}) =>
+      requestsIn(decideOn(viewOf([], { jobs: [unlike] }), typesOf([LITTLE, BIG], over)).intents)
+
+    test('is asked for by the types of its parts, in one request group', () => {
+      const asked = requests()
+      expect(asked.map(({ type, units, unitsMin }) => `${type} ${unitsMin}-${units}`)).toEqual([
+        'big 1-1',
+        'little 4-4',
+      ])
+      expect(new Set(asked.map(({ group }) => JSON.stringify(group))).size).toBe(1)
+      expect(asked[0]?.group).toMatchObject({ size: 2 })
+    })
+
+    test('is not asked for in part: not beyond max, not beyond the budget', () => {
+      expect(requests({ max: 4 })).toEqual([])
+      expect(requests({ budget: { nodeHours: 1, per: '1d' }, grow: { wait: '0s', run: '1h' } })).toEqual([])
+    })
+
+    test('that no type has one part of is a misfit, and says which', () => {
+      const decision = decideOn(viewOf([], { jobs: [unlike] }), typesOf([LITTLE]))
+      expect(requestsIn(decision.intents)).toEqual([])
+      expect(decision.reason).toContain('no type has what they ask for: job u (bigmem)')
+      const wide = { ...unlike, parts: unlike.parts!.map((part) => ({ ...part, cpusPerNode: 8 })) }
+      expect(decideOn(viewOf([], { jobs: [wide] }), typesOf([LITTLE, BIG])).reason).toContain(
+        'job u (8 cpus, 0 MiB, feature small per node)',
+      )
+    })
+
+    test('is told what it asks for, and what it is given', () => {
+      const told = groc.explainJob(
+        'u',
+        viewOf([], { jobs: [unlike] }),
+        firstMemory,
+        typesOf([LITTLE, BIG]),
+        T0,
+      )
+      expect(told?.join(' ')).toContain(
+        'asks for 5 nodes: 1 node with 1 cpu (it names no memory), feature bigmem, and 4 nodes, each with 1 cpu (it names no memory), feature small.',
+      )
+      expect(told?.join(' ')).toContain('It is given all of these at one common start, or none.')
+    })
+
+    test('is served: its machines come, and it runs', () => {
+      const twins = [jobOf('a', { ...unlike, id: 'a' }), jobOf('b', { ...unlike, id: 'b' })]
+      const asked = requestsIn(decideOn(viewOf([], { jobs: twins }), typesOf([LITTLE, BIG])).intents)
+      // Each job has a group of its own.
+      expect(asked.map(({ type, units }) => `${type} ${units}`)).toEqual([
+        ...['big 1', 'little 4'],
+        ...['big 1', 'little 4'],
+      ])
+      expect(new Set(asked.map(({ group }) => group?.id)).size).toBe(2)
+    })
+  })
+
   test('a wide job has all its missing nodes of one type', () => {
     expect(asks([jobOf('w', { nodes: 3, cpusPerNode: 8 })])).toEqual(['large 3-3'])
   })

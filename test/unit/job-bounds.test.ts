@@ -18,6 +18,7 @@ describe('a job that asks for what no cluster has', () => {
     ...[none, endless, -1].map((cpusPerNode) => ({ cpusPerNode })),
     ...[none, endless, MEMORY_MIB_MAX + 1].map((memoryMiBPerNode) => ({ memoryMiBPerNode })),
     { consumablesPerNode: { gpu: endless } },
+    { nodes: 2, parts: [none, 1].map((nodes) => ({ nodes, cpusPerNode: 1, memoryMiBPerNode: 0 })) },
   ]
 
   test.each(odd)('is held for ever, with figures that can be reckoned with: %o', (over) => {

@@ -102,6 +102,29 @@ test.each([
   expect(demandOf(select, place, cpus)).toMatchObject({ nodes: count, cpusPerNode: each })
 })
 
+test('unlike chunks are parts; packed, or where one machine takes all of them, they are one node', () => {
+  const select = '1:ncpus=16:mem=64gb+8:ncpus=2'
+  expect(demandOf(select, 'free', undefined)).toMatchObject({
+    ...{ nodes: 9, cpusPerNode: 16, memoryMiBPerNode: 65_536 },
+    parts: [
+      { nodes: 1, cpusPerNode: 16, memoryMiBPerNode: 65_536 },
+      { nodes: 8, cpusPerNode: 2, memoryMiBPerNode: 0 },
+    ],
+  })
+  expect(demandOf(select, 'free', 16).parts?.map(({ nodes, cpusPerNode }) => [nodes, cpusPerNode])).toEqual([
+    [1, 16],
+    [1, 16],
+  ])
+  for (const one of [demandOf(select, 'pack', undefined), demandOf(select, 'free', 32)])
+    expect([one.nodes, one.cpusPerNode, one.memoryMiBPerNode, one.parts]).toEqual([1, 32, 65_536, undefined])
+  expect(demandOf(select, 'scatter', 32).nodes).toBe(9)
+  expect(demandOf('1:ncpus=1:bigmem=True+4:ncpus=1:pool=small', 'free', 32).parts).toEqual([
+    { nodes: 1, cpusPerNode: 1, memoryMiBPerNode: 0, features: ['bigmem'] },
+    { nodes: 1, cpusPerNode: 4, memoryMiBPerNode: 0, features: ['pool=small'] },
+  ])
+  expect(demandOf('2:ncpus=2+1:ncpus=2', 'scatter', undefined).parts).toBeUndefined()
+})
+
 test('a chunk’s memory, gpus, hosts and flags are each node’s', () => {
   expect(
     demandOf('2:ncpus=2:mem=1gb:ngpus=1:ssd=True:pool=fast:scratch=20:mpiprocs=2', 'pack:excl', undefined),

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Shape } from '../../controllers/guests/groc/demand.ts'
 import { BIN_KINDS, type Bin } from '../../controllers/guests/groc/lots.ts'
-import { amountOf } from '../../controllers/guests/groc/needs.ts'
+import { amountOf, type Part } from '../../controllers/guests/groc/needs.ts'
 import type { Offer, Packing } from '../../controllers/guests/groc/packing.ts'
 import { pack } from '../../controllers/guests/groc/packing.ts'
 
@@ -124,6 +124,70 @@ describe('packing', () => {
       ['small', 2],
       ['large', 2],
     ])
+  })
+
+  describe('a job of unlike parts', () => {
+    const partOf = (nodes: number, over: Partial<Part> = {}): Part => ({
+      ...{ nodes, cpus: 1, memoryMiB: 0, consumables: {}, features: [], exclusive: false },
+      ...over,
+    })
+    const big = offerOf({ type: 'big', unit: { ...unit, cpus: 16, features: ['bigmem'] } })
+    const little = offerOf({ type: 'little', unit: { ...unit, features: ['small'] } })
+    const master = partOf(1, { cpus: 16, features: ['bigmem'] })
+    const workers = partOf(4, { features: ['small'] })
+    const unlike = (parts: readonly Part[], count = 1) =>
+      shapeOf(count, { nodes: parts.reduce((sum, { nodes }) => sum + nodes, 0), cpus: 16, parts })
+
+    test('has each part on machines that fit it, each node on its own', () => {
+      const shape = unlike([master, workers])
+      const bins = [
+        binOf('big', { cpus: 16, features: ['bigmem', 'small'] }),
+        ...[1, 2, 3, 4].map((i) => binOf(`small-${i}`, { features: ['small'] })),
+      ]
+      expect(where(pack([shape], bins, [big, little], room(0)), shape).toSorted()).toEqual([
+        '1 on big',
+        ...[1, 2, 3, 4].map((i) => `1 on small-${i}`),
+      ])
+      // The big one would do for a worker too, and is taken once.
+      expect(pack([shape], bins.slice(0, 4), [big, little], room(0)).tooWide.get(shape)).toBe(1)
+    })
+
+    test('orders what is missing by type, all parts or none', () => {
+      const shape = unlike([master, workers])
+      const packing = pack([shape], [binOf('there', { features: ['small'] })], [big, little], room(10))
+      expect(packing.wideOrders).toMatchObject([
+        { type: 'big', units: 1, among: { size: 2, place: 0 } },
+        { type: 'little', units: 3, among: { size: 2, place: 1 } },
+      ])
+      expect([packing.wanted, packing.places.get(shape)?.length]).toEqual([5, 5])
+      const none = pack([shape], [binOf('there', { features: ['small'] })], [big, little], room(3))
+      expect([none.wideOrders, none.tooWide.get(shape), [...none.used]]).toEqual([[], 1, ['there']])
+      const scarce = offerOf({ ...little, room: 2 })
+      expect(pack([shape], [], [big, scarce], room(10)).wideOrders).toEqual([])
+    })
+
+    test('of one type is one order; the limit of a type counts both parts', () => {
+      const parts = [partOf(1, { cpus: 4 }), partOf(2)]
+      const packing = pack([unlike(parts, 2)], [], [offerOf({ room: 5 })], room(10))
+      expect(packing.wideOrders).toHaveLength(1)
+      expect(packing.wideOrders[0]).toMatchObject({ type: 'small', units: 3 })
+      expect(packing.wideOrders[0]).not.toHaveProperty('among')
+    })
+
+    test('what a part leaves of a machine is for others', () => {
+      const shape = unlike([partOf(1, { cpus: 4 }), partOf(1)])
+      const small = shapeOf(3)
+      const packing = pack([shape, small], [binOf('a'), binOf('b')], offers, room(10))
+      expect(where(packing, shape)).toHaveLength(2)
+      expect(where(packing, small)).toEqual([expect.stringMatching(/^3 on [ab]$/)])
+      expect(packing.smallUnits).toBe(0)
+    })
+
+    test('keeps free machines for all its parts where max forbids the rest', () => {
+      const shape = unlike([partOf(2), partOf(2, { cpus: 4 })])
+      const packing = pack([shape], [binOf('a'), binOf('b'), binOf('c')], offers, room(0))
+      expect([...packing.used].toSorted()).toEqual(['a', 'b', 'c'])
+    })
   })
 
   test('tells which types are passed over because they may not be asked now', () => {

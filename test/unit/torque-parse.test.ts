@@ -102,6 +102,25 @@ test.each([
   })
 })
 
+test('trap 15: a sum of unlike parts is told part by part, equal ones together; a sum of equal ones is none', () => {
+  const partsOf = (nodes: string, list = {}) => demandOf({ nodes, ...list }, undefined).parts
+  expect(partsOf('1:bigmem+4:small')).toEqual([
+    { nodes: 1, cpusPerNode: 1, memoryMiBPerNode: 0, features: ['bigmem'] },
+    { nodes: 4, cpusPerNode: 1, memoryMiBPerNode: 0, features: ['small'] },
+  ])
+  expect(partsOf('1:ppn=16:gpus=2+8:ppn=1+2:ppn=1', { pmem: '1gb' })).toEqual([
+    { nodes: 1, cpusPerNode: 16, memoryMiBPerNode: 16_384, consumablesPerNode: { gpu: 2 } },
+    { nodes: 10, cpusPerNode: 1, memoryMiBPerNode: 1024 },
+  ])
+  expect([partsOf('4:ppn=2'), partsOf('1:ppn=2+3:ppn=2'), partsOf('1:a:b+2:b:a')]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ])
+  // More kinds than there are in any cluster: it counts by its largest part.
+  expect(partsOf(Array.from({ length: 300 }, (_, i) => `host${i}`).join('+'))).toBeUndefined()
+})
+
 test('trap 15: memory is the job’s or each processor’s, and consumables are counted by node', () => {
   const of = (list: Record<string, string>) =>
     demandOf({ nodes: '2:ppn=4', ...list }, undefined).memoryMiBPerNode

@@ -3,7 +3,7 @@ import type { HeldBy, Job } from '../../../adapters/batch-system.ts'
 import type { GrocConfig } from './config.ts'
 import { type HeldCounts, isAlarming } from './held.ts'
 import { lastLook } from './last-look.ts'
-import { type Extras, extrasBook, fits, type Need, type Room } from './needs.ts'
+import { choosiness, type Extras, extrasBook, fitsAmong, type Need, type Room } from './needs.ts'
 import { type Expectation, expectedRun, leaseLengths, SAFETY } from './runs.ts'
 import type { Tally } from './tally.ts'
 import type { Turnstile } from './users.ts'
@@ -51,6 +51,8 @@ interface Growing extends Shape {
   count: number
   oldest: Instant
   workMs: number
+  /** Of one job, on all its nodes. */
+  readonly processors: number
 }
 
 /** What one queue's jobs are looked up by: lease length, extras, nodes, processors, memory. */
@@ -105,10 +107,12 @@ function sortedOut(
     const known = byMemory.get(job.memoryMiBPerNode)
     if (known !== undefined) return known
     const { queue, memoryMiBPerNode: memoryMiB } = job
-    const { consumables, features, exclusive } = extras
+    const { consumables, features, exclusive, parts } = extras
     const fresh = {
-      ...{ queue, weight: line.weight, nodes, cpus, memoryMiB, consumables, features, exclusive },
+      ...{ queue, weight: line.weight, nodes, cpus, memoryMiB, consumables, features, exclusive, parts },
       ...{ leaseMs: lengths[leaseClass]!, jobs: [], count: 0, oldest: Number.POSITIVE_INFINITY, workMs: 0 },
+      processors:
+        parts === undefined ? nodes * cpus : parts.reduce((sum, part) => sum + part.nodes * part.cpus, 0),
     }
     byMemory.set(memoryMiB, fresh)
     all.push(fresh)
@@ -152,13 +156,12 @@ function sortedOut(
     shape.jobs.push(job)
     shape.count += tasks
     if (job.submittedAt < shape.oldest) shape.oldest = job.submittedAt
-    shape.workMs += tasks * shape.nodes * shape.cpus * runMs * line.weight
+    shape.workMs += tasks * shape.processors * runMs * line.weight
   }
   all.sort(inPackingOrder)
   const shapes: Shape[] = []
   const misfits: Shape[] = []
-  for (const shape of all)
-    if (shape.count > 0) (units.some((unit) => fits(shape, unit)) ? shapes : misfits).push(shape)
+  for (const shape of all) if (shape.count > 0) (fitsAmong(shape, units) ? shapes : misfits).push(shape)
   return {
     shapes,
     misfits,
@@ -202,10 +205,6 @@ function inPackingOrder(a: Shape, b: Shape): number {
     a.oldest - b.oldest
   )
 }
-
-/** Those that few machines would do for are placed before others take these. */
-const choosiness = ({ consumables, features, exclusive }: Shape): number =>
-  Object.keys(consumables).length + features.length + Number(exclusive)
 
 function level<Key, InnerKey, Value>(map: Map<Key, Map<InnerKey, Value>>, key: Key): Map<InnerKey, Value> {
   let inner = map.get(key)

@@ -1,5 +1,5 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
-import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
+import type { BatchPicture, Job, JobPart } from '../../../adapters/batch-system.ts'
 import { bounded } from '../../../adapters/job-bounds.ts'
 import type { GuestView } from '../../controller.ts'
 import { few, hour, some, span } from '../../sentence.ts'
@@ -168,7 +168,7 @@ function placeSentences(
   const names = (kind: Place['bin']['kind']): readonly string[] =>
     places.filter(({ bin }) => bin.kind === kind).map(({ bin }) => nameOf(bin.id, ground))
   const fresh = places.filter(({ bin }) => bin.kind === 'fresh')
-  const offer = offers.find(({ type }) => type === fresh[0]?.bin.type)
+  const types = [...new Set(fresh.map(({ bin }) => bin.type))]
   const ready = [...names('collecting'), ...names('serving')]
   const spare = names('spare')
   const coming = names('coming')
@@ -178,9 +178,14 @@ function placeSentences(
       : [`There is room for it on ${few(ready, 8)}; the batch system has not placed it there yet.`]),
     ...(spare.length === 0 ? [] : [`${few(spare, 8)} will take work again for it.`]),
     ...(coming.length === 0 ? [] : [`It is to be served by ${few(coming, 8)}.`]),
-    ...(offer === undefined
-      ? []
-      : orderSentences(fresh.length, shape, ground, offer, offers, view, config, waitedMs)),
+    ...types.flatMap((type) => {
+      const offer = offers.find((one) => one.type === type)
+      const units = fresh.filter(({ bin }) => bin.type === type).length
+      return offer === undefined
+        ? []
+        : orderSentences(units, shape, ground, offer, offers, view, config, waitedMs)
+    }),
+    ...(types.length > 1 ? ['It is given all of these at one common start, or none.'] : []),
   ]
 }
 
@@ -228,16 +233,21 @@ function orderSentences(
   ]
 }
 
-/** `28 times 1 node with 1 cpu`, `2 nodes, each with 4 cpus and 2048 MiB, 1 gpu and feature ssd, for itself alone`. */
+/** `28 times 1 node with 1 cpu`, `5 nodes: 1 node with 16 cpus, and 4 nodes, each with 1 cpu`, `2 nodes, each with 4 cpus and 2048 MiB, 1 gpu and feature ssd, for itself alone`. */
 function needsOf(job: Job): string {
-  const memory = job.memoryMiBPerNode > 0 ? ` and ${job.memoryMiBPerNode} MiB` : ' (it names no memory)'
-  const consumables = Object.entries(job.consumablesPerNode ?? {}).map(
+  const times = job.tasks > 1 ? `${job.tasks} times ` : ''
+  const alone = job.exclusive === true ? ', for itself alone' : ''
+  const inAll = job.parts === undefined ? '' : `${some(job.nodes, 'node')}: `
+  return `${times}${inAll}${(job.parts ?? [job]).map(nodesInWords).join(', and ')}${alone}`
+}
+
+function nodesInWords(part: JobPart): string {
+  const memory = part.memoryMiBPerNode > 0 ? ` and ${part.memoryMiBPerNode} MiB` : ' (it names no memory)'
+  const consumables = Object.entries(part.consumablesPerNode ?? {}).map(
     ([name, amount]) => `, ${amount} ${name}`,
   )
-  const features = (job.features ?? []).map((feature) => `, feature ${feature}`)
-  const alone = job.exclusive === true ? ', for itself alone' : ''
-  const times = job.tasks > 1 ? `${job.tasks} times ` : ''
-  return `${times}${some(Math.max(1, job.nodes), 'node')}${job.nodes > 1 ? ', each' : ''} with ${some(Math.max(1, job.cpusPerNode), 'cpu')}${memory}${consumables.join('')}${features.join('')}${alone}`
+  const features = (part.features ?? []).map((feature) => `, feature ${feature}`)
+  return `${some(Math.max(1, part.nodes), 'node')}${part.nodes > 1 ? ', each' : ''} with ${some(Math.max(1, part.cpusPerNode), 'cpu')}${memory}${consumables.join('')}${features.join('')}`
 }
 
 const ON_ITS_WAY: Readonly<Record<string, string>> = {

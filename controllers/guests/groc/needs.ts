@@ -1,6 +1,6 @@
 import type { Vector } from '../../../actors/leases/resources.ts'
 import { own } from '../../../actors/runtime/plain.ts'
-import type { Job } from '../../../adapters/batch-system.ts'
+import type { Job, JobPart } from '../../../adapters/batch-system.ts'
 
 /** What a machine has, or has left, for jobs. */
 export interface Room {
@@ -18,11 +18,18 @@ export interface Extras {
   readonly features: readonly string[]
   /** Shares its nodes with nobody. */
   readonly exclusive: boolean
+  /** Of a job whose nodes are unlike: the hardest to place first. Its own figures are then the largest of any. */
+  readonly parts?: readonly Part[] | undefined
 }
 
 export interface Need extends Extras {
   readonly cpus: number
   readonly memoryMiB: number
+}
+
+/** So many of a job's nodes, which are alike. */
+export interface Part extends Need {
+  readonly nodes: number
 }
 
 /** Most jobs ask for nothing of the kind. */
@@ -56,8 +63,28 @@ export const isLargeEnough = (
   room: Pick<Room, 'cpus' | 'memoryMiB'>,
 ): boolean => need.cpus <= room.cpus && need.memoryMiB <= room.memoryMiB
 
+/** The room would do for each of its nodes. */
 export const fits = (need: Need, room: Room): boolean =>
-  isLargeEnough(need, room) && (isPlain(need) || lackingOf(need, room).length === 0)
+  need.parts === undefined
+    ? isLargeEnough(need, room) && (isPlain(need) || lackingOf(need, room).length === 0)
+    : need.parts.every((part) => fits(part, room))
+
+/** Each of its nodes fits one of them. */
+export const fitsAmong = (need: Need, rooms: readonly Room[]): boolean =>
+  need.parts === undefined
+    ? rooms.some((room) => fits(need, room))
+    : need.parts.every((part) => fitsAmong(part, rooms))
+
+/** What its nodes ask for, each kind by itself. */
+export const partsOf = (need: Part): readonly Part[] => need.parts ?? [need]
+
+/** Those that few machines would do for come first. */
+export const choosiness = ({
+  consumables,
+  features,
+  exclusive,
+}: Pick<Extras, 'consumables' | 'features' | 'exclusive'>): number =>
+  Object.keys(consumables).length + features.length + Number(exclusive)
 
 /** It asks for nothing but processors and memory. */
 export const isPlain = ({ consumables, features }: Pick<Extras, 'consumables' | 'features'>): boolean =>
@@ -76,8 +103,9 @@ interface Step {
 export function extrasBook(): (job: Job) => Extras {
   const root: Step = { next: new Map(), extras: undefined }
   const byText = new Map<string, Extras>()
-  return ({ consumablesPerNode, features, exclusive }) => {
-    if (consumablesPerNode === undefined && features === undefined && exclusive !== true) return NOTHING_ELSE
+  return ({ consumablesPerNode, features, exclusive, parts }) => {
+    if (consumablesPerNode === undefined && features === undefined && exclusive !== true)
+      if (parts === undefined) return NOTHING_ELSE
     let step = root
     const go = (key: string | number | boolean): void => {
       let next = step.next.get(key)
@@ -87,16 +115,52 @@ export function extrasBook(): (job: Job) => Extras {
       }
       step = next
     }
-    // A name is followed by its amount, so no feature is taken for a consumable.
-    if (consumablesPerNode !== undefined)
-      for (const name of Object.keys(consumablesPerNode)) {
-        go(name)
-        go(consumablesPerNode[name] ?? 0)
-      }
-    if (features !== undefined) for (const feature of features) go(feature)
+    const goThrough = (consumables: Vector | undefined, names: readonly string[] | undefined): void => {
+      // A name is followed by its amount, so no feature is taken for a consumable.
+      if (consumables !== undefined)
+        for (const name of Object.keys(consumables)) {
+          go(name)
+          go(consumables[name] ?? 0)
+        }
+      if (names !== undefined) for (const feature of names) go(feature)
+    }
+    goThrough(consumablesPerNode, features)
     if (exclusive === true) go(true)
-    step.extras ??= interned(consumablesPerNode ?? {}, features ?? [], exclusive === true)
+    if (parts !== undefined)
+      for (const part of parts) {
+        go(false)
+        for (const figure of [part.nodes, part.cpusPerNode, part.memoryMiBPerNode]) go(figure)
+        goThrough(part.consumablesPerNode, part.features)
+      }
+    step.extras ??= withParts(
+      interned(consumablesPerNode ?? {}, features ?? [], exclusive === true),
+      parts ?? [],
+      exclusive === true,
+    )
     return step.extras
+  }
+
+  function withParts(extras: Extras, told: readonly JobPart[], exclusive: boolean): Extras {
+    const parts = told
+      .map(
+        (part): Part => ({
+          ...interned(part.consumablesPerNode ?? {}, part.features ?? [], exclusive),
+          nodes: part.nodes,
+          cpus: Math.max(1, part.cpusPerNode),
+          memoryMiB: part.memoryMiBPerNode,
+        }),
+      )
+      .sort(
+        (a, b) =>
+          choosiness(b) - choosiness(a) || b.cpus - a.cpus || b.memoryMiB - a.memoryMiB || b.nodes - a.nodes,
+      )
+    if (parts.length < 2) return extras
+    const text = JSON.stringify([extras, parts])
+    const known = byText.get(text)
+    if (known !== undefined) return known
+    const made = { ...extras, parts }
+    byText.set(text, made)
+    return made
   }
 
   function interned(consumables: Vector, features: readonly string[], exclusive: boolean): Extras {

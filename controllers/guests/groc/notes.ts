@@ -4,7 +4,7 @@ import { few, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand, Shape } from './demand.ts'
 import { heldInWords } from './held.ts'
-import { hasFeature, inWords, lackingOf, type Need, type Room } from './needs.ts'
+import { fitsAmong, hasFeature, inWords, lackingOf, type Need, type Room } from './needs.ts'
 import type { Packing } from './packing.ts'
 import type { Survey } from './survey.ts'
 import { limitsOf } from './survey.ts'
@@ -58,7 +58,7 @@ export function misfitNotes(demand: Demand, ground: Survey): readonly string[] {
     ...(large.length === 0
       ? []
       : [
-          `Not counted, for ${typesInWords(ground)}: ${few(large.map((shape) => `${nameOf(shape)} (${inWords(shape)} per node)`))}.`,
+          `Not counted, for ${typesInWords(ground)}: ${few(large.map((shape) => `${nameOf(shape)} (${few(tooLarge(shape, units).map(inWords))} per node)`))}.`,
         ]),
     ...(lacking.length === 0
       ? []
@@ -68,8 +68,13 @@ export function misfitNotes(demand: Demand, ground: Survey): readonly string[] {
   ]
 }
 
-/** What each type lacks, be the machine ever so large; empty if some type lacks nothing. */
+/** The part of it that fits no type, or itself. */
+const tooLarge = (shape: Shape, units: readonly Room[]): readonly Need[] =>
+  shape.parts === undefined ? [shape] : shape.parts.filter((part) => !fitsAmong(part, units))
+
+/** What each type lacks, be the machine ever so large; empty if some type lacks nothing. Of parts, those that fit none. */
 export function lackedByAll(need: Need, units: readonly Room[]): readonly string[] {
+  if (need.parts !== undefined) return [...new Set(need.parts.flatMap((part) => lackedByAll(part, units)))]
   const lacks = units.map((unit) => lackingOf(need, unit))
   return lacks.some(({ length }) => length === 0) ? [] : [...new Set(lacks.flat())]
 }

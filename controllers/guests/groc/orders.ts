@@ -1,3 +1,4 @@
+import type { RequestGroup } from '../../../actors/leases/properties.ts'
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestIntent, GuestView } from '../../controller.ts'
@@ -39,7 +40,9 @@ export function pressureOf(
   for (const [shape, places] of packing.places) {
     if (!places.some(({ bin }) => bin.kind === 'fresh')) continue
     unserved = true
-    const ordered = packing.wideOrders.filter((order) => order.shape === shape).length
+    const ordered = packing.wideOrders.filter(
+      (order) => order.shape === shape && (order.among?.place ?? 0) === 0,
+    ).length
     const served =
       shape.nodes > 1
         ? places.length / shape.nodes - ordered
@@ -144,9 +147,11 @@ export function ordersFor(
   }
   if (open) tellPassedOver(packing, offers, desk)
   const offerOf = new Map(offers.map((offer) => [offer.type, offer]))
-  for (const order of wide) {
+  for (const [i, order] of wide.entries()) {
+    if ((order.among?.place ?? 0) > 0) continue
     const by = latestBegin(order.shape.oldest, config.grow.target, memory.boots, now)
-    askForWide(order, offerOf.get(order.type)!, by, desk, config, now)
+    const together = wide.slice(i, i + (order.among?.size ?? 1))
+    askForWide(together, (type) => offerOf.get(type)!, by, desk, config, now)
   }
   const served = `serving: ${some(survey.serving, 'unit')}, coming: ${survey.coming}`
   const why =
@@ -235,16 +240,19 @@ function isOff(what: string, unitsMin: number, offer: PatientOffer, desk: Desk, 
   return true
 }
 
+/** For one job: of one type, or of several that its parts need, all at one common start or none. */
 function askForWide(
-  { shape, units, type }: WideOrder,
-  offer: PatientOffer,
+  orders: readonly WideOrder[],
+  offerOf: (type: string) => PatientOffer,
   startBy: Instant | undefined,
   desk: Desk,
   config: GrocConfig,
   now: Instant,
 ): void {
+  const { shape } = orders[0]!
+  const units = orders.reduce((sum, order) => sum + order.units, 0)
   const what = `${some(units, 'unit')} for a job of ${shape.nodes} nodes`
-  if (isOff(what, units, offer, desk, config)) return
+  for (const order of orders) if (isOff(what, order.units, offerOf(order.type), desk, config)) return
   // A job wider than the limit of a minute goes when nothing else was started in that minute.
   if (units > desk.starts && (desk.startedLately || desk.intents.length > 0)) {
     desk.notes.push(`${what} wait for startsPerMinute ${config.startsPerMinute}.`)
@@ -252,7 +260,11 @@ function askForWide(
   }
   const own = shape.nodes - units
   const why = `a job of ${shape.nodes} nodes has waited ${span(now - shape.oldest)}; ${own === 0 ? 'none' : own} of them there or coming, ${units} missing, all or none`
-  ask(type, units, units, shape.leaseMs, why, desk, startBy)
+  if (orders.length === 1) return ask(orders[0]!.type, units, units, shape.leaseMs, why, desk, startBy)
+  if (!isAffordable(what, units * shape.leaseMs, desk)) return
+  const group = { id: `parts.${desk.now}.${desk.intents.length}`, size: orders.length }
+  for (const { type, units } of orders)
+    ask(type, units, units, shape.leaseMs, `${why}; ${units} of them of ${type}`, desk, startBy, group)
 }
 
 /** All small orders of one type. After a refusal one lease tries for all. */
@@ -300,17 +312,23 @@ function ask(
   reason: string,
   desk: Desk,
   startBy?: Instant,
+  group?: RequestGroup,
 ): void {
-  if (units * durationMs > desk.purse.left) {
-    const { reason: why, until } = desk.purse.whyNot(units * durationMs)
-    desk.notes.push(`${some(units, 'unit')} of ${type} for ${span(durationMs)}: ${why}.`)
-    if (until !== undefined) desk.wake.push(until)
+  if (!isAffordable(`${some(units, 'unit')} of ${type} for ${span(durationMs)}`, units * durationMs, desk))
     return
-  }
   desk.purse.left -= units * durationMs
   desk.left -= units
   desk.starts = Math.max(0, desk.starts - units)
   desk.asked.set(type, (desk.asked.get(type) ?? 0) + units)
   const later = startBy === undefined ? {} : { label: deferredLabel(startBy, desk.now, desk.intents.length) }
-  desk.intents.push({ kind: 'request', type, units, unitsMin, durationMs, startBy, reason, ...later })
+  const beside = group === undefined ? later : { ...later, group }
+  desk.intents.push({ kind: 'request', type, units, unitsMin, durationMs, startBy, reason, ...beside })
+}
+
+function isAffordable(what: string, unitMs: Millis, desk: Desk): boolean {
+  if (unitMs <= desk.purse.left) return true
+  const { reason, until } = desk.purse.whyNot(unitMs)
+  desk.notes.push(`${what}: ${reason}.`)
+  if (until !== undefined) desk.wake.push(until)
+  return false
 }

@@ -12,7 +12,7 @@ import {
   type Rest,
   type SmallOrder,
 } from './lots.ts'
-import { fits, isLargeEnough, type Room } from './needs.ts'
+import { fits, isLargeEnough, type Need, partsOf, type Room } from './needs.ts'
 import { type Variant, variantsFor } from './variants.ts'
 
 /** A type that may be asked for. */
@@ -38,6 +38,8 @@ export interface WideOrder {
   readonly shape: Shape
   readonly units: number
   readonly type: string
+  /** Its parts need units of several types: of so many orders, which come together or not at all, this is the `place`-th. */
+  readonly among?: { readonly size: number; readonly place: number }
 }
 
 export interface Packing {
@@ -164,7 +166,7 @@ function packed(
     if (group === undefined) ofVariant.set(key, { cpus, memoryMiB, variant, lots: [lot] })
     else group.lots.push(lot)
   }
-  const fitting = (kind: BinKind, shape: Shape): Group[] => {
+  const fitting = (kind: BinKind, shape: Need): Group[] => {
     const found: Group[] = []
     for (const [variant, ofVariant] of groups[kind]) {
       if (!variants.fits(shape, variant)) continue
@@ -178,7 +180,7 @@ function packed(
     )
   }
   /** Puts machines back with what so many jobs of the shape on each leave of them. */
-  const putRest = (lot: Lot, free: Rest, shape: Shape, tasks: number): void => {
+  const putRest = (lot: Lot, free: Rest, shape: Need, tasks: number): void => {
     const cpus = shape.exclusive ? 0 : free.cpus - tasks * shape.cpus
     put(lot, cpus, free.memoryMiB - tasks * shape.memoryMiB, variants.after(free.variant, shape, tasks))
   }
@@ -189,7 +191,7 @@ function packed(
     ordered.set(type, orderedOf(type) + units)
   }
   /** Types for an order, the first choice first; those that are paused only if there is no other. */
-  const choiceFor = (shape: Shape, unitsMin: number): readonly Offer[] => {
+  const choiceFor = (shape: Need, unitsMin: number): readonly Offer[] => {
     const possible = offers.filter(({ unit }) => fits(shape, unit))
     const open = possible.filter((offer) => !offer.isPaused(unitsMin))
     if (open.length === 0) return possible
@@ -246,48 +248,69 @@ function packed(
     if (left > 0 && choice[0] !== undefined) order(choice[0], Number.POSITIVE_INFINITY)
   }
 
-  /** Of which type the missing nodes of one wide job are to be; undefined if they cannot be had. */
-  const offerForWide = (shape: Shape, missing: number): Offer | undefined => {
-    if (missing > roomLeft) return undefined
-    const choice = choiceFor(shape, missing).filter(({ type, room }) => missing <= room - orderedOf(type))
+  /** Of which type the missing nodes of one part are to be, besides those for other parts; undefined if they cannot be had. */
+  const offerForWide = (
+    part: Need,
+    missing: number,
+    others: ReadonlyMap<Offer, number>,
+  ): Offer | undefined => {
+    const choice = choiceFor(part, missing).filter(
+      (offer) => missing <= offer.room - orderedOf(offer.type) - (others.get(offer) ?? 0),
+    )
     return choice.find(({ trial }) => !trial) ?? choice[0]
   }
 
-  /** One wide job; false if it cannot be had, and then nothing has changed. */
+  /** One wide job, all parts of it; false if it cannot be had, and then nothing has changed. */
   const packWide = (shape: Shape, into: Place[]): boolean => {
-    const chosen: { group: Group; count: number }[] = []
-    let missing = shape.nodes
-    for (const kind of BIN_KINDS)
-      for (const group of missing > 0 ? fitting(kind, shape) : []) {
-        const count = Math.min(missing, group.lots.length)
-        if (count === 0) break
-        chosen.push({ group, count })
-        missing -= count
-      }
-    const offer = missing === 0 ? undefined : offerForWide(shape, missing)
-    if (missing > 0 && offer === undefined) return false
+    const chosen: { readonly part: Need; readonly group: Group; readonly count: number }[] = []
+    const fresh: { readonly part: Need; readonly offer: Offer; readonly count: number }[] = []
+    const units = new Map<Offer, number>()
+    /** How many of its machines other parts have. */
+    const spokenFor = (group: Group): number =>
+      shape.parts === undefined
+        ? 0
+        : chosen.reduce((sum, one) => sum + (one.group === group ? one.count : 0), 0)
+    let most = roomLeft
+    for (const part of partsOf(shape)) {
+      let missing = part.nodes
+      for (const kind of BIN_KINDS)
+        for (const group of missing > 0 ? fitting(kind, part) : []) {
+          const count = Math.min(missing, group.lots.length - spokenFor(group))
+          if (count === 0) continue
+          chosen.push({ part, group, count })
+          missing -= count
+          if (missing === 0) break
+        }
+      if (missing === 0) continue
+      const offer = missing > most ? undefined : offerForWide(part, missing, units)
+      if (offer === undefined) return false
+      most -= missing
+      units.set(offer, (units.get(offer) ?? 0) + missing)
+      fresh.push({ part, offer, count: missing })
+    }
     // All are taken out before any is put back: a bin put back must not be taken twice by one job.
-    const taken = chosen.flatMap(({ group, count }) =>
+    const taken = chosen.flatMap(({ part, group, count }) =>
       group.lots
         .splice(group.lots.length - count)
         .reverse()
-        .map((lot): { lot: Lot; free: Rest } => ({ lot, free: group })),
+        .map((lot): { lot: Lot; free: Rest; part: Need } => ({ lot, free: group, part })),
     )
-    if (offer !== undefined) {
-      const { type, unit } = offer
-      for (let i = 0; i < missing; i += 1) {
+    for (const { part, offer, count } of fresh)
+      for (let i = 0; i < count; i += 1) {
         const bin = freshOf(offer)
-        const free = { cpus: unit.cpus, memoryMiB: unit.memoryMiB, variant: variants.of(bin) }
-        taken.push({ lot: { bin, count: 1, leaseMs: 0 }, free })
+        const free = { cpus: offer.unit.cpus, memoryMiB: offer.unit.memoryMiB, variant: variants.of(bin) }
+        taken.push({ lot: { bin, count: 1, leaseMs: 0 }, free, part })
       }
-      note(offer, missing)
-      wideOrders.push({ shape, units: missing, type })
-      roomLeft -= missing
+    for (const [place, [offer, count]] of [...units].entries()) {
+      note(offer, count)
+      const among = units.size > 1 && { among: { size: units.size, place } }
+      wideOrders.push({ shape, units: count, type: offer.type, ...among })
+      roomLeft -= count
     }
-    for (const { lot, free } of taken) {
+    for (const { lot, free, part } of taken) {
       if (lot.bin.kind !== 'fresh') used.add(lot.bin.id)
       into.push({ bin: lot.bin, tasks: 1 })
-      putRest(lot, free, shape, 1)
+      putRest(lot, free, part, 1)
     }
     return true
   }
@@ -297,14 +320,21 @@ function packed(
    * forbids ordering the rest. They are kept: a machine let go now would be missing when the busy ones end.
    */
   const keepFor = (shape: Shape): void => {
-    let missing = shape.nodes
-    for (const kind of BIN_KINDS)
-      for (const group of kind === 'fresh' ? [] : fitting(kind, shape)) {
-        if (missing === 0) return
-        const taken = group.lots.slice(-missing)
-        for (const { bin } of taken) kept.add(bin.id)
-        missing -= taken.length
-      }
+    const mine = new Set<Lot>()
+    for (const part of partsOf(shape)) {
+      let missing = part.nodes
+      for (const kind of BIN_KINDS)
+        for (const group of kind === 'fresh' || missing === 0 ? [] : fitting(kind, part)) {
+          if (missing === 0) break
+          const free = shape.parts === undefined ? group.lots : group.lots.filter((lot) => !mine.has(lot))
+          const taken = free.slice(-missing)
+          for (const lot of taken) {
+            mine.add(lot)
+            kept.add(lot.bin.id)
+          }
+          missing -= taken.length
+        }
+    }
   }
 
   for (const bin of bins.toReversed())

@@ -1,5 +1,14 @@
 import type { Shape } from './demand.ts'
-import { amountOf, type Extras, hasFeature, isKindOf, isPlain, type Room } from './needs.ts'
+import {
+  amountOf,
+  type Extras,
+  hasFeature,
+  isKindOf,
+  isPlain,
+  type Need,
+  partsOf,
+  type Room,
+} from './needs.ts'
 
 /**
  * Machines that differ in nothing but processors and memory, as far as the waiting jobs can tell: the features
@@ -18,25 +27,25 @@ export interface Variant {
 
 export interface Variants {
   of(bin: Room & { readonly whole: boolean }): Variant
-  fits(shape: Shape, variant: Variant): boolean
+  fits(need: Need, variant: Variant): boolean
   /** How many jobs of the shape its consumables are enough for. */
-  times(shape: Shape, variant: Variant): number
+  times(need: Need, variant: Variant): number
   /** What so many jobs of the shape leave. */
-  after(variant: Variant, shape: Shape, tasks: number): Variant
+  after(variant: Variant, need: Need, tasks: number): Variant
 }
 
 export function variantsFor(shapes: readonly Shape[]): Variants {
-  const choosy = shapes.filter((shape) => !isPlain(shape))
+  const choosy = shapes.flatMap(partsOf).filter((need) => !isPlain(need))
   const dimensions = [...new Set(choosy.flatMap(({ consumables }) => Object.keys(consumables)))].sort()
-  const features = [...new Set(choosy.flatMap((shape) => shape.features))].sort()
+  const features = [...new Set(choosy.flatMap((need) => need.features))].sort()
   const tellsWhole = shapes.some(({ exclusive }) => exclusive)
   const known = new Map<string, Variant>()
-  const needs = new Map<Shape, readonly number[]>()
+  const needs = new Map<Need, readonly number[]>()
   const plain: Variant = { features: new Set(), amounts: [], whole: true, riches: 0 }
   const onlyPlain = dimensions.length === 0 && features.length === 0 && !tellsWhole
 
   /** What a job takes of each: a `gpu:a100` is also one of all `gpu`. */
-  const needOf = (shape: Shape): readonly number[] => {
+  const needOf = (shape: Need): readonly number[] => {
     let need = needs.get(shape)
     if (need === undefined) {
       need = dimensions.map((dimension) => takes(shape, dimension))
