@@ -10,7 +10,7 @@ const VERSION = /^(?:6\.1|4\.2)\./
 
 /** What is missing or will not do, with its cure. */
 export async function torqueFindings(
-  { scheduler }: TorqueConfig,
+  { scheduler, ownNode }: TorqueConfig,
   commands: Commands,
   dialect: Dialect,
   signal: AbortSignal,
@@ -27,10 +27,26 @@ export async function torqueFindings(
     )
   found.push(...(await rightsFinding(commands, facts, signal)), ...commonFindings(facts))
   return orFine(
-    [...found, ...scaleFromZero(facts, nodes.records, scheduler)],
+    [...found, ...staying(ownNode, nodes.records), ...scaleFromZero(facts, nodes.records, scheduler)],
     'job shapes',
     'Jobs may be submitted for which there is no room yet.',
   )
+}
+
+/** What the configuration counts on, so that the list is never empty. */
+function staying(ownNode: string | undefined, nodes: readonly NodeRecord[]): readonly Finding[] {
+  if (ownNode === undefined) return []
+  const record = nodes.find(({ name }) => name === ownNode)
+  if (record !== undefined && record.mark === undefined) return []
+  return [
+    missing(
+      'job shapes',
+      record === undefined
+        ? `There is no node ${ownNode}, which is to stay so that the list is never empty (ownNode);`
+        : `The node ${ownNode}, which is to stay so that the list is never empty (ownNode), is one of ours and goes with its lease;`,
+      `as a manager: qmgr -c 'create node NAME np=1', then pbsnodes -o NAME, and name that one.`,
+    ),
+  ]
 }
 
 /**
@@ -59,7 +75,7 @@ function scaleFromZero(
       unwise(
         'job shapes',
         'When the last node is deleted pbs_sched deletes the jobs that wait; Sublet keeps its last record for that.',
-        'Better make one of your own that stays, and set it offline.',
+        'Better make one of your own that stays, set it offline, and name it as ownNode.',
       ),
     )
   return found

@@ -20,6 +20,11 @@ export const torqueConfig = z.strictObject({
   scheduler: z.enum(['pbs_sched', 'maui', 'moab']).default('pbs_sched'),
   /** The cpus of the machines that are lent: spreads jobs that ask for processors but no nodes. */
   cpusOfMachine: z.int().positive().optional(),
+  /** A node of the admin's own that stays in the list, offline or not, so that this is never empty. */
+  ownNode: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9.-]*$/, 'expected the name of a node')
+    .optional(),
   /** Begins the note of every node that is offline by us. */
   drainTag: property.default('sublet'),
   /** No command may take longer, but those that delete a node. */

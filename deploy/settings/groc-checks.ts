@@ -1,4 +1,5 @@
 import { own } from '../../actors/runtime/plain.ts'
+import { meet, type Window, within } from '../../controllers/guests/groc/windows.ts'
 import { some, span } from '../../controllers/sentence.ts'
 import type { Written } from './config.ts'
 import { type CrossComplaint, error, type Path, warning } from './cross-complaint.ts'
@@ -11,34 +12,42 @@ const HOUR_MS = 60 * 60_000
 
 /** Thresholds that hold, each by itself, and that do not do what was meant. */
 export function grocChecks(
-  { kind }: Guest['batch'],
+  batch: Guest['batch'],
   controller: Groc,
   site: Written['site'],
   at: Place,
 ): readonly CrossComplaint[] {
   return [
-    ...withoutRecords(kind, controller, at),
+    ...withoutRecords(batch, controller, at),
     ...withoutEffect(controller, at),
     ...budgetOfIdle(controller, at),
     ...(site === undefined ? [] : windowsAgainstSite(site, controller, at)),
   ]
 }
 
-/** A Torque server without a node record can tell no job from one that no node could ever run. */
-function withoutRecords(
-  kind: Guest['batch']['kind'],
-  { min, reserve, windows }: Groc,
-  at: Place,
-): readonly CrossComplaint[] {
-  if (kind !== 'torque') return []
+/**
+ * A Torque server without a node record refuses at submission what asks for nodes, and its pbs_sched deletes the rest: what
+ * nobody sees nobody gets a machine for. The last record of ours is kept under pbs_sched, but before the first machine has
+ * come there is none, and Maui's or Moab's is deleted: so one has to be there always, ours by `min`, or an own one.
+ */
+function withoutRecords(batch: Guest['batch'], groc: Groc, at: Place): readonly CrossComplaint[] {
+  if (batch.kind !== 'torque' || batch.ownNode !== undefined) return []
+  const { windows } = groc
+  const isEmpty = ({ min, reserve }: Groc): boolean => min === 0 && reserve === 0
   const sentence =
-    'is 0, and a Torque server without any node record refuses jobs that ask for nodes, and its pbs_sched deletes those that do not: keep at least 1, unless it has nodes of your own'
-  const inWindows = windows.flatMap((window, i) =>
-    window.min === 0 && (window.reserve ?? reserve) === 0
-      ? [warning(at('controller', 'windows', i, 'min'), sentence)]
-      : [],
-  )
-  return [...(min === 0 && reserve === 0 ? [warning(at('controller', 'min'), sentence)] : []), ...inWindows]
+    'is 0, and a Torque without any node record refuses jobs that ask for nodes, and its pbs_sched deletes the others: such jobs are seen by nobody, and no machine comes for them. Keep at least 1 (min: 1), or name a node of your own that stays (batch.ownNode)'
+  if (isEmpty(groc)) return [error(at('controller', 'min'), sentence)]
+  const keyOf = ({ min }: Window): 'min' | 'reserve' => (min === undefined ? 'reserve' : 'min')
+  const emptyAlone = windows.map((window) => isEmpty(within(groc, window)))
+  return windows.flatMap((window, i) => {
+    const place = at('controller', 'windows', i, keyOf(window))
+    if (emptyAlone[i]) return [error(place, sentence)]
+    const j = windows.findIndex(
+      (other, j) =>
+        j < i && !emptyAlone[j] && isEmpty(within(within(groc, other), window)) && meet(other, window),
+    )
+    return j < 0 ? [] : [error(place, `with windows.${j}, open at the same time, ${sentence}`)]
+  })
 }
 
 function withoutEffect({ grow, max, userMax, windows }: Groc, at: Place): readonly CrossComplaint[] {

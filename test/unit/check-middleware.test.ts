@@ -15,6 +15,7 @@ import { openpbsConfig } from '../../adapters/openpbs/config.ts'
 import { openpbsPrivileges } from '../../adapters/openpbs/privileges.ts'
 import { torque } from '../../adapters/torque/batch-system.ts'
 import { torqueConfig } from '../../adapters/torque/config.ts'
+import { markProperty } from '../../adapters/torque/marks.ts'
 import { torquePrivileges } from '../../adapters/torque/privileges.ts'
 import { examined, inOrder } from '../../deploy/commands/check-middleware.ts'
 import { listedOnly } from '../conformance/listed.ts'
@@ -33,7 +34,7 @@ const START = Date.UTC(2026, 10, 21, 20)
 const NAMES = ['vm1', 'vm2', 'vm3']
 
 /** A Torque that is set up as it should be, asked as `user`, with what is listed. */
-function torqueWorld(user = 'root') {
+function torqueWorld(user = 'root', over: object = {}) {
   const clock = handClock(START)
   const server = new TorqueServer({ clock, version: '6.1.3' })
   NAMES.forEach((name, at) => void server.hosts.set(name, `10.77.0.${at + 1}`))
@@ -41,7 +42,7 @@ function torqueWorld(user = 'root') {
   server.createNode('own', 1, [], '')
   server.queue.transit = true
   const exec = emulatedExecutor((asked) => torqueAnswer(server, asked), { clock, user })
-  const config = torqueConfig.parse({ lockFolder: dir })
+  const config = torqueConfig.parse({ lockFolder: dir, ...over })
   const system = torque(config, listedOnly(exec, torquePrivileges(config, 'vm[0-9]+')), { clock })
   return { clock, server, exec, ...looking(system, clock) }
 }
@@ -80,6 +81,19 @@ describe('Torque, emulated', () => {
     const findings = await world.find()
     expect(bad(findings)).toEqual(['missing rights', 'missing visibility'])
     expect(of(findings, 'rights')?.cure).toBe("make it a manager: qmgr -c 'set server managers += ann@HOST'.")
+  })
+
+  test('the node of the admin’s own that is to stay has to be there, and to be nobody else’s', async () => {
+    expect(bad(await torqueWorld('root', { ownNode: 'own' }).find())).toEqual([])
+    const world = torqueWorld('root', { ownNode: 'vm1' })
+    expect(bad(await world.find())).toEqual(['missing job shapes'])
+    world.server.createNode(
+      'vm1',
+      1,
+      [markProperty({ leaseId: 'lease-1', unitId: 'unit-1' }, '10.77.0.1')],
+      '',
+    )
+    expect(of(await world.find(), 'job shapes')?.sentence).toContain('is one of ours and goes with its lease')
   })
 
   test('jobs that qsub would refuse, and a scheduler that is off', async () => {

@@ -112,6 +112,7 @@ describe('a configuration that is right', () => {
         'join: { kind: embedded }',
         'join: { kind: ssh-torque, server: head, ssh: { privateKeyFile: keys/site } }',
       )
+      .replace('      max: 4', '      min: 1\n      max: 4')
     const { settings } = loadConfig(write(text))
     expect(settings.guests[0]?.batch).toMatchObject({
       ...{ kind: 'torque', deleteTimeout: 150_000, scheduler: 'pbs_sched' },
@@ -121,6 +122,14 @@ describe('a configuration that is right', () => {
     expect(() =>
       loadConfig(write(text.replace('ssh-torque', 'ssh-slurmd').replace('server: head, ', ''))),
     ).toThrow('machines cannot join torque by “ssh-slurmd”')
+    // A list of nodes that may become empty is refused, with the two ways out.
+    const bare = text.replace('      min: 1\n', '')
+    expect(() => loadConfig(write(bare))).toThrow(
+      /controller\.min.*Keep at least 1 \(min: 1\), or name a node/,
+    )
+    expect(
+      loadConfig(write(bare.replace('kind: torque,', 'kind: torque, ownNode: keeper,'))).settings,
+    ).toBeDefined()
   })
 })
 

@@ -5,9 +5,14 @@ import { grocChecks } from '../../deploy/settings/groc-checks.ts'
 
 const site = { types: { small: { units: 8 } } } as unknown as NonNullable<Written['site']>
 
-const complaints = (over: object, kind = 'slurm', of: Written['site'] | null = site): readonly string[] =>
+const complaints = (
+  over: object,
+  kind = 'slurm',
+  of: Written['site'] | null = site,
+  batch: object = {},
+): readonly string[] =>
   grocChecks(
-    { kind } as Written['guests'][number]['batch'],
+    { kind, ...batch } as Written['guests'][number]['batch'],
     { kind: 'groc', ...writtenGroc.parse({ type: 'small', max: 8, ...over }) },
     of ?? undefined,
     (...path) => path,
@@ -21,16 +26,44 @@ describe('thresholds that do not do what was meant', () => {
   test('are not there by default', () => {
     expect(complaints({})).toEqual([])
     expect(complaints({ min: 1 }, 'torque')).toEqual([])
+    expect(complaints({ reserve: 1 }, 'torque')).toEqual([])
+    expect(complaints({}, 'torque', site, { ownNode: 'keeper' })).toEqual([])
+    // Each window alone keeps one, and they are never open together.
+    const noon = { from: '0 12 * * *', for: '1h', reserve: 0 }
+    expect(complaints({ min: 1, windows: [{ ...night, reserve: 1, min: 0 }, noon] }, 'torque')).toEqual([])
     expect(complaints({ windows: [{ ...night, max: 8, min: 8 }] })).toEqual([])
   })
 
   test.each([
-    ['a Torque without nodes', {}, 'torque', /^warning min: is 0, and a Torque server/],
+    [
+      'a Torque without nodes',
+      {},
+      'torque',
+      /^error min: is 0, and a Torque without any node record .*\(min: 1\), or name a node .*\(batch\.ownNode\)$/,
+    ],
     [
       'a Torque without nodes by night',
       { min: 1, windows: [{ ...night, min: 0 }] },
       'torque',
-      /^warning windows\.0\.min: is 0, and a Torque/,
+      /^error windows\.0\.min: is 0, and a Torque/,
+    ],
+    [
+      'a Torque whose reserve goes by night',
+      { reserve: 1, windows: [{ ...night, reserve: 0 }] },
+      'torque',
+      /^error windows\.0\.reserve: is 0, and a Torque/,
+    ],
+    [
+      'a Torque without nodes while two windows are open together',
+      {
+        min: 1,
+        windows: [
+          { ...night, reserve: 1, min: 0 },
+          { from: '0 0 * * *', for: '1h', reserve: 0 },
+        ],
+      },
+      'torque',
+      /^error windows\.1\.reserve: with windows\.0, open at the same time, is 0/,
     ],
     ['a cap above max', { userMax: 9 }, 'slurm', /^warning userMax: found 9, and max is 8/],
     [
