@@ -11,7 +11,7 @@ import { remembered } from '../pbs/remembered.ts'
 import { liveIn, parseSettings } from '../pbs/settings.ts'
 import { readInSlices } from '../pbs/slices.ts'
 import type { OpenpbsConfig } from './config.ts'
-import { jobOf } from './parse-jobs.ts'
+import { arrayIdOf, arrayLimitOf, jobOf } from './parse-jobs.ts'
 import { type Json, objectOf, pieces, wordOf } from './parse-json.ts'
 import { nodeOf } from './parse-nodes.ts'
 import { recentlyEnded } from './recently-ended.ts'
@@ -72,7 +72,20 @@ export function openpbsDialect(config: OpenpbsConfig, commands: Commands, clock:
   /** A dead server's qstat prints a header that looks like an empty list: only its exit status tells. */
   const jobs = async (args: readonly string[], signal: AbortSignal): Promise<Records<JobRecord>> => {
     const printed = await commands.ask('qstat', ['-t', '-f', '-F', 'json', ...args], { signal })
-    return readInSlices('qstat -f', pieces(printed, 'Jobs'), readJob(), { clock, signal })
+    const read = readJob()
+    const limits = new Map<string, NonNullable<JobRecord['array']>>()
+    const make = (piece: string): JobRecord | undefined => {
+      const array = arrayLimitOf(piece)
+      if (array !== undefined) limits.set(array.id, array)
+      return read(piece)
+    }
+    const found = await readInSlices('qstat -f', pieces(printed, 'Jobs'), make, { clock, signal })
+    if (limits.size === 0) return found
+    const limited = (job: JobRecord): JobRecord => {
+      const array = job.id.includes('[') ? limits.get(arrayIdOf(job.id)) : undefined
+      return array === undefined ? job : { ...job, array }
+    }
+    return { ...found, records: found.records.map(limited) }
   }
 
   const ended = recentlyEnded(clock, async (ids, signal) => {

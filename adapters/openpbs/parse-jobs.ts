@@ -1,7 +1,8 @@
+import type { Vector } from '../../actors/leases/resources.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import { garbage, type JobRecord } from '../pbs/records.ts'
-import { walltimeMs } from '../pbs/sizes.ts'
-import { objectOf, readPiece, wordOf } from './parse-json.ts'
+import { amount, walltimeMs } from '../pbs/sizes.ts'
+import { type JsonObject, objectOf, readPiece, wordOf } from './parse-json.ts'
 import { demandOf } from './parse-select.ts'
 import { jobVerdict, waitsFor } from './states.ts'
 
@@ -41,6 +42,8 @@ export function jobOf(piece: string, cpusOfMachine: number | undefined): JobReco
     verdict,
     reason: reasonOf(said),
     user: wordOf(job, 'euser') || (wordOf(job, 'Job_Owner').split('@')[0] ?? ''),
+    group: wordOf(job, 'egroup'),
+    project: wordOf(job, 'project'),
     account: wordOf(job, 'Account_Name'),
     queue: wordOf(job, 'queue'),
     demand: demandOf(select, wordOf(resources, 'place'), cpusOfMachine),
@@ -55,8 +58,40 @@ export function jobOf(piece: string, cpusOfMachine: number | undefined): JobReco
     hosts,
     rerunable: wordOf(job, 'Rerunable') !== 'False',
     starts: Number(wordOf(job, 'run_count') || 0),
+    ...arrayOf(id, job),
+    amounts: amountsOf(resources),
   }
 }
+
+/** `5[].opsrv` of `5[4].opsrv`. */
+export const arrayIdOf = (id: string): string => id.replace(/\[\d+\]/, '[]')
+
+const runMaxOf = (job: JsonObject): number | undefined => {
+  const text = wordOf(job, 'max_run_subjobs')
+  return /^[1-9]\d*$/.test(text) ? Number(text) : undefined
+}
+
+function arrayOf(id: string, job: JsonObject): Pick<JobRecord, 'array'> {
+  const runMax = runMaxOf(job)
+  return runMax === undefined || !id.includes('[') ? {} : { array: { id: arrayIdOf(id), runMax } }
+}
+
+/** Of the record of an array as a whole, how many of its tasks may run at once (`qsub -J 1-100%5`). */
+export function arrayLimitOf(piece: string): JobRecord['array'] {
+  // Nearly all records are of jobs.
+  if (!/^\s*"\d+\[\]/.test(piece)) return undefined
+  const [id, job] = readPiece(piece)
+  const runMax = runMaxOf(job)
+  return runMax === undefined ? undefined : { id, runMax }
+}
+
+const amountsOf = (resources: JsonObject): Vector =>
+  Object.fromEntries(
+    Object.keys(resources).flatMap((key) => {
+      const found = amount(wordOf(resources, key))
+      return found === undefined ? [] : [[key, found] as const]
+    }),
+  )
 
 function reasonOf(said: {
   readonly letter: string

@@ -49,7 +49,7 @@ function chunkOf(text: string): Chunk {
  *   1:ncpus=4+2:ncpus=1         place=pack: 1 × 6; free, on machines of 8: 1 × 6; else 3 × 4, in parts: 1 × 4, 2 × 1
  */
 export function demandOf(select: string, place: string, cpusOfMachine: number | undefined): Demand {
-  const chunks = select.split('+').map(chunkOf)
+  const chunks = alike(select.split('+').map(chunkOf))
   const words = place.split(':')
   const exclusive = words.some((word) => /^excl/.test(word))
   const isScattered = words.some((word) => /^v?scatter$/.test(word))
@@ -81,6 +81,18 @@ export function demandOf(select: string, place: string, cpusOfMachine: number | 
     exclusive,
     ...unlike(parts),
   }
+}
+
+/** Equal ones together. */
+function alike(chunks: readonly Chunk[]): readonly Chunk[] {
+  if (chunks.length === 1) return chunks
+  const byText = new Map<string, Chunk>()
+  for (const chunk of chunks) {
+    const { count, consumables, features, ...figures } = chunk
+    const text = JSON.stringify([figures, Object.entries(consumables).sort(), features.toSorted()])
+    byText.set(text, { ...chunk, count: whole(count + (byText.get(text)?.count ?? 0)) })
+  }
+  return [...byText.values()]
 }
 
 /** Chunks that are unlike share a machine, if one is large enough, where nothing speaks against it. */

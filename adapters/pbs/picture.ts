@@ -1,6 +1,8 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
+import { own } from '../../actors/runtime/plain.ts'
 import type { BatchNode, HeldBy, Job, JobPart } from '../batch-system.ts'
 import { bounded } from '../job-bounds.ts'
+import { type Counter, countersOf } from './limits.ts'
 import { isOurNote } from './marks.ts'
 import type { JobRecord, NodeRecord } from './records.ts'
 import type { QueueSettings, ServerSettings } from './settings.ts'
@@ -29,35 +31,61 @@ function heldByQueue(job: JobRecord, { scheduling }: ServerSettings, queue: Queu
 }
 
 /**
- * Counts those that run, then lets waiting ones pass in the order of the list until a limit is reached:
- * max_running and max_user_run, of the queue and of the server.
+ * Counts those that run, then lets waiting ones pass in the order of the list until a limit is reached: of the server, of the
+ * queue, of the array.
  */
 function turnstile(
   records: readonly JobRecord[],
   settings: ServerSettings,
 ): (job: JobRecord) => Held | undefined {
   const taken = new Map<string, number>()
-  const countersOf = ({ queue, user }: JobRecord): readonly (readonly [string, number])[] => {
-    const own = settings.queues.get(queue)
-    return [
-      [`server`, settings.runMax],
-      [`server user ${user}`, settings.userRunMax],
-      [`queue ${queue}`, own?.runMax ?? Number.POSITIVE_INFINITY],
-      [`queue ${queue} user ${user}`, own?.userRunMax ?? Number.POSITIVE_INFINITY],
-    ]
+  const known = new Map<string, readonly Counter[]>()
+  const ofOwner = ({ queue, user, group, project }: JobRecord): readonly Counter[] => {
+    const key = JSON.stringify([queue, user, group, project])
+    let counters = known.get(key)
+    if (counters === undefined) {
+      const owner = { user, group, project }
+      const own = settings.queues.get(queue)?.limits ?? []
+      counters = [
+        ...countersOf(settings.limits, 'server', owner),
+        ...countersOf(own, `queue ${queue}`, owner),
+      ]
+      known.set(key, counters)
+    }
+    return counters
   }
+  const isLimited =
+    settings.limits.length > 0 || [...settings.queues.values()].some((queue) => queue.limits.length > 0)
+  const countersFor = (job: JobRecord): readonly Counter[] => {
+    const counters = isLimited ? ofOwner(job) : NO_COUNTERS
+    if (job.array === undefined) return counters
+    return [...counters, { key: `array ${job.array.id}`, most: job.array.runMax, resource: undefined }]
+  }
+  const keyOf = ({ key, resource }: Counter): string => (resource === undefined ? key : `${resource} ${key}`)
+  const takes = (job: JobRecord, { resource }: Counter): number =>
+    resource === undefined ? 1 : (own(job.amounts ?? {}, resource) ?? 0)
   const count = (job: JobRecord): void => {
-    for (const [key] of countersOf(job)) taken.set(key, (taken.get(key) ?? 0) + 1)
+    for (const counter of countersFor(job))
+      taken.set(keyOf(counter), (taken.get(keyOf(counter)) ?? 0) + takes(job, counter))
   }
   for (const job of records)
     if (job.verdict.state === 'running' || job.verdict.state === 'completing') count(job)
   return (job) => {
-    const full = countersOf(job).find(([key, most]) => (taken.get(key) ?? 0) >= most)
-    if (full !== undefined) return { heldBy: 'limit', reason: `at most ${full[1]} may run: ${full[0]}` }
+    const full = countersFor(job).find((counter) => {
+      const amount = takes(job, counter)
+      return amount > 0 && (taken.get(keyOf(counter)) ?? 0) + amount > counter.most
+    })
+    if (full !== undefined)
+      return {
+        heldBy: 'limit',
+        reason: `at most ${full.most}${full.resource === undefined ? '' : ` ${full.resource}`} may run: ${full.key}`,
+      }
     count(job)
     return undefined
   }
 }
+
+const NO_COUNTERS: readonly Counter[] = []
 
 export function jobsOf(
   records: readonly JobRecord[],

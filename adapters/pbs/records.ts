@@ -32,6 +32,9 @@ export interface JobRecord {
   /** The comment of the scheduler, or what holds it. */
   readonly reason: string
   readonly user: string
+  /** Empty if the vendor does not tell. */
+  readonly group: string
+  readonly project: string
   readonly account: string
   readonly queue: string
   readonly demand: Demand
@@ -46,6 +49,10 @@ export interface JobRecord {
   readonly rerunable: boolean
   /** How many times it was started. */
   readonly starts: number
+  /** Of an array of which only so many tasks may run at once. */
+  readonly array?: { readonly id: string; readonly runMax: number }
+  /** What all of it takes, sizes in bytes: for limits on what may run. */
+  readonly amounts?: Vector
 }
 
 /** works: takes jobs if there is room · refuses · silent: is not there. */

@@ -1,8 +1,6 @@
 import type { Millis } from '../../actors/runtime/clock.ts'
+import { type Attributes, type RunLimit, runLimits } from './limits.ts'
 import { memoryMiB, walltimeMs } from './sizes.ts'
-
-/** Attributes by name, as `qmgr -c 'print server'` tells them; `+=` adds to a list. */
-type Attributes = ReadonlyMap<string, readonly string[]>
 
 export interface QueueSettings {
   readonly isStarted: boolean
@@ -10,8 +8,7 @@ export interface QueueSettings {
   readonly isRoute: boolean
   readonly defaultWalltimeMs: Millis | undefined
   readonly defaultMemoryMiB: number
-  readonly runMax: number
-  readonly userRunMax: number
+  readonly limits: readonly RunLimit[]
   readonly isTransit: boolean
 }
 
@@ -25,8 +22,7 @@ export interface ServerSettings {
   readonly nodeCheckMs: Millis
   readonly keepCompletedMs: Millis | undefined
   readonly defaultWalltimeMs: Millis | undefined
-  readonly runMax: number
-  readonly userRunMax: number
+  readonly limits: readonly RunLimit[]
   /** `resources_available.nodect`: lets jobs wait for more nodes than there are records. */
   readonly nodesPromised: number
   readonly queues: ReadonlyMap<string, QueueSettings>
@@ -41,19 +37,6 @@ const isTrue = (from: Attributes, key: string, otherwise: boolean): boolean => {
   const value = first(from, key)
   return value === undefined ? otherwise : /^true$/i.test(value)
 }
-const limit = (from: Attributes, key: string): number => {
-  const value = Number(first(from, key) ?? 0)
-  return value > 0 ? value : Number.POSITIVE_INFINITY
-}
-
-/** OpenPBS's own form, `[u:PBS_GENERIC=5]`; limits of named users are not read. */
-const generic = (from: Attributes, who: 'o:PBS_ALL' | 'u:PBS_GENERIC'): number => {
-  const found = from
-    .get('max_run')
-    ?.flatMap((text) => new RegExp(`\\[${who}=(\\d+)\\]`).exec(text)?.[1] ?? [])
-  return found?.[0] === undefined ? Number.POSITIVE_INFINITY : Number(found[0])
-}
-
 /** `qmgr -c 'print server'`: the same form in every PBS. */
 export function parseSettings(printed: string): ServerSettings {
   const server = new Map<string, string[]>()
@@ -81,8 +64,7 @@ export function parseSettings(printed: string): ServerSettings {
     nodeCheckMs: (seconds('node_check_rate') ?? NODE_CHECK_SECONDS) * 1000,
     keepCompletedMs: keep === undefined ? undefined : keep * 1000,
     defaultWalltimeMs: walltimeMs(first(server, 'resources_default.walltime')),
-    runMax: Math.min(limit(server, 'max_running'), generic(server, 'o:PBS_ALL')),
-    userRunMax: Math.min(limit(server, 'max_user_run'), generic(server, 'u:PBS_GENERIC')),
+    limits: runLimits(server),
     nodesPromised: Number(first(server, 'resources_available.nodect') ?? 0),
     queues: new Map([...queues].map(([name, from]) => [name, queueOf(from)])),
   }
@@ -93,8 +75,7 @@ const queueOf = (from: Attributes = none): QueueSettings => ({
   isRoute: /^route/i.test(first(from, 'queue_type') ?? ''),
   defaultWalltimeMs: walltimeMs(first(from, 'resources_default.walltime')),
   defaultMemoryMiB: memoryMiB(first(from, 'resources_default.mem')),
-  runMax: Math.min(limit(from, 'max_running'), generic(from, 'o:PBS_ALL')),
-  userRunMax: Math.min(limit(from, 'max_user_run'), generic(from, 'u:PBS_GENERIC')),
+  limits: runLimits(from),
   isTransit: isTrue(from, 'is_transit', false),
 })
 

@@ -30,6 +30,13 @@ export function memoryMiB(text: string | undefined): number {
   return Math.ceil((Number(amount) * bytes) / 1024 ** 2)
 }
 
+/** `64` as it is, `2gb` in bytes; undefined for what is no amount. */
+export function amount(text: string): number | undefined {
+  const [, digits, unit = ''] = /^(\d+)([a-z]*)$/i.exec(text.trim()) ?? []
+  const bytes = BYTES[unit.toLowerCase()]
+  return digits === undefined || bytes === undefined ? undefined : Number(digits) * bytes
+}
+
 /** `HH:MM:SS`, `DD:HH:MM:SS`, `MM:SS` or seconds; undefined for nothing. */
 export function walltimeMs(text: string | undefined): Millis | undefined {
   if (text === undefined || text === '') return undefined

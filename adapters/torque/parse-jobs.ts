@@ -41,6 +41,8 @@ export function jobOf(piece: string, { scheduler, cpusOfMachine }: Reading): Job
     verdict: cannotStart ? { state: 'held', heldBy: 'impossible' } : verdict,
     reason: reasonOf({ letter, holds, depend, comment, cannotStart }),
     user: words(job, 'euser') || (words(job, 'Job_Owner').split('@')[0] ?? ''),
+    group: words(job, 'egroup'),
+    project: '',
     account: words(job, 'Account_Name'),
     queue: words(job, 'queue'),
     demand: demandOf(resources, cpusOfMachine),

@@ -40,8 +40,7 @@ const frame = {
   settings: {
     scheduling: true,
     queues: new Map(),
-    runMax: Number.POSITIVE_INFINITY,
-    userRunMax: Number.POSITIVE_INFINITY,
+    limits: [],
     defaultWalltimeMs: undefined,
   },
   drainTag: 'sublet',

@@ -12,6 +12,7 @@ import { emulatedExecutor } from '../emulated/executor.ts'
 import { answer } from '../emulated/openpbs/commands.ts'
 import { PbsServer } from '../emulated/openpbs/server.ts'
 import { recorded } from '../emulated/recordings.ts'
+import { configOf, decideOn, unitsAsked, viewOf } from './groc-world.ts'
 
 const lockFolder = mkdtempSync(join(tmpdir(), 'sublet-openpbs-'))
 afterAll(() => rmSync(lockFolder, { recursive: true }))
@@ -89,6 +90,28 @@ test('jobs of any size wait with no node at all, and are demand', async () => {
     { state: 'pending', nodes: 10, cpusPerNode: 2, walltimeMs: undefined },
     { state: 'pending', nodes: 2, cpusPerNode: 2, walltimeMs: 300_000 },
   ])
+})
+
+test('of an array only as many tasks are demand as may run at once', async () => {
+  const { qsub, observe, letIn, clock } = await scene()
+  await qsub('-J', '0-999%5', '-l', 'select=1:ncpus=2')
+  const before = await observe()
+  expect(before.jobs).toHaveLength(1000)
+  expect(before.jobs.filter(({ state }) => state === 'pending')).toHaveLength(5)
+  expect(before.jobs.at(-1)).toMatchObject({
+    ...{ id: '0[999].opsrv', state: 'held', heldBy: 'limit' },
+    vendorReason: 'at most 5 may run: array 0[].opsrv',
+  })
+  const config = configOf({ max: 400, step: 100 })
+  expect(
+    unitsAsked(decideOn(viewOf([], { jobs: before.jobs }), config, undefined, clock.now()).intents),
+  ).toBe(5)
+  await letIn('vm01')
+  await clock.moveTo(clock.now() + 2_000)
+  // Its comment is that of an array that has begun, for those that wait, too.
+  const { jobs } = await observe()
+  expect(jobs.filter(({ state }) => state === 'running')).toHaveLength(1)
+  expect(jobs.filter(({ state }) => state === 'pending')).toHaveLength(4)
 })
 
 test('a new node takes no job before it is let in, and carries its mark as a resource', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { systemClock } from '../../actors/runtime/clock.ts'
-import { instantOf, jobOf, vnodesOf } from '../../adapters/openpbs/parse-jobs.ts'
+import { arrayLimitOf, instantOf, jobOf, vnodesOf } from '../../adapters/openpbs/parse-jobs.ts'
 import { pieces } from '../../adapters/openpbs/parse-json.ts'
 import { nodeOf } from '../../adapters/openpbs/parse-nodes.ts'
 import { demandOf } from '../../adapters/openpbs/parse-select.ts'
@@ -46,6 +46,19 @@ test('check 5: the recorded jobs of every kind are read with their demand and wh
   })
   expect(records[9]).toMatchObject({ notBefore: Date.UTC(2026, 10, 21, 20, 35) })
   expect(records[3]?.reason).toContain('Can Never Run: Insufficient amount of resource: ncpus')
+})
+
+test('an array says how many of its tasks may run at once', () => {
+  const [whole = ''] = [...pieces(printed('033'), 'Jobs')].filter((piece) => piece.includes('"5[].opsrv"'))
+  expect(arrayLimitOf(whole)).toBeUndefined()
+  const limited = whole.replace('"array":\t"True"', '"max_run_subjobs":\t2,\n\t\t\t"array":\t"True"')
+  expect(arrayLimitOf(limited)).toEqual({ id: '5[].opsrv', runMax: 2 })
+  expect(jobOf(limited, undefined)).toBeUndefined()
+  // A task that has not begun is told with the attributes of its array.
+  const task = limited
+    .replace('"5[].opsrv"', '"5[4].opsrv"')
+    .replace('"job_state":\t"B"', '"job_state":\t"Q"')
+  expect(jobOf(task, undefined)).toMatchObject({ id: '5[4].opsrv', array: { id: '5[].opsrv', runMax: 2 } })
 })
 
 test('a finished job is read from the history, with the node it ran on', async () => {

@@ -255,7 +255,7 @@ test('the server’s own settings are read as qmgr prints them', () => {
   const settings = parseSettings(printed('010'))
   expect(settings).toMatchObject({
     ...{ scheduling: true, queryOtherJobs: true, defaultQueue: 'batch', nodeCheckMs: 150_000 },
-    ...{ keepCompletedMs: 60_000, nodesPromised: 0, runMax: Number.POSITIVE_INFINITY },
+    ...{ keepCompletedMs: 60_000, nodesPromised: 0, limits: [] },
   })
   expect(settings.queues.get('batch')).toMatchObject({
     ...{ isStarted: true, isRoute: false, defaultWalltimeMs: 3_600_000, isTransit: false },
@@ -264,7 +264,7 @@ test('the server’s own settings are read as qmgr prints them', () => {
     `${printed('010')}set queue batch max_user_run = 4\nset queue batch started = False\nset server managers = root@*\nset server managers += ann@head.site\n`,
   )
   expect(more.managers).toEqual(['root@*', 'ann@head.site'])
-  expect(more.queues.get('batch')).toMatchObject({ userRunMax: 4, isStarted: false })
+  expect(more.queues.get('batch')).toMatchObject({ limits: [{ of: 'user', most: 4 }], isStarted: false })
   expect(parseServer(printed('005')).get('state_count')).toBe(
     'Transit:0 Queued:0 Held:0 Waiting:0 Running:0 Exiting:0 Complete:0',
   )

@@ -76,6 +76,7 @@ export function jobRecord(job: PbsJob, server: PbsServer): Printed {
         ? undefined
         : `Queued:${count('Q')} Running:${count('R')} Exiting:${count('E')} Expired:${count('F')} `,
     array_indices_submitted: job.array?.indexes,
+    max_run_subjobs: job.array?.runMax,
     project: '_pbs_project_default',
     Submit_Host: server.name,
   }

@@ -37,7 +37,7 @@ export interface PbsJob {
   readonly place: string
   readonly rerunable: boolean
   readonly submitArgs: string
-  readonly array?: { readonly indexes?: string; readonly index?: number }
+  readonly array?: { readonly indexes?: string; readonly index?: number; readonly runMax?: number }
   readonly runsMs: Millis
   readonly submittedAt: Instant
   readonly executionTime?: Instant
@@ -137,9 +137,11 @@ export class PbsServer {
       ...more,
     })
     const id = `${seq}${array === undefined ? '' : '[]'}.${this.name}`
-    this.jobs.set(id, make(id, array === undefined ? {} : { array: { indexes: array } }))
+    const [indexes = '', most] = (array ?? '').split('%')
+    const whole = { indexes, ...(most !== undefined && { runMax: Number(most) }) }
+    this.jobs.set(id, make(id, array === undefined ? {} : { array: whole }))
     if (array !== undefined) {
-      const [from = 0, to = 0] = array.split('-').map(Number)
+      const [from = 0, to = 0] = indexes.split('-').map(Number)
       for (let index = from; index <= to; index++)
         this.jobs.set(
           `${seq}[${index}].${this.name}`,
@@ -192,9 +194,16 @@ export class PbsServer {
       if (!this.settings.scheduling || !this.settings.started) return
       for (const job of this.jobs.values()) {
         if (job.letter === 'W' && (job.executionTime ?? 0) <= this.clock.now()) job.letter = 'Q'
-        if (job.letter === 'Q' && job.array?.indexes === undefined) this.#start(job)
+        if (job.letter === 'Q' && job.array?.indexes === undefined && this.#mayBegin(job)) this.#start(job)
       }
     })
+  }
+
+  /** `-J 1-10%5` */
+  #mayBegin({ id, array }: PbsJob): boolean {
+    if (array?.index === undefined) return true
+    const most = this.jobs.get(id.replace(/\[\d+\]/, '[]'))?.array?.runMax ?? Number.POSITIVE_INFINITY
+    return this.tasksOf(id).filter(({ letter }) => letter === 'R' || letter === 'E').length < most
   }
 
   #start(job: PbsJob): void {
