@@ -2,7 +2,7 @@ import { largest } from '../../actors/runtime/extremes.ts'
 import { own } from '../../actors/runtime/plain.ts'
 import type { JobPart } from '../batch-system.ts'
 import { whole } from '../job-bounds.ts'
-import { unlike } from '../pbs/parts.ts'
+import { summands, unlike } from '../pbs/parts.ts'
 import type { Demand } from '../pbs/records.ts'
 import { garbage } from '../pbs/records.ts'
 import { memoryMiB, wholeNumber } from '../pbs/sizes.ts'
@@ -49,7 +49,9 @@ function chunkOf(text: string): Chunk {
  *   1:ncpus=4+2:ncpus=1         place=pack: 1 × 6; free, on machines of 8: 1 × 6; else 3 × 4, in parts: 1 × 4, 2 × 1
  */
 export function demandOf(select: string, place: string, cpusOfMachine: number | undefined): Demand {
-  const chunks = alike(select.split('+').map(chunkOf))
+  const chunks = alike(
+    summands(select, chunkOf).map(([chunk, times]) => ({ ...chunk, count: chunk.count * times })),
+  )
   const words = place.split(':')
   const exclusive = words.some((word) => /^excl/.test(word))
   const isScattered = words.some((word) => /^v?scatter$/.test(word))

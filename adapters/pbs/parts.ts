@@ -1,6 +1,17 @@
 import type { JobPart } from '../batch-system.ts'
 import { PARTS_MAX } from '../job-bounds.ts'
 
+/** What `a+b+a` adds up, each once with how often it stands there: some write one part for each of thousands of nodes. */
+export function summands<Part>(
+  sum: string,
+  read: (text: string) => Part,
+): readonly (readonly [Part, number])[] {
+  if (!sum.includes('+')) return [[read(sum), 1]]
+  const times = new Map<string, number>()
+  for (const text of sum.split('+')) times.set(text, (times.get(text) ?? 0) + 1)
+  return [...times].map(([text, count]) => [read(text), count])
+}
+
 /**
  * The parts of a sum, equal ones together; nothing if they are all alike, as those of nearly all jobs are, or if there are
  * more kinds than any cluster has: of those the largest counts.

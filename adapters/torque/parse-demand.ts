@@ -2,7 +2,7 @@ import type { Vector } from '../../actors/leases/resources.ts'
 import { largest } from '../../actors/runtime/extremes.ts'
 import { own } from '../../actors/runtime/plain.ts'
 import { whole } from '../job-bounds.ts'
-import { unlike } from '../pbs/parts.ts'
+import { summands, unlike } from '../pbs/parts.ts'
 import { type Demand, garbage } from '../pbs/records.ts'
 import { memoryMiB } from '../pbs/sizes.ts'
 
@@ -67,7 +67,7 @@ export function demandOf(list: ResourceList, cpusOfMachine: number | undefined):
   const procs = whole(Number(list.procs ?? 0))
   const spec = list.nodes ?? (procs > 0 ? spread(procs, cpusOfMachine) : '1')
   const [asked = '', ...flags] = spec.split('#')
-  const parts = asked.split('+').map(partOf)
+  const parts = summands(asked, partOf).map(([part, times]) => ({ ...part, nodes: part.nodes * times }))
   const nodes = whole(parts.reduce((sum, part) => sum + part.nodes, 0))
   const cpusPerNode = whole(
     largest(

@@ -72,8 +72,8 @@ describe('several types', () => {
     test('is asked for by the types of its parts, in one request group', () => {
       const asked = requests()
       expect(asked.map(({ type, units, unitsMin }) => `${type} ${unitsMin}-${units}`)).toEqual([
-        'big 1-1',
         'little 4-4',
+        'big 1-1',
       ])
       expect(new Set(asked.map(({ group }) => JSON.stringify(group))).size).toBe(1)
       expect(asked[0]?.group).toMatchObject({ size: 2 })
@@ -108,15 +108,24 @@ describe('several types', () => {
       expect(told?.join(' ')).toContain('It is given all of these at one common start, or none.')
     })
 
-    test('is served: its machines come, and it runs', () => {
-      const twins = [jobOf('a', { ...unlike, id: 'a' }), jobOf('b', { ...unlike, id: 'b' })]
+    test('has a group of its own, for each such job', () => {
+      const alone = { ...unlike, exclusive: true }
+      const twins = [jobOf('a', { ...alone, id: 'a' }), jobOf('b', { ...alone, id: 'b' })]
       const asked = requestsIn(decideOn(viewOf([], { jobs: twins }), typesOf([LITTLE, BIG])).intents)
-      // Each job has a group of its own.
       expect(asked.map(({ type, units }) => `${type} ${units}`)).toEqual([
-        ...['big 1', 'little 4'],
-        ...['big 1', 'little 4'],
+        ...['little 4', 'big 1'],
+        ...['little 4', 'big 1'],
       ])
       expect(new Set(asked.map(({ group }) => group?.id)).size).toBe(2)
+    })
+
+    test('asks for nothing twice: what is coming for its parts is its own', () => {
+      const coming = [
+        leaseOf('l', [], { type: 'little', units: 4, state: 'requested', term: undefined }),
+        leaseOf('b', [], { type: 'big', units: 1, state: 'requested', term: undefined }),
+      ]
+      const { intents } = decideOn(viewOf(coming, { jobs: [unlike] }), typesOf([LITTLE, BIG]))
+      expect(requestsIn(intents)).toEqual([])
     })
   })
 

@@ -167,7 +167,7 @@ describe('packing', () => {
     })
 
     test('of one type is one order; the limit of a type counts both parts', () => {
-      const parts = [partOf(1, { cpus: 4 }), partOf(2)]
+      const parts = [partOf(1, { cpus: 4 }), partOf(2, { cpus: 3 })]
       const packing = pack([unlike(parts, 2)], [], [offerOf({ room: 5 })], room(10))
       expect(packing.wideOrders).toHaveLength(1)
       expect(packing.wideOrders[0]).toMatchObject({ type: 'small', units: 3 })
