@@ -15,6 +15,7 @@ import { arrayIdOf, arrayLimitOf, jobOf } from './parse-jobs.ts'
 import { type Json, objectOf, pieces, wordOf } from './parse-json.ts'
 import { nodeOf } from './parse-nodes.ts'
 import { recentlyEnded } from './recently-ended.ts'
+import { reservationsOf } from './reservations.ts'
 
 /** Exit statuses are the server's errors, modulo 256. */
 const EXIT = {
@@ -105,6 +106,8 @@ export function openpbsDialect(config: OpenpbsConfig, commands: Commands, clock:
     return readInSlices('pbsnodes', pieces(done.stdout, 'nodes'), make, { clock, signal, nameOf })
   }
 
+  const reserved = reservationsOf(commands, clock)
+
   const node = async (name: string, signal: AbortSignal): Promise<NodeRecord | undefined> => {
     const done = await commands.run('pbsnodes', ['-F', 'json', checked(name)], { signal })
     if (done.exitCode !== 0 && NO_SUCH_NODE.test(done.stderr)) return undefined
@@ -158,7 +161,7 @@ export function openpbsDialect(config: OpenpbsConfig, commands: Commands, clock:
       const { records, warnings } = await jobs([], signal)
       return { records: [...records, ...(await ended(records, signal))], warnings }
     },
-    nodes: (signal) => nodesOf(['-a', '-F', 'json'], signal),
+    nodes: async (signal) => reserved(await nodesOf(['-a', '-F', 'json'], signal), signal),
     node,
     serverNow: async () => clock.now(),
     liveJobs: async (signal) => liveIn((await server(signal)).stateCount),

@@ -33,7 +33,7 @@ export function nodeOf(piece: string, markResource: string): NodeRecord {
   const assigned = objectOf(node.resources_assigned)
   const mark = readMarkWord(wordOf(available, markResource))
   const gpus = Number(wordOf(available, 'ngpus') || 0)
-  const [reservedFor] = idsOf(node.resv)
+  const reservations = idsOf(node.resv)
   return {
     name,
     states,
@@ -47,7 +47,7 @@ export function nodeOf(piece: string, markResource: string): NodeRecord {
     memoryMiB: memoryMiB(wordOf(available, 'mem')),
     consumables: gpus > 0 ? { gpu: gpus } : {},
     jobs: [...new Set(idsOf(node.jobs))],
-    ...(reservedFor !== undefined && { reservedFor }),
+    ...(reservations.length > 0 && { reservations }),
     // The server knows within a second whether a mom is there.
     heardAt: undefined,
   }

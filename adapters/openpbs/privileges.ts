@@ -41,6 +41,7 @@ export function openpbsPrivileges(config: OpenpbsConfig, node: string): Privileg
     },
     look('observe', ['pbsnodes', '-a', ...JSON_FORM], 'all nodes'),
     look('observe', ['pbsnodes', ...JSON_FORM, like(HOST)], 'one node, before and after each change'),
+    look('observe', ['pbs_rstat', '-F'], 'when reservations that nodes have begin'),
     look('check', ['qmgr', '-c', `list resource ${markResource}`], 'whether the mark has its resource'),
     look('check', ['date', '+%s'], 'the server’s clock'),
     look(

@@ -3,7 +3,7 @@ import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { period } from '../../actors/runtime/sentence.ts'
 import type { Executor, Finished } from '../executor.ts'
 
-export type Program = 'qstat' | 'qmgr' | 'pbsnodes' | 'qrerun' | 'qrls' | 'qdel'
+export type Program = 'qstat' | 'qmgr' | 'pbsnodes' | 'pbs_rstat' | 'qrerun' | 'qrls' | 'qdel'
 
 export interface RunAsk {
   readonly signal: AbortSignal

@@ -10,7 +10,7 @@ export const markedWord = (prefix: string): string => `${prefix}${ID}_${ID}_[A-Z
 export const propertiesOf = (mark: string, others: readonly string[]): string =>
   [mark, ...others.map(literally)].join(',')
 
-const PBS_PROGRAMS = new Set(['qstat', 'qmgr', 'pbsnodes', 'qrerun', 'qrls', 'qdel'])
+const PBS_PROGRAMS = new Set(['qstat', 'qmgr', 'pbsnodes', 'pbs_rstat', 'qrerun', 'qrls', 'qdel'])
 
 /** Lines of one right, with programs where the adapter looks for them. */
 export function lineMaker(bin: string | undefined) {

@@ -81,7 +81,9 @@ export interface NodeRecord {
   readonly memoryMiB: number
   readonly consumables: Vector
   readonly jobs: readonly string[]
-  /** A reservation that has this node. */
+  /** Ids of the reservations that have this node, however far ahead. */
+  readonly reservations?: readonly string[]
+  /** The one that has it now or soon. */
   readonly reservedFor?: string
   /** Its daemon's last report, by the server's clock; undefined if it never reported or the vendor does not tell. */
   readonly heardAt: Instant | undefined

@@ -27,11 +27,28 @@ export async function torqueFindings(
     )
   found.push(...(await rightsFinding(commands, facts, signal)), ...commonFindings(facts))
   return orFine(
-    [...found, ...staying(ownNode, nodes.records), ...scaleFromZero(facts, nodes.records, scheduler)],
+    [
+      ...found,
+      ...unreadReservations(scheduler),
+      ...staying(ownNode, nodes.records),
+      ...scaleFromZero(facts, nodes.records, scheduler),
+    ],
     'job shapes',
     'Jobs may be submitted for which there is no room yet.',
   )
 }
+
+/** They are the scheduler's own, and neither qstat nor pbsnodes tells of them. */
+const unreadReservations = (scheduler: TorqueConfig['scheduler']): readonly Finding[] =>
+  scheduler === 'pbs_sched'
+    ? []
+    : [
+        unwise(
+          'settings',
+          `Reservations of ${scheduler === 'maui' ? 'Maui' : 'Moab'} (showres) are not read: a machine that one has is taken out when it is idle, and jobs that one blocks are given machines.`,
+          'Keep reservations to nodes of your own, or pin the machine meanwhile: sublet pin NODE --until TIME --reason WORDS.',
+        ),
+      ]
 
 /** What the configuration counts on, so that the list is never empty. */
 function staying(ownNode: string | undefined, nodes: readonly NodeRecord[]): readonly Finding[] {

@@ -96,6 +96,15 @@ describe('Torque, emulated', () => {
     expect(of(await world.find(), 'job shapes')?.sentence).toContain('is one of ours and goes with its lease')
   })
 
+  test('Maui’s reservations are not read, and that is said', async () => {
+    const findings = await torqueWorld('root', { scheduler: 'maui' }).find()
+    expect(bad(findings)).toEqual(['unwise settings'])
+    expect(of(findings, 'settings')).toMatchObject({
+      sentence: expect.stringContaining('Reservations of Maui (showres) are not read'),
+      cure: expect.stringContaining('sublet pin NODE --until'),
+    })
+  })
+
   test('jobs that qsub would refuse, and a scheduler that is off', async () => {
     const world = torqueWorld()
     world.server.queue.transit = false

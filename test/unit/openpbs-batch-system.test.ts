@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import type { ExpectedNode } from '../../adapters/batch-system.ts'
 import { openpbs } from '../../adapters/openpbs/batch-system.ts'
 import { openpbsConfig } from '../../adapters/openpbs/config.ts'
@@ -102,16 +102,69 @@ test('of an array only as many tasks are demand as may run at once', async () =>
     ...{ id: '0[999].opsrv', state: 'held', heldBy: 'limit' },
     vendorReason: 'at most 5 may run: array 0[].opsrv',
   })
+  // Two tasks on each unit of four processors.
   const config = configOf({ max: 400, step: 100 })
   expect(
     unitsAsked(decideOn(viewOf([], { jobs: before.jobs }), config, undefined, clock.now()).intents),
-  ).toBe(5)
+  ).toBe(3)
   await letIn('vm01')
   await clock.moveTo(clock.now() + 2_000)
   // Its comment is that of an array that has begun, for those that wait, too.
   const { jobs } = await observe()
   expect(jobs.filter(({ state }) => state === 'running')).toHaveLength(1)
   expect(jobs.filter(({ state }) => state === 'pending')).toHaveLength(4)
+})
+
+describe('a reservation', () => {
+  const HOUR = 3_600_000
+  const reserved = async (afterMs: number) => {
+    const world = await scene()
+    await world.letIn('vm01')
+    await world.letIn('vm02')
+    const start = world.clock.now() + afterMs
+    world.server.reservations.set('R5.opsrv', { nodes: ['vm01'], start, end: start + HOUR })
+    return world
+  }
+
+  test('of a node holds it from an hour before, not from when it was made', async () => {
+    const far = await reserved(3 * HOUR)
+    expect(await far.seen('vm01')).not.toHaveProperty('reservedFor')
+    expect((await far.observe()).warnings).toEqual([])
+    await far.clock.moveTo(far.clock.now() + 2 * HOUR)
+    expect(await far.seen('vm01')).toMatchObject({ reservedFor: 'reservation R5.opsrv' })
+    expect(await far.seen('vm02')).not.toHaveProperty('reservedFor')
+    await far.clock.moveTo(far.clock.now() + 3 * HOUR)
+    expect(await far.seen('vm01')).not.toHaveProperty('reservedFor')
+  })
+
+  test('that was made since the last question is asked for', async () => {
+    const world = await reserved(5 * HOUR)
+    await world.observe()
+    const start = world.clock.now()
+    world.server.reservations.set('R6.opsrv', { nodes: ['vm01'], start, end: start + HOUR })
+    expect(await world.seen('vm01')).toMatchObject({ reservedFor: 'reservation R6.opsrv' })
+  })
+
+  test('of which nobody tells when it begins holds its node, with a warning', async () => {
+    const world = await reserved(5 * HOUR)
+    world.exec.instead = (line) =>
+      line.startsWith('pbs_rstat') ? { exitCode: 126, stdout: '', stderr: 'refused' } : undefined
+    const { nodes, warnings } = await world.observe()
+    expect(nodes.map(({ name, reservedFor }) => [name, reservedFor])).toEqual([
+      ['vm01', 'reservation R5.opsrv'],
+      ['vm02', undefined],
+    ])
+    expect(warnings).toEqual([
+      expect.stringContaining('no node that has one is taken out: “pbs_rstat -F” failed'),
+    ])
+  })
+
+  test('is not asked for where no node has one', async () => {
+    const world = await scene()
+    await world.letIn('vm01')
+    await world.observe()
+    expect(world.exec.ran.filter((line) => line.includes('pbs_rstat'))).toEqual([])
+  })
 })
 
 test('a new node takes no job before it is let in, and carries its mark as a resource', async () => {

@@ -97,7 +97,7 @@ test('a mark, custom resources, gpus and reservations are read from a node', asy
   expect((await nodes(text)).records).toMatchObject([
     {
       mark: { leaseId: 'lease-7f3a', unitId: 'unit-1', address: '10.77.0.11' },
-      ...{ consumables: { gpu: 4 }, features: ['ssd', 'pool=a', 'pool=b'], reservedFor: 'R5.opsrv' },
+      ...{ consumables: { gpu: 4 }, features: ['ssd', 'pool=a', 'pool=b'], reservations: ['R5.opsrv'] },
     },
   ])
 })

@@ -1,6 +1,6 @@
 import { sleep } from '../../../actors/runtime/clock.ts'
 import { type Answer, type Asked, failed, getent, said } from '../answer.ts'
-import { header, jobRecord, json, nodeRecord, stateOf } from './print.ts'
+import { header, jobRecord, json, nodeRecord, reservationsIn, stateOf } from './print.ts'
 import { chunksOf, MEASURED, type PbsJob, type PbsServer } from './server.ts'
 
 /** What is not known here is not emulated; a test that asks it has to learn so. */
@@ -13,6 +13,7 @@ export const PROGRAMS = [
   'getent',
   'qstat',
   'pbsnodes',
+  'pbs_rstat',
   'qmgr',
   'qsub',
   'qdel',
@@ -31,6 +32,8 @@ export async function answer(server: PbsServer, asked: Asked): Promise<Answer> {
       return qstat(server, asked)
     case 'pbsnodes':
       return pbsnodes(server, asked)
+    case 'pbs_rstat':
+      return asked.args.join(' ') === '-F' ? said(reservationsIn(server)) : unknown(asked)
     case 'qmgr':
       return qmgr(server, asked)
     case 'qsub':
@@ -139,7 +142,7 @@ function pbsnodes(server: PbsServer, { args, user }: Asked): Answer {
         .map((node) => `${node.name.padEnd(20)} ${stateOf(node)}\n`)
         .join(''),
     )
-  const nodes = Object.fromEntries(found.map((node) => [node.name, nodeRecord(node)]))
+  const nodes = Object.fromEntries(found.map((node) => [node.name, nodeRecord(node, server)]))
   return said(`${json({ ...header(server), nodes })}\n`)
 }
 

@@ -82,6 +82,24 @@ export function jobRecord(job: PbsJob, server: PbsServer): Printed {
   }
 }
 
+/** `pbs_rstat -F`, as its source prints it. */
+export const reservationsIn = ({ reservations, name: server }: PbsServer): string =>
+  [...reservations]
+    .map(([id, { nodes, start, end }]) =>
+      [
+        `Resv ID: ${id}`,
+        ...['Reserve_Name = NULL', `Reserve_Owner = root@${server}`, 'reserve_state = RESV_CONFIRMED'],
+        ...['reserve_type = 2', `reserve_start = ${padded(start)}`, `reserve_end = ${padded(end)}`],
+        ...[`reserve_duration = ${(end - start) / 1000}`, `queue = ${id.split('.')[0]}`],
+        ...['Resource_List.ncpus = 1', `resv_nodes = ${nodes.map((node) => `(${node}:ncpus=1)`).join('+')}`],
+        ...[`server = ${server}`, `ctime = ${padded(start)}`, '', ''],
+      ].join('\n'),
+    )
+    .join('')
+
+/** `%a %b %d %H:%M:%S %Y`, the day with a nought. */
+const padded = (at: number): string => (ctime(at) ?? '').replace(/ {2}(\d) /, ' 0$1 ')
+
 export function stateOf(node: PbsNode): string {
   const words: string[] = []
   if (node.isUnknown) words.push('state-unknown')
@@ -93,7 +111,10 @@ export function stateOf(node: PbsNode): string {
   return words.length === 0 ? 'free' : words.join(',')
 }
 
-export function nodeRecord(node: PbsNode): Printed {
+export function nodeRecord(node: PbsNode, server: PbsServer): Printed {
+  const reserved = [...server.reservations]
+    .filter(([, { nodes }]) => nodes.includes(node.name))
+    .map(([id]) => id)
   const used = [...node.taken.values()].reduce((sum, cpus) => sum + cpus, 0)
   return {
     Mom: node.name,
@@ -112,6 +133,7 @@ export function nodeRecord(node: PbsNode): Printed {
     resources_assigned: used > 0 ? { ncpus: used } : {},
     comment: node.comment || undefined,
     resv_enable: 'True',
+    resv: reserved.length === 0 ? undefined : reserved,
     sharing: 'default_shared',
   }
 }

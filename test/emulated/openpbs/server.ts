@@ -64,6 +64,11 @@ export class PbsServer {
   readonly name: string
   readonly nodes = new Map<string, PbsNode>()
   readonly jobs = new Map<string, PbsJob>()
+  /** By id, as `pbs_rsub` made and confirmed them. */
+  readonly reservations = new Map<
+    string,
+    { readonly nodes: readonly string[]; readonly start: Instant; readonly end: Instant }
+  >()
   readonly hosts = new Map<string, string>()
   readonly moms = new Map<string, string>()
   readonly managers = new Set(['root'])
