@@ -152,8 +152,13 @@ export type GuestIntent =
   | { readonly kind: 'resume'; readonly unitId: string; readonly reason: string }
   /** The unit was seen drained and empty: take it out of the middleware. */
   | { readonly kind: 'leave'; readonly unitId: string; readonly reason: string }
-  /** The machine is gone for good though the site has not said so: remove its node, requeue its jobs. */
-  | { readonly kind: 'requeue'; readonly jobIds: readonly string[]; readonly reason: string }
+  /** Its node does not answer any more: put these jobs, which may start again, back into the queue. */
+  | {
+      readonly kind: 'requeue'
+      readonly unitId: string
+      readonly jobIds: readonly string[]
+      readonly reason: string
+    }
   /** Give the lease back; units still in the middleware leave first. */
   | { readonly kind: 'release'; readonly leaseId: string; readonly reason: string }
 

@@ -28,3 +28,9 @@ export function written(at: Instant): string {
 
 /** Of what happens again and again the first, second, fourth, eighth ... time is said. */
 export const isWorthSaying = (count: number): boolean => (count & (count - 1)) === 0
+
+/** The first few of a long list, and how many more there are. */
+export const few = (words: readonly string[], most = 3): string =>
+  words.length <= most
+    ? words.join(', ')
+    : `${words.slice(0, most).join(', ')} and ${words.length - most} more`

@@ -1,15 +1,19 @@
 import type { GuestDecision, GuestIntent, GuestView } from '../../controllers/controller.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
 import type { Input } from '../runtime/mind.ts'
-import { span } from '../runtime/sentence.ts'
+import { few, span } from '../runtime/sentence.ts'
 import type { Guest, ServiceManagerConfig } from './config.ts'
 import type { LeaseLife } from './leases.ts'
+import type { RequeueEffectArgs } from './membership.ts'
 import { attempt, byWish, isVain, remembered, TOKEN_MS, tokensAt, toldLately, VAIN_MS } from './pace.ts'
 import type { GuestRow, ServiceManagerDraft, Tokens, Vain } from './rows.ts'
 import { isFinished } from './steps.ts'
 import { strays, type Traces } from './strays.ts'
 import { guestView } from './view.ts'
 import { type Carried, wishes } from './wishes.ts'
+
+/** Of the jobs that were put back, those that a line of the ledger names. */
+const JOBS_TOLD = 50
 
 /** A controller's look, or why there is none. */
 export interface Look {
@@ -197,9 +201,21 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
 
   function requeued(input: Input & { kind: 'effect' }, draft: ServiceManagerDraft): void {
     const { outcome } = input
-    const reason =
-      outcome.kind === 'failed' ? outcome.reason : `requeued, but for ${JSON.stringify(outcome.value)}`
-    draft.note(outcome.kind === 'failed' ? 'requeue failed' : 'requeued', input.key, reason)
+    const { guest, jobIds } = input.args as RequeueEffectArgs
+    if (outcome.kind === 'failed')
+      return draft.note('requeue failed', guest, `${few(jobIds)}: ${outcome.reason}`)
+    const kept = outcome.value as readonly { readonly id: string; readonly reason: string }[]
+    const back = jobIds.filter((id) => kept.every((one) => one.id !== id))
+    const parts = [
+      ...(back.length === 0 ? [] : [`put back into the queue: ${few(back)}`]),
+      ...(kept.length === 0
+        ? []
+        : [`not put back: ${few(kept.map(({ id, reason }) => `${id} (${reason})`))}`]),
+    ]
+    draft.note('requeued', guest, parts.join('; ') || 'no job was there', {
+      back: back.slice(0, JOBS_TOLD),
+      kept: kept.slice(0, JOBS_TOLD),
+    })
   }
 
   function guestOf(name: string): Guest {

@@ -17,6 +17,13 @@ export interface MemberEffectArgs {
   readonly wasIn?: boolean
 }
 
+/** Of the verb `requeue`, which is about jobs and no unit. */
+export interface RequeueEffectArgs {
+  readonly guest: string
+  readonly jobIds: readonly string[]
+  readonly reason: string
+}
+
 export type LeaveOutcome =
   | { readonly kind: 'left' }
   | { readonly kind: 'busy'; readonly jobs: readonly string[] }

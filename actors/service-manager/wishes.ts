@@ -47,7 +47,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
         return { refused: release(draft.get('lease', intent.leaseId), intent.reason, draft) }
       case 'requeue':
         draft.effect({
-          key: `requeue-${name}`,
+          key: `requeue-${intent.unitId}`,
           verb: 'requeue',
           args: { guest: name, jobIds: intent.jobIds, reason: intent.reason },
           timeoutMs: config.leaveMs,

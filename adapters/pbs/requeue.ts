@@ -1,8 +1,12 @@
 import type { Dialect } from './dialect.ts'
+import { isHeard } from './picture.ts'
 
 const AT_ONCE = 4
 
-/** Puts running jobs back into the queue; those that could not be, with the reason. */
+/**
+ * Puts running jobs back into the queue; those that could not be, with the reason. The server asks the daemon of a job's
+ * first node to let go of it; where that one does not report, nobody would answer, and the job is taken from it by force.
+ */
 export async function requeue(
   dialect: Dialect,
   jobIds: readonly string[],
@@ -10,6 +14,7 @@ export async function requeue(
 ): Promise<readonly { id: string; reason: string }[]> {
   if (jobIds.length === 0) return []
   const jobs = new Map((await dialect.jobs(signal)).records.map((job) => [job.id, job]))
+  const silent = await silentNodes(dialect, signal)
   const refused: { id: string; reason: string }[] = []
   const one = async (id: string): Promise<void> => {
     const job = jobs.get(id)
@@ -24,10 +29,18 @@ export async function requeue(
     if (state === 'pending' || state === 'held') return
     if (state !== 'running') return refuse(`it is ${state}`)
     if (!job.rerunable) return refuse('it was submitted as not rerunable')
-    const reason = await dialect.rerun(id, false, signal)
+    const reason = await dialect.rerun(id, silent.has(job.hosts[0] ?? ''), signal)
     if (reason !== undefined) refuse(reason)
   }
   for (let at = 0; at < jobIds.length; at += AT_ONCE)
     await Promise.all(jobIds.slice(at, at + AT_ONCE).map(one))
   return refused
+}
+
+async function silentNodes(dialect: Dialect, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const { settings } = await dialect.recentFacts(signal)
+  const now = await dialect.serverNow(signal)
+  const frame = { settings, drainTag: dialect.drainTag, now }
+  const { records } = await dialect.nodes(signal)
+  return new Set(records.filter((record) => !isHeard(record, frame)).map(({ name }) => name))
 }

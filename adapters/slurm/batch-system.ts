@@ -18,7 +18,7 @@ import { slurmReader } from './reader.ts'
 import type { NodeRecord } from './records.ts'
 import { requeuer } from './requeue.ts'
 import { reservationsOf } from './reservations.ts'
-import { nodeFitness } from './states.ts'
+import { isOnNodes, nodeFitness } from './states.ts'
 
 /** Between two questions whether the machine has registered; each costs the controller under 1 ms. */
 const ASK_AGAIN_MS: Millis = 60
@@ -238,6 +238,27 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     if (!(await deleted(name, signal))) throw busy(name, 'a job has just come')
   }
 
+  /**
+   * A silent node never says that a job which was put back has ended there, and Slurm holds the job as completing until it
+   * gives the node up, if it ever does (SlurmdTimeout). Where nothing else is on it, and we have drained it, it is told down.
+   */
+  const giveUpSilent = async (jobIds: readonly string[], signal: AbortSignal): Promise<void> => {
+    const nodes = (await reader.nodes(signal)).records.filter(
+      (node) =>
+        nodeFitness(node.states).fitness === 'silent' &&
+        readMark(node.features, node.comment) !== undefined &&
+        drainOf(node) === 'ours',
+    )
+    if (nodes.length === 0) return
+    const jobs = (await reader.jobs(signal)).records.filter(({ state }) => isOnNodes(state))
+    const reason = drainReason(drainTag, 'it does not answer, and its jobs were put back')
+    for (const { name } of nodes) {
+      const on = jobs.filter(({ nodeNames }) => nodeNames.includes(name))
+      if (on.length > 0 && on.every(({ id }) => jobIds.includes(id)))
+        await changed(['update', `NodeName=${name}`, 'State=DOWN', `Reason=${reason}`], signal)
+    }
+  }
+
   /** Down makes Slurm end or requeue every job of the node by itself, then the record can go. */
   const removeLost = async ({ name }: NodeRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
     const bound = await requeue.boundTo(name, signal)
@@ -286,7 +307,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
       if ((await reader.node(name, signal)) !== undefined)
         throw new SubletError('middleware-refused', `Node ${name} is there again after it was deleted`)
     },
-    requeue: (jobIds, _reason, signal) => requeue.all(jobIds, signal),
+    requeue: (jobIds, _reason, signal) => requeue.all(jobIds, signal, (back) => giveUpSilent(back, signal)),
     ...(config.watchPaths.length > 0 && {
       watch: (onChange: () => void, signal: AbortSignal) =>
         watchPaths(config.watchPaths, clock, onChange, signal),

@@ -16,7 +16,12 @@ import type { JobRecord } from './records.ts'
  * for good (“Job credential revoked”). Some seconds are enough.
  */
 export interface Requeuer {
-  all(jobIds: readonly string[], signal: AbortSignal): Promise<readonly { id: string; reason: string }[]>
+  /** `told`: what is done once Slurm was told, before what was put back is waited for. */
+  all(
+    jobIds: readonly string[],
+    signal: AbortSignal,
+    told: (jobIds: readonly string[]) => Promise<void>,
+  ): Promise<readonly { id: string; reason: string }[]>
   /** Jobs that run or complete on the node. */
   boundTo(node: string, signal: AbortSignal): Promise<readonly JobRecord[]>
   /** Shortens the wait of those that were requeued. */
@@ -76,7 +81,7 @@ export function requeuer(commands: Commands, reader: Reader, clock: Clock): Requ
       (await reader.jobs(signal)).records.filter(
         (job) => job.state !== 'PENDING' && job.nodeNames.includes(node),
       ),
-    async all(jobIds, signal) {
+    async all(jobIds, signal, told) {
       const refused: { id: string; reason: string }[] = []
       const isHeld = new Set(
         (await reader.jobs(signal)).records
@@ -91,10 +96,9 @@ export function requeuer(commands: Commands, reader: Reader, clock: Clock): Requ
           refused.push({ id, reason: complaint(done) })
       })
       const names = new Set(refused.map(({ id }) => id))
-      await letStart(
-        jobIds.filter((id) => !names.has(id)),
-        signal,
-      )
+      const back = jobIds.filter((id) => !names.has(id))
+      if (back.length > 0) await told(back)
+      await letStart(back, signal)
       return refused
     },
   }

@@ -70,6 +70,12 @@ export function jobState(vendor: string, waiting: Waiting, onNodes: boolean): Ve
     : { ...verdict, unknown: `the reason “${shortReason(waiting.reason)}” for waiting` }
 }
 
+/** It has nodes; a word that is not known may mean that. */
+export const isOnNodes = (vendor: string): boolean => {
+  const state = JOB_STATES[vendor]
+  return state === undefined || state === 'running' || state === 'completing'
+}
+
 export type NodeFitness = 'works' | 'refuses' | 'silent'
 
 /** Slurm's node states and flags: works · takes no new jobs · is not there at all. */

@@ -81,11 +81,20 @@ export function labMachines(lab: GridengineLab, bin = lab.bin) {
     machines.delete(name)
     await machine?.kill()
   }
+  /** At once, with the loop that starts it anew, and nothing else of the machine. */
+  const killDaemon = async (name: string): Promise<void> => {
+    const script = `for each in /proc/[0-9]*; do
+      { read -r comm <"$each/comm"; } 2>/dev/null || continue
+      case "$comm" in sge_execd|sublet-execd) kill -KILL "\${each#/proc/}" ;; esac
+    done; true`
+    await machines.get(name)?.exec.run(['sh', '-c', script], { signal: never })
+  }
   return {
     unit,
     handler,
     boot,
     kill,
+    killDaemon,
     start: async (name: string) => {
       await boot(name)
       await handler.join(unit(name), never)

@@ -3,7 +3,8 @@ import type { BatchSystem } from '../../adapters/batch-system.ts'
 import { gridengine } from '../../adapters/gridengine/batch-system.ts'
 import { gridengineConfig } from '../../adapters/gridengine/config.ts'
 import { gridenginePrivileges } from '../../adapters/gridengine/privileges.ts'
-import { type BatchBench, batchSystemLaw } from './batch-system.ts'
+import { batchSystemLaw } from './batch-system.ts'
+import { type DeadNodeBench, deadNodeCases } from './dead-node.ts'
 import {
   clearLab,
   closeLab,
@@ -18,10 +19,9 @@ import {
 import { type JoinBench, joinLaw } from './join.ts'
 import { listedOnly } from './listed.ts'
 
-batchSystemLaw(
-  title('GridEngine 8.1.9'),
-  async (): Promise<BatchBench> => {
-    const lab = await openLab('lawg')
+function open(runId: string): () => Promise<DeadNodeBench> {
+  return async () => {
+    const lab = await openLab(runId)
     const machines = labMachines(lab)
     const config = gridengineConfig.parse({
       root: lab.root,
@@ -58,6 +58,7 @@ batchSystemLaw(
       },
       startMachine: machines.start,
       killMachine: machines.kill,
+      killDaemon: machines.killDaemon,
       submit({ runsMs, nodes = 1, cpusPerNode = 1, walltimeMs, held, requeueable = true, after, tasks = 1 }) {
         const args = ['-q', lab.queue, '-r', requeueable ? 'y' : 'n']
         if (nodes > 1)
@@ -86,9 +87,14 @@ batchSystemLaw(
       },
       close: () => closeLab(lab),
     }
-  },
-  { skip: gridengineSkip },
-)
+  }
+}
+
+batchSystemLaw(title('GridEngine 8.1.9'), open('lawg'), { skip: gridengineSkip })
+
+deadNodeCases(title('GridEngine 8.1.9'), open('deadg'), {
+  ...{ skip: gridengineSkip, runsMs: 4_000, leavesJobs: true, startsAgain: false },
+})
 
 joinLaw(
   title('sge_execd in a namespace of its own'),

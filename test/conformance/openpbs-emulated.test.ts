@@ -5,6 +5,7 @@ import { openpbsConfig } from '../../adapters/openpbs/config.ts'
 import { openpbsPrivileges } from '../../adapters/openpbs/privileges.ts'
 import { openOpenpbsBench } from '../emulated/openpbs/bench.ts'
 import { batchSystemLaw } from './batch-system.ts'
+import { deadNodeCases } from './dead-node.ts'
 import { listedOnly, type Used } from './listed.ts'
 
 const privileges = openpbsPrivileges(openpbsConfig.parse({}), 'n[0-9]+')
@@ -14,6 +15,17 @@ batchSystemLaw(
   'OpenPBS 23.06, emulated, with what is listed',
   () => openOpenpbsBench((env) => listedOnly(localExecutor({ clock: systemClock, env }), privileges, used)),
   { untold: ['collecting', 'events'] },
+)
+
+deadNodeCases(
+  'OpenPBS 23.06, emulated, with what is listed',
+  async () => {
+    const bench = await openOpenpbsBench((env) =>
+      listedOnly(localExecutor({ clock: systemClock, env }), privileges, used),
+    )
+    return { ...bench, killDaemon: (name) => bench.killMachine(name) }
+  },
+  { runsMs: 4_000, leavesJobs: true, startsAgain: true },
 )
 
 test('the law has needed what is listed, save for cases of OpenPBS’s own (test/unit)', () => {

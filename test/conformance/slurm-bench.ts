@@ -24,6 +24,7 @@ export interface MoreOfLab {
   readonly accounts?: boolean
   /** Words before the head's munged and slurmctld. */
   readonly daemonsThrough?: readonly string[]
+  readonly slurmdTimeoutSeconds?: number
   /** Puts more files beside slurm.conf. */
   readonly prepare?: (dir: string) => void
 }
@@ -31,7 +32,7 @@ export interface MoreOfLab {
 export async function openLab(
   runId: string,
   extraConf: readonly string[] = [],
-  { accounts = false, daemonsThrough = [], prepare }: MoreOfLab = {},
+  { accounts = false, daemonsThrough = [], prepare, ...more }: MoreOfLab = {},
 ): Promise<SlurmLab> {
   if (process.getuid?.() !== 0) throw new SubletError('needs-root', 'The Slurm lab makes network namespaces')
   for (const program of ['slurmctld', 'slurmd', 'munged', ...(accounts ? ['slurmdbd', 'mariadbd'] : [])])
@@ -46,7 +47,7 @@ export async function openLab(
     clock: systemClock,
     epilogSeconds: EPILOG_MS / 1000,
     extraConf,
-    ...{ accounts, daemonsThrough },
+    ...{ accounts, daemonsThrough, ...more },
   })
   try {
     await lab.up(never)
@@ -95,11 +96,19 @@ export function labMachines(lab: SlurmLab, settings: Readonly<Record<string, unk
     machines.delete(name)
     await machine?.kill()
   }
+  /** At once, and nothing else of the machine. */
+  const killDaemon = async (name: string): Promise<void> => {
+    const script = `for each in /proc/[0-9]*; do
+      { read -r comm <"$each/comm"; } 2>/dev/null && [ "$comm" = slurmd ] && kill -KILL "\${each#/proc/}"
+    done; true`
+    await machines.get(name)?.exec.run(['sh', '-c', script], { signal: never })
+  }
   return {
     unit,
     handler,
     boot,
     kill,
+    killDaemon,
     start: async (name: string) => {
       await boot(name)
       await handler.join(unit(name), never)

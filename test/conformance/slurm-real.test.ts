@@ -4,7 +4,8 @@ import type { BatchSystem } from '../../adapters/batch-system.ts'
 import { slurm } from '../../adapters/slurm/batch-system.ts'
 import { slurmConfig } from '../../adapters/slurm/config.ts'
 import { slurmPrivileges } from '../../adapters/slurm/privileges.ts'
-import { type BatchBench, batchSystemLaw } from './batch-system.ts'
+import { batchSystemLaw } from './batch-system.ts'
+import { type DeadNodeBench, deadNodeCases } from './dead-node.ts'
 import { type JoinBench, joinLaw } from './join.ts'
 import { listedOnly } from './listed.ts'
 import {
@@ -13,6 +14,7 @@ import {
   EPILOG_MS,
   FIXED,
   labMachines,
+  type MoreOfLab,
   never,
   openLab,
   PATIENCE_MS,
@@ -21,9 +23,14 @@ import {
   title,
 } from './slurm-bench.ts'
 
-function open(format: 'json' | 'text', nodes: 'self' | 'fixed'): () => Promise<BatchBench> {
+function open(
+  format: 'json' | 'text',
+  nodes: 'self' | 'fixed',
+  runId: string,
+  more: MoreOfLab = {},
+): () => Promise<DeadNodeBench> {
   return async () => {
-    const lab = await openLab(format === 'json' ? 'lawj' : 'lawt')
+    const lab = await openLab(runId, [], more)
     const machines = labMachines(lab, nodes === 'fixed' ? FIXED : {})
     const config = slurmConfig.parse({
       cluster: 'lab',
@@ -57,6 +64,7 @@ function open(format: 'json' | 'text', nodes: 'self' | 'fixed'): () => Promise<B
       },
       startMachine: machines.start,
       killMachine: machines.kill,
+      killDaemon: machines.killDaemon,
       submit({ runsMs, nodes = 1, cpusPerNode = 1, walltimeMs, held, requeueable = true, after, tasks = 1 }) {
         const args = [`--nodes=${nodes}`, `--ntasks=${nodes}`, `--cpus-per-task=${cpusPerNode}`]
         args.push(requeueable ? '--requeue' : '--no-requeue')
@@ -86,12 +94,27 @@ function open(format: 'json' | 'text', nodes: 'self' | 'fixed'): () => Promise<B
   }
 }
 
-batchSystemLaw(title('Slurm 22.05, read as JSON, with nodes that come by themselves'), open('json', 'self'), {
-  skip: slurmSkip,
-})
-batchSystemLaw(title('Slurm 22.05, read as text, with nodes whose records we make'), open('text', 'fixed'), {
-  skip: slurmSkip,
-})
+batchSystemLaw(
+  title('Slurm 22.05, read as JSON, with nodes that come by themselves'),
+  open('json', 'self', 'lawj'),
+  {
+    skip: slurmSkip,
+  },
+)
+batchSystemLaw(
+  title('Slurm 22.05, read as text, with nodes whose records we make'),
+  open('text', 'fixed', 'lawt'),
+  {
+    skip: slurmSkip,
+  },
+)
+
+// Slurm pings each third of its time limit, and gives a node up by itself when that is over.
+deadNodeCases(
+  title('Slurm 22.05, before its SlurmdTimeout'),
+  open('json', 'self', 'deads', { slurmdTimeoutSeconds: 60 }),
+  { skip: slurmSkip, runsMs: 40_000, patienceMs: 150_000, leavesJobs: false, startsAgain: false },
+)
 
 joinLaw(
   title('slurmd in a namespace of its own'),

@@ -5,6 +5,7 @@ import { torqueConfig } from '../../adapters/torque/config.ts'
 import { torquePrivileges } from '../../adapters/torque/privileges.ts'
 import { openTorqueBench } from '../emulated/torque/bench.ts'
 import { batchSystemLaw } from './batch-system.ts'
+import { deadNodeCases } from './dead-node.ts'
 import { listedOnly, type Used } from './listed.ts'
 
 const privileges = torquePrivileges(torqueConfig.parse({}), 'n[0-9]+')
@@ -18,6 +19,15 @@ batchSystemLaw(
   'Torque 4.2.10, emulated, with what is listed',
   () => openTorqueBench('4.2.10', listed),
   UNTOLD,
+)
+
+deadNodeCases(
+  'Torque 6.1.3, emulated, with what is listed',
+  async () => {
+    const bench = await openTorqueBench('6.1.3', listed)
+    return { ...bench, killDaemon: (name) => bench.killMachine(name) }
+  },
+  { runsMs: 4_000, leavesJobs: true, startsAgain: true },
 )
 
 test('the law has needed what is listed, save for cases of Torque’s own (test/unit)', () => {

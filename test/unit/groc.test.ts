@@ -846,7 +846,9 @@ describe('nodes in trouble', () => {
     expect(inShort(first.intents)).toEqual([])
     const at = T0 + 2 * MINUTE
     const view = viewOf(leases, { startedAt: at, at, nodes, jobs })
-    expect(inShort(decideOn(view, configOf({ min: 2 }), first.memory, at).intents)).toEqual(['request 1-2'])
+    expect(inShort(decideOn(view, configOf({ min: 2 }), first.memory, at).intents)).toEqual([
+      ...['drain u1', 'drain u2', 'request 1-2'],
+    ])
   })
 
   test('a silent node without work is drained after `missing`; one that answers again is forgiven', () => {

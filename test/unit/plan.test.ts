@@ -71,7 +71,7 @@ describe('a plan', () => {
         { kind: 'extend', leaseId: 'l1', durationMs: 60_000, victims: [], reason },
         { kind: 'modify', leaseId: 'l1', properties: {}, reason },
         { kind: 'release', leaseId: 'l1', reason },
-        { kind: 'requeue', jobIds: ['1', '2'], reason },
+        { kind: 'requeue', unitId: 'unit-1', jobIds: ['1', '2'], reason },
         { kind: 'drain', unitId: 'u1', reason },
         { kind: 'resume', unitId: 'u1', reason },
         { kind: 'leave', unitId: 'u1', reason },

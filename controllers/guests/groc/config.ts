@@ -113,6 +113,8 @@ export const writtenGroc = z
     settle: duration.default(5000),
     /** A node that is gone from the batch system, or silent, for this long is given up. */
     missing: duration.default(2 * MINUTE_MS),
+    /** A silent node with work is drained then, and after so much longer its jobs are put back into the queue, where they may start again. */
+    dead: duration.default(10 * MINUTE_MS),
     /** Where half of three or more nodes are silent at once, none of them is given up for so long: it is hardly the nodes. */
     outage: duration.default(30 * MINUTE_MS),
     /** For so long after a machine died its site is taken to set up another one, and none is ordered in its place. */

@@ -4,6 +4,7 @@ import type { GuestDecision, GuestFigures, GuestIntent, GuestView } from '../../
 import { few, span } from '../../sentence.ts'
 import { accounted } from './budget.ts'
 import type { GrocConfig } from './config.ts'
+import { fromTheDead } from './dead.ts'
 import type { Demand } from './demand.ts'
 import { demandOf } from './demand.ts'
 import { notice, withoutSilence } from './health.ts'
@@ -94,7 +95,7 @@ function decideBy(
 
   const recall = answerRecalls(ground, noticed, now)
   const recalled = new Set(recall.recalled)
-  const resumed = resumes(ground, packing.used, keep).filter(
+  const resumed = resumes(ground, packing.used, keep, noticed).filter(
     (intent) => intent.kind !== 'resume' || !recalled.has(intent.unitId),
   )
   const resumedIds = new Set(resumed.flatMap((intent) => (intent.kind === 'resume' ? [intent.unitId] : [])))
@@ -126,8 +127,11 @@ function decideBy(
     ...([orders.room, expected, config, now, gate] as const),
   )
 
+  const dead = fromTheDead(ground, noticed, picture.startedAt, config, view.still !== undefined)
+
   const intents: GuestIntent[] = [
     ...resumed,
+    ...dead.intents,
     ...recall.drains,
     ...[...unfit, ...shrunk].map(({ intent }) => intent),
     ...leaves(ground, resumedIds, noticed, picture.startedAt, config, view.still !== undefined),
@@ -144,6 +148,7 @@ function decideBy(
   const notes = [
     ...outageNotes(noticed.outage, picture.startedAt, config),
     ...blockedNotes(ground),
+    ...dead.notes,
     ...recall.notes,
     ...jobsAtRisk(ground),
     ...alarms(demand.alarming),
@@ -159,6 +164,7 @@ function decideBy(
     intents,
     memory: {
       ...kept,
+      putBackAt: dead.putBackAt,
       pressedSince: orders.pressedSince,
       futureSince: orders.futureSince,
       rampedAt: orders.rampedAt,

@@ -4,6 +4,7 @@ import { bounded } from '../../../adapters/job-bounds.ts'
 import type { GuestView } from '../../controller.ts'
 import { few, hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
+import { silentSentences } from './dead.ts'
 import type { Shape } from './demand.ts'
 import { servesQueue } from './demand.ts'
 import { heldSentence, isAlarming } from './held.ts'
@@ -51,7 +52,7 @@ export function explainJobs(
   let rehearsal: Rehearsal | undefined
   const said = (job: Job): readonly string[] => {
     const known = settled(job, inSeason)
-    if (known !== undefined) return known
+    if (known !== undefined) return [...known, ...silentSentences(job, picture, memory, inSeason)]
     rehearsal ??= rehearse(view, picture, memory, inSeason, now)
     return sentences(job, rehearsal, view, inSeason, now)
   }

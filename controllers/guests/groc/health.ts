@@ -64,6 +64,7 @@ export function notice(
     account: memory.account,
     idleSince: memory.idleSince,
     missingSince: Object.fromEntries(missingSince),
+    putBackAt: memory.putBackAt,
     outage,
     drains: only(memory.drains, here),
     quickEnds,

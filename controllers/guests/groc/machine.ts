@@ -1,4 +1,4 @@
-import type { Instant } from '../../../actors/runtime/clock.ts'
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchNode, BatchPicture } from '../../../adapters/batch-system.ts'
 import type { HeldLease, HeldUnit } from '../../controller.ts'
@@ -30,6 +30,8 @@ export interface Machine {
   readonly seen: boolean
   /** Seen without work, and nobody collects it or has reserved it. */
   readonly empty: boolean
+  /** For how long looks have shown its node as not answering; 0 if it answers. */
+  readonly silentMs: Millis
   /** Neither its site nor the batch system can reach it: what runs there, if anything does, nobody will hear of. */
   readonly unreachable: boolean
 }
@@ -124,6 +126,7 @@ function judged(
     node,
     seen,
     empty,
+    silentMs,
     unreachable,
   })
 
@@ -145,7 +148,14 @@ function judged(
   if (unit.state === 'awaited' || unit.state === 'joining') return as('coming')
   if (!seen) return as(unit.state === 'joined' ? 'coming' : 'spare')
   if (node === undefined) return as('blocked', `node ${unit.name} is not known to the batch system`)
-  if (!node.responding) return as('blocked', `node ${node.name} does not answer (${node.vendorState})`)
+  if (!node.responding)
+    return silentMs >= config.missing && !node.empty && unit.pinned === undefined
+      ? as(
+          'blocked',
+          `${node.name} has work and has not answered for ${span(silentMs)} (${node.vendorState})`,
+          'silent',
+        )
+      : as('blocked', `node ${node.name} does not answer (${node.vendorState})`)
   if (unit.state === 'draining' || node.drained === 'ours') return as('spare')
   if (!node.accepting)
     return as('blocked', `the batch system starts nothing on ${node.name} (${node.vendorState})`)

@@ -42,26 +42,36 @@ export function idleSince(
 }
 
 /** Spare units that waiting jobs, or `min`, want back; cheaper and faster than any order. */
-export function resumes(survey: Survey, used: ReadonlySet<string>, keep: Keep): readonly GuestIntent[] {
+export function resumes(
+  survey: Survey,
+  used: ReadonlySet<string>,
+  keep: Keep,
+  memory: GrocMemory,
+): readonly GuestIntent[] {
   if (survey.spare === 0) return []
   const spare = survey.crews.flatMap((crew) => crew.spare)
-  const needed = spare.filter((machine) => used.has(machine.unit.id) || isKept(machine))
+  const isBack = ({ unit, node }: Machine): boolean =>
+    node?.responding === true && own(memory.drains, unit.id) === 'silent'
+  const needed = spare.filter((machine) => used.has(machine.unit.id) || isKept(machine) || isBack(machine))
   const undone = spare.filter((machine) => isUndone(machine) && !needed.includes(machine))
   const short = keep.units - survey.serving - survey.coming - needed.length - undone.length
   const kept = spare
     .filter((machine) => !needed.includes(machine) && !undone.includes(machine))
     .slice(0, Math.max(0, short))
   return [
-    ...needed.map(({ unit, node }) =>
-      resume(
+    ...needed.map((machine) => {
+      const { unit, node } = machine
+      return resume(
         unit.id,
         used.has(unit.id)
           ? `${unit.name} is needed again by waiting jobs`
-          : unit.pinned !== undefined
-            ? `${unit.name} is kept: pinned by ${unit.pinned.by} (${unit.pinned.reason})`
-            : `${unit.name} is reserved in the batch system (${node?.reservedFor})`,
-      ),
-    ),
+          : isBack(machine)
+            ? `${unit.name} answers again`
+            : unit.pinned !== undefined
+              ? `${unit.name} is kept: pinned by ${unit.pinned.by} (${unit.pinned.reason})`
+              : `${unit.name} is reserved in the batch system (${node?.reservedFor})`,
+      )
+    }),
     ...undone.map(({ unit }) =>
       resume(unit.id, `somebody took our drain of ${unit.name} back, and that is respected`),
     ),

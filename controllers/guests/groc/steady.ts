@@ -13,7 +13,8 @@ import { SOON_MS } from './survey.ts'
  *   wake                 holds, margins and pauses that run out
  *   settle               a look becomes young enough to speak of a unit; of those that are in the batch system
  *   outage               many silent nodes are not waited for any more
- *   missing, repair      what is gone is given up; what died is not waited for any more
+ *   missing, dead        what is gone is given up; what does not answer is taken for dead
+ *   repair               what died is not waited for any more
  *   extendBy             from then on it is too late to extend, where that was not asked for
  *   startsPerMinute      an order is a minute old
  *   SOON_MS              what is reserved for later is soon there
@@ -36,7 +37,11 @@ export function steadyUntil(
     for (const unit of lease.held) considerUnit(unit, config, consider)
     considerLease(lease, config, consider)
   }
-  for (const since of Object.values(memory.missingSince)) consider(since + config.missing)
+  for (const since of Object.values(memory.missingSince)) {
+    consider(since + config.missing)
+    consider(since + config.missing + config.dead)
+  }
+  for (const at of Object.values(memory.putBackAt ?? {})) consider(at + config.retry.most)
   if (memory.outage !== undefined) {
     consider(memory.outage.since + config.outage)
     consider(memory.outage.last + config.missing)

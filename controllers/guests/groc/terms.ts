@@ -3,6 +3,7 @@ import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { GuestIntent, HeldLease } from '../../controller.ts'
 import { few, hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
+import { isHopeless } from './dead.ts'
 import type { Machine } from './machine.ts'
 import { endOf } from './recall.ts'
 import { type Expectation, expectedRun, SAFETY } from './runs.ts'
@@ -90,6 +91,7 @@ export function extensions(
   config: GrocConfig,
   now: Instant,
 ): Extensions {
+  const works = (machine: Machine): boolean => isBusy(machine) && !isHopeless(machine, survey, config, now)
   const asking: Asking[] = []
   const wake: Instant[] = []
   for (const { lease, machines, idle } of survey.crews) {
@@ -97,14 +99,14 @@ export function extensions(
     const at = askAt(lease, config)
     if (machines.length === 0 || term === undefined || at === undefined || isTooLate(lease, now)) continue
     const isUnnamedWanted = unnamedIds(lease.id, survey).some((id) => wanted.has(id))
-    if (!isUnnamedWanted && !machines.some((machine) => isBusy(machine) || wanted.has(machine.unit.id)))
+    if (!isUnnamedWanted && !machines.some((machine) => works(machine) || wanted.has(machine.unit.id)))
       continue
     if (now < at - (term.end - at) * TOGETHER) {
       const hasPart = idle.some((machine) => isIdlePart(machine) && !wanted.has(machine.unit.id))
       wake.push((hasPart ? askWithoutPartAt(lease, config) : undefined) ?? at)
       continue
     }
-    const one = askingOf({ lease, term, machines, isUnnamedWanted }, at, wanted, recalled, config)
+    const one = askingOf({ lease, term, machines, isUnnamedWanted }, at, works, wanted, recalled, config)
     if (one === undefined) continue
     if (now >= one.dueAt || one.mayGoAlong) asking.push(one)
     else wake.push(one.dueAt)
@@ -138,13 +140,14 @@ export function extensions(
 function askingOf(
   found: Pick<Asking, 'lease' | 'term' | 'machines' | 'isUnnamedWanted'>,
   at: Instant,
+  works: (machine: Machine) => boolean,
   wanted: ReadonlySet<string>,
   recalled: ReadonlySet<string>,
   config: GrocConfig,
 ): Asking | undefined {
   const { lease, machines, isUnnamedWanted } = found
   const stays = machines.filter((machine) => machine.standing !== 'gone' && !recalled.has(machine.unit.id))
-  const busy = stays.filter(isBusy)
+  const busy = stays.filter(works)
   const needed = stays.filter((machine) => wanted.has(machine.unit.id) && !busy.includes(machine))
   if (busy.length === 0 && needed.length === 0 && !isUnnamedWanted) return undefined
   const parts = stays.filter((machine) => !busy.includes(machine) && !needed.includes(machine))
