@@ -15,7 +15,7 @@ export interface Course {
 export const COURSES: readonly Course[] = [
   { name: 'kth', file: 'KTH-SP2-1996-2.1-cln.swf.gz', units: 100, cpus: 1 },
   { name: 'hpc2n', file: 'HPC2N-2002-2.1-cln.swf.gz', units: 240, cpus: 1 },
-  { name: 'curie', file: 'CEA-Curie-2011-2.1-cln-b1.swf.gz', units: 5832, cpus: 16 },
+  { name: 'curie', file: 'CEA-Curie-2011-2.1-cln-b1.swf.gz', units: 6557, cpus: 16 },
   { name: 'wagap', file: 'alea-wagap-2013.swf.gz', units: 35, cpus: 64 },
 ]
 
