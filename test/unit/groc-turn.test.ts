@@ -55,6 +55,17 @@ describe('where jobs start in the order in which they came', () => {
     expect(asked(waiting.toReversed())).toEqual(asked(waiting))
   })
 
+  test('a job of unlike parts takes what these take, not so many of the largest', () => {
+    const parts = [
+      { nodes: 1, cpusPerNode: 4, memoryMiBPerNode: 0 },
+      { nodes: 3, cpusPerNode: 1, memoryMiBPerNode: 0 },
+    ]
+    const jobs = [jobOf('1', { nodes: 4, submittedAt: T0 - MINUTE, parts }), jobOf('2')]
+    // Of four units two work: seven processors of eight are for the first job, so that the second is the one that has to wait.
+    const { reason } = decideOn(viewWith([...jobs, jobOf('3')]), configOf({ max: 4, ...inOrder }))
+    expect(reason).toContain('1 job behind job 2,')
+  })
+
   test('so many units ahead are counted as if there could be more', () => {
     const config = configOf({ max: 6, ...inOrder, lookahead: 2 })
     const decision = decideOn(viewWith(), config)

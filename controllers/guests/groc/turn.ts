@@ -77,8 +77,14 @@ function sortedOut(jobs: Tally, capacity: number, config: GrocConfig): Turn {
   return behind.length === 0 ? { jobs, behind } : { jobs: { ...jobs, pending }, behind }
 }
 
-const cpusOf = ({ nodes, cpusPerNode, tasks }: Job): number =>
-  Math.max(1, nodes) * Math.max(1, cpusPerNode) * tasks
+/** Of an array that is begun, all that may still come. */
+const cpusOf = ({ nodes, cpusPerNode, parts, tasks }: Job): number => {
+  const ofOne =
+    parts === undefined
+      ? Math.max(1, nodes) * Math.max(1, cpusPerNode)
+      : parts.reduce((sum, part) => sum + part.nodes * part.cpusPerNode, 0)
+  return ofOne * tasks
+}
 
 export const turnNotes = ({ behind }: Turn): readonly string[] =>
   behind.map(
