@@ -82,6 +82,8 @@ export interface HeldLease {
   readonly blockedOn?: string | undefined
   /** The latest one. */
   readonly modification?: Modification | undefined
+  /** Its site had a power cut (first heard of at `since`), and sets up again what was lost, until then at the latest. */
+  readonly restoring?: { readonly since: Instant; readonly until: Instant } | undefined
   readonly held: readonly HeldUnit[]
 }
 

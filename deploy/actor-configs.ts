@@ -6,6 +6,7 @@ import { policyOf, readsHoldings } from '../controllers/brokers/policies.ts'
 import type { BrokerSettings, ServiceManagerSettings, SiteSettings } from './settings/config.ts'
 
 const DELEGATION_MS_MIN: Millis = 7 * 86_400_000
+const STARTS_PER_MINUTE_MIN = 30
 
 /** What the minds of the actors want to know, from what the configuration says. */
 export function managerTimes(times: ServiceManagerSettings, skewMsMax: Millis) {
@@ -63,5 +64,15 @@ export function authorityConfig(site: SiteSettings): AuthorityConfig {
     backoffMs: timing.backoff,
     retryMs: timing.retry,
     answerMs: timing.answer,
+    powerCut: {
+      startsPerMinute: site.powerCut.startsPerMinute ?? startsPerMinute(site),
+      patienceMs: site.powerCut.patience,
+    },
   }
+}
+
+/** A small site is up again at once, a large one within ten minutes. */
+function startsPerMinute({ types }: SiteSettings): number {
+  const units = Object.values(types).reduce((sum, type) => sum + type.units, 0)
+  return Math.max(STARTS_PER_MINUTE_MIN, Math.ceil(units / 10))
 }

@@ -30,7 +30,7 @@ import {
 import { recovery } from './recovery.ts'
 import { type Asker, redeeming } from './redeem.ts'
 import { returns } from './returned.ts'
-import type { AuthorityDraft, AuthorityTables, LeaseRow, UnitRow } from './rows.ts'
+import type { AuthorityDraft, AuthorityTables, LeaseRow, SiteRow, UnitRow } from './rows.ts'
 import { isLive, isRecovering, unitsOf } from './standing.ts'
 import { Reports } from './statement.ts'
 import { endingWith, orphansEnd, Sweep } from './sweep.ts'
@@ -139,7 +139,7 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
   function started({ epoch, restored }: Input & { kind: 'started' }, draft: AuthorityDraft): void {
     draft.note('started', draft.self, `the site begins epoch ${epoch}`, { hosts: config.hosts })
     const row = draft.get('site', SITE_KEY) ?? { id: SITE_KEY, lastSlot: 0, sweeping: false }
-    draft.put('site', { ...row, sweeping: false, due: draft.now })
+    draft.put('site', { ...row, sweeping: false, unlistedSince: draft.now, due: draft.now })
     site.begin(draft)
     hosts.begin(draft)
     if (restored !== undefined) restore.begin(restored, true, draft)
@@ -191,26 +191,31 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
     const row = draft.get('site', SITE_KEY)!
     const failing = outcome.kind === 'failed' ? true : undefined
     const due = draft.now + (row.again === true ? config.retryMs : config.sweepEveryMs)
-    draft.put('site', { ...row, sweeping: false, again: undefined, failing, due })
+    const next: SiteRow = { ...row, sweeping: false, again: undefined, failing, due }
     if (outcome.kind === 'failed') {
+      draft.put('site', { ...next, unlistedSince: row.unlistedSince ?? draft.now })
       if (row.failing !== true) draft.note('sweep failed', SITE_KEY, outcome.reason)
       return
     }
     if (row.failing === true) draft.note('sweeps again', SITE_KEY, 'the machines can be listed again')
     const found = outcome.value as FoundMachine[]
     const { startedAt } = input.args as { startedAt: Instant }
-    if (isRecovering(draft)) {
-      if (restore.isListed(startedAt, draft)) recovered(found, startedAt, draft)
-      return
-    }
-    machines.compare(found, startedAt, draft)
+    draft.put('site', next)
+    if (!isRecovering(draft)) machines.compare(found, startedAt, row.listedAt, draft)
+    else if (restore.isListed(startedAt, draft)) recovered(found, startedAt, row.listedAt, draft)
+    draft.put('site', { ...draft.get('site', SITE_KEY)!, listedAt: startedAt, unlistedSince: undefined })
   }
 
   /** What nobody holds takes up its place before anything is assigned. */
-  function recovered(found: readonly FoundMachine[], startedAt: Instant, draft: AuthorityDraft): void {
+  function recovered(
+    found: readonly FoundMachine[],
+    startedAt: Instant,
+    lastListedAt: Instant | undefined,
+    draft: AuthorityDraft,
+  ): void {
     lapseOrders(draft)
     restore.conclude(found, draft)
-    machines.compare(found, startedAt, draft)
+    machines.compare(found, startedAt, lastListedAt, draft)
     for (const row of draft.all('unit'))
       if (row.due === undefined && row.doing === undefined) units.tend(row, draft)
     // Else they would be offered once more, and promised.

@@ -51,6 +51,11 @@ export interface AuthorityConfig {
   readonly failuresMax: number
   /** First delay after a failure with an image; doubles with each further one, up to 64 times. */
   readonly backoffMs: Millis
+  /**
+   * What is done where most machines are dead at one time: so many are started in a minute, and for so long what fails
+   * counts against no lease. Absent: as ever.
+   */
+  readonly powerCut?: { readonly startsPerMinute: number; readonly patienceMs: Millis } | undefined
   /** Pause before a busy or failed teardown, or a lease without room, is tried again. */
   readonly retryMs: Millis
   /** How long an update is worth repeating. */

@@ -4,6 +4,7 @@ import type { Instant, Millis } from '../runtime/clock.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
 import { place } from './place.ts'
+import { leaveToStart, noteStarts, paceReason } from './power-cut.ts'
 import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
 import { awaitRoom, isLive, isRecovering, nextEndOf, unitsOf } from './standing.ts'
 import type { Units } from './units.ts'
@@ -54,7 +55,7 @@ export class Filling {
   /** Assigns as much of what is missing as there is room for, and says in `due` when it is worth looking again. */
   fill(given: LeaseRow, draft: AuthorityDraft): Filled {
     const config = this.#config
-    const { missing, exhausted } = this.lacking(given, draft)
+    const { missing, exhausted } = lacking(config, given, draft)
     const begins = Math.max(draft.get('image', given.image)?.notBefore ?? 0, given.repairNotBefore ?? 0)
     const end = nextEndOf(given)
     if (missing <= 0 || exhausted) {
@@ -71,9 +72,14 @@ export class Filling {
         : undefined)
     const isPaused = paused !== undefined
     const may = begins <= draft.now && !isPaused
-    const added = may ? place(config, given, missing, this.#reserved(given, draft), draft) : []
+    const leave = leaveToStart(config, draft)
+    const most = Math.min(missing, leave?.units ?? missing)
+    const added = may && most > 0 ? place(config, given, most, this.#reserved(given, draft), draft) : []
+    noteStarts(config, added.length, draft)
     const short = missing - added.length
-    const waits = short > 0 ? whyShort(given, short, paused, begins, draft) : undefined
+    const isPaced = leave !== undefined && added.length === most
+    const why = paused ?? (isPaced && begins <= draft.now ? paceReason(config, draft) : undefined)
+    const waits = short > 0 ? whyShort(given, short, why, begins, draft) : undefined
     if (waits !== undefined && waits !== given.waits) draft.note('lease waits', given.id, waits)
     const lease: LeaseRow = {
       ...given,
@@ -86,14 +92,14 @@ export class Filling {
       due: short > 0 && !may && !isPaused ? Math.min(end, begins) : end,
     }
     draft.put('lease', lease)
-    if (short > 0 && may) awaitRoom(draft.now + config.retryMs, draft)
+    if (short > 0 && may) awaitRoom(isPaced ? leave.again : draft.now + config.retryMs, draft)
     for (const unit of added) this.#units.tend(unit, draft)
     return { lease: draft.get('lease', lease.id)!, missing, added: added.length, exhausted: false }
   }
 
   /** It has to wait until those that are before it were served, in the next commit. */
   queue(given: LeaseRow, draft: AuthorityDraft): void {
-    const { missing } = this.lacking(given, draft)
+    const { missing } = lacking(this.#config, given, draft)
     draft.put('lease', { ...given, short: Math.max(1, missing), due: nextEndOf(given) })
     awaitRoom(draft.now, draft)
   }
@@ -114,25 +120,8 @@ export class Filling {
           if (inVain >= IN_VAIN_MAX) full.add(type)
         }
       }
-    if (this.#someoneWaits(draft)) awaitRoom(draft.now + this.#config.retryMs, draft)
-  }
-
-  /** Units to be assigned; none that would be too many from the agreed boundary on. */
-  lacking(lease: LeaseRow, draft: AuthorityDraft): { missing: number; exhausted: boolean } {
-    const mine = unitsOf(lease, draft)
-    const repairs = mayRepair(this.#config, lease, draft.now)
-    const counting = mine.filter((unit) => counts(unit, repairs)).length
-    const exhausted =
-      lease.failures >= this.#config.failuresMax || this.#config.types[lease.ticket.type] === undefined
-    // What goes on beyond its ticket, for its machines were told so before a restore, gets nothing new.
-    const isBeyond = lease.next === undefined && draft.now >= lease.ticket.term.end
-    const missing = isBeyond ? 0 : lease.ticket.units - counting
-    if (lease.next === undefined) return { missing, exhausted }
-    const { next } = lease
-    const staying = mine.filter(
-      (unit) => !lease.victims.includes(unit.id) && (isLive(unit) || isRecalledOf(next, unit)),
-    ).length
-    return { missing: Math.min(missing, lease.next.units - staying), exhausted }
+    const { again = Number.POSITIVE_INFINITY } = leaveToStart(this.#config, draft) ?? {}
+    if (this.#someoneWaits(draft)) awaitRoom(Math.min(again, draft.now + this.#config.retryMs), draft)
   }
 
   /** Of each of its tickets: the units that are there or may still come. */
@@ -140,7 +129,7 @@ export class Filling {
     const { ticket, next, victims } = lease
     const mine = unitsOf(lease, draft)
     const live = mine.filter((unit) => unit.past !== true && isLive(unit)).length
-    const { missing } = this.lacking(lease, draft)
+    const { missing } = lacking(this.#config, lease, draft)
     return {
       ticket: Math.min(ticket.units, live + Math.max(0, missing)),
       next: next === undefined ? 0 : Math.max(0, next.units - recalledOf(next, victims, lease, draft)),
@@ -160,6 +149,27 @@ export class Filling {
       Object.keys(this.#config.types).some((type) => draft.having(waiting, keyOf(rank, type)).length > 0),
     )
   }
+}
+
+/** Units to be assigned; none that would be too many from the agreed boundary on. */
+export function lacking(
+  config: AuthorityConfig,
+  lease: LeaseRow,
+  draft: AuthorityDraft,
+): { readonly missing: number; readonly exhausted: boolean } {
+  const mine = unitsOf(lease, draft)
+  const repairs = mayRepair(config, lease, draft.now)
+  const counting = mine.filter((unit) => counts(unit, repairs)).length
+  const exhausted = lease.failures >= config.failuresMax || config.types[lease.ticket.type] === undefined
+  // What goes on beyond its ticket, for its machines were told so before a restore, gets nothing new.
+  const isBeyond = lease.next === undefined && draft.now >= lease.ticket.term.end
+  const missing = isBeyond ? 0 : lease.ticket.units - counting
+  if (lease.next === undefined) return { missing, exhausted }
+  const { next } = lease
+  const staying = mine.filter(
+    (unit) => !lease.victims.includes(unit.id) && (isLive(unit) || isRecalledOf(next, unit)),
+  ).length
+  return { missing: Math.min(missing, lease.next.units - staying), exhausted }
 }
 
 const byTurn = (a: LeaseRow, b: LeaseRow): number =>
@@ -204,6 +214,7 @@ export const mayRepair = (config: AuthorityConfig, lease: LeaseRow, now: Instant
 export const repairDelayMs = (config: AuthorityConfig, repairs: number): Millis =>
   repairs <= 1 ? 0 : config.backoffMs * 2 ** Math.min(6, repairs - 2)
 
+/** `paused`: what keeps it from being served whatever is free. */
 function whyShort(
   lease: LeaseRow,
   short: number,

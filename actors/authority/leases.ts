@@ -7,6 +7,7 @@ import type { RootClaims } from './claims.ts'
 import type { AuthorityConfig } from './config.ts'
 import { Filling, hasServed, isRecalledOf, repairDelayMs } from './fill.ts'
 import { leaseMachine } from './machines.ts'
+import { isPatient } from './power-cut.ts'
 import type { AuthorityDraft, HostRow, LeaseRow, UnitRow } from './rows.ts'
 import { graceOf, isLive, nextEndOf, pokeRoom, unitsOf } from './standing.ts'
 import type { Reports } from './statement.ts'
@@ -247,7 +248,9 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
     pokeRoom(draft)
   }
 
+  /** Not after a power cut: it says nothing of this lease. */
   function countLost(lease: LeaseRow, draft: AuthorityDraft): LeaseRow {
+    if (isPatient(config, draft)) return lease
     const repairs = (lease.repairs ?? 0) + 1
     const counted = { ...lease, repairs, repairNotBefore: draft.now + repairDelayMs(config, repairs) }
     draft.put('lease', counted)

@@ -11,6 +11,7 @@ import type { Draft } from '../runtime/draft.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Row } from '../runtime/rows.ts'
 import type { LeaseState, UnitState } from './machines.ts'
+import type { PowerCut, Starts } from './power-cut.ts'
 
 export interface LeaseRow extends Row {
   readonly holder: string
@@ -188,6 +189,12 @@ export interface SiteRow extends Row {
   readonly again?: boolean | undefined
   /** The last one failed, and that was written down. */
   readonly failing?: boolean | undefined
+  /** When the last list of machines that succeeded began; and since when none has, after a start or a failure. */
+  readonly listedAt?: Instant | undefined
+  readonly unlistedSince?: Instant | undefined
+  /** The last time that most machines were dead at once, and how many were started in this stretch of its pace. */
+  readonly powerCut?: PowerCut | undefined
+  readonly starts?: Starts | undefined
   /** Why no unit is assigned for now. */
   readonly paused?: string | undefined
   /** When it was last noticed that the store had been put back: root claims issued before may be missing. */

@@ -3,6 +3,8 @@ import type { Body } from '../leases/messages.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { AuthorityConfig } from './config.ts'
+import { lacking } from './fill.ts'
+import { powerCutOf } from './power-cut.ts'
 import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
 import { isLive, isRecovering, unitsOf } from './standing.ts'
 
@@ -24,7 +26,7 @@ export class Reports {
     // What an old store says of a lease would end units that serve; all are reported when it is known.
     if (isRecovering(draft)) return
     const { extensionRefused = null, modificationRefused } = aside
-    const said = { ...statementOf(lease, draft), extensionRefused }
+    const said = { ...statementOf(this.#config, lease, draft), extensionRefused }
     const body =
       modificationRefused === undefined ? said : { ...said, modified: { ...modificationRefused, failed: [] } }
     tell(draft, lease.holder, 'lease-update', lease.id, body, draft.now + this.#config.answerMs)
@@ -35,7 +37,7 @@ export class Reports {
     const lease = draft.get('lease', leaseId)
     if (lease === undefined || lease.state === 'closed') return
     const { extensionRefused: _, ...told } = undelivered as Body<'lease-update'>
-    if (canonical(told) === canonical(statementOf(lease, draft))) this.report(lease, draft)
+    if (canonical(told) === canonical(statementOf(this.#config, lease, draft))) this.report(lease, draft)
   }
 
   /** Of a lease that is not kept, or not his: nothing else would ever end the numbers of this conversation. */
@@ -45,8 +47,13 @@ export class Reports {
   }
 }
 
-function statementOf(lease: LeaseRow, draft: AuthorityDraft): Omit<Body<'lease-update'>, 'extensionRefused'> {
+function statementOf(
+  config: AuthorityConfig,
+  lease: LeaseRow,
+  draft: AuthorityDraft,
+): Omit<Body<'lease-update'>, 'extensionRefused'> {
   const units = unitsOf(lease, draft)
+  const restoring = restoringUntil(config, lease, units, draft)
   const modified = modifiedOf(lease, units)
   return {
     state: lease.state,
@@ -59,8 +66,23 @@ function statementOf(lease: LeaseRow, draft: AuthorityDraft): Omit<Body<'lease-u
     })),
     image: lease.image,
     reason: lease.closeReason.slice(0, 500),
+    ...(restoring === undefined ? {} : { restoring }),
     ...(modified === undefined ? {} : { modified }),
   }
+}
+
+/** After a power cut, while units that it lost or never had are to come: nobody need order others, or give it up. */
+function restoringUntil(
+  config: AuthorityConfig,
+  lease: LeaseRow,
+  units: readonly UnitRow[],
+  draft: AuthorityDraft,
+): Instant | undefined {
+  const cut = powerCutOf(draft.now, draft.get('site', 'site'))
+  if (cut === undefined || (lease.state !== 'pending' && lease.state !== 'active')) return undefined
+  const { missing, exhausted } = lacking(config, lease, draft)
+  const isComing = units.some(({ state }) => state === 'setup' || state === 'probing')
+  return isComing || (missing > 0 && !exhausted) ? cut.until : undefined
 }
 
 /** Its host is to be worked on. That is said until it has ended: while it is being ended it is no more welcome to stay. */

@@ -3,6 +3,7 @@ import type { Body } from '../leases/messages.ts'
 import type { Instant } from '../runtime/clock.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
+import { endPowerCut, noticeGone } from './power-cut.ts'
 import type { AuthorityDraft, UnitRow } from './rows.ts'
 import type { Units } from './units.ts'
 
@@ -45,13 +46,20 @@ export class Sweep {
   }
 
   /** What entered its state after the list was begun is not judged by it. */
-  compare(found: readonly FoundMachine[], startedAt: Instant, draft: AuthorityDraft): void {
+  compare(
+    found: readonly FoundMachine[],
+    startedAt: Instant,
+    lastListedAt: Instant | undefined,
+    draft: AuthorityDraft,
+  ): void {
     const running = new Set(found.filter((machine) => machine.running).map((machine) => machine.unitId))
-    for (const unit of draft.all('unit')) {
-      const shouldRun = ['probing', 'active', 'suspect'].includes(unit.state)
-      if (!shouldRun || unit.since >= startedAt || running.has(unit.id)) continue
-      this.#died(unit, draft)
-    }
+    const judged = draft
+      .all('unit')
+      .filter(({ state, since }) => ['probing', 'active', 'suspect'].includes(state) && since < startedAt)
+    const dead = judged.filter(({ id }) => !running.has(id))
+    const unexpected = dead.filter((unit) => this.#units.endOf(unit, draft) > draft.now)
+    noticeGone(this.#config, unexpected, judged.length - dead.length, lastListedAt, draft)
+    for (const { id } of dead) this.#died(draft.get('unit', id)!, draft)
     for (const machine of found) {
       const row = draft.get('unit', machine.unitId)
       // A machine that was torn down while they were listed is still in the list.
@@ -60,6 +68,7 @@ export class Sweep {
       draft.note('orphan found', machine.unitId, reason)
       this.#tearDownOrphan(machine, draft)
     }
+    endPowerCut(this.#config, startedAt, draft)
   }
 
   /** The list is over: orphans that ended while it was made need not be known any more. */

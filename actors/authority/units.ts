@@ -5,6 +5,7 @@ import type { EffectOutcome } from '../runtime/mind.ts'
 import { isWorthSaying, period } from '../runtime/sentence.ts'
 import type { AuthorityConfig } from './config.ts'
 import { type UnitEvent, unitMachine } from './machines.ts'
+import { backoffMs, isPatient } from './power-cut.ts'
 import type { AuthorityDraft, UnitRow } from './rows.ts'
 import { isLive } from './standing.ts'
 
@@ -244,7 +245,8 @@ export class Units {
     const teardownFailures = unit.teardownFailures + 1
     const reason = `teardown failed (${teardownFailures}): ${outcome.reason}`
     if (isWorthSaying(teardownFailures)) draft.note('teardown failed', unit.id, reason)
-    if (teardownFailures < TEARDOWN_FAILURES_MAX || unit.state === 'stuck') {
+    const mayGo = teardownFailures < TEARDOWN_FAILURES_MAX || isPatient(this.#config, draft)
+    if (mayGo || unit.state === 'stuck') {
       const factor = unit.state === 'stuck' ? STUCK_RETRY_FACTOR : 1
       return draft.put('unit', {
         ...unit,
@@ -264,10 +266,11 @@ export class Units {
   /** A machine that did not come up counts against its image and its lease. */
   #failed(unit: UnitRow, reason: string, draft: AuthorityDraft): void {
     const failures = (draft.get('image', unit.image)?.failures ?? 0) + 1
-    const delayMs = this.#config.backoffMs * 2 ** Math.min(6, failures - 1)
+    const patient = isPatient(this.#config, draft)
+    const delayMs = backoffMs(this.#config.backoffMs * 2 ** Math.min(6, failures - 1), this.#config, draft)
     draft.put('image', { id: unit.image, failures, notBefore: draft.now + delayMs })
     const lease = draft.get('lease', unit.leaseId)
-    if (lease !== undefined) draft.put('lease', { ...lease, failures: lease.failures + 1 })
+    if (lease !== undefined && !patient) draft.put('lease', { ...lease, failures: lease.failures + 1 })
     draft.note(
       'image failed',
       unit.image,

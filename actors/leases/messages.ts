@@ -193,6 +193,11 @@ export const bodies = {
     reason: sentence,
     /** Set when an extension was not accepted; the lease goes on to its old end. */
     extensionRefused: sentence.nullable(),
+    /**
+     * Most machines of the site were dead at one time: it takes that for a power cut, and sets up again what the lease
+     * lacks, until then at the latest.
+     */
+    restoring: instant.nullish(),
     /** How the latest modification went; `failed` are units that kept what they had. */
     modified: z
       .strictObject({ modificationId: id, refused: sentence.nullable(), failed: z.array(id).max(100_000) })

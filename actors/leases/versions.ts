@@ -29,7 +29,7 @@ const INTO_1: { readonly [K in MessageKind]?: Older } = {
   'extend-lease': (body: Body<'extend-lease'>) => plainTicket(body),
   vacate: without<Body<'vacate'>, 'recalled'>('recalled'),
   close: (body) => body,
-  'lease-update': ({ modified: _, ...body }: Body<'lease-update'>) => ({
+  'lease-update': ({ modified: _, restoring: ____, ...body }: Body<'lease-update'>) => ({
     ...body,
     units: body.units.map(({ leaveBy: __, leaveOrderedAt: ___, ...unit }) => unit),
   }),

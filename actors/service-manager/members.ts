@@ -9,6 +9,7 @@ import type { ServiceManagerConfig } from './config.ts'
 import type { LeaveOutcome, MemberEffectArgs } from './membership.ts'
 import { overOn, rivalOf, takenBy } from './one-machine.ts'
 import { againFrom } from './pace.ts'
+import { mayJoinLater } from './restoring.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isGivenBack } from './steps.ts'
 import { factsNow } from './where.ts'
@@ -298,7 +299,9 @@ export class Members {
       const resumeFrom = againFrom(failures, this.#config.retryMs, draft.now)
       return draft.put('unit', { ...unit, failures, resumeFrom })
     }
-    const hopeless = unit.joinedAt === undefined && failures >= this.#config.joinFailuresMax
+    const lease = draft.get('lease', unit.leaseId)
+    const isPatient = verb === 'join' && code === undefined && mayJoinLater(lease ?? {}, draft.now)
+    const hopeless = unit.joinedAt === undefined && failures >= this.#config.joinFailuresMax && !isPatient
     if (verb === 'join' && hopeless) return this.#neverJoined(unit, `it never joined: ${reason}`, draft, code)
     // One that an older store awaits may have joined, and leaves as any other: its work is waited for.
     if (verb === 'leave' && hopeless && unit.mayBeIn !== true) return this.#giveUp(unit, draft)

@@ -5,6 +5,7 @@ import type { Instant } from '../runtime/clock.ts'
 import { heldOn, type LeaseLife } from './leases.ts'
 import { wantedBy } from './leavers.ts'
 import { isDone, isOut } from './members.ts'
+import { withRestoring } from './restoring.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { stepLease, unitsOf } from './steps.ts'
 import { believable } from './surplus.ts'
@@ -39,6 +40,8 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
       draft.turnDown()
       draft.note('unit refused', lease.id, `the site says more than it may: ${reason}`, { unitId, code })
     }
+    const restored = withRestoring(draft.get('lease', lease.id)!, body.restoring, draft)
+    if (restored !== draft.get('lease', lease.id)) draft.put('lease', restored)
     for (const report of believed) members.reported(lease, report, sentAt, draft)
     if (body.state !== 'closed' && !namesNone(body)) unnamed(lease, body, sentAt, draft)
     if (body.modified != null) modified.answered(draft.get('lease', lease.id)!, body.modified, draft)

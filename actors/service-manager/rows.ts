@@ -74,6 +74,16 @@ export interface LeaseRow extends Row {
   readonly closeReason: string
   /** The site's grace after the end, as signed in the ticket. */
   readonly graceMs: Millis
+  readonly restoring?: Restoring | undefined
+}
+
+/** The site sets up again what it lost in a power cut. */
+export interface Restoring {
+  /** First heard of then. */
+  readonly since: Instant
+  readonly until: Instant
+  /** All its machines are up again, as the site says; what they need to join may come later. */
+  readonly over?: boolean | undefined
 }
 
 /** Units that go for a recall. */

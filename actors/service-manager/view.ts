@@ -4,6 +4,7 @@ import { written } from '../runtime/sentence.ts'
 import { isPinned } from './brakes.ts'
 import { waitsFor } from './line.ts'
 import { isOut } from './members.ts'
+import { restoringNow } from './restoring.ts'
 import type { BrakeRow, GuestRow, LeaseRow, UnitRow } from './rows.ts'
 import { isFinished } from './steps.ts'
 
@@ -58,6 +59,7 @@ function held(
     label: lease.label,
     blockedOn: waitsFor(lease),
     modification: lease.modification && shown(lease.modification),
+    restoring: restoringNow(lease, now),
     held: withoutReplaced(units, lease).map((unit) => heldUnit(unit, now)),
   }
 }

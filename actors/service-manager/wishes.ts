@@ -11,6 +11,7 @@ import { recalledUnits } from './leavers.ts'
 import { leaseMachine, ticketMachine } from './machines.ts'
 import { isOut } from './members.ts'
 import { takePlace } from './places.ts'
+import { restoredOf } from './restoring.ts'
 import type { LeaseRow, ServiceManagerDraft } from './rows.ts'
 import { isFinished, unitsOf } from './steps.ts'
 
@@ -150,11 +151,14 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     )
     const keep = lease.units.length - going.length - chosen.length
     // Where all leave for their hosts' sake others may come in their place; they may be kept then.
-    const isWaiting = leaving.length > 0 && chosen.length === 0
+    // So may those that its site sets up again.
+    const restored = chosen.length === 0 ? restoredOf(lease, all, draft.now) : 0
+    const isWaiting = restored > 0 || (leaving.length > 0 && chosen.length === 0)
     if (keep < 1 && !isWaiting && byHand) return 'nothing of it would be kept: all its units have left'
     if (keep < 1 && !isWaiting) return release(lease, `${intent.reason}; nothing of it would be kept`, draft)
-    const units = intent.units ?? keep
-    const fault = keep < 1 ? 'all its units leave already' : faultOfSize(keep, units, chosen.length)
+    const units = intent.units ?? keep + restored
+    const fault =
+      keep + restored < 1 ? 'all its units leave already' : faultOfSize(keep, units, chosen.length)
     if (fault !== undefined) {
       refuseExtension(lease, fault, draft)
       return fault

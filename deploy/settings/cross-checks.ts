@@ -215,6 +215,13 @@ function siteTimes(site: Site, serviceManager: ReturnType<typeof managerOf>): Cr
         `is shorter than serviceManager.leaveBudget (${span(serviceManager.leaveBudget)}): work on a machine is put back into the queue already before its lease ends`,
       ),
     )
+  if (site.powerCut.patience > LENGTH_MS_MAX)
+    found.push(
+      error(
+        ['site', 'powerCut', 'patience'],
+        `found ${span(site.powerCut.patience)}, and ${span(LENGTH_MS_MAX)} is the most`,
+      ),
+    )
   for (const key of [
     'setup',
     'probe',

@@ -85,6 +85,14 @@ const timing = z.strictObject({
   failuresMax: z.int().min(1).default(3),
 })
 
+/** Most machines of the site dead at one time: taken for a power cut of the room, in which LDAP, DNS and NFS come last. */
+const powerCut = z.strictObject({
+  /** Machines started in a minute then. Absent: a tenth of what is lent, at least 30. */
+  startsPerMinute: z.int().min(1).max(100_000).optional(),
+  /** For so long what fails then counts against no lease. */
+  patience: duration.default(30 * MINUTE),
+})
+
 export const site = z.strictObject({
   name,
   /** Whom it lends to. */
@@ -105,4 +113,5 @@ export const site = z.strictObject({
     })
     .prefault({}),
   timing: timing.prefault({}),
+  powerCut: powerCut.prefault({}),
 })

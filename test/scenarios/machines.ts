@@ -11,6 +11,10 @@ export class Machines {
   setupFailures = 0
   /** Pushes of a new end or new properties that are still to fail. */
   modifyFailures = 0
+  /** When each setup was begun. */
+  readonly starts: number[] = []
+  /** What the room lacks after a power cut: the driver itself, or what machines need to come up. */
+  lacks: 'the driver' | 'what boots need' | undefined
   /** Machines that take no push. */
   readonly deaf = new Set<string>()
   /** What runs on a machine, by its name: a teardown without force finds it busy. */
@@ -21,12 +25,25 @@ export class Machines {
     for (const [id, spec] of this.running) if (spec.name === name) this.running.delete(id)
   }
 
+  /** The power of the room goes: no machine is left. */
+  dieAll(): void {
+    this.running.clear()
+  }
+
   handler(clock: Clock): Handler {
+    const driver = (): void => {
+      if (this.lacks === 'the driver')
+        throw new SubletError('machine-unreachable', 'the hypervisor does not answer')
+    }
     return {
       kind: 'scene',
       check: async () => [],
       setup: async (spec, signal) => {
+        driver()
+        this.starts.push(clock.now())
         await sleep(clock, SETUP_MS, signal)
+        if (this.lacks !== undefined)
+          throw new SubletError('machine-setup', `${spec.name} waits for its home folders`)
         if (this.setupFailures > 0) {
           this.setupFailures--
           throw new SubletError('machine-setup', `${spec.name} did not boot`)
@@ -41,6 +58,7 @@ export class Machines {
             : { kind: 'passed' }
           : { kind: 'failed', command: 'ping', reason: `${name} does not answer` },
       modify: async (spec) => {
+        driver()
         if (this.modifyFailures > 0) {
           this.modifyFailures--
           throw new SubletError('machine-unreachable', `${spec.name} does not answer`)
@@ -52,15 +70,18 @@ export class Machines {
         this.running.set(spec.unitId, spec)
       },
       teardown: async ({ unitId, name }, { force }, signal) => {
+        driver()
         await sleep(clock, SETUP_MS / 2, signal)
         if (this.work.has(name) && !force) return { kind: 'busy', what: 'a job' }
         this.running.delete(unitId)
         return { kind: 'gone' }
       },
-      list: async () =>
-        [...this.running.values()].map(
+      list: async () => {
+        driver()
+        return [...this.running.values()].map(
           ({ unitId, leaseId, name }): FoundMachine => ({ unitId, leaseId, name, running: true }),
-        ),
+        )
+      },
     }
   }
 }

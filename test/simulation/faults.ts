@@ -36,6 +36,8 @@ export interface Faults {
   readonly lies: number
   /** Times that the power goes at any moment, not only at a commit. */
   readonly powerCuts: number
+  /** Times that the power of the whole room goes: all actors and all machines, and what those need comes back last. */
+  readonly roomCuts: number
   /** Per commit: the disk takes seconds. */
   readonly slowDisk: number
   /** Per actor: its program is an older one, which speaks only protocol 1, until it is upgraded between two lives. */
@@ -56,7 +58,7 @@ export const CALM: Faults = {
   ...{ lose: 0, double: 0, delayMsMax: 5, crash: 0, setupFails: 0, setupHangs: 0, probeFails: 0 },
   ...{ joinFails: 0, machineDies: 0, teardownFails: 0, lookFails: 0, nodeComesBack: 0, skewMsMax: 0 },
   ...{ machineHangs: 0, orders: 0, reconfigured: 0, clockSteps: 0 },
-  ...{ partitions: 0, slow: 0, forged: 0, corrupt: 0, lies: 0, powerCuts: 0, slowDisk: 0 },
+  ...{ partitions: 0, slow: 0, forged: 0, corrupt: 0, lies: 0, powerCuts: 0, roomCuts: 0, slowDisk: 0 },
   ...{ oldProgram: 0, restores: 0, maintenance: 0, withdrawals: 0, approvals: 0, fewHoldings: 0 },
 }
 
@@ -95,6 +97,7 @@ export function faultsOf(random: Random): Faults {
     withdrawals: random.next() < 0.3 ? 1 + random.int(3) : 0,
     approvals: random.next() < 0.3 ? 0.6 : 0,
     fewHoldings: random.next() < 0.7 ? 0.6 : 0,
+    roomCuts: random.next() < 0.3 ? 1 : 0,
   }
 }
 

@@ -33,6 +33,9 @@ export class Site {
   /** Sentences about things that must never happen. */
   readonly violations: string[] = []
   killedWithWork = 0
+  /** After a power cut of the room nothing is answered before the one, and nothing comes up before the other. */
+  #darkUntil = 0
+  #barrenUntil = 0
   /** From when on a unit may be ended whatever runs there, because the owner wants it back. */
   takenFrom: (unitId: string) => number | undefined = () => undefined
 
@@ -58,8 +61,19 @@ export class Site {
     machine.onEnd()
   }
 
+  /** All of them at once. */
+  cutPower(darkMs: number, barrenMs: number): void {
+    for (const machine of this.running()) this.kill(machine)
+    this.#darkUntil = this.#world.now + darkMs
+    this.#barrenUntil = this.#darkUntil + barrenMs
+  }
+
   handler(clock: Clock): Handler {
-    const wait = (ms: number, signal: AbortSignal): Promise<void> => sleep(clock, ms, signal)
+    const wait = async (ms: number, signal: AbortSignal): Promise<void> => {
+      await sleep(clock, ms, signal)
+      if (this.#world.now < this.#darkUntil)
+        throw new SubletError('machine-unreachable', 'the hosts do not answer yet')
+    }
     const between = (low: number, high: number): number => low + this.#random.int(high - low)
     const chance = (of: keyof Faults): boolean => this.#world.strikes(of, this.#faults()[of], this.#random)
     return {
@@ -73,6 +87,8 @@ export class Site {
         if (!machine.ready) {
           if (chance('setupHangs')) await wait(10 ** 9, signal)
           await wait(between(200, 3_000), signal)
+          if (this.#world.now < this.#barrenUntil)
+            throw new SubletError('machine-setup', `${spec.name} waits for its home folders`)
           if (chance('setupFails')) throw new SubletError('machine-setup', `${spec.name} did not boot`)
         }
         if (!machine.running) throw new SubletError('machine-setup', `${spec.name} died while it booted`)

@@ -22,6 +22,8 @@ export const SKEW_MS_MAX: Millis = 2_000
 const SETUP_MS: Millis = 15_000
 const TERM_MS: Millis = 90_000
 const ANSWER_MS: Millis = 3_600_000
+/** Of a site after a power cut. */
+export const STARTS_PER_MINUTE = 10
 
 export function brokerMind(
   { name, policy, approval, holdingsMax }: BrokerPlan,
@@ -90,6 +92,7 @@ export function authorityMind(
       backoffMs: 500,
       retryMs: pace.retryMs,
       answerMs: ANSWER_MS,
+      powerCut: { startsPerMinute: STARTS_PER_MINUTE, patienceMs: 120_000 },
     },
     identity,
     trust,

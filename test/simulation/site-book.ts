@@ -2,12 +2,14 @@ import type {
   HostRow,
   OfferRow,
   LeaseRow as SiteLease,
+  SiteRow,
   UnitRow as SiteUnit,
 } from '../../actors/authority/rows.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import type { Row } from '../../actors/runtime/rows.ts'
 import type { Change } from './disk.ts'
 import { lentAgainIn } from './operator.ts'
+import { STARTS_PER_MINUTE } from './roles.ts'
 import type { SiteScene } from './scene.ts'
 
 /** What a site holds: who has which unit, who has which slot. */
@@ -25,6 +27,8 @@ export class SiteBook {
   /** Units of each recall, and what was lent again of each type, by the ledger. */
   readonly #recalled = new Map<string, number>()
   readonly #lentAgain = new Map<string, number>()
+  /** When units were assigned since the last power cut. */
+  readonly #started: number[] = []
   #isSetBack = false
 
   constructor({ name, disk }: SiteScene) {
@@ -49,6 +53,7 @@ export class SiteBook {
       if (table === 'offer')
         this.#largestOffer.set(id, Math.max(this.largestOffer(id), (after as OfferRow).units))
     }
+    if (!this.#isSetBack) faults.push(...this.#inPowerCut(entries))
     for (const { kind, subject, reason, data } of entries)
       if (kind === 'unit assigned') {
         this.#assigned.add(subject)
@@ -59,6 +64,23 @@ export class SiteBook {
       else if (kind === 'offered') this.#lentAgain.set(subject, this.#lent(subject) + lentAgainIn(reason))
     this.touched = [...leases]
     if (changes.some(({ table }) => table === 'offer')) faults.push(...this.#withheldAddsUp())
+    return faults
+  }
+
+  /** While the site takes it for a power cut it starts machines at its pace, and gives no lease up for those that fail. */
+  #inPowerCut(entries: readonly LedgerEntry[]): string[] {
+    const cut = this.disk.table<SiteRow>('site').get('site')?.powerCut
+    const faults: string[] = []
+    for (const { at, kind, subject, reason } of entries) {
+      if (cut === undefined || cut.over === true || at <= cut.noticedAt || at >= cut.until) continue
+      if (kind === 'lease closing' && isGivenUp(reason))
+        faults.push(`${this.name} gives ${subject} up in a power cut: ${reason}`)
+      if (kind !== 'unit assigned' || isFound(reason)) continue
+      this.#started.push(at)
+      const inMinute = this.#started.filter((one) => one > at - 60_000 && one > cut.noticedAt).length
+      if (inMinute > STARTS_PER_MINUTE + 1)
+        faults.push(`${this.name} starts ${inMinute} machines in a minute after a power cut`)
+    }
     return faults
   }
 
@@ -178,6 +200,9 @@ export class SiteBook {
 }
 
 const IN_SERVICE: ReadonlySet<SiteUnit['state']> = new Set(['setup', 'probing', 'active', 'suspect'])
+
+/** Its machines did not come up. */
+const isGivenUp = (reason: string): boolean => reason.includes('machines came up in')
 
 /** It was there before its site was restored, wherever that is. */
 const isFound = (reason: string): boolean => reason.includes(', found')

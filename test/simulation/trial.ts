@@ -268,6 +268,14 @@ export class Trial implements Scene {
         this.world.count('power cut')
         all[random.int(all.length)]!.die()
       })
+    // Of the whole room: Sublet comes back first.
+    const room = this.random.child('room')
+    for (let i = 0; i < this.plan.faults.roomCuts; i++)
+      this.world.after(room.int(this.plan.stormMs), () => {
+        this.world.count('room cut')
+        for (const { machines } of this.sites) machines.cutPower(room.int(20_000), room.int(60_000))
+        for (const { die } of all) die()
+      })
   }
 
   /** Some begin with an older program. */

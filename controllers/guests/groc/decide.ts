@@ -14,7 +14,7 @@ import { withdrawals } from './later.ts'
 import type { GrocMemory } from './memory.ts'
 import { blockedNotes, clockNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
-import { outageNotes } from './outage.ts'
+import { outageNotes, restoringNotes } from './outage.ts'
 import type { Packing } from './packing.ts'
 import { pack } from './packing.ts'
 import { offersOf } from './patience.ts'
@@ -135,7 +135,7 @@ function decideBy(
     ...recall.drains,
     ...[...unfit, ...shrunk].map(({ intent }) => intent),
     ...leaves(ground, resumedIds, noticed, picture.startedAt, config, view.still !== undefined),
-    ...releases(ground),
+    ...releases(ground, config, now),
     ...(mayShrink
       ? withdrawals(view.leases, packing.used, ground.serving + ground.spare + ground.coming, keep.units)
       : []),
@@ -147,6 +147,7 @@ function decideBy(
   const wake = [...orders.wake, ...paused, ...partsAt, ...extended.wake, ...wakesOf(view, idle, config)]
   const notes = [
     ...outageNotes(noticed.outage, picture.startedAt, config),
+    ...restoringNotes(view.leases, now, config),
     ...blockedNotes(ground),
     ...dead.notes,
     ...recall.notes,

@@ -9,7 +9,7 @@ import { servesQueue } from './demand.ts'
 import { lastLook } from './last-look.ts'
 import { observeBoots } from './later.ts'
 import type { GrocMemory, QuickEnds } from './memory.ts'
-import { isBelieved, outageIn } from './outage.ts'
+import { isBelieved, isRestoring, outageIn } from './outage.ts'
 import { isMember, type Roll } from './roll.ts'
 import { observeRuns } from './runs.ts'
 import type { Tally } from './tally.ts'
@@ -73,18 +73,26 @@ export function notice(
   }
 }
 
-/** What is decided by while it is believed: nobody has been silent for long, but those that their site doubts, too. */
+/**
+ * What is decided by while it is believed: nobody has been silent for long, but those that their site doubts, too; and of
+ * leases that are set up again after a power cut nobody at all.
+ */
 export function withoutSilence(
   memory: GrocMemory,
   leases: readonly HeldLease[],
   at: Instant,
   config: GrocConfig,
 ): GrocMemory {
-  if (!isBelieved(memory.outage, at, config)) return memory
+  const believed = isBelieved(memory.outage, at, config)
+  const restored = leases.filter((lease) => isRestoring(lease, at, config))
+  if (!believed && restored.length === 0) return memory
   const missingSince = { ...memory.missingSince }
-  for (const { held } of leases)
-    for (const { id, suspect } of held)
-      if (suspect === undefined && Object.hasOwn(missingSince, id)) missingSince[id] = at
+  const isHeard = (id: string): void => {
+    if (Object.hasOwn(missingSince, id)) missingSince[id] = at
+  }
+  if (believed)
+    for (const { held } of leases) for (const { id, suspect } of held) if (suspect === undefined) isHeard(id)
+  for (const { held } of restored) for (const { id } of held) isHeard(id)
   return { ...memory, missingSince }
 }
 

@@ -5,6 +5,7 @@ import type { HeldLease, HeldUnit } from '../../controller.ts'
 import { hour, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
+import { isRestoring } from './outage.ts'
 
 /**
  * What each held unit is good for, from its state and from a look that is young enough to speak of it.
@@ -117,7 +118,8 @@ function judged(
     node?.responding === false
       ? picture.startedAt - (own(memory.missingSince, unit.id) ?? picture.startedAt)
       : 0
-  const unreachable = unit.suspect !== undefined && silentMs >= config.missing
+  const unreachable =
+    unit.suspect !== undefined && silentMs >= config.missing && !isRestoring(lease, now, config)
   const as = (standing: Standing, why = '', drainAs?: DrainCause): Machine => ({
     unit,
     standing,
@@ -137,6 +139,8 @@ function judged(
       'blocked',
       `an administrator drained ${node.name}${node.drainReason === '' ? '' : ` (“${node.drainReason}”)`}`,
     )
+  if (unit.suspect !== undefined && isRestoring(lease, now, config))
+    return as('blocked', `its site doubts ${unit.name} (${unit.suspect}) and sets machines up again`)
   if (unreachable)
     return as(
       'blocked',

@@ -1,6 +1,7 @@
-import type { Instant } from '../../../actors/runtime/clock.ts'
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
-import { hour, some } from '../../sentence.ts'
+import type { HeldLease, HeldUnit } from '../../controller.ts'
+import { few, hour, some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Roll } from './roll.ts'
 
@@ -63,6 +64,40 @@ export function outageIn(
     return { since: known?.since ?? now, last: now, silent, of, mute }
   return known && { ...known, silent, of, mute }
 }
+
+/** Its site had a power cut and sets machines up again: it is waited for, for `outage` at most. */
+export const isRestoring = (
+  { restoring, state }: HeldLease,
+  now: Instant,
+  { outage }: Pick<GrocConfig, 'outage'>,
+): boolean => restoring !== undefined && state !== 'closing' && now < restoringUntil(restoring, outage)
+
+export const restoringUntil = (
+  { since, until }: NonNullable<HeldLease['restoring']>,
+  outage: Millis,
+): Instant => Math.min(until, since + outage)
+
+export function restoringNotes(
+  leases: readonly HeldLease[],
+  now: Instant,
+  config: GrocConfig,
+): readonly string[] {
+  const of = leases.filter((lease) => isRestoring(lease, now, config))
+  if (of.length === 0) return []
+  const units = of.reduce((sum, lease) => sum + stillToCome(lease), 0)
+  const until = Math.max(...of.map(({ restoring }) => restoringUntil(restoring!, config.outage)))
+  return [
+    `Their sites take it for a power cut that ${some(units, 'unit')} of ${few(of.map(({ id }) => id))} are gone, and set them up again: none is ordered in their place before ${hour(until)}, and nothing of these leases is given up.`,
+  ]
+}
+
+/** Units that such a lease lacks: those that its site doubts are dead and not yet cleared away. */
+export const stillToCome = ({ units, held }: HeldLease): number =>
+  Math.max(0, units - held.filter((unit) => !isReplaced(unit)).length)
+
+/** Another one comes in its place. */
+export const isReplaced = ({ state, suspect }: HeldUnit): boolean =>
+  state === 'lost' || (suspect !== undefined && state !== 'left')
 
 /** False when it lasts so long that it is the nodes after all. */
 export const isBelieved = (outage: Outage | undefined, at: Instant, config: GrocConfig): outage is Outage =>

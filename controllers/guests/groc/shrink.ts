@@ -7,6 +7,7 @@ import type { Crew } from './crew.ts'
 import type { Keep } from './keep.ts'
 import type { Machine } from './machine.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
+import { isRestoring } from './outage.ts'
 import { compare } from './sequence.ts'
 import type { Survey } from './survey.ts'
 import { askWithoutPartAt } from './terms.ts'
@@ -279,10 +280,10 @@ export function leaves(
 }
 
 /** Leases of which nothing is left in the middleware and nothing will come. */
-export function releases(survey: Survey): readonly GuestIntent[] {
+export function releases(survey: Survey, config: GrocConfig, now: Instant): readonly GuestIntent[] {
   return survey.crews.flatMap(({ lease, machines, isOut, roll: { lost } }): GuestIntent[] => {
     if (!isOut || machines.length === 0 || lease.state === 'closing') return []
-    if ((survey.unnamed.get(lease.id) ?? 0) > 0) return []
+    if ((survey.unnamed.get(lease.id) ?? 0) > 0 || isRestoring(lease, now, config)) return []
     return [
       {
         kind: 'release',

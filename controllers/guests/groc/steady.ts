@@ -4,6 +4,7 @@ import type { GuestView, HeldLease, HeldUnit } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
 import { beginOf } from './later.ts'
 import type { GrocMemory } from './memory.ts'
+import { restoringUntil } from './outage.ts'
 import { SOON_MS } from './survey.ts'
 
 /**
@@ -15,6 +16,7 @@ import { SOON_MS } from './survey.ts'
  *   outage               many silent nodes are not waited for any more
  *   missing, dead        what is gone is given up; what does not answer is taken for dead
  *   repair               what died is not waited for any more
+ *   restoring            what a site sets up again after a power cut is not waited for any more
  *   extendBy             from then on it is too late to extend, where that was not asked for
  *   startsPerMinute      an order is a minute old
  *   SOON_MS              what is reserved for later is soon there
@@ -58,6 +60,7 @@ function considerUnit(unit: HeldUnit, config: GrocConfig, consider: (at: Instant
 
 function considerLease(lease: HeldLease, config: GrocConfig, consider: (at: Instant) => void): void {
   if (lease.extendBy !== undefined && !lease.extending) consider(lease.extendBy + 1)
+  if (lease.restoring !== undefined) consider(restoringUntil(lease.restoring, config.outage))
   const begin = beginOf(lease)
   if (begin !== undefined) consider(begin - SOON_MS)
   if (config.startsPerMinute !== undefined) consider(lease.requestedAt + 60_000)

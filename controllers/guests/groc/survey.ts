@@ -6,6 +6,7 @@ import { type Crew, crewOf } from './crew.ts'
 import { beginOf, isDeferred } from './later.ts'
 import { isBrieflySilent } from './machine.ts'
 import type { GrocMemory } from './memory.ts'
+import { isReplaced, isRestoring, stillToCome } from './outage.ts'
 import type { Limits } from './packing.ts'
 import type { Roll } from './roll.ts'
 import { nodesOf, type Tally } from './tally.ts'
@@ -58,7 +59,8 @@ export function survey(
     if (lease.state !== 'closing') unnamed.set(lease.id, promised)
     coming += promised
     // A unit that left is still paid for until its lease ends or is extended without it; a lost one is not.
-    const counted = Math.max(lease.units, lease.held.length + promised) - roll.lost
+    const replaced = isRestoring(lease, now, config) ? lease.held.filter(isReplaced).length : roll.lost
+    const counted = Math.max(lease.units, lease.held.length + promised) - replaced
     total += counted
     totals.set(lease.type, (totals.get(lease.type) ?? 0) + counted)
   }
@@ -94,6 +96,7 @@ export const SOON_MS: Millis = 60_000
 function unnamedOf({ lease, lost }: Roll, config: GrocConfig, now: Instant): number {
   const begin = beginOf(lease)
   if (begin !== undefined && begin > now + SOON_MS && !isDeferred(lease)) return 0
+  if (isRestoring(lease, now, config)) return stillToCome(lease)
   if (lost === 0) return Math.max(0, lease.units - lease.held.length)
   const repairs = lease.held.filter(
     ({ state, joinedAt, since }) => state === 'lost' && joinedAt !== undefined && now - since < config.repair,

@@ -5,6 +5,7 @@ import { few, hour, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import { isHopeless } from './dead.ts'
 import type { Machine } from './machine.ts'
+import { isRestoring } from './outage.ts'
 import { endOf } from './recall.ts'
 import { type Expectation, expectedRun, SAFETY } from './runs.ts'
 import type { Survey } from './survey.ts'
@@ -94,10 +95,16 @@ export function extensions(
   const works = (machine: Machine): boolean => isBusy(machine) && !isHopeless(machine, survey, config, now)
   const asking: Asking[] = []
   const wake: Instant[] = []
+  const restored: Extension[] = []
   for (const { lease, machines, idle } of survey.crews) {
     const { term } = lease
     const at = askAt(lease, config)
     if (machines.length === 0 || term === undefined || at === undefined || isTooLate(lease, now)) continue
+    if (isRestoring(lease, now, config)) {
+      if (now < at) wake.push(at)
+      else restored.push(whole(lease, term, config))
+      continue
+    }
     const isUnnamedWanted = unnamedIds(lease.id, survey).some((id) => wanted.has(id))
     if (!isUnnamedWanted && !machines.some((machine) => works(machine) || wanted.has(machine.unit.id)))
       continue
@@ -112,7 +119,7 @@ export function extensions(
     else wake.push(one.dueAt)
   }
   if (asking.every(({ dueAt }) => now < dueAt))
-    return { asked: [], wake: [...wake, ...asking.map(({ dueAt }) => dueAt)] }
+    return { asked: restored, wake: [...wake, ...asking.map(({ dueAt }) => dueAt)] }
   const asked = asking.map(
     ({ lease: { id: leaseId }, term, machines, busy, needed, isUnnamedWanted }): Extension => {
       const victims = machines
@@ -134,7 +141,13 @@ export function extensions(
       return { victims, intent: { kind: 'extend', leaseId, durationMs, victims, reason } }
     },
   )
-  return { asked, wake }
+  return { asked: [...restored, ...asked], wake }
+}
+
+/** What works in it is not known before its site has set its machines up again; it goes on as it is. */
+function whole({ id: leaseId }: HeldLease, { end }: Term, config: GrocConfig): Extension {
+  const reason = `lease ${leaseId} ends at ${hour(end)} and is kept as it is: its site sets up again what it lost in a power cut`
+  return { victims: [], intent: { kind: 'extend', leaseId, durationMs: config.term, victims: [], reason } }
 }
 
 function askingOf(
@@ -188,7 +201,8 @@ export function blindExtensions(
 ): readonly GuestIntent[] {
   return leases.flatMap((lease): GuestIntent[] => {
     if (lease.term === undefined || !isDue(lease, config, now)) return []
-    const out = lease.held.filter(({ state }) => state === 'left' || state === 'lost')
+    const restored = isRestoring(lease, now, config)
+    const out = lease.held.filter(({ state }) => state === 'left' || (state === 'lost' && !restored))
     if (out.length >= Math.max(lease.units, lease.held.length)) return []
     const reason = `lease ${lease.id} ends at ${hour(lease.term.end)} and is kept as it is: ${why}`
     return [
