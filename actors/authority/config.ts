@@ -15,10 +15,17 @@ export interface TypeOffer {
   readonly broker?: string | undefined
 }
 
+export interface Host {
+  readonly name: string
+  readonly capacity: Vector
+  /** The switch that it is plugged into; a host that names none is a group of its own. */
+  readonly switch?: string | undefined
+}
+
 export interface AuthorityConfig {
   /** Whose tickets are honoured, for types that name no other. */
   readonly broker: string
-  readonly hosts: readonly { readonly name: string; readonly capacity: Vector }[]
+  readonly hosts: readonly Host[]
   readonly types: Readonly<Record<string, TypeOffer>>
   readonly images: readonly string[]
   readonly probe: readonly ProbeCommand[]

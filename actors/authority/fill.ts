@@ -1,9 +1,10 @@
 import type { Ticket } from '../leases/ticket.ts'
 import { someUnits } from '../leases/words.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
+import { coded } from '../runtime/errors.ts'
 import { indexOf } from '../runtime/views.ts'
 import type { AuthorityConfig } from './config.ts'
-import { place } from './place.ts'
+import { doubtGroup, place } from './place.ts'
 import { leaveToStart, noteStarts, paceReason } from './power-cut.ts'
 import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
 import { awaitRoom, isLive, isRecovering, nextEndOf, unitsOf } from './standing.ts'
@@ -35,6 +36,8 @@ export interface Filled {
   readonly added: number
   /** Nothing more will come. */
   readonly exhausted: boolean
+  /** Why the lease, of which nothing is there, cannot be as it demands. */
+  readonly impossible?: string | undefined
 }
 
 /**
@@ -72,13 +75,19 @@ export class Filling {
         : undefined)
     const isPaused = paused !== undefined
     const may = begins <= draft.now && !isPaused
+    const ungrouped = may ? doubtGroup(config, given, draft) : undefined
+    if (ungrouped?.forGood === true) return this.#unplaced(given, missing, ungrouped.reason, draft)
     const leave = leaveToStart(config, draft)
     const most = Math.min(missing, leave?.units ?? missing)
-    const added = may && most > 0 ? place(config, given, most, this.#reserved(given, draft), draft) : []
+    const mayPlace = may && most > 0 && ungrouped === undefined
+    const added = mayPlace ? place(config, given, most, missing, this.#reserved(given, draft), draft) : []
     noteStarts(config, added.length, draft)
     const short = missing - added.length
     const isPaced = leave !== undefined && added.length === most
-    const why = paused ?? (isPaced && begins <= draft.now ? paceReason(config, draft) : undefined)
+    const why =
+      paused ??
+      (isPaced && begins <= draft.now ? paceReason(config, draft) : undefined) ??
+      (ungrouped && `${ungrouped.reason}, before what leaves there has gone`)
     const waits = short > 0 ? whyShort(given, short, why, begins, draft) : undefined
     if (waits !== undefined && waits !== given.waits) draft.note('lease waits', given.id, waits)
     const lease: LeaseRow = {
@@ -95,6 +104,13 @@ export class Filling {
     if (short > 0 && may) awaitRoom(isPaced ? leave.again : draft.now + config.retryMs, draft)
     for (const unit of added) this.#units.tend(unit, draft)
     return { lease: draft.get('lease', lease.id)!, missing, added: added.length, exhausted: false }
+  }
+
+  /** It demands what this site does not have. */
+  #unplaced(given: LeaseRow, missing: number, why: string, draft: AuthorityDraft): Filled {
+    const lease: LeaseRow = { ...given, waits: undefined, short: undefined, due: nextEndOf(given) }
+    draft.put('lease', lease)
+    return { lease, missing, added: 0, exhausted: false, impossible: coded('no-switch-group', why) }
   }
 
   /** It has to wait until those that are before it were served, in the next commit. */

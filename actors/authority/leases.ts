@@ -53,7 +53,9 @@ export function leaseLife(config: AuthorityConfig, claims: RootClaims, reports: 
       return draft.put('lease', { ...lease, awaited: true, due: lease.ticket.term.start })
     // At the same instant other leases shrink and grow: they are before those that begin.
     if (lease.awaited === true) return filling.queue({ ...lease, awaited: undefined }, draft)
-    const { lease: filled, added, exhausted } = filling.fill(lease, draft)
+    const { lease: filled, added, exhausted, impossible } = filling.fill(lease, draft)
+    if (impossible !== undefined && filled.state === 'pending' && !unitsOf(filled, draft).some(hasServed))
+      return shut(filled, 'failed', draft.now, impossible, draft)
     if (added > 0) reports.report(filled, draft)
     settle(draft.get('lease', lease.id)!, exhausted, draft)
   }

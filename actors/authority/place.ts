@@ -1,11 +1,14 @@
-import type { Vector } from '../leases/resources.ts'
-import type { AuthorityConfig } from './config.ts'
+import { switchGroupOf } from '../leases/properties.ts'
+import { plus, type Vector } from '../leases/resources.ts'
+import { someUnits } from '../leases/words.ts'
+import type { AuthorityConfig, Host } from './config.ts'
 import { Inventory } from './inventory.ts'
 import type { AuthorityDraft, LeaseRow, UnitRow } from './rows.ts'
-import { lentOf } from './standing.ts'
+import { isLive, lentOf, unitsOf } from './standing.ts'
+import { type Grouped, placeTogether, roomInOne, type SwitchedRoom } from './switch-groups.ts'
 
 /**
- * Gives up to `count` units of a lease a slot and a host; those there is no room for are left out.
+ * Gives up to `count` units of a lease a slot and a host, of `wanted` that it lacks; those there is no room for are left out.
  *
  *   room = lent − held, less what is reserved for others ── slots ── hosts that are not to be worked on
  */
@@ -13,6 +16,7 @@ export function place(
   config: AuthorityConfig,
   lease: LeaseRow,
   count: number,
+  wanted: number,
   reserved: number,
   draft: AuthorityDraft,
 ): UnitRow[] {
@@ -25,10 +29,12 @@ export function place(
   const room = Math.max(0, Math.min(count, lent))
   if (room === 0) return []
   const slots = freeSlots(config, inventory, room, draft)
-  const rooms = config.hosts
-    .filter(({ name }) => draft.get('host', name) === undefined)
-    .map(({ name, capacity }) => ({ name, capacity, free: inventory.free(name, capacity) }))
-  const hosts = config.placement(slots.length, vector, rooms)
+  const rooms = roomsOf(config, inventory, draft)
+  const how = switchGroupOf(lease.properties)
+  const together = how && { how, wanted, held: heldBySwitch(config, lease, draft) }
+  const grouped = together && placeTogether(config.placement, slots.length, vector, rooms, together)
+  if (grouped !== undefined) noteGroups(lease, grouped, draft)
+  const hosts = grouped?.hosts ?? config.placement(slots.length, vector, rooms)
   return hosts.map((host, i) => {
     const unit = newUnit(config, lease, vector, host, slots[i]!, draft)
     draft.put('unit', unit)
@@ -39,6 +45,79 @@ export function place(
     })
     return unit
   })
+}
+
+function roomsOf(
+  config: AuthorityConfig,
+  inventory: Inventory,
+  draft: AuthorityDraft,
+): readonly SwitchedRoom[] {
+  return config.hosts
+    .filter(({ name }) => draft.get('host', name) === undefined)
+    .map((host) => {
+      const { name, capacity } = host
+      return { name, capacity, free: inventory.free(name, capacity), switchGroup: groupOf(host) }
+    })
+}
+
+const groupOf = (host: Host): string =>
+  host.switch === undefined ? `host ${host.name}` : `switch ${host.switch}`
+
+function heldBySwitch(
+  config: AuthorityConfig,
+  lease: LeaseRow,
+  draft: AuthorityDraft,
+): ReadonlyMap<string, number> {
+  const groups = new Map(config.hosts.map((host) => [host.name, groupOf(host)]))
+  const held = new Map<string, number>()
+  for (const unit of unitsOf(lease, draft)) {
+    const group = isLive(unit) ? groups.get(unit.host) : undefined
+    if (group !== undefined) held.set(group, (held.get(group) ?? 0) + 1)
+  }
+  return held
+}
+
+function noteGroups(lease: LeaseRow, { units }: Grouped, draft: AuthorityDraft): void {
+  if (units.size === 0) return
+  const where = [...units].map(([group, count]) => `${count} on ${group}`).join(', ')
+  const spread = units.size > 1 ? ': no switch has room for all, and together is as far as possible' : ''
+  draft.note('placed together', lease.id, `${where}${spread}`, { units: Object.fromEntries(units) })
+}
+
+/** What keeps a lease of which nothing is there yet from being placed on one switch. */
+export interface NoGroup {
+  /** Also when what is on its way out there has gone. */
+  readonly forGood: boolean
+  readonly reason: string
+}
+
+/** Undefined where there is such a switch, or none is demanded. */
+export function doubtGroup(
+  config: AuthorityConfig,
+  lease: LeaseRow,
+  draft: AuthorityDraft,
+): NoGroup | undefined {
+  const type = config.types[lease.ticket.type]
+  if (switchGroupOf(lease.properties) !== 'one' || type === undefined || unitsOf(lease, draft).some(isLive))
+    return undefined
+  const vector = lease.ticket.proof?.vector ?? type.vector
+  const rooms = roomsOf(config, new Inventory(draft), draft)
+  const most = roomInOne(vector, rooms)
+  const least = Math.min(lease.unitsMin, lease.ticket.units)
+  if (most >= least) return undefined
+  const leaving = new Map<string, Vector>()
+  for (const { state, host, vector: its } of draft.all('unit'))
+    if (state === 'teardown') leaving.set(host, plus(leaving.get(host) ?? {}, its))
+  const later = roomInOne(
+    vector,
+    rooms.map((room) => ({ ...room, free: plus(room.free, leaving.get(room.name) ?? {}) })),
+  )
+  const named = config.hosts.some((host) => host.switch !== undefined)
+  const why = named ? '' : '; this site says of none of its hosts which switch it is on'
+  return {
+    forGood: later < least,
+    reason: `no switch has room for ${someUnits(least)}, ${most} at most${why}`,
+  }
 }
 
 /** The slots used longest ago come first, so that a name is not soon met again. */

@@ -1,7 +1,7 @@
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { period, written } from '../runtime/sentence.ts'
 import type { AuthorityConfig } from './config.ts'
-import type { AuthorityDraft, SiteRow, UnitRow } from './rows.ts'
+import type { AuthorityDraft, PowerCut, SiteRow, Starts, UnitRow } from './rows.ts'
 
 /**
  * Many machines dead at one time, as after the power of a room was cut: it is hardly each of them, or its image, and what
@@ -14,26 +14,6 @@ import type { AuthorityDraft, SiteRow, UnitRow } from './rows.ts'
  *
  * The same holds from a start to the first list, and while no list can be had: nothing is known of any machine then.
  */
-export interface PowerCut {
-  /** The machines were last seen to run then. */
-  readonly since: Instant
-  readonly noticedAt: Instant
-  readonly gone: number
-  /** Machines that were to run. */
-  readonly of: number
-  /** Until then what fails counts against no lease. */
-  readonly until: Instant
-  /** Until then starts are paced at most. */
-  readonly pacedUntil: Instant
-  /** What was lost runs again, or the time is over. */
-  readonly over?: boolean | undefined
-}
-
-/** Machines that were begun in one stretch of the pace. */
-export interface Starts {
-  readonly from: Instant
-  readonly count: number
-}
 
 const SITE_KEY = 'site'
 const MINUTE_MS: Millis = 60_000

@@ -11,7 +11,6 @@ import type { Draft } from '../runtime/draft.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Row } from '../runtime/rows.ts'
 import type { LeaseState, UnitState } from './machines.ts'
-import type { PowerCut, Starts } from './power-cut.ts'
 
 export interface LeaseRow extends Row {
   readonly holder: string
@@ -199,6 +198,28 @@ export interface SiteRow extends Row {
   readonly paused?: string | undefined
   /** When it was last noticed that the store had been put back: root claims issued before may be missing. */
   readonly restoredAt?: Instant | undefined
+}
+
+/** Most machines were dead at one time. */
+export interface PowerCut {
+  /** The machines were last seen to run then. */
+  readonly since: Instant
+  readonly noticedAt: Instant
+  readonly gone: number
+  /** Machines that were to run. */
+  readonly of: number
+  /** Until then what fails counts against no lease. */
+  readonly until: Instant
+  /** Until then starts are paced at most. */
+  readonly pacedUntil: Instant
+  /** What was lost runs again, or the time is over. */
+  readonly over?: boolean | undefined
+}
+
+/** Machines that were begun in one stretch of the pace. */
+export interface Starts {
+  readonly from: Instant
+  readonly count: number
 }
 
 /** There is one, `recovery`, while this site finds out what it has forgotten. `due`: nobody is waited for any more. */

@@ -16,7 +16,12 @@ export interface RequestTerms {
   readonly image: string | undefined
   /** All members of the group at one common start, or none. */
   readonly group: RequestGroup | undefined
+  /** All machines on hosts of one switch: or none at all, or as far as there is room. */
+  readonly switchGroup: SwitchGroup | undefined
 }
+
+export const SWITCH_GROUPS = ['one', 'preferred'] as const
+export type SwitchGroup = (typeof SWITCH_GROUPS)[number]
 
 export interface RequestGroup {
   readonly id: string
@@ -58,7 +63,18 @@ export function readRequest(properties: Properties, units: number): RequestTerms
     deadline: known.has('deadline') ? readInstant(known, 'deadline') : undefined,
     image: known.get('image'),
     group,
+    switchGroup: readSwitchGroup(known.get('switchGroup')),
   }
+}
+
+/** Of a request that was accepted, be it by an earlier program, to which any value was as good. */
+export const switchGroupOf = ({ switchGroup }: Properties): SwitchGroup | undefined =>
+  SWITCH_GROUPS.find((one) => one === switchGroup)
+
+function readSwitchGroup(value: string | undefined): SwitchGroup | undefined {
+  const group = SWITCH_GROUPS.find((one) => one === value)
+  if (value !== undefined && group === undefined) throw bad('switchGroup', value, SWITCH_GROUPS.join(' or '))
+  return group
 }
 
 /** Both keys, or none. */

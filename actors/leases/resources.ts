@@ -14,6 +14,13 @@ export function minus(from: Vector, taken: Vector): Vector {
   return Object.fromEntries(left)
 }
 
+export function plus(one: Vector, other: Vector): Vector {
+  const sum = new Map(Object.entries(one))
+  for (const [dimension, amount] of Object.entries(other))
+    sum.set(dimension, (sum.get(dimension) ?? 0) + amount)
+  return Object.fromEntries(sum)
+}
+
 /** Dimensions of one unit. What a site offers is said again in tickets, in what is held and in answers to questions. */
 export const DIMENSIONS_MAX = 32
 const NAME_CHARS_MAX = 60

@@ -169,6 +169,10 @@ export const ERRORS = {
     'A key is 43 characters of base64url, or the PEM of an Ed25519 key; copy it whole.',
   ],
   // leases
+  'no-switch-group': [
+    'retry',
+    'Ask for fewer units, for `switchGroup: preferred`, or again when leases there have ended; the admin of the site may have to name the `switch` of its hosts.',
+  ],
   'no-capacity': [
     'retry',
     'Ask for fewer units or another --start, or let fewer (--elastic) or a later start (--deadline) do.',

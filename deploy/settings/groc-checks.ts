@@ -22,6 +22,7 @@ export function grocChecks(
     ...withoutEffect(controller, at),
     ...budgetOfIdle(controller, at),
     ...(site === undefined ? [] : windowsAgainstSite(site, controller, at)),
+    ...(site === undefined ? [] : togetherWithoutSwitch(site, controller, at)),
   ]
 }
 
@@ -94,4 +95,22 @@ function windowsAgainstSite(
       ? [warning(place('max'), `found ${max}, and the site lends ${some(units, 'unit')}`)]
       : []
   })
+}
+
+/** A host that names no switch is a group of its own: what is wide is on one host then, or nowhere. */
+function togetherWithoutSwitch(
+  { hosts }: NonNullable<Written['site']>,
+  { together, queues = [] }: Groc,
+  at: Place,
+): readonly CrossComplaint[] {
+  if (hosts.length < 2 || hosts.some((host) => host.switch !== undefined)) return []
+  const sentence =
+    'and no host of the site names its `switch`: only machines on one and the same host are together'
+  const found = (path: Path, how: string): CrossComplaint => warning(path, `found ${how}, ${sentence}`)
+  return [
+    ...(together === undefined ? [] : [found(at('controller', 'together'), together)]),
+    ...queues.flatMap((queue, i) =>
+      queue.together === undefined ? [] : [found(at('controller', 'queues', i, 'together'), queue.together)],
+    ),
+  ]
 }

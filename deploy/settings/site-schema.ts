@@ -21,10 +21,25 @@ function checkDimensions(vector: object, context: z.RefinementCtx): void {
 }
 
 const host = z
-  .object({ name, cpu: z.int().min(1), memoryMiB: z.int().min(1) })
+  .object({
+    ...{ name, cpu: z.int().min(1), memoryMiB: z.int().min(1) },
+    /** The switch that it is plugged into. */
+    switch: name.optional(),
+  })
   .catchall(amount)
-  .superRefine(({ name: _, ...capacity }, context) => checkDimensions(capacity, context))
-  .transform(({ name, ...capacity }): { name: string; capacity: Vector } => ({ name, capacity }))
+  .superRefine(({ name: _, switch: __, ...capacity }, context) => checkDimensions(capacity, context))
+  .transform(
+    ({ name, switch: group, ...capacity }): Host => ({
+      ...{ name, capacity },
+      ...(group === undefined ? {} : { switch: group }),
+    }),
+  )
+
+interface Host {
+  readonly name: string
+  readonly capacity: Vector
+  readonly switch?: string | undefined
+}
 
 const type = z
   .object({

@@ -95,6 +95,34 @@ describe('together', () => {
   )
 })
 
+describe('machines on one switch', () => {
+  const hosts = ['a', 'b', 'c', 'd'].map((name) => ({
+    ...{ name, capacity: { cpu: 1 } },
+    switch: name < 'c' ? 'left' : 'right',
+  }))
+  scene(
+    'A lease that is wanted on one switch is there, or nowhere',
+    async (stage) => {
+      const together = (units: number) => request({ units, properties: { switchGroup: 'one' } })
+      stage.says('There is room for two on each switch, and somebody takes one of them.')
+      await stage.wishes([request({ units: 1 })])
+      await stage.runs(5)
+      await stage.wishes([together(2)])
+      await stage.runs(5)
+      expect(notes(stage, 'site', 'placed together')).toMatchObject([{ reason: '2 on switch right' }])
+      await stage.wishes(stage.leases().map(({ id }) => release(id)))
+      await stage.runs(10)
+      stage.says('Three are more than a switch has, whatever the broker knows of.')
+      await stage.wishes([together(3)])
+      await stage.runs(5)
+      expect(stage.refusals()).toMatchObject([
+        { by: 'site', unitsMin: 3, reason: expect.stringContaining('(no-switch-group)') },
+      ])
+    },
+    { authority: { hosts } },
+  )
+})
+
 describe('one after the other', () => {
   scene('A node waits for its server, and is told where it is', async (stage) => {
     await stage.wishes([

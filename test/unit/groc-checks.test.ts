@@ -3,7 +3,8 @@ import { writtenGroc } from '../../controllers/guests/groc/config.ts'
 import type { Written } from '../../deploy/settings/config.ts'
 import { grocChecks } from '../../deploy/settings/groc-checks.ts'
 
-const site = { types: { small: { units: 8 } } } as unknown as NonNullable<Written['site']>
+const hosts = ['a', 'b'].map((name) => ({ name }))
+const site = { hosts, types: { small: { units: 8 } } } as unknown as NonNullable<Written['site']>
 
 const complaints = (
   over: object,
@@ -83,6 +84,18 @@ describe('thresholds that do not do what was meant', () => {
       { windows: [{ ...night, max: 9 }] },
       'slurm',
       /^warning windows\.0\.max: found 9, and the site lends 8/,
+    ],
+    [
+      'machines together where no host says on which switch it is',
+      { together: 'switch' },
+      'slurm',
+      /^warning together: found switch, and no host of the site names its `switch`/,
+    ],
+    [
+      'the same for a queue',
+      { queues: ['batch', { name: 'wide', together: 'switch-preferred' }] },
+      'slurm',
+      /^warning queues\.1\.together: found switch-preferred, and no host/,
     ],
     [
       'a window that keeps more than there is',

@@ -105,3 +105,44 @@ test('neither what its site doubts, too, nor what no look can speak of yet makes
   expect(told({ suspect: 'it does not answer' })).not.toContain('do not answer the batch system, since')
   expect(told({ since: T0 })).not.toContain('do not answer the batch system, since')
 })
+
+test('of a lease that its site sets up again after a power cut nothing is drained, released or ordered anew', () => {
+  const held = ids.map((id, i) =>
+    i < 4
+      ? unitOf(id, { state: 'lost', since: T0 - MINUTE })
+      : unitOf(id, { suspect: 'the machine no longer runs', since: T0 - 30 * MINUTE }),
+  )
+  const jobs = ids.map((id) => jobOf(id))
+  /** The intents of each minute in which there are any. */
+  const over = (minutes: number, restoring: { since: number; until: number } | undefined, end = 600) => {
+    const done: (readonly [number, readonly string[]])[] = []
+    let memory = groc.firstMemory
+    let reason = ''
+    for (let minute = 0; minute < minutes; minute += 1) {
+      const now = T0 + minute * MINUTE
+      const term = { start: T0 - MINUTE, end: T0 + end * MINUTE }
+      const view = viewOf([leaseOf('l1', held, { term, extendBy: T0 + (end - 10) * MINUTE, restoring })], {
+        ...{ startedAt: now, at: now, jobs },
+        nodes: ids.slice(4).map((id) => nodeOf(id, { responding: false, vendorState: 'down*' })),
+      })
+      const decision = groc.decide(view, memory, config, now)
+      memory = JSON.parse(JSON.stringify(decision.memory)) as GrocMemory
+      if (minute === 0) reason = decision.reason
+      if (decision.intents.length > 0) done.push([minute, inShort(decision.intents)])
+    }
+    return { done, reason }
+  }
+  // Without that word it gives the doubtful ones up at once, and orders others.
+  expect(over(1, undefined).done[0]?.[1]).toEqual(
+    expect.arrayContaining([...ids.slice(4).map((id) => `drain ${id}`), expect.stringMatching(/^request/)]),
+  )
+  const { done, reason } = over(40, { since: T0 - MINUTE, until: T0 + 20 * MINUTE })
+  expect(done[0]?.[0]).toBe(20)
+  expect(reason).toContain(
+    'Their sites take it for a power cut that 7 units of l1 are gone, and set them up again: none is ordered in their place before 2026-03-02T08:20',
+  )
+  // A site that says so for ever is not waited for longer than `outage`.
+  expect(over(40, { since: T0 - MINUTE, until: T0 + 6000 * MINUTE }).done[0]?.[0]).toBe(29)
+  // The term ends meanwhile: it goes on, whole.
+  expect(over(20, { since: T0 - MINUTE, until: T0 + 20 * MINUTE }, 30).done[0]?.[1]).toEqual(['extend l1'])
+})

@@ -9,6 +9,9 @@ const HOUR_MS = 60 * MINUTE_MS
 /** Work of a queue counts so many times in the backlog, and its jobs are placed before those of lighter ones. */
 const weight = z.number().gt(0).max(1000).default(1)
 
+/** Whether the machines of a wide job's lease are all on one switch, or none is there; or as far as there is room. */
+const together = z.enum(['switch', 'switch-preferred']).optional()
+
 const unit = z.strictObject({
   cpus: z.int().min(1),
   memoryMiB: z.int().min(1),
@@ -28,7 +31,7 @@ export const writtenGroc = z
   .strictObject({
     /** The queues it serves, by name or with a weight; jobs of others are not counted. Absent: all. */
     queues: z
-      .array(z.union([z.string().min(1), z.strictObject({ name: z.string().min(1), weight })]))
+      .array(z.union([z.string().min(1), z.strictObject({ name: z.string().min(1), weight, together })]))
       .min(1)
       .optional(),
     /** The resource type it asks for; short for `types` with one entry. */
@@ -47,6 +50,8 @@ export const writtenGroc = z
       )
       .min(1)
       .optional(),
+    /** For jobs of several nodes of queues that do not say it themselves. */
+    together,
     /** Units kept even when nothing waits. */
     min: z.int().min(0).default(0),
     /** Units that the waiting jobs of one user may cause to be asked for at once. Absent: no limit. */
@@ -150,7 +155,9 @@ export const writtenGroc = z
   })
   .transform(({ type, unit, types, termMin, queues, ...config }) => ({
     ...config,
-    queues: queues?.map((queue) => (typeof queue === 'string' ? { name: queue, weight: 1 } : queue)),
+    queues: queues?.map((queue) =>
+      typeof queue === 'string' ? { name: queue, weight: 1, together: undefined } : queue,
+    ),
     types: types ?? [{ type: type ?? '', unit, max: undefined }],
     /** Written as `type` and `unit`, which is where complaints belong. */
     isShort: types === undefined,

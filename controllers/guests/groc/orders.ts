@@ -1,4 +1,4 @@
-import type { RequestGroup } from '../../../actors/leases/properties.ts'
+import type { Properties, RequestGroup } from '../../../actors/leases/properties.ts'
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestIntent, GuestView } from '../../controller.ts'
@@ -260,11 +260,22 @@ function askForWide(
   }
   const own = shape.nodes - units
   const why = `a job of ${shape.nodes} nodes has waited ${span(now - shape.oldest)}; ${own === 0 ? 'none' : own} of them there or coming, ${units} missing, all or none`
-  if (orders.length === 1) return ask(orders[0]!.type, units, units, shape.leaseMs, why, desk, startBy)
+  const properties = propertiesOf(shape.queue, config)
+  if (orders.length === 1)
+    return ask(orders[0]!.type, units, units, shape.leaseMs, why, desk, startBy, { properties })
   if (!isAffordable(what, units * shape.leaseMs, desk)) return
   const group = { id: `parts.${desk.now}.${desk.intents.length}`, size: orders.length }
-  for (const { type, units } of orders)
-    ask(type, units, units, shape.leaseMs, `${why}; ${units} of them of ${type}`, desk, startBy, group)
+  for (const { type, units } of orders) {
+    const part = `${why}; ${units} of them of ${type}`
+    ask(type, units, units, shape.leaseMs, part, desk, startBy, { group, properties })
+  }
+}
+
+/** The site keeps the machines of the lease together. */
+function propertiesOf(queue: string, config: GrocConfig): Properties | undefined {
+  const together = config.queues?.find(({ name }) => name === queue)?.together ?? config.together
+  if (together === undefined) return undefined
+  return { switchGroup: together === 'switch' ? 'one' : 'preferred' }
 }
 
 /** All small orders of one type. After a refusal one lease tries for all. */
@@ -312,7 +323,7 @@ function ask(
   reason: string,
   desk: Desk,
   startBy?: Instant,
-  group?: RequestGroup,
+  more: { readonly group?: RequestGroup; readonly properties?: Properties | undefined } = {},
 ): void {
   if (!isAffordable(`${some(units, 'unit')} of ${type} for ${span(durationMs)}`, units * durationMs, desk))
     return
@@ -321,7 +332,12 @@ function ask(
   desk.starts = Math.max(0, desk.starts - units)
   desk.asked.set(type, (desk.asked.get(type) ?? 0) + units)
   const later = startBy === undefined ? {} : { label: deferredLabel(startBy, desk.now, desk.intents.length) }
-  const beside = group === undefined ? later : { ...later, group }
+  const { group, properties } = more
+  const beside = {
+    ...later,
+    ...(group === undefined ? {} : { group }),
+    ...(properties === undefined ? {} : { properties }),
+  }
   desk.intents.push({ kind: 'request', type, units, unitsMin, durationMs, startBy, reason, ...beside })
 }
 

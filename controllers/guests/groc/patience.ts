@@ -2,7 +2,7 @@ import type { Instant } from '../../../actors/runtime/clock.ts'
 import { decoded } from '../../../actors/runtime/errors.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
-import type { GuestView } from '../../controller.ts'
+import type { GuestView, Refusal } from '../../controller.ts'
 import { hour, some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { GrocMemory } from './memory.ts'
@@ -29,7 +29,10 @@ export function afterRefusals(
   unitsMin: number,
 ): Patience | undefined {
   const answers = view.refusals.filter(
-    (refusal) => refusal.by === 'broker' && refusal.type === type && (refusal.unitsMin ?? 1) <= unitsMin,
+    (refusal) =>
+      (refusal.by === 'broker' || isUngrouped(refusal)) &&
+      refusal.type === type &&
+      (refusal.unitsMin ?? 1) <= unitsMin,
   )
   const granted = view.leases
     .filter((lease) => lease.type === type && lease.state !== 'requested' && lease.units >= unitsMin)
@@ -43,9 +46,13 @@ export function afterRefusals(
   const until = row.latest + Math.min(config.retry.most, config.retry.first * 2 ** (row.count - 1))
   return {
     until,
-    reason: `${some(row.count, 'ask')} in a row refused by the broker, the last at ${hour(row.latest)} (${latest.reason})${cureOf(latest.reason)}`,
+    reason: `${some(row.count, 'ask')} in a row refused${latest.by === 'broker' ? ' by the broker' : ''}, the last at ${hour(row.latest)} (${latest.reason})${cureOf(latest.reason)}`,
   }
 }
+
+/** Its site has no switch with room for so many: that is no fault of a machine, and no broker can know. */
+const isUngrouped = ({ by, reason }: Refusal): boolean =>
+  by === 'site' && decoded(reason).code === 'no-switch-group'
 
 /** Asked as often as one likes, no site lends for longer than it does; the admin of the guest has to act. */
 const cureOf = (reason: string): string =>
@@ -81,7 +88,12 @@ export function afterFailures(
         good = joinedAt
   }
   for (const refusal of view.refusals)
-    if (refusal.by === 'site' && refusal.type === type && refusal.code !== 'machine-taken')
+    if (
+      refusal.by === 'site' &&
+      refusal.type === type &&
+      refusal.code !== 'machine-taken' &&
+      !isUngrouped(refusal)
+    )
       failures.set(refusal.leaseId, refusal)
   for (const [unitId, at] of Object.entries(memory.blackHoles))
     failures.set(`unit ${unitId}`, { at, image: undefined, reason: `jobs end at once on unit ${unitId}` })
