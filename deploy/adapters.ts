@@ -5,6 +5,7 @@ import type { BatchSystem } from '../adapters/batch-system.ts'
 import { embeddedBatch } from '../adapters/embedded/batch-system.ts'
 import { embeddedJoin } from '../adapters/embedded/join.ts'
 import { processMachines } from '../adapters/embedded/process-machines.ts'
+import { farHead } from '../adapters/exec/far-head.ts'
 import { localExecutor } from '../adapters/exec/local.ts'
 import { type NetnsDoor, netnsDoor } from '../adapters/exec/netns-door.ts'
 import { prefixed } from '../adapters/exec/prefixed.ts'
@@ -57,8 +58,8 @@ export function machinesOf(settings: MachinesSettings, { clock, random }: Parts)
 
 /** What runs the commands of the batch system, wherever they run. */
 function headOf(settings: Exclude<GuestSettings['batch'], { kind: 'embedded' }>, clock: Clock): Executor {
-  const far = settings.kind === 'slurm' ? undefined : settings.ssh
-  const head = far === undefined ? localExecutor({ clock }) : sshExecutor(far, { clock })
+  const { ssh } = settings
+  const head = ssh === undefined ? localExecutor({ clock }) : farHead(sshExecutor(ssh, { clock }))
   const [program, ...rest] = settings.through
   return program === undefined ? head : prefixed(head, [program, ...rest])
 }
@@ -67,8 +68,8 @@ export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): Bat
   if (settings.kind === 'embedded') return embeddedBatch({ socket: settings.socket }, { clock })
   const exec = headOf(settings, clock)
   if (settings.kind === 'slurm') {
-    const { kind: _, through: __, ...config } = settings
-    return slurm(config, exec, { clock })
+    const { kind: _, through: __, ssh: ___, ...config } = settings
+    return closing(slurm(config, exec, { clock }), exec)
   }
   if (settings.kind === 'torque') {
     const { kind: _, through: __, ssh: ___, ...config } = settings
@@ -82,9 +83,17 @@ export function batchOf(settings: GuestSettings['batch'], { clock }: Parts): Bat
   return closing(openpbs(config, exec, { clock }), exec)
 }
 
+/** With a connection of its own, where its head is reached over ssh. */
+export interface ReachedHead extends Head {
+  close(): Promise<void>
+}
+
 /** What machines are compared with; undefined where the batch system is no Slurm. */
-export const slurmHeadOf = (batch: GuestSettings['batch'], clock: Clock): Head | undefined =>
-  batch.kind === 'slurm' ? slurmHead(batch, headOf(batch, clock), { clock }) : undefined
+export function slurmHeadOf(batch: GuestSettings['batch'], clock: Clock): ReachedHead | undefined {
+  if (batch.kind !== 'slurm') return undefined
+  const exec = headOf(batch, clock)
+  return { ...slurmHead(batch, exec, { clock }), close: () => exec.close() }
+}
 
 /** Every command that the adapter runs; `node` is what the names of our machines are like. */
 export function privilegesOf(
@@ -146,10 +155,10 @@ export function joinOf(
     return embeddedJoin(config, { clock })
   }
   const { connect, door } = machinesBySsh(settings, clock)
+  const head = settings.kind === 'ssh-slurmd' ? slurmHeadOf(batch, clock) : undefined
   const handlerOf = (): JoinHandler => {
     if (settings.kind === 'ssh-slurmd') {
       const { kind: _, ssh: __, ...config } = settings
-      const head = slurmHeadOf(batch, clock)
       return slurmJoin(config, connect, head && { head, clock })
     }
     if (settings.kind === 'ssh-torque') {
@@ -168,6 +177,7 @@ export function joinOf(
     ...handler,
     async close() {
       await handler.close()
+      await head?.close()
       await door?.close()
     },
   }

@@ -44,14 +44,16 @@ export async function checkMiddleware(options: MiddlewareOptions, clock: Clock):
   const all: Examined[] = []
   for (const guest of guests) {
     const batch = batchOf(guest.batch, { clock, random: systemRandom() })
+    const head = slurmHeadOf(guest.batch, clock)
     try {
       const findings = [
         ...(await examined(batch, examination, clock)),
-        ...(await alikeFindings(guest.join, slurmHeadOf(guest.batch, clock))),
+        ...(await alikeFindings(guest.join, head)),
         ...ownFindings(guest, names),
       ]
       all.push({ guest: guest.name, batch: batch.name, findings: inOrder(findings) })
     } finally {
+      await head?.close()
       await batch.close()
     }
   }

@@ -61,7 +61,7 @@ export function rightsOf(settings: Settings, guest: GuestSettings, ask: RightsAs
   refuseUnless(FOLDERS.test(ask.path), 'absolute folders with colons between', ask.path)
   const nodes = nodesOf(settings, ask.nodes)
   const privileges = privilegesOf(batch, guest.join, nodes)
-  const key = 'ssh' in batch && batch.ssh !== undefined ? publicKey(batch.ssh.privateKeyFile) : undefined
+  const key = batch.ssh === undefined ? undefined : publicKey(batch.ssh.privateKeyFile)
   return {
     ...{ guest: guest.name, batch: batch.kind, nodes },
     list: listOf(privileges),

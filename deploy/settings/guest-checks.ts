@@ -16,6 +16,9 @@ export const OWN_PROPERTIES = [
   'request.elasticTime',
 ]
 
+/** An sshd of this very host, as for a key that may run the wrapper of `sublet rights` only. */
+const HERE = /^(?:localhost|127\.|::1$)/
+
 /** Which batch system a join over ssh is for. */
 const JOINED = {
   'ssh-slurmd': 'slurm',
@@ -56,10 +59,22 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
         found.push(error(at('join', key), `found ${joining[key]}, and batch.${key} is ${batch[key]}`))
   }
 
-  if (batch.kind !== 'embedded' && batch.kind !== 'slurm')
+  if (batch.kind !== 'embedded')
     found.push(...oldAlgorithms(batch.ssh?.algorithms ?? [], at('batch', 'ssh', 'algorithms')))
   if (joining.kind !== 'embedded')
     found.push(...oldAlgorithms(joining.ssh.algorithms, at('join', 'ssh', 'algorithms')))
+  if (
+    (batch.kind === 'slurm' || batch.kind === 'gridengine') &&
+    batch.ssh !== undefined &&
+    batch.watchPaths.length > 0 &&
+    !HERE.test(batch.ssh.host)
+  )
+    found.push(
+      warning(
+        at('batch', 'watchPaths'),
+        `are watched on this host: what ${batch.ssh.host} changes is seen at the next timed look only (serviceManager.poll)`,
+      ),
+    )
 
   for (const key of Object.keys(properties)) {
     if (OWN_PROPERTIES.includes(key))

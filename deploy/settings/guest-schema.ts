@@ -20,17 +20,16 @@ import { byKind } from './by-kind.ts'
 
 const SECOND = 1000
 
-const reached = {
+const head = {
   /** Put before each of its commands, such as `nsenter --net=/run/netns/lab`. */
   through: z.array(z.string().min(1)).default([]),
+  /** Its head is reached over ssh; absent: its commands run here. */
+  ssh: sshConfig.optional(),
 }
-
-/** Its head is reached over ssh; absent: its commands run here. */
-const head = { ...reached, ssh: sshConfig.optional() }
 
 const batch = byKind({
   embedded: embeddedBatchConfig,
-  slurm: slurmConfig.extend(reached),
+  slurm: slurmConfig.extend(head),
   torque: torqueConfig.extend(head),
   openpbs: openpbsConfig.extend(head),
   gridengine: gridengineConfig.extend(head),

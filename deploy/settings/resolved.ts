@@ -79,7 +79,7 @@ function resolvedGuest(
 
 function resolvedBatch(batch: WrittenGuest['batch'], base: string): WrittenGuest['batch'] {
   if (batch.kind === 'embedded') return { ...batch, socket: resolve(base, batch.socket) }
-  if (batch.kind === 'slurm' || batch.ssh === undefined) return batch
+  if (batch.ssh === undefined) return batch
   return { ...batch, ssh: { ...batch.ssh, privateKeyFile: resolve(base, batch.ssh.privateKeyFile) } }
 }
 

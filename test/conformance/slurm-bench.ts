@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { systemClock } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { localExecutor } from '../../adapters/exec/local.ts'
+import type { Executor } from '../../adapters/executor.ts'
 import type { JoinUnit } from '../../adapters/join.ts'
 import { slurmConfig } from '../../adapters/slurm/config.ts'
 import { slurmHead } from '../../adapters/slurm/head.ts'
@@ -69,7 +70,12 @@ export async function closeLab(lab: SlurmLab): Promise<void> {
 const slotOf = (name: string): number => Number(name.slice(1))
 
 /** Machines of the lab, by name, and the join handler that starts slurmd in them. */
-export function labMachines(lab: SlurmLab, settings: Readonly<Record<string, unknown>> = {}) {
+export function labMachines(
+  lab: SlurmLab,
+  settings: Readonly<Record<string, unknown>> = {},
+  /** What reaches the head that machines are compared with. */
+  onHead: Executor = lab.onHead,
+) {
   const machines = new Map<string, LabMachine>()
   const unit = (name: string): JoinUnit => ({
     unitId: `unit-${name}`,
@@ -86,7 +92,7 @@ export function labMachines(lab: SlurmLab, settings: Readonly<Record<string, unk
       if (found === undefined) throw new SubletError('machine-unreachable', `The machine ${machine} is gone`)
       return found.exec
     },
-    { head: slurmHead(batch, lab.onHead, { clock: systemClock }), clock: systemClock },
+    { head: slurmHead(batch, onHead, { clock: systemClock }), clock: systemClock },
   )
   const boot = async (name: string): Promise<void> => {
     machines.set(name, await lab.machine(slotOf(name), never))
@@ -118,6 +124,8 @@ export function labMachines(lab: SlurmLab, settings: Readonly<Record<string, unk
     },
   }
 }
+
+export type LabMachines = ReturnType<typeof labMachines>
 
 export const shell = async (lab: SlurmLab, line: string): Promise<string> => {
   const done = await lab.onHead.run(['bash', '-c', line], { signal: never })

@@ -1,9 +1,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { type SshConfig, sshConfig } from '../../adapters/exec/ssh.ts'
+import { type SshConfig, type SshDeps, sshConfig } from '../../adapters/exec/ssh.ts'
 import { eventually } from './eventually.ts'
 
 const SSHD = '/usr/sbin/sshd'
@@ -26,17 +27,23 @@ export interface SshServerOptions {
   readonly forced?: string
   /** An account that is seen by this server alone, without rights; needs root. Absent: the user of the test. */
   readonly account?: { readonly name: string; readonly uid: number }
+  /** Another who logs in, and whom it knows; needs root. */
+  readonly user?: string
   /** Set for what it starts. */
   readonly env?: Readonly<Record<string, string>>
   /** Of both keys; absent: ed25519. */
   readonly keys?: 'rsa' | 'ed25519'
   /** Lines of its sshd_config that come first, which count. */
   readonly settings?: readonly string[]
+  /** Words before sshd, such as those that lead into another network, and who dials it there. */
+  readonly through?: readonly string[]
+  readonly connect?: NonNullable<SshDeps['connect']>
 }
 
 /** A real sshd on loopback with keys of its own, as an ordinary process; it takes the user the test runs as. */
 export async function sshServer(options: SshServerOptions = {}): Promise<SshServer> {
   const { forced, account, env = {}, keys = 'ed25519', settings = [] } = options
+  const { user = account?.name, through = [], connect: dial = dialled } = options
   const folder = await mkdtemp(join(tmpdir(), 'sublet-sshd-'))
   const path = (name: string): string => join(folder, name)
   for (const key of ['host', 'user'])
@@ -65,21 +72,23 @@ export async function sshServer(options: SshServerOptions = {}): Promise<SshServ
       '',
     ].join('\n'),
   )
-  const argv = [SSHD, '-D', '-e', '-f', path('sshd_config')]
+  // Whose key it is reads the file of those that may log in.
+  if (user !== undefined) await chmod(folder, 0o755)
+  const argv = [...through, SSHD, '-D', '-e', '-f', path('sshd_config')]
   if (account !== undefined) argv.unshift(...(await withAccount(account, folder)))
   const server = spawn(argv[0] ?? SSHD, argv.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
   server.stderr.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString()).slice(-4000)
   })
-  await eventually(() => answers(port), 5000).catch((cause: unknown) => {
+  await eventually(() => answers(dial, port), 5000).catch((cause: unknown) => {
     server.kill()
     throw new Error(`sshd did not start: ${said}`, { cause })
   })
   const config = sshConfig.parse({
     host: '127.0.0.1',
     port,
-    user: account?.name ?? userInfo().username,
+    user: user ?? userInfo().username,
     privateKeyFile: path('user'),
     hostKey: (await readFile(path('host.pub'), 'utf8')).trim(),
   })
@@ -113,7 +122,6 @@ async function withAccount(
   const passwd = join(folder, 'passwd')
   const line = `${name}:*:${uid}:${uid}::${folder}:/bin/sh\n`
   await writeFile(passwd, `${(await readFile('/etc/passwd', 'utf8')).trimEnd()}\n${line}`)
-  await chmod(folder, 0o755)
   const bind = 'mount --bind "$1" /etc/passwd && shift && exec "$@"'
   return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', bind, 'sh', passwd]
 }
@@ -140,12 +148,22 @@ const freePort = (): Promise<number> =>
     })
   })
 
-const answers = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('data', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
+const dialled: NonNullable<SshDeps['connect']> = (host, port) =>
+  new Promise((resolve, reject) => {
+    const socket: Socket = connect(port, host, () => resolve(socket))
+    socket.once('error', reject)
   })
+
+async function answers(dial: NonNullable<SshDeps['connect']>, port: number): Promise<boolean> {
+  const signal = AbortSignal.timeout(1000)
+  const stream = await dial('127.0.0.1', port, signal).catch(() => undefined)
+  if (stream === undefined) return false
+  try {
+    const [banner] = (await once(stream, 'data', { signal })) as [Buffer]
+    return banner.length > 0
+  } catch {
+    return false
+  } finally {
+    stream.destroy()
+  }
+}

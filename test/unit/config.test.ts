@@ -133,6 +133,38 @@ describe('a configuration that is right', () => {
   })
 })
 
+describe('a head that is reached over ssh', () => {
+  const key = 'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
+  const over = (host: string, more = ''): string =>
+    GOOD.replace(
+      'machines: { kind: process }',
+      'machines: { kind: namespace, bridge: br0, subnet: 10.88.0.0/24, netns: lab, sshd: {}, images: { plain: {} } }',
+    )
+      .replace(
+        'batch: { kind: embedded, socket: b/sock }',
+        `batch: { kind: slurm, partition: dyn, ssh: { host: ${host}, user: sublet, privateKeyFile: keys/head, hostKey: "${key}" }${more} }`,
+      )
+      .replace('join: { kind: embedded }', 'join: { kind: ssh-slurmd, ssh: { privateKeyFile: keys/site } }')
+
+  test('may be a Slurm’s', () => {
+    const { settings, warnings } = loadConfig(write(over('head')))
+    expect(warnings).toEqual([])
+    expect(settings.guests[0]?.batch).toMatchObject({
+      ...{ kind: 'slurm', partition: 'dyn', format: 'auto' },
+      ssh: { host: 'head', port: 22, privateKeyFile: join(dir, 'keys', 'head') },
+    })
+  })
+
+  test('shows no change of its files here, unless it is this host', () => {
+    const watched = (host: string): readonly string[] =>
+      loadConfig(write(over(host, ', watchPaths: [/var/spool/slurm/hash.0]'))).warnings.map(({ text }) => text)
+    expect(watched('head')).toEqual([
+      expect.stringContaining('guests.0.batch.watchPaths: are watched on this host: what head changes'),
+    ])
+    expect(watched('localhost')).toEqual([])
+  })
+})
+
 describe('mistakes', () => {
   test('are all told at once, each at its line and column, with what was expected', () => {
     expect(

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -51,6 +51,18 @@ describe('rights', () => {
     )
     expect(authorizedKeys).toBe(`restrict,command="exec /usr/local/sbin/sublet-rights" ${KEY}\n`)
     expect(wrapper).toContain("'delete node vm[0-9]+'")
+  })
+
+  test('of a Slurm over ssh name the key of its head', () => {
+    const slurm = join(dir, 'slurm.yaml')
+    const text = readFileSync(file, 'utf8')
+      .replace('kind: torque', 'kind: slurm\n      partition: dyn')
+      .replace('kind: ssh-torque, server: head', 'kind: ssh-slurmd')
+    writeFileSync(slurm, text)
+    const { settings } = loadConfig(slurm)
+    const { authorizedKeys, wrapper } = rightsOf(settings, settings.guests[0]!, ASK)
+    expect(authorizedKeys).toBe(`restrict,command="exec /usr/local/sbin/sublet-rights" ${KEY}\n`)
+    expect(wrapper).toContain("'SLURM_CONF=/etc/slurm/slurm.conf'")
   })
 
   test('a choice of names stays one within what it stands in', () => {

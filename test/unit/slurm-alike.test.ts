@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { NodeMark } from '../../adapters/batch-system.ts'
+import { farHead } from '../../adapters/exec/far-head.ts'
 import type { Executor, Finished } from '../../adapters/executor.ts'
 import type { JoinUnit } from '../../adapters/join.ts'
 import { alikeConfig, differences } from '../../adapters/slurm/alike.ts'
@@ -252,7 +253,13 @@ DECODE_TIME:     2026-11-30 21:04:15 +0000 (${NOW / 1000})
 `
   /** A head that answers so, of which nothing is asked that is not on the list. */
   const world = (
-    answers: { unmunge?: Partial<Finished> | undefined; passwd?: string; getent?: Partial<Finished> } = {},
+    answers: {
+      unmunge?: Partial<Finished> | undefined
+      passwd?: string
+      getent?: Partial<Finished>
+      /** What running anything there ends with. */
+      away?: SubletError | undefined
+    } = {},
     said = '',
   ) => {
     const asked: string[] = []
@@ -267,6 +274,7 @@ DECODE_TIME:     2026-11-30 21:04:15 +0000 (${NOW / 1000})
     const onHead: Executor = {
       name: 'head',
       run: async (argv, { input }) => {
+        if (answers.away !== undefined) throw answers.away
         asked.push(`${argv.join(' ')}${input === undefined ? '' : ` <<${input.trim()}`}`)
         return answer(argv)
       },
@@ -284,7 +292,7 @@ DECODE_TIME:     2026-11-30 21:04:15 +0000 (${NOW / 1000})
     const clock = handClock(NOW)
     const batch = slurmConfig.parse({ partition: 'dyn' })
     const listed = listedOnly(onHead, slurmPrivileges(batch, 'n[0-9]+', ['ada']))
-    const head = slurmHead(batch, listed, { clock })
+    const head = slurmHead(batch, farHead(listed), { clock })
     const joining = slurmJoin(slurmJoinConfig.parse({ alike: { users: ['ada'] } }), () => machine, {
       head,
       clock,
@@ -373,6 +381,24 @@ DECODE_TIME:     2026-11-30 21:04:15 +0000 (${NOW / 1000})
     answers.unmunge = undefined
     await inMinute(clock, joining)
     expect(started).toHaveLength(1)
+  })
+
+  test('waits likewise for a head that is not reached over ssh, and holds that against no machine', async () => {
+    const answers: Parameters<typeof world>[0] = {
+      away: new SubletError('ssh-unreachable', 'ssh sublet@head: no connection', { cure: 'Look there.' }),
+    }
+    const deaf = world(answers, RIGHT)
+    await expect(inMinute(deaf.clock, deaf.join())).rejects.toMatchObject({
+      ...{ code: 'middleware-unreachable', cure: 'Look there.' },
+      message: 'The head is not reached: ssh sublet@head: no connection',
+    })
+    expect(deaf.started).toEqual([])
+    const back = world(answers, RIGHT)
+    const joining = back.join()
+    await back.clock.moveTo(NOW + 12_000)
+    answers.away = undefined
+    await inMinute(back.clock, joining)
+    expect(back.started).toHaveLength(1)
   })
 
   test('hands the head nothing that is no credential', async () => {
