@@ -2,17 +2,13 @@ import { inOneLine } from '../../actors/runtime/errors.ts'
 
 /** Where batch systems print whose record it is. */
 const ID =
-  /^\s*"([^"\\]{1,80})":|<(?:Job_Id|JB_job_number|name)>([^<]{1,80})<|^(\d[^|\s]{0,80})\||^NodeName=(\S{1,80})|^<host name='([^']{1,80})'/
+  /^\s*"([^"\\]{1,80})":|<(?:Job_Id|JB_job_number|name)>([^<]{1,80})<|^(\d[^|\s]{0,80})\||^NodeName=(\S{1,80})|^<host name='([^']{1,80})'|\n {6}"(?:job_id|name)": "?([^",\n]{1,80})/
 
 const idOf = (record: unknown): string | undefined => {
-  if (typeof record === 'string')
-    return ID.exec(record)
-      ?.slice(1)
-      .find((id) => id !== undefined)
-  if (typeof record !== 'object' || record === null) return undefined
-  const { job_id: id, name } = record as { readonly job_id?: unknown; readonly name?: unknown }
-  const known = id ?? name
-  return typeof known === 'string' || typeof known === 'number' ? `${known}`.slice(0, 80) : undefined
+  if (typeof record !== 'string') return undefined
+  return ID.exec(record)
+    ?.slice(1)
+    .find((id) => id !== undefined)
 }
 
 /**

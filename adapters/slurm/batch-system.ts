@@ -48,7 +48,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     timeoutMs: config.commandTimeout,
   })
   const facts = factsOf(commands, partition, clock)
-  const reader = slurmReader(commands, config.format)
+  const reader = slurmReader(commands, { format: config.format, clock })
   const readReservations = reservationsOf(commands, clock)
   const requeue = requeuer(commands, reader, clock)
   /** Jobs were listed in the last look: an empty list must now be confirmed. Unknown at first. */

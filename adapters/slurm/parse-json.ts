@@ -1,9 +1,11 @@
 import { z } from 'zod'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { readInSlices } from '../batch/slices.ts'
+import { cutJson } from './cut-json.ts'
 import { gresOf } from './gres.ts'
 import { countTasks, expandHosts } from './hostlist.ts'
 import { LAUNCH_FAILED } from './reasons.ts'
-import { instantOf, type JobRecord, type NodeRecord, type Records, readEach, walltimeOf } from './records.ts'
+import { instantOf, type JobRecord, type NodeRecord, type Records, type Turn, walltimeOf } from './records.ts'
 
 /**
  * `squeue --json` and `sinfo --json` of Slurm 22.05, whose schema calls itself openapi/v0.0.38. Later
@@ -83,45 +85,48 @@ const envelope = z.object({
   errors: z.array(z.unknown()).optional(),
 })
 
-function open(source: string, printed: string): Record<string, unknown> {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(printed)
-  } catch (cause) {
-    const sentence = `${source} printed ${printed.length} characters that are not JSON, ending in “${printed.slice(-40)}”`
-    throw new SubletError('middleware-garbage', sentence, { cause })
+/** Throws if it speaks another schema, or says that something failed. */
+const checked =
+  (source: string) =>
+  (around: unknown): void => {
+    const read = envelope.safeParse(around)
+    const schema = read.data?.meta.plugin.type ?? 'none'
+    if (schema !== SCHEMA)
+      throw new SubletError(
+        'middleware-schema',
+        `${source} speaks the schema “${schema}”; only ${SCHEMA} is known`,
+      )
+    const [first] = read.data?.errors ?? []
+    if (first !== undefined)
+      throw new SubletError('middleware-garbage', `${source} reports an error: ${JSON.stringify(first)}`)
   }
-  const read = envelope.safeParse(parsed)
-  const schema = read.data?.meta.plugin.type ?? 'none'
-  if (schema !== SCHEMA)
-    throw new SubletError(
-      'middleware-schema',
-      `${source} speaks the schema “${schema}”; only ${SCHEMA} is known`,
-    )
-  const [first] = read.data?.errors ?? []
-  if (first !== undefined)
-    throw new SubletError('middleware-garbage', `${source} reports an error: ${JSON.stringify(first)}`)
-  return z.record(z.string(), z.unknown()).parse(parsed)
-}
 
-function readAll<S extends z.ZodType, R>(
+const readAll = <S extends z.ZodType, R>(
   source: string,
-  list: unknown,
+  pieces: Iterable<string>,
   shape: S,
   make: (read: z.output<S>) => R,
-): Records<R> {
-  if (!Array.isArray(list))
-    throw new SubletError('middleware-garbage', `${source} printed no list of records`)
-  const readOne = (item: unknown): R => {
-    const read = shape.safeParse(item)
-    if (read.success) return make(read.data)
-    const { path, message } = read.error.issues[0] ?? { path: [], message: 'unreadable' }
-    throw new SubletError('middleware-garbage', `${path.join('.')}: ${message}`)
-  }
-  return readEach(source, list, readOne, nameIn)
-}
+  turn: Turn,
+): Promise<Records<R>> =>
+  readInSlices(
+    source,
+    pieces,
+    (piece) => {
+      const read = shape.safeParse(JSON.parse(piece))
+      if (read.success) return make(read.data)
+      const { path, message } = read.error.issues[0] ?? { path: [], message: 'unreadable' }
+      throw new SubletError('middleware-garbage', `${path.join('.')}: ${message}`)
+    },
+    { ...turn, nameOf: nameIn },
+  )
 
-const nameIn = (item: unknown): string => z.object({ name: z.string() }).safeParse(item).data?.name ?? ''
+function nameIn(piece: string): string {
+  try {
+    return z.object({ name: z.string() }).safeParse(JSON.parse(piece)).data?.name ?? ''
+  } catch {
+    return /^ {6}"name": "([^"\\]*)"/m.exec(piece)?.[1] ?? ''
+  }
+}
 
 function jobId(read: z.output<typeof job>): string {
   if (read.het_job_id > 0) return `${read.het_job_id}+${read.het_job_offset}`
@@ -140,63 +145,67 @@ const EXCLUSIVE = new Set(['none', 'user', 'mcs'])
 
 const listed = (names: string): readonly string[] => names.split(',').filter((each) => each !== '')
 
-export function parseJobsJson(printed: string): Records<JobRecord> {
+export function parseJobsJson(printed: string, turn: Turn): Promise<Records<JobRecord>> {
   const source = 'squeue --json'
-  return readAll(source, open(source, printed).jobs, job, (read) => ({
-    id: jobId(read),
-    arrayId: read.array_job_id > 0 ? String(read.array_job_id) : '',
-    // The text may end in the limit: `4-9%3`.
-    arrayTasks: countTasks(read.array_task_string.split('%')[0] ?? ''),
-    arrayLimit: read.array_max_tasks,
-    state: read.job_state,
-    reason: reasonOf(read),
-    user: read.user_name === '' ? `uid ${read.user_id}` : read.user_name,
-    account: read.account,
-    partitions: listed(read.partition),
-    nodes: Math.max(1, read.node_count),
-    nodesMax: read.max_nodes,
-    cpus: Math.max(1, read.cpus),
-    tasks: Math.max(1, read.tasks),
-    memoryMiBPerNode: read.memory_per_node,
-    memoryMiBPerCpu: read.memory_per_cpu,
-    gres: {
-      perNode: gresOf(read.tres_per_node),
-      perJob: gresOf(read.tres_per_job),
-      perTask: gresOf(read.tres_per_task),
-      perSocket: gresOf(read.tres_per_socket),
-    },
-    cpusPerGres: gresOf(read.cpus_per_tres),
-    memoryMiBPerGres: gresOf(read.memory_per_tres),
-    sockets: Math.max(1, read.sockets_per_node),
-    constraint: read.features,
-    exclusive: EXCLUSIVE.has(read.shared),
-    walltimeMs: walltimeOf(read.time_limit ?? undefined),
-    submittedAt: instantOf(read.submit_time),
-    eligibleAt: instantOf(read.eligible_time),
-    startsAt: read.start_time > 0 ? instantOf(read.start_time) : undefined,
-    endsAt: read.end_time > 0 ? instantOf(read.end_time) : undefined,
-    nodeNames: expandHosts(read.nodes),
-    requiredNodes: read.required_nodes,
-    reservation: read.resv_name,
-    requeueable: read.requeue,
-    restarts: read.restart_cnt,
-  }))
+  return readAll(source, cutJson(source, printed, 'jobs', checked(source)), job, jobOf, turn)
 }
 
-export function parseNodesJson(printed: string): Records<NodeRecord> {
+const jobOf = (read: z.output<typeof job>): JobRecord => ({
+  id: jobId(read),
+  arrayId: read.array_job_id > 0 ? String(read.array_job_id) : '',
+  // The text may end in the limit: `4-9%3`.
+  arrayTasks: countTasks(read.array_task_string.split('%')[0] ?? ''),
+  arrayLimit: read.array_max_tasks,
+  state: read.job_state,
+  reason: reasonOf(read),
+  user: read.user_name === '' ? `uid ${read.user_id}` : read.user_name,
+  account: read.account,
+  partitions: listed(read.partition),
+  nodes: Math.max(1, read.node_count),
+  nodesMax: read.max_nodes,
+  cpus: Math.max(1, read.cpus),
+  tasks: Math.max(1, read.tasks),
+  memoryMiBPerNode: read.memory_per_node,
+  memoryMiBPerCpu: read.memory_per_cpu,
+  gres: {
+    perNode: gresOf(read.tres_per_node),
+    perJob: gresOf(read.tres_per_job),
+    perTask: gresOf(read.tres_per_task),
+    perSocket: gresOf(read.tres_per_socket),
+  },
+  cpusPerGres: gresOf(read.cpus_per_tres),
+  memoryMiBPerGres: gresOf(read.memory_per_tres),
+  sockets: Math.max(1, read.sockets_per_node),
+  constraint: read.features,
+  exclusive: EXCLUSIVE.has(read.shared),
+  walltimeMs: walltimeOf(read.time_limit ?? undefined),
+  submittedAt: instantOf(read.submit_time),
+  eligibleAt: instantOf(read.eligible_time),
+  startsAt: read.start_time > 0 ? instantOf(read.start_time) : undefined,
+  endsAt: read.end_time > 0 ? instantOf(read.end_time) : undefined,
+  nodeNames: expandHosts(read.nodes),
+  requiredNodes: read.required_nodes,
+  reservation: read.resv_name,
+  requeueable: read.requeue,
+  restarts: read.restart_cnt,
+})
+
+export function parseNodesJson(printed: string, turn: Turn): Promise<Records<NodeRecord>> {
   const source = 'sinfo --json'
-  return readAll(source, open(source, printed).nodes, node, (read) => ({
-    name: read.name,
-    states: [read.state, ...(read.state_flags ?? [])].map((word) => word.toLowerCase()),
-    features: listed(read.features),
-    comment: read.comment,
-    reason: read.reason,
-    partitions: read.partitions ?? [],
-    cpus: read.cpus,
-    cpusInUse: read.alloc_cpus,
-    memoryMiB: read.real_memory,
-    memoryMiBInUse: read.alloc_memory,
-    gres: gresOf(read.gres),
-    gresInUse: gresOf(read.gres_used),
-  }))
+  return readAll(source, cutJson(source, printed, 'nodes', checked(source)), node, nodeOf, turn)
 }
+
+const nodeOf = (read: z.output<typeof node>): NodeRecord => ({
+  name: read.name,
+  states: [read.state, ...(read.state_flags ?? [])].map((word) => word.toLowerCase()),
+  features: listed(read.features),
+  comment: read.comment,
+  reason: read.reason,
+  partitions: read.partitions ?? [],
+  cpus: read.cpus,
+  cpusInUse: read.alloc_cpus,
+  memoryMiB: read.real_memory,
+  memoryMiBInUse: read.alloc_memory,
+  gres: gresOf(read.gres),
+  gresInUse: gresOf(read.gres_used),
+})

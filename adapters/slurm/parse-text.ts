@@ -1,9 +1,10 @@
 import type { Vector } from '../../actors/leases/resources.ts'
 import type { Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { readInSlices } from '../batch/slices.ts'
 import { gresOf } from './gres.ts'
 import { countTasks, expandHosts } from './hostlist.ts'
-import { instantOf, type JobRecord, type NodeRecord, type Records, readEach, walltimeOf } from './records.ts'
+import { instantOf, type JobRecord, type NodeRecord, type Records, type Turn, walltimeOf } from './records.ts'
 
 /**
  * The text forms, for installations without Slurm's JSON plugin. Only fields that users cannot fill with
@@ -144,22 +145,33 @@ function jobOf(line: string): JobRecord {
   }
 }
 
-function readLines<R>(what: string, lines: readonly string[], make: (line: string) => R): Records<R> {
-  const read = readEach(what, lines, make, (line) => /(?:^| )NodeName=(\S+)/.exec(line)?.[1] ?? '')
-  // A format that fits no line at all is another version's, not a broken record.
-  if (lines.length > 0 && read.records.length === 0)
-    throw new SubletError(
-      'middleware-garbage',
-      `${what} printed ${lines.length} lines, none readable. ${read.warnings[0]}`,
-    )
+async function readLines<R>(
+  what: string,
+  lines: Iterable<string>,
+  make: (line: string) => R | undefined,
+  turn: Turn,
+): Promise<Records<R>> {
+  const nameOf = (line: string): string => /(?:^| )NodeName=(\S+)/.exec(line)?.[1] ?? ''
+  const read = await readInSlices(what, lines, make, { ...turn, nameOf })
+  // Where it is the one line that there is, too.
+  if (read.records.length === 0 && read.warnings[0] !== undefined)
+    throw new SubletError('middleware-garbage', `${what} printed nothing readable. ${read.warnings[0]}`)
   return read
 }
 
-const linesOf = (printed: string): readonly string[] =>
-  printed.split('\n').filter((line) => line.trim() !== '')
+/** One by one: all at once are ten thousand. */
+function* linesOf(printed: string): Generator<string> {
+  for (let from = 0; from < printed.length; ) {
+    const next = printed.indexOf('\n', from)
+    const to = next < 0 ? printed.length : next
+    const line = printed.slice(from, to)
+    if (line.trim() !== '') yield line
+    from = to + 1
+  }
+}
 
-export const parseJobsText = (printed: string): Records<JobRecord> =>
-  readLines('squeue -O', linesOf(printed), jobOf)
+export const parseJobsText = (printed: string, turn: Turn): Promise<Records<JobRecord>> =>
+  readLines('squeue -O', linesOf(printed), jobOf, turn)
 
 function nodeOf(line: string): NodeRecord {
   // Reason and Comment may hold anything, also `State=`; they come last, in this order, each only if set.
@@ -197,11 +209,12 @@ function nodeOf(line: string): NodeRecord {
   }
 }
 
-export const parseNodesText = (printed: string): Records<NodeRecord> =>
+export const parseNodesText = (printed: string, turn: Turn): Promise<Records<NodeRecord>> =>
   readLines(
     'scontrol show node',
-    linesOf(printed).filter((line) => !line.startsWith('No nodes in the system')),
-    nodeOf,
+    linesOf(printed),
+    (line) => (line.startsWith('No nodes in the system') ? undefined : nodeOf(line)),
+    turn,
   )
 
 /** `Key = value` lines of `scontrol show config`. */

@@ -1,10 +1,11 @@
+import type { Clock } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { type Commands, complaint } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
 import { expandHosts } from './hostlist.ts'
 import { parseJobsJson, parseNodesJson } from './parse-json.ts'
 import { JOBS_TEXT_ARGS, NODES_TEXT_ARGS, parseJobsText, parseNodesText } from './parse-text.ts'
-import type { JobRecord, NodeRecord, Records } from './records.ts'
+import type { JobRecord, NodeRecord, Records, Turn } from './records.ts'
 
 /** Reads jobs and nodes in the configured format. */
 export interface Reader {
@@ -28,18 +29,23 @@ const NO_JSON =
 const ENDED =
   /\bJobState=(?:COMPLETED|CANCELLED|FAILED|TIMEOUT|NODE_FAIL|PREEMPTED|BOOT_FAIL|DEADLINE|OUT_OF_MEMORY|REVOKED)\b/
 
-export function slurmReader(commands: Commands, format: SlurmConfig['format']): Reader {
+type Parse<R> = (printed: string, turn: Turn) => Promise<Records<R>>
+
+export function slurmReader(
+  commands: Commands,
+  { format, clock }: { readonly format: SlurmConfig['format']; readonly clock: Clock },
+): Reader {
   let speaks: 'json' | 'text' | undefined = format === 'auto' ? undefined : format
 
   const read = async <R>(
-    json: { program: 'squeue' | 'sinfo'; parse: (printed: string) => Records<R> },
-    text: { program: 'squeue' | 'scontrol'; args: readonly string[]; parse: (printed: string) => Records<R> },
+    json: { program: 'squeue' | 'sinfo'; parse: Parse<R> },
+    text: { program: 'squeue' | 'scontrol'; args: readonly string[]; parse: Parse<R> },
     signal: AbortSignal,
   ): Promise<Records<R>> => {
     if (speaks !== 'text') {
       const done = await commands.run(json.program, ['-a', '--json'], signal)
       if (done.exitCode === 0) {
-        const records = json.parse(done.stdout)
+        const records = await json.parse(done.stdout, { clock, signal })
         speaks = 'json'
         return records
       }
@@ -47,7 +53,7 @@ export function slurmReader(commands: Commands, format: SlurmConfig['format']): 
         throw new SubletError('middleware-refused', `“${json.program} --json” failed: ${complaint(done)}`)
       speaks = 'text'
     }
-    return text.parse(await commands.ask(text.program, text.args, signal))
+    return text.parse(await commands.ask(text.program, text.args, signal), { clock, signal })
   }
 
   return {
@@ -69,7 +75,8 @@ export function slurmReader(commands: Commands, format: SlurmConfig['format']): 
       const done = await commands.run('scontrol', ['-F', ...NODES_TEXT_ARGS, name], signal)
       if (done.exitCode !== 0 && !/not found/i.test(`${done.stdout}${done.stderr}`))
         throw new SubletError('middleware-refused', `Slurm would not show node ${name}: ${complaint(done)}`)
-      return done.exitCode === 0 ? parseNodesText(done.stdout).records[0] : undefined
+      if (done.exitCode !== 0) return undefined
+      return (await parseNodesText(done.stdout, { clock, signal })).records[0]
     },
     async plans(signal) {
       const printed = await commands.ask(

@@ -1,7 +1,6 @@
 import type { Vector } from '../../actors/leases/resources.ts'
-import type { Instant, Millis } from '../../actors/runtime/clock.ts'
-import { unreadWarning } from '../batch/unread.ts'
-
+import type { Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
+import type { Sliced } from '../batch/slices.ts'
 import type { GresRequest } from './gres.ts'
 
 /** A job as Slurm tells it, whatever the format; not yet judged. */
@@ -69,34 +68,13 @@ export interface NodeRecord {
   readonly gresInUse: Vector
 }
 
-/** Each record is read by itself: one that is broken costs a warning, not the look. */
-export function readEach<T, R>(
-  what: string,
-  items: readonly T[],
-  make: (item: T) => R,
-  nameOf: (item: T) => string,
-): Records<R> {
-  const records: R[] = []
-  const unread: string[] = []
-  const warnings: string[] = []
-  for (const [at, item] of items.entries()) {
-    try {
-      records.push(make(item))
-    } catch (error) {
-      unread.push(nameOf(item))
-      warnings.push(unreadWarning(what, at + 1, item, error))
-    }
-  }
-  return { records, warnings, unread }
+/** Whose turn it is while records are read, and until when they are wanted. */
+export interface Turn {
+  readonly clock: Clock
+  readonly signal: AbortSignal
 }
 
-/** What was read, and a sentence for each record that could not be. */
-export interface Records<R> {
-  readonly records: readonly R[]
-  readonly warnings: readonly string[]
-  /** Their names, as far as they can be told, else empty ones. */
-  readonly unread: readonly string[]
-}
+export type Records<R> = Sliced<R>
 
 /** Slurm's year: what it makes of a time limit of INFINITE once the job runs. */
 const MINUTES_UNLIMITED = 525_600

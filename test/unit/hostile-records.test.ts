@@ -1,12 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { systemClock as clock } from '../../actors/runtime/clock.ts'
+import { readInSlices } from '../../adapters/batch/slices.ts'
 import { readEach as readGridengine } from '../../adapters/gridengine/parse-xml.ts'
 import { jobOf as openpbsJob } from '../../adapters/openpbs/parse-jobs.ts'
 import { pieces as openpbsPieces } from '../../adapters/openpbs/parse-json.ts'
 import { type Frame, jobsOf } from '../../adapters/pbs/picture.ts'
-import { readInSlices } from '../../adapters/pbs/slices.ts'
 import { clausesOf } from '../../adapters/slurm/constraint.ts'
-import { readEach as readSlurm } from '../../adapters/slurm/records.ts'
 import { jobOf as torqueJob } from '../../adapters/torque/parse-jobs.ts'
 import { pieces as torquePieces } from '../../adapters/torque/parse-xml.ts'
 import { byHand } from '../../controllers/guests/by-hand/by-hand.ts'
@@ -131,11 +130,13 @@ describe('whatever goes wrong with one record is one warning with its id', () =>
     expect(warnings).toEqual([expect.stringContaining('(17)')])
   })
 
-  test('Slurm', () => {
-    const { records, warnings } = readSlurm('squeue', [{ job_id: 17 }, { job_id: 2 }], stumble, () => '')
+  test('Slurm', async () => {
+    const record = (id: number): string =>
+      `\n    {\n      "account": "",\n      "job_id": ${id},\n      "name": "x"\n    }`
+    const { records, warnings } = await readInSlices('squeue', [17, 2].map(record), stumble, once)
     expect(records).toEqual(['read'])
     expect(warnings).toEqual([expect.stringContaining('(17)')])
-    const lines = readSlurm('squeue', ['17|PENDING|', '2|PENDING|'], stumble, () => '')
+    const lines = await readInSlices('squeue', ['17|PENDING|', '2|PENDING|'], stumble, once)
     expect(lines.warnings).toEqual([expect.stringContaining('(17)')])
   })
 })

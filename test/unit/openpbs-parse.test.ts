@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
 import { systemClock } from '../../actors/runtime/clock.ts'
+import { readInSlices } from '../../adapters/batch/slices.ts'
 import { arrayLimitOf, instantOf, jobOf, vnodesOf } from '../../adapters/openpbs/parse-jobs.ts'
 import { pieces } from '../../adapters/openpbs/parse-json.ts'
 import { nodeOf } from '../../adapters/openpbs/parse-nodes.ts'
 import { demandOf } from '../../adapters/openpbs/parse-select.ts'
 import { jobVerdict } from '../../adapters/openpbs/states.ts'
-import { readInSlices } from '../../adapters/pbs/slices.ts'
 import { recorded } from '../emulated/recordings.ts'
 
 const rows = recorded('openpbs-23.06.06')

@@ -168,12 +168,17 @@ test('GROC takes a node for missing only where a machine may be taken out', () =
   expect(intents({ nodes: [], jobs: [runningOn('17', 'u1')] })).not.toContain('leave')
 })
 
+const turn = { clock: systemClock, signal: never }
+
 test('a record that cannot be read keeps its name', async () => {
   const meta = { meta: { plugin: { type: 'openapi/v0.0.38' } }, errors: [] }
   const json = JSON.stringify({ ...meta, nodes: [{ name: 'g1', state: 7 }] })
-  expect(parseNodesJson(json).unread).toEqual(['g1'])
+  expect((await parseNodesJson(json, turn)).unread).toEqual(['g1'])
   const good = 'NodeName=g2 State=IDLE CPUTot=2 CPUAlloc=0 RealMemory=10 AllocMem=0'
-  const text = parseNodesText(`${good}\n${good.replace('g2', 'g1').replace('CPUTot=2', 'CPUTot=x')}\n`)
+  const text = await parseNodesText(
+    `${good}\n${good.replace('g2', 'g1').replace('CPUTot=2', 'CPUTot=x')}\n`,
+    turn,
+  )
   expect(text.unread).toEqual(['g1'])
   const hosts = await parseHosts(
     "<qhost>\n <host name='g1'><broken\n </host>\n <host name='g2'></host>\n</qhost>\n",

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { systemClock } from '../../actors/runtime/clock.ts'
 import { nowThere } from '../../adapters/slurm/frame.ts'
 import { parseJobsJson, parseNodesJson } from '../../adapters/slurm/parse-json.ts'
 import { type Frame, jobsOf, judgeJobs, nodesOf } from '../../adapters/slurm/picture.ts'
@@ -22,8 +23,9 @@ const frame: Frame = {
   ourIdle: new Set(),
   now: 1_795_299_860_000,
 }
-const records = parseJobsJson(recorded('squeue.json')).records
-const nodeRecords = parseNodesJson(recorded('sinfo.json')).records
+const turn = { clock: systemClock, signal: new AbortController().signal }
+const records = (await parseJobsJson(recorded('squeue.json'), turn)).records
+const nodeRecords = (await parseNodesJson(recorded('sinfo.json'), turn)).records
 
 function look(jobs: readonly JobRecord[], nodes: readonly NodeRecord[], more: Partial<Frame> = {}) {
   const full = { ...frame, ...more }

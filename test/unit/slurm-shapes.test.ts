@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { systemClock } from '../../actors/runtime/clock.ts'
 import { clausesOf } from '../../adapters/slurm/constraint.ts'
 import { gresOf, gresPerNode, NO_GRES } from '../../adapters/slurm/gres.ts'
 import { parseJobsJson, parseNodesJson } from '../../adapters/slurm/parse-json.ts'
@@ -38,12 +39,13 @@ function look(jobs: readonly JobRecord[], nodes: readonly NodeRecord[], partitio
   }
 }
 
-const jobRecords = parseJobsJson(recorded('squeue.json')).records
-const nodeRecords = parseNodesJson(recorded('sinfo.json')).records
+const turn = { clock: systemClock, signal: new AbortController().signal }
+const jobRecords = (await parseJobsJson(recorded('squeue.json'), turn)).records
+const nodeRecords = (await parseNodesJson(recorded('sinfo.json'), turn)).records
 const { jobs, nodes, warnings } = look(jobRecords, nodeRecords)
 const text = look(
-  parseJobsText(recorded('squeue.txt')).records,
-  parseNodesText(recorded('show-node.txt')).records,
+  (await parseJobsText(recorded('squeue.txt'), turn)).records,
+  (await parseNodesText(recorded('show-node.txt'), turn)).records,
 )
 
 describe('what a job of the recording asks of each of its nodes', () => {

@@ -1,14 +1,32 @@
 import { type Clock, type Millis, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { unreadWarning } from '../batch/unread.ts'
-import type { Records } from './records.ts'
+import { unreadWarning } from './unread.ts'
 
 /** So long the event loop is held at a time; one record of usual size takes under a tenth of a millisecond. */
 const SLICE_MS: Millis = 8
 
+/** What was read, and a sentence for each record that could not be. */
+export interface Sliced<R> {
+  readonly records: readonly R[]
+  readonly warnings: readonly string[]
+  /** Names of those, as far as they can be told, else empty ones. */
+  readonly unread: readonly string[]
+}
+
+/** Whose turn it is: resolves at once within a slice, and after it when everybody else has had theirs. */
+export function turns(clock: Clock, signal: AbortSignal): () => Promise<void> | undefined {
+  let turn = clock.monotonic()
+  return () => {
+    if (clock.monotonic() - turn < SLICE_MS) return undefined
+    return sleep(clock, 0, signal).then(() => {
+      turn = clock.monotonic()
+    })
+  }
+}
+
 /**
  * Each record is read by itself, and between slices of time everybody else has a turn: ten thousand jobs are
- * 13 MB. A record that is broken costs a warning, not the look.
+ * 13 to 35 MB. A record that is broken costs a warning, not the look.
  */
 export async function readInSlices<T, R>(
   what: string,
@@ -19,12 +37,12 @@ export async function readInSlices<T, R>(
     signal,
     nameOf,
   }: { readonly clock: Clock; readonly signal: AbortSignal; readonly nameOf?: (piece: T) => string },
-): Promise<Records<R>> {
+): Promise<Sliced<R>> {
   const records: R[] = []
   const unread: string[] = []
   const warnings: string[] = []
   let count = 0
-  let turn = clock.monotonic()
+  const othersTurn = turns(clock, signal)
   for (const piece of pieces) {
     count += 1
     try {
@@ -34,9 +52,8 @@ export async function readInSlices<T, R>(
       unread.push(nameOf?.(piece) ?? '')
       warnings.push(unreadWarning(what, count, piece, error))
     }
-    if (clock.monotonic() - turn < SLICE_MS) continue
-    await sleep(clock, 0, signal)
-    turn = clock.monotonic()
+    const waits = othersTurn()
+    if (waits !== undefined) await waits
   }
   // A format that fits no record at all is another version's, not a broken record.
   if (count > 1 && warnings.length === count)
