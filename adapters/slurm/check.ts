@@ -3,15 +3,13 @@ import { dirname } from 'node:path'
 import type { Clock } from '../../actors/runtime/clock.ts'
 import { hostFindings } from '../exec/host-findings.ts'
 import { type Examination, type Finding, missing, orFine, unwise } from '../finding.ts'
-import { type Commands, complaint } from './commands.ts'
+import { askedRights } from './asked-rights.ts'
+import type { Commands } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
 import type { factsOf } from './facts.ts'
 
 /** The version this adapter was held to the law with. */
 const VERSION = /^22\.05\./
-
-/** A node that nobody has: the answer tells whether we might change one. */
-export const NO_NODE = 'sublet-has-no-such-node'
 
 /** What is missing or will not do, with its cure. */
 export async function slurmFindings(
@@ -22,7 +20,7 @@ export async function slurmFindings(
 ): Promise<readonly Finding[]> {
   signal.throwIfAborted()
   const known = await facts.read(signal)
-  const rights = await commands.run('scontrol', ['update', `NodeName=${NO_NODE}`, 'State=RESUME'], signal)
+  const rights = await askedRights(commands, signal)
   for (const program of ['squeue', 'sinfo'] as const) await commands.ask(program, ['--version'], signal)
 
   const found: Finding[] = []
@@ -69,15 +67,15 @@ export async function slurmFindings(
           missing(
             'visibility',
             `PrivateData hides other users’ ${what} from ${known.user};`,
-            'let Sublet be an Operator.',
+            'let Sublet be an Administrator.',
           ),
         )
-  if (!/Invalid node name/i.test(rights.stderr))
+  if (!rights.mayChange)
     found.push(
       missing(
         'rights',
-        `The user ${known.user} may not change nodes (${complaint(rights)}).`,
-        `Let it be SlurmUser, or an Operator: sacctmgr modify user ${known.user} set adminlevel=Operator.`,
+        `The user ${known.user} may not change nodes (${rights.words}).`,
+        `Let it be SlurmUser, or an Administrator: sacctmgr modify user ${known.user} set adminlevel=Administrator.`,
       ),
     )
   for (const path of config.watchPaths)

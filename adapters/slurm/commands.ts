@@ -42,10 +42,16 @@ function foreignError(shown: string, done: Finished): SubletError {
   if (NO_RIGHTS.test(done.stderr))
     return say(
       'middleware-refused',
-      'Sublet’s user must be SlurmUser, root, or an Operator or Administrator of slurmdbd.',
+      'Sublet’s user must be SlurmUser, root, or an Administrator of slurmdbd.',
     )
   return say('middleware-refused')
 }
+
+/**
+ * Of a job some 3,400 bytes as JSON, 250 as text: 150,000 jobs. A string of Node's is at most a little less
+ * than 512 MiB.
+ */
+const OUTPUT_BYTES_MAX = 500 * 1024 * 1024
 
 export const slurmEnv = (confFile: string): Readonly<Record<string, string>> => ({
   ...TEXT_ENV,

@@ -1,6 +1,7 @@
 import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { both } from '../batch/both.ts'
+import { askedRights } from './asked-rights.ts'
 import type { Commands } from './commands.ts'
 import { parseConfig, parseWords } from './parse-text.ts'
 
@@ -9,7 +10,7 @@ export interface Facts {
   readonly cluster: string
   readonly version: string
   readonly user: string
-  /** Root or SlurmUser: nothing is hidden from us. */
+  /** Nothing is hidden from us: we are root, SlurmUser or, where anything is hidden, an Administrator. */
   readonly isPrivileged: boolean
   /** PrivateData, lower case. */
   readonly hidden: readonly string[]
@@ -51,15 +52,17 @@ export function factsOf(
       throw new SubletError('middleware-garbage', '“scontrol show config” names no SLURM_VERSION')
     const words = found.exitCode === 0 ? parseWords(found.stdout) : undefined
     const slurmUid = /\((\d+)\)/.exec(values.get('SlurmUser') ?? '')?.[1]
+    const hidden = (values.get('PrivateData') ?? 'none')
+      .toLowerCase()
+      .split(',')
+      .filter((each) => each !== 'none')
+    const isOwner = uid === '0' || uid === slurmUid
     const facts: Facts = {
       cluster: values.get('ClusterName') ?? '',
       version,
       user,
-      isPrivileged: uid === '0' || uid === slurmUid,
-      hidden: (values.get('PrivateData') ?? 'none')
-        .toLowerCase()
-        .split(',')
-        .filter((each) => each !== 'none'),
+      isPrivileged: isOwner || (hidden.length > 0 && (await askedRights(commands, signal)).mayChange),
+      hidden,
       nodeCountMax: Number(values.get('MaxNodeCount') ?? 0),
       partition: words && {
         isUp: words.get('State') === 'UP',

@@ -10,7 +10,7 @@ import {
   WORDS,
   type Word,
 } from '../privileges.ts'
-import { NO_NODE } from './check.ts'
+import { NO_NODE } from './asked-rights.ts'
 import { slurmEnv } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
 import { JOBS_TEXT_ARGS, NODES_TEXT_ARGS } from './parse-text.ts'

@@ -14,8 +14,10 @@ import { FIXED, labMachines, openLab, shell, slurmSkip, title } from './slurm-be
 import { lawBench, lawConfig } from './slurm-law.ts'
 import { sshServer } from './ssh-server.ts'
 
-/** On the head, an ordinary user who is an Operator of slurmdbd. */
+/** On the head, an ordinary user who is an Administrator of slurmdbd. */
 const USER = { name: 'sublet-lent', uid: 54_322 }
+/** In a command, its configuration. */
+const FILE = 'FILE'
 /** Whom machines are compared by. */
 const USERS = ['daemon']
 
@@ -29,13 +31,13 @@ interface Open {
 
 /** A Slurm whose head is reached by its sshd only, by a key that may run the wrapper and nothing else. */
 async function open(runId: string): Promise<Open> {
-  const lab = await openLab(runId, [], { accounts: true })
+  const lab = await openLab(runId, ['PrivateData=jobs,nodes'], { accounts: true })
   const passwd = join(lab.dir, 'passwd')
   const line = `${USER.name}:*:${USER.uid}:${USER.uid}::/:/bin/sh`
   writeFileSync(passwd, `${readFileSync('/etc/passwd', 'utf8').trimEnd()}\n${line}\n`)
   await shell(lab, `mount --bind ${passwd} /etc/passwd`)
   await shell(lab, 'sacctmgr -i add account sublet')
-  await shell(lab, `sacctmgr -i add user ${USER.name} account=sublet adminlevel=Operator`)
+  await shell(lab, `sacctmgr -i add user ${USER.name} account=sublet adminlevel=Administrator`)
 
   const config = lawConfig(lab, { format: 'json', nodes: 'fixed' })
   const forced = join(lab.dir, 'sublet-rights')
@@ -69,7 +71,7 @@ async function open(runId: string): Promise<Open> {
 }
 
 batchSystemLaw(
-  title('Slurm 22.05 over ssh, as an Operator with a key that may run the wrapper only'),
+  title('Slurm 22.05 over ssh, as an Administrator with a key that may run the wrapper only'),
   async () => (await open('lawr')).bench,
   { skip: slurmSkip, openMs: 180_000 },
 )
@@ -106,12 +108,17 @@ describe.skipIf(slurmSkip !== undefined)(title('Slurm over ssh'), { timeout: 60_
     }
     writeFileSync(file, JSON.stringify(site))
     const bin = new URL('../../deploy/bin.js', import.meta.url).pathname
-    const argv = [`--net=/run/netns/${at.netns}`, process.execPath, bin, ...words, '--config', file]
+    const argv = [
+      `--net=/run/netns/${at.netns}`,
+      process.execPath,
+      bin,
+      ...words.map((word) => (word === FILE ? file : word)),
+    ]
     return spawnSync('nsenter', argv, { encoding: 'utf8', timeout: 50_000 })
   }
 
   test('check middleware finds nothing missing there, and ends', () => {
-    const done = sublet({}, 'check', 'middleware', '--json', '--node', 'n1')
+    const done = sublet({}, 'check', 'middleware', '--config', FILE, '--json', '--node', 'n1')
     expect(done.stderr).toBe('')
     expect(done.status).toBe(0)
     const [{ findings }] = JSON.parse(done.stdout) as [{ findings: { about: string; sentence: string }[] }]
@@ -122,22 +129,44 @@ describe.skipIf(slurmSkip !== undefined)(title('Slurm over ssh'), { timeout: 60_
   })
 
   test('validate --reach tells of a head that is not reached, and of another host key', () => {
-    expect(sublet({}, 'validate', '--reach')).toMatchObject({ status: 0 })
-    const away = sublet({ port: 1 }, 'validate', '--reach')
+    expect(sublet({}, 'validate', FILE, '--reach')).toMatchObject({ status: 0 })
+    const away = sublet({ port: 1 }, 'validate', FILE, '--reach')
     expect(away.status).toBe(1)
     expect(away.stdout + away.stderr).toContain(
       `the batch system of grid: The head is not reached: ssh ${USER.name}@127.0.0.1: no connection`,
     )
-    const strange = sublet({ hostKey: `SHA256:${'A'.repeat(43)}` }, 'validate', '--reach')
+    const strange = sublet({ hostKey: `SHA256:${'A'.repeat(43)}` }, 'validate', FILE, '--reach')
     expect(strange.status).toBe(1)
     expect(strange.stdout + strange.stderr).toContain('not the one agreed')
   })
 
   test('rights prints the very wrapper by which all this was done, and the line of this key', () => {
-    const printed = sublet({}, 'rights', '--nodes', 'n[0-9]+', '--user', USER.name, '--form', 'wrapper')
+    const printed = sublet(
+      {},
+      'rights',
+      '--config',
+      FILE,
+      '--nodes',
+      'n[0-9]+',
+      '--user',
+      USER.name,
+      '--form',
+      'wrapper',
+    )
     const body = (text: string): string => text.slice(text.indexOf('set -f')).replace(/^PATH=.*$/m, '')
     expect(body(printed.stdout)).toBe(body(readFileSync(join(at.dir, 'sublet-rights'), 'utf8')))
-    const line = sublet({}, 'rights', '--nodes', 'n[0-9]+', '--user', USER.name, '--form', 'forced-command')
+    const line = sublet(
+      {},
+      'rights',
+      '--config',
+      FILE,
+      '--nodes',
+      'n[0-9]+',
+      '--user',
+      USER.name,
+      '--form',
+      'forced-command',
+    )
     expect(line.stdout).toContain(readFileSync(`${at.ssh.privateKeyFile}.pub`, 'utf8').trim())
   })
 })

@@ -130,9 +130,19 @@ test('an empty list is confirmed only by a second source', async () => {
 test('an ordinary user is not believed while PrivateData hides the others’ jobs', async () => {
   const config = recorded('show-config.txt').replace(/PrivateData .*/, 'PrivateData = jobs,nodes')
   const rules = { 'scontrol show config': config, 'id -u': '1000', 'id -un': 'grid' }
-  const { system } = cluster({ ...rules, 'squeue -a --json': NO_JOBS, 'sinfo -a --json': NO_NODES })
+  const none = { ...rules, 'squeue -a --json': NO_JOBS, 'sinfo -a --json': NO_NODES }
+  const { system } = cluster({
+    ...none,
+    'scontrol update NodeName=sublet-has-no-such-node': {
+      exitCode: 1,
+      stderr: 'slurm_update error: Invalid user id',
+    },
+  })
   expect((await system.observe(never)).trust).toBe('doubtful')
   expect((await system.check(never)).join()).toContain('PrivateData hides other users’ jobs from grid')
+  // An Administrator sees all: he may also change nodes.
+  expect((await cluster(none).system.observe(never)).trust).toBe('confirmed')
+  expect(await cluster(none).system.check(never)).toEqual([])
   const asRoot = cluster({ 'scontrol show config': config })
   expect((await asRoot.system.observe(never)).trust).toBe('confirmed')
   expect(await asRoot.system.check(never)).toEqual([])
@@ -155,7 +165,7 @@ test('what is missing is told in sentences', async () => {
     'Slurm 23.11.4 was not tried with this adapter, which was made for 22.05.',
     'There is no partition dyn. Add it to slurm.conf with its NodeSet.',
     'MaxNodeCount is not set: Slurm takes no nodes beyond slurm.conf. Set it in slurm.conf and start slurmctld anew.',
-    'The user grid may not change nodes (Invalid user id). Let it be SlurmUser, or an Operator: sacctmgr modify user grid set adminlevel=Operator.',
+    'The user grid may not change nodes (Invalid user id). Let it be SlurmUser, or an Administrator: sacctmgr modify user grid set adminlevel=Administrator.',
   ])
 })
 
