@@ -2,6 +2,7 @@ import { type Clock, deadline, type Millis, sleep } from '../../actors/runtime/c
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { both } from '../batch/both.ts'
 import { checkLowerCase, unfitName } from '../batch/names.ts'
+import { growingPauses } from '../batch/pauses.ts'
 import { seatOf } from '../batch/seat.ts'
 import { watchPaths } from '../batch/watch.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
@@ -21,8 +22,9 @@ import type { HostRecord } from './records.ts'
 import { requeuer } from './requeue.ts'
 import { queueWord } from './states.ts'
 
-/** Between two questions whether the machine has registered; each is a short command. */
+/** Between two questions whether the machine has registered, at first; each is a short command. */
 const ASK_AGAIN_MS: Millis = 150
+const ASK_AGAIN_MS_MAX: Millis = 2_000
 /** How long qmaster may take to let go of a host; then the caller asks again. */
 const LET_GO_MS: Millis = 5_000
 
@@ -166,6 +168,7 @@ export function gridengine(
     // Known to qmaster: then it also has the right that is given last.
     if (before === undefined || !before.known || instanceOf(before)?.slots !== node.cpus)
       await announce(node, signal)
+    const pauses = growingPauses(clock, ASK_AGAIN_MS, ASK_AGAIN_MS_MAX)
     for (;;) {
       const host = await ours(node.name, node.mark, signal)
       // Somebody took the record away while we waited for its machine.
@@ -176,10 +179,11 @@ export function gridengine(
         if (works && host.known && drainOf(host) === undefined) return
         if (works && host.known) {
           await hosts.undrain(node.name, signal)
+          pauses.startOver()
           continue
         }
       }
-      await sleep(clock, ASK_AGAIN_MS, signal)
+      await pauses.next(signal)
     }
   }
 

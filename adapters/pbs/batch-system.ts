@@ -2,6 +2,7 @@ import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import { sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { checkLowerCase, unfitName } from '../batch/names.ts'
+import { growingPauses } from '../batch/pauses.ts'
 import { seatOf } from '../batch/seat.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
 import { isSameHost } from '../presence.ts'
@@ -13,10 +14,7 @@ import type { NodeRecord } from './records.ts'
 import { removal } from './removal.ts'
 import { requeue } from './requeue.ts'
 
-/**
- * Between two questions whether the machine has reported, longer and longer: a boot takes a minute, and many
- * machines may be expected at once.
- */
+/** Between two questions whether the machine has reported, at first. */
 const ASK_AGAIN_MS: Millis = 250
 const ASK_AGAIN_MS_MAX: Millis = 2_000
 
@@ -151,11 +149,12 @@ export function pbsSystem(
   const expect = async (node: ExpectedNode, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted()
     checkLowerCase(product, node.name)
-    for (let pauseMs = ASK_AGAIN_MS; ; pauseMs = Math.min(pauseMs * 1.5, ASK_AGAIN_MS_MAX)) {
+    const pauses = growingPauses(clock, ASK_AGAIN_MS, ASK_AGAIN_MS_MAX)
+    for (;;) {
       const record = await prepared(node, signal)
       if (record === undefined) continue
       if (record.fitness !== 'silent' && (await isIn(record, signal))) return
-      await sleep(clock, Math.round(pauseMs), signal)
+      await pauses.next(signal)
     }
   }
 

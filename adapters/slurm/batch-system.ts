@@ -2,6 +2,7 @@ import type { Clock, Millis } from '../../actors/runtime/clock.ts'
 import { deadline, sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { both } from '../batch/both.ts'
+import { growingPauses } from '../batch/pauses.ts'
 import { type Seat, seatOf } from '../batch/seat.ts'
 import { watchPaths } from '../batch/watch.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
@@ -20,8 +21,9 @@ import { requeuer } from './requeue.ts'
 import { reservationsOf } from './reservations.ts'
 import { isOnNodes, nodeFitness } from './states.ts'
 
-/** Between two questions whether the machine has registered; each costs the controller under 1 ms. */
+/** Between two questions whether the machine has registered, at first; each costs the controller under 1 ms. */
 const ASK_AGAIN_MS: Millis = 60
+const ASK_AGAIN_MS_MAX: Millis = 2_000
 /** How long Slurm may take to let go of a node that it was told is dead; then the caller asks again. */
 const LET_GO_MS: Millis = 5_000
 
@@ -171,6 +173,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
 
   const expect = async (node: ExpectedNode, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted()
+    const pauses = growingPauses(clock, ASK_AGAIN_MS, ASK_AGAIN_MS_MAX)
     for (;;) {
       const record = await ours(node.name, node.mark, signal)
       if (record === undefined && config.nodes === 'fixed') await create(node, signal)
@@ -179,10 +182,11 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
         if (fitness === 'works') return
         if (fitness === 'refuses' && drainOf(record) === 'ours') {
           await letIn(record, node.mark, signal)
+          pauses.startOver()
           continue
         }
       }
-      await sleep(clock, ASK_AGAIN_MS, signal)
+      await pauses.next(signal)
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Clock, Millis } from '../../actors/runtime/clock.ts'
-import { sleep } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { growingPauses } from '../batch/pauses.ts'
 import { type Commands, complaint } from './commands.ts'
 import type { Reader } from './reader.ts'
 import { LAUNCH_FAILED } from './reasons.ts'
@@ -30,7 +30,9 @@ export interface Requeuer {
 
 /** How long a job may take to come back into the queue; with a longer epilog it keeps Slurm's own wait. */
 const COME_BACK_MS: Millis = 5_000
+/** Between two looks at all jobs, at first. */
 const ASK_AGAIN_MS: Millis = 60
+const ASK_AGAIN_MS_MAX: Millis = 500
 const AT_ONCE = 4
 export const START_IN_SECONDS = 3
 /** A begin time further off than this is Slurm's own wait. */
@@ -50,6 +52,7 @@ export function requeuer(commands: Commands, reader: Reader, clock: Clock): Requ
 
   const letStart = async (jobIds: readonly string[], signal: AbortSignal): Promise<void> => {
     const end = clock.monotonic() + COME_BACK_MS
+    const pauses = growingPauses(clock, ASK_AGAIN_MS, ASK_AGAIN_MS_MAX)
     let left = new Set(jobIds)
     while (left.size > 0) {
       const jobs = (await reader.jobs(signal)).records.filter((job) => left.has(job.id))
@@ -71,7 +74,7 @@ export function requeuer(commands: Commands, reader: Reader, clock: Clock): Requ
       )
       left = new Set(jobs.filter((job) => /^(COMPLETING|REQUEUED)$/.test(job.state)).map((job) => job.id))
       if (clock.monotonic() > end) return
-      if (left.size > 0) await sleep(clock, ASK_AGAIN_MS, signal)
+      if (left.size > 0) await pauses.next(signal)
     }
   }
 
