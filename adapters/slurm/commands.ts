@@ -64,7 +64,9 @@ export function slurmCommands(
 ): Commands {
   const start = async (argv: readonly [string, ...string[]], signal: AbortSignal): Promise<Finished> => {
     try {
-      return await exec.run(argv, { signal, timeoutMs, env: slurmEnv(confFile) })
+      return await exec.run(argv, {
+        ...{ signal, timeoutMs, env: slurmEnv(confFile), outputBytesMax: OUTPUT_BYTES_MAX },
+      })
     } catch (cause) {
       if (signal.aborted || !(cause instanceof SubletError) || cause.code !== 'exec-timeout') throw cause
       throw new SubletError(

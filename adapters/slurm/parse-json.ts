@@ -112,13 +112,23 @@ const readAll = <S extends z.ZodType, R>(
     source,
     pieces,
     (piece) => {
-      const read = shape.safeParse(JSON.parse(piece))
+      const read = shape.safeParse(parsed(piece))
       if (read.success) return make(read.data)
       const { path, message } = read.error.issues[0] ?? { path: [], message: 'unreadable' }
       throw new SubletError('middleware-garbage', `${path.join('.')}: ${message}`)
     },
     { ...turn, nameOf: nameIn },
   )
+
+function parsed(piece: string): unknown {
+  try {
+    return JSON.parse(piece)
+  } catch (error) {
+    // With some of the text around it, over lines.
+    const words = error instanceof Error ? error.message.replaceAll(/\s+/g, ' ').slice(0, 120) : ''
+    throw new SubletError('middleware-garbage', `it is no JSON: ${words}`)
+  }
+}
 
 function nameIn(piece: string): string {
   try {

@@ -36,24 +36,50 @@ export function slurmReader(
   { format, clock }: { readonly format: SlurmConfig['format']; readonly clock: Clock },
 ): Reader {
   let speaks: 'json' | 'text' | undefined = format === 'auto' ? undefined : format
+  /** Programs whose JSON was longer than is taken, and what was said of it. */
+  const tooLong = new Map<string, string>()
+
+  /** Undefined if there is no JSON to be had, and text may be read. */
+  const printedJson = async (
+    program: 'squeue' | 'sinfo',
+    signal: AbortSignal,
+  ): Promise<string | undefined> => {
+    try {
+      const done = await commands.run(program, ['-a', '--json'], signal)
+      if (done.exitCode === 0) return done.stdout
+      if (speaks === 'json' || !NO_JSON.test(done.stderr))
+        throw new SubletError('middleware-refused', `“${program} --json” failed: ${complaint(done)}`)
+      speaks = 'text'
+    } catch (error) {
+      if (!(error instanceof SubletError) || error.code !== 'exec-output-too-large') throw error
+      if (format !== 'auto')
+        throw new SubletError('exec-output-too-large', error.message, {
+          cause: error,
+          cure: 'Set batch.format to auto or text: the text of Slurm is a tenth as long.',
+        })
+      tooLong.set(program, error.message)
+    }
+    return undefined
+  }
 
   const read = async <R>(
     json: { program: 'squeue' | 'sinfo'; parse: Parse<R> },
     text: { program: 'squeue' | 'scontrol'; args: readonly string[]; parse: Parse<R> },
     signal: AbortSignal,
   ): Promise<Records<R>> => {
-    if (speaks !== 'text') {
-      const done = await commands.run(json.program, ['-a', '--json'], signal)
-      if (done.exitCode === 0) {
-        const records = await json.parse(done.stdout, { clock, signal })
+    if (speaks !== 'text' && !tooLong.has(json.program)) {
+      const printed = await printedJson(json.program, signal)
+      if (printed !== undefined) {
+        const records = await json.parse(printed, { clock, signal })
         speaks = 'json'
         return records
       }
-      if (speaks === 'json' || !NO_JSON.test(done.stderr))
-        throw new SubletError('middleware-refused', `“${json.program} --json” failed: ${complaint(done)}`)
-      speaks = 'text'
     }
-    return text.parse(await commands.ask(text.program, text.args, signal), { clock, signal })
+    const found = await text.parse(await commands.ask(text.program, text.args, signal), { clock, signal })
+    const why = tooLong.get(json.program)
+    if (why === undefined) return found
+    const sentence = `The text of ${text.program} is read, which tells less of jobs and nodes, until Sublet starts anew: ${why}`
+    return { ...found, warnings: [sentence, ...found.warnings] }
   }
 
   return {

@@ -1,14 +1,16 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { systemClock } from '../../actors/runtime/clock.ts'
+import { type Clock, systemClock } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
+import { localExecutor } from '../../adapters/exec/local.ts'
 import type { Executor, Finished } from '../../adapters/executor.ts'
 import { slurm } from '../../adapters/slurm/batch-system.ts'
 import { slurmConfig } from '../../adapters/slurm/config.ts'
 import { slurmPrivileges } from '../../adapters/slurm/privileges.ts'
 import { listedOnly } from '../conformance/listed.ts'
+import { handClock } from '../emulated/clocks.ts'
 
 const recorded = (name: string): string =>
   readFileSync(new URL(`../fixtures/slurm/${name}`, import.meta.url), 'utf8')
@@ -20,7 +22,10 @@ afterAll(() => rmSync(folder, { recursive: true }))
 type Answer = string | { readonly exitCode: number; readonly stderr: string } | Error
 
 /** Answers each command by its first words; the longest rule that fits wins. Remembers what was asked. */
-function cluster(rules: Readonly<Record<string, Answer | (() => Answer)>> = {}) {
+function cluster(
+  rules: Readonly<Record<string, Answer | (() => Answer)>> = {},
+  { clock = systemClock, format = 'auto' }: { clock?: Clock; format?: string } = {},
+) {
   const asked: string[] = []
   const answers: Readonly<Record<string, Answer | (() => Answer)>> = {
     'squeue -a --json': recorded('squeue.json'),
@@ -60,9 +65,9 @@ function cluster(rules: Readonly<Record<string, Answer | (() => Answer)>> = {}) 
       return typeof answer === 'string' ? { ...done, stdout: answer } : { ...done, ...answer }
     },
   }
-  const config = slurmConfig.parse({ partition: 'dyn', lockFolder: folder })
+  const config = slurmConfig.parse({ partition: 'dyn', lockFolder: folder, format })
   const listed = listedOnly(exec, slurmPrivileges(config, '(vm|n|g)[0-9]+'))
-  return { asked, exec, config, system: slurm(config, listed, { clock: systemClock }) }
+  return { asked, exec, config, system: slurm(config, listed, { clock }) }
 }
 
 /** `scontrol show node NAME` of the recording, with other states. */
@@ -245,6 +250,72 @@ test('a name that Slurm would read as several nodes is refused', async () => {
     'not the name of one node',
   )
   expect(asked).toEqual([])
+})
+
+test('a machine that is long in coming is asked for ever more seldom', async () => {
+  const clock = handClock(Date.now())
+  const absent = { exitCode: 1, stderr: 'Node n9 not found' }
+  const { system, asked } = cluster({ 'scontrol -F -a -d -o show node n9': absent }, { clock })
+  const stop = new AbortController()
+  const node = { name: 'n9', address: '10.88.0.109', mark: mark('n9'), cpus: 2, memoryMiB: 1000 }
+  const expecting = codeOf(system.expect(node, stop.signal))
+  await clock.moveTo(clock.now() + 1_000)
+  // At once, and soon after: most come within a second.
+  expect(asked.length).toBeGreaterThan(4)
+  expect(asked.length).toBeLessThan(9)
+  asked.length = 0
+  await clock.moveTo(clock.now() + 60_000)
+  expect(asked.length).toBeGreaterThan(28)
+  expect(asked.length).toBeLessThan(36)
+  stop.abort(new SubletError('deadline-missed', 'it never came'))
+  expect(await expecting).toBe('deadline-missed')
+})
+
+test('a list of more than 64 MiB is read', async () => {
+  const bin = join(folder, 'bin')
+  mkdirSync(bin)
+  // A user's own words, of a megabyte in each of the first jobs.
+  const words = `"comment": "${'x'.repeat(2 ** 20)}"`
+  let left = 70
+  const [before = '', ...jobs] = recorded('squeue.json').split('\n    {\n')
+  const [job = ''] = jobs
+  const many = Array.from({ length: left + 2 }, () =>
+    left-- > 0 ? job.replace('"comment": ""', words) : job,
+  )
+  writeFileSync(
+    join(bin, 'list'),
+    `${before}\n    {\n${many.join('\n    {\n').replace(/,\s*$/, '')}\n  ]\n}\n`,
+  )
+  writeFileSync(join(bin, 'squeue'), `#!/bin/sh\nexec cat ${join(bin, 'list')}\n`, { mode: 0o755 })
+  const local = localExecutor({
+    clock: systemClock,
+    env: { ...process.env, PATH: `${bin}:${process.env.PATH}` },
+  })
+  const { exec, config } = cluster()
+  const system = slurm(
+    config,
+    { ...exec, run: (argv, options) => (argv[0] === 'squeue' ? local : exec).run(argv, options) },
+    { clock: systemClock },
+  )
+  const { jobs: seen, warnings, trust } = await system.observe(never)
+  expect({ seen: seen.length, warnings, trust }).toEqual({ seen: 72, warnings: [], trust: 'confirmed' })
+})
+
+test('where the JSON is longer than can be taken, the text is read and the look says so', async () => {
+  const tooLong = new SubletError('exec-output-too-large', '“squeue -a --json” printed more than 5 bytes')
+  const { system, asked } = cluster({ 'squeue -a --json': tooLong })
+  for (const times of [1, 2]) {
+    const { jobs, warnings, trust } = await system.observe(never)
+    expect([times, jobs.length > 5, trust]).toEqual([times, true, 'confirmed'])
+    expect(warnings).toEqual([expect.stringMatching(/^The text of squeue is read, .* “squeue -a --json”/)])
+  }
+  // What takes minutes to print is not asked for again.
+  expect(asked.filter((line) => line === 'squeue -a --json')).toHaveLength(1)
+  expect(asked.filter((line) => line === 'sinfo -a --json')).toHaveLength(2)
+  const strict = cluster({ 'squeue -a --json': tooLong }, { format: 'json' })
+  await expect(strict.system.observe(never)).rejects.toMatchObject({
+    ...{ code: 'exec-output-too-large', cure: expect.stringContaining('batch.format') },
+  })
 })
 
 test('the seat is held against another adapter of the same pool', async () => {

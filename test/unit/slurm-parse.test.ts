@@ -161,7 +161,9 @@ describe('a list of Slurm’s, cut into its records', () => {
     const broken = one((text) => text.replace('"billable_tres": 1.0', '"billable_tres": NaN'))
     const read = await jobsIn(printed(one(), broken, one()))
     expect(read.records).toHaveLength(2)
-    expect(read.warnings).toEqual([expect.stringMatching(/^Record 2 of squeue --json .*NaN.* \(1\)$/)])
+    expect(read.warnings).toEqual([
+      expect.stringMatching(/^Record 2 of squeue --json could not be read: it is no JSON: .*NaN.* \(1\)$/),
+    ])
   })
 
   test.each([
