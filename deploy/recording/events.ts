@@ -21,6 +21,8 @@ export const eventSchema = z.discriminatedUnion('e', [
     features: z.array(z.string()).optional(),
     exclusive: z.boolean().optional(),
   }),
+  /** What held it is over: from then on a machine could have helped. Without one that is so from its submission on. */
+  z.object({ e: z.literal('eligible'), at: z.number(), job: z.string() }),
   z.object({ e: z.literal('started'), at: z.number(), job: z.string(), nodes: z.array(z.string()) }),
   /** `ran`: from its last start to its end. */
   z.object({ e: z.literal('ended'), at: z.number(), job: z.string(), ranMs: z.number() }),
@@ -41,6 +43,8 @@ export type RecordedEvent = z.output<typeof eventSchema>
 interface Seen {
   readonly state: JobState
   readonly startedAt: number | undefined
+  /** Of a held one, when it may begin. */
+  readonly notBefore: number | undefined
 }
 
 /** Remembers the last look, and says what is different in the next. */
@@ -57,7 +61,7 @@ export class Differences {
       const before = this.#jobs.get(job.id)
       // What had ended before anybody looked says nothing of when it came; tasks that wait together come one by one.
       if (before === undefined && (job.state === 'ended' || job.tasks > 1)) continue
-      jobs.set(job.id, { state: job.state, startedAt: job.startedAt })
+      jobs.set(job.id, { state: job.state, startedAt: job.startedAt, notBefore: job.notBefore })
       if (before === undefined) events.push(this.#submitted(job))
       events.push(...moved(job, before, picture.at))
     }
@@ -108,6 +112,8 @@ function moved(job: Job, before: Seen | undefined, at: number): RecordedEvent[] 
   if (before?.state === 'ended') return []
   const { id, state, startedAt = at, endedAt = at } = job
   const events: RecordedEvent[] = []
+  if (before?.state === 'held' && state !== 'held' && (state !== 'ended' || job.startedAt !== undefined))
+    events.push({ e: 'eligible', at: letGoAt(job, before, at), job: id })
   // Put back into the queue and started again, it has another start.
   if ((runs(state) || state === 'ended') && job.startedAt !== undefined && before?.startedAt !== startedAt)
     events.push({ e: 'started', at: startedAt, job: id, nodes: [...job.nodeNames] })
@@ -119,6 +125,13 @@ function moved(job: Job, before: Seen | undefined, at: number): RecordedEvent[] 
     )
   return events
 }
+
+/** By its begin time, else by the look that shows it; before it started in any case. */
+const letGoAt = (
+  { submittedAt, startedAt = Number.POSITIVE_INFINITY }: Job,
+  { notBefore }: Seen,
+  at: number,
+): number => Math.max(submittedAt, Math.min(notBefore ?? at, at, startedAt))
 
 /** It was there in the last look, and is not in this one. */
 function lost(job: string, state: JobState, startedAt: number | undefined, at: number): RecordedEvent[] {

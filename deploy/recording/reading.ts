@@ -51,6 +51,7 @@ export class RecordingReader {
       refuseMore(this.#jobs.length + this.#open.size, this.#jobsMax)
       this.#open.set(event.job, { ...event, place: this.#places++ })
     }
+    if (event.e === 'eligible') this.#eligible(event.job, event.at)
     if (event.e === 'gone' && this.#open.delete(event.job)) this.#gone += 1
     if (event.e === 'ended') this.#ended(event.job, event.ranMs, place)
   }
@@ -70,6 +71,12 @@ export class RecordingReader {
     }
   }
 
+  /** What held it no machine would have cured: it comes when that is over. */
+  #eligible(id: string, at: number): void {
+    const event = this.#open.get(id)
+    if (event !== undefined && at > event.at) this.#open.set(id, { ...event, at })
+  }
+
   #ended(id: string, runMs: number, line: string): void {
     const event = this.#open.get(id)
     if (event === undefined) return
@@ -85,6 +92,7 @@ export class RecordingReader {
       memoryMiBPerNode: event.memoryMiB,
       queue: event.queue,
       user: String(event.user),
+      ...extrasOf(event),
     }
     const flaw = flawOf(job)
     if (flaw === undefined) this.#jobs.push({ place: event.place, job })
@@ -95,6 +103,17 @@ export class RecordingReader {
     this.#warningCount += 1
     if (this.#warnings.length < WARNINGS_MAX) this.#warnings.push(sentence)
   }
+}
+
+/** Nothing for most, which share nodes and ask for no more than processors and memory. */
+function extrasOf({
+  consumables = {},
+  features = [],
+  exclusive = false,
+}: Submitted): Pick<TraceJob, 'extras'> {
+  const counted = Object.entries(consumables).filter(([, amount]) => amount !== 0)
+  if (counted.length === 0 && features.length === 0 && !exclusive) return {}
+  return { extras: { consumables: Object.fromEntries(counted), features, exclusive } }
 }
 
 function eventOf(text: string): RecordedEvent | undefined {

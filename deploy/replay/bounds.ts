@@ -1,7 +1,7 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { some } from '../../controllers/sentence.ts'
-import type { TraceJob } from './trace.ts'
+import type { TraceExtras, TraceJob } from './trace.ts'
 
 /**
  * Traces come from others. What is beyond these bounds costs its line (a warning), or the trace where that is too large as
@@ -22,16 +22,29 @@ const LIMIT_MS_MAX: Millis = 20 * 366 * DAY
 /** The year 9000: what is added to it is still an instant. */
 export const INSTANT_MAX: Instant = Date.UTC(9000, 0, 1)
 const PROCESSORS_MAX = 1_000_000_000
+/** Consumables and features of one job. */
+const NAMES_MAX = 256
 
 /** Why a job of a trace is left out; undefined if it is within the bounds. */
-export function flawOf({ id, user, queue, submittedAt, runMs, processors }: TraceJob): string | undefined {
+export function flawOf(job: TraceJob): string | undefined {
+  const { id, user, queue, submittedAt, runMs, processors } = job
   if (!(submittedAt >= 0 && submittedAt <= INSTANT_MAX)) return 'it was submitted at no instant there is'
   if (!(runMs >= 0 && runMs <= RUN_MS_MAX)) return 'it ran for longer than 366 days'
   if (!(processors >= 1 && processors <= PROCESSORS_MAX))
     return 'it takes more than a thousand million processors'
   if ([id, user, queue].some((name) => name.length > NAME_LENGTH_MAX))
     return `a name in it is longer than ${NAME_LENGTH_MAX} characters`
-  return undefined
+  return job.extras === undefined ? undefined : flawOfExtras(job.extras)
+}
+
+function flawOfExtras({ consumables, features }: TraceExtras): string | undefined {
+  const names = [...Object.keys(consumables), ...features]
+  if (names.length > NAMES_MAX) return `it asks for more than ${NAMES_MAX} things by name`
+  if (names.some((name) => name.length > NAME_LENGTH_MAX))
+    return `a name in it is longer than ${NAME_LENGTH_MAX} characters`
+  return Object.values(consumables).every((amount) => amount >= 0 && amount <= PROCESSORS_MAX)
+    ? undefined
+    : 'it asks for less than nothing, or for more than a thousand million, of something'
 }
 
 /** What is longer than anything lasts is no limit. */

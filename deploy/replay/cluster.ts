@@ -1,4 +1,4 @@
-import type { Shape, UnitSize } from './trace.ts'
+import { dimensionsOf, type Shape, type UnitSize } from './trace.ts'
 
 /**
  * Nodes by slot: the room on each, and which are of equal room.
@@ -13,12 +13,15 @@ export class Cluster {
   readonly unit: UnitSize
   readonly free: Int32Array
   readonly freeMemory: Float64Array
+  /** Of each consumable that a unit has, by slot; as a rule there are none. */
+  readonly freeAmounts: readonly Float64Array[]
   readonly accepts: Uint8Array
   /** Jobs on the node, by their numbers; undefined where there is no node. */
   readonly jobsOn: (Set<number> | undefined)[]
   /** Nodes with a job on them, and cpus that jobs have. */
   working = 0
   cpusInUse = 0
+  readonly #amounts: readonly number[]
   readonly #sets: Uint32Array[]
   readonly #counts: Int32Array
   readonly #touched: (slot: number) => void
@@ -28,6 +31,8 @@ export class Cluster {
     this.unit = unit
     this.free = new Int32Array(slots)
     this.freeMemory = new Float64Array(slots)
+    this.#amounts = dimensionsOf(unit).map((dimension) => unit.consumables![dimension]!)
+    this.freeAmounts = this.#amounts.map(() => new Float64Array(slots))
     this.accepts = new Uint8Array(slots)
     this.jobsOn = new Array<Set<number> | undefined>(slots).fill(undefined)
     this.#sets = Array.from({ length: unit.cpus + 1 }, () => new Uint32Array(Math.ceil(slots / 32)))
@@ -39,6 +44,7 @@ export class Cluster {
     this.jobsOn[slot] = new Set()
     this.free[slot] = this.unit.cpus
     this.freeMemory[slot] = this.unit.memoryMiB
+    for (const [i, amount] of this.#amounts.entries()) this.freeAmounts[i]![slot] = amount
     this.accept(slot, true)
   }
 
@@ -59,7 +65,7 @@ export class Cluster {
     return (this.jobsOn[slot]?.size ?? 0) > 0
   }
 
-  /** Whether enough nodes have enough cpus; memory is not looked at. */
+  /** Whether enough nodes have enough cpus; memory and consumables are not looked at. */
   mayFit({ nodes, cpus }: Shape): boolean {
     let count = 0
     for (let free = cpus; free <= this.unit.cpus; free++) {
@@ -84,6 +90,7 @@ export class Cluster {
         for (let word = set[i]!; word !== 0; word &= word - 1) {
           const slot = i * 32 + 31 - Math.clz32(word & -word)
           if (this.freeMemory[slot]! < shape.memoryMiB || allowed?.(slot) === false) continue
+          if (shape.amounts !== undefined && !haveAmounts(this.freeAmounts, slot, shape.amounts)) continue
           chosen.push(slot)
           if (chosen.length === shape.nodes) return chosen
         }
@@ -97,6 +104,7 @@ export class Cluster {
       if (on.size === 0) this.working += 1
       on.add(job)
       this.#change(slot, -shape.cpus, -shape.memoryMiB)
+      if (shape.amounts !== undefined) addAmounts(this.freeAmounts, slot, shape.amounts, -1)
     }
     this.cpusInUse += slots.length * shape.cpus
   }
@@ -107,6 +115,7 @@ export class Cluster {
       on.delete(job)
       if (on.size === 0) this.working -= 1
       this.#change(slot, shape.cpus, shape.memoryMiB)
+      if (shape.amounts !== undefined) addAmounts(this.freeAmounts, slot, shape.amounts, 1)
     }
     this.cpusInUse -= slots.length * shape.cpus
   }
@@ -127,4 +136,20 @@ export class Cluster {
     else set[slot >> 5]! &= ~bit
     this.#counts[free]! += is ? 1 : -1
   }
+}
+
+/** Whether so much of each consumable is free there. */
+export const haveAmounts = (
+  free: readonly Float64Array[],
+  slot: number,
+  amounts: readonly number[],
+): boolean => amounts.every((amount, i) => free[i]![slot]! >= amount)
+
+export function addAmounts(
+  free: readonly Float64Array[],
+  slot: number,
+  amounts: readonly number[],
+  times: 1 | -1,
+): void {
+  for (const [i, amount] of amounts.entries()) free[i]![slot]! += times * amount
 }

@@ -95,10 +95,15 @@ function grocOf(file: string, wanted: string | undefined): GrocConfig {
   return config
 }
 
-const unitOf = ({ types }: GrocConfig, cpus: number | undefined): UnitSize => ({
-  cpus: cpus ?? types[0]!.unit.cpus,
-  memoryMiB: types[0]!.unit.memoryMiB,
-})
+/** As the preferred type is, which all of the pool are. */
+function unitOf({ types }: GrocConfig, cpus: number | undefined): UnitSize {
+  const { unit } = types[0]!
+  return {
+    ...{ cpus: cpus ?? unit.cpus, memoryMiB: unit.memoryMiB },
+    ...(Object.keys(unit.consumables).length > 0 && { consumables: unit.consumables }),
+    ...(unit.features.length > 0 && { features: unit.features }),
+  }
+}
 
 /** The modelled pool is of one type: the preferred one. */
 const ofOneType = (config: GrocConfig, unit: UnitSize): GrocConfig => ({

@@ -1,5 +1,5 @@
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
-import type { Cluster } from './cluster.ts'
+import { addAmounts, type Cluster, haveAmounts } from './cluster.ts'
 import type { Shape } from './trace.ts'
 
 /** A job as a scheduler sees it, with where it is. */
@@ -43,6 +43,7 @@ export class Scheduler {
   /** What the head leaves over of each node that it is to have; -1: it is not to have it. */
   readonly #leftOver: Int32Array
   readonly #leftOverMemory: Float64Array
+  readonly #leftOverAmounts: readonly Float64Array[]
   #reserved: readonly number[] = []
   #plans = 0
 
@@ -51,6 +52,7 @@ export class Scheduler {
     this.#cluster = cluster
     this.#leftOver = new Int32Array(cluster.slots).fill(-1)
     this.#leftOverMemory = new Float64Array(cluster.slots)
+    this.#leftOverAmounts = cluster.freeAmounts.map(() => new Float64Array(cluster.slots))
   }
 
   get queue(): readonly QueuedJob[] {
@@ -137,13 +139,17 @@ export class Scheduler {
         if (this.#leftOver[slot]! >= 0) {
           this.#leftOver[slot]! -= job.shape.cpus
           this.#leftOverMemory[slot]! -= job.shape.memoryMiB
+          const { amounts } = job.shape
+          if (amounts !== undefined) addAmounts(this.#leftOverAmounts, slot, amounts, -1)
         }
     return true
   }
 
-  #leavesOver(slot: number, { cpus, memoryMiB }: Shape): boolean {
+  #leavesOver(slot: number, { cpus, memoryMiB, amounts }: Shape): boolean {
     const left = this.#leftOver[slot]!
-    return left < 0 || (left >= cpus && this.#leftOverMemory[slot]! >= memoryMiB)
+    if (left < 0) return true
+    if (left < cpus || this.#leftOverMemory[slot]! < memoryMiB) return false
+    return amounts === undefined || haveAmounts(this.#leftOverAmounts, slot, amounts)
   }
 
   /** Finds the head's shadow time and its nodes: rather those that are busy now, so that free ones serve others. */
@@ -154,11 +160,15 @@ export class Scheduler {
     this.#shadow = Number.POSITIVE_INFINITY
     const head = this.#queue[0]
     if (head === undefined || this.#kind === 'fifo') return
-    const { nodes, cpus, memoryMiB } = head.shape
+    const { nodes, cpus, memoryMiB, amounts } = head.shape
     const { accepts, slots } = this.#cluster
     const free = this.#cluster.free.slice()
     const memory = this.#cluster.freeMemory.slice()
-    const fits = (slot: number): boolean => free[slot]! >= cpus && memory[slot]! >= memoryMiB
+    const others = this.#cluster.freeAmounts.map((each) => each.slice())
+    const fits = (slot: number): boolean =>
+      free[slot]! >= cpus &&
+      memory[slot]! >= memoryMiB &&
+      (amounts === undefined || haveAmounts(others, slot, amounts))
     const freeNow: number[] = []
     for (let slot = slots - 1; slot >= 0; slot--) if (accepts[slot] === 1 && fits(slot)) freeNow.push(slot)
     const later: number[] = []
@@ -170,6 +180,7 @@ export class Scheduler {
         const before = fits(slot)
         free[slot]! += job.shape.cpus
         memory[slot]! += job.shape.memoryMiB
+        if (job.shape.amounts !== undefined) addAmounts(others, slot, job.shape.amounts, 1)
         if (accepts[slot] === 1 && !before && fits(slot)) later.push(slot)
       }
     }
@@ -179,6 +190,8 @@ export class Scheduler {
     for (const slot of this.#reserved) {
       this.#leftOver[slot] = free[slot]! - cpus
       this.#leftOverMemory[slot] = memory[slot]! - memoryMiB
+      for (const [i, left] of this.#leftOverAmounts.entries())
+        left[slot] = others[i]![slot]! - (amounts?.[i] ?? 0)
     }
   }
 

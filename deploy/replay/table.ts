@@ -89,7 +89,7 @@ export function leftOutNotes({ always, warnings, warningCount, leftOut }: Contes
   return [
     ...(tooLarge > 0
       ? [
-          `${some(tooLarge, 'job')} left out: no pool of this size, or no unit of this memory, could run them.`,
+          `${some(tooLarge, 'job')} left out: no pool of this size, or no unit of this memory, consumables and features, could run them.`,
         ]
       : []),
     ...(leftOut > 0 ? [`${some(leftOut, 'job')} left out: they never ran, or have no size.`] : []),

@@ -1,4 +1,6 @@
+import type { Vector } from '../../actors/leases/resources.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
+import { hasFeature, isKindOf } from '../../controllers/guests/groc/needs.ts'
 
 /** One job of a trace, as its batch system wrote it down. */
 export interface TraceJob {
@@ -16,6 +18,15 @@ export interface TraceJob {
   readonly memoryMiBPerNode: number
   readonly queue: string
   readonly user: string
+  /** What else each of its nodes has to give it; absent for most, and where a trace does not tell. */
+  readonly extras?: TraceExtras
+}
+
+export interface TraceExtras {
+  readonly consumables: Vector
+  readonly features: readonly string[]
+  /** It shares its nodes with nobody. */
+  readonly exclusive: boolean
 }
 
 export interface Trace {
@@ -34,6 +45,9 @@ export interface Trace {
 export interface UnitSize {
   readonly cpus: number
   readonly memoryMiB: number
+  /** Absent: none. */
+  readonly consumables?: Vector
+  readonly features?: readonly string[]
 }
 
 /** What a job takes of each of its nodes. */
@@ -41,7 +55,14 @@ export interface Shape {
   readonly nodes: number
   readonly cpus: number
   readonly memoryMiB: number
+  /** Of each consumable of the unit, in the order of `dimensionsOf`; absent: of none. */
+  readonly amounts?: readonly number[]
+  /** Processors that it asked for, where it takes all of them to be alone. */
+  readonly cpusAsked?: number
 }
+
+export const dimensionsOf = ({ consumables = {} }: UnitSize): readonly string[] =>
+  Object.keys(consumables).sort()
 
 /**
  * The one law of where a job of N processors lies:
@@ -49,7 +70,8 @@ export interface Shape {
  *   nodes = ceil(N / cpus of a unit)     cpus of each = ceil(N / nodes)
  *
  * A job of no more processors than a unit has lies on one node, which it shares with others that fit. A trace that says
- * nodes and processors per node is believed, if a unit has so many. Undefined: no unit is large enough.
+ * nodes and processors per node is believed, if a unit has so many. One that shares with nobody takes all processors of its
+ * nodes. Undefined: no unit is large enough, or has what it asks for.
  */
 export function shapeOf(job: TraceJob, unit: UnitSize): Shape | undefined {
   const { spread, processors } = job
@@ -60,7 +82,31 @@ export function shapeOf(job: TraceJob, unit: UnitSize): Shape | undefined {
       ? spread.cpusPerNode
       : Math.ceil(processors / nodes)
   const memoryMiB = Math.max(job.memoryMiBPerNode, job.memoryMiBPerProcessor * cpus)
-  return memoryMiB > unit.memoryMiB ? undefined : { nodes, cpus, memoryMiB }
+  if (memoryMiB > unit.memoryMiB) return undefined
+  return job.extras === undefined
+    ? { nodes, cpus, memoryMiB }
+    : withExtras({ nodes, cpus, memoryMiB }, job.extras, unit)
+}
+
+function withExtras(shape: Shape, extras: TraceExtras, unit: UnitSize): Shape | undefined {
+  const { consumables, features, exclusive } = extras
+  if (!features.every((feature) => hasFeature(unit.features ?? [], feature))) return undefined
+  const dimensions = dimensionsOf(unit)
+  const amounts = dimensions.map(() => 0)
+  for (const [name, amount] of Object.entries(consumables)) {
+    // Any `gpu` is served by a `gpu:a100`.
+    const at = dimensions.includes(name)
+      ? dimensions.indexOf(name)
+      : dimensions.findIndex((dimension) => isKindOf(dimension, name))
+    if (at < 0) return undefined
+    amounts[at]! += amount
+  }
+  if (dimensions.some((dimension, i) => amounts[i]! > unit.consumables![dimension]!)) return undefined
+  return {
+    ...shape,
+    ...(exclusive && { cpus: unit.cpus, cpusAsked: shape.cpus }),
+    ...(amounts.some((amount) => amount > 0) && { amounts }),
+  }
 }
 
 const WIDTHS = [1, 4, 16, 64, 256] as const

@@ -97,6 +97,30 @@ describe('what is different between two looks', () => {
     ])
   })
 
+  test('one that was held is eligible when it is let go, one that may not begin yet at its time', () => {
+    const held = (id: string, over: Partial<Job> = {}) =>
+      waiting(id, { state: 'held', heldBy: 'user', ...over })
+    const later = (id: string, when: number) => held(id, { heldBy: 'start-time', notBefore: at(when) })
+    const pictures = [
+      look(at(1), [held('1'), later('2', 55), held('3'), held('4'), later('5', 90)]),
+      look(at(60), [waiting('1'), waiting('2'), running('3', 40), later('5', 90)]),
+      look(at(70), [held('1'), waiting('2'), running('3', 40), later('5', 90)]),
+      look(at(80), [running('1', 78), waiting('2'), running('3', 40), running('5', 75)]),
+    ]
+    expect(told(...pictures).filter((line) => !line.includes('submitted'))).toEqual([
+      '40 eligible 3',
+      '40 started 3',
+      '55 eligible 2',
+      '60 eligible 1',
+      // Never let go: it was taken back.
+      '60 gone 4',
+      '75 eligible 5',
+      '75 started 5',
+      '78 eligible 1',
+      '78 started 1',
+    ])
+  })
+
   test('tasks that wait together come each when it starts', () => {
     const together = waiting('7_[0-9]', { tasks: 10 })
     expect(told(look(at(1), [together]), look(at(4), [together, running('7_0', 3)]))).toEqual([
@@ -168,6 +192,26 @@ describe('a recording', () => {
     expect([trace.leftOut, trace.warningCount, trace.warnings.length]).toEqual([1, 1, 1])
   })
 
+  test('keeps what jobs ask for besides processors, and from when on they could have run', async () => {
+    const recording = new Recording(dir, log())
+    const asks = { consumablesPerNode: { gpu: 2, disk: 0 }, features: ['ssd'], exclusive: true }
+    recording.take(
+      look(at(1), [waiting('1', { state: 'held', heldBy: 'dependency', ...asks }), waiting('2')]),
+    )
+    recording.take(look(at(40), [waiting('1', asks), ended('2', 6, 16)]))
+    recording.take(look(at(90), [ended('1', 45, 85)]))
+    await recording.flushed()
+    const { jobs } = await readRecording(dir)
+    expect(jobs).toMatchObject([
+      { id: '2', submittedAt: T0 },
+      {
+        ...{ id: '1', submittedAt: at(40), runMs: 40_000 },
+        extras: { consumables: { gpu: 2 }, features: ['ssd'], exclusive: true },
+      },
+    ])
+    expect(jobs[0]).not.toHaveProperty('extras')
+  })
+
   test('of figures beyond all bounds is read without these jobs, with a warning each', async () => {
     const submitted = (job: string, when: number, over: object = {}) => ({
       ...{
@@ -190,16 +234,21 @@ describe('a recording', () => {
         submitted('2', at(2)),
         submitted('3', 1e20),
         submitted('4', at(3), { nodes: 1e30 }),
+        submitted('5', at(3), { consumables: { gpu: -1 } }),
+        submitted('6', at(3), { features: Array.from({ length: 300 }, (_, i) => `f${i}`) }),
       ],
       ...[ended('1', 1_000), ended('2', 1e300), ended('3', 1_000), ended('4', 1_000)],
+      ...[ended('5', 1_000), ended('6', 1_000)],
     ]
     writeFileSync(join(dir, '2026-03-02.jsonl'), events.map((event) => JSON.stringify(event)).join('\n'))
     const { jobs, warnings } = await readRecording(dir)
     expect(jobs).toMatchObject([{ id: '1', walltimeMs: undefined }])
     expect(warnings).toEqual([
-      '2026-03-02.jsonl:6: job 2 was left out, for it ran for longer than 366 days',
-      '2026-03-02.jsonl:7: job 3 was left out, for it was submitted at no instant there is',
-      '2026-03-02.jsonl:8: job 4 was left out, for it takes more than a thousand million processors',
+      '2026-03-02.jsonl:8: job 2 was left out, for it ran for longer than 366 days',
+      '2026-03-02.jsonl:9: job 3 was left out, for it was submitted at no instant there is',
+      '2026-03-02.jsonl:10: job 4 was left out, for it takes more than a thousand million processors',
+      '2026-03-02.jsonl:11: job 5 was left out, for it asks for less than nothing, or for more than a thousand million, of something',
+      '2026-03-02.jsonl:12: job 6 was left out, for it asks for more than 256 things by name',
     ])
   })
 

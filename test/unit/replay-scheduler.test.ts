@@ -3,8 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { Cluster } from '../../deploy/replay/cluster.ts'
 import { replay } from '../../deploy/replay/replay.ts'
 import { type QueuedJob, Scheduler } from '../../deploy/replay/scheduler.ts'
-import { shapeOf, type TraceJob, widthClassOf } from '../../deploy/replay/trace.ts'
+import { shapeOf, type TraceExtras, type TraceJob, widthClassOf } from '../../deploy/replay/trace.ts'
 import { optionsOf, SECOND, T0, traceJob } from './replay-stage.ts'
+
+const NOTHING: TraceExtras = { consumables: {}, features: [], exclusive: false }
 
 const startsOf = (jobs: readonly TraceJob[], scheduler: 'fifo' | 'easy', units = 4, cpus = 1): number[] =>
   replay(jobs, optionsOf({ units, unit: { cpus, memoryMiB: 1024 }, scheduler })).jobs.map(
@@ -32,6 +34,22 @@ describe('the law of where jobs lie', () => {
     const job = traceJob('1', 0, 1, 4, { memoryMiBPerProcessor: 300 })
     expect(shapeOf(job, { cpus: 4, memoryMiB: 1200 })?.memoryMiB).toBe(1200)
     expect(shapeOf(job, { cpus: 4, memoryMiB: 1199 })).toBeUndefined()
+  })
+
+  test('has a place only where a unit has what the job asks for besides, and all of a unit for one that is alone', () => {
+    const rich = { cpus: 8, memoryMiB: 1, consumables: { 'gpu:a100': 2 }, features: ['ssd'] }
+    const shape = (extras: Partial<TraceExtras>, unit = rich) =>
+      shapeOf(traceJob('1', 0, 1, 2, { extras: { ...NOTHING, ...extras } }), unit)
+    expect(shape({ consumables: { gpu: 2 }, features: ['ssd|nvme'] })).toEqual({
+      ...{ nodes: 1, cpus: 2, memoryMiB: 0, amounts: [2] },
+    })
+    expect(shape({ exclusive: true })).toEqual({ nodes: 1, cpus: 8, memoryMiB: 0, cpusAsked: 2 })
+    expect([
+      shape({ consumables: { gpu: 3 } }),
+      shape({ consumables: { 'gpu:v100': 1 } }),
+      shape({ features: ['nvme'] }),
+      shape({ consumables: { gpu: 1 } }, { ...rich, consumables: { gpu: 0 } as never }),
+    ]).toEqual([undefined, undefined, undefined, undefined])
   })
 
   test('classes of width do not overlap', () => {
@@ -83,6 +101,44 @@ describe('EASY', () => {
     const hungry = { memoryMiBPerProcessor: 600 }
     const jobs = [traceJob('1', 0, 100, 1, hungry), traceJob('2', 1, 100, 1, hungry)]
     expect(startsOf(jobs, 'easy', 1, 4)).toEqual([0, 100])
+  })
+
+  describe('of consumables', () => {
+    const gpus = (gpu: number): Partial<TraceJob> => ({ extras: { ...NOTHING, consumables: { gpu } } })
+    const startsOn = (jobs: readonly TraceJob[], units: number): number[] =>
+      replay(
+        jobs,
+        optionsOf({ units, unit: { cpus: 4, memoryMiB: 1024, consumables: { gpu: 2 } }, scheduler: 'easy' }),
+      ).jobs.map(({ startedAt = Number.NaN }) => (startedAt - T0) / SECOND)
+
+    test('no node gives more than it has, and what it has left serves others', () => {
+      const jobs = [
+        traceJob('1', 0, 100, 1, gpus(2)),
+        traceJob('2', 1, 100, 1, gpus(1)),
+        traceJob('3', 2, 10, 1),
+        traceJob('4', 3, 10, 1, gpus(1)),
+      ]
+      expect(startsOn(jobs, 1)).toEqual([0, 100, 2, 100])
+      expect(startsOn(jobs, 2)).toEqual([0, 1, 2, 3])
+    })
+
+    test('a backfilled job does not take what the head is to have', () => {
+      const jobs = [
+        traceJob('1', 0, 100, 1, gpus(1)),
+        traceJob('2', 1, 10, 1, gpus(2)),
+        // Ends after the head is to start: it may have processors, but no GPU.
+        traceJob('3', 2, 500, 1, gpus(1)),
+        traceJob('4', 3, 500, 1),
+        traceJob('5', 4, 90, 1, gpus(1)),
+      ]
+      expect(startsOn(jobs, 1)).toEqual([0, 100, 110, 3, 4])
+    })
+
+    test('one that shares with nobody waits for a node of its own', () => {
+      const alone: Partial<TraceJob> = { extras: { ...NOTHING, exclusive: true } }
+      const jobs = [traceJob('1', 0, 100, 1), traceJob('2', 1, 10, 1, alone), traceJob('3', 2, 10, 1)]
+      expect(startsOn(jobs, 1)).toEqual([0, 100, 2])
+    })
   })
 
   test('a head that needs more nodes than there are keeps nobody waiting', () => {

@@ -3,6 +3,7 @@ import type { GuestIntent } from '../../controllers/controller.ts'
 import { grocPolicy } from '../../deploy/replay/groc-policy.ts'
 import { measure } from '../../deploy/replay/measure.ts'
 import { type Policy, replay } from '../../deploy/replay/replay.ts'
+import type { TraceExtras } from '../../deploy/replay/trace.ts'
 import { configOf, optionsOf, SECOND, synthetic, T0, traceJob } from './replay-stage.ts'
 
 /** A policy that also writes down what it wants. */
@@ -35,6 +36,25 @@ describe('a replay', () => {
     const first = 90 + 600 + 1 + 300 + 5 + 2 + 1 + 5
     expect(replayed.paidMs / SECOND).toBe(first + 90 + 60)
     expect(replayed.workedMs / SECOND).toBe(660)
+  })
+
+  test('orders as many machines as the jobs’ consumables take, and one for a job that is alone', () => {
+    const unit = { cpus: 4, memoryMiB: 1024, consumables: { gpu: 2 }, features: ['ssd'] }
+    const boots = (extras: TraceExtras | undefined): number => {
+      const over = extras === undefined ? {} : { extras }
+      const jobs = [1, 2, 3].map((id) => traceJob(`${id}`, 0, 600, 1, over))
+      const replayed = replay(jobs, optionsOf({ unit, policy: grocPolicy(configOf({ unit })) }))
+      expect(replayed.jobs.every(({ startedAt }) => startedAt === T0 + (5 + 1 + 90) * SECOND)).toBe(true)
+      return replayed.boots
+    }
+    const nothing = { consumables: {}, features: ['ssd'], exclusive: false }
+    expect([
+      boots(undefined),
+      boots(nothing),
+      boots({ ...nothing, consumables: { gpu: 1 } }),
+      boots({ ...nothing, consumables: { gpu: 2 } }),
+      boots({ ...nothing, exclusive: true }),
+    ]).toEqual([1, 1, 2, 3, 3])
   })
 
   test('is the same byte for byte, and another one with another seed of boots', () => {
