@@ -122,11 +122,13 @@ commandFor(
   'read the configuration again, and have the controllers decide by it; no lease is touched',
 )
   .option('--dry-run', 'only say what would change')
-  .action((options: Common & { dryRun?: true }) =>
+  .option('--reason <text>', 'why; goes into the ledger')
+  .action((options: Common & { dryRun?: true; reason?: string }) =>
     perform(options.json === true, async () => {
       const { reloadAnswer } = await import('./control/control-protocol.ts')
       const { changeText } = await import('./control/reload.ts')
-      const answer = await (await clientFor(options)).post('/reload', { dryRun: options.dryRun === true })
+      const order = { dryRun: options.dryRun === true, reason: options.reason }
+      const answer = await (await clientFor(options)).post('/reload', order)
       if (options.json) {
         printJson(answer)
         return undefined
@@ -147,10 +149,12 @@ commandFor(
 
 commandFor('stop', 'end Sublet; leases and jobs go on, unless they are to be given back')
   .option('--release', 'give all leases back first')
-  .action((options: Common & { release?: true }) =>
+  .option('--reason <text>', 'why; goes into the ledgers', 'stopped by the operator')
+  .action((options: Common & { release?: true; reason: string }) =>
     perform(options.json === true, async () => {
       const { stop } = await import('./commands/stop.ts')
-      return stop(await clientFor(options), options.release === true, options.json === true, clock)
+      const order = { release: options.release === true, reason: options.reason }
+      return stop(await clientFor(options), order, options.json === true, clock)
     }),
   )
 

@@ -1,7 +1,8 @@
 import { chmodSync, statSync } from 'node:fs'
 import { basename, dirname, relative } from 'node:path'
+import type { StopOrder } from '../actors/leases/words.ts'
 import type { Log } from '../actors/runtime/actor.ts'
-import type { Clock, Instant } from '../actors/runtime/clock.ts'
+import { type Clock, type Instant, inTime, type Millis } from '../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../actors/runtime/errors.ts'
 import type { Random } from '../actors/runtime/random.ts'
 import { makeFolder } from '../adapters/make-folder.ts'
@@ -11,6 +12,7 @@ import { type ControlServer, controlServer, ledgersOf } from './control/control.
 import { controlClient } from './control/control-client.ts'
 import { fileLog } from './log.ts'
 import { type Metrics, metrics } from './metrics/metrics.ts'
+import { actorsOf } from './reports/site-view.ts'
 import { inDir, namesHere, type Settings } from './settings/config.ts'
 import { watchDisk } from './upkeep/disk-watch.ts'
 import { Hour, sinceBoot } from './upkeep/hour.ts'
@@ -29,7 +31,7 @@ export interface Running {
   readonly log: Log
   readonly startedAt: Instant
   /** Begins to stop; the first call counts. */
-  stop(release: boolean, by: string): void
+  stop(release: boolean, by: string, reason?: string): void
   /** To be done once leases are given back, while the actors and their ledgers are still there. */
   beforeEnd(task: () => Promise<void>): void
   /** Aborted as soon as stopping has begun. */
@@ -47,6 +49,9 @@ export interface RunParts {
   /** The wall clock is right, whatever it was when Sublet last ran here. */
   readonly believeClock?: boolean
 }
+
+/** The line that says who ended it is waited for so long. */
+const STOP_LINE_MS: Millis = 2_000
 
 /** Whoever put them there, as `restore` of earlier programs did, others may get to the folder and are to read none. */
 function closeDatabases(settings: Settings): void {
@@ -110,8 +115,10 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   let endHour = (): void => undefined
 
   const lastTasks: (() => Promise<void>)[] = []
-  const end = async (release: boolean): Promise<void> => {
+  const end = async (order: StopOrder): Promise<void> => {
+    const { release } = order
     try {
+      await tellStop(site, order, clock)
       if (release && failure === undefined) await site.releaseAll('Sublet is being stopped')
       for (const task of lastTasks) await task()
     } finally {
@@ -124,12 +131,12 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
     }
   }
 
-  function stop(release: boolean, by: string): void {
+  function stop(release: boolean, by: string, reason = 'the process is ended'): void {
     if (begun) return
     begun = true
-    log.info({ release, by }, 'stopping')
+    log.info({ release, by, reason }, 'stopping')
     stopping.abort(new SubletError('not-running', 'Sublet is stopping'))
-    end(release).then(
+    end({ release, by, reason }).then(
       () => finish(failure),
       (error: unknown) => finish(failure ?? error),
     )
@@ -205,6 +212,16 @@ export async function run(settings: Settings, parts: RunParts): Promise<Running>
   }
   const beforeEnd = (task: () => Promise<void>): void => void lastTasks.push(task)
   return { site, log, startedAt, stop, beforeEnd, stopping: stopping.signal, ended: ended.promise }
+}
+
+/** One that cannot go on, or has no room to write, has said so: nothing waits for its line. */
+async function tellStop(site: Site, order: StopOrder, clock: Clock): Promise<void> {
+  const late = (): Error => new SubletError('deadline-missed', 'the ledger took no line in time')
+  await Promise.all(
+    actorsOf(site).map((actor) =>
+      inTime(clock, STOP_LINE_MS, late, () => actor.command('stopping', order)).catch(() => undefined),
+    ),
+  )
 }
 
 /** What cannot be relied on keeps everything as it is: nothing is started. */

@@ -1,6 +1,7 @@
 import type { FoundMachine } from '../../adapters/handler.ts'
 import { type Body, bodies, isMessageKind, type MessageKind, readBody } from '../leases/messages.ts'
 import { putOff } from '../leases/paused.ts'
+import { stopWords } from '../leases/words.ts'
 import type { Instant } from '../runtime/clock.ts'
 import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { isUnanswered, SubletError } from '../runtime/errors.ts'
@@ -12,7 +13,7 @@ import { adopting } from './adoption.ts'
 import { RootClaims } from './claims.ts'
 import { type AuthorityConfig, brokerOf } from './config.ts'
 import { tellHoldings } from './holdings.ts'
-import { Hosts, type MaintainOrder } from './hosts.ts'
+import { Hosts, type MaintainedOrder, type MaintainOrder } from './hosts.ts'
 import { lapseOrders } from './lapse.ts'
 import { leaseLife } from './leases.ts'
 import { Modifications } from './modify.ts'
@@ -127,8 +128,10 @@ export function authority(given: AuthorityConfig, identity: Identity, trust: Tru
         return answerOf(config, bodies.query.parse(args), draft)
       case 'maintain':
         return hosts.maintain(args as MaintainOrder, draft)
+      case 'stopping':
+        return draft.note('stopping', draft.self, stopWords(args))
       case 'maintained':
-        return hosts.maintained((args as { host: string }).host, draft)
+        return hosts.maintained(args as MaintainedOrder, draft)
       default:
         throw new SubletError('usage', `a site authority knows no command ${name}`)
     }

@@ -1,6 +1,6 @@
 import { fitsIn, minus, type Vector } from '../leases/resources.ts'
 import { speaksOnly1 } from '../leases/versions.ts'
-import { someUnits } from '../leases/words.ts'
+import { orderedBy, someUnits, whose } from '../leases/words.ts'
 import { type Instant, LATEST } from '../runtime/clock.ts'
 import { SubletError } from '../runtime/errors.ts'
 import { indexOf } from '../runtime/views.ts'
@@ -16,7 +16,17 @@ export interface MaintainOrder {
   readonly host: string
   /** Absent: after the notice that the site's terms promise, and a minute for the word to get round. */
   readonly by?: Instant | undefined
-  readonly reason: string
+  /** Absent: the one that was given before, if there is one. */
+  readonly reason?: string | undefined
+  /** Who, as all orders say it. */
+  readonly orderedBy?: string | undefined
+}
+
+/** It was worked on; see `sublet host resume`. */
+export interface MaintainedOrder {
+  readonly host: string
+  readonly reason?: string | undefined
+  readonly orderedBy?: string | undefined
 }
 
 const unitsByHost = indexOf<UnitRow>('unit', ({ host, state }) => (state === 'ended' ? undefined : host))
@@ -50,7 +60,7 @@ export class Hosts {
     const before = draft.get('host', host)
     const soonest = draft.now + this.#config.conditions.noticeMs + LATE_MS_MAX
     const by = order.by ?? (before?.lapsed === true ? undefined : before?.by) ?? soonest
-    const reason = order.reason.slice(0, 500)
+    const reason = (order.reason ?? before?.reason ?? 'it is to be worked on').slice(0, 500)
     if (!Number.isInteger(by) || by < 0 || by > LATEST)
       throw new SubletError('usage', `a host cannot be maintained by ${by}: that is no time`, { cure: TIMES })
     if (before?.by === by && before.reason === reason && before.lapsed !== true)
@@ -64,7 +74,8 @@ export class Hosts {
       withheld: before?.withheld ?? {},
     }
     draft.put('host', row)
-    draft.note('host leaves service', host, `wanted empty by ${iso(by)}: ${reason}`, { by })
+    const words = `wanted empty by ${iso(by)}: ${reason}${orderedBy(order.orderedBy)}`
+    draft.note('host leaves service', host, words, { by, ...whose(order.orderedBy) })
     const withheld = before === undefined ? this.#shortage(draft) : row.withheld
     if (before === undefined)
       for (const [type, units] of Object.entries(withheld))
@@ -75,11 +86,11 @@ export class Hosts {
     return this.#standing(kept, draft)
   }
 
-  maintained(host: string, draft: AuthorityDraft): { offered: number } {
+  maintained({ host, reason, orderedBy: who }: MaintainedOrder, draft: AuthorityDraft): { offered: number } {
     this.#known(host)
     const row = draft.get('host', host)
     if (row === undefined) throw new SubletError('usage', `host ${host} is in service`, { cure: HOSTS })
-    return this.#backInService(row, draft)
+    return this.#backInService(row, reason ?? WORKED_ON, draft, who)
   }
 
   /** What may be taken is taken; work there may end within the grace. The rest goes at the end of its term. */
@@ -101,7 +112,8 @@ export class Hosts {
   /** A host that was taken out of the configuration needs no maintenance; what it withheld is offered by no one. */
   begin(draft: AuthorityDraft): void {
     for (const row of draft.all('host'))
-      if (!this.#config.hosts.some(({ name }) => name === row.id)) this.#backInService(row, draft)
+      if (!this.#config.hosts.some(({ name }) => name === row.id))
+        this.#backInService(row, 'it is not in the configuration any more', draft)
   }
 
   #known(host: string): void {
@@ -116,9 +128,14 @@ export class Hosts {
     return { units: draft.having(unitsByHost, id).filter(isLive).length, withheld: sumOf(withheld) }
   }
 
-  #backInService({ id, withheld }: HostRow, draft: AuthorityDraft): { offered: number } {
+  #backInService(
+    { id, withheld }: HostRow,
+    reason: string,
+    draft: AuthorityDraft,
+    who?: string,
+  ): { offered: number } {
     draft.remove('host', id)
-    draft.note('host in service', id, 'it was worked on')
+    draft.note('host in service', id, `${reason}${orderedBy(who)}`, whose(who))
     for (const [type, units] of Object.entries(withheld))
       this.#withhold(type, -units, `${id} was worked on`, draft)
     this.#tellHolders(id, draft)
@@ -155,6 +172,7 @@ export class Hosts {
   }
 }
 
+const WORKED_ON = 'it was worked on'
 const HOSTS = 'List the hosts and how they stand with `sublet host list`.'
 const TIMES = 'Give a time that is to come, such as 14:00, 30m or 2026-11-21T14:00.'
 

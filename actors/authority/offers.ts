@@ -1,7 +1,7 @@
 import type { Claim } from '../leases/claim.ts'
 import { tell } from '../leases/correspondence.ts'
 import { type Body, RECALLS_MAX } from '../leases/messages.ts'
-import { someUnits } from '../leases/words.ts'
+import { orderedBy, someUnits, whose } from '../leases/words.ts'
 import { canonical } from '../runtime/canonical.ts'
 import type { Instant, Millis } from '../runtime/clock.ts'
 import { halfTimeOf, type RootClaims } from './claims.ts'
@@ -77,8 +77,8 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
       else if (claimed.has(row.id)) withdrawFrom(broker, row, draft)
   }
 
-  /** Keeps the row, with the claim that belongs to it. */
-  function tellOffer(given: OfferRow, reason: string, draft: AuthorityDraft): void {
+  /** Keeps the row, with the claim that belongs to it. Who ordered it is written down, and no word to the broker. */
+  function tellOffer(given: OfferRow, reason: string, draft: AuthorityDraft, who?: string): void {
     const { type, units, vector, conditions } = statementOf(given, draft)
     const broker = brokerOf(config, type)
     const claim = claims.current(given, { holder: broker, type, units, vector, conditions }, draft)
@@ -94,9 +94,9 @@ export function offers(config: AuthorityConfig, claims: RootClaims) {
     const body = { ...statementOf(row, draft), reason: reason.slice(0, 500) }
     tell(draft, broker, 'delegation', `offer-${row.id}`, body, draft.now + config.answerMs)
     const { withheld } = row
-    const lent = { units: row.units, withheld, ...(claim === undefined ? {} : { claim }) }
+    const lent = { units: row.units, withheld, ...(claim && { claim }), ...whose(who) }
     const without = isUnknown ? `; without a claim, for no key of ${broker} is known here` : ''
-    draft.note('offered', row.id, `${someUnits(units)}: ${reason}${without}`, lent)
+    draft.note('offered', row.id, `${someUnits(units)}: ${reason}${orderedBy(who)}${without}`, lent)
   }
 
   function statementOf(row: OfferRow, draft: AuthorityDraft): Omit<Body<'delegation'>, 'reason'> {

@@ -2,7 +2,7 @@ import type { Conditions } from '../leases/conditions.ts'
 import { tell } from '../leases/correspondence.ts'
 import { type Body, RECALLS_MAX } from '../leases/messages.ts'
 import type { Ticket } from '../leases/ticket.ts'
-import { someUnits } from '../leases/words.ts'
+import { orderedBy, someUnits, whose } from '../leases/words.ts'
 import { type Instant, LATEST, type Millis } from '../runtime/clock.ts'
 import { metaOf } from '../runtime/composition.ts'
 import { type OutRow, outRowOf } from '../runtime/courier.ts'
@@ -25,6 +25,8 @@ export interface RecallOrder {
   readonly units: number
   readonly by: Instant
   readonly reason: string
+  /** Who, as all orders say it; told to nobody else. */
+  readonly orderedBy?: string | undefined
 }
 
 /** What was recalled and may be lent again; see `sublet lend`. */
@@ -32,12 +34,14 @@ export interface LendOrder {
   readonly type: string
   readonly units: number
   readonly reason: string
+  readonly orderedBy?: string | undefined
 }
 
 /** A recall that is not wanted any more; see `sublet call-off`. */
 export interface CallOffOrder {
   readonly recallId: string
   readonly reason: string
+  readonly orderedBy?: string | undefined
 }
 
 const toldAs = (broker: string, recallId: string): string => `${broker} ${recallId}`
@@ -71,7 +75,9 @@ export interface Recalled {
 /** A type of which nothing is to be given away any more; see `sublet withdraw`. */
 export interface WithdrawOrder {
   readonly type: string
-  readonly reason: string
+  /** Absent: the one that was given before, if there is one. */
+  readonly reason?: string | undefined
+  readonly orderedBy?: string | undefined
 }
 
 /** ... and of which everything is wanted back; see `sublet reclaim`. */
@@ -119,11 +125,8 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     })
     const { type, units: count, by } = order
     const reason = order.reason.slice(0, 500)
-    draft.note('recalled', recallId, `${count} of ${type} by ${iso(by)}: ${reason}`, {
-      type,
-      units: count,
-      by,
-    })
+    const words = `${count} of ${type} by ${iso(by)}: ${reason}${orderedBy(order.orderedBy)}`
+    draft.note('recalled', recallId, words, { type, units: count, by, ...whose(order.orderedBy) })
     tell(
       draft,
       brokerOf(config, type),
@@ -232,7 +235,7 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
    * their broker lends it again from then on.
    */
   function callOff(
-    { recallId, reason }: CallOffOrder,
+    { recallId, reason, orderedBy: who }: CallOffOrder,
     draft: AuthorityDraft,
   ): { lent: number; withheld: number } {
     const order = draft.get('recall', recallId)
@@ -252,7 +255,8 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     const recalledAt = Math.max(draft.now, order.by, offer.recalledAt ?? 0)
     const same: OfferRow = { ...offer, recalledAt, lentAgainAt: draft.now, settledRecalls }
     site.tellOffer(same, `${someUnits(count)} lent again after a recall that is called off: ${reason}`, draft)
-    draft.note('recall called off', recallId, `${someUnits(count)} of ${type} may stay: ${reason}`)
+    const stays = `${someUnits(count)} of ${type} may stay: ${reason}${orderedBy(who)}`
+    draft.note('recall called off', recallId, stays, whose(who))
     return { lent: offeredOf(same), withheld: same.withheld }
   }
 
@@ -260,7 +264,7 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
   function lendAgain(order: LendOrder, draft: AuthorityDraft): { lent: number; withheld: number } {
     const offer = draft.get('offer', order.type)
     if (offer === undefined) throw new SubletError('unknown-type', `this site has no type ${order.type}`)
-    if (offer.withdrawn !== undefined && order.units === 0) return offerAgain(offer, order.reason, draft)
+    if (offer.withdrawn !== undefined && order.units === 0) return offerAgain(offer, order, draft)
     if (order.units === 0)
       throw new SubletError('usage', `${order.type} is not withdrawn`, {
         cure: 'Say with --units how many units are to be lent again that were recalled.',
@@ -281,7 +285,8 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
       )
     const withheld = offer.withheld - order.units
     const grown = { ...offer, withdrawn: undefined, withheld }
-    site.tellOffer(grown, `${someUnits(order.units)} lent again after a recall: ${order.reason}`, draft)
+    const reason = `${someUnits(order.units)} lent again after a recall: ${order.reason}`
+    site.tellOffer(grown, reason, draft, order.orderedBy)
     return { lent: offeredOf(grown), withheld: grown.withheld }
   }
 
@@ -311,10 +316,12 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
   }
 
   /** Leases and tickets that there are stay what they are; they are not extended. */
-  function withdraw({ type, reason }: WithdrawOrder, draft: AuthorityDraft): { promised: number } {
+  function withdraw(order: WithdrawOrder, draft: AuthorityDraft): { promised: number } {
+    const { type, reason } = order
     const offer = offerOf(type, draft)
-    const withdrawn = reason.slice(0, 500)
-    site.tellOffer({ ...offer, withdrawn }, `withdrawn: ${withdrawn}`, draft)
+    const withdrawn = (reason ?? offer.withdrawn ?? 'withdrawn by the operator').slice(0, 500)
+    const already = reason === undefined && offer.withdrawn !== undefined ? ' already' : ''
+    site.tellOffer({ ...offer, withdrawn }, `withdrawn${already}: ${withdrawn}`, draft, order.orderedBy)
     return { promised: lentOf(type, draft) }
   }
 
@@ -322,22 +329,23 @@ export function recalls(config: AuthorityConfig, site: Offers, claims: RootClaim
     order: ReclaimOrder,
     draft: AuthorityDraft,
   ): { recallId: string | null; advice: string | null; units: number } {
-    const { type, by, reason } = order
-    const mark = offerOf(type, draft)
+    const { type, by } = order
+    const { withdrawn } = offerOf(type, draft)
+    const reason = order.reason ?? withdrawn ?? 'reclaimed by the operator'
     const units = lentOf(type, draft)
     const { recallId, advice } =
-      units > 0 ? recall({ type, units, by, reason }, draft) : { recallId: null, advice: null }
-    if (mark.withdrawn === undefined) withdraw(order, draft)
+      units > 0 ? recall({ ...order, units, by, reason }, draft) : { recallId: null, advice: null }
+    if (withdrawn === undefined) withdraw({ ...order, reason }, draft)
     return { recallId, advice, units }
   }
 
   function offerAgain(
     offer: OfferRow,
-    reason: string,
+    { reason, orderedBy: who }: LendOrder,
     draft: AuthorityDraft,
   ): { lent: number; withheld: number } {
     const again = { ...offer, withdrawn: undefined }
-    site.tellOffer(again, `offered again: ${reason}`, draft)
+    site.tellOffer(again, `offered again: ${reason}`, draft, who)
     return { lent: offeredOf(again), withheld: again.withheld }
   }
 }

@@ -35,7 +35,11 @@ export function approvalFor(
   return why.length === 0 ? undefined : { since: now, reason: why.join(', ') }
 }
 
-const approveArgs = z.strictObject({ leaseId: z.string(), by: z.string().max(200).default('the operator') })
+const approveArgs = z.strictObject({
+  leaseId: z.string(),
+  by: z.string().max(200).default('the operator'),
+  reason: z.string().max(400).optional(),
+})
 const disapproveArgs = approveArgs.extend({ reason: z.string().max(400).default('not approved') })
 
 /**
@@ -50,10 +54,10 @@ export function approvals(parts: BrokerParts) {
   return { approve, disapprove }
 
   function approve(args: unknown, draft: BrokerDraft): { leaseId: string } {
-    const { leaseId, by } = approveArgs.parse(args)
+    const { leaseId, by, reason } = approveArgs.parse(args)
     const { row, asked } = awaiting(leaseId, draft)
     draft.put('ticket', { ...row, waitReason: '', asked: { ...asked, approval: undefined } })
-    draft.note('approved', leaseId, `by ${by}`)
+    draft.note('approved', leaseId, `by ${by}${reason === undefined ? '' : `: ${reason}`}`)
     scheduleRound(draft, 0)
     return { leaseId }
   }

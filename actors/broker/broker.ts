@@ -1,5 +1,6 @@
 import { bodies, isMessageKind } from '../leases/messages.ts'
 import { putOff } from '../leases/paused.ts'
+import { stopWords } from '../leases/words.ts'
 import type { Envelope } from '../runtime/envelope.ts'
 import type { Identity, Trust } from '../runtime/identity.ts'
 import type { Input, Mind } from '../runtime/mind.ts'
@@ -97,6 +98,7 @@ export function broker(config: BrokerConfig, identity: Identity, trust: Trust): 
     if (name === 'pause') return pause(args as string | undefined, draft)
     if (name === 'approve') return approve(args, draft)
     if (name === 'disapprove') return disapprove(args, draft)
+    if (name === 'stopping') return draft.note('stopping', draft.self, stopWords(args))
     if (name === 'query') return queried(bodies.query.parse(args), draft)
     throw new Error(`a broker knows no command ${name}`)
   }

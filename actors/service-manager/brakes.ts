@@ -8,7 +8,8 @@ import type { ServiceManagerDraft, UnitRow } from './rows.ts'
 export interface Freeze {
   /** Absent: all guests. */
   readonly guest?: string | undefined
-  readonly reason: string
+  /** Absent: the one that was given before, if there is one. */
+  readonly reason?: string | undefined
   readonly by: string
 }
 
@@ -16,11 +17,13 @@ export interface Pin {
   /** A unit's id, or the name of its node. */
   readonly node: string
   readonly until: Instant
-  readonly reason: string
+  /** Absent: the one that was given before, if there is one. */
+  readonly reason?: string | undefined
   readonly by: string
 }
 
 export interface Hurry extends Freeze {
+  readonly reason: string
   /** Absent: of all types. */
   readonly type?: string | undefined
 }
@@ -41,16 +44,22 @@ export function brakes(guests: readonly string[]) {
   function freeze({ guest, reason, by }: Freeze, draft: ServiceManagerDraft): { guests: readonly string[] } {
     const names = named(guest)
     for (const name of names) {
-      const since = draft.get('brake', name)?.since ?? draft.now
-      draft.put('brake', { id: name, since, by, reason })
-      draft.note('frozen', name, `${by}: ${reason}`, { since, by, reason })
+      const before = draft.get('brake', name)
+      // Whoever gives none has nothing against the one that stands.
+      if (before !== undefined && reason === undefined) {
+        draft.note('frozen', name, `${by}: already, by ${before.by}: ${before.reason}`, { by })
+        continue
+      }
+      const row = { since: before?.since ?? draft.now, by, reason: reason ?? 'frozen by the operator' }
+      draft.put('brake', { id: name, ...row })
+      draft.note('frozen', name, `${by}: ${row.reason}`, row)
     }
     return { guests: names }
   }
 
   /** Answers with those that were frozen, and with those that need not wait any more to ask again. */
   function thaw(
-    { guest, reason, by }: Freeze,
+    { guest, reason = 'thawed by the operator', by }: Freeze,
     draft: ServiceManagerDraft,
   ): { guests: readonly string[]; hurried?: readonly string[] } {
     const names = named(guest).filter((name) => draft.get('brake', name) !== undefined)
@@ -87,13 +96,15 @@ export function brakes(guests: readonly string[]) {
     const pinned = draft.all('unit').filter((one) => one.id !== unit.id && isPinned(one, draft.now))
     if (pinned.length >= PINS_MAX)
       throw new SubletError('usage', `${PINS_MAX} units are pinned already`, { cure: 'Unpin some of them.' })
-    draft.put('unit', { ...unit, pinned: { until, reason, by } })
-    draft.note('pinned', unit.id, `${unit.name} until ${written(until)}: ${by}: ${reason}`, { until })
+    const before = isPinned(unit, draft.now) ? unit.pinned : undefined
+    const why = reason ?? before?.reason ?? 'pinned by the operator'
+    draft.put('unit', { ...unit, pinned: { until, reason: why, by } })
+    draft.note('pinned', unit.id, `${unit.name} until ${written(until)}: ${by}: ${why}`, { until })
     return { unitId: unit.id }
   }
 
   function unpin(
-    { node, reason, by }: Omit<Pin, 'until'>,
+    { node, reason = 'unpinned by the operator', by }: Omit<Pin, 'until'>,
     draft: ServiceManagerDraft,
   ): { unitId: string; wasPinned: boolean } {
     const { pinned, ...unit } = unitOf(node, draft)

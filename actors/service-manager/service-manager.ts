@@ -1,4 +1,5 @@
 import { type Body, isMessageKind, readBody } from '../leases/messages.ts'
+import { stopWords } from '../leases/words.ts'
 import type { Envelope, Letter } from '../runtime/envelope.ts'
 import { isUnanswered, SubletError } from '../runtime/errors.ts'
 import type { Trust } from '../runtime/identity.ts'
@@ -21,6 +22,7 @@ const RECOVERING_LOOK_MS = 1_000
 
 interface Configured {
   readonly by: string
+  readonly reason?: string | undefined
   readonly guests: readonly { readonly name: string; readonly changes: readonly string[] }[]
 }
 
@@ -81,6 +83,7 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
   function command(name: string, args: unknown, draft: ServiceManagerDraft): unknown {
     if (name === 'look') return look(args as Look, draft)
     if (name === 'release all') return desk.releaseAll((args as { reason: string }).reason, draft)
+    if (name === 'stopping') return draft.note('stopping', draft.self, stopWords(args))
     if (name === 'query') return questions.ask(args as Question, draft)
     if (name === 'query outcome') return questions.outcome((args as { queryId: string }).queryId, draft)
     if (name === 'freeze') return held.freeze(args as Freeze, draft)
@@ -99,9 +102,14 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
   }
 
   /** Controllers go by other settings from now on. */
-  function configured({ by, guests }: Configured, draft: ServiceManagerDraft): void {
+  function configured({ by, reason, guests }: Configured, draft: ServiceManagerDraft): void {
     for (const { name, changes } of guests)
-      draft.note('configured', name, `${by}: ${changes.join(', ')}`, { changes })
+      draft.note(
+        'configured',
+        name,
+        `${by}: ${reason === undefined ? '' : `${reason}: `}${changes.join(', ')}`,
+        { changes },
+      )
   }
 
   /** While it is not known what is held, no controller decides. */

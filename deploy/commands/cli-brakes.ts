@@ -7,35 +7,38 @@ import { perform } from './terminal.ts'
 /** The commands by which a person holds a controller back. */
 interface Options extends Whose {
   readonly json?: true
-  readonly reason: string
+  readonly reason?: string
 }
+
+const KEPT = ' (default: what was said before, if anything was)'
 
 export function brakeCommands(
   commandFor: (usage: string, description: string) => Command,
   clock: Clock,
 ): void {
-  const brake = (name: string, description: string, reason: string): Command =>
-    commandFor(name, description).option('--reason <text>', 'why; goes into the ledger', reason)
+  /** Absent, what was said before stands; where nothing was, the actor says that it was the operator. */
+  const brake = (name: string, description: string, kept = ''): Command =>
+    commandFor(name, description).option('--reason <text>', `why; goes into the ledger${kept}`)
   const perhaps = (options: Options, command: () => Promise<undefined>): Promise<void> =>
     perform(options.json === true, command)
 
-  for (const [name, description, reason, said, none] of [
+  for (const [name, description, kept, said, none] of [
     [
       'freeze',
       'ask for nothing and take nothing out for being idle, until it is thawed; what works goes on',
-      'frozen by the operator',
+      KEPT,
       'frozen',
       'nothing is frozen: no guest is here',
     ],
     [
       'thaw',
       'let the controllers go on, and ask at once for what was refused',
-      'thawed by the operator',
+      '',
       'thawed',
       'nothing was frozen',
     ],
   ] as const)
-    brake(name, description, reason)
+    brake(name, description, kept)
       .option('--pool, --guest <name>', 'only this guest (default: all)')
       .action((options: Options & { readonly guest?: string }) =>
         perhaps(options, async () => {
@@ -49,7 +52,7 @@ export function brakeCommands(
         }),
       )
 
-  brake('pin <node>', 'keep a node, whatever waits, until a time', 'pinned by the operator')
+  brake('pin <node>', 'keep a node, whatever waits, until a time', KEPT)
     .requiredOption('--until <time>', '14:00, 30m or 2026-11-21T14:00 (required)')
     .action((node: string, options: Options & { readonly until: string }) =>
       perhaps(options, async () => {
@@ -62,13 +65,12 @@ export function brakeCommands(
       }),
     )
 
-  brake('unpin <node>', 'let a node be given back again', 'unpinned by the operator').action(
-    (node: string, options: Options) =>
-      perhaps(options, async () => {
-        const { unpinAnswer } = await import('../control/control-protocol.ts')
-        return putOrder('/unpin', { node, reason: options.reason }, options, (answer) =>
-          unpinAnswer.parse(answer).wasPinned ? `${node} is pinned no more` : `${node} was not pinned`,
-        )
-      }),
+  brake('unpin <node>', 'let a node be given back again').action((node: string, options: Options) =>
+    perhaps(options, async () => {
+      const { unpinAnswer } = await import('../control/control-protocol.ts')
+      return putOrder('/unpin', { node, reason: options.reason }, options, (answer) =>
+        unpinAnswer.parse(answer).wasPinned ? `${node} is pinned no more` : `${node} was not pinned`,
+      )
+    }),
   )
 }

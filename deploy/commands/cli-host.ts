@@ -8,7 +8,7 @@ import { perform, print, printJson } from './terminal.ts'
 interface Options extends Whose {
   readonly json?: true
   readonly by?: string
-  readonly reason: string
+  readonly reason?: string
 }
 
 export function hostCommands(program: Command, clock: Clock): void {
@@ -39,7 +39,7 @@ export function hostCommands(program: Command, clock: Clock): void {
       '--by <time>',
       '14:00, 30m or 2026-11-21T14:00 (default: after the notice of the terms, and a minute)',
     )
-    .option('--reason <text>', 'why; goes into the ledgers', 'it is to be worked on')
+    .option('--reason <text>', 'why; goes into the ledgers (default: what was said before, if anything was)')
     .action((name: string, options: Options) =>
       perform(options.json === true, async () => {
         const { momentToCome, otherDay } = await import('../settings/moments.ts')
@@ -55,14 +55,17 @@ export function hostCommands(program: Command, clock: Clock): void {
       }),
     )
 
-  hostCommand('resume <host>', 'it was worked on: as before').action((name: string, options: Options) =>
-    perform(options.json === true, async () => {
-      const { resumeAnswer } = await import('../control/control-protocol.ts')
-      const { some } = await import('../../controllers/sentence.ts')
-      const answer = await (await clientFor(options)).post('/hosts/resume', { host: name })
-      const { offered } = resumeAnswer.parse(answer)
-      if (options.json === true) printJson({ host: name, offered })
-      else print(`host ${name} is in service${offered > 0 ? `; lent again: ${some(offered, 'unit')}` : ''}`)
-    }),
-  )
+  hostCommand('resume <host>', 'it was worked on: as before')
+    .option('--reason <text>', 'why; goes into the ledger', 'it was worked on')
+    .action((name: string, options: Options) =>
+      perform(options.json === true, async () => {
+        const { resumeAnswer } = await import('../control/control-protocol.ts')
+        const { some } = await import('../../controllers/sentence.ts')
+        const order = { host: name, reason: options.reason }
+        const answer = await (await clientFor(options)).post('/hosts/resume', order)
+        const { offered } = resumeAnswer.parse(answer)
+        if (options.json === true) printJson({ host: name, offered })
+        else print(`host ${name} is in service${offered > 0 ? `; lent again: ${some(offered, 'unit')}` : ''}`)
+      }),
+    )
 }

@@ -11,7 +11,7 @@ interface Options extends Whose {
   readonly type: string
   readonly units: number
   readonly by: string
-  readonly reason: string
+  readonly reason?: string
 }
 
 const iso = (at: number): string => new Date(at).toISOString()
@@ -86,7 +86,7 @@ export function orderCommands(
 
   commandFor('withdraw', 'give nothing of a type away any more; what was promised is kept')
     .requiredOption('--type <type>', 'this type (required)')
-    .option('--reason <text>', 'why; goes into the ledgers', 'withdrawn by the operator')
+    .option('--reason <text>', 'why; goes into the ledgers (default: what was said before, if anything was)')
     .action((options: Options) =>
       perhaps(options, async () => {
         const { withdrawAnswer } = await import('../control/control-protocol.ts')
@@ -102,7 +102,7 @@ export function orderCommands(
   commandFor('reclaim', 'withdraw a type, and ask all of it back by a time')
     .requiredOption('--type <type>', 'this type (required)')
     .requiredOption('--by <time>', '14:00, 30m or 2026-11-21T14:00 (required)')
-    .option('--reason <text>', 'why; goes into the ledgers', 'reclaimed by the operator')
+    .option('--reason <text>', 'why; goes into the ledgers (default: what was said before, if anything was)')
     .action((options: Options) =>
       perhaps(options, async () => {
         const { reclaimAnswer } = await import('../control/control-protocol.ts')
@@ -116,12 +116,14 @@ export function orderCommands(
       }),
     )
 
-  commandFor('approve <lease>', 'let a request that waits for it be decided on').action(
-    (leaseId: string, options: Options) =>
-      perhaps(options, () =>
-        putOrder('/approve', { leaseId }, options, () => `${leaseId} is approved, and will be decided on`),
-      ),
-  )
+  commandFor('approve <lease>', 'let a request that waits for it be decided on')
+    .option('--reason <text>', 'why; goes into the ledger')
+    .action((leaseId: string, options: Options) =>
+      perhaps(options, () => {
+        const order = { leaseId, reason: options.reason }
+        return putOrder('/approve', order, options, () => `${leaseId} is approved, and will be decided on`)
+      }),
+    )
 
   commandFor('disapprove <lease>', 'refuse a request that waits to be approved')
     .option('--reason <text>', 'why; its holder is told', 'not approved')

@@ -10,11 +10,12 @@ const LOOK_MS = 50
 /** Returns when the process has ended. */
 export async function stop(
   client: ControlClient,
-  release: boolean,
+  order: { readonly release: boolean; readonly reason: string },
   json: boolean,
   clock: Clock,
 ): Promise<number> {
-  const { pid } = z.object({ pid: z.int() }).parse(await client.post('/stop', { release }))
+  const { release } = order
+  const { pid } = z.object({ pid: z.int() }).parse(await client.post('/stop', order))
   tell(release ? 'giving all leases back ...' : 'stopping ...')
   const until = clock.monotonic() + STOP_MS_MAX
   while (isThere(pid)) {

@@ -44,44 +44,48 @@ export function orders(
 ): void {
   const taking = <B extends z.ZodType>(body: B) => ({ ...operate, schema: { body } })
 
-  app.post<{ Body: z.output<typeof recallBody> }>('/recall', taking(recallBody), (request) => {
-    log.info({ orderedBy: by(request), ...request.body }, 'recall ordered')
-    return authorityOf(site).command('recall', request.body)
-  })
+  /** Logged, and carried out with the word on who gave it. */
+  const ordered = <B extends object>(request: FastifyRequest, body: B, what: string) => {
+    const order = { ...body, orderedBy: by(request) }
+    log.info(order, what)
+    return order
+  }
+
+  app.post<{ Body: z.output<typeof recallBody> }>('/recall', taking(recallBody), (request) =>
+    authorityOf(site).command('recall', ordered(request, request.body, 'recall ordered')),
+  )
   app.post<{ Body: z.output<typeof callOffBody> }>('/call-off', taking(callOffBody), async (request) => {
     const { recallId } = request.body
-    log.info({ orderedBy: by(request), ...request.body }, 'calling off of a recall ordered')
+    const order = ordered(request, request.body, 'calling off of a recall ordered')
     const type = site.authority?.rows('recall').find((row) => row.id === recallId)?.type
-    const answer = await authorityOf(site).command('call off', request.body)
+    const answer = await authorityOf(site).command('call off', order)
     if (type !== undefined) await hurry(site, by(request), `${recallId} is called off`, type)
     return answer
   })
   app.post<{ Body: z.output<typeof lendBody> }>('/lend', taking(lendBody), async (request) => {
-    log.info({ orderedBy: by(request), ...request.body }, 'lending again ordered')
-    const answer = await authorityOf(site).command('lend again', request.body)
+    const order = ordered(request, request.body, 'lending again ordered')
+    const answer = await authorityOf(site).command('lend again', order)
     await hurry(site, by(request), `${request.body.type} is lent again`, request.body.type)
     return answer
   })
-  app.post<{ Body: z.output<typeof withdrawBody> }>('/withdraw', taking(withdrawBody), (order) => {
-    log.info({ orderedBy: by(order), ...order.body }, 'withdrawal ordered')
-    return authorityOf(site).command('withdraw', order.body)
-  })
-  app.post<{ Body: z.output<typeof reclaimBody> }>('/reclaim', taking(reclaimBody), (order) => {
-    log.info({ orderedBy: by(order), ...order.body }, 'reclaim ordered')
-    return authorityOf(site).command('reclaim', order.body)
-  })
+  app.post<{ Body: z.output<typeof withdrawBody> }>('/withdraw', taking(withdrawBody), (request) =>
+    authorityOf(site).command('withdraw', ordered(request, request.body, 'withdrawal ordered')),
+  )
+  app.post<{ Body: z.output<typeof reclaimBody> }>('/reclaim', taking(reclaimBody), (request) =>
+    authorityOf(site).command('reclaim', ordered(request, request.body, 'reclaim ordered')),
+  )
   app.post<{ Body: z.output<typeof maintainBody> }>(
     '/hosts/maintain',
     taking(maintainBody),
     async (request) => {
-      log.info({ orderedBy: by(request), ...request.body }, 'maintenance of a host ordered')
-      await authorityOf(site).command('maintain', request.body)
+      const order = ordered(request, request.body, 'maintenance of a host ordered')
+      await authorityOf(site).command('maintain', order)
       return hostsOf(site).find(({ name }) => name === request.body.host)
     },
   )
   app.post<{ Body: z.output<typeof resumeBody> }>('/hosts/resume', taking(resumeBody), async (request) => {
-    log.info({ orderedBy: by(request), ...request.body }, 'end of maintenance ordered')
-    const answer = await authorityOf(site).command('maintained', request.body)
+    const order = ordered(request, request.body, 'end of maintenance ordered')
+    const answer = await authorityOf(site).command('maintained', order)
     await hurry(site, by(request), `${request.body.host} is in service again`)
     return answer
   })

@@ -38,7 +38,8 @@ export const recallBody = z.strictObject({
   reason: z.string().min(1).max(500),
 })
 
-export const withdrawBody = z.strictObject({ type: id, reason: z.string().min(1).max(500) })
+/** Without a reason the one that was given before stands. */
+export const withdrawBody = z.strictObject({ type: id, reason: z.string().min(1).max(500).optional() })
 export const withdrawAnswer = z.object({ promised: z.int() })
 export const reclaimBody = withdrawBody.extend({ by: z.int().min(0) })
 export const recallAnswer = z.object({ recallId: id.nullish(), advice: z.string().nullish() })
@@ -57,9 +58,9 @@ export const maintainBody = z.strictObject({
   host: id,
   /** Absent: as soon as the terms of the site let units be recalled. */
   by: z.int().min(0).optional(),
-  reason: z.string().min(1).max(500),
+  reason: z.string().min(1).max(500).optional(),
 })
-export const resumeBody = z.strictObject({ host: id })
+export const resumeBody = z.strictObject({ host: id, reason: z.string().min(1).max(500).optional() })
 export const resumeAnswer = z.object({ offered: z.int() })
 
 /** How long an order waits for its answer before it says that there is none yet. */
@@ -102,24 +103,30 @@ export const extendBody = z.strictObject({
 
 export const releaseBody = z.strictObject({ leaseId: id, reason })
 
-export const freezeBody = z.strictObject({ guest: id.optional(), reason })
+export const freezeBody = z.strictObject({ guest: id.optional(), reason: reason.optional() })
 /** Those that were frozen, or thawed; and those that ask again at once though they were refused lately. */
 export const freezeAnswer = z.object({ guests: z.array(z.string()), hurried: z.array(z.string()).optional() })
-export const pinBody = z.strictObject({ node: id, until: instantSchema, reason })
+export const pinBody = z.strictObject({ node: id, until: instantSchema, reason: reason.optional() })
 export const pinAnswer = z.object({ unitId: z.string() })
-export const unpinBody = z.strictObject({ node: id, reason })
+export const unpinBody = z.strictObject({ node: id, reason: reason.optional() })
 export const unpinAnswer = pinAnswer.extend({ wasPinned: z.boolean() })
 
-export const approveBody = z.strictObject({ leaseId: id })
+export const approveBody = z.strictObject({ leaseId: id, reason: reason.optional() })
 export const disapproveBody = z.strictObject({ leaseId: id, reason: z.string().min(1).max(400) })
 
-export const reloadBody = z.strictObject({ dryRun: z.boolean() })
+export const reloadBody = z.strictObject({
+  dryRun: z.boolean(),
+  reason: reason.optional(),
+})
 export const reloadAnswer = z.object({
   changes: z.array(z.object({ path: z.string(), from: z.string().optional(), to: z.string().optional() })),
   warnings: z.array(z.string()),
 })
 
-export const stopBody = z.strictObject({ release: z.boolean() })
+export const stopBody = z.strictObject({
+  release: z.boolean(),
+  reason: reason.default('stopped by the operator'),
+})
 
 export const errorAnswer = z.object({
   error: z.object({ code: z.string(), sentence: z.string(), cure: z.string() }),

@@ -59,7 +59,7 @@ export interface ControlParts {
   /** For Prometheus. */
   readonly metrics: () => string
   /** Begins to stop Sublet; resolves at once. */
-  readonly stop: (release: boolean, by: string) => void
+  readonly stop: (release: boolean, by: string, reason: string) => void
 }
 
 export interface ControlServer {
@@ -251,7 +251,7 @@ function routes(
     '/stop',
     { ...operate, schema: { body: stopBody } },
     (request) => {
-      parts.stop(request.body.release, by(request))
+      parts.stop(request.body.release, by(request), request.body.reason)
       return Promise.resolve({ pid: process.pid })
     },
   )

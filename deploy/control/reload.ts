@@ -23,7 +23,11 @@ export interface Change {
  */
 export async function reload(
   site: SiteView,
-  { by, dryRun }: { readonly by: string; readonly dryRun: boolean },
+  {
+    by,
+    reason,
+    dryRun,
+  }: { readonly by: string; readonly reason?: string | undefined; readonly dryRun: boolean },
 ): Promise<{ readonly changes: readonly Change[]; readonly warnings: readonly string[] }> {
   const { settings: next, warnings } = loadConfig(site.settings.file)
   const changes = differences(site.settings, next)
@@ -38,7 +42,7 @@ export async function reload(
       name,
       changes: changes.filter(({ path }) => guestIn(path) === name).map(changeText),
     }))
-    await site.serviceManager?.command('configured', { by, guests })
+    await site.serviceManager?.command('configured', { by, reason, guests })
     site.take?.(next)
   }
   return { changes, warnings: warnings.map(({ text }) => text) }

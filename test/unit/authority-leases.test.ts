@@ -457,6 +457,7 @@ describe('a host that is to be worked on', () => {
     stage.now += MINUTE
     expect(maintain(stage)).toEqual(first)
     expect(stage.command('maintain', { host: 'a', reason: 'a new disk' })).toEqual(first)
+    expect(stage.command('maintain', { host: 'a' })).toEqual(first)
     expect(told()).toEqual(before)
     stage.now = NOW + 7 * MINUTE
     stage.settle()

@@ -81,6 +81,25 @@ describe('what a site lends', () => {
     expect(draft.outgoing.at(-1)).toMatchObject({ to: 'broker', kind: 'delegation', body: { units: 3 } })
   })
 
+  test('that is withdrawn again without a reason keeps the one that was given; who says so is told to no broker', () => {
+    const { draft, owner } = siteWithOneStuck()
+    const said = (order: object): string => {
+      owner.withdraw({ type: 'vm.small', ...order }, draft)
+      return draft.notes.at(-1)!.reason
+    }
+    expect(said({ orderedBy: 'uid 7' })).toBe(
+      '0 units: withdrawn: withdrawn by the operator; ordered by uid 7',
+    )
+    expect(said({ reason: 'sold', orderedBy: 'uid 7' })).toBe('0 units: withdrawn: sold; ordered by uid 7')
+    expect(said({ orderedBy: 'uid 8' })).toBe('0 units: withdrawn already: sold; ordered by uid 8')
+    expect(draft.get('offer', 'vm.small')).toMatchObject({ withdrawn: 'sold' })
+    expect(draft.notes.at(-1)?.data).toMatchObject({ orderedBy: 'uid 8' })
+    expect(JSON.stringify(draft.outgoing)).not.toContain('uid')
+    owner.reclaim({ type: 'vm.small', by: NOW + 60_000, orderedBy: 'uid 8' }, draft)
+    expect(draft.notes.at(-1)!.reason).toMatch(/^3 of vm.small by .*: sold; ordered by uid 8$/)
+    expect(JSON.stringify(draft.outgoing)).not.toContain('uid')
+  })
+
   test('is not lent again before the recall has taken effect, nor by another type', () => {
     const { recall, lend } = siteWithOneStuck()
     recall(2)

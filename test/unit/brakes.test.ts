@@ -56,6 +56,29 @@ describe('a service manager', () => {
     })
   })
 
+  test('keeps the reason of a freeze or a pin where it is ordered again without one', async () => {
+    const stage = await standing()
+    await stage.command('manager', 'freeze', word)
+    await stage.command('manager', 'freeze', { by: 'uid 8' })
+    expect(stage.view().hold).toMatch(/by uid 7 \(a power cut is announced\)$/)
+    await stage.command('manager', 'freeze', { by: 'uid 8', reason: 'it is here' })
+    expect(stage.view().hold).toMatch(/by uid 8 \(it is here\)$/)
+    expect(said(stage)).toEqual([
+      'manager writes “frozen” of grid: uid 7: a power cut is announced',
+      'manager writes “frozen” of grid: uid 8: already, by uid 7: a power cut is announced',
+      'manager writes “frozen” of grid: uid 8: it is here',
+    ])
+    const [unit] = stage.leases()[0]!.held
+    const pin = (more: object) =>
+      stage.command('manager', 'pin', { node: unit!.id, until: stage.world.now + HOUR, by: 'uid 8', ...more })
+    const why = () => stage.leases()[0]!.held.find(({ id }) => id === unit!.id)!.pinned?.reason
+    await pin({})
+    expect(why()).toBe('pinned by the operator')
+    await pin({ reason: 'its disk' })
+    await pin({})
+    expect(why()).toBe('its disk')
+  })
+
   test('lets a controller ask again at once for what was refused, as more is to be had', async () => {
     const stage = await standing()
     await stage.wishes([request({ units: 9 })])

@@ -603,8 +603,24 @@ describe('a site that runs', () => {
       expect.objectContaining({ kind: 'recalled', reason: expect.stringContaining('tests') }),
     )
 
+    const site = join(home, 'site.yaml')
+    writeFileSync(site, readFileSync(site, 'utf8').replace('idle: 30s', 'idle: 31s'))
+    for (const order of [
+      ['freeze', '--reason', 'the room is hot'],
+      ['freeze'],
+      ['thaw'],
+      ['withdraw', '--type', 'vm.small', '--reason', 'sold'],
+      ['withdraw', '--type', 'vm.small'],
+      ['lend', '--type', 'vm.small', '--reason', 'bought back'],
+      ['host', 'maintain', 'host-a', '--by', '20h', '--reason', 'a new disk'],
+      ['host', 'maintain', 'host-a', '--by', '21h'],
+      ['host', 'resume', 'host-a', '--reason', 'it has one'],
+      ['reload', '--reason', 'patience'],
+    ])
+      expect(await ask(...order)).toMatchObject({ code: 0 })
+
     await user.cancel(id)
-    expect(await ask('stop', '--release')).toMatchObject({ code: 0 })
+    expect(await ask('stop', '--release', '--reason', 'the room is closed')).toMatchObject({ code: 0 })
     expect(running.exitCode).toBe(0)
     expect((await ask('status')).code).toBe(3)
 
@@ -617,6 +633,26 @@ describe('a site that runs', () => {
     expect(lines.map(({ kind }) => kind)).toContain('recalled')
     expect(lines.map(({ kind }) => kind)).not.toContain('unit assigned')
     expect(new Set(lines.map(({ actor, seq }) => `${actor} ${seq}`)).size).toBe(lines.length)
+
+    // Whoever ordered it and why is in the ledger, and an order without a reason leaves the one that was given.
+    const written = (await json('ledger', '--limit', '10000')) as { kind: string; reason: string }[]
+    const by = `uid ${process.getuid?.()}`
+    const ordered = written.filter(({ reason }) => reason.includes(by))
+    expect(ordered.map(({ kind, reason }) => `${kind}: ${reason.replace(/ 20\S+Z/g, ' TIME')}`)).toEqual([
+      `recalled: 2 of vm.small by TIME: tests; ordered by ${by}`,
+      `recall called off: 2 units of vm.small may stay: the operator no longer needs them; ordered by ${by}`,
+      `frozen: ${by}: the room is hot`,
+      `frozen: ${by}: already, by ${by}: the room is hot`,
+      `thawed: ${by}: thawed by the operator`,
+      `offered: 0 units: withdrawn: sold; ordered by ${by}`,
+      `offered: 0 units: withdrawn already: sold; ordered by ${by}`,
+      `offered: 2 units: offered again: bought back; ordered by ${by}`,
+      `host leaves service: wanted empty by TIME: a new disk; ordered by ${by}`,
+      `host leaves service: wanted empty by TIME: a new disk; ordered by ${by}`,
+      `host in service: it has one; ordered by ${by}`,
+      `configured: ${by}: patience: guests.batch.controller.shrink.idle: 30s → 31s`,
+      ...Array(3).fill(`stopping: ${by}: the room is closed; all leases are given back first`),
+    ])
 
     const verified = (await json('verify')) as { verified: boolean; entries: number }
     expect(verified).toMatchObject({ verified: true })

@@ -32,7 +32,7 @@ const STRANGER = 65_534
 let root = ''
 let dir = ''
 let server: ControlServer | undefined
-let stops: { release: boolean; by: string }[] = []
+let stops: { release: boolean; by: string; reason: string }[] = []
 const socket = (): string => join(dir, 'control.sock')
 const client = () => controlClient(socket())
 
@@ -59,7 +59,7 @@ async function serve(
     log: quiet,
     startedAt: T0,
     metrics: () => '',
-    stop: (release, by) => stops.push({ release, by }),
+    stop: (release, by, reason) => stops.push({ release, by, reason }),
   })
   return site
 }
@@ -156,10 +156,10 @@ describe('the control socket', () => {
   test('carries approvals to the broker', async () => {
     const site = await serve()
     const by = `uid ${process.getuid?.()}`
-    await client().post('/approve', { leaseId: 'lease-1' })
+    await client().post('/approve', { leaseId: 'lease-1', reason: 'a course' })
     await client().post('/disapprove', { leaseId: 'lease-1', reason: 'no' })
     expect(site.commands).toEqual([
-      { name: 'approve', args: { leaseId: 'lease-1', by } },
+      { name: 'approve', args: { leaseId: 'lease-1', by, reason: 'a course' } },
       { name: 'disapprove', args: { leaseId: 'lease-1', reason: 'no', by } },
     ])
     await expect(client().post('/disapprove', { leaseId: 'lease-1' })).rejects.toMatchObject({
@@ -171,21 +171,21 @@ describe('the control socket', () => {
     const site = await serve()
     const order = { type: 'vm.small', units: 2, by: T0 + 60_000, reason: 'the owner wants them' }
     expect(await client().post('/recall', order)).toEqual({ recallId: 'delegation-1' })
-    expect(site.commands).toEqual([{ name: 'recall', args: order }])
+    const by = `uid ${process.getuid?.()}`
+    expect(site.commands).toEqual([{ name: 'recall', args: { ...order, orderedBy: by } }])
     const lend = { type: 'vm.small', units: 2, reason: 'no longer' }
     await client().post('/lend', lend)
-    const by = `uid ${process.getuid?.()}`
     // The guests here need not wait for their pause.
     expect(site.commands.slice(-2)).toEqual([
-      { name: 'lend again', args: lend },
+      { name: 'lend again', args: { ...lend, orderedBy: by } },
       { name: 'hurry', args: { by, reason: 'vm.small is lent again', type: 'vm.small' } },
     ])
     const withdraw = { type: 'vm.small', reason: 'sold' }
     await client().post('/withdraw', withdraw)
     await client().post('/reclaim', { ...withdraw, by: T0 })
     expect(site.commands.slice(3)).toEqual([
-      { name: 'withdraw', args: withdraw },
-      { name: 'reclaim', args: { ...withdraw, by: T0 } },
+      { name: 'withdraw', args: { ...withdraw, orderedBy: by } },
+      { name: 'reclaim', args: { ...withdraw, by: T0, orderedBy: by } },
     ])
     await expect(client().post('/recall', { ...order, type: 'none' })).rejects.toMatchObject({
       code: 'unknown-type',
@@ -230,11 +230,12 @@ describe('the control socket', () => {
     const order = { host: 'host-a', by: T0 + 60_000, reason: 'a new disk' }
     expect(await client().post('/hosts/maintain', order)).toMatchObject({ name: 'host-a' })
     await client().post('/hosts/maintain', { host: 'host-a', reason: 'a new disk' })
-    await client().post('/hosts/resume', { host: 'host-a' })
+    await client().post('/hosts/resume', { host: 'host-a', reason: 'it has one' })
+    const orderedBy = `uid ${process.getuid?.()}`
     expect(site.commands).toEqual([
-      { name: 'maintain', args: order },
-      { name: 'maintain', args: { host: 'host-a', reason: 'a new disk' } },
-      { name: 'maintained', args: { host: 'host-a' } },
+      { name: 'maintain', args: { ...order, orderedBy } },
+      { name: 'maintain', args: { host: 'host-a', reason: 'a new disk', orderedBy } },
+      { name: 'maintained', args: { host: 'host-a', reason: 'it has one', orderedBy } },
       { name: 'hurry', args: { by: expect.any(String), reason: 'host-a is in service again' } },
     ])
     for (const wrong of [
@@ -272,8 +273,8 @@ describe('the control socket', () => {
 
   test('passes on that Sublet is to stop, and who said so', async () => {
     await serve()
-    expect(await client().post('/stop', { release: true })).toEqual({ pid: process.pid })
-    expect(stops).toEqual([{ release: true, by: `uid ${process.getuid?.()}` }])
+    expect(await client().post('/stop', { release: true, reason: 'it burns' })).toEqual({ pid: process.pid })
+    expect(stops).toEqual([{ release: true, by: `uid ${process.getuid?.()}`, reason: 'it burns' }])
   })
 
   test('hands out the latest lines of the ledgers, or waits for further ones', async () => {
@@ -409,7 +410,7 @@ describe('who is asking', () => {
       // It may, and says nothing that can be understood.
       expect(await asUser(STRANGER - 3, 'POST', '/reload')).toBe(400)
       expect(await asUser(STRANGER - 3, 'GET', '/leases')).toBe(200)
-      expect(stops).toEqual([{ release: false, by: `uid ${STRANGER - 1}` }])
+      expect(stops).toMatchObject([{ release: false, by: `uid ${STRANGER - 1}` }])
     },
   )
 

@@ -22,7 +22,7 @@ async function changed(change: (text: string) => string) {
   writeFileSync(file, change(SITE_YAML))
   const taken: unknown[] = []
   const view = { ...site, settings, take: (next: unknown) => void taken.push(next) }
-  const outcome = (dryRun: boolean) => reload(view, { by, dryRun })
+  const outcome = (dryRun: boolean) => reload(view, { by, reason: 'a longer term', dryRun })
   return { outcome, taken, commands: site.commands }
 }
 const max = (text: string): string => text.replace(/max: \d+/, 'max: 3')
@@ -40,6 +40,7 @@ test('what controllers decide by is taken over whole, once it is in the ledger',
       name: 'configured',
       args: {
         by,
+        reason: 'a longer term',
         guests: [{ name: dry.changes[0]!.path.split('.')[1], changes: dry.changes.map(changeText) }],
       },
     },
