@@ -7,6 +7,7 @@ import type { GrocConfig } from './config.ts'
 import { silentSentences } from './dead.ts'
 import type { Shape } from './demand.ts'
 import { servesQueue } from './demand.ts'
+import { startSentence } from './forecast.ts'
 import { heldSentence, isAlarming } from './held.ts'
 import type { GrocMemory } from './memory.ts'
 import { fits } from './needs.ts'
@@ -14,9 +15,11 @@ import { lackedByAll, typesInWords } from './notes.ts'
 import type { Place } from './packing.ts'
 import type { PatientOffer } from './patience.ts'
 import { type Rehearsal, rehearse } from './rehearsal.ts'
+import { reservedFor } from './reservations.ts'
 import { seasonAt } from './season.ts'
 import type { Survey } from './survey.ts'
 import { mostUnits } from './survey.ts'
+import { pauseOf } from './users.ts'
 
 /** Why is there no node for my job? Answers from the same rehearsal that `decide` orders by. */
 export const explainJob = (
@@ -51,7 +54,7 @@ export function explainJobs(
   // Only if a job is asked for that it can tell anything of.
   let rehearsal: Rehearsal | undefined
   const said = (job: Job): readonly string[] => {
-    const known = settled(job, inSeason)
+    const known = settled(job, memory, inSeason, now)
     if (known !== undefined) return [...known, ...silentSentences(job, picture, memory, inSeason)]
     rehearsal ??= rehearse(view, picture, memory, inSeason, now)
     return sentences(job, rehearsal, view, inSeason, now)
@@ -72,7 +75,12 @@ function endedSentence(job: Job): string {
 }
 
 /** Of a job that its own record says enough of. */
-function settled(job: Job, config: GrocConfig): readonly string[] | undefined {
+function settled(
+  job: Job,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): readonly string[] | undefined {
   const it = `Job ${job.id} of ${job.user}`
   switch (job.state) {
     case 'ended':
@@ -86,6 +94,7 @@ function settled(job: Job, config: GrocConfig): readonly string[] | undefined {
       return [
         `${it} is not counted: it is held${wordOf(job)}, and no machine would cure that.`,
         heldSentence(job),
+        ...reservedSentence(job, memory, config, now),
         ...(isAlarming(job) && job.heldBy !== 'system'
           ? ['Its start failed on a node; it is let go by itself if a machine of ours was the cause.']
           : []),
@@ -96,8 +105,24 @@ function settled(job: Job, config: GrocConfig): readonly string[] | undefined {
   if (!servesQueue(config, job.queue))
     return [
       `${it} is not counted: queue ${job.queue} is not one of those served here (${few(config.queues?.map(({ name }) => name) ?? [], 8)}).`,
+      'Move it to one of those, or have the queue added to `queues` of this guest’s controller.',
     ]
   return undefined
+}
+
+/** Machines are asked for so that they are there when it may begin. */
+function reservedSentence(
+  job: Job,
+  { reservations }: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): readonly string[] {
+  const reserved = reservedFor(job, reservations, config, now)
+  return reserved === undefined
+    ? []
+    : [
+        `Machines for it are asked for from ${hour(reserved.startAt)} on, so that they are there then; \`sublet leases\` tells whether they are granted.`,
+      ]
 }
 
 /** Of one that waits in a queue that is served here. */
@@ -120,10 +145,16 @@ function sentences(
         'It is counted when there may be room for both.',
       ]
     const misfit = rehearsal.misfitOf(job)
+    const pause = misfit === undefined ? pauseOf(job, noticed.users, config, now) : undefined
+    if (pause !== undefined)
+      return [
+        `${it} is not counted before ${hour(pause.until)}: ${pause.inRow} jobs of ${job.user} in a row ended right after their start, on more than one node, and each further one makes the pause longer.`,
+        'Look why they end: the first that lasts ends the pause. On machines that are there it may start before.',
+      ]
     if (misfit === undefined)
       return [
         `${it} is not counted yet: other waiting jobs of ${job.user} come first, and those of one user may cause ${some(config.userMax ?? 0, 'unit')} at once (userMax).`,
-        'It is counted when some of these have started; on machines that are there it may start before.',
+        'It is counted when some of these have started, and nobody can say when that is; on machines that are there it may start before.',
       ]
     const lacks = lackedByAll(misfit, units)
     return lacks.length > 0
@@ -145,7 +176,7 @@ function sentences(
   const waitedMs = now - Math.min(job.submittedAt, noticed.futureSince ?? now)
   return [
     `${it} is counted: it has waited ${span(waitedMs)}${wordOf(job)} and asks for ${needs}.`,
-    ...placeSentences(...([job, shape, rehearsal] as const), view, ...([config, waitedMs] as const)),
+    ...placeSentences(job, shape, rehearsal, view, config, waitedMs, now),
   ]
 }
 
@@ -156,6 +187,7 @@ function placeSentences(
   view: GuestView<BatchPicture>,
   config: GrocConfig,
   waitedMs: Millis,
+  now: Instant,
 ): readonly string[] {
   const { ground, offers } = rehearsal
   const places = rehearsal.placesOf(job, shape)
@@ -165,6 +197,7 @@ function placeSentences(
       config.collect === 'keep'
         ? 'Units that are free are kept for it until enough of the others are.'
         : 'Units that are free are not kept for it (collect); they are ordered anew when enough of the others are free.',
+      startSentence(job, shape, places, { at: undefined }, ...([rehearsal, config, now] as const)),
     ]
   const names = (kind: Place['bin']['kind']): readonly string[] =>
     places.filter(({ bin }) => bin.kind === kind).map(({ bin }) => nameOf(bin.id, ground))
@@ -173,33 +206,47 @@ function placeSentences(
   const ready = [...names('collecting'), ...names('serving')]
   const spare = names('spare')
   const coming = names('coming')
+  const asks = types.flatMap((type) => {
+    const offer = offers.find((one) => one.type === type)
+    const units = fresh.filter(({ bin }) => bin.type === type).length
+    return offer === undefined ? [] : [askingFor(units, shape, rehearsal, offer, view, config, waitedMs, now)]
+  })
+  const asking = asks.length === 0 ? undefined : { at: lastOf(asks.map(({ at }) => at)) }
   return [
     ...(ready.length === 0
       ? []
       : [`There is room for it on ${few(ready, 8)}; the batch system has not placed it there yet.`]),
     ...(spare.length === 0 ? [] : [`${few(spare, 8)} will take work again for it.`]),
     ...(coming.length === 0 ? [] : [`It is to be served by ${few(coming, 8)}.`]),
-    ...types.flatMap((type) => {
-      const offer = offers.find((one) => one.type === type)
-      const units = fresh.filter(({ bin }) => bin.type === type).length
-      return offer === undefined
-        ? []
-        : orderSentences(units, shape, ground, offer, offers, view, config, waitedMs)
-    }),
+    ...asks.flatMap(({ sentences }) => sentences),
     ...(types.length > 1 ? ['It is given all of these at one common start, or none.'] : []),
+    startSentence(job, shape, places, asking, rehearsal, config, now),
   ]
 }
 
-function orderSentences(
+/** The last of them, unless nobody knows one. */
+const lastOf = (instants: readonly (Instant | undefined)[]): Instant | undefined =>
+  instants.reduce<Instant | undefined>(
+    (last, at) => (last === undefined || at === undefined ? undefined : Math.max(last, at)),
+    Number.NEGATIVE_INFINITY,
+  )
+
+/** What is to be asked for a job: in sentences, and when; undefined if nobody knows. */
+interface Asking {
+  readonly sentences: readonly string[]
+  readonly at: Instant | undefined
+}
+
+function askingFor(
   units: number,
   shape: Shape,
-  ground: Survey,
+  { ground, offers, noticed, orders }: Rehearsal,
   offer: PatientOffer,
-  offers: readonly PatientOffer[],
   view: GuestView<BatchPicture>,
   config: GrocConfig,
   waitedMs: Millis,
-): readonly string[] {
+  now: Instant,
+): Asking {
   const least = shape.nodes > 1 ? units : 1
   const passedOver = offers.slice(0, offers.indexOf(offer)).flatMap((other) => {
     const patience = fits(shape, other.unit) ? other.patience(least) : undefined
@@ -213,25 +260,48 @@ function orderSentences(
       ? `${some(units, 'unit')}${ofType} of its own, all or none`
       : `a further unit${ofType}, ${shape.exclusive ? 'shared with nobody' : 'shared with jobs like it'}`
   const blocks: string[] = []
+  let at: Instant | undefined = now
+  const until = (time: Instant | undefined): void => {
+    at = at === undefined || time === undefined ? undefined : Math.max(at, time)
+  }
   if (view.hold !== undefined) {
     const cure = view.still === undefined ? '' : '; `sublet thaw` ends that'
     blocks.push(`nothing may be asked for: ${view.hold}${cure}`)
+    until(undefined)
   }
-  if (ground.total + (shape.nodes > 1 ? units : 1) > config.max)
+  if (view.blind !== undefined || view.observation?.trust === 'doubtful') {
+    blocks.push('nothing is asked for before a look succeeds')
+    until(undefined)
+  }
+  if (ground.total + (shape.nodes > 1 ? units : 1) > config.max) {
     blocks.push(`max is ${config.max}, and ${ground.total} are held or asked for`)
-  if (waitedMs < config.grow.wait)
+    until(undefined)
+  }
+  if (waitedMs < config.grow.wait) {
     blocks.push(
       `units are asked for once a job has waited ${span(config.grow.wait)}, in ${span(config.grow.wait - waitedMs)}`,
     )
+    until(now + config.grow.wait - waitedMs + config.grow.sustain)
+  } else if (config.grow.sustain > 0) until((noticed.pressedSince ?? now) + config.grow.sustain)
   const patience = offer.patience(least)
-  if (patience !== undefined) blocks.push(`the next ask is at ${hour(patience.until)}: ${patience.reason}`)
-  return [
+  if (patience !== undefined) {
+    blocks.push(`the next ask is at ${hour(patience.until)}: ${patience.reason}`)
+    until(patience.until)
+  }
+  // What else keeps it from being asked for: the budget, starts per minute, the share of the ramp.
+  if (blocks.length === 0 && orders().intents.length === 0) {
+    const { notes, wake } = orders()
+    blocks.push(...notes.map((note) => note.replace(/\.$/, '')))
+    if (notes.length > 0) until(wake.length === 0 ? undefined : Math.min(...wake))
+  }
+  const sentences = [
     `It needs ${needed}.`,
     ...passedOver,
     ...(blocks.length === 0
       ? ['That is asked for with the next decision.']
       : blocks.map((block) => `Not yet asked for: ${block}.`)),
   ]
+  return { sentences, at }
 }
 
 /** `28 times 1 node with 1 cpu`, `5 nodes: 1 node with 16 cpus, and 4 nodes, each with 1 cpu`, `2 nodes, each with 4 cpus and 2048 MiB, 1 gpu and feature ssd, for itself alone`. */

@@ -4,7 +4,10 @@ import { few, hour } from '../../sentence.ts'
 
 /** What no machine would cure: in two or three words for a count, and in a sentence for the job's owner. */
 const WORDS: Readonly<Record<HeldBy, readonly [short: string, sentence: string]>> = {
-  user: ['by their owners', 'Its owner holds it; it is counted once that is taken back.'],
+  user: [
+    'by their owners',
+    'Its owner holds it, and can let it go (`qrls`, `scontrol release`); then it is counted.',
+  ],
   operator: ['by an operator', 'An administrator holds it; only an administrator can let it go.'],
   system: [
     'by the batch system itself',

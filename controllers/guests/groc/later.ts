@@ -15,6 +15,18 @@ export const reservedLabel = (startAt: Instant, now: Instant, i: number): string
 
 export const isDeferred = ({ label }: HeldLease): boolean => label !== undefined && /^by\.\d+\./.test(label)
 
+/** The latest begin that any of these leaves to its broker. */
+export function latestOf(leases: readonly HeldLease[]): Instant | undefined {
+  const latest = leases.flatMap(
+    ({ label }) =>
+      /^by\.(\d+)\./
+        .exec(label ?? '')
+        ?.slice(1)
+        .map(Number) ?? [],
+  )
+  return latest.length === 0 ? undefined : Math.max(...latest)
+}
+
 /**
  * Requests that still wait, and that no job needs any more: granted later, they would boot machines for nothing. `used`
  * names places as in `Bins`; of the units that are there or coming, `kept` stay whatever waits.
@@ -86,11 +98,24 @@ export function observeBoots(before: Boots | undefined, rolls: readonly Roll[]):
   return { tookMs: [...(before?.tookMs ?? []), ...took].slice(-BOOTS_MAX), lastAt: latest.joinedAt }
 }
 
-/** Nine of ten machines were up sooner. */
-export function bootOf(boots: Boots | undefined): Millis {
-  const sorted = [...(boots?.tookMs ?? [])].sort((a, b) => a - b)
-  return sorted.length < BOOTS_MIN ? BOOT_MS : sorted[Math.ceil(sorted.length * 0.9) - 1]!
+/** What machines took, of the latest ones. */
+export interface BootTimes {
+  readonly medianMs: Millis
+  /** Nine of ten machines were up sooner. */
+  readonly mostMs: Millis
+  /** 0: too few, and what is usual is taken for both. */
+  readonly seen: number
 }
+
+export function bootTimes(boots: Boots | undefined): BootTimes {
+  const sorted = [...(boots?.tookMs ?? [])].sort((a, b) => a - b)
+  const nth = (share: number): Millis => sorted[Math.ceil(sorted.length * share) - 1]!
+  return sorted.length < BOOTS_MIN
+    ? { medianMs: BOOT_MS, mostMs: BOOT_MS, seen: 0 }
+    : { medianMs: nth(0.5), mostMs: nth(0.9), seen: sorted.length }
+}
+
+export const bootOf = (boots: Boots | undefined): Millis => bootTimes(boots).mostMs
 
 /**
  * Until when machines may begin for a job that came then, if it is to wait no longer than the target; undefined if there

@@ -4,8 +4,10 @@ import type { GuestView } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
 import { type Demand, demandOf, inSubmitOrder, type Shape } from './demand.ts'
 import { notice, withoutSilence } from './health.ts'
+import { toKeep } from './keep.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Room } from './needs.ts'
+import { type Orders, ordersFor } from './orders.ts'
 import { type Packing, type Place, pack } from './packing.ts'
 import { offersOf, type PatientOffer } from './patience.ts'
 import { rollCall } from './roll.ts'
@@ -23,6 +25,8 @@ export interface Rehearsal {
   readonly limits: ReturnType<typeof limitsOf>
   readonly offers: readonly PatientOffer[]
   readonly packing: Packing
+  /** What would be asked for now, and why no more. */
+  orders(): Orders
   shapeOf(job: Job): Shape | undefined
   /** Its shape, where that fits no unit that can be had. */
   misfitOf(job: Job): Shape | undefined
@@ -57,8 +61,14 @@ export function rehearse(
   const shapes = byJob(demand.shapes)
   const misfits = byJob(demand.misfits)
   const positions = new Map<Shape, ReadonlyMap<string, number>>()
+  let orders: Orders | undefined
   return {
     ...{ noticed, ground, units, limits, offers, packing },
+    orders() {
+      const keep = toKeep(ground, packing, limits, config)
+      orders ??= ordersFor(demand, packing, ground, offers, keep, view, noticed, config, now)
+      return orders
+    },
     shapeOf: (job) => shapes.get(job.id),
     misfitOf: (job) => misfits.get(job.id),
     behindOf: ({ id }) => turn.behind.find((line) => line.jobs.some((one) => one.id === id)),

@@ -1,4 +1,5 @@
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestIntent, GuestView } from '../../controller.ts'
 import { hour, some } from '../../sentence.ts'
@@ -91,6 +92,17 @@ export function reserve(
     })
   }
   return { intents, reservations: after.size === 0 ? undefined : Object.fromEntries(after) }
+}
+
+/** What was asked for beforehand for a job that may begin later; undefined if nothing was yet. */
+export function reservedFor(
+  job: Job,
+  reservations: Reservations | undefined,
+  config: GrocConfig,
+  now: Instant,
+): Reservation | undefined {
+  const [later] = latersIn([job], config, now)
+  return later === undefined ? undefined : own(reservations ?? {}, later.key)
 }
 
 /** A lease that has begun is like any other: it goes when it is idle. */

@@ -67,6 +67,19 @@ function pausedUntil(row: QuickUser | undefined, { blackHole, retry }: GrocConfi
   return row.lastAt + Math.min(retry.most, retry.first * 2 ** Math.min(20, row.inRow - blackHole.jobs))
 }
 
+/** Of a job whose user's jobs end at once and come again: until when it is not counted. */
+export function pauseOf(
+  { user, submittedAt }: Job,
+  users: QuickUsers | undefined,
+  config: GrocConfig,
+  now: Instant,
+): { readonly until: Instant; readonly inRow: number } | undefined {
+  const row = config.userMax === undefined ? undefined : own(users, user)
+  const until = pausedUntil(row, config)
+  if (row === undefined || until === undefined || now >= until || submittedAt < row.since) return undefined
+  return { until, inRow: row.inRow }
+}
+
 /** Jobs of one user that are not counted now. */
 export interface Beyond {
   jobs: number
@@ -107,11 +120,9 @@ export function turnstile(
     else those.jobs += jobs
   }
   const isPaused = (job: Job): boolean => {
-    const row = own(users, job.user)
-    const until = pausedUntil(row, config)
-    if (until === undefined || now >= until || job.submittedAt < row!.since) return false
-    turnBack(job.user, job.tasks, until)
-    return true
+    const pause = pauseOf(job, users, config, now)
+    if (pause !== undefined) turnBack(job.user, job.tasks, pause.until)
+    return pause !== undefined
   }
   const laters = new Map<string, { readonly jobs: number; readonly units: number }>()
   return {
