@@ -191,12 +191,20 @@ export interface GuestFigures {
   readonly oldestWaitMs: Millis
 }
 
+/** What a decision rested on, for whoever asks later why it was taken. */
+export interface DecisionBasis {
+  readonly look: { readonly startedAt: Instant; readonly jobs: number; readonly nodes: number }
+  /** By threshold: what was found, and the bound that it was held against. Lengths of time are in ms. */
+  readonly compared: Readonly<Record<string, readonly [found: number, bound: number]>>
+}
+
 export interface GuestDecision<Memory> {
   readonly intents: readonly GuestIntent[]
   readonly memory: Memory
   /** One sentence: what the controller makes of it, also when it does nothing. */
   readonly reason: string
   readonly figures: GuestFigures
+  readonly basis?: DecisionBasis | undefined
   /** Decide again at the latest after this long, even if nothing happens. */
   readonly againMs: Millis
   /**

@@ -1,4 +1,5 @@
 import type { GuestDecision, GuestIntent, GuestView } from '../../controllers/controller.ts'
+import { digest } from '../runtime/canonical.ts'
 import { inOneLine, SubletError } from '../runtime/errors.ts'
 import type { Input } from '../runtime/mind.ts'
 import { few, span } from '../runtime/sentence.ts'
@@ -92,13 +93,15 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
         draft.note('would decide', name, decision.reason, {
           figures: decision.figures,
           intents: decision.intents,
+          ...basisOf(decision, guest),
         })
       return { againMs: decision.againMs }
     }
     const vain = byWish(before?.vain)
     const intents = decision.intents.filter((intent) => !isVain(intent, vain, draft))
     if (intents.length > 0) {
-      draft.note('decided', name, decision.reason, { figures: decision.figures, intents })
+      const { figures } = decision
+      draft.note('decided', name, decision.reason, { figures, intents, ...basisOf(decision, guest) })
       carryOutAll(name, guest, intents, tokens, draft)
     }
     if (traces !== undefined) putRight(name, traces, draft)
@@ -224,6 +227,12 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
     return guest
   }
 }
+
+/** What it looked at and compared, and by which settings: whether two decisions went by the same ones, their digests say. */
+const basisOf = ({ basis }: GuestDecision<unknown>, { config }: Guest): object =>
+  basis === undefined ? {} : { ...basis, config: digest(JSON.stringify(config)).slice(0, DIGEST_CHARS) }
+
+const DIGEST_CHARS = 8
 
 /** The memory and the reason are kept when they differ; figures alone are not worth a disk sync. */
 const changed = (before: GuestRow, after: GuestRow): boolean =>

@@ -19,6 +19,10 @@ const shape = z.object({
     oldestWaitMs: z.number(),
   }),
   intents: z.array(z.looseObject({ kind: z.string(), reason: z.string() })),
+  // Earlier programs wrote none of these, and controllers of others may have no thresholds.
+  look: z.object({ startedAt: z.number(), jobs: z.number(), nodes: z.number() }).optional(),
+  compared: z.record(z.string(), z.tuple([z.number(), z.number()])).optional(),
+  config: z.string().optional(),
 })
 
 /**
@@ -45,8 +49,11 @@ function sentencesOf(line: LedgerEntry, after: readonly LedgerEntry[]): readonly
   const together = after.filter((one) => one.at === at && !KINDS.has(one.kind))
   return [
     `Decision ${seq} of ${subject} at ${written(at)}${kind === 'decided' ? '' : ', which is only observed: nothing was done'}.`,
+    ...(read.data?.look === undefined ? [] : [lookText(read.data.look)]),
     `It saw: ${reason}`,
     ...(read.success ? [figuresText(read.data.figures)] : []),
+    ...comparedText(read.data?.compared ?? {}),
+    ...(read.data?.config === undefined ? [] : [configText(read.data.config)]),
     ...(read.data?.intents ?? []).map(
       (intent) =>
         `It ${kind === 'decided' ? 'chose' : 'would have chosen'} to ${intentText(intent as unknown as GuestIntent)}, for: ${intent.reason}.`,
@@ -56,6 +63,50 @@ function sentencesOf(line: LedgerEntry, after: readonly LedgerEntry[]): readonly
       .map((one) => `In the same step, line ${one.seq}: ${one.kind} ${one.subject}: ${one.reason}`),
   ]
 }
+
+type Read = z.output<typeof shape>
+
+const lookText = ({ startedAt, jobs, nodes }: NonNullable<Read['look']>): string =>
+  `It went by the look at the batch system that began at ${written(startedAt)}: ${some(jobs, 'job')} and ${some(nodes, 'node')} were listed.`
+
+/** What each threshold is held against, in words; of another controller's as they stand there. */
+const COMPARED: Readonly<Record<string, (found: number, bound: number) => string>> = {
+  'grow.wait': (found, bound) =>
+    `the longest wait without room was ${span(found)}, and units are asked for from ${span(bound)} on (grow.wait)`,
+  'grow.backlog': (found, bound) =>
+    `the work that waits was ${beyondYears(found)} for each processor, and units are asked for above ${span(bound)} (grow.backlog)`,
+  'grow.sustain': (found, bound) =>
+    `one of the two had held for ${span(found)}, and has to for ${span(bound)} (grow.sustain)`,
+  max: (found, bound) =>
+    `${some(found, 'unit')} ${found === 1 ? 'was' : 'were'} held or asked for, and max is ${bound}: room for ${Math.max(0, bound - found)}`,
+  budget: (found, bound) => `${found} of the ${bound} node-hours of the budget were left`,
+  startsPerMinute: (found, bound) =>
+    `${some(found, 'unit')} had been asked for within a minute, and startsPerMinute is ${bound}`,
+  ramp: (found, bound) =>
+    found === 0
+      ? `nothing was put off by the share of ramp (${bound})`
+      : `${some(found, 'unit')} more ${found === 1 ? 'was' : 'were'} put off to the next share of ramp (${bound})`,
+  keep: (found, bound) =>
+    `${some(found, 'unit')} ${found === 1 ? 'was' : 'were'} there or coming, of which ${bound} are to be kept (min, reserve)`,
+  'shrink.idle': (found, bound) =>
+    `what is drained for that was empty and unneeded for ${span(found)} at least, and goes from ${span(bound)} on (shrink.idle)`,
+  'shrink.backlog': (found, bound) =>
+    `the work that waits was ${beyondYears(found)} for each processor, and nothing goes above ${span(bound)} (shrink.backlog)`,
+}
+
+const YEAR_MS = 365 * 24 * 3_600_000
+/** Where no processor is there. */
+const beyondYears = (ms: number): string => (ms > YEAR_MS ? 'without end' : span(ms))
+
+function comparedText(compared: NonNullable<Read['compared']>): readonly string[] {
+  const all = Object.entries(compared).map(
+    ([name, [found, bound]]) => COMPARED[name]?.(found, bound) ?? `${name}: ${found}, held against ${bound}`,
+  )
+  return all.length === 0 ? [] : [`It compared: ${all.join('; ')}.`]
+}
+
+const configText = (config: string): string =>
+  `The settings of its controller then have the digest ${config}: decisions with another one went by others, and lines \`configured\` of \`sublet ledger\` tell what was changed.`
 
 const figuresText = ({
   backlogJobs,

@@ -567,6 +567,16 @@ describe('a site that runs', () => {
       /requested: .*\n[\s\S]*unit assigned/,
     )
     expect((await ask('explain', 'node', 'vm1')).out).toContain('the probe passed')
+    const decided = (await json('ledger', '--limit', '10000')) as { kind: string; seq: number }[]
+    const first = decided.find(({ kind }) => kind === 'decided')?.seq
+    const why = (await ask('explain', 'decision', `${first}`)).out
+    expect(why).toMatch(
+      /^It went by the look at the batch system that began at \S+: [12] jobs? and 0 nodes were listed\.$/m,
+    )
+    expect(why).toMatch(
+      /^It compared: the longest wait without room was .+, and units are asked for from 0 s on \(grow\.wait\); 0 units were held or asked for, and max is 2: room for 2; /m,
+    )
+    expect(why).toMatch(/^The settings of its controller then have the digest [\w-]{8}: /m)
     expect((await ask('ledger', '--actor', 'nobody')).code).toBe(1)
     expect((await sublet(['start', '--config', join(home, 'site.yaml')])).code).toBe(4)
 

@@ -124,6 +124,28 @@ describe('why a decision was taken', () => {
     expect(await explainDecision(ledgers, 'last')).toEqual(told)
   })
 
+  test('is told with the look that it went by, what it compared with what, and by which settings', async () => {
+    const compared = {
+      'grow.wait': [12_000, 5_000],
+      'grow.backlog': [4e12, 600_000],
+      max: [18, 20],
+      'their.own': [1, 2],
+    }
+    const look = { startedAt: T0 - 1_000, jobs: 12, nodes: 1 }
+    const line: LedgerNote = {
+      ...{ kind: 'decided', subject: 'batch', reason: '2 jobs wait' },
+      data: { figures, intents, look, compared, config: 'A1b2_-C3' },
+    }
+    expect((await explainDecision(of([line]), '1')).slice(1)).toEqual([
+      'It went by the look at the batch system that began at 2023-11-14T22:13:19.000Z: 12 jobs and 1 node were listed.',
+      'It saw: 2 jobs wait',
+      expect.stringMatching(/^It counted 2 jobs/),
+      'It compared: the longest wait without room was 12 s, and units are asked for from 5 s on (grow.wait); the work that waits was without end for each processor, and units are asked for above 10 min (grow.backlog); 18 units were held or asked for, and max is 20: room for 2; their.own: 1, held against 2.',
+      expect.stringMatching(/^The settings of its controller then have the digest A1b2_-C3: /),
+      'It chose to drain unit u1, for: it was idle.',
+    ])
+  })
+
   test('is told of one that was only observed', async () => {
     const [first, , , chosen] = await explainDecision(of([decided('would decide')]), '1')
     expect(first).toMatch(/, which is only observed: nothing was done\.$/)

@@ -2,6 +2,7 @@ import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestDecision, GuestFigures, GuestIntent, GuestView } from '../../controller.ts'
 import { few, span } from '../../sentence.ts'
+import { basisOf } from './basis.ts'
 import { accounted } from './budget.ts'
 import type { GrocConfig } from './config.ts'
 import { fromTheDead } from './dead.ts'
@@ -175,6 +176,7 @@ function decideBy(
     },
     reason: [summary(demand, packing, ground), ...notes].join(' '),
     figures: figuresOf(demand, packing, ground, now),
+    basis: basisOf(picture, intents, orders, ground, keep, idle, backlogMs, config, now),
     againMs: again(wake, config, now),
     steadyUntil: steadyUntil(view, noticed, wake, config, now),
   }

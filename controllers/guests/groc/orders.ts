@@ -70,6 +70,11 @@ export interface Orders {
   readonly pressedSince: Instant | undefined
   readonly rampedAt: Instant | undefined
   readonly futureSince: Instant | undefined
+  readonly pressure: Pressure
+  /** What the budget (units × ms) and `startsPerMinute` left before anything was asked for. */
+  readonly before: { readonly purseMs: number; readonly starts: number }
+  /** Units that the share of `ramp` puts off. */
+  readonly later: number
   /** What `max` and the budget leave for others. */
   readonly room: { readonly left: number; readonly purse: Purse }
   /** Instants at which the answer may be another one though nothing happens. */
@@ -115,12 +120,16 @@ export function ordersFor(
   const forJobs = ramp.orders.map((order) => ({ ...order, startBy }))
   const small = [...forJobs, ...toBeKept(wide, forJobs, survey, offers, keep, config)]
   const desk = deskOf(survey, view, memory, config, now)
+  const atFirst = { purseMs: desk.purse.left, starts: desk.starts }
   const done = (rampedAt = memory.rampedAt): Orders => {
     const isOver = rampedAt === undefined || now >= rampedAt + config.ramp.every
     const { intents, notes, wake } = desk
     const room = { left: desk.left, purse: desk.purse }
     const { futureSince } = pressure
-    return { intents, notes, pressedSince, futureSince, rampedAt: isOver ? undefined : rampedAt, room, wake }
+    return {
+      ...{ intents, notes, pressedSince, futureSince, rampedAt: isOver ? undefined : rampedAt, room, wake },
+      ...{ pressure, before: atFirst, later: ramp.later },
+    }
   }
 
   const waiting = packing.smallUnits + wideUnits
