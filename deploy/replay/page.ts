@@ -24,7 +24,7 @@ const STYLE = `
 :root{color-scheme:light dark}
 body{font:15px/1.45 system-ui,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif;margin:2rem auto;max-width:84rem;padding:0 1rem;background:#fff;color:#1c2430}
 h1{font-size:1.35rem;margin-bottom:.2rem}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}p{margin:.2rem 0;color:#5d6b7e}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.18rem .8rem;text-align:right;border-bottom:1px solid #e3e8ee;font-weight:400}
+.table{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.18rem .8rem;text-align:right;border-bottom:1px solid #e3e8ee;font-weight:400}
 th{color:#5d6b7e}td:first-child,th:first-child{text-align:left;padding-left:0}
 .panels{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;flex:1 1 30rem}figcaption{font-weight:600}svg{width:100%;height:auto}
 text{font-size:12px;fill:#5d6b7e}.grid{stroke:#e3e8ee}.paid{fill:#9bd8b6}.working{fill:#2c8a66}.wanted{fill:none;stroke:#b3355b;stroke-width:1.2}
@@ -114,7 +114,7 @@ function table(cells: Cells): string {
   const [head = [], ...rows] = cells
   const row = (tag: 'td' | 'th', of: readonly string[]): string =>
     `<tr>${of.map((cell) => `<${tag}>${escaped(cell)}</${tag}>`).join('')}</tr>`
-  return `<table>${row('th', head)}${rows.map((one) => row('td', one)).join('\n')}</table>`
+  return `<div class="table"><table>${row('th', head)}${rows.map((one) => row('td', one)).join('\n')}</table></div>`
 }
 
 const fixed = (value: number): string => String(Math.round(value * 10) / 10)

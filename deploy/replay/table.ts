@@ -60,7 +60,14 @@ const signed = (value: number, show: (value: number) => string): string => {
   return text === show(0) ? '0' : `${value < 0 ? '-' : '+'}${text}`
 }
 
-/** Added wait of each queue or width class: mean and 90 of 100. */
+const SPREAD: readonly (readonly [title: string, of: (spread: Spread) => number])[] = [
+  ['mean', ({ meanMs }) => meanMs],
+  ['median', ({ p50Ms }) => p50Ms],
+  ['90 of 100', ({ p90Ms }) => p90Ms],
+  ['99 of 100', ({ p99Ms }) => p99Ms],
+]
+
+/** Added wait of each queue or width class: mean, median, 90 and 99 of 100, under each configuration. */
 export function addedBy(what: 'queue' | 'processors', courses: readonly Course[]): Cells {
   const spreads = courses.map(
     ({ measured }): Readonly<Record<string, Spread>> =>
@@ -68,11 +75,19 @@ export function addedBy(what: 'queue' | 'processors', courses: readonly Course[]
   )
   const keys = Object.keys(spreads[0] ?? {})
   return [
-    [what, 'jobs', ...courses.flatMap(({ name }) => [`${name}: mean`, '90 of 100'])],
+    [
+      ...[what, 'jobs'],
+      ...courses.flatMap(({ name }) => SPREAD.map(([title], i) => (i === 0 ? `${name}: ${title}` : title))),
+    ],
     ...keys.map((key) => [
       key,
       count(spreads[0]?.[key]?.jobs ?? 0),
-      ...spreads.flatMap((spread) => [span(spread[key]?.meanMs ?? 0), span(spread[key]?.p90Ms ?? 0)]),
+      ...spreads.flatMap((spread) =>
+        SPREAD.map(([, of]) => {
+          const ofKey = spread[key]
+          return span(ofKey === undefined ? 0 : of(ofKey))
+        }),
+      ),
     ]),
   ]
 }
