@@ -74,6 +74,13 @@ export function familiesOf({ version, status, lines }: Figures): readonly Family
       ),
     ),
     gauge(
+      'sublet_guest_held_jobs',
+      'Jobs that no machine would help, in the queues that are served, by what holds them; system: the middleware itself, as a rule since their start failed.',
+      status.guests.flatMap(({ name, held }) =>
+        counted('by', held ?? {}).map(({ labels, value }) => ({ labels: { guest: name, ...labels }, value })),
+      ),
+    ),
+    gauge(
       'sublet_guest_units',
       'Units: in the middleware, on their way, those that would serve all jobs at once, and the most there may be.',
       status.guests.flatMap((guest) =>

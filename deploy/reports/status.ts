@@ -2,8 +2,9 @@ import type { UnitRow as SiteUnitRow } from '../../actors/authority/rows.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import { own } from '../../actors/runtime/plain.ts'
 import { isPinned } from '../../actors/service-manager/brakes.ts'
-import type { BatchPicture, JobState } from '../../adapters/batch-system.ts'
+import type { BatchPicture, HeldBy, JobState } from '../../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../../controllers/controller.ts'
+import { isAlarming } from '../../controllers/guests/groc/held.ts'
 import { type MissingBroker, missingBrokers } from '../peers/missing-brokers.ts'
 import { type OwnKeyReport, ownKeys, type PeerReport, peerReports } from '../peers/peer-reports.ts'
 import type { GuestSettings } from '../settings/config.ts'
@@ -40,6 +41,8 @@ export interface GuestReport {
   readonly mode: 'act' | 'observe'
   /** Tasks by state, as of the last look; null before the first. */
   readonly jobs: Readonly<Record<JobState, number>> | null
+  /** Tasks that wait for what no machine would cure, in the queues it serves, by what holds them; null before the first look. */
+  readonly held: Readonly<Partial<Record<HeldBy, number>>> | null
   readonly lookedAt: Instant | null
   readonly blindSince: Instant | null
   /** A person keeps its controller from asking for units and from giving idle ones back. */
@@ -183,6 +186,7 @@ function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
     middleware: own(site.guests, name)?.batch.name ?? '',
     mode: site.settings.guests.find((guest) => guest.name === name)?.mode ?? 'act',
     jobs: picture === undefined ? null : jobTally(picture),
+    held: picture === undefined ? null : heldTally(picture, controller),
     lookedAt: picture?.at ?? null,
     blindSince: row?.blindSince ?? null,
     frozen: frozenOf(site, name),
@@ -238,6 +242,21 @@ const maxOf = (controller: GuestSettings['controller'] | undefined): number | nu
 export function jobTally(picture: BatchPicture): Record<JobState, number> {
   const counts: Record<JobState, number> = { pending: 0, held: 0, running: 0, completing: 0, ended: 0 }
   for (const { state, tasks } of picture.jobs) counts[state] += tasks
+  return counts
+}
+
+/** Whatever the batch system calls it, one whose start failed is held by the batch system itself: somebody has to look. */
+function heldTally(
+  picture: BatchPicture,
+  controller: GuestSettings['controller'] | undefined,
+): Partial<Record<HeldBy, number>> {
+  const queues = controller?.kind === 'groc' ? controller.queues : undefined
+  const counts: Partial<Record<HeldBy, number>> = { system: 0 }
+  for (const job of picture.jobs) {
+    if (job.state !== 'held' || queues?.some(({ name }) => name === job.queue) === false) continue
+    const by = isAlarming(job) ? 'system' : (job.heldBy ?? 'unknown')
+    counts[by] = (counts[by] ?? 0) + job.tasks
+  }
   return counts
 }
 

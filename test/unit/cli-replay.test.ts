@@ -65,8 +65,12 @@ describe('sublet replay', () => {
     expect(stdout).toMatch(/^node-hours paid +.* -\d+$/m)
     expect(stdout).toMatch(/^boots +0 +.* \+\d+$/m)
     expect(stdout).toMatch(/^machines taken while wanted +0 +0 +0 +0$/m)
+    const spread = 'mean +median +90 of 100 +99 of 100'
+    for (const what of ['processors', 'queue'])
+      expect(stdout).toMatch(new RegExp(`^${what} +jobs +old\\.yaml: ${spread} +new\\.yaml: ${spread}$`, 'm'))
     const html = readFileSync(page, 'utf8')
     expect(html.match(/<svg /g)).toHaveLength(2)
+    expect(html.match(/<th>99 of 100<\/th>/g)).toHaveLength(4)
     expect(html).not.toMatch(/https?:|<script|src=/)
     expect(Buffer.byteLength(html)).toBeLessThan(100_000)
   })

@@ -6,10 +6,12 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { systemClock as clock } from '../../actors/runtime/clock.ts'
+import type { Job } from '../../adapters/batch-system.ts'
 import { exposition } from '../../deploy/metrics/exposition.ts'
 import { type Metrics, metrics } from '../../deploy/metrics/metrics.ts'
 import { eventually } from '../conformance/eventually.ts'
 import { type FakeSite, fakeSite, ledgerOf, SITE_YAML, T0, yamlIn } from './control-site.ts'
+import { jobOf, pictureOf } from './groc-world.ts'
 
 const log = { debug() {}, info() {}, warn() {}, error() {} }
 let dir = ''
@@ -87,6 +89,43 @@ test('say nothing of what is not known', async () => {
   expect(text).not.toContain('sublet_guest_jobs')
   expect(text).not.toContain('sublet_guest_look_age_seconds')
   expect(text).not.toContain('sublet_peer_silent_seconds')
+})
+
+test('count held jobs by what holds them; those whose start failed are held by the middleware itself', async () => {
+  const held = (id: string, over: object) => jobOf(id, { state: 'held', ...over })
+  const jobs = [
+    held('1', { heldBy: 'system', tasks: 3 }),
+    held('2', { heldBy: 'user', launchFailed: true }),
+    held('3', { heldBy: 'user' }),
+    held('4', {}),
+    jobOf('5'),
+    held('6', { heldBy: 'system', queue: 'elsewhere' }),
+  ]
+  const samplesOf = async (seen: readonly Job[], queues?: readonly string[]) => {
+    const [guest] = site.settings.guests
+    const controller = { ...guest!.controller, queues: queues?.map((name) => ({ name, weight: 1 })) }
+    const counting = metrics(
+      {
+        ...site,
+        settings: { ...site.settings, guests: [{ ...guest!, controller } as never] },
+        guests: { batch: { ...site.guests.batch!, lastPicture: () => pictureOf({ jobs: seen }) } },
+      },
+      { clock, startedAt: T0, log },
+    )
+    const { samples } = read(counting.text())
+    await counting.close()
+    return [...samples].flatMap(([name, value]) =>
+      name.includes('held_jobs') ? [[name.slice(23), value]] : [],
+    )
+  }
+  expect(await samplesOf(jobs, ['batch'])).toEqual([
+    ['guest="batch",by="system"}', 4],
+    ['guest="batch",by="user"}', 1],
+    ['guest="batch",by="unknown"}', 1],
+  ])
+  expect(await samplesOf(jobs)).toContainEqual(['guest="batch",by="system"}', 5])
+  // There from the first look on: an alert that ends says so.
+  expect(await samplesOf([])).toEqual([['guest="batch",by="system"}', 0]])
 })
 
 test('count the lines of the ledgers from the start of the process on, by kind', async () => {
