@@ -237,6 +237,13 @@ export interface GuestController<Observation, Memory, Config> {
     config: Config,
     now: Instant,
   ): ReadonlyMap<string, readonly string[]>
+  /** Of each machine that is held, by unit: what it is good for now, in a few words. Absent: where it stands says it. */
+  explainMachines?(
+    view: GuestView<Observation>,
+    memory: Memory,
+    config: Config,
+    now: Instant,
+  ): ReadonlyMap<string, string>
 }
 
 // ── brokers: whom to grant ─────────────────────────────────────────────────────────────────────────

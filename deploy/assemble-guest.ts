@@ -23,6 +23,7 @@ export interface SiteGuest {
   plan(): GuestDecision<unknown>
   /** In sentences, by id; jobs that the middleware does not show (any more) are not in it. */
   explainJobs(jobIds: readonly string[]): ReadonlyMap<string, readonly string[]>
+  explainMachines(): ReadonlyMap<string, string>
 }
 
 export interface AssembledGuest extends SiteGuest {
@@ -73,6 +74,11 @@ export function assembleGuest(
       const { controller, config: asConfigured } = guestOf(guest, controllerNow)
       const { view, memory = controller.firstMemory } = seen()
       return controller.decide(view, memory, asConfigured, clock.now())
+    },
+    explainMachines: () => {
+      const { controller, config: asConfigured } = guestOf(guest, controllerNow)
+      const { view, memory = controller.firstMemory } = seen()
+      return controller.explainMachines?.(view, memory, asConfigured, clock.now()) ?? new Map()
     },
     explainJobs: (jobIds) => {
       const { controller, config: asConfigured } = guestOf(guest, controllerNow)

@@ -195,10 +195,12 @@ commandFor('nodes', 'the machines that are held, and where each stands')
 commandFor('plan', 'what the controllers would do now, per job and machine; nothing is done')
   .option('--guest <name>', 'only this guest')
   .option('--jobs <count>', 'explain so many waiting jobs', count, 20)
-  .action((options: Common & { guest?: string; jobs: number }) =>
+  .option('--machines <count>', 'tell of so many machines to which nothing would be done', count, 50)
+  .action((options: Common & { guest?: string; jobs: number; machines: number }) =>
     perform(options.json === true, async () => {
-      const { guest, jobs } = options
-      const query = new URLSearchParams({ jobs: String(Math.min(jobs, 1_000)), ...(guest && { guest }) })
+      const { guest, jobs, machines } = options
+      const bounds = { jobs: String(Math.min(jobs, 1_000)), machines: String(Math.min(machines, 1_000)) }
+      const query = new URLSearchParams({ ...bounds, ...(guest && { guest }) })
       const plans = await (await clientFor(options)).get(`/plan?${query}`)
       const { showPlans } = await import('./control/plan.ts')
       return output(options, plans, showPlans as (value: unknown) => string)

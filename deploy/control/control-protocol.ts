@@ -26,6 +26,7 @@ export const ledgerQuery = z.strictObject({
 export const planQuery = z.strictObject({
   guest: id.optional(),
   jobs: z.coerce.number().int().min(0).max(1_000).default(20),
+  machines: z.coerce.number().int().min(0).max(1_000).default(50),
 })
 
 export const explainParams = z.strictObject({ what: z.enum(['job', 'lease', 'node', 'decision']), id })

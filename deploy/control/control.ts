@@ -190,7 +190,8 @@ function routes(
   app.get<{ Querystring: z.output<typeof planQuery> }>(
     '/plan',
     { ...view, schema: { querystring: planQuery } },
-    ({ query: { guest, jobs } }) => Promise.resolve(planOf(site, guest, jobs)),
+    ({ query: { guest, jobs, machines } }) =>
+      Promise.resolve(planOf(site, guest, { jobsMax: jobs, machinesMax: machines })),
   )
   app.get('/hosts', view, () => {
     authorityOf(site)

@@ -40,6 +40,8 @@ export interface GuestView {
   lastPicture(): BatchPicture | undefined
   /** In sentences, by id; those that the middleware does not show (any more) are not in it. */
   explainJobs(ids: readonly string[]): ReadonlyMap<string, readonly string[]>
+  /** What each of its machines is good for now, by unit, as its controller sees it; without those it says nothing of. */
+  explainMachines(): ReadonlyMap<string, string>
   /** What its controller would decide now. */
   plan(): GuestDecision<unknown>
 }

@@ -176,6 +176,7 @@ export function fakeSite(dir: string, file: string, control: Partial<Settings['c
                 : [[id, [`Job ${id} ${job.state === 'running' ? 'runs' : 'waits'}.`]]]
             }),
           ),
+        explainMachines: () => new Map(),
         plan: () => ({
           intents: [
             {

@@ -9,6 +9,8 @@ import { intentText, planOf, showPlans } from '../../deploy/control/plan.ts'
 import { fakeSite, ledgerOf, SITE_YAML, T0, yamlIn } from './control-site.ts'
 import { jobOf, pictureOf } from './groc-world.ts'
 
+const BOUNDS = { jobsMax: 2, machinesMax: 2 }
+
 let dir = ''
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'sublet-plan-'))
@@ -26,7 +28,7 @@ describe('a plan', () => {
       ...['20', '21'].map((id) => jobOf(id)),
     ]
     const batch = { ...site.guests.batch!, lastPicture: () => pictureOf({ jobs }) }
-    const plans = planOf({ ...site, guests: { batch } }, undefined, 2)
+    const plans = planOf({ ...site, guests: { batch } }, undefined, BOUNDS)
     expect(plans).toMatchObject([
       {
         ...{ guest: 'batch', mode: 'act', reason: '1 job waits', moreJobs: 2 },
@@ -52,13 +54,47 @@ describe('a plan', () => {
     const guest = site.guests.batch!
     const explainJobs = () => new Map([['17', [`Job 17 of ${jobs[0]!.user} waits.\u001b[2J`]]])
     const batch = { ...guest, lastPicture: () => pictureOf({ jobs }), explainJobs }
-    const text = showPlans(planOf({ ...site, guests: { batch } }, undefined, 2))
+    const text = showPlans(planOf({ ...site, guests: { batch } }, undefined, BOUNDS))
     expect(text).toContain('Job 17 of eve\\u000a  would release everything waits.\\u001b[2J')
-    expect(text.split('\n')).toHaveLength(6)
+    expect(text.split('\n')).toHaveLength(7)
+  })
+
+  test('tells by its node name what is done to a machine, and of those to which nothing is, what each is good for', () => {
+    const site = fakeSite(dir, yamlIn(dir))
+    const unit = (n: number, more = {}) => ({
+      ...{ id: `unit-${n}`, name: `vm${n}`, guest: 'batch', leaseId: 'lease-1' },
+      ...{ state: 'joined', reason: 'takes jobs', ...more },
+    })
+    const rows = [10, 2, 1, 3, 4].map((n) => unit(n)).concat(unit(5, { guest: 'another' }))
+    const serviceManager = {
+      ...site.serviceManager!,
+      rows: (table: string) => (table === 'unit' ? rows : []),
+    }
+    const intents: GuestIntent[] = [
+      { kind: 'drain', unitId: 'unit-1', reason: 'it was idle' },
+      { kind: 'extend', leaseId: 'lease-1', durationMs: 60_000, victims: ['unit-4'], reason: 'work' },
+    ]
+    const batch = {
+      ...site.guests.batch!,
+      explainMachines: () => new Map([['unit-2', 'works: job 17']]),
+      plan: () => ({ ...site.guests.batch!.plan(), intents }),
+    }
+    const plans = planOf({ ...site, serviceManager, guests: { batch } } as never, undefined, BOUNDS)
+    expect(showPlans(plans)).toBe(`guest batch
+  1 job waits
+  would drain vm1 (unit unit-1)
+    it was idle
+  would extend lease lease-1 by 60 s without vm4
+    work
+  vm2 (lease lease-1) works: job 17
+  vm3 (lease lease-1) joined: takes jobs
+  and 2 more machines: see them with --machines
+  job 5_[10-20]
+    Job 5_[10-20] waits.`)
   })
 
   test('of a guest that is not there names those that are', () => {
-    expect(() => planOf(fakeSite(dir, yamlIn(dir)), 'none', 2)).toThrow(
+    expect(() => planOf(fakeSite(dir, yamlIn(dir)), 'none', BOUNDS)).toThrow(
       'no guest is named none; there is: batch',
     )
   })
@@ -80,7 +116,7 @@ describe('a plan', () => {
           ...{ startAt: T0, startBy: T0 + 60_000 },
         },
       ] satisfies GuestIntent[]
-    ).map(intentText)
+    ).map((intent) => intentText(intent))
     expect(said).toEqual([
       'extend lease l1 by 60 s without u1, u2',
       'extend lease l1 by 60 s',

@@ -3,6 +3,7 @@ import type { GuestController } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
 import { decide } from './decide.ts'
 import { explainJob, explainJobs } from './explain.ts'
+import { explainMachines } from './machine-words.ts'
 import type { GrocMemory } from './memory.ts'
 import { firstMemory } from './memory.ts'
 
@@ -13,4 +14,5 @@ export const groc: GuestController<BatchPicture, GrocMemory, GrocConfig> = {
   decide,
   explainJob,
   explainJobs,
+  explainMachines,
 }
