@@ -14,13 +14,30 @@ export interface Sliced<R> {
 }
 
 /** Whose turn it is: resolves at once within a slice, and after it when everybody else has had theirs. */
-export function turns(clock: Clock, signal: AbortSignal): () => Promise<void> | undefined {
+function turns(clock: Clock, signal: AbortSignal): () => Promise<void> | undefined {
   let turn = clock.monotonic()
   return () => {
     if (clock.monotonic() - turn < SLICE_MS) return undefined
     return sleep(clock, 0, signal).then(() => {
       turn = clock.monotonic()
     })
+  }
+}
+
+/** Work on very many that may be set aside after each of them; what it comes to is what it returns. */
+export type Steps<R> = Generator<void, R, void>
+
+/** Does such work, and between slices of time everybody else has a turn. */
+export async function inSlices<R>(
+  steps: Steps<R>,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<R> {
+  const othersTurn = turns(clock, signal)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+    const waits = othersTurn()
+    if (waits !== undefined) await waits
   }
 }
 

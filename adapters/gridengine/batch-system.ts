@@ -4,6 +4,7 @@ import { both } from '../batch/both.ts'
 import { checkLowerCase, unfitName } from '../batch/names.ts'
 import { growingPauses } from '../batch/pauses.ts'
 import { seatOf } from '../batch/seat.ts'
+import { inSlices } from '../batch/slices.ts'
 import { watchPaths } from '../batch/watch.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
 import type { Executor } from '../executor.ts'
@@ -112,21 +113,24 @@ export function gridengine(
           (end) => reader.accounted(accountingFile, end),
         ),
     )
-    const seen = pictureOf(
-      {
-        rows: jobs.records,
-        details: learned.details,
-        messages: learned.messages,
-        holds,
-        hosts: read.records,
-        global: read.global,
-        globalNames: new Set(read.global?.values.keys()),
-        reservations,
-        quotas,
-        facts: known,
-        now: clock.now(),
-      },
-      config,
+    const seen = await inSlices(
+      pictureOf(
+        {
+          rows: jobs.records,
+          details: learned.details,
+          messages: learned.messages,
+          holds,
+          hosts: read.records,
+          global: read.global,
+          globalNames: new Set(read.global?.values.keys()),
+          reservations,
+          quotas,
+          facts: known,
+          now: clock.now(),
+        },
+        config,
+      ),
+      { clock, signal },
     )
     const doubt: string[] = []
     if (known.queue === undefined) doubt.push(`There is no cluster queue ${config.queue}`)

@@ -1,5 +1,6 @@
 import type { Instant } from '../../actors/runtime/clock.ts'
 import { largest } from '../../actors/runtime/extremes.ts'
+import type { Steps } from '../batch/slices.ts'
 import type { HeldBy, Job } from '../batch-system.ts'
 import type { GridengineConfig } from './config.ts'
 import { type Demand, demandOf, environmentOf } from './demand.ts'
@@ -17,22 +18,35 @@ export interface Group {
   readonly slotsOn: ReadonlyMap<string, number>
 }
 
-export const groupsOf = (rows: readonly JobRow[]): readonly Group[] => {
-  const byTask = Map.groupBy(rows, (row) =>
-    row.queueInstance === '' ? `${row.id}.${row.tasks}.${row.word}` : `${row.id}.${row.tasks}`,
-  )
-  return [...byTask.values()].map((group) => {
-    const slaves = group.filter((row) => !row.isMaster)
-    const [first] = group as [JobRow, ...JobRow[]]
-    const isApart = slaves.length > 0 && slaves.length >= (first.grantedSlots ?? 0)
-    const slotsOn = new Map<string, number>()
-    for (const row of group) {
-      if (row.queueInstance === '') continue
-      const host = hostOfInstance(row.queueInstance)
-      slotsOn.set(host, (slotsOn.get(host) ?? 0) + (row.isMaster && isApart ? 0 : 1))
-    }
-    return { row: group.find((row) => row.isMaster) ?? first, slotsOn }
-  })
+export function* groupsOf(rows: readonly JobRow[]): Steps<readonly Group[]> {
+  const byTask = new Map<string, JobRow[]>()
+  for (const row of rows) {
+    const task = `${row.id}.${row.tasks}`
+    const key = row.queueInstance === '' ? `${task}.${row.word}` : task
+    const known = byTask.get(key)
+    if (known === undefined) byTask.set(key, [row])
+    else known.push(row)
+    yield
+  }
+  const groups: Group[] = []
+  for (const group of byTask.values()) {
+    groups.push(groupOf(group as [JobRow, ...JobRow[]]))
+    yield
+  }
+  return groups
+}
+
+function groupOf(group: readonly [JobRow, ...JobRow[]]): Group {
+  const slaves = group.filter((row) => !row.isMaster)
+  const [first] = group
+  const isApart = slaves.length > 0 && slaves.length >= (first.grantedSlots ?? 0)
+  const slotsOn = new Map<string, number>()
+  for (const row of group) {
+    if (row.queueInstance === '') continue
+    const host = hostOfInstance(row.queueInstance)
+    slotsOn.set(host, (slotsOn.get(host) ?? 0) + (row.isMaster && isApart ? 0 : 1))
+  }
+  return { row: group.find((row) => row.isMaster) ?? first, slotsOn }
 }
 
 /** What the jobs on each host have of the complexes that are used up. */

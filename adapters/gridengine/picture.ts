@@ -1,4 +1,5 @@
 import { inOneLine } from '../../actors/runtime/errors.ts'
+import type { Steps } from '../batch/slices.ts'
 import type { BatchNode, Job } from '../batch-system.ts'
 import { bounded } from '../job-bounds.ts'
 import type { GridengineConfig } from './config.ts'
@@ -12,23 +13,30 @@ export interface Seen {
   readonly warnings: readonly string[]
 }
 
-export function pictureOf(look: Look, config: GridengineConfig): Seen {
+/** In steps, for there are tens of thousands of jobs. */
+export function* pictureOf(look: Look, config: GridengineConfig): Steps<Seen> {
   const { facts } = look
   const warnings = new Set<string>()
   const ourHosts = new Set(look.hosts.filter((host) => isOurs(host, config)).map(({ name }) => name))
-  const groups = groupsOf(look.rows)
+  const groups = yield* groupsOf(look.rows)
   const counts = countsOf(groups, facts)
   const taken = takenOn(groups, facts)
   const closed = isClosed(look, config.queue)
   const jobs: Job[] = []
   const onHost = new Map<string, string[]>()
+  const put = (host: string, id: string): void => {
+    const there = onHost.get(host)
+    if (there === undefined) onHost.set(host, [id])
+    else there.push(id)
+  }
   for (const group of groups) {
+    yield
     let read: ReturnType<typeof jobOf>
     try {
       read = jobOf(group, counts, look, config, closed)
     } catch (error) {
       warnings.add(`Job ${group.row.id} could not be read: ${inOneLine(error)}`)
-      for (const name of group.slotsOn.keys()) onHost.set(name, [...(onHost.get(name) ?? []), group.row.id])
+      for (const name of group.slotsOn.keys()) put(name, group.row.id)
       continue
     }
     const { unknown, ...told } = read
@@ -37,12 +45,13 @@ export function pictureOf(look: Look, config: GridengineConfig): Seen {
       warnings.add(
         `Job ${job.id} has the state “${group.row.word}”, which is not known; it counts as ${job.state}`,
       )
-    for (const name of job.nodeNames) onHost.set(name, [...(onHost.get(name) ?? []), job.id])
+    for (const name of job.nodeNames) put(name, job.id)
     if (isOfQueue(group.row, facts, config.queue, ourHosts)) jobs.push(job)
   }
   const collecting = collectors(jobs, look)
   const nodes: BatchNode[] = []
   for (const host of look.hosts) {
+    yield
     const { node, unknown } = nodeOf(
       host,
       { jobs: onHost.get(host.name) ?? [], taken: taken.get(host.name) ?? new Map() },

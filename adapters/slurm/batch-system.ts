@@ -4,6 +4,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import { both } from '../batch/both.ts'
 import { growingPauses } from '../batch/pauses.ts'
 import { type Seat, seatOf } from '../batch/seat.ts'
+import { inSlices } from '../batch/slices.ts'
 import { watchPaths } from '../batch/watch.ts'
 import type { BatchPicture, BatchSystem, ExpectedNode, NodeMark } from '../batch-system.ts'
 import type { Executor } from '../executor.ts'
@@ -140,12 +141,13 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
       { known, plans, nodes: nodeRecords.records, reservations: reserved },
       nowThere(jobRecords.records, clock.now()),
     )
-    const judged = judgeJobs(jobRecords.records, frame)
-    const { nodes, warnings } = nodesOf(nodeRecords.records, judged.jobs, frame)
+    const turn = { clock, signal }
+    const judged = await inSlices(judgeJobs(jobRecords.records, frame), turn)
+    const { nodes, warnings } = await inSlices(nodesOf(nodeRecords.records, judged.jobs, frame), turn)
     const served = new Set(
       nodeRecords.records.filter((node) => node.partitions.includes(partition)).map((node) => node.name),
     )
-    const jobs = jobsOf(judged.jobs, frame).filter(
+    const jobs = (await inSlices(jobsOf(judged.jobs, frame), turn)).filter(
       (job) => job.queue === partition || job.nodeNames.some((name) => served.has(name)),
     )
 

@@ -1,5 +1,6 @@
 import type { Vector } from '../../actors/leases/resources.ts'
 import type { Instant, Millis } from '../../actors/runtime/clock.ts'
+import type { Steps } from '../batch/slices.ts'
 import type { BatchNode, HeldBy, Job, JobState } from '../batch-system.ts'
 import { bounded } from '../job-bounds.ts'
 import { clausesOf } from './constraint.ts'
@@ -9,7 +10,7 @@ import { LAUNCH_FAILED } from './reasons.ts'
 import type { JobRecord, NodeRecord } from './records.ts'
 import { jobState, nodeFitness } from './states.ts'
 
-/** What records become a picture: pure, and the same for every format. */
+/** What records become a picture: pure, the same for every format, and in steps, for there are tens of thousands of them. */
 export interface Frame {
   readonly partition: string
   readonly drainTag: string
@@ -42,12 +43,12 @@ export interface Judged {
 const LATER_MS = 2000
 
 /** The states first, for arrays and nodes depend on other jobs'. */
-export function judgeJobs(
+export function* judgeJobs(
   records: readonly JobRecord[],
   frame: Frame,
-): { jobs: readonly Judged[]; warnings: readonly string[] } {
+): Steps<{ jobs: readonly Judged[]; warnings: readonly string[] }> {
   const warnings = new Set<string>()
-  const jobs = records.map((record): Judged => {
+  const judged = (record: JobRecord): Judged => {
     const waiting = {
       reason: record.reason,
       nodes: record.nodes,
@@ -66,7 +67,12 @@ export function judgeJobs(
     if (unknown !== undefined)
       warnings.add(`Job ${record.id} has ${unknown}, which is not known; it counts as ${state}`)
     return { record, state, heldBy }
-  })
+  }
+  const jobs: Judged[] = []
+  for (const record of records) {
+    jobs.push(judged(record))
+    yield
+  }
   return { jobs, warnings: [...warnings] }
 }
 
@@ -78,13 +84,13 @@ function tasksOf({ record, state }: Judged, runningByArray: ReadonlyMap<string, 
   return Math.max(0, Math.min(left, record.arrayLimit - (runningByArray.get(record.arrayId) ?? 0)))
 }
 
-export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] {
+export function* jobsOf(judged: readonly Judged[], frame: Frame): Steps<readonly Job[]> {
   const runningByArray = new Map<string, number>()
   for (const { record, state } of judged)
     if (record.arrayId !== '' && (state === 'running' || state === 'completing'))
       runningByArray.set(record.arrayId, (runningByArray.get(record.arrayId) ?? 0) + 1)
 
-  return judged.map((each): Job => {
+  const jobOf = (each: Judged): Job => {
     const { record } = each
     const tasks = tasksOf(each, runningByArray)
     const atItsLimit = each.state === 'pending' && tasks === 0
@@ -114,7 +120,13 @@ export function jobsOf(judged: readonly Judged[], frame: Frame): readonly Job[] 
       launchFailed: state === 'held' && record.reason === LAUNCH_FAILED,
       tasks: Math.max(1, tasks),
     })
-  })
+  }
+  const jobs: Job[] = []
+  for (const each of judged) {
+    jobs.push(jobOf(each))
+    yield
+  }
+  return jobs
 }
 
 /** What most jobs do not ask for is left out. */
@@ -140,19 +152,25 @@ function vendorReason(record: JobRecord, state: JobState, atItsLimit: boolean, n
   return said === '' && state === 'held' && record.eligibleAt > now ? 'BeginTime' : said
 }
 
-export function nodesOf(
+export function* nodesOf(
   records: readonly NodeRecord[],
   judged: readonly Judged[],
   frame: Frame,
-): { nodes: readonly BatchNode[]; warnings: readonly string[] } {
+): Steps<{ nodes: readonly BatchNode[]; warnings: readonly string[] }> {
   const jobsByNode = new Map<string, string[]>()
-  for (const { record, state } of judged)
-    if (state === 'running' || state === 'completing')
-      for (const name of record.nodeNames) jobsByNode.set(name, [...(jobsByNode.get(name) ?? []), record.id])
+  for (const { record, state } of judged) {
+    if (state !== 'running' && state !== 'completing') continue
+    for (const name of record.nodeNames) {
+      const known = jobsByNode.get(name)
+      if (known === undefined) jobsByNode.set(name, [record.id])
+      else known.push(record.id)
+    }
+    yield
+  }
   const collecting = collectors(judged, frame)
 
   const warnings: string[] = []
-  const nodes = records.map((record): BatchNode => {
+  const nodeOf = (record: NodeRecord): BatchNode => {
     const { fitness, unknown } = nodeFitness(record.states)
     for (const state of unknown)
       warnings.push(
@@ -183,7 +201,12 @@ export function nodesOf(
       ...(reservedFor !== undefined && { reservedFor }),
       jobs,
     }
-  })
+  }
+  const nodes: BatchNode[] = []
+  for (const record of records) {
+    nodes.push(nodeOf(record))
+    yield
+  }
   return { nodes, warnings }
 }
 

@@ -157,7 +157,9 @@ describe('a head that is reached over ssh', () => {
 
   test('shows no change of its files here, unless it is this host', () => {
     const watched = (host: string): readonly string[] =>
-      loadConfig(write(over(host, ', watchPaths: [/var/spool/slurm/hash.0]'))).warnings.map(({ text }) => text)
+      loadConfig(write(over(host, ', watchPaths: [/var/spool/slurm/hash.0]'))).warnings.map(
+        ({ text }) => text,
+      )
     expect(watched('head')).toEqual([
       expect.stringContaining('guests.0.batch.watchPaths: are watched on this host: what head changes'),
     ])

@@ -5,6 +5,7 @@ import { nowThere } from '../../adapters/slurm/frame.ts'
 import { parseJobsJson, parseNodesJson } from '../../adapters/slurm/parse-json.ts'
 import { type Frame, jobsOf, judgeJobs, nodesOf } from '../../adapters/slurm/picture.ts'
 import type { JobRecord, NodeRecord } from '../../adapters/slurm/records.ts'
+import { atOnce } from './at-once.ts'
 import { configOf, decideOn, unitsAsked, viewOf } from './groc-world.ts'
 
 const recorded = (name: string): string =>
@@ -29,10 +30,10 @@ const nodeRecords = (await parseNodesJson(recorded('sinfo.json'), turn)).records
 
 function look(jobs: readonly JobRecord[], nodes: readonly NodeRecord[], more: Partial<Frame> = {}) {
   const full = { ...frame, ...more }
-  const judged = judgeJobs(jobs, full)
-  const seen = nodesOf(nodes, judged.jobs, full)
+  const judged = atOnce(judgeJobs(jobs, full))
+  const seen = atOnce(nodesOf(nodes, judged.jobs, full))
   return {
-    jobs: new Map(jobsOf(judged.jobs, full).map((job) => [job.id, job])),
+    jobs: new Map(atOnce(jobsOf(judged.jobs, full)).map((job) => [job.id, job])),
     nodes: new Map(seen.nodes.map((node) => [node.name, node])),
     warnings: [...judged.warnings, ...seen.warnings],
   }

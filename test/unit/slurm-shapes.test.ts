@@ -8,6 +8,7 @@ import { parseJobsText, parseNodesText } from '../../adapters/slurm/parse-text.t
 import { isOurIdle, jobsOf, judgeJobs, nodesOf } from '../../adapters/slurm/picture.ts'
 import type { JobRecord, NodeRecord } from '../../adapters/slurm/records.ts'
 import { parseReservations, reservedNodes } from '../../adapters/slurm/reservations.ts'
+import { atOnce } from './at-once.ts'
 
 const recorded = (name: string): string =>
   readFileSync(new URL(`../fixtures/slurm/shapes-${name}`, import.meta.url), 'utf8')
@@ -30,10 +31,10 @@ function look(jobs: readonly JobRecord[], nodes: readonly NodeRecord[], partitio
     ourIdle: new Set(nodes.filter(isOurIdle).map(({ name }) => name)),
     now: NOW,
   }
-  const judged = judgeJobs(jobs, frame)
-  const seen = nodesOf(nodes, judged.jobs, frame)
+  const judged = atOnce(judgeJobs(jobs, frame))
+  const seen = atOnce(nodesOf(nodes, judged.jobs, frame))
   return {
-    jobs: new Map(jobsOf(judged.jobs, frame).map((job) => [job.id, job])),
+    jobs: new Map(atOnce(jobsOf(judged.jobs, frame)).map((job) => [job.id, job])),
     nodes: new Map(seen.nodes.map((node) => [node.name, node])),
     warnings: [...judged.warnings, ...seen.warnings],
   }
