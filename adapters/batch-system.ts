@@ -198,6 +198,12 @@ export interface BatchSystem {
    * daemon is started only after it. Absent where `expect` is told of the machine by the machine itself.
    */
   vet?(node: ExpectedNode, signal: AbortSignal): Promise<void>
+  /**
+   * The name that the machine goes by there, where names are listed beforehand: the one that carries its mark, or else a free
+   * one, which it is given. All other verbs find the node by its mark, by whatever name they are told. Absent where machines
+   * go by their own. `names-taken` if none is free.
+   */
+  take?(node: ExpectedNode, signal: AbortSignal): Promise<string>
   /** Lets the machine in: makes the record where names are fixed, and marks it. Resolves once the node is registered and accepting. */
   expect(node: ExpectedNode, signal: AbortSignal): Promise<void>
   /** No new jobs; running ones go on. */

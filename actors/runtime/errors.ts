@@ -46,6 +46,10 @@ export const ERRORS = {
     'ask-operator',
     'Have the site name its machines in lower case, as the head of the batch system resolves them.',
   ],
+  'names-taken': [
+    'retry',
+    'Wait until a machine has left, or list more names in slurm.conf and in batch.names.',
+  ],
   'node-busy': ['retry', 'Wait until the jobs on the node have ended.'],
   'machine-setup': ['retry', 'Read the machine’s console log in its work folder.'],
   'machine-unreachable': [

@@ -129,7 +129,9 @@ export const isPinned = ({ pinned }: UnitRow, now: Instant): boolean =>
 
 /** Of two units that have had one name, the one that is in the middleware. */
 function unitOf(node: string, draft: ServiceManagerDraft): UnitRow {
-  const found = draft.all('unit').filter((unit) => (unit.id === node || unit.name === node) && !isOut(unit))
+  const found = draft
+    .all('unit')
+    .filter((unit) => [unit.id, unit.name, unit.node].includes(node) && !isOut(unit))
   const [unit] = found
   if (unit !== undefined && found.length === 1) return unit
   throw new SubletError(

@@ -6,7 +6,7 @@ import type { Instant } from '../runtime/clock.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
 import { isWorthSaying } from '../runtime/sentence.ts'
 import type { ServiceManagerConfig } from './config.ts'
-import type { LeaveOutcome, MemberEffectArgs } from './membership.ts'
+import type { JoinOutcome, LeaveOutcome, MemberEffectArgs } from './membership.ts'
 import { overOn, rivalOf, takenBy } from './one-machine.ts'
 import { againFrom } from './pace.ts'
 import { mayJoinLater } from './restoring.ts'
@@ -204,9 +204,7 @@ export class Members {
     if (outcome.kind === 'failed') return this.#failed(unit, verb, outcome.reason, draft)
     switch (verb) {
       case 'join':
-        draft.put('unit', { ...unit, joinedAt: draft.now, failures: 0 })
-        this.#enter({ ...unit, joinedAt: draft.now, failures: 0 }, 'joined', `${unit.name} takes jobs`, draft)
-        return this.#joined(unit.leaseId, draft)
+        return this.#entered(unit, outcome.value as JoinOutcome | undefined, draft)
       case 'drain':
         // The look that shows it drained has to begin after this.
         return draft.put('unit', { ...unit, since: draft.now })
@@ -223,6 +221,15 @@ export class Members {
         )
         return this.#out(unit, draft)
     }
+  }
+
+  #entered(unit: UnitRow, named: JoinOutcome | undefined, draft: ServiceManagerDraft): void {
+    const node = named?.node ?? unit.node
+    const joined: UnitRow = { ...unit, joinedAt: draft.now, failures: 0, ...(node !== undefined && { node }) }
+    draft.put('unit', joined)
+    const as = node === undefined ? '' : `, as ${node}`
+    this.#enter(joined, 'joined', `${unit.name} takes jobs${as}`, draft)
+    this.#joined(unit.leaseId, draft)
   }
 
   #active(unit: UnitRow, lease: LeaseRow, draft: ServiceManagerDraft): void {
@@ -333,7 +340,8 @@ export class Members {
   ): void {
     const unit = draft.get('unit', unitId)!
     draft.put('unit', { ...unit, doing: verb, due: undefined })
-    const { id, leaseId, name, vector, facts } = unit
+    const { id, leaseId, vector, facts } = unit
+    const name = unit.node ?? unit.name
     const requeue = unit.requeueFrom !== undefined && draft.now >= unit.requeueFrom
     const over = verb === 'join' ? overOn(unit, draft) : []
     const args: MemberEffectArgs = {

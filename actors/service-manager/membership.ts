@@ -24,6 +24,11 @@ export interface RequeueEffectArgs {
   readonly reason: string
 }
 
+/** What a machine that has joined goes by there, if not by its own name. */
+export interface JoinOutcome {
+  readonly node: string
+}
+
 export type LeaveOutcome =
   | { readonly kind: 'left' }
   | { readonly kind: 'busy'; readonly jobs: readonly string[] }
@@ -78,7 +83,7 @@ export class Membership {
    * Whose name it is comes first: no daemon is started under another's. Then record and daemon at once: where names are
    * fixed the record must be there before the daemon asks.
    */
-  async #enter(unit: JoinUnit, mark: NodeMark, signal: AbortSignal): Promise<void> {
+  async #enter(unit: JoinUnit, mark: NodeMark, signal: AbortSignal): Promise<JoinOutcome | undefined> {
     const both = new AbortController()
     const together = AbortSignal.any([signal, both.signal])
     const node = {
@@ -89,11 +94,16 @@ export class Membership {
       memoryMiB: unit.vector.memoryMiB ?? 0,
     }
     await this.#batch.vet?.(node, signal)
+    const name = (await this.#batch.take?.(node, signal)) ?? unit.name
     try {
-      await Promise.all([this.#batch.expect(node, together), this.#join.join(unit, together)])
+      await Promise.all([
+        this.#batch.expect({ ...node, name }, together),
+        this.#join.join({ ...unit, name }, together),
+      ])
     } finally {
       both.abort(new Error('the other half of the join failed'))
     }
+    return name === unit.name ? undefined : { node: name }
   }
 
   async #leave(args: MemberEffectArgs, mark: NodeMark, signal: AbortSignal): Promise<LeaveOutcome> {

@@ -157,7 +157,10 @@ export interface QueryRow extends Row {
 export interface UnitRow extends Row {
   readonly leaseId: string
   readonly guest: string
+  /** What its site calls it. */
   readonly name: string
+  /** What it goes by in the middleware, where names are listed there. */
+  readonly node?: string | undefined
   readonly vector: Vector
   readonly facts: Properties
   /** Where its site says that it is since it joined, which is not followed. */

@@ -110,7 +110,7 @@ const heldUnit = (unit: UnitRow, now: Instant): HeldUnit => {
   const { id, name, state, joinedAt, suspect, leaveBy } = unit
   return {
     id,
-    name,
+    name: unit.node ?? name,
     state,
     since: isChanging(unit) ? now : unit.since,
     joinedAt,

@@ -3,6 +3,7 @@ import type { Instant, Millis } from '../../actors/runtime/clock.ts'
 import { coded, SubletError } from '../../actors/runtime/errors.ts'
 import { period, span } from '../../actors/runtime/sentence.ts'
 import { duration } from '../../actors/runtime/settings.ts'
+import type { Nodes } from './config.ts'
 import type { HeadSays, Opened } from './head.ts'
 import type { MachineSays } from './machine.ts'
 
@@ -46,7 +47,7 @@ export function differences(
   head: HeadSays,
   machine: MachineSays,
   opened: Opened | undefined,
-  limits: { readonly config: AlikeConfig; readonly nodes: 'self' | 'fixed'; readonly asked: Asked },
+  limits: { readonly config: AlikeConfig; readonly nodes: Nodes; readonly asked: Asked },
 ): readonly Difference[] {
   const { config, nodes, asked } = limits
   // Nothing was asked after it.
@@ -86,7 +87,7 @@ function releases(
   name: string,
   ofHead: string,
   ofMachine: string | undefined,
-  nodes: 'self' | 'fixed',
+  nodes: Nodes,
 ): readonly Difference[] {
   const cure = `Install slurmd ${ofHead} in the image.`
   if (ofMachine === undefined) return [{ sentence: `slurmd is not on ${name}`, cure }]

@@ -14,6 +14,7 @@ import { complaint, slurmCommands } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
 import { factsOf } from './facts.ts'
 import { frameOf, nowThere } from './frame.ts'
+import { featuresWith, hasNoMachine, listedNames, notOurs } from './listed.ts'
 import { drainReason, isOurReason, markComment, markFeature, readMark, sameMark } from './marks.ts'
 import { isBusyState, jobsOf, judgeJobs, nodesOf } from './picture.ts'
 import { slurmReader } from './reader.ts'
@@ -27,6 +28,8 @@ const ASK_AGAIN_MS: Millis = 60
 const ASK_AGAIN_MS_MAX: Millis = 2_000
 /** How long Slurm may take to let go of a node that it was told is dead; then the caller asks again. */
 const LET_GO_MS: Millis = 5_000
+/** The same of a listed name, which Slurm's power saving takes up within its interval. */
+const LET_GO_LISTED_MS: Millis = 20_000
 
 /**
  * Slurm 22.05 through its own commands.
@@ -54,6 +57,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
   const reader = slurmReader(commands, { format: config.format, clock })
   const readReservations = reservationsOf(commands, clock)
   const requeue = requeuer(commands, reader, clock)
+  const listed = config.nodes === 'listed' ? listedNames(config, { commands, reader, clock }) : undefined
   /** Jobs were listed in the last look: an empty list must now be confirmed. Unknown at first. */
   let hadJobs = true
   let seat: Seat | undefined
@@ -64,12 +68,10 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
 
   /** The node if it is there and ours; undefined if it is not there. */
   const ours = async (name: string, mark: NodeMark, signal: AbortSignal): Promise<NodeRecord | undefined> => {
+    if (listed !== undefined) return listed.ours(name, mark, signal)
     const record = await reader.node(name, signal)
     if (record === undefined || sameMark(readMark(record.features, record.comment), mark)) return record
-    const found = readMark(record.features, record.comment)
-    const whose =
-      found === undefined ? 'carries no mark of ours' : `is marked for ${found.leaseId}/${found.unitId}`
-    throw new SubletError('node-not-ours', `Node ${name} ${whose}, not for ${mark.leaseId}/${mark.unitId}`)
+    throw notOurs(record, mark)
   }
 
   const present = async (name: string, mark: NodeMark, signal: AbortSignal): Promise<NodeRecord> => {
@@ -86,12 +88,19 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
   /**
    * Takes a drain of ours back. RESUME and UNDRAIN make Slurm ping the node first and schedule two of its
    * one-second rounds later (1.0 to 2.1 s until a job starts); IDLE makes it available at once (0.1 to
-   * 1.0 s), but is right only where no job is.
+   * 1.0 s), but is right only where no job is. `address`: that of a CLOUD node, which `scontrol reconfigure` takes
+   * from one that is powered down.
    */
-  const letIn = (record: NodeRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+  const letIn = (
+    record: NodeRecord,
+    mark: NodeMark,
+    address: string | undefined,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const where = address !== undefined && record.states.includes('cloud') ? [`NodeAddr=${address}`] : []
     const state = record.cpusInUse === 0 && !isBusyState(record.states) ? 'IDLE' : 'UNDRAIN'
     return changed(
-      ['update', `NodeName=${record.name}`, `State=${state}`, `Comment=${markComment(mark)}`],
+      ['update', `NodeName=${record.name}`, `State=${state}`, `Comment=${markComment(mark)}`, ...where],
       signal,
     )
   }
@@ -129,7 +138,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     const [[known, reserved], [jobRecords, nodeRecords]] = await both(
       signal,
       (stop) => both(stop, facts.recent, readReservations),
-      (stop) => both(stop, reader.jobs, reader.nodes),
+      (stop) => both(stop, reader.jobs, listed === undefined ? reader.nodes : listed.nodes),
     )
     const isAnyPlanned = nodeRecords.records.some(isPlanned)
     const isWideWaiting = jobRecords.records.some((job) => job.state === 'PENDING' && job.nodes > 1)
@@ -173,17 +182,39 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     }
   }
 
+  /** The record of a machine that is to come; `known` is the name by which it was found before. */
+  const expected = async (
+    node: ExpectedNode,
+    known: string | undefined,
+    signal: AbortSignal,
+  ): Promise<NodeRecord | undefined> => {
+    if (listed === undefined) return ours(node.name, node.mark, signal)
+    const record = known === undefined ? undefined : await reader.node(known, signal)
+    const isSame = record !== undefined && sameMark(readMark(record.features, record.comment), node.mark)
+    return isSame ? record : listed.take(node, signal)
+  }
+
+  /** By this feature slurmd -F finds its record. A controller that was started anew has those of slurm.conf again. */
+  const call = async (record: NodeRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+    if (listed === undefined || !record.states.includes('future')) return
+    if (record.features.includes(markFeature(mark))) return
+    await changed(['update', `NodeName=${record.name}`, ...featuresWith(record, mark)], signal)
+  }
+
   const expect = async (node: ExpectedNode, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted()
     const pauses = growingPauses(clock, ASK_AGAIN_MS, ASK_AGAIN_MS_MAX)
+    let known: string | undefined
     for (;;) {
-      const record = await ours(node.name, node.mark, signal)
+      const record = await expected(node, known, signal)
+      known = record?.name
       if (record === undefined && config.nodes === 'fixed') await create(node, signal)
       else if (record !== undefined) {
+        await call(record, node.mark, signal)
         const { fitness } = nodeFitness(record.states)
         if (fitness === 'works') return
         if (fitness === 'refuses' && drainOf(record) === 'ours') {
-          await letIn(record, node.mark, signal)
+          await letIn(record, node.mark, node.address, signal)
           pauses.startOver()
           continue
         }
@@ -195,9 +226,11 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
   const drain = async (name: string, mark: NodeMark, reason: string, signal: AbortSignal): Promise<void> => {
     const words = drainReason(drainTag, reason)
     const before = await present(name, mark, signal)
+    // A record that waits for its machine takes no jobs, and Slurm does not drain it.
+    if (before.states.includes('future')) return
     if (drainOf(before) === 'theirs') return
     if (drainOf(before) === 'ours' && before.reason === words) return
-    await changed(['update', `NodeName=${name}`, 'State=DRAIN', `Reason=${words}`], signal)
+    await changed(['update', `NodeName=${before.name}`, 'State=DRAIN', `Reason=${words}`], signal)
     const after = await present(name, mark, signal)
     if (drainOf(after) === 'no')
       throw new SubletError(
@@ -209,14 +242,20 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
   const resume = async (name: string, mark: NodeMark, signal: AbortSignal): Promise<void> => {
     const before = await present(name, mark, signal)
     if (drainOf(before) !== 'ours') return
-    await letIn(before, mark, signal)
+    await letIn(before, mark, undefined, signal)
     const after = await present(name, mark, signal)
     if (drainOf(after) === 'ours')
       throw new SubletError('middleware-refused', `Node ${name} is still drained after it was resumed`)
   }
 
   /** True if the record is gone. Slurm itself refuses while a job is on the node, also one that came just now. */
-  const deleted = async (name: string, signal: AbortSignal): Promise<boolean> => {
+  const deleted = async (record: NodeRecord, signal: AbortSignal): Promise<boolean> => {
+    const { name } = record
+    if (listed !== undefined) {
+      // That it does not refuse: what was seen empty was drained before, or is down.
+      if (record.cpusInUse > 0 || isBusyState(record.states)) return false
+      return listed.giveBack(record, signal)
+    }
     const done = await commands.run('scontrol', ['delete', `NodeName=${name}`], signal)
     if (done.exitCode === 0 || /Invalid node name/i.test(done.stderr)) return true
     if (/busy/i.test(done.stderr)) return false
@@ -235,13 +274,12 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     }
     const before = holdsIt(record)
     if (before !== undefined) throw before
-    // A record that waits for its machine takes no jobs, and Slurm does not drain it.
-    if (!record.states.includes('future')) {
-      await drain(name, mark, 'leaves', signal)
-      const after = holdsIt(await present(name, mark, signal))
-      if (after !== undefined) throw after
-    }
-    if (!(await deleted(name, signal))) throw busy(name, 'a job has just come')
+    await drain(name, mark, 'leaves', signal)
+    const drained = await present(name, mark, signal)
+    const after = holdsIt(drained)
+    if (after !== undefined) throw after
+    if (!(await deleted(drained, signal)))
+      throw busy(name, listed === undefined ? 'a job has just come' : 'Slurm has not yet powered it down')
   }
 
   /**
@@ -266,18 +304,20 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
   }
 
   /** Down makes Slurm end or requeue every job of the node by itself, then the record can go. */
-  const removeLost = async ({ name }: NodeRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+  const removeLost = async (lost: NodeRecord, mark: NodeMark, signal: AbortSignal): Promise<void> => {
+    if (listed !== undefined && hasNoMachine(lost)) return removeIdle(lost, mark, signal)
+    const { name } = lost
     const bound = await requeue.boundTo(name, signal)
     const reason = drainReason(drainTag, 'the machine is lost')
     await changed(['update', `NodeName=${name}`, 'State=DOWN', `Reason=${reason}`], signal)
     const again = bound.filter((job) => job.requeueable).map((job) => job.id)
     await requeue.letStart(again, signal)
     const late = (): SubletError => busy(name, 'it is down, but Slurm has not yet let go of it')
-    const limit = deadline(clock, LET_GO_MS, late, signal)
+    const limit = deadline(clock, listed === undefined ? LET_GO_MS : LET_GO_LISTED_MS, late, signal)
     try {
       for (;;) {
         const record = await ours(name, mark, limit.signal)
-        if (record === undefined || (!isPlanned(record) && (await deleted(name, limit.signal)))) return
+        if (record === undefined || (!isPlanned(record) && (await deleted(record, limit.signal)))) return
         await sleep(clock, ASK_AGAIN_MS, limit.signal)
       }
     } finally {
@@ -293,16 +333,18 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
       requeue: true,
       settleMs: 0,
     },
-    check: async (signal) => toldOf(await slurmFindings(config, commands, facts, signal)),
+    check: async (signal) => toldOf(await slurmFindings(config, commands, { facts, listed }, signal)),
     examine: async (examination, signal) =>
       examineSlurm(
-        await slurmFindings(config, commands, facts, signal),
+        await slurmFindings(config, commands, { facts, listed }, signal),
         { commands, facts, clock, partition },
         examination,
         signal,
       ),
     observe,
-    vet: async ({ name, mark }, signal) => void (await ours(name, mark, signal)),
+    ...(listed === undefined
+      ? { vet: async ({ name, mark }, signal) => void (await ours(name, mark, signal)) }
+      : { take: async (node, signal) => (await listed.take(node, signal)).name }),
     expect,
     drain,
     resume,
@@ -310,8 +352,9 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
       const record = await ours(name, mark, signal)
       if (record === undefined) return
       await (lost ? removeLost(record, mark, signal) : removeIdle(record, mark, signal))
-      if ((await reader.node(name, signal)) !== undefined)
-        throw new SubletError('middleware-refused', `Node ${name} is there again after it was deleted`)
+      const after = listed === undefined ? reader.node(name, signal) : listed.ours(name, mark, signal)
+      if ((await after) !== undefined)
+        throw new SubletError('middleware-refused', `Node ${record.name} is there again after it was removed`)
     },
     requeue: (jobIds, _reason, signal) => requeue.all(jobIds, signal, (back) => giveUpSilent(back, signal)),
     ...(config.watchPaths.length > 0 && {

@@ -4,9 +4,12 @@ import type { Clock } from '../../actors/runtime/clock.ts'
 import { hostFindings } from '../exec/host-findings.ts'
 import { type Examination, type Finding, missing, orFine, unwise } from '../finding.ts'
 import { askedRights } from './asked-rights.ts'
+import { namesFindings } from './check-names.ts'
 import type { Commands } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
 import type { factsOf } from './facts.ts'
+import { expandHosts } from './hostlist.ts'
+import type { ListedNames } from './listed.ts'
 
 /** The version this adapter was held to the law with. */
 const VERSION = /^22\.05\./
@@ -15,7 +18,7 @@ const VERSION = /^22\.05\./
 export async function slurmFindings(
   config: SlurmConfig,
   commands: Commands,
-  facts: ReturnType<typeof factsOf>,
+  { facts, listed }: { readonly facts: ReturnType<typeof factsOf>; readonly listed: ListedNames | undefined },
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
   signal.throwIfAborted()
@@ -23,6 +26,14 @@ export async function slurmFindings(
   const rights = await askedRights(commands, signal)
   for (const program of ['squeue', 'sinfo'] as const) await commands.ask(program, ['--version'], signal)
 
+  const { partition, drainTag, names: pattern = '' } = config
+  const names =
+    listed &&
+    namesFindings(
+      { names: expandHosts(pattern), pattern, partition, drainTag },
+      await listed.standings(signal),
+      known,
+    )
   const found: Finding[] = []
   if (!VERSION.test(known.version))
     found.push(
@@ -52,7 +63,8 @@ export async function slurmFindings(
         `scontrol update PartitionName=${config.partition} State=UP`,
       ),
     )
-  if (known.nodeCountMax === 0)
+  if (names !== undefined) found.push(...names)
+  else if (known.nodeCountMax === 0)
     found.push(
       missing(
         'settings',

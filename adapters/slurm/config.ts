@@ -1,10 +1,31 @@
 import { z } from 'zod'
 import { duration, name } from '../../actors/runtime/settings.ts'
+import { expandHosts } from './hostlist.ts'
 
 /** A word that may stand in a Slurm configuration line: no blanks, commas, quotes or equals signs. */
 const word = z.string().regex(/^[A-Za-z0-9_.:-]+$/, 'expected a word of letters, digits and _ . : -')
 
 const path = z.string().startsWith('/', 'expected an absolute path')
+
+/** Whence the record of a machine's node comes. */
+export const NODES = ['self', 'fixed', 'listed'] as const
+export type Nodes = (typeof NODES)[number]
+
+const LISTED_MAX = 10_000
+
+const hosts = z
+  .string()
+  .regex(/^[A-Za-z0-9_.,[\]-]+$/, 'expected names of nodes, such as cloud[1-100]')
+  .refine(isShortList, `expected up to ${LISTED_MAX} names of nodes, such as cloud[1-100]`)
+
+function isShortList(text: string): boolean {
+  try {
+    const { length } = expandHosts(text)
+    return length > 0 && length <= LISTED_MAX
+  } catch {
+    return false
+  }
+}
 
 export const slurmConfig = z.strictObject({
   /** Its ClusterName, checked if given; otherwise what the controller says. */
@@ -15,8 +36,13 @@ export const slurmConfig = z.strictObject({
   partition: word,
   /** The feature of the partition's NodeSet. */
   feature: word.default('dynf'),
-  /** `self`: slurmd -Z brings its node's record · `fixed`: `expect` makes the record, slurmd finds it. */
-  nodes: z.enum(['self', 'fixed']).default('self'),
+  /**
+   * `self`: slurmd -Z brings its node's record · `fixed`: `expect` makes the record, slurmd finds it · `listed`: slurm.conf
+   * has the records, and a machine takes one of `names`.
+   */
+  nodes: z.enum(NODES).default('self'),
+  /** Of `listed`: names of FUTURE or CLOUD nodes as slurm.conf writes them, `cloud[1-100]`, for machines of ours alone. */
+  names: hosts.optional(),
   /** `auto`: JSON where the commands offer it, text where they do not. */
   format: z.enum(['json', 'text', 'auto']).default('auto'),
   /** Begins the reason of every drain of ours. */

@@ -15,6 +15,8 @@ export interface Facts {
   /** PrivateData, lower case. */
   readonly hidden: readonly string[]
   readonly nodeCountMax: number
+  /** Slurm's own power saving, and the partitions that it leaves alone. */
+  readonly power: { readonly isOn: boolean; readonly sparedPartitions: readonly string[] }
   readonly partition:
     | { readonly isUp: boolean; readonly nodesMax: number; readonly defaultMinutes: number | undefined }
     | undefined
@@ -64,6 +66,7 @@ export function factsOf(
       isPrivileged: isOwner || (hidden.length > 0 && (await askedRights(commands, signal)).mayChange),
       hidden,
       nodeCountMax: Number(values.get('MaxNodeCount') ?? 0),
+      power: powerOf(values),
       partition: words && {
         isUp: words.get('State') === 'UP',
         nodesMax: Number(words.get('MaxNodes')) || Number.POSITIVE_INFINITY,
@@ -78,6 +81,15 @@ export function factsOf(
     read,
     recent: async (signal) =>
       kept !== undefined && clock.monotonic() - kept.at < KEEP_MS ? kept.facts : read(signal),
+  }
+}
+
+/** Slurm saves no power without both programs and a time. */
+function powerOf(values: ReadonlyMap<string, string>): Facts['power'] {
+  const isSet = (key: string): boolean => !['', '(null)', 'INFINITE', 'NONE'].includes(values.get(key) ?? '')
+  return {
+    isOn: ['SuspendProgram', 'ResumeProgram', 'SuspendTime'].every(isSet),
+    sparedPartitions: (values.get('SuspendExcParts') ?? '').split(','),
   }
 }
 

@@ -21,6 +21,19 @@ function parts(text: string): readonly string[] {
   return found
 }
 
+/** The names of a list, each with what its brackets stand for put as `number`. */
+export const hostShapes = (
+  text: string,
+  plain: (piece: string) => string,
+  number: string,
+): readonly string[] =>
+  parts(text).map((part) =>
+    part
+      .split(/\[[^[\]]*\]/)
+      .map(plain)
+      .join(number),
+  )
+
 /** `3`, `08-11`: with the zeros of the first number kept. */
 function numbers(range: string): readonly string[] {
   const [, from = '', to = from] = /^(\d+)(?:-(\d+))?$/.exec(range) ?? []

@@ -7,6 +7,7 @@ import type { Executor } from '../executor.ts'
 import type { UnitFacts } from '../handler.ts'
 import type { JoinHandler, JoinUnit } from '../join.ts'
 import { alikeConfig, differences, unlike } from './alike.ts'
+import { NODES } from './config.ts'
 import type { Head } from './head.ts'
 import { EXAMINE, machineSays } from './machine.ts'
 import { markFeature } from './marks.ts'
@@ -15,11 +16,11 @@ export const slurmJoinConfig = z.strictObject({
   /** The cluster's slurm.conf on the machine. */
   confFile: z.string().startsWith('/').default('/etc/slurm/slurm.conf'),
   /** As in the batch system's configuration. */
-  nodes: z.enum(['self', 'fixed']).default('self'),
+  nodes: z.enum(NODES).default('self'),
   feature: z.string().min(1).default('dynf'),
   /**
    * The node's line, with the unit's vector and facts in braces. `State=DRAIN` is what keeps jobs away
-   * until the batch system lets the node in; `{mark}` is what makes it ours.
+   * until the batch system lets the node in; `{mark}` is what makes it ours. Where names are listed, slurm.conf has it.
    */
   conf: z
     .string()
@@ -77,7 +78,8 @@ foreign=$(slurmds foreign)
 [ -n "$foreign" ] && { echo "the slurmd of another lease runs there: $(mark_on "\${foreign%%[!0-9]*}")" >&2; exit 1; }
 for pid in $(slurmds ours); do
   case "$(line "$pid")" in
-    *" -N $name "*"$mark"*)
+    *" -N $name "*"$mark"*|*" -F$mark "*)
+      # Not shown is also one that is FUTURE.
       shown=$(scontrol -o show node "$name" 2>&1) && exit 0
       case "$shown" in *"not found"*) ;; *) exit 0 ;; esac ;;
   esac
@@ -86,10 +88,35 @@ end "$tenths" || exit 1
 others=$(slurmds others)
 [ -n "$others" ] && { echo "a slurmd that is not Sublet's runs there: $(line "\${others%%[!0-9]*}")" >&2; exit 1; }
 out=$(mktemp) || exit 1
+sizes() { echo $(echo "$1" | grep -Eo '(CPUTot|CPUs|Sockets|SocketsPerBoard|CoresPerSocket|ThreadsPerCore)=[0-9]+' | sort); }
+is_called() { scontrol -F -o show node "$name" | grep -q " AvailableFeatures=[^ ]*$mark"; }
+# By this name, which no node has, it is given the record with our mark, and not that of a host of its own name.
+start_future() { slurmd "-F$mark" -N "$mark" </dev/null; }
+[ "$mode" = self ] || command -v scontrol >/dev/null || { echo "scontrol is not on the machine" >&2; exit 1; }
 if [ "$mode" = self ]; then
   slurmd -Z -N "$name" --conf "$conf" </dev/null >"$out" 2>&1; status=$?
+elif [ "$mode" = listed ]; then
+  shown=$(scontrol -F -o show node "$name" 2>&1) || { echo "$shown" >&2; exit 1; }
+  case "$shown" in
+    *" State=FUTURE"*) # The batch system puts our mark there when the machine is to come in.
+      echo "$$" >"/run/$mark.waits" || exit 1
+      for i in $(seq 10); do is_called && break; sleep 0.1; done
+      is_called || { # By now nobody waits for it here.
+        ( for i in $(seq 3000); do
+          sleep 0.1; [ "$(cat "/run/$mark.waits" 2>/dev/null)" = "$$" ] || exit
+          is_called && { start_future; exit; }
+        done ) </dev/null >/dev/null 2>&1 &
+        rm -f "$out"; exit 0
+      }
+      start_future >"$out" 2>&1; status=$?
+      # slurmd itself says nothing of it.
+      [ "$status" = 0 ] || echo "a FUTURE record has to be like the machine: slurm.conf has $(sizes "$shown"), slurmd -C says $(sizes "$(slurmd -C)")" >>"$out" ;;
+    *DYNAMIC_FUTURE*) slurmd "-F$mark" -N "$name" </dev/null >"$out" 2>&1; status=$? ;;
+    *)
+      cp "$SLURM_CONF" "/run/$mark.conf" || exit 1
+      slurmd -N "$name" -f "/run/$mark.conf" </dev/null >"$out" 2>&1; status=$? ;;
+  esac
 else
-  command -v scontrol >/dev/null || { echo "scontrol is not on the machine" >&2; exit 1; }
   merged="/run/$mark.conf"
   { cat "$SLURM_CONF" && echo "NodeName=$name $conf"; } >"$merged" || exit 1
   slurmd -N "$name" -f "$merged" </dev/null >"$out" 2>&1; status=$?
@@ -110,6 +137,7 @@ rm -f "$out"; exit 1
 
 const LEAVE = `${FUNCTIONS}
 own=$1
+rm -f "/run/$own.waits"
 end "$2"
 `
 

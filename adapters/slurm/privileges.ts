@@ -13,8 +13,41 @@ import {
 import { NO_NODE } from './asked-rights.ts'
 import { slurmEnv } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
+import { hostShapes } from './hostlist.ts'
 import { JOBS_TEXT_ARGS, NODES_TEXT_ARGS } from './parse-text.ts'
 import { START_IN_SECONDS } from './requeue.ts'
+
+/** What names that slurm.conf lists are like. */
+export const listedLike = (names: string): string =>
+  [...new Set(hostShapes(names, literally, NUMBER))].join('|')
+
+type Make = (verb: Line['verb'], words: readonly [string, ...Word[]], why: string) => Line
+
+/** What gives a listed name to a machine, and puts it back to where it was. */
+function namesLines(
+  line: Make,
+  ours: Word,
+  { comment, mark }: { readonly comment: Word; readonly mark: string },
+): readonly Line[] {
+  const [update, none] = [['scontrol', 'update', ours] as const, 'Comment=']
+  const feature = '[A-Za-z0-9_.:=-]+'
+  const both = (list: string): readonly Word[] =>
+    ['AvailableFeatures', 'ActiveFeatures'].map((which) => like(`${which}=${list}`))
+  const called = both(`(${feature},)*${mark}`)
+  const own = both(`(${feature}(,${feature})*)?`)
+  const address = like('NodeAddr=[A-Za-z0-9.:-]+')
+  const why = { take: 'gives a machine the name', leave: 'puts the name back to where it was' }
+  const parked = [...update, none, like(`NodeAddr=${HOST}`), 'State=DRAIN'] as const
+  return [
+    line('expect', [...update, comment], `${why.take} of a FUTURE node`),
+    line('expect', [...update, ...called], 'the mark by which its slurmd finds it'),
+    line('expect', [...update, comment, address], `${why.take} of a CLOUD node`),
+    line('expect', [...update, 'State=IDLE', comment, address], 'lets its machine in'),
+    line('remove', [...update, none, ...own, 'State=FUTURE'], why.leave),
+    line('remove', [...update, 'State=POWER_DOWN'], 'the CLOUD node of a machine that has left'),
+    line('remove', [...parked, like(`Reason=${WORDS}`)], why.leave),
+  ]
+}
 
 /** `17`, a task `17_3`, waiting tasks `17_[4-9%2]`, a part `17+1`. */
 const JOB = '[0-9]+(_[0-9]+|_\\[[0-9,%:-]+\\]|\\+[0-9]+)?'
@@ -38,6 +71,7 @@ export function slurmPrivileges(
       return { right, verb, words: [found, ...words], why }
     }
   const [look, line] = [of('read'), of('change')]
+  const isListed = config.nodes === 'listed'
   const ours = like(`NodeName=${node}`)
   const reason = like(`Reason=${literally(drainTag)}: ${WORDS}`)
   const comment = like(`Comment=sublet:lease=${ID},unit=${ID}`)
@@ -60,6 +94,9 @@ export function slurmPrivileges(
       ['scontrol', '-F', ...NODES_TEXT_ARGS, like(HOST)],
       'one node, before and after each change',
     ),
+    ...(isListed
+      ? [look('observe', ['scontrol', '-F', ...NODES_TEXT_ARGS], 'all nodes, also those that are announced')]
+      : []),
     look('check', ['squeue', '--version'], 'whether the program is there'),
     look('check', ['sinfo', '--version'], 'whether the program is there'),
     look('check', ['date', '+%s'], 'the clock where the commands run'),
@@ -74,27 +111,29 @@ export function slurmPrivileges(
       ? []
       : [look('join', ['getent', 'passwd', ...users], 'whether a machine has the users of the head')]),
   ]
+  const made = line(
+    'expect',
+    [
+      'scontrol',
+      'create',
+      ours,
+      like(`NodeHostname=${node}`),
+      like('NodeAddr=[A-Za-z0-9.:-]+'),
+      like(`CPUs=${NUMBER}`),
+      like(`RealMemory=${NUMBER}`),
+      like(`Feature=${literally(feature)},${mark}`),
+      'State=FUTURE',
+    ],
+    'makes the record of a machine, where its slurmd does not bring it',
+  )
+  const deleted = line('remove', ['scontrol', 'delete', ours], 'the record of a machine that has left')
   const changes: readonly Line[] = [
     line(
       'check',
       ['scontrol', 'update', `NodeName=${NO_NODE}`, 'State=RESUME'],
       'the refusal tells whether nodes may be changed',
     ),
-    line(
-      'expect',
-      [
-        'scontrol',
-        'create',
-        ours,
-        like(`NodeHostname=${node}`),
-        like('NodeAddr=[A-Za-z0-9.:-]+'),
-        like(`CPUs=${NUMBER}`),
-        like(`RealMemory=${NUMBER}`),
-        like(`Feature=${literally(feature)},${mark}`),
-        'State=FUTURE',
-      ],
-      'makes the record of a machine, where its slurmd does not bring it',
-    ),
+    ...(isListed ? namesLines(line, ours, { comment, mark }) : [made]),
     line('resume', ['scontrol', 'update', ours, like('State=(IDLE|UNDRAIN)'), comment], 'lets a machine in'),
     line(
       'drain',
@@ -106,7 +145,7 @@ export function slurmPrivileges(
       ['scontrol', 'update', ours, 'State=DOWN', reason],
       'jobs of a machine that is lost run again',
     ),
-    line('remove', ['scontrol', 'delete', ours], 'the record of a machine that has left'),
+    ...(isListed ? [] : [deleted]),
     line(
       'requeue',
       ['scontrol', 'update', like(`JobId=${JOB}`), `StartTime=now+${START_IN_SECONDS}`],

@@ -16,6 +16,8 @@ export interface Reader {
    * one that is only announced (FUTURE), which the lists leave out.
    */
   node(name: string, signal: AbortSignal): Promise<NodeRecord | undefined>
+  /** All nodes, also those that are only announced, always as text: the JSON of 22.05 leaves them out. */
+  all(signal: AbortSignal): Promise<Records<NodeRecord>>
   /** On which nodes the scheduler plans to start which waiting job. Not part of the JSON of 22.05. */
   plans(signal: AbortSignal): Promise<ReadonlyMap<string, readonly string[]>>
   /** How many jobs that have not ended `scontrol show jobs` tells, which formats them in another way. */
@@ -104,6 +106,8 @@ export function slurmReader(
       if (done.exitCode !== 0) return undefined
       return (await parseNodesText(done.stdout, { clock, signal })).records[0]
     },
+    all: async (signal) =>
+      parseNodesText(await commands.ask('scontrol', ['-F', ...NODES_TEXT_ARGS], signal), { clock, signal }),
     async plans(signal) {
       const printed = await commands.ask(
         'squeue',

@@ -278,7 +278,7 @@ export function nodesOf(site: SiteView, now: Instant): readonly NodeReport[] {
       const [machine, member] = [atSite.get(unitId), members.get(unitId)]
       return {
         unitId,
-        name: member?.name ?? machine?.name ?? '',
+        name: member?.node ?? member?.name ?? machine?.name ?? '',
         guest: member?.guest ?? '',
         leaseId: member?.leaseId ?? machine?.leaseId ?? '',
         membership: member?.state ?? null,

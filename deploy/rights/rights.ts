@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { type Line, namedBy, type Privileges, type Word } from '../../adapters/privileges.ts'
+import { listedLike } from '../../adapters/slurm/privileges.ts'
 import { privilegesOf } from '../adapters.ts'
 import type { GuestSettings, Settings } from '../settings/config.ts'
 import { wrapper } from './wrapper.ts'
@@ -59,7 +60,8 @@ export function rightsOf(settings: Settings, guest: GuestSettings, ask: RightsAs
   for (const user of [ask.user, ask.as]) refuseUnless(USER.test(user), 'the name of a user', user)
   refuseUnless(ABSOLUTE.test(ask.wrapper), 'an absolute path of letters, digits and _ . + -', ask.wrapper)
   refuseUnless(FOLDERS.test(ask.path), 'absolute folders with colons between', ask.path)
-  const nodes = nodesOf(settings, ask.nodes)
+  const listed = batch.kind === 'slurm' && batch.nodes === 'listed' ? batch.names : undefined
+  const nodes = nodesOf(settings, ask.nodes ?? (listed && listedLike(listed)))
   const privileges = privilegesOf(batch, guest.join, nodes)
   const key = batch.ssh === undefined ? undefined : publicKey(batch.ssh.privateKeyFile)
   return {

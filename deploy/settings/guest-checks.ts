@@ -1,5 +1,6 @@
 import { own } from '../../actors/runtime/plain.ts'
 import { weaknessOf } from '../../adapters/exec/algorithms.ts'
+import { expandHosts } from '../../adapters/slurm/hostlist.ts'
 import { some, span } from '../../controllers/sentence.ts'
 import { managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
@@ -26,6 +27,8 @@ const JOINED = {
   'ssh-openpbs': 'openpbs',
   'ssh-gridengine': 'gridengine',
 } as const
+
+type Guest = Written['guests'][number]
 
 export function guestChecks(written: Written, i: number): readonly CrossComplaint[] {
   const { site, skewMax } = written
@@ -58,6 +61,7 @@ export function guestChecks(written: Written, i: number): readonly CrossComplain
       if (batch.kind === 'slurm' && joining.kind === 'ssh-slurmd' && joining[key] !== batch[key])
         found.push(error(at('join', key), `found ${joining[key]}, and batch.${key} is ${batch[key]}`))
   }
+  if (batch.kind === 'slurm') found.push(...namesChecks(batch, controller, at))
 
   if (batch.kind !== 'embedded')
     found.push(...oldAlgorithms(batch.ssh?.algorithms ?? [], at('batch', 'ssh', 'algorithms')))
@@ -116,6 +120,29 @@ const oldAlgorithms = (allowed: readonly string[], path: Path): readonly CrossCo
       `allows ${algorithm}, and ${weaknessOf(algorithm)}: take it out once the machine has a newer sshd`,
     ),
   )
+
+/** Names that slurm.conf lists, for as many machines as there may be. */
+function namesChecks(
+  { nodes, names }: Extract<Guest['batch'], { readonly kind: 'slurm' }>,
+  controller: Guest['controller'],
+  at: (...path: PropertyKey[]) => Path,
+): readonly CrossComplaint[] {
+  if (nodes !== 'listed')
+    return names === undefined
+      ? []
+      : [error(at('batch', 'names'), `is read only where batch.nodes is listed, and that is ${nodes}`)]
+  if (names === undefined)
+    return [error(at('batch', 'names'), 'is missing: which of the names of slurm.conf machines may take')]
+  const count = expandHosts(names).length
+  return controller.kind === 'groc' && controller.max > count
+    ? [
+        warning(
+          at('controller', 'max'),
+          `found ${controller.max}, and batch.names has ${some(count, 'name')}: no more machines can be in at once`,
+        ),
+      ]
+    : []
+}
 
 /** Where an entry of `types` stands, or what is short for it. */
 const typePlace = (controller: Groc, i: number, at: Place): Place =>

@@ -160,6 +160,86 @@ export const FIXED = {
   conf: 'NodeAddr={address} CPUs={cpu} RealMemory={memoryMiB} Feature={feature},{mark} State=FUTURE',
 } as const
 
+/** How names of the lab are listed: `n1`… as in the hosts file, in a partition of their own, beside that of dynamic nodes. */
+export const LISTED_NAMES = 'n[1-3]'
+export const LISTED_PARTITION = 'listed'
+
+/** As slurmd finds it: one that is to take a FUTURE record has to be just like it. */
+export interface Hardware {
+  readonly cpus: number
+  /** For a line of slurm.conf. */
+  readonly words: string
+}
+
+export async function hardwareHere(): Promise<Hardware> {
+  const { stdout } = await exec.run(['slurmd', '-C'], { signal: never })
+  const words = /CPUs=\d+ .*ThreadsPerCore=\d+/.exec(stdout)?.[0]
+  if (words === undefined) throw new Error(`slurmd -C printed “${stdout}”`)
+  return { words, cpus: Number(/^CPUs=(\d+)/.exec(words)?.[1]) }
+}
+
+export const listedConf = (kind: 'FUTURE' | 'CLOUD', { words }: Hardware): readonly string[] => [
+  `NodeName=${LISTED_NAMES} ${words} RealMemory=1000 Feature=rack1 State=${kind}`,
+  `PartitionName=${LISTED_PARTITION} Nodes=${LISTED_NAMES} DefaultTime=60 MaxTime=INFINITE State=UP`,
+  ...(kind === 'FUTURE'
+    ? []
+    : [
+        ...['PrivateData=cloud', 'SuspendProgram=/bin/true', 'ResumeProgram=/bin/true', 'SuspendTime=3600'],
+        ...[
+          'SuspendTimeout=1',
+          `SuspendExcParts=${LISTED_PARTITION}`,
+          'SlurmctldParameters=power_save_interval=1',
+        ],
+      ]),
+]
+
+/** As an admin prepares CLOUD names for us, so that Slurm gives no job to one of them by itself. */
+export const parkNames = (lab: SlurmLab, names = LISTED_NAMES): Promise<string> =>
+  shell(lab, `scontrol update NodeName=${names} State=DRAIN Reason="sublet: no machine"`)
+
+/** No jobs, and all names as they were at first. */
+export async function clearNames(
+  lab: SlurmLab,
+  kind: 'FUTURE' | 'CLOUD',
+  names: readonly string[],
+  patienceMs: number,
+): Promise<void> {
+  await shell(lab, 'scancel --user=root')
+  const all = (): Promise<string> => shell(lab, 'scontrol -F -o show node')
+  const seen = await all()
+  const used = names.filter(
+    (name) => !/State=(FUTURE|IDLE.CLOUD.DRAIN.POWERED_DOWN) /.test(lineOf(seen, name)),
+  )
+  for (const name of used) await shell(lab, `scontrol update nodename=${name} state=down reason=clear`)
+  await until(
+    'no job holds a node',
+    patienceMs,
+    () => shell(lab, 'squeue -h -a -o %i'),
+    (jobs) => jobs === '',
+  )
+  if (kind === 'FUTURE') {
+    for (const name of names)
+      await shell(
+        lab,
+        `scontrol update NodeName=${name} Comment= AvailableFeatures=rack1 ActiveFeatures=rack1 State=FUTURE`,
+      )
+    return
+  }
+  for (const name of used) await shell(lab, `scontrol update NodeName=${name} State=POWER_DOWN`)
+  await until('all are powered down', patienceMs, all, (now) =>
+    names.every((name) => lineOf(now, name).includes('POWERED_DOWN')),
+  )
+  for (const name of names)
+    await shell(
+      lab,
+      `scontrol update NodeName=${name} Comment= NodeAddr=${name} NodeHostname=${name} State=IDLE`,
+    )
+  await parkNames(lab)
+}
+
+export const lineOf = (printed: string, name: string): string =>
+  printed.split('\n').find((line) => line.startsWith(`NodeName=${name} `)) ?? ''
+
 export const PATIENCE_MS = 15_000
 
 export const title = (what: string): string => (slurmSkip === undefined ? what : `${what} (${slurmSkip})`)

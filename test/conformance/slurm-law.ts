@@ -1,11 +1,20 @@
 import { systemClock } from '../../actors/runtime/clock.ts'
-import type { BatchSystem } from '../../adapters/batch-system.ts'
+import type { BatchSystem, ExpectedNode } from '../../adapters/batch-system.ts'
 import type { Executor } from '../../adapters/executor.ts'
 import { slurm } from '../../adapters/slurm/batch-system.ts'
 import { type SlurmConfig, slurmConfig } from '../../adapters/slurm/config.ts'
 import type { SlurmLab } from '../../deploy/labs/slurm/lab.ts'
 import type { DeadNodeBench } from './dead-node.ts'
-import { clearLab, closeLab, EPILOG_MS, type LabMachines, never, PATIENCE_MS, shell } from './slurm-bench.ts'
+import {
+  clearLab,
+  clearNames,
+  closeLab,
+  EPILOG_MS,
+  type LabMachines,
+  never,
+  PATIENCE_MS,
+  shell,
+} from './slurm-bench.ts'
 
 export const lawConfig = (
   lab: SlurmLab,
@@ -30,13 +39,23 @@ export function lawBench(
     /** What runs the adapter's commands. */
     readonly exec: Executor
     readonly unreachable: () => BatchSystem
+    /** Its names are listed so in slurm.conf, for machines of so many cpus. */
+    readonly listed?: { readonly kind: 'FUTURE' | 'CLOUD'; readonly cpus: number } | undefined
     readonly close?: () => Promise<void>
   },
 ): DeadNodeBench {
+  const { listed } = ways
   const make = (): BatchSystem => slurm(config, ways.exec, { clock: systemClock })
+  const system = make()
+  const names = ['n1', 'n2', 'n3']
+  const node = (name: string): ExpectedNode => {
+    const { unitId, leaseId, facts } = machines.unit(name)
+    const size = { cpus: listed?.cpus ?? 2, memoryMiB: 1000 }
+    return { name, address: facts.address ?? '', mark: { unitId, leaseId }, ...size }
+  }
   return {
-    system: make(),
-    names: ['n1', 'n2', 'n3'],
+    system,
+    names,
     can: {
       epilogMs: EPILOG_MS,
       collecting: true,
@@ -46,16 +65,17 @@ export function lawBench(
       staticNode: 'static1',
     },
     patienceMs: PATIENCE_MS,
-    node: (name) => {
-      const { unitId, leaseId, facts } = machines.unit(name)
-      return { name, address: facts.address ?? '', mark: { unitId, leaseId }, cpus: 2, memoryMiB: 1000 }
+    node,
+    // Of listed names the machine takes one before its daemon starts, as the service manager has it.
+    startMachine: async (name) => {
+      await system.take?.(node(name), never)
+      await machines.start(name)
     },
-    startMachine: machines.start,
     killMachine: machines.kill,
     killDaemon: machines.killDaemon,
     submit({ runsMs, nodes = 1, cpusPerNode = 1, walltimeMs, held, requeueable = true, after, tasks = 1 }) {
       const args = [`--nodes=${nodes}`, `--ntasks=${nodes}`, `--cpus-per-task=${cpusPerNode}`]
-      args.push(requeueable ? '--requeue' : '--no-requeue')
+      args.push(`--partition=${config.partition}`, requeueable ? '--requeue' : '--no-requeue')
       if (walltimeMs !== undefined) args.push(`--time=${Math.ceil(walltimeMs / 60_000)}`)
       if (held) args.push('--hold')
       if (after !== undefined) args.push(`--dependency=afterany:${after}`)
@@ -75,7 +95,9 @@ export function lawBench(
     unreachable: async () => ways.unreachable(),
     clear: async () => {
       await machines.killAll()
-      await clearLab(lab, PATIENCE_MS)
+      await (listed === undefined
+        ? clearLab(lab, PATIENCE_MS)
+        : clearNames(lab, listed.kind, names, PATIENCE_MS))
     },
     close: async () => {
       await ways.close?.()

@@ -10,29 +10,42 @@ import {
   clearLab,
   closeLab,
   FIXED,
+  hardwareHere,
+  LISTED_NAMES,
+  LISTED_PARTITION,
   labMachines,
+  listedConf,
   type MoreOfLab,
   openLab,
   PATIENCE_MS,
+  parkNames,
   shell,
   slurmSkip,
   title,
 } from './slurm-bench.ts'
 import { lawBench, lawConfig } from './slurm-law.ts'
 
+type Kind = 'self' | 'fixed' | 'FUTURE' | 'CLOUD'
+
 function open(
   format: 'json' | 'text',
-  nodes: 'self' | 'fixed',
+  kind: Kind,
   runId: string,
   more: MoreOfLab = {},
 ): () => Promise<DeadNodeBench> {
   return async () => {
-    const lab = await openLab(runId, [], more)
-    const config = lawConfig(lab, { format, nodes })
+    const listed = kind === 'FUTURE' || kind === 'CLOUD' ? kind : undefined
+    const nodes = kind === 'FUTURE' || kind === 'CLOUD' ? 'listed' : kind
+    const hardware = await hardwareHere()
+    const lab = await openLab(runId, listed && listedConf(listed, hardware), more)
+    if (listed === 'CLOUD') await parkNames(lab)
+    const its = listed && { names: LISTED_NAMES, partition: LISTED_PARTITION }
+    const config = lawConfig(lab, { format, nodes, ...its })
     const nowhere = { ...config, confFile: join(lab.dir, 'no-such.conf'), commandTimeout: 1500 }
-    return lawBench(lab, labMachines(lab, nodes === 'fixed' ? FIXED : {}), config, {
+    return lawBench(lab, labMachines(lab, nodes === 'fixed' ? FIXED : { nodes }), config, {
       exec: listedOnly(lab.onHead, slurmPrivileges(config, 'n[0-9]+')),
       unreachable: () => slurm(nowhere, lab.onHead, { clock: systemClock }),
+      listed: listed && { kind: listed, cpus: hardware.cpus },
     })
   }
 }
@@ -58,6 +71,15 @@ deadNodeCases(
   open('json', 'self', 'deads', { slurmdTimeoutSeconds: 60 }),
   { skip: slurmSkip, runsMs: 40_000, patienceMs: 150_000, leavesJobs: false, startsAgain: false },
 )
+
+for (const kind of ['FUTURE', 'CLOUD'] as const)
+  batchSystemLaw(
+    title(`Slurm 22.05 with names that slurm.conf lists as ${kind}`),
+    open('text', kind, `law${kind[0]?.toLowerCase()}`),
+    {
+      skip: slurmSkip,
+    },
+  )
 
 joinLaw(
   title('slurmd in a namespace of its own'),

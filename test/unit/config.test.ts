@@ -98,6 +98,32 @@ describe('a configuration that is right', () => {
     })
   })
 
+  test('may name nodes that slurm.conf lists, where batch and join agree and there are enough', () => {
+    const text = GOOD.replace(
+      'machines: { kind: process }',
+      'machines: { kind: namespace, bridge: br0, subnet: 10.88.0.0/24, netns: lab, sshd: {}, images: { plain: {} } }',
+    )
+      .replace(
+        'join: { kind: embedded }',
+        'join: { kind: ssh-slurmd, nodes: listed, ssh: { privateKeyFile: k } }',
+      )
+      .replace('batch: { kind: embedded, socket: b/sock }', 'batch: { kind: slurm, partition: dyn, BATCH }')
+    const told = (batch: string): readonly string[] => {
+      const { errors, warnings } = readConfig(write(text.replace('BATCH', batch)))
+      return [...errors, ...warnings].map(({ sentence }) => sentence)
+    }
+    expect(told('nodes: listed, names: "cloud[1-4]"')).toEqual([])
+    expect(told('nodes: listed, names: "cloud[1-3]"')).toEqual([
+      'found 4, and batch.names has 3 names: no more machines can be in at once',
+    ])
+    expect(told('nodes: listed')).toEqual(['is missing: which of the names of slurm.conf machines may take'])
+    expect(told('nodes: fixed, names: "cloud[1-4]"')).toEqual([
+      'is read only where batch.nodes is listed, and that is fixed',
+      'found listed, and batch.nodes is fixed',
+    ])
+    expect(told('nodes: listed, names: "cloud[4-1]"')).toHaveLength(1)
+  })
+
   test('may name a Torque whose head is reached over ssh, and machines that its moms run on', () => {
     const key = 'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
     const text = GOOD.replace(

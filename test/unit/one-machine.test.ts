@@ -171,6 +171,20 @@ test('a site that only says where a machine is, and cannot join it, keeps nobody
   expect(verbs(lease(holder, 'site', { ...FACTS, sshPort: '23' }).effects)).toEqual(['join'])
 })
 
+test('a machine that joined under another name is shown, looked for and pinned by that, and told of by its own', () => {
+  const holder = new Holder()
+  const unit = lease(holder, 'site', FACTS)
+  holder.done(unit.unitId, 'join', { node: 'cloud3' })
+  const { name } = holder.unit(unit.unitId)
+  expect(holder.unit(unit.unitId)).toMatchObject({ node: 'cloud3', reason: `${name} takes jobs, as cloud3` })
+  unit.told()
+  holder.wish([])
+  expect(holder.view?.leases[0]?.held.map((held) => held.name)).toEqual(['cloud3'])
+  const left = begun(holder.wish([{ kind: 'leave', unitId: unit.unitId, reason: 'it is idle' }]))
+  expect((left[0]?.args as MemberEffectArgs).unit.name).toBe('cloud3')
+  expect(holder.unit(unit.unitId).name).toBe(name)
+})
+
 test('machines of two guests may have one address, each in a network of its own, and those without a host key say who they are', () => {
   const holder = new Holder()
   lease(holder, 'site', FACTS).joined()

@@ -152,6 +152,23 @@ test('no daemon is started before it is settled whose name it is', async () => {
   expect(started).toEqual([])
 })
 
+test('a machine comes in under the name that was taken for it, and the look for it is told that name', async () => {
+  const done: string[] = []
+  const batch = {
+    take: async ({ name }: { name: string }) => {
+      done.push(`take for ${name}`)
+      return 'cloud3'
+    },
+    expect: async ({ name }: { name: string }) => void done.push(`expect ${name}`),
+  } as unknown as BatchSystem
+  const join = { join: async ({ name }: { name: string }) => void done.push(`start ${name}`) }
+  const unit = { ...mark, name: 'node-u1', vector: {}, facts: {} }
+  const args = { guest: 'g', unit, reason: 'it is ready', requeue: false }
+  const membership = new Membership(batch, join as unknown as JoinHandler, systemClock)
+  expect(await membership.perform('join', args, never)).toEqual({ node: 'cloud3' })
+  expect(done).toEqual(['take for node-u1', 'expect cloud3', 'start cloud3'])
+})
+
 test('GROC takes a node for missing only where a machine may be taken out', () => {
   const config = configOf({})
   const leases = [leaseOf('l1', [unitOf('u1')])]
