@@ -88,7 +88,7 @@ function settled(
     case 'running':
     case 'completing':
       return [
-        `${it} is ${job.state} on ${few(job.nodeNames, 8)}${job.startedAt === undefined ? '' : ` since ${hour(job.startedAt)}`}.`,
+        `${it} is ${job.state} on ${few(job.nodeNames, 8)}${job.startedAt === undefined ? '' : `${job.state === 'running' ? ' since' : '; it started at'} ${hour(job.startedAt)}`}.`,
       ]
     case 'held':
       return [
@@ -160,11 +160,11 @@ function sentences(
     return lacks.length > 0
       ? [
           `${it} is not counted: it asks for ${needs}, and no unit that can be had has ${few(lacks, 8)}.`,
-          'It can start only on a node of the cluster’s own that has that.',
+          'It can start only on a node of the cluster’s own that has that; else ask for something else, or have a type that has it added to `types` of this guest’s controller.',
         ]
       : [
           `${it} is not counted: it asks for ${needs}, and ${typesInWords(ground)}, no more.`,
-          'It can start only on a node of the cluster’s own that is large enough.',
+          'It can start only on a node of the cluster’s own that is large enough; else ask for less, or have a larger type added to `types` of this guest’s controller.',
         ]
   }
   if (shape.nodes > limits.reach && rehearsal.placesOf(job, shape).length === 0)

@@ -32,7 +32,7 @@ export function startSentence(
     ...(asking?.at === undefined ? [] : [asking.at]),
   ]
   if (asking !== undefined && asking.at === undefined && (shape.nodes > 1 || orders.length === 0))
-    return unknownSentence(shape, ground, config, now)
+    return unknownSentence(shape, ground, boots, config, now)
   const isSpare = places.some(({ bin }) => bin.kind === 'spare')
   if (orders.length === 0)
     return isSpare
@@ -101,9 +101,15 @@ function orderedAt({ lease, unit }: Coming, { mostMs }: BootTimes): Instant {
 }
 
 /** It waits for machines that others have, or for a person. What runs says at most how long it may go on. */
-function unknownSentence(shape: Shape, ground: Survey, config: GrocConfig, now: Instant): string {
+function unknownSentence(
+  shape: Shape,
+  ground: Survey,
+  boots: BootTimes,
+  config: GrocConfig,
+  now: Instant,
+): string {
   const missing = Math.max(1, shape.nodes - Math.max(0, config.max - ground.total))
-  const ends = endsOf(shape, ground, now)
+  const ends = endsOf(shape, ground, boots, now)
   const free = ends.length < missing ? undefined : ends[missing - 1]
   if (free === undefined) return 'When that is, nobody can say.'
   if (free === Number.POSITIVE_INFINITY)
@@ -112,13 +118,18 @@ function unknownSentence(shape: Shape, ground: Survey, config: GrocConfig, now: 
   return `When that is, nobody can say; by the time limits of what runs, ${what} ${free <= now ? 'any moment' : `by ${hour(free)} at the latest`}, if no other job takes ${missing === 1 ? 'it' : 'them'}.`
 }
 
-/** When each machine of ours that is large enough will be empty at the latest, the soonest first. */
-function endsOf({ cpus }: Shape, ground: Survey, now: Instant): readonly Instant[] {
+/** When each machine of ours that is large enough will be there and empty at the latest, the soonest first. */
+function endsOf({ cpus }: Shape, ground: Survey, boots: BootTimes, now: Instant): readonly Instant[] {
   const ends: Instant[] = []
-  for (const { machines } of ground.crews)
-    for (const { node, standing } of machines) {
-      if (node === undefined || standing === 'blocked' || standing === 'gone' || node.cpus < cpus) continue
-      ends.push(node.jobs.reduce((latest, id) => Math.max(latest, endOf(ground.running.get(id))), now))
+  for (const { lease, machines } of ground.crews)
+    for (const { unit, node, standing } of machines) {
+      if (standing === 'blocked' || standing === 'gone') continue
+      if ((node ?? ground.units.get(lease.type) ?? { cpus: 0 }).cpus < cpus) continue
+      ends.push(
+        node === undefined
+          ? Math.max(now, orderedAt({ lease, unit }, boots) + boots.mostMs)
+          : node.jobs.reduce((latest, id) => Math.max(latest, endOf(ground.running.get(id))), now),
+      )
     }
   return ends.sort((a, b) => a - b)
 }

@@ -8,12 +8,15 @@ const WORDS: Readonly<Record<HeldBy, readonly [short: string, sentence: string]>
     'by their owners',
     'Its owner holds it, and can let it go (`qrls`, `scontrol release`); then it is counted.',
   ],
-  operator: ['by an operator', 'An administrator holds it; only an administrator can let it go.'],
+  operator: [
+    'by an operator',
+    'An administrator holds it, and only an administrator can let it go: ask one why.',
+  ],
   system: [
     'by the batch system itself',
     'The batch system itself holds it, as a rule since its start failed; an administrator has to look why, and let it go.',
   ],
-  dependency: ['by other jobs', 'Other jobs have to end first.'],
+  dependency: ['by other jobs', 'Other jobs have to end first; then it is counted.'],
   'start-time': ['until later', 'The time it may begin at has not come.'],
   limit: [
     'by a limit',
@@ -22,7 +25,7 @@ const WORDS: Readonly<Record<HeldBy, readonly [short: string, sentence: string]>
   licence: ['by a licence', 'It waits for something counted that no machine brings, such as a licence.'],
   reservation: [
     'by a reservation',
-    'A reservation has what it could use, or it waits for its own to begin; no further machine is of that reservation.',
+    'A reservation has what it could use, or it waits for its own to begin; no further machine is of that reservation, so it starts when that is over, or has begun.',
   ],
   queue: ['by a closed queue', 'Its queue or partition is closed or stopped; an administrator can open it.'],
   impossible: [
