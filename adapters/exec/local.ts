@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import type { Cancel, Clock, Millis } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Executor, Finished } from '../executor.ts'
+import { type Gathered, gathered } from './gathered.ts'
 import { OUTPUT_BYTES_MAX, outputTooLarge, programMissing, shown, TIMEOUT_MS, timedOut } from './outcome.ts'
 
 export interface LocalDeps {
@@ -35,8 +36,8 @@ export function localExecutor({ clock, env, killAfterMs = 500 }: LocalDeps): Exe
       let closed = false
       let killed = false
       let bytes = 0
-      const stdout: Buffer[] = []
-      const stderr: Buffer[] = []
+      const stdout = gathered()
+      const stderr = gathered()
 
       const settle = (act: () => void): void => {
         for (const cancel of timers) cancel()
@@ -69,10 +70,10 @@ export function localExecutor({ clock, env, killAfterMs = 500 }: LocalDeps): Exe
         })
       }
       const onAbort = (): void => end(signal.reason)
-      const keep = (into: Buffer[]) => (chunk: Buffer) => {
+      const keep = (into: Gathered) => (chunk: Buffer) => {
         bytes += chunk.length
         if (bytes > outputBytesMax) end(outputTooLarge(argv, outputBytesMax))
-        else into.push(chunk)
+        else into.add(chunk)
       }
 
       signal.addEventListener('abort', onAbort, { once: true })
@@ -88,14 +89,12 @@ export function localExecutor({ clock, env, killAfterMs = 500 }: LocalDeps): Exe
         closed = true
         // What the leader started may ignore TERM and keep no stream open: then KILL is still to come.
         if (ending !== undefined) return killed || !signalGroup(child.pid, 0) ? giveUp() : undefined
-        settle(() => resolve({ exitCode, signal: by, stdout: text(stdout), stderr: text(stderr) }))
+        settle(() => resolve({ exitCode, signal: by, stdout: stdout.text(), stderr: stderr.text() }))
       })
     })
 
   return { name: 'local', run, close: async () => undefined }
 }
-
-const text = (chunks: readonly Buffer[]): string => Buffer.concat(chunks).toString('utf8')
 
 /** False if no process of the group is left. */
 function signalGroup(leader: number | undefined, name: NodeJS.Signals | 0): boolean {

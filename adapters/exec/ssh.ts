@@ -9,6 +9,7 @@ import { period } from '../../actors/runtime/sentence.ts'
 import { duration } from '../../actors/runtime/settings.ts'
 import type { Executor, Finished } from '../executor.ts'
 import { algorithms, disagreement, offered } from './algorithms.ts'
+import { type Gathered, gathered } from './gathered.ts'
 import { saysMissing } from './guard.ts'
 import { readOffer } from './offer.ts'
 import { OUTPUT_BYTES_MAX, outputTooLarge, programMissing, shown, TIMEOUT_MS, timedOut } from './outcome.ts'
@@ -291,8 +292,8 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
       let ending: { readonly reason: unknown } | undefined
       let exit: Pick<Finished, 'exitCode' | 'signal'> | undefined
       let bytes = 0
-      const stdout: Buffer[] = []
-      const stderr: Buffer[] = []
+      const stdout = gathered()
+      const stderr = gathered()
       const stops: (() => void)[] = []
       const settle = (act: () => void): void => {
         for (const stop of stops) stop()
@@ -311,10 +312,10 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
         )
       }
       const onAbort = (): void => end(signal.reason)
-      const keep = (into: Buffer[]) => (chunk: Buffer) => {
+      const keep = (into: Gathered) => (chunk: Buffer) => {
         bytes += chunk.length
         if (bytes > outputBytesMax) end(outputTooLarge(argv, outputBytesMax))
-        else into.push(chunk)
+        else into.add(chunk)
       }
       signal.addEventListener('abort', onAbort, { once: true })
       stops.push(() => signal.removeEventListener('abort', onAbort))
@@ -329,7 +330,7 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
           if (ending !== undefined) reject(ending.reason)
           else if (exit === undefined)
             reject(unreachable(`the connection was lost while “${shown(argv)}” ran`))
-          else resolve({ ...exit, stdout: text(stdout), stderr: text(stderr) })
+          else resolve({ ...exit, stdout: stdout.text(), stderr: stderr.text() })
         }),
       )
       if (signal.aborted) onAbort()
@@ -348,8 +349,6 @@ export function sshExecutor(config: SshConfig, deps: SshDeps): Executor {
     },
   }
 }
-
-const text = (chunks: readonly Buffer[]): string => Buffer.concat(chunks).toString('utf8')
 
 /** Waits no longer than the signal; what was begun goes on and is somebody else's. */
 function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
