@@ -29,6 +29,8 @@ const WORDS: Readonly<Record<string, string>> = {
   ticketed: 'has the ticket',
   redeemed: 'takes the ticket',
   'lease waits': 'cannot give all of it yet',
+  'placed together': 'places machines of it',
+  'site restores': 'hears of a power cut at its site',
   'lease active': 'has it ready',
   'lease grows': 'lets it grow',
   'lease incomplete': 'lets it go on',

@@ -39,6 +39,9 @@ export const recoveryLine = ({ actor, since, until, waitsFor }: RecoveryReport):
     ...(until === null ? [] : [`nobody is waited for after ${hour(until)}`]),
   ].join('; ')
 
+const powerCutLine = ({ since, gone, of, until }: NonNullable<StatusReport['powerCut']>): string =>
+  `power cut: ${gone} of ${of} machines were gone since ${hour(since)}, and are set up again; what fails before ${hour(until)} counts against no lease`
+
 export function showStatus(status: StatusReport): string {
   const { name, dir, pid, startedAt, now } = status
   const counts = (of: Readonly<Record<string, number>>): string =>
@@ -52,6 +55,7 @@ export function showStatus(status: StatusReport): string {
     `${name} runs in ${dir} (pid ${pid}) for ${span(now - startedAt)}`,
     ...silent.map((actor) => `the ${actor.role} ${actor.name} has stopped: look into sublet.log`),
     ...(status.paused === null ? [] : [`paused: ${status.paused}`]),
+    ...(status.powerCut === null ? [] : [powerCutLine(status.powerCut)]),
     ...status.recovering.map(recoveryLine),
     ...status.guests.flatMap((guest) => [
       '',

@@ -84,6 +84,13 @@ export interface StatusReport {
   }[]
   /** Why nothing new is granted or assigned for now. */
   readonly paused: string | null
+  /** Most machines of the site were dead at one time, and are set up again. */
+  readonly powerCut: {
+    readonly since: Instant
+    readonly gone: number
+    readonly of: number
+    readonly until: Instant
+  } | null
   readonly recovering: readonly RecoveryReport[]
   readonly guests: readonly GuestReport[]
   readonly leases: Readonly<Record<LeaseStanding, number>>
@@ -134,6 +141,7 @@ export function statusOf(
     ...self,
     now,
     recovering: recoveriesOf(site),
+    powerCut: powerCutOf(site),
     paused: site.broker?.rows('round')[0]?.paused ?? site.authority?.rows('site')[0]?.paused ?? null,
     actors: Object.entries(roles).flatMap(([role, actor]) =>
       actor === undefined ? [] : [{ name: actor.name, role, running: actor.running, ledger: actor.head.seq }],
@@ -169,6 +177,13 @@ export function statusOf(
       taken,
     })),
   }
+}
+
+function powerCutOf({ authority }: SiteView): StatusReport['powerCut'] {
+  const cut = authority?.rows('site')[0]?.powerCut
+  if (cut === undefined || cut.over === true) return null
+  const { since, gone, of, until } = cut
+  return { since, gone, of, until }
 }
 
 /** Why units that their sites call ready are not joined. */

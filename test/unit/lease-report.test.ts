@@ -122,6 +122,16 @@ test('units of a guest by hand are counted as they are now, and what is only res
   expect(text).toMatch(/\n {2}decided .* \(at 2023-11-14T21:13:20Z\)\n/)
 })
 
+test('a site that sets up again what it lost in a power cut says so, until it is over', () => {
+  const powerCut = { since: T0, noticedAt: T0, gone: 28, of: 30, until: T0 + HOUR, pacedUntil: T0 + HOUR }
+  const site = (over: object) =>
+    alone('authority', { site: [{ id: 'site', powerCut: { ...powerCut, ...over } }] })
+  expect(status(site({}))).toContain(
+    '\npower cut: 28 of 30 machines were gone since 2023-11-14T22:13:20Z, and are set up again; what fails before 2023-11-14T23:13:20Z counts against no lease\n',
+  )
+  expect(status(site({ over: true }))).not.toContain('power cut')
+})
+
 test('why a unit is not joined is one line and not endless, whatever address its site gives it', () => {
   const whole = fakeSite(dir, yamlIn(dir))
   const address = `\u001b[2J\n2026 broker 9 granted ${'x'.repeat(4_000)}`

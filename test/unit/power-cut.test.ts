@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { storyOf } from '../../actors/ledger/story.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import { extend, request } from '../scenarios/scene.ts'
 import { type Setting, Stage } from '../scenarios/stage.ts'
@@ -109,6 +110,10 @@ describe('after the power of the whole room was cut', () => {
       /the site starts at most 6 machines in a minute after the power cut of/,
     )
     expect(told(stage, 'manager', 'site restores')).toHaveLength(LEASES)
+    const lines = stage.names.flatMap((name) => stage.ledger(name))
+    expect(storyOf(stage.leases()[0]!.id, lines, stage.world.now).join('\n')).toMatch(
+      /manager hears of a power cut at its site: most machines of its site were dead at once/,
+    )
   })
 
   test('a lease that ends meanwhile is extended whole, though none of its machines is there', async () => {
