@@ -91,6 +91,7 @@ export function requests(parts: BrokerParts) {
       start > draft.now ? `from ${iso(start)} on` : '',
       terms.elastic ? `elastic down to ${terms.unitsMin}` : '',
       terms.deferrable ? `deferrable until ${iso(startBy)}` : '',
+      ...whereOf(terms),
       terms.group === undefined ? '' : `one of ${terms.group.size} of group ${terms.group.id}`,
     ]
     draft.note('asked', leaseId, manner.filter(Boolean).join(', '))
@@ -325,3 +326,9 @@ function proofOf(envelope: Envelope): Asked['proof'] {
   const { key } = envelope
   return key === undefined ? undefined : { holderKey: key, request: requestProof(envelope) }
 }
+
+/** `at near, far first`, `not at bad`. */
+const whereOf = ({ sites }: ReturnType<typeof readRequest>): readonly string[] => [
+  sites === undefined || sites.prefer.length === 0 ? '' : `at ${sites.prefer.join(', ')} first`,
+  sites === undefined || sites.avoid.length === 0 ? '' : `not at ${sites.avoid.join(', ')}`,
+]

@@ -18,6 +18,16 @@ export interface RequestTerms {
   readonly group: RequestGroup | undefined
   /** All machines on hosts of one switch: or none at all, or as far as there is room. */
   readonly switchGroup: SwitchGroup | undefined
+  /** Where its units are to be, of the sites that lend the type; undefined: anywhere. */
+  readonly sites: SiteChoice | undefined
+}
+
+/** Names of sites. One that is in both is avoided. */
+export interface SiteChoice {
+  /** These first, in this order, as long as the request gets as much and as soon there. */
+  readonly prefer: readonly string[]
+  /** None of these, be there no other. */
+  readonly avoid: readonly string[]
 }
 
 export const SWITCH_GROUPS = ['one', 'preferred'] as const
@@ -32,6 +42,7 @@ export interface RequestGroup {
 /** Of all keys and values of a request together: thousands of them are kept. */
 export const PROPERTIES_CHARS_MAX = 32_768
 const GROUP_SIZE_MAX = 1_000
+const SITES_MAX = 64
 
 /** ORCA's names for the same thing. */
 const SYNONYMS: ReadonlyMap<string, string> = new Map([
@@ -64,6 +75,7 @@ export function readRequest(properties: Properties, units: number): RequestTerms
     image: known.get('image'),
     group,
     switchGroup: readSwitchGroup(known.get('switchGroup')),
+    sites: readSites(known),
   }
 }
 
@@ -75,6 +87,24 @@ function readSwitchGroup(value: string | undefined): SwitchGroup | undefined {
   const group = SWITCH_GROUPS.find((one) => one === value)
   if (value !== undefined && group === undefined) throw bad('switchGroup', value, SWITCH_GROUPS.join(' or '))
   return group
+}
+
+/** As `sites.prefer` and `sites.avoid` say, names between blanks or commas. */
+export function sitesIn(properties: Properties): SiteChoice | undefined {
+  const prefer = namesIn(properties['sites.prefer'])
+  const avoid = namesIn(properties['sites.avoid'])
+  return prefer.length + avoid.length === 0 ? undefined : { prefer, avoid }
+}
+
+const namesIn = (text = ''): readonly string[] => text.split(/[\s,]+/).filter(Boolean)
+
+function readSites(known: ReadonlyMap<string, string>): SiteChoice | undefined {
+  for (const key of ['sites.prefer', 'sites.avoid']) {
+    const names = namesIn(known.get(key))
+    if (names.length > SITES_MAX || names.some((name) => !/^[!-~]{1,80}$/.test(name)))
+      throw bad(key, known.get(key)!, `at most ${SITES_MAX} names of sites, with blanks or commas between`)
+  }
+  return sitesIn(Object.fromEntries(known))
 }
 
 /** Both keys, or none. */

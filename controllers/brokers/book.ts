@@ -4,6 +4,7 @@ import type { Allocation, TicketRequest } from '../controller.ts'
 import { hour, some } from '../sentence.ts'
 import { earliestItem, type Place, without } from './placing.ts'
 import { type Item, isExtension, least, termFrom } from './requests.ts'
+import { sitesFor } from './sites.ts'
 
 export type Grant = Extract<Allocation, { kind: 'grant' }>
 
@@ -85,7 +86,7 @@ export class Book {
       const reason = typeof why === 'string' ? why : why(earliest)
       for (const request of item.members) {
         const { leaseId, type } = request
-        const rooms = left.sites.map((site) => left.free(site, type, termFrom(request, start)))
+        const rooms = sitesFor(request, left).map((site) => left.free(site, type, termFrom(request, start)))
         const unitsNow = Math.max(0, ...rooms)
         this.#answers.set(leaseId, { kind: 'refuse', leaseId, reason, earliest, unitsNow })
       }

@@ -6,6 +6,7 @@ import { hour, some } from '../sentence.ts'
 import type { Book } from './book.ts'
 import { earliestItem, itemAt } from './placing.ts'
 import { type Item, isDeferrable, least, termFrom, whatOf } from './requests.ts'
+import { avoidedIn, sitesFor } from './sites.ts'
 
 /**
  * One new request, or one group, at its turn:
@@ -62,15 +63,15 @@ export function impossible(item: Item, supply: Supply, now: number): string | un
     const { type, durationMs } = member
     // What is lent for less long is nothing to it.
     const isTooShort = (site: string): boolean => (supply.longest(site, type) ?? Infinity) < durationMs
-    const sites = supply.sites.filter((site) => !isTooShort(site))
+    const sites = sitesFor(member, supply).filter((site) => !isTooShort(site))
     const most = sites.reduce((sum, site) => Math.max(sum, supply.offered(site, type)), 0)
     if (most === 0)
       return coded(
         'no-capacity',
-        `no site that has ${type}${supply.sites.some(isTooShort) ? ' for so long' : ''} lends any of it now`,
+        `no site that has ${type}${supply.sites.some(isTooShort) ? ' for so long' : ''} lends any of it now${avoidedIn(member, supply)}`,
       )
     if (least(member) > most && itemAt(item, supply, start) === undefined)
-      return `${isAskedFor(item)}, and no site offers more than ${most}`
+      return `${isAskedFor(item)}, and no site offers more than ${most}${avoidedIn(member, supply)}`
   }
   return undefined
 }
@@ -88,9 +89,11 @@ export function lacks(item: Item, supply: Supply, now: number): string {
   const from = start > now ? `from ${hour(start)} on` : 'now'
   if (item.group !== undefined) return `${isAskedFor(item)}, and not all members find their units ${from}`
   const [request] = item.members
-  const rooms = supply.sites.map((site) => supply.free(site, request!.type, termFrom(request!, start)))
+  const rooms = sitesFor(request!, supply).map((site) =>
+    supply.free(site, request!.type, termFrom(request!, start)),
+  )
   const most = Math.max(0, ...rooms)
-  return `${isAskedFor(item)}, and at most ${some(most, 'unit')} of one site ${most === 1 ? 'is' : 'are'} free ${from}`
+  return `${isAskedFor(item)}, and at most ${some(most, 'unit')} of one site ${most === 1 ? 'is' : 'are'} free ${from}${avoidedIn(request!, supply)}`
 }
 
 function isAskedFor(item: Item): string {

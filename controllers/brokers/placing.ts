@@ -2,13 +2,16 @@ import type { Supply } from '../../actors/leases/calendar.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import type { TicketRequest } from '../controller.ts'
 import { type Item, least, termFrom } from './requests.ts'
+import { rankOf, sitesFor } from './sites.ts'
 
 /**
  * Where and when a request finds its units; nothing is decided here.
  *
- *   at a start     all of it at the site with the fewest units left over, then by name;
+ *   at a start     all of it at the site that it prefers, then the one with the fewest units left over, then by name;
  *                  else, if it is elastic, as much as there is where the most is free
- *   the earliest   the first start with room for its minimum, the first site by name among equals
+ *   the earliest   the first start with room for its minimum; among equals the site that it prefers, then by name
+ *
+ * What it prefers (`sites.prefer`) costs it nothing: no unit, and no time. What it is to avoid (`sites.avoid`) it never gets.
  *
  * A group goes to one common start: t is put to the latest of the members' earliest starts until all fit at t
  * together. They are placed one after another, the largest first; with several sites that may miss a way in which
@@ -29,10 +32,13 @@ export function placeAt(request: TicketRequest, supply: Supply, start: Instant):
   const term = termFrom(request, start)
   let whole: Room | undefined
   let part: Room | undefined
-  for (const site of supply.sites) {
+  for (const site of sitesFor(request, supply)) {
     if (supply.offered(site, type) <= 0) continue
     const free = supply.free(site, type, term)
-    if (free >= units && units >= 1 && (whole === undefined || free < whole.free)) whole = { site, free }
+    // Those of one rank come one after another.
+    const isBetter =
+      whole === undefined || (free < whole.free && rankOf(request, site) === rankOf(request, whole.site))
+    if (free >= units && units >= 1 && isBetter) whole = { site, free }
     if (free >= least(request) && (part === undefined || free > part.free)) part = { site, free }
   }
   if (whole !== undefined) return { request, site: whole.site, units, start }
@@ -55,7 +61,7 @@ export function earliestPlace(
 ): Place | undefined {
   const units = least(request)
   let best: Place | undefined
-  for (const site of supply.sites) {
+  for (const site of sitesFor(request, supply)) {
     const before = best === undefined ? latest : best.start - 1
     const start = supply.earliest(site, request.type, units, request.durationMs, after, before)
     if (start !== undefined) best = { request, site, units, start }
@@ -176,7 +182,7 @@ function nextRise(item: Item, supply: Supply, after: Instant, latest: Instant): 
   let next: Instant | undefined
   const kinds = new Map(item.members.map((one) => [`${one.type}\n${one.durationMs}`, one]))
   for (const member of kinds.values())
-    for (const site of supply.sites) {
+    for (const site of sitesFor(member, supply)) {
       const { type, durationMs } = member
       const more = supply.free(site, type, termFrom(member, after)) + 1
       const at = supply.earliest(site, type, more, durationMs, after, next === undefined ? latest : next - 1)

@@ -47,6 +47,43 @@ describe('later', () => {
   })
 })
 
+describe('where', () => {
+  const two = { sites: ['far', 'near'] }
+  const prefers = { properties: { 'sites.prefer': 'near far' } }
+  const sites = (stage: Stage) => stage.leases().map(({ site, units }) => `${units} at ${site}`)
+
+  scene(
+    'A request goes to the site that it prefers, as long as it gets as much and as soon there',
+    async (stage) => {
+      await stage.wishes([request(prefers)])
+      await stage.runs(5)
+      stage.says('Two are left there: three are to be had at the other one, and all before a part.')
+      await stage.wishes([request({ ...prefers, units: 3, unitsMin: 1 })])
+      await stage.runs(5)
+      expect(sites(stage)).toEqual(['2 at near', '3 at far'])
+    },
+    two,
+  )
+
+  scene(
+    'A request that is to avoid a site gets nothing of it, and is told so',
+    async (stage) => {
+      const avoids = { properties: { 'sites.avoid': 'far' } }
+      await stage.wishes([request({ ...avoids, units: 4 })])
+      await stage.runs(5)
+      await stage.wishes([request(avoids)])
+      await stage.runs(5)
+      expect(sites(stage)).toEqual(['4 at near'])
+      const [refusal] = refusals(stage)
+      expect(refusal!.body).toMatchObject({
+        reason: expect.stringContaining('it is to avoid far'),
+        unitsNow: 0,
+      })
+    },
+    two,
+  )
+})
+
 describe('together', () => {
   const pair = (id: string) => ({ group: { id, size: 2 } })
 

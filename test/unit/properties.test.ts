@@ -34,7 +34,16 @@ describe('the properties of a request', () => {
   ])('a deadline of %s is an instant', (deadline, at) =>
     expect(readRequest({ deadline }, 1).deadline).toBe(at))
 
+  test('sites are named between blanks or commas', () =>
+    expect(readRequest({ 'sites.prefer': 'near, far', 'sites.avoid': 'bad worse' }, 1).sites).toEqual({
+      prefer: ['near', 'far'],
+      avoid: ['bad', 'worse'],
+    }))
+
   test.each([
+    ['sites.avoid', 'x'.repeat(81)],
+    ['sites.prefer', 'one\u0000two'],
+    ['sites.prefer', Array.from({ length: 65 }, (_, i) => `s${i}`).join(' ')],
     ['elastic', 'yes'],
     ['deferrable', ''],
     ['request.elasticSize', '1'],
