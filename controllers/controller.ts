@@ -70,6 +70,8 @@ export interface HeldLease {
   readonly requestedAt: Instant
   /** An extension has been asked for and is not yet answered, or is agreed and has not yet begun. */
   readonly extending: boolean
+  /** Whose units they are; undefined until ticketed. */
+  readonly site?: string | undefined
   /** Asking for an extension after this is too late; undefined until ticketed. */
   readonly extendBy: Instant | undefined
   /** Why the last extension was refused, and when; asking again at once would be refused again. */
@@ -96,6 +98,10 @@ export interface Refusal {
   readonly by: 'broker' | 'site'
   readonly image: string
   readonly reason: string
+  /** Whose machines did not come up; undefined if there was no ticket. */
+  readonly site?: string | undefined
+  /** When the lease was asked for. Absent in what earlier programs kept. */
+  readonly requestedAt?: Instant | undefined
   /** Its site said that it is the machine of another lease, where nothing is run: of its type and image that says nothing. */
   readonly code?: 'machine-taken'
   /**

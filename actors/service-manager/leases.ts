@@ -343,6 +343,8 @@ export function leaseLife(config: ServiceManagerConfig) {
       image,
       unitsMin,
       reason,
+      requestedAt: lease.requestedAt,
+      ...(by === 'broker' || lease.ticket === undefined ? {} : { site: lease.ticket.site }),
       ...(code === undefined ? {} : { code }),
     }
     draft.put('guest', { ...guest, refusals: [refusal, ...guest.refusals].slice(0, REFUSALS_MAX) })

@@ -52,6 +52,7 @@ function held(
     units: lease.ticket?.units ?? lease.unitsAsked,
     term: lease.term,
     requestedAt: lease.requestedAt,
+    site: lease.ticket?.site,
     extending: lease.ticketState === 'extending' || lease.leaseState === 'extending' || isAhead,
     extendBy: leaveAt,
     extendRefused: lease.extendRefused,

@@ -99,9 +99,12 @@ const YEAR_MS = 365 * 24 * 3_600_000
 const beyondYears = (ms: number): string => (ms > YEAR_MS ? 'without end' : span(ms))
 
 function comparedText(compared: NonNullable<Read['compared']>): readonly string[] {
-  const all = Object.entries(compared).map(
-    ([name, [found, bound]]) => COMPARED[name]?.(found, bound) ?? `${name}: ${found}, held against ${bound}`,
-  )
+  const all = Object.entries(compared).map(([name, [found, bound]]) => {
+    const [, queue, ofQueue] = /^queues\.(.+)\.(grow\.\w+)$/.exec(name) ?? []
+    const words = COMPARED[ofQueue ?? name]?.(found, bound)
+    if (words === undefined) return `${name}: ${found}, held against ${bound}`
+    return queue === undefined ? words : `in queue ${queue} ${words}`
+  })
   return all.length === 0 ? [] : [`It compared: ${all.join('; ')}.`]
 }
 

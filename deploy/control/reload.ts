@@ -82,11 +82,17 @@ function leavesOf(settings: Settings): ReadonlyMap<string, string> {
   const walk = (path: string, value: unknown): void => {
     if (typeof value === 'object' && value !== null && !Array.isArray(value))
       for (const [key, part] of Object.entries(value)) walk(path === '' ? key : `${path}.${key}`, part)
+    else if (path.endsWith('.controller.queues') && isNamed(value))
+      for (const { name, ...queue } of value) walk(`${path}.${name}`, queue)
     else if (value !== undefined) leaves.set(path, textOf(value, path, root))
   }
   walk('', { ...settings, guests: Object.fromEntries(settings.guests.map((guest) => [guest.name, guest])) })
   return leaves
 }
+
+const isNamed = (value: unknown): value is readonly { readonly name: string }[] =>
+  Array.isArray(value) &&
+  value.every((one) => typeof one === 'object' && one !== null && typeof one.name === 'string')
 
 /** Lengths of time are milliseconds here, and nobody writes them so. */
 const textOf = (value: unknown, path: string, root: Shape): string =>
@@ -96,7 +102,7 @@ const textOf = (value: unknown, path: string, root: Shape): string =>
 
 function shapeAt(shape: Shape, [step, ...rest]: readonly string[]): Shape | undefined {
   if (step === undefined) return shape
-  // Guests are a list in the file, and go by their names here.
+  // Guests and queues are lists in the file, and go by their names here.
   if (shape.items !== undefined) return shapeAt(shape.items, rest)
   for (const { fields, others } of [shape, ...shape.kinds.values()]) {
     const next = fields.get(step) ?? others

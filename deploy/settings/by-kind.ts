@@ -95,14 +95,17 @@ function fromJson(json: Json): Shape {
   for (const option of oneOf ?? [])
     if (typeof option === 'object' && option.title !== undefined) kinds.set(option.title, fromJson(option))
   const fields = new Map<string, Shape>()
-  for (const [key, value] of Object.entries(properties ?? {})) {
-    const shape = asShape(value)
-    if (shape !== undefined) fields.set(key, shape)
-  }
+  // Of what may be written in short or in full, the full form has the fields.
+  const forms = (json.anyOf ?? []).filter((form): form is Json => typeof form === 'object')
+  for (const { properties: those } of [{ properties }, ...forms])
+    for (const [key, value] of Object.entries(those ?? {})) {
+      const shape = asShape(value)
+      if (shape !== undefined) fields.set(key, shape)
+    }
   return {
     type: nameOf(json),
     fields,
-    required: new Set(required ?? []),
+    required: new Set([required, ...forms.map((form) => form.required)].flatMap((keys) => keys ?? [])),
     others: asShape(additionalProperties),
     items: Array.isArray(items) ? undefined : asShape(items),
     default: json.default,

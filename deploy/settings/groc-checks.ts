@@ -51,11 +51,35 @@ function withoutRecords(batch: Guest['batch'], groc: Groc, at: Place): readonly 
   })
 }
 
-function withoutEffect({ grow, max, userMax, windows }: Groc, at: Place): readonly CrossComplaint[] {
+function withoutEffect(
+  { grow, max, userMax, userBudget, budget, windows, queues = [] }: Groc,
+  at: Place,
+): readonly CrossComplaint[] {
   const found: CrossComplaint[] = []
   const most = windows.reduce((all, window) => Math.max(all, window.max ?? 0), max)
   if (userMax !== undefined && userMax > most)
     found.push(warning(at('controller', 'userMax'), `found ${userMax}, and max is ${most}: it limits nobody`))
+  if (userBudget !== undefined && budget !== undefined)
+    if (userBudget.nodeHours / userBudget.per > budget.nodeHours / budget.per)
+      found.push(
+        warning(
+          at('controller', 'userBudget', 'nodeHours'),
+          `found ${userBudget.nodeHours} in ${span(userBudget.per)}, and the budget of all is ${budget.nodeHours} in ${span(budget.per)}: it limits nobody`,
+        ),
+      )
+  queues.forEach((queue, i) => {
+    const inQueue = (...path: string[]): Path => at('controller', 'queues', i, ...path)
+    if (queue.max !== undefined && queue.max > most)
+      found.push(warning(inQueue('max'), `found ${queue.max}, and max of all is ${most}: it limits nothing`))
+    const wait = queue.grow?.wait
+    if (wait !== undefined && grow.target !== undefined && wait >= grow.target / 2)
+      found.push(
+        warning(
+          inQueue('grow', 'wait'),
+          `found ${span(wait)}, and grow.target is ${span(grow.target)}: for its jobs nothing can begin later, for half of that is over when it is asked for`,
+        ),
+      )
+  })
   if (grow.target !== undefined && grow.wait >= grow.target / 2)
     found.push(
       warning(

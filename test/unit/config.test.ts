@@ -661,7 +661,7 @@ function optionsOf(shape: Shape, path = '', required = true): [string, Option][]
     ...(shape.others !== undefined && shape.others.fields.size > 0
       ? optionsOf(shape.others, `${path}.NAME`, true)
       : []),
-    ...(shape.items !== undefined && shape.items.type === 'object'
+    ...(shape.items !== undefined && /\bobject$/.test(shape.items.type)
       ? optionsOf(shape.items, `${path}[]`, true)
       : []),
   ]

@@ -66,6 +66,24 @@ describe('thresholds that do not do what was meant', () => {
       'torque',
       /^error windows\.1\.reserve: with windows\.0, open at the same time, is 0/,
     ],
+    [
+      'a queue with more than there is',
+      { queues: ['a', { name: 'b', max: 9 }] },
+      'slurm',
+      /^warning queues\.1\.max: found 9, and max of all is 8/,
+    ],
+    [
+      'a wait of a queue that leaves no time for the target',
+      { queues: [{ name: 'b', grow: { wait: '1m' } }], grow: { target: '2m' } },
+      'slurm',
+      /^warning queues\.0\.grow\.wait: found 60 s, and grow\.target is 2 min/,
+    ],
+    [
+      'a budget of a user above that of all',
+      { userBudget: { nodeHours: 10, per: '24h' }, budget: { nodeHours: 60, per: '168h' } },
+      'slurm',
+      /^warning userBudget\.nodeHours: found 10 in 24 h, and the budget of all is 60 in 7 d/,
+    ],
     ['a cap above max', { userMax: 9 }, 'slurm', /^warning userMax: found 9, and max is 8/],
     [
       'a wait that leaves no time for the target',

@@ -42,6 +42,23 @@ describe('the configuration of GROC', () => {
     ['max below min', { min: 9 }, /^max: max \(8\) must not be below min \(9\)/],
     ['a reserve that max does not allow', { min: 6, reserve: 3 }, /^reserve: found 3: with min 6/],
     ['a queue named twice', { queues: ['a', { name: 'a', weight: 2 }] }, /^queues\.1: “a” is there/],
+    [
+      'a queue that grows for less than shrinks',
+      { queues: [{ name: 'a', grow: { backlog: '5m' } }], shrink: { backlog: '5m' } },
+      /^queues\.0\.grow\.backlog: must be above shrink\.backlog/,
+    ],
+    [
+      'a queue that keeps units as long as a term',
+      { queues: ['b', { name: 'a', shrink: { idle: '1h' } }] },
+      /^queues\.1\.shrink\.idle: must be shorter than the term/,
+    ],
+    [
+      'a budget of a user for no time',
+      { userBudget: { nodeHours: 10, per: '59m' } },
+      /^userBudget\.per: must be at least 1h/,
+    ],
+    ['a queue that may have nothing', { queues: [{ name: 'a', max: 0 }] }, /^queues\.0/],
+    ['a queue with an unknown threshold', { queues: [{ name: 'a', grow: { sustain: '1m' } }] }, /^queues\.0/],
     ['a queue without weight', { queues: [{ name: 'a', weight: 0 }] }, /^queues\.0/],
     ['a share of nothing', { ramp: { share: 0 } }, /^ramp\.share: /],
     [

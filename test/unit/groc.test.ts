@@ -961,13 +961,13 @@ describe('a machine that served and died', () => {
 })
 
 describe('a unit whose host is to be worked on', () => {
-  const view = (leaveBy: number, over: Partial<HeldUnit> = {}) =>
+  const view = (leaveBy: number, over: Partial<HeldUnit> = {}, jobs = jobsOf(2)) =>
     viewOf([leaseOf('l1', [unitOf('u1', { leaveBy, ...over }), unitOf('u2')])], {
       nodes: [
         nodeOf('u1', over.state === 'draining' ? { drained: 'ours', accepting: false } : {}),
         nodeOf('u2'),
       ],
-      jobs: jobsOf(2),
+      jobs,
     })
 
   test('is drained and not counted on: another is ordered for what it would have served', () => {
@@ -982,7 +982,8 @@ describe('a unit whose host is to be worked on', () => {
     expect(inShort(decideOn(drained).intents)).toEqual(['leave u1', 'request 1-1'])
   })
 
-  test('goes on while its lease ends before', () => {
-    expect(inShort(decideOn(view(T0 + 31 * MINUTE)).intents)).toEqual([])
+  test('goes on while its lease ends before, for what ends in time', () => {
+    const jobs = jobsOf(2, { walltimeMs: 20 * MINUTE })
+    expect(inShort(decideOn(view(T0 + 31 * MINUTE, {}, jobs)).intents)).toEqual([])
   })
 })

@@ -72,6 +72,18 @@ test('a file with a mistake changes nothing, and every mistake is told with its 
   expect([taken, commands]).toEqual([[], []])
 })
 
+test('what changes of a queue is told by its name', async () => {
+  const { outcome } = await changed((text) =>
+    text.replace('max: 4', 'max: 4, queues: [batch, { name: express, max: 2, grow: { wait: 90s } }]'),
+  )
+  expect((await outcome(true)).changes.map(changeText)).toEqual([
+    'guests.batch.controller.queues.batch.weight: none → 1',
+    'guests.batch.controller.queues.express.grow.wait: none → 90s',
+    'guests.batch.controller.queues.express.max: none → 2',
+    'guests.batch.controller.queues.express.weight: none → 1',
+  ])
+})
+
 test('lengths of time are told as one writes them', async () => {
   const { outcome } = await changed((text) =>
     text.replace('max: 4', 'max: 4, term: 90m, grow: { wait: 20s }'),

@@ -4,8 +4,8 @@ import type { BatchNode, BatchPicture, Job } from '../../../adapters/batch-syste
 import type { GrocConfig } from './config.ts'
 import type { Crew } from './crew.ts'
 import { lastLook } from './last-look.ts'
-import type { Bin } from './lots.ts'
-import type { Machine } from './machine.ts'
+import type { Bin, BinKind } from './lots.ts'
+import type { Machine, Standing } from './machine.ts'
 import { isKindOf, type Room } from './needs.ts'
 import { compare } from './sequence.ts'
 import { nodesOf, type Tally } from './tally.ts'
@@ -77,15 +77,19 @@ function ownBins(nodes: readonly BatchNode[], asked: Asked | undefined, config: 
     }))
 }
 
+const NO_END = {}
+const KINDS: { readonly [standing in Standing]?: BinKind } = { spare: 'spare', blocked: 'ending' }
+
 /** Without `asked` only what is coming. */
 function binsOn(machines: readonly Machine[], type: Room, asked: Asked | undefined): readonly Bin[] {
-  return machines.flatMap(({ unit, node, standing }): Bin[] => {
+  return machines.flatMap(({ unit, node, standing, until }): Bin[] => {
     const { id } = unit
+    const end = until === undefined ? NO_END : { until }
     if (node === undefined || standing === 'coming')
-      return [{ id, kind: standing === 'spare' ? 'spare' : 'coming', whole: true, ...type }]
+      return [{ id, kind: standing === 'spare' ? 'spare' : 'coming', whole: true, ...type, ...end }]
     if (asked === undefined) return []
-    const kind = standing === 'spare' ? 'spare' : kindOf(node, asked.small)
-    return [{ id, kind, ...leftOn(node, asked.taken.get(node.name), type) }]
+    const kind = KINDS[standing] ?? kindOf(node, asked.small)
+    return [{ id, kind, ...leftOn(node, asked.taken.get(node.name), type), ...end }]
   })
 }
 

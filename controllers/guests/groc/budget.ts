@@ -20,12 +20,15 @@ export interface Account {
   readonly units: number
 }
 
+/** By user, of those that spent something. */
+export type UserAccounts = Readonly<Record<string, Account>>
+
 const BUCKETS = 48
 const HOUR_MS = 60 * 60_000
 
-type Budget = NonNullable<GrocConfig['budget']>
+export type Budget = NonNullable<GrocConfig['budget']>
 
-const bucketMs = ({ per }: Budget): Millis => Math.ceil(per / BUCKETS)
+export const bucketMs = ({ per }: Budget): Millis => Math.ceil(per / BUCKETS)
 
 const heldNow = (leases: readonly HeldLease[], now: Instant): number =>
   leases.reduce((sum, lease) => sum + (isPaid(lease, now) ? lease.units : 0), 0)
@@ -39,8 +42,11 @@ export function accounted(
   { budget }: GrocConfig,
   now: Instant,
 ): Account | undefined {
-  if (budget === undefined) return undefined
-  const units = heldNow(leases, now)
+  return budget && advanced(kept, heldNow(leases, now), budget, now)
+}
+
+/** With so many units from now on. */
+export function advanced(kept: Account | undefined, units: number, budget: Budget, now: Instant): Account {
   if (kept === undefined) return { spent: {}, at: now, units }
   const before = withoutAhead(kept, budget, now)
   const length = bucketMs(budget)
@@ -67,6 +73,10 @@ function spentUntil({ spent, at, units }: Account, budget: Budget, now: Instant)
   return Object.fromEntries([...all].filter(([bucket]) => (Number(bucket) + 1) * length > now - budget.per))
 }
 
+/** Units × milliseconds, by the bucket, within the latest `per`. */
+export const spentBy = (account: Account, budget: Budget, now: Instant): Readonly<Record<string, number>> =>
+  spentUntil(withoutAhead(account, budget, now), budget, now)
+
 /** What may still be spent on leases that are not asked for yet. */
 export interface Purse {
   /** Units × milliseconds; infinite without a budget. */
@@ -84,8 +94,8 @@ export function purseOf(
   const { budget } = config
   if (budget === undefined || account === undefined)
     return { left: Number.POSITIVE_INFINITY, whyNot: () => ({ reason: '', until: undefined }) }
-  const spent = spentUntil(withoutAhead(account, budget, now), budget, now)
-  const spentMs = Object.values(spent).reduce((sum, one) => sum + one, 0)
+  const spent = spentBy(account, budget, now)
+  const spentMs = sumOf(spent)
   const promisedMs = leases.reduce((sum, lease) => sum + toItsEnd(lease, config, now), 0)
   const allMs = budget.nodeHours * HOUR_MS
   const purse: Purse = {
@@ -105,7 +115,10 @@ export function purseOf(
   return purse
 }
 
-const hours = (unitMs: number): string => (unitMs / HOUR_MS).toFixed(1)
+export const sumOf = (spent: Readonly<Record<string, number>>): number =>
+  Object.values(spent).reduce((sum, one) => sum + one, 0)
+
+export const hours = (unitMs: number): string => (unitMs / HOUR_MS).toFixed(1)
 
 /** What is not granted yet is taken to be for a whole term. */
 function toItsEnd({ state, term, units }: HeldLease, config: GrocConfig, now: Instant): number {
@@ -115,7 +128,7 @@ function toItsEnd({ state, term, units }: HeldLease, config: GrocConfig, now: In
 }
 
 /** When what was spent long enough ago makes up for so much; undefined if it never does. */
-function freeAt(
+export function freeAt(
   spent: Readonly<Record<string, number>>,
   missing: number,
   budget: Budget,

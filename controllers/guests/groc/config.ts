@@ -12,6 +12,29 @@ const weight = z.number().gt(0).max(1000).default(1)
 /** Whether the machines of a wide job's lease are all on one switch, or none is there; or as far as there is room. */
 const together = z.enum(['switch', 'switch-preferred']).optional()
 
+/** A queue that is served; what stands here holds for its jobs in place of what stands for all. */
+const queue = z.strictObject({
+  name: z.string().min(1),
+  weight,
+  together,
+  /** Units that its jobs may have, as far as orders for them go. Absent: the `max` of all. */
+  max: z.int().min(1).optional(),
+  grow: z
+    .strictObject({
+      wait: duration.optional(),
+      /** Of its own work, without the weight. */
+      backlog: duration.optional(),
+      run: duration.optional(),
+    })
+    .optional(),
+  shrink: z
+    .strictObject({
+      /** Of a unit whose latest jobs were of this queue. */
+      idle: duration.optional(),
+    })
+    .optional(),
+})
+
 const unit = z.strictObject({
   cpus: z.int().min(1),
   memoryMiB: z.int().min(1),
@@ -29,9 +52,9 @@ const unit = z.strictObject({
  */
 export const writtenGroc = z
   .strictObject({
-    /** The queues it serves, by name or with a weight; jobs of others are not counted. Absent: all. */
+    /** The queues it serves, by name or with thresholds of their own; jobs of others are not counted. Absent: all. */
     queues: z
-      .array(z.union([z.string().min(1), z.strictObject({ name: z.string().min(1), weight, together })]))
+      .array(z.union([z.string().min(1), queue]))
       .min(1)
       .optional(),
     /** The resource type it asks for; short for `types` with one entry. */
@@ -52,10 +75,14 @@ export const writtenGroc = z
       .optional(),
     /** For jobs of several nodes of queues that do not say it themselves. */
     together,
+    /** Sites whose units are taken first, preferred ones first, where as much is to be had as soon. Absent: the broker chooses. */
+    sites: z.array(name).min(1).max(64).optional(),
     /** Units kept even when nothing waits. */
     min: z.int().min(0).default(0),
     /** Units that the waiting jobs of one user may cause to be asked for at once. Absent: no limit. */
     userMax: z.int().min(1).optional(),
+    /** Node-hours that one user's jobs may take in any stretch of time of that length; what would exceed them is not ordered for. */
+    userBudget: z.strictObject({ nodeHours: z.number().gt(0), per: duration }).optional(),
     /** Units kept empty and ready beside those that work. */
     reserve: z.int().min(0).default(0),
     /** Units never exceeded by what it asks for, over everything held. It binds the controller, not people who `sublet request`. */
@@ -135,9 +162,14 @@ export const writtenGroc = z
     const refuse: Refuse = (path, message) => context.addIssue({ code: 'custom', path, message })
     refuseTypes(config, refuse)
     refuseQueues(config.queues ?? [], refuse)
+    config.sites?.forEach((site, i, all) => {
+      if (all.indexOf(site) < i) refuse(['sites', i], `“${site}” is there before`)
+    })
     refuseThresholds(config, refuse)
     refuseWindows(config, refuse)
     refuseBudget(config, refuse)
+    if (config.userBudget !== undefined && config.userBudget.per < HOUR_MS)
+      refuse(['userBudget', 'per'], 'must be at least 1h')
     if (config.termMin !== undefined && config.termMin > config.term)
       refuse(['termMin'], 'must not be longer than the term')
     const termMin = config.termMin ?? config.term
@@ -155,8 +187,8 @@ export const writtenGroc = z
   })
   .transform(({ type, unit, types, termMin, queues, ...config }) => ({
     ...config,
-    queues: queues?.map((queue) =>
-      typeof queue === 'string' ? { name: queue, weight: 1, together: undefined } : queue,
+    queues: queues?.map(
+      (one): ServedQueue => (typeof one === 'string' ? { name: one, weight: 1, together: undefined } : one),
     ),
     types: types ?? [{ type: type ?? '', unit, max: undefined }],
     /** Written as `type` and `unit`, which is where complaints belong. */
@@ -168,15 +200,16 @@ interface WrittenThresholds extends Thresholds {
   readonly grow: { readonly backlog?: number | undefined }
   readonly shrink: { readonly idle: number; readonly backlog?: number | undefined }
   readonly term: number
+  readonly queues?: readonly (string | ServedQueue)[] | undefined
 }
+
+export type ServedQueue = Readonly<z.output<typeof queue>>
 
 type Refuse = (path: PropertyKey[], message: string) => void
 
 /** What may not stand together, whatever the time of day. */
-function refuseThresholds(
-  { max, min, reserve, grow, shrink, term }: WrittenThresholds,
-  refuse: Refuse,
-): void {
+function refuseThresholds(config: WrittenThresholds, refuse: Refuse): void {
+  const { max, min, reserve, grow, shrink, term } = config
   if (max < min) refuse(['max'], `max (${max}) must not be below min (${min})`)
   else if (max < min + reserve)
     refuse(
@@ -190,6 +223,24 @@ function refuseThresholds(
       ['shrink', 'idle'],
       'must be shorter than the term: a lease of idle units is not extended, so the hold would never end',
     )
+  refuseOfQueues(config, refuse)
+}
+
+function refuseOfQueues({ queues = [], shrink, term }: WrittenThresholds, refuse: Refuse): void {
+  queues.forEach((one, i) => {
+    if (typeof one === 'string') return
+    const backlog = one.grow?.backlog
+    if (backlog !== undefined && shrink.backlog !== undefined && backlog <= shrink.backlog)
+      refuse(
+        ['queues', i, 'grow', 'backlog'],
+        'must be above shrink.backlog, or units would come and go for the same queue',
+      )
+    if ((one.shrink?.idle ?? 0) >= term)
+      refuse(
+        ['queues', i, 'shrink', 'idle'],
+        'must be shorter than the term: a lease of idle units is not extended, so the hold would never end',
+      )
+  })
 }
 
 const faultsOf = (thresholds: WrittenThresholds): readonly { path: PropertyKey[]; message: string }[] => {

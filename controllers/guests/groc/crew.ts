@@ -37,6 +37,8 @@ export interface Crew {
   readonly unfit: readonly Machine[]
   /** Those that may leave. */
   readonly leaving: readonly Machine[]
+  /** Those that go by a time, and could take what ends before. */
+  readonly ending: readonly Machine[]
   /** Units that a person wants kept. */
   readonly pinned: readonly string[]
 }
@@ -99,6 +101,7 @@ function sortedOut(roll: Roll, machines: readonly Machine[]): Crew {
   const spare: Machine[] = []
   const unfit: Machine[] = []
   const leaving: Machine[] = []
+  const ending: Machine[] = []
   const pinned: string[] = []
   for (const machine of machines) {
     const { unit, node, standing, empty } = machine
@@ -116,11 +119,12 @@ function sortedOut(roll: Roll, machines: readonly Machine[]): Crew {
     if (mayBeIdle(machine)) idle.push(machine)
     if (mayBeUnfit(machine)) unfit.push(machine)
     if (mayLeave(machine)) leaving.push(machine)
+    if (machine.until !== undefined) ending.push(machine)
   }
   roomy.sort((a, b) => compare(a.unit.id, b.unit.id))
   return {
     ...{ lease, roll, machines, counts, joined, cpus, working, isBusy, isOut, pinned },
-    ...{ vacant, roomy, idle, spare, unfit, leaving },
+    ...{ vacant, roomy, idle, spare, unfit, leaving, ending },
   }
 }
 
@@ -128,9 +132,10 @@ const isThere = (standing: Standing): boolean =>
   standing === 'serving' || standing === 'coming' || standing === 'spare'
 
 /** A job takes a processor at least. */
-const hasRoom = ({ standing, node }: Machine): boolean =>
+const hasRoom = ({ standing, node, until }: Machine): boolean =>
   standing === 'coming' ||
-  ((standing === 'serving' || standing === 'spare') && (node === undefined || node.cpus > node.cpusInUse))
+  ((standing === 'serving' || standing === 'spare') && (node === undefined || node.cpus > node.cpusInUse)) ||
+  (standing === 'blocked' && until !== undefined && node !== undefined && node.cpus > node.cpusInUse)
 
 const mayBeIdle = ({ unit, standing, empty, seen }: Machine): boolean =>
   unit.state === 'joined' && (!seen || (empty && (standing === 'serving' || standing === 'spare')))

@@ -8,30 +8,51 @@ import type { GrocConfig } from './config.ts'
 import { fromTheDead } from './dead.ts'
 import type { Demand } from './demand.ts'
 import { demandOf } from './demand.ts'
+import { endsOf, guard } from './ends.ts'
 import { notice, withoutSilence } from './health.ts'
 import { alarms } from './held.ts'
 import { type Keep, toKeep, works } from './keep.ts'
 import { withdrawals } from './later.ts'
 import type { GrocMemory } from './memory.ts'
-import { blockedNotes, clockNotes, misfitNotes, summary, tooWideNotes, warningNotes } from './notes.ts'
+import {
+  blockedNotes,
+  cappedNotes,
+  clockNotes,
+  misfitNotes,
+  summary,
+  tooWideNotes,
+  warningNotes,
+} from './notes.ts'
 import { backlogPerProcessor, ordersFor } from './orders.ts'
 import { outageNotes, restoringNotes } from './outage.ts'
+import { overspentDrains } from './overspent.ts'
 import type { Packing } from './packing.ts'
 import { pack } from './packing.ts'
 import { offersOf } from './patience.ts'
+import { type IdleHold, idleHolds, queueRooms, without } from './queues.ts'
 import { answerRecalls } from './recall.ts'
 import { reserve } from './reservations.ts'
 import { rollCall } from './roll.ts'
 import { expectations } from './runs.ts'
 import { seasonAt, seasonNotes } from './season.ts'
 import { compare } from './sequence.ts'
-import { type Drain, idleDrains, idleSince, leaves, releases, resumes, unfitDrains } from './shrink.ts'
+import {
+  type Drain,
+  endingOf,
+  idleDrains,
+  idleSince,
+  leaves,
+  releases,
+  resumes,
+  unfitDrains,
+} from './shrink.ts'
 import { steadyUntil } from './steady.ts'
 import type { Survey } from './survey.ts'
 import { limitsOf, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
 import { askAt, blindExtensions, type Extension, extensions, jobsAtRisk } from './terms.ts'
 import { turnNotes, turnOf } from './turn.ts'
+import { userPurses } from './user-budget.ts'
 import { type Beyond, beyondNotes, turnstile } from './users.ts'
 
 /**
@@ -85,43 +106,58 @@ function decideBy(
   const ground = survey(rolls, picture, jobs, noticed, config, now)
   const expected = expectations(noticed.runs, config)
   const units = [...ground.units.values()]
-  const gate = turnstile(noticed.users, units, config, now)
+  const purses = userPurses(
+    ...([noticed.userAccounts, jobs.running, picture.nodes, expected, config, now] as const),
+  )
+  const gate = turnstile(noticed.users, units, config, now, purses)
   const turn = turnOf(jobs, units, ground.ownNodes, config)
-  const demand = demandOf(turn.jobs, units, expected, config, gate)
+  const demand = demandOf(turn.jobs, units, expected, config, gate, ground.ends)
   const beyond = gate?.beyond ?? new Map<string, Beyond>()
   const offers = offersOf(view, ground, noticed, config, now)
-  const packing = pack(demand.shapes, ground.bins, offers, limitsOf(ground, config))
+  const ends = endsOf(ground, demand, jobs, expected, now)
+  const rooms = queueRooms(config, picture.nodes, jobs)
+  const limits = limitsOf(ground, config, rooms)
+  const bins = ends?.bins ?? ground.bins
+  const packing = pack(demand.shapes, bins, offers, limits, ends)
+  /** Without what it is too early to order for some queues. */
+  const packWithout = (closed: ReadonlySet<string>): Packing =>
+    pack(demand.shapes, bins, offers, { ...limits, queues: without(rooms, closed) }, ends)
+  const guarded = guard(ground, packing, ends)
 
-  const keep = toKeep(ground, packing, limitsOf(ground, config), config)
+  const keep = toKeep(ground, packing, limits, config)
 
   const recall = answerRecalls(ground, noticed, now)
   const recalled = new Set(recall.recalled)
   const resumed = resumes(ground, packing.used, keep, noticed).filter(
-    (intent) => intent.kind !== 'resume' || !recalled.has(intent.unitId),
+    (intent) => intent.kind !== 'resume' || !(recalled.has(intent.unitId) || guarded.ids.has(intent.unitId)),
   )
   const resumedIds = new Set(resumed.flatMap((intent) => (intent.kind === 'resume' ? [intent.unitId] : [])))
-  const unfit = unfitDrains(ground, noticed, config, now).filter(
-    ({ unitId }) => !resumedIds.has(unitId) && !recalled.has(unitId),
+  const last = new Set(ground.ends ? endingOf(ground, packing.used).map(({ unit }) => unit.id) : [])
+  const unfit = [...unfitDrains(ground, noticed, config, now), ...guarded.drains].filter(
+    ({ unitId }) => !resumedIds.has(unitId) && !recalled.has(unitId) && !last.has(unitId),
   )
   const idle = idleSince(ground, packing.used, noticed, picture.startedAt)
+  const holdOf = idleHolds(noticed.lastQueues, config)
   const backlogMs = backlogPerProcessor(demand, ground)
   const mayShrink =
     view.still === undefined && (config.shrink.backlog === undefined || backlogMs <= config.shrink.backlog)
   const taken = new Set([...recalled, ...unfit.map(({ unitId }) => unitId)])
   const { drains: shrunk, wake: partsAt } = mayShrink
-    ? idleDrains(ground, idle, taken, picture.startedAt, keep, config, now)
+    ? idleDrains(ground, idle, taken, picture.startedAt, keep, holdOf, config, now)
     : { drains: [], wake: [] }
 
-  const going = new Set([...taken, ...shrunk.map(({ unitId }) => unitId)])
+  const idled = new Set([...taken, ...shrunk.map(({ unitId }) => unitId)])
+  const overspent = mayShrink ? overspentDrains(ground, packing.used, gate, idled, keep) : []
+  const going = new Set([...idled, ...overspent.map(({ unitId }) => unitId)])
   const pinned = ground.crews.flatMap((crew) => crew.pinned)
   const wanted = new Set([
-    ...packing.used,
+    ...(last.size === 0 ? packing.used : [...packing.used].filter((id) => !last.has(id))),
     ...keptForNothing(ground, packing, going, keep),
     ...resumedIds,
     ...pinned,
   ])
   const extended = extensions(ground, wanted, going, recalled, expected, config, now)
-  const orders = ordersFor(demand, packing, ground, offers, keep, view, noticed, config, now)
+  const orders = ordersFor(demand, packing, packWithout, ground, offers, keep, view, noticed, config, now)
 
   const reserving = reserve(
     ...([jobs.held, view, offers, noticed.reservations ?? {}, noticed.boots] as const),
@@ -134,7 +170,7 @@ function decideBy(
     ...resumed,
     ...dead.intents,
     ...recall.drains,
-    ...[...unfit, ...shrunk].map(({ intent }) => intent),
+    ...[...unfit, ...shrunk, ...overspent].map(({ intent }) => intent),
     ...leaves(ground, resumedIds, noticed, picture.startedAt, config, view.still !== undefined),
     ...releases(ground, config, now),
     ...(mayShrink
@@ -145,11 +181,17 @@ function decideBy(
     ...reserving.intents,
   ]
   const paused = [...beyond.values()].flatMap(({ until }) => until ?? [])
-  const wake = [...orders.wake, ...paused, ...partsAt, ...extended.wake, ...wakesOf(view, idle, config)]
+  // What a job may still be packed onto, and what a user has left, changes with every minute.
+  const isSlow = purses !== undefined || (ends !== undefined && demand.count > 0)
+  const soon = isSlow ? [now + config.every] : []
+  const wake = [
+    ...[...orders.wake, ...paused, ...partsAt, ...extended.wake, ...soon],
+    ...wakesOf(view, idle, holdOf),
+  ]
   const notes = [
     ...outageNotes(noticed.outage, picture.startedAt, config),
     ...restoringNotes(view.leases, now, config),
-    ...blockedNotes(ground),
+    ...blockedNotes(ground, last),
     ...dead.notes,
     ...recall.notes,
     ...jobsAtRisk(ground),
@@ -158,6 +200,7 @@ function decideBy(
     ...beyondNotes(beyond, config),
     ...tooWideNotes(packing, ground, config),
     ...turnNotes(turn),
+    ...cappedNotes(packing, config),
     ...orders.notes,
     ...clockNotes(demand, now),
     ...warningNotes(picture),
@@ -168,15 +211,19 @@ function decideBy(
       ...kept,
       putBackAt: dead.putBackAt,
       pressedSince: orders.pressedSince,
+      pressedQueues: orders.pressedQueues,
       futureSince: orders.futureSince,
       rampedAt: orders.rampedAt,
       reservations: reserving.reservations,
       idleSince: idle,
-      drains: drainsAfter(noticed.drains, resumedIds, [...unfit, ...shrunk], recalled, extended.asked),
+      drains: drainsAfter(
+        ...([noticed.drains, resumedIds, [...unfit, ...shrunk, ...overspent]] as const),
+        ...([recalled, extended.asked] as const),
+      ),
     },
     reason: [summary(demand, packing, ground), ...notes].join(' '),
     figures: figuresOf(demand, packing, ground, now),
-    basis: basisOf(picture, intents, orders, ground, keep, idle, backlogMs, config, now),
+    basis: basisOf(picture, intents, orders, ground, keep, idle, holdOf, backlogMs, config, now),
     againMs: again(wake, config, now),
     steadyUntil: steadyUntil(view, noticed, wake, config, now),
   }
@@ -231,6 +278,7 @@ function waitAndSee(
     memory: {
       ...memory,
       pressedSince: undefined,
+      pressedQueues: undefined,
       futureSince: undefined,
       idleSince: {},
       missingSince: {},
@@ -243,7 +291,10 @@ function waitAndSee(
       unitsComing: Math.max(0, coming),
       oldestWaitMs: 0,
     },
-    againMs: again([...wakesOf(view, {}, config), ...asksOf(view, config)], config, now),
+    againMs: again(
+      [...wakesOf(view, {}, idleHolds(undefined, config)), ...asksOf(view, config)],
+      ...([config, now] as const),
+    ),
   }
 }
 
@@ -288,10 +339,10 @@ function figuresOf(demand: Demand, packing: Packing, ground: Survey, now: Instan
 function wakesOf(
   view: GuestView<BatchPicture>,
   idle: Readonly<Record<string, Instant>>,
-  config: GrocConfig,
+  holdOf: (unitId: string) => IdleHold,
 ): readonly Instant[] {
   const wakes: Instant[] = []
-  for (const id in idle) wakes.push(idle[id]! + config.shrink.idle)
+  for (const id in idle) wakes.push(idle[id]! + holdOf(id).ms)
   for (const lease of view.leases)
     if (!lease.extending && lease.extendBy !== undefined) wakes.push(lease.extendBy)
   return wakes

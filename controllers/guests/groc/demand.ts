@@ -4,7 +4,7 @@ import type { GrocConfig } from './config.ts'
 import { type HeldCounts, isAlarming } from './held.ts'
 import { lastLook } from './last-look.ts'
 import { choosiness, type Extras, extrasBook, fitsAmong, type Need, type Room } from './needs.ts'
-import { type Expectation, expectedRun, leaseLengths, SAFETY } from './runs.ts'
+import { type Expectation, expectedRun, leaseLengths, runLengths, SAFETY } from './runs.ts'
 import type { Tally } from './tally.ts'
 import type { Turnstile } from './users.ts'
 
@@ -77,12 +77,14 @@ export const demandOf = (
   expectedIn: (queue: string) => Expectation,
   config: GrocConfig,
   gate?: Turnstile,
+  /** Some machines are there only until some time: jobs longer than a lease are told apart, too. */
+  byRun = false,
 ): Demand =>
   gate === undefined
-    ? lastDemand(config, [jobs.pending, jobs.held, expectedIn, ...units], () =>
-        sortedOut(jobs, units, expectedIn, config, undefined),
+    ? lastDemand(config, [jobs.pending, jobs.held, expectedIn, byRun, ...units], () =>
+        sortedOut(jobs, units, expectedIn, config, undefined, byRun),
       )
-    : sortedOut(jobs, units, expectedIn, config, gate)
+    : sortedOut(jobs, units, expectedIn, config, gate, byRun)
 
 function sortedOut(
   jobs: Tally,
@@ -90,9 +92,10 @@ function sortedOut(
   expectedIn: (queue: string) => Expectation,
   config: GrocConfig,
   gate: Turnstile | undefined,
+  byRun: boolean,
 ): Demand {
   const lines = new Map<string, Line | undefined>()
-  const lengths = leaseLengths(config)
+  const lengths = byRun ? runLengths(config) : leaseLengths(config)
   const extrasOf = extrasBook()
   const held = new Map<HeldBy, number>()
   const alarming: Job[] = []
@@ -110,7 +113,8 @@ function sortedOut(
     const { consumables, features, exclusive, parts } = extras
     const fresh = {
       ...{ queue, weight: line.weight, nodes, cpus, memoryMiB, consumables, features, exclusive, parts },
-      ...{ leaseMs: lengths[leaseClass]!, jobs: [], count: 0, oldest: Number.POSITIVE_INFINITY, workMs: 0 },
+      ...{ jobs: [], count: 0, oldest: Number.POSITIVE_INFINITY, workMs: 0 },
+      leaseMs: Math.min(config.term, lengths[leaseClass]!),
       processors:
         parts === undefined ? nodes * cpus : parts.reduce((sum, part) => sum + part.nodes * part.cpus, 0),
     }

@@ -7,13 +7,16 @@ import type { GrocConfig } from './config.ts'
 import { silentSentences } from './dead.ts'
 import type { Shape } from './demand.ts'
 import { servesQueue } from './demand.ts'
+import { mayUse } from './ends.ts'
 import { startSentence } from './forecast.ts'
 import { heldSentence, isAlarming } from './held.ts'
 import type { GrocMemory } from './memory.ts'
 import { fits } from './needs.ts'
 import { lackedByAll, typesInWords } from './notes.ts'
+import { pressedOf } from './orders.ts'
 import type { Place } from './packing.ts'
 import type { PatientOffer } from './patience.ts'
+import { groupOf, growOf, maxOfQueue } from './queues.ts'
 import { type Rehearsal, rehearse } from './rehearsal.ts'
 import { reservedFor } from './reservations.ts'
 import { seasonAt } from './season.ts'
@@ -151,6 +154,12 @@ function sentences(
         `${it} is not counted before ${hour(pause.until)}: ${pause.inRow} jobs of ${job.user} in a row ended right after their start, on more than one node, and each further one makes the pause longer.`,
         'Look why they end: the first that lasts ends the pause. On machines that are there it may start before.',
       ]
+    const { budget, until } = rehearsal.beyond.get(job.user) ?? {}
+    if (misfit === undefined && budget !== undefined)
+      return [
+        `${it} is not counted yet: it is beyond what jobs of ${job.user} may take in ${span(config.userBudget?.per ?? 0)} (userBudget): ${budget}.`,
+        `It is counted when enough of that is long ago${until === undefined ? '' : `, not before ${hour(until)}`}; on machines that are there it may start before.`,
+      ]
     if (misfit === undefined)
       return [
         `${it} is not counted yet: other waiting jobs of ${job.user} come first, and those of one user may cause ${some(config.userMax ?? 0, 'unit')} at once (userMax).`,
@@ -191,6 +200,12 @@ function placeSentences(
 ): readonly string[] {
   const { ground, offers } = rehearsal
   const places = rehearsal.placesOf(job, shape)
+  const queueMax = maxOfQueue(config, shape.queue)
+  if (places.length === 0 && queueMax !== undefined && rehearsal.packing.capped.has(shape.queue))
+    return [
+      `Nothing is ordered for it: jobs of queue ${shape.queue} may have ${some(queueMax, 'unit')} (its max), and have them or are to get them.`,
+      'It is served when others of its queue have ended, or sooner on machines that are there.',
+    ]
   if (places.length === 0)
     return [
       `It needs more units at once than may be had now: max is ${config.max}, and ${ground.total} are held or asked for.`,
@@ -205,6 +220,7 @@ function placeSentences(
   const types = [...new Set(fresh.map(({ bin }) => bin.type))]
   const ready = [...names('collecting'), ...names('serving')]
   const spare = names('spare')
+  const ending = names('ending')
   const coming = names('coming')
   const asks = types.flatMap((type) => {
     const offer = offers.find((one) => one.type === type)
@@ -216,12 +232,27 @@ function placeSentences(
     ...(ready.length === 0
       ? []
       : [`There is room for it on ${few(ready, 8)}; the batch system has not placed it there yet.`]),
+    ...(ending.length === 0
+      ? []
+      : [`${few(ending, 8)} will take it, which ends by its time limit before that goes.`]),
+    ...goingSentences(shape, rehearsal),
     ...(spare.length === 0 ? [] : [`${few(spare, 8)} will take work again for it.`]),
     ...(coming.length === 0 ? [] : [`It is to be served by ${few(coming, 8)}.`]),
     ...asks.flatMap(({ sentences }) => sentences),
     ...(types.length > 1 ? ['It is given all of these at one common start, or none.'] : []),
     startSentence(job, shape, places, asking, rehearsal, config, now),
   ]
+}
+
+/** Where there would be room for it, if it were sure to end in time. */
+function goingSentences(shape: Shape, { ground, ends }: Rehearsal): readonly string[] {
+  if (ends === undefined) return []
+  const short = ground.bins.filter(
+    (bin) => bin.until !== undefined && mayUse(shape, bin) && ends.now + ends.runMs(shape) > bin.until,
+  )
+  return short
+    .slice(0, 3)
+    .map(({ id, until }) => `${nameOf(id, ground)} goes by ${hour(until!)}, and the job may last longer.`)
 }
 
 /** The last of them, unless nobody knows one. */
@@ -277,12 +308,14 @@ function askingFor(
     blocks.push(`max is ${config.max}, and ${ground.total} are held or asked for`)
     until(undefined)
   }
-  if (waitedMs < config.grow.wait) {
+  const group = groupOf(config, shape.queue)
+  const { wait } = growOf(config, group)
+  if (waitedMs < wait) {
     blocks.push(
-      `units are asked for once a job has waited ${span(config.grow.wait)}, in ${span(config.grow.wait - waitedMs)}`,
+      `units are asked for once a job${wait === config.grow.wait ? '' : ` of queue ${shape.queue}`} has waited ${span(wait)}, in ${span(wait - waitedMs)}`,
     )
-    until(now + config.grow.wait - waitedMs + config.grow.sustain)
-  } else if (config.grow.sustain > 0) until((noticed.pressedSince ?? now) + config.grow.sustain)
+    until(now + wait - waitedMs + config.grow.sustain)
+  } else if (config.grow.sustain > 0) until((pressedOf(noticed, group) ?? now) + config.grow.sustain)
   const patience = offer.patience(least)
   if (patience !== undefined) {
     blocks.push(`the next ask is at ${hour(patience.until)}: ${patience.reason}`)
@@ -294,9 +327,14 @@ function askingFor(
     blocks.push(...notes.map((note) => note.replace(/\.$/, '')))
     if (notes.length > 0) until(wake.length === 0 ? undefined : Math.min(...wake))
   }
+  const avoided = offer.sites.avoid.map(
+    ({ site, until, probing, reason }) =>
+      `Units of ${site} are not asked for ${probing ? `but one at a time, the next at ${hour(until)}` : `until ${hour(until)}`}: ${reason}.`,
+  )
   const sentences = [
     `It needs ${needed}.`,
     ...passedOver,
+    ...avoided,
     ...(blocks.length === 0
       ? ['That is asked for with the next decision.']
       : blocks.map((block) => `Not yet asked for: ${block}.`)),

@@ -10,9 +10,11 @@ import { lastLook } from './last-look.ts'
 import { observeBoots } from './later.ts'
 import type { GrocMemory, QuickEnds } from './memory.ts'
 import { isBelieved, isRestoring, outageIn } from './outage.ts'
+import { observeQueues } from './queues.ts'
 import { isMember, type Roll } from './roll.ts'
 import { observeRuns } from './runs.ts'
 import type { Tally } from './tally.ts'
+import { observeSpending } from './user-budget.ts'
 import { observeUsers } from './users.ts'
 
 /**
@@ -53,14 +55,23 @@ export function notice(
   if (blackHoles.size > 0) for (const { id, name } of here.flat()) if (blackHoles.has(id)) badNodes.add(name)
   return {
     pressedSince: memory.pressedSince,
+    pressedQueues: memory.pressedQueues,
+    lastQueues: observeQueues(memory.lastQueues, here, picture.nodes, jobs, config),
     futureSince: memory.futureSince,
     rampedAt: memory.rampedAt,
     boots: observeBoots(memory.boots, rolls),
     reservations: memory.reservations,
     users:
-      config.userMax === undefined
+      config.userMax === undefined && config.userBudget === undefined
         ? undefined
         : observeUsers(memory.users ?? {}, jobs.ended, badNodes, config),
+    userAccounts: observeSpending(
+      memory.userAccounts,
+      jobs.running,
+      picture.nodes,
+      config,
+      picture.startedAt,
+    ),
     account: memory.account,
     idleSince: memory.idleSince,
     missingSince: Object.fromEntries(missingSince),

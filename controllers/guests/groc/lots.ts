@@ -4,7 +4,7 @@ import type { Room } from './needs.ts'
 import type { Variant } from './variants.ts'
 
 /** What jobs are packed onto, and what is made for them. */
-export const BIN_KINDS = ['collecting', 'serving', 'spare', 'coming', 'fresh'] as const
+export const BIN_KINDS = ['collecting', 'serving', 'spare', 'ending', 'coming', 'fresh'] as const
 export type BinKind = (typeof BIN_KINDS)[number]
 
 export interface Bin extends Room {
@@ -15,6 +15,8 @@ export interface Bin extends Room {
   readonly whole: boolean
   /** Of a fresh one. */
   readonly type?: string
+  /** It goes then, and serves only what ends before. Absent: it can be kept as long as there is work. */
+  readonly until?: Instant
 }
 
 /** Units that jobs of one node want; the longest of those on a unit says for how long. */

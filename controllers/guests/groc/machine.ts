@@ -13,7 +13,8 @@ import { isRestoring } from './outage.ts'
  *   serving   takes jobs
  *   coming    ordered, booting, joining; or changed so recently that no look can tell yet
  *   spare     drained by us for being idle; one resume away from serving
- *   blocked   takes no new work, and resuming it would not cure that (`why`)
+ *   blocked   takes no new work, and resuming it would not cure that (`why`); where it goes by a time, it may take some that
+ *             ends before (`until`)
  *   gone      leaving, left or lost
  */
 export type Standing = 'serving' | 'coming' | 'spare' | 'blocked' | 'gone'
@@ -25,6 +26,8 @@ export interface Machine {
   readonly why: string
   /** Blocked for a reason of ours, so that it is to be drained; undefined if blocked by others. */
   readonly drainAs: DrainCause | undefined
+  /** It goes then for good, and could take what ends before. Undefined: it can be kept, or takes nothing anyway. */
+  readonly until: Instant | undefined
   /** Its node, if a look that began late enough shows it. */
   readonly node: BatchNode | undefined
   /** Such a look was made, whether or not it shows the node. */
@@ -120,17 +123,12 @@ function judged(
       : 0
   const unreachable =
     unit.suspect !== undefined && silentMs >= config.missing && !isRestoring(lease, now, config)
-  const as = (standing: Standing, why = '', drainAs?: DrainCause): Machine => ({
-    unit,
-    standing,
-    why,
-    drainAs,
-    node,
-    seen,
-    empty,
-    silentMs,
-    unreachable,
-  })
+  const as = (
+    standing: Standing,
+    why = '',
+    drainAs?: DrainCause,
+    until = standing === 'blocked' ? undefined : unit.leaveBy,
+  ): Machine => ({ unit, standing, why, drainAs, until, node, seen, empty, silentMs, unreachable })
 
   if (unit.state === 'leaving' || unit.state === 'left' || unit.state === 'lost') return as('gone')
   if (lease.state === 'closing') return as('blocked', `lease ${lease.id} is closing`)
@@ -148,7 +146,10 @@ function judged(
       'unfit',
     )
   const unfit = unfitness(unit, lease, memory, now)
-  if (unfit !== undefined) return as('blocked', unfit.why, unfit.cause)
+  if (unfit !== undefined) {
+    const until = isOpen(node) && mayServeOn(unit, memory) ? unfit.until : undefined
+    return as('blocked', unfit.why, unfit.cause, until)
+  }
   if (unit.state === 'awaited' || unit.state === 'joining') return as('coming')
   if (!seen) return as(unit.state === 'joined' ? 'coming' : 'spare')
   if (node === undefined) return as('blocked', `node ${unit.name} is not known to the batch system`)
@@ -179,13 +180,34 @@ export const isBrieflySilent = (
   node.drained === 'no' &&
   startedAt - (own(memory.missingSince, unit.id) ?? startedAt) < config.missing
 
+/** But for our drain, or nothing at all, it would take jobs. */
+const isOpen = (node: BatchNode | undefined): boolean =>
+  node?.responding === true && (node.drained === 'ours' || (node.accepting && node.drained === 'no'))
+
+/** It is in the batch system, and was not promised to anybody. */
+const mayServeOn = ({ id, state, mustLeave }: HeldUnit, { drains }: GrocMemory): boolean => {
+  const cause = own(drains, id)
+  return (
+    (state === 'joined' || state === 'draining') &&
+    mustLeave !== true &&
+    cause !== 'victim' &&
+    cause !== 'recall'
+  )
+}
+
+/** Then the units of a lease that is not extended leave. */
+const lastOf = (lease: HeldLease, { leaveBy }: HeldUnit): Instant | undefined => {
+  const end = lease.extendBy ?? lease.term?.end
+  return end === undefined || leaveBy === undefined ? (end ?? leaveBy) : Math.min(end, leaveBy)
+}
+
 /** What keeps a unit from new work and lies in the unit, or in a promise made about it. */
 function unfitness(
   unit: HeldUnit,
   lease: HeldLease,
   memory: GrocMemory,
   now: Instant,
-): { readonly why: string; readonly cause: DrainCause } | undefined {
+): { readonly why: string; readonly cause: DrainCause; readonly until?: Instant | undefined } | undefined {
   if (unit.suspect !== undefined)
     return { why: `its site doubts ${unit.name} (${unit.suspect})`, cause: 'unfit' }
   if (own(memory.blackHoles, unit.id) !== undefined)
@@ -198,6 +220,7 @@ function unfitness(
     return {
       why: `the host of ${unit.name} is to be worked on, and its site wants it empty by ${hour(unit.leaveBy)}`,
       cause: 'maintenance',
+      until: unit.leaveBy,
     }
   const cause = own(memory.drains, unit.id)
   if (cause === 'victim')
@@ -207,9 +230,13 @@ function unfitness(
   if (unit.mustLeave === true)
     return { why: `${unit.name} goes as soon as its work has ended`, cause: cause ?? 'recall' }
   const why = lapses(lease, now)
-  if (why !== undefined) return { why, cause: 'lapse' }
+  if (why !== undefined)
+    return { why, cause: 'lapse', until: lease.extendRefused === undefined ? undefined : lastOf(lease, unit) }
   // Asked once more after a refusal: nothing has changed yet, so a node drained for it stays drained.
   if (cause === 'lapse' && lease.extending)
-    return { why: `lease ${lease.id} ends unless its extension is granted after all`, cause }
+    return {
+      ...{ why: `lease ${lease.id} ends unless its extension is granted after all`, cause },
+      until: lastOf(lease, unit),
+    }
   return undefined
 }

@@ -1,5 +1,5 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
-import type { Account } from './budget.ts'
+import type { Account, UserAccounts } from './budget.ts'
 import type { Boots, Reservations } from './later.ts'
 import type { Outage } from './outage.ts'
 import type { RunSketch } from './runs.ts'
@@ -25,12 +25,18 @@ export interface QuickEnds {
 export interface GrocMemory {
   /** Since when a grow threshold has been exceeded without a break. */
   readonly pressedSince: Instant | undefined
+  /** Likewise of queues with thresholds of their own. */
+  readonly pressedQueues?: Readonly<Record<string, Instant>> | undefined
+  /** By unit: the queue that had it last, of those that keep units for a time of their own. */
+  readonly lastQueues?: Readonly<Record<string, string>> | undefined
   /** Since when all jobs without room were submitted later than now, by a clock that is ahead of ours. */
   readonly futureSince?: Instant | undefined
   /** When small jobs were last given a share of what they want, while less than all is given. */
   readonly rampedAt?: Instant | undefined
-  /** By user, of those whose jobs ended lately, where `userMax` is set. */
+  /** By user, of those whose jobs ended lately, where `userMax` or `userBudget` is set. */
   readonly users?: QuickUsers | undefined
+  /** By user, what they spent, where `userBudget` is set. */
+  readonly userAccounts?: UserAccounts | undefined
   /** How long machines took to come. */
   readonly boots?: Boots | undefined
   /** What was asked for jobs that may not begin yet, by shape and time; at most 64. */

@@ -6,6 +6,7 @@ import type { Demand, Shape } from './demand.ts'
 import { heldInWords } from './held.ts'
 import { fitsAmong, hasFeature, inWords, lackingOf, type Need, type Room } from './needs.ts'
 import type { Packing } from './packing.ts'
+import { maxOfQueue } from './queues.ts'
 import type { Survey } from './survey.ts'
 import { limitsOf } from './survey.ts'
 
@@ -18,12 +19,23 @@ export function summary(demand: Demand, packing: Packing, ground: Survey): strin
   return `${some(demand.count, 'job')} wait${demand.count === 1 ? 's' : ''} in ${some(demand.shapes.length, 'shape')}${held}; ${some(packing.wanted, 'unit')} would serve all at once; ${units}.`
 }
 
-export function blockedNotes(ground: Survey): readonly string[] {
+/** `last`: of those that go, the ones that take some work all the same. */
+export function blockedNotes(ground: Survey, last: ReadonlySet<string>): readonly string[] {
   if (ground.blocked === 0) return []
-  const blocked = ground.crews
+  const all = ground.crews
     .flatMap(({ machines }) => machines)
     .filter(({ standing }) => standing === 'blocked')
+  const blocked = last.size === 0 ? all : all.filter(({ unit }) => !last.has(unit.id))
+  const ending = last.size === 0 ? [] : all.filter(({ unit }) => last.has(unit.id))
+  const ends =
+    ending.length === 0
+      ? []
+      : [
+          `${some(ending.length, 'unit')} take${ending.length === 1 ? 's' : ''} what waits, for all of it ends in time by its limit: ${few([...new Set(ending.map(({ why }) => why))])}.`,
+        ]
+  if (blocked.length === 0) return ends
   return [
+    ...ends,
     `${some(blocked.length, 'unit')} take${blocked.length === 1 ? 's' : ''} no work: ${few([...new Set(blocked.map(({ why }) => why))])}.`,
   ]
 }
@@ -106,4 +118,13 @@ export function warningNotes(picture: BatchPicture): readonly string[] {
   return picture.warnings.length === 0
     ? []
     : [`The look has ${some(picture.warnings.length, 'warning')}: ${few(picture.warnings)}`]
+}
+
+/** Jobs for which nothing is ordered, as their queue has what it may have. */
+export function cappedNotes({ capped }: Packing, config: GrocConfig): readonly string[] {
+  if (capped.size === 0) return []
+  return [...capped].map(
+    ([name, jobs]) =>
+      `${some(jobs, 'job')} of queue ${name} wait${jobs === 1 ? 's' : ''} for others of it: its max is ${some(maxOfQueue(config, name) ?? 0, 'unit')}.`,
+  )
 }

@@ -1,5 +1,7 @@
 import type { Properties, RequestGroup } from '../../../actors/leases/properties.ts'
 import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
+import { largest } from '../../../actors/runtime/extremes.ts'
+import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import type { GuestIntent, GuestView } from '../../controller.ts'
 import { hour, some, span } from '../../sentence.ts'
@@ -7,39 +9,49 @@ import { type Purse, purseOf } from './budget.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand } from './demand.ts'
 import { submittedNth } from './demand.ts'
+import { avoidedInWords, whereAsked } from './failures.ts'
 import type { Keep } from './keep.ts'
 import { deferredLabel, latestBegin } from './later.ts'
 import type { SmallOrder } from './lots.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Packing, WideOrder } from './packing.ts'
 import type { PatientOffer } from './patience.ts'
+import { type GrowThresholds, groupOf, growOf, opensApart } from './queues.ts'
 import { ramped } from './ramp.ts'
 import type { Survey } from './survey.ts'
 
-/** Whether the thresholds for growth are exceeded, in figures. */
+/** Whether the thresholds for growth are exceeded, in figures, for queues whose orders open together. */
 export interface Pressure {
+  /** The queue, where its orders open apart from those of others. */
+  readonly group: string | undefined
+  readonly grow: GrowThresholds
   /** Longest wait of a job for which neither a machine nor an order is there. */
   readonly waitMs: Millis
-  /** Waiting work per processor held or coming; infinite without processors. */
-  readonly backlogMs: Millis
   readonly exceeded: boolean
+  /** Some job has no place without an order. */
+  readonly unserved: boolean
+}
+
+export interface Pressures {
+  readonly all: readonly Pressure[]
+  /** The longest of all. */
+  readonly waitMs: Millis
   /** Since when all these were submitted later than now, which only a clock that is ahead of ours can say. */
   readonly futureSince: Instant | undefined
 }
 
-export function pressureOf(
+export function pressuresOf(
   demand: Demand,
   packing: Packing,
   survey: Survey,
   before: Instant | undefined,
   config: GrocConfig,
   now: Instant,
-): Pressure {
-  let told = Number.NEGATIVE_INFINITY
-  let unserved = false
+): Pressures {
+  const apart = opensApart(config)
+  const told = new Map<string | undefined, number>()
   for (const [shape, places] of packing.places) {
     if (!places.some(({ bin }) => bin.kind === 'fresh')) continue
-    unserved = true
     const ordered = packing.wideOrders.filter(
       (order) => order.shape === shape && (order.among?.place ?? 0) === 0,
     ).length
@@ -47,30 +59,52 @@ export function pressureOf(
       shape.nodes > 1
         ? places.length / shape.nodes - ordered
         : places.reduce((sum, { bin, tasks }) => sum + (bin.kind === 'fresh' ? 0 : tasks), 0)
-    told = Math.max(told, now - submittedNth(shape, served))
+    const group = apart ? groupOf(config, shape.queue) : undefined
+    const waitMs = now - submittedNth(shape, served)
+    told.set(group, Math.max(told.get(group) ?? Number.NEGATIVE_INFINITY, waitMs))
   }
-  const futureSince = unserved && told < 0 ? (before ?? now) : undefined
-  const waitMs = futureSince === undefined ? Math.max(0, told) : now - futureSince
-  const backlogMs = backlogPerProcessor(demand, survey)
-  const byBacklog = config.grow.backlog !== undefined && backlogMs > config.grow.backlog
-  return { waitMs, backlogMs, futureSince, exceeded: unserved && (waitMs >= config.grow.wait || byBacklog) }
+  const longest = [...told.values()].reduce((most, one) => Math.max(most, one), Number.NEGATIVE_INFINITY)
+  const futureSince = told.size > 0 && longest < 0 ? (before ?? now) : undefined
+  const waitOf = (one: number): Millis => (futureSince === undefined ? Math.max(0, one) : now - futureSince)
+  const all = (told.has(undefined) ? told : told.set(undefined, Number.NaN)).entries()
+  return {
+    all: [...all].map(([group, one]): Pressure => {
+      const grow = growOf(config, group)
+      const unserved = !Number.isNaN(one)
+      const waitMs = unserved ? waitOf(one) : 0
+      const backlogMs = (): Millis =>
+        backlogPerProcessor(demand, survey, grow.isOwnBacklog ? group : undefined)
+      const byBacklog = grow.backlog !== undefined && backlogMs() > grow.backlog
+      return { group, grow, waitMs, unserved, exceeded: unserved && (waitMs >= grow.wait || byBacklog) }
+    }),
+    waitMs: told.size === 0 ? 0 : waitOf(longest),
+    futureSince,
+  }
 }
 
-export function backlogPerProcessor(demand: Demand, survey: Survey): Millis {
-  if (demand.workMs === 0) return 0
+/** Of all queues, or of one alone, and then without its weight. */
+export function backlogPerProcessor(demand: Demand, survey: Survey, queue?: string): Millis {
+  const workMs =
+    queue === undefined
+      ? demand.workMs
+      : demand.shapes.reduce((sum, one) => sum + (one.queue === queue ? one.workMs / one.weight : 0), 0)
+  if (workMs === 0) return 0
   const serving = survey.crews.reduce((sum, { cpus }) => sum + cpus, 0)
   const own = survey.ownNodes.reduce((sum, node) => sum + (node.accepting ? node.cpus : 0), 0)
   const processors = serving + own + survey.cpusComing
-  return processors === 0 ? Number.POSITIVE_INFINITY : demand.workMs / processors
+  return processors === 0 ? Number.POSITIVE_INFINITY : workMs / processors
 }
 
 export interface Orders {
   readonly intents: readonly GuestIntent[]
   readonly notes: readonly string[]
   readonly pressedSince: Instant | undefined
+  readonly pressedQueues: GrocMemory['pressedQueues']
   readonly rampedAt: Instant | undefined
   readonly futureSince: Instant | undefined
-  readonly pressure: Pressure
+  /** Queues whose orders are open, and the longest wait in them; in all, if none are. */
+  readonly opened: readonly Pressure[]
+  readonly waitMs: Millis
   /** What the budget (units × ms) and `startsPerMinute` left before anything was asked for. */
   readonly before: { readonly purseMs: number; readonly starts: number }
   /** Units that the share of `ramp` puts off. */
@@ -96,12 +130,14 @@ interface Desk {
   /** Types of which one unit is on trial. */
   readonly tried: Set<string>
   readonly purse: Purse
+  readonly config: GrocConfig
   readonly now: Instant
 }
 
 export function ordersFor(
   demand: Demand,
   packing: Packing,
+  packWithout: (closed: ReadonlySet<string>) => Packing,
   survey: Survey,
   offers: readonly PatientOffer[],
   keep: Keep,
@@ -110,13 +146,22 @@ export function ordersFor(
   config: GrocConfig,
   now: Instant,
 ): Orders {
-  const pressure = pressureOf(demand, packing, survey, memory.futureSince, config, now)
-  const pressedSince = pressure.exceeded ? (memory.pressedSince ?? now) : undefined
-  const open = pressedSince !== undefined && now - pressedSince >= config.grow.sustain
-  const wide = open ? packing.wideOrders : []
-  const wideUnits = packing.wideOrders.reduce((sum, { units }) => sum + units, 0)
-  const ramp = ramped(open ? packing.smallOrders : [], memory.rampedAt, config, now)
-  const startBy = latestBegin(now - pressure.waitMs, config.grow.target, memory.boots, now)
+  const pressure = pressuresOf(demand, packing, survey, memory.futureSince, config, now)
+  const { gates, pressedSince, pressedQueues } = gatesOf(pressure, memory, config, now)
+  const opened = gates.filter(({ open }) => open)
+  const closed = gates.filter(({ open, of }) => !open && of.unserved)
+  const open = opened.length > 0
+  const waitMs = open
+    ? largest(
+        opened.map(({ of }) => of.waitMs),
+        0,
+      )
+    : pressure.waitMs
+  const asked =
+    open && closed.length > 0 ? packWithout(queuesOf(demand, closed, config)) : open ? packing : NO_ORDERS
+  const wide = asked.wideOrders
+  const ramp = ramped(asked.smallOrders, memory.rampedAt, config, now)
+  const startBy = latestBegin(now - waitMs, config.grow.target, memory.boots, now)
   const forJobs = ramp.orders.map((order) => ({ ...order, startBy }))
   const small = [...forJobs, ...toBeKept(wide, forJobs, survey, offers, keep, config)]
   const desk = deskOf(survey, view, memory, config, now)
@@ -127,21 +172,21 @@ export function ordersFor(
     const room = { left: desk.left, purse: desk.purse }
     const { futureSince } = pressure
     return {
-      ...{ intents, notes, pressedSince, futureSince, rampedAt: isOver ? undefined : rampedAt, room, wake },
-      ...{ pressure, before: atFirst, later: ramp.later },
+      ...{ intents, notes, pressedSince, pressedQueues, futureSince },
+      ...{ rampedAt: isOver ? undefined : rampedAt, room, wake },
+      ...{ opened: opened.map(({ of }) => of), waitMs, before: atFirst, later: ramp.later },
     }
   }
 
-  const waiting = packing.smallUnits + wideUnits
-  if (!open && waiting > 0) {
-    desk.notes.push(
-      `${some(waiting, 'more unit')} would help; the longest wait for them is ${span(pressure.waitMs)} (grow.wait ${span(config.grow.wait)}, sustained for ${span(config.grow.sustain)}).`,
+  const waiting = unitsIn(packing) - unitsIn(asked)
+  if (closed.length > 0 && waiting > 0) {
+    const waits = closed.map(
+      ({ of: { group, grow, waitMs } }) =>
+        `the longest wait for them is ${span(waitMs)}${group === undefined ? '' : ` in queue ${group}`} (${grow.words}, sustained for ${span(config.grow.sustain)})`,
     )
-    desk.wake.push(
-      pressedSince === undefined
-        ? now + config.grow.wait - pressure.waitMs
-        : pressedSince + config.grow.sustain,
-    )
+    desk.notes.push(`${some(waiting, 'more unit')} would help; ${waits.join('; ')}.`)
+    for (const { of, since } of closed)
+      desk.wake.push(since === undefined ? now + of.grow.wait - of.waitMs : since + config.grow.sustain)
   }
   if (ramp.later > 0) {
     desk.notes.push(
@@ -154,7 +199,7 @@ export function ordersFor(
     desk.notes.push(`Nothing is asked for: ${view.hold}.`)
     return done()
   }
-  if (open) tellPassedOver(packing, offers, desk)
+  if (open) tellPassedOver(asked, offers, desk)
   const offerOf = new Map(offers.map((offer) => [offer.type, offer]))
   for (const [i, order] of wide.entries()) {
     if ((order.among?.place ?? 0) > 0) continue
@@ -163,9 +208,13 @@ export function ordersFor(
     askForWide(together, (type) => offerOf.get(type)!, by, desk, config, now)
   }
   const served = `serving: ${some(survey.serving, 'unit')}, coming: ${survey.coming}`
+  const apart = opened.flatMap(({ of: { group, grow } }) =>
+    group === undefined ? [] : [`queue ${group} (${grow.words})`],
+  )
+  const openedFor = apart.length === 0 ? '' : `; opened for ${apart.join(', ')}`
   const why =
     forJobs.length > 0
-      ? `waiting: ${some(demand.count, 'job')}, the longest without room for ${span(pressure.waitMs)}; ${served}`
+      ? `waiting: ${some(demand.count, 'job')}, the longest without room for ${span(waitMs)}${openedFor}; ${served}`
       : `${served}, to be kept: ${keep.units} (${keep.why})`
   const missing = Math.max(0, small.reduce((sum, { units }) => sum + units, 0) - desk.left)
   if (missing > 0)
@@ -180,6 +229,53 @@ export function ordersFor(
   return done(ramp.later > 0 && forJobs.length > 0 && desk.intents.length > before ? now : undefined)
 }
 
+/** Since when the thresholds of such a group have been exceeded without a break. */
+export const pressedOf = (memory: GrocMemory, group: string | undefined): Instant | undefined =>
+  group === undefined ? memory.pressedSince : own(memory.pressedQueues, group)
+
+/** Orders of queues that open together, or of one alone. */
+interface Gate {
+  readonly of: Pressure
+  /** Since when its thresholds have been exceeded without a break. */
+  readonly since: Instant | undefined
+  readonly open: boolean
+}
+
+function gatesOf(
+  { all }: Pressures,
+  memory: GrocMemory,
+  config: GrocConfig,
+  now: Instant,
+): { readonly gates: readonly Gate[] } & Pick<GrocMemory, 'pressedSince' | 'pressedQueues'> {
+  const gates = all.map((of): Gate => {
+    const before = pressedOf(memory, of.group)
+    const since = of.exceeded ? (before ?? now) : undefined
+    return { of, since, open: since !== undefined && now - since >= config.grow.sustain }
+  })
+  const pressed = gates.flatMap(({ of: { group }, since }): (readonly [string, Instant])[] =>
+    group === undefined || since === undefined ? [] : [[group, since]],
+  )
+  return {
+    gates,
+    pressedSince: gates.find(({ of }) => of.group === undefined)?.since,
+    pressedQueues: pressed.length === 0 ? undefined : Object.fromEntries(pressed),
+  }
+}
+
+/** Queues with jobs that wait, of these gates. */
+function queuesOf(demand: Demand, gates: readonly Gate[], config: GrocConfig): ReadonlySet<string> {
+  const groups = new Set(gates.map(({ of }) => of.group))
+  const names = new Set(demand.shapes.map(({ queue }) => queue))
+  return new Set([...names].filter((name) => groups.has(groupOf(config, name))))
+}
+
+type Ordering = Pick<Packing, 'wideOrders' | 'smallOrders' | 'smallUnits' | 'passedOver'>
+
+const NO_ORDERS: Ordering = { wideOrders: [], smallOrders: [], smallUnits: 0, passedOver: new Set() }
+
+const unitsIn = ({ wideOrders, smallUnits }: Ordering): number =>
+  wideOrders.reduce((sum, { units }) => sum + units, smallUnits)
+
 function deskOf(
   survey: Survey,
   view: GuestView<BatchPicture>,
@@ -190,7 +286,7 @@ function deskOf(
   const lately = view.leases.filter(({ requestedAt }) => requestedAt > now - 60_000)
   return {
     ...{ intents: [], notes: [], wake: [], asked: new Map(), tried: new Set() },
-    now,
+    ...{ now, config },
     purse: purseOf(memory.account, view.leases, config, now),
     left: Math.max(0, config.max - survey.total),
     starts:
@@ -219,7 +315,7 @@ function toBeKept(
   return units <= 0 || offer === undefined ? [] : [{ type: offer.type, leaseMs: config.term, units }]
 }
 
-function tellPassedOver(packing: Packing, offers: readonly PatientOffer[], desk: Desk): void {
+function tellPassedOver(packing: Ordering, offers: readonly PatientOffer[], desk: Desk): void {
   const units = packing.wideOrders.reduce((most, order) => Math.max(most, order.units), 1)
   for (const offer of offers) {
     const patience = offer.patience(1) ?? offer.patience(units)
@@ -240,12 +336,16 @@ function isOff(what: string, unitsMin: number, offer: PatientOffer, desk: Desk, 
     return true
   }
   if (!offer.trial) return false
+  if (offer.isTried) {
+    desk.notes.push(`${what}: one unit on trial is on its way; ${offer.failing?.reason ?? ''}.`)
+    return true
+  }
   const why = offer.failing?.reason ?? ''
   if (desk.tried.has(offer.type)) return true
   desk.tried.add(offer.type)
   if (desk.left < 1)
     desk.notes.push(`Machines fail (${why}), and max ${config.max} leaves no room for a trial.`)
-  else ask(offer.type, 1, 1, config.term, `one unit on trial: ${why}`, desk)
+  else ask(offer, 1, 1, config.term, `one unit on trial: ${why}`, desk)
   return true
 }
 
@@ -271,12 +371,12 @@ function askForWide(
   const why = `a job of ${shape.nodes} nodes has waited ${span(now - shape.oldest)}; ${own === 0 ? 'none' : own} of them there or coming, ${units} missing, all or none`
   const properties = propertiesOf(shape.queue, config)
   if (orders.length === 1)
-    return ask(orders[0]!.type, units, units, shape.leaseMs, why, desk, startBy, { properties })
+    return ask(offerOf(orders[0]!.type), units, units, shape.leaseMs, why, desk, startBy, { properties })
   if (!isAffordable(what, units * shape.leaseMs, desk)) return
   const group = { id: `parts.${desk.now}.${desk.intents.length}`, size: orders.length }
   for (const { type, units } of orders) {
     const part = `${why}; ${units} of them of ${type}`
-    ask(type, units, units, shape.leaseMs, part, desk, startBy, { group, properties })
+    ask(offerOf(type), units, units, shape.leaseMs, part, desk, startBy, { group, properties })
   }
 }
 
@@ -297,6 +397,7 @@ function askForSmall(
 ): void {
   const all = orders.reduce((sum, { units }) => sum + units, 0)
   if (isOff(`${some(all, 'unit')} for small jobs`, 1, offer, desk, config)) return
+  tryAvoided(offer, desk, config)
   const ofType = offer.room - (desk.asked.get(offer.type) ?? 0)
   const room = Math.min(desk.left, ofType)
   if (ofType < Math.min(all, desk.left))
@@ -317,23 +418,39 @@ function askForSmall(
     for (let left = Math.min(units, most); left > 0; ) {
       const affordable = Math.floor(desk.purse.left / leaseMs)
       const asked = Math.max(1, Math.min(config.step, left, affordable))
-      ask(offer.type, asked, 1, leaseMs, why, desk, startBy)
+      ask(offer, asked, 1, leaseMs, why, desk, startBy)
       if (affordable < 1) break
       left -= asked
       most -= asked
     }
 }
 
+/** One unit of a site whose machines failed, besides what others are asked for. */
+function tryAvoided(offer: PatientOffer, desk: Desk, config: GrocConfig): void {
+  for (const { site, reason } of offer.sites.trials) {
+    if (desk.left < 1 || desk.starts < 1) return
+    ask(offer, 1, 1, config.term, `one unit of ${site} on trial: ${reason}`, desk, undefined, { only: site })
+  }
+}
+
+interface Besides {
+  readonly properties?: Properties | undefined
+  readonly group?: RequestGroup | undefined
+  /** Of this site, though it is avoided. */
+  readonly only?: string | undefined
+}
+
 function ask(
-  type: string,
+  offer: PatientOffer,
   units: number,
   unitsMin: number,
   durationMs: Millis,
   reason: string,
   desk: Desk,
   startBy?: Instant,
-  more: { readonly group?: RequestGroup; readonly properties?: Properties | undefined } = {},
+  { group, properties = {}, only }: Besides = {},
 ): void {
+  const { type } = offer
   if (!isAffordable(`${some(units, 'unit')} of ${type} for ${span(durationMs)}`, units * durationMs, desk))
     return
   desk.purse.left -= units * durationMs
@@ -341,13 +458,14 @@ function ask(
   desk.starts = Math.max(0, desk.starts - units)
   desk.asked.set(type, (desk.asked.get(type) ?? 0) + units)
   const later = startBy === undefined ? {} : { label: deferredLabel(startBy, desk.now, desk.intents.length) }
-  const { group, properties } = more
-  const beside = {
+  const because = only === undefined ? `${reason}${avoidedInWords(offer.sites.avoid)}` : reason
+  const all = { ...properties, ...whereAsked(offer.sites.avoid, desk.config, only) }
+  desk.intents.push({
+    ...{ kind: 'request', type, units, unitsMin, durationMs, startBy, reason: because },
     ...later,
     ...(group === undefined ? {} : { group }),
-    ...(properties === undefined ? {} : { properties }),
-  }
-  desk.intents.push({ kind: 'request', type, units, unitsMin, durationMs, startBy, reason, ...beside })
+    ...(Object.keys(all).length === 0 ? {} : { properties: all }),
+  })
 }
 
 function isAffordable(what: string, unitMs: Millis, desk: Desk): boolean {

@@ -13,7 +13,8 @@ import {
   type SmallOrder,
 } from './lots.ts'
 import { fits, isLargeEnough, type Need, partsOf, type Room } from './needs.ts'
-import { type Variant, variantsFor } from './variants.ts'
+import type { QueueRoom } from './queues.ts'
+import { type Spans, type Variant, variantsFor } from './variants.ts'
 
 /** A type that may be asked for. */
 export interface Offer {
@@ -50,6 +51,8 @@ export interface Packing {
   readonly smallUnits: number
   /** Wide jobs that cannot be given all their nodes now, by shape. */
   readonly tooWide: ReadonlyMap<Shape, number>
+  /** Jobs for which nothing is to be ordered, as their queue has its `max`; by queue. */
+  readonly capped: ReadonlyMap<string, number>
   /** Types that fit and would have come first, but may not be asked for now. */
   readonly passedOver: ReadonlySet<string>
   /** Ids of bins that are there or coming, and got something or are kept for a wide job. */
@@ -65,6 +68,8 @@ export interface Limits {
   readonly reach: number
   /** Whether free machines are kept for a wide job that waits for others. */
   readonly collects: boolean
+  /** Of queues with a `max` of their own. */
+  readonly queues?: ReadonlyMap<string, QueueRoom> | undefined
 }
 
 /**
@@ -74,12 +79,14 @@ export interface Limits {
  *   collecting   nodes the scheduler gathers for a wide job             wide jobs only
  *   serving      nodes that take jobs now                               all
  *   spare        our nodes, drained for being idle; resumed at once     all
+ *   ending       go for good by a time before which all that waits ends  jobs of one node
  *   coming       ordered, booting or joining                            all
  *   fresh        not ordered yet; made here as needed                   all
  *
  * Kinds are used in this order, and within a kind the fullest machine that still fits, one with nothing the job
  * does not need before others, so that empty machines stay empty and whole leases can be given back. A fresh
- * one is of the first type in the order of preference that fits and may be asked for.
+ * one is of the first type in the order of preference that fits and may be asked for. Where a bin has an end, only shapes go
+ * there whose jobs are expected to end before it, and such bins are used before equal ones without.
  *
  * Bins come preferred ones first, and so do offers; wide shapes come before others. Every shape fits an offer.
  */
@@ -88,9 +95,11 @@ export function pack(
   bins: readonly Bin[],
   offers: readonly Offer[],
   limits: Limits,
+  /** Undefined if no bin has an end. */
+  spans?: Spans,
 ): Packing {
   if (shapes.length === 0) return NOTHING
-  const key: unknown[] = [bins, limits.room, limits.reach, limits.collects]
+  const key: unknown[] = [bins, limits.room, limits.reach, limits.collects, limits.queues, spans]
   for (const { type, unit, room, trial } of offers) key.push(type, unit, room, trial)
   const before = packings.get(shapes)
   if (before !== undefined && isSameList(before.key, key))
@@ -109,6 +118,7 @@ export function pack(
       },
     })),
     limits,
+    spans,
   )
   packings.set(shapes, { key, answers, packing })
   return packing
@@ -125,6 +135,7 @@ const packings = new WeakMap<
 
 const NOTHING: Packing = {
   ...{ places: new Map(), wideOrders: [], smallOrders: [], smallUnits: 0, tooWide: new Map() },
+  ...{ capped: new Map() },
   ...{ passedOver: new Set(), used: new Set(), wanted: 0 },
 }
 
@@ -133,17 +144,21 @@ function packed(
   bins: readonly Bin[],
   offers: readonly Offer[],
   limits: Limits,
+  spans: Spans | undefined,
 ): Packing {
-  const variants = variantsFor(shapes)
+  const variants = variantsFor(shapes, spans !== undefined)
   const groups: Record<BinKind, Map<Variant, Map<number, Group>>> = {
     collecting: new Map(),
     serving: new Map(),
     spare: new Map(),
+    ending: new Map(),
     coming: new Map(),
     fresh: new Map(),
   }
   const places = new Map<Shape, Place[]>()
   const tooWide = new Map<Shape, number>()
+  const capped = new Map<string, number>()
+  const quotas = quotasOf(limits)
   const wideOrders: WideOrder[] = []
   const used = new Set<string>()
   const kept = new Set<string>()
@@ -166,13 +181,15 @@ function packed(
     if (group === undefined) ofVariant.set(key, { cpus, memoryMiB, variant, lots: [lot] })
     else group.lots.push(lot)
   }
-  const fitting = (kind: BinKind, shape: Need): Group[] => {
+  /** For jobs of the shape, or for one part of each. */
+  const fitting = (kind: BinKind, need: Need, shape: Shape): Group[] => {
     const found: Group[] = []
+    const lastsUntil = spans === undefined ? undefined : spans.now + spans.runMs(shape)
     for (const [variant, ofVariant] of groups[kind]) {
-      if (!variants.fits(shape, variant)) continue
+      if (!variants.fits(need, variant, lastsUntil)) continue
       for (const [key, group] of ofVariant) {
         if (group.lots.length === 0) ofVariant.delete(key)
-        else if (isLargeEnough(shape, group)) found.push(group)
+        else if (isLargeEnough(need, group)) found.push(group)
       }
     }
     return found.sort(
@@ -202,13 +219,17 @@ function packed(
 
   const packSmall = (shape: Shape, into: Place[]): void => {
     let left = shape.count
+    const quota = quotas?.get(shape.queue)
     /** As many machines of the lot as can be filled; then one in part. Gives back how many it took. */
     const fill = (lot: Lot, free: Rest): number => {
       const most = perBin(shape, free, variants.times(shape, free.variant))
       const tasks = Math.min(left, most)
       const count = Math.min(lot.count, Math.floor(left / tasks))
       left -= count * tasks
-      if (lot.bin.kind !== 'fresh') used.add(lot.bin.id)
+      if (lot.bin.kind !== 'fresh') {
+        used.add(lot.bin.id)
+        if (quota !== undefined && isUnit(lot.bin)) quota.units.add(lot.bin.id)
+      }
       into.push({ bin: lot.bin, tasks: count * tasks })
       const isSmallFresh = lot.leaseMs > 0 && lot.leaseMs < shape.leaseMs
       const same = count === lot.count && !isSmallFresh
@@ -222,7 +243,7 @@ function packed(
     }
     for (const kind of BIN_KINDS) {
       if (kind === 'collecting' || left === 0) continue
-      for (const group of fitting(kind, shape))
+      for (const group of fitting(kind, shape, shape))
         for (let lot = group.lots.pop(); lot !== undefined; lot = group.lots.pop()) {
           const count = left === 0 ? 0 : fill(lot, group)
           if (count < lot.count) group.lots.push({ ...lot, count: lot.count - count })
@@ -230,15 +251,18 @@ function packed(
         }
     }
     if (left === 0) return
+    let allowed = leftOf(quota)
     const order = (offer: Offer, unitsMost: number): void => {
       const { unit } = offer
       const bin = smallBins.get(offer) ?? freshOf(offer)
       smallBins.set(offer, bin)
       const free = { cpus: unit.cpus, memoryMiB: unit.memoryMiB, variant: variants.of(bin) }
-      for (let units = unitsMost; units > 0 && left > 0; ) {
+      for (let units = Math.min(unitsMost, allowed); units > 0 && left > 0; ) {
         const count = fill({ bin, count: units, leaseMs: shape.leaseMs }, free)
         note(offer, count)
         units -= count
+        allowed -= count
+        if (quota !== undefined) quota.fresh += count
       }
     }
     const choice = choiceFor(shape, 1)
@@ -246,6 +270,7 @@ function packed(
       order(offer, (offer.trial ? Math.min(1, offer.room) : offer.room) - orderedOf(offer.type))
     // More than may be had is wanted all the same.
     if (left > 0 && choice[0] !== undefined) order(choice[0], Number.POSITIVE_INFINITY)
+    if (left > 0) capped.set(shape.queue, (capped.get(shape.queue) ?? 0) + left)
   }
 
   /** Of which type the missing nodes of one part are to be, besides those for other parts; undefined if they cannot be had. */
@@ -260,8 +285,8 @@ function packed(
     return choice.find(({ trial }) => !trial) ?? choice[0]
   }
 
-  /** One wide job, all parts of it; false if it cannot be had, and then nothing has changed. */
-  const packWide = (shape: Shape, into: Place[]): boolean => {
+  /** One wide job, all parts of it. If it cannot be had, nothing has changed. */
+  const packWide = (shape: Shape, into: Place[]): 'packed' | 'too wide' | 'capped' => {
     const chosen: { readonly part: Need; readonly group: Group; readonly count: number }[] = []
     const fresh: { readonly part: Need; readonly offer: Offer; readonly count: number }[] = []
     const units = new Map<Offer, number>()
@@ -274,7 +299,7 @@ function packed(
     for (const part of partsOf(shape)) {
       let missing = part.nodes
       for (const kind of BIN_KINDS)
-        for (const group of missing > 0 ? fitting(kind, part) : []) {
+        for (const group of missing > 0 && kind !== 'ending' ? fitting(kind, part, shape) : []) {
           const count = Math.min(missing, group.lots.length - spokenFor(group))
           if (count === 0) continue
           chosen.push({ part, group, count })
@@ -283,11 +308,12 @@ function packed(
         }
       if (missing === 0) continue
       const offer = missing > most ? undefined : offerForWide(part, missing, units)
-      if (offer === undefined) return false
+      if (offer === undefined) return 'too wide'
       most -= missing
       units.set(offer, (units.get(offer) ?? 0) + missing)
       fresh.push({ part, offer, count: missing })
     }
+    if (fresh.length > 0 && isBeyondQuota(quotas?.get(shape.queue), chosen, fresh)) return 'capped'
     // All are taken out before any is put back: a bin put back must not be taken twice by one job.
     const taken = chosen.flatMap(({ part, group, count }) =>
       group.lots
@@ -301,18 +327,23 @@ function packed(
         const free = { cpus: offer.unit.cpus, memoryMiB: offer.unit.memoryMiB, variant: variants.of(bin) }
         taken.push({ lot: { bin, count: 1, leaseMs: 0 }, free, part })
       }
+    const quota = quotas?.get(shape.queue)
     for (const [place, [offer, count]] of [...units].entries()) {
       note(offer, count)
+      if (quota !== undefined) quota.fresh += count
       const among = units.size > 1 && { among: { size: units.size, place } }
       wideOrders.push({ shape, units: count, type: offer.type, ...among })
       roomLeft -= count
     }
     for (const { lot, free, part } of taken) {
-      if (lot.bin.kind !== 'fresh') used.add(lot.bin.id)
+      if (lot.bin.kind !== 'fresh') {
+        used.add(lot.bin.id)
+        if (quota !== undefined && isUnit(lot.bin)) quota.units.add(lot.bin.id)
+      }
       into.push({ bin: lot.bin, tasks: 1 })
       putRest(lot, free, part, 1)
     }
-    return true
+    return 'packed'
   }
 
   /**
@@ -324,7 +355,9 @@ function packed(
     for (const part of partsOf(shape)) {
       let missing = part.nodes
       for (const kind of BIN_KINDS)
-        for (const group of kind === 'fresh' || missing === 0 ? [] : fitting(kind, part)) {
+        for (const group of kind === 'fresh' || kind === 'ending' || missing === 0
+          ? []
+          : fitting(kind, part, shape)) {
           if (missing === 0) break
           const free = shape.parts === undefined ? group.lots : group.lots.filter((lot) => !mine.has(lot))
           const taken = free.slice(-missing)
@@ -348,8 +381,17 @@ function packed(
       continue
     }
     let packed = 0
-    while (packed < shape.count && packWide(shape, into)) packed += 1
+    let last: ReturnType<typeof packWide> = 'packed'
+    while (packed < shape.count && last === 'packed') {
+      last = packWide(shape, into)
+      if (last === 'packed') packed += 1
+    }
     if (packed === shape.count) continue
+    if (last === 'capped') {
+      capped.set(shape.queue, (capped.get(shape.queue) ?? 0) + shape.count - packed)
+      if (shape.nodes <= (limits.queues?.get(shape.queue)?.max ?? 0) && limits.collects) keepFor(shape)
+      continue
+    }
     tooWide.set(shape, shape.count - packed)
     wantedTooWide += (shape.count - packed) * shape.nodes
     if (shape.nodes <= limits.reach && limits.collects) keepFor(shape)
@@ -361,8 +403,44 @@ function packed(
     smallOrders,
     smallUnits: smallOrders.reduce((sum, { units }) => sum + units, 0),
     tooWide,
+    capped,
     passedOver,
     used: new Set([...used, ...kept]),
     wanted: used.size + freshCount + wantedTooWide,
   }
 }
+
+/** What one queue has, and is to have. */
+interface Quota {
+  readonly max: number
+  readonly units: Set<string>
+  fresh: number
+}
+
+const quotasOf = ({ queues }: Limits): ReadonlyMap<string, Quota> | undefined =>
+  queues &&
+  new Map([...queues].map(([name, { max, busy }]) => [name, { max, units: new Set(busy), fresh: 0 }]))
+
+const leftOf = (quota: Quota | undefined): number =>
+  quota === undefined ? Number.POSITIVE_INFINITY : Math.max(0, quota.max - quota.units.size - quota.fresh)
+
+interface Chosen {
+  readonly group: Group
+  readonly count: number
+}
+
+/** With what it would take of what is there, and what is to be ordered for it. */
+function isBeyondQuota(
+  quota: Quota | undefined,
+  chosen: readonly Chosen[],
+  fresh: readonly { readonly count: number }[],
+): boolean {
+  if (quota === undefined) return false
+  const others = chosen
+    .flatMap(({ group, count }) => group.lots.slice(-count))
+    .filter(({ bin }) => bin.kind !== 'fresh' && isUnit(bin) && !quota.units.has(bin.id))
+  return fresh.reduce((sum, { count }) => sum + count, others.length) > leftOf(quota)
+}
+
+/** The admin's own nodes are nothing that was ordered. */
+const isUnit = ({ id }: Bin): boolean => !id.startsWith('node:')

@@ -2,12 +2,12 @@ import type { Instant } from '../../../actors/runtime/clock.ts'
 import { decoded } from '../../../actors/runtime/errors.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
-import type { GuestView, Refusal } from '../../controller.ts'
+import type { GuestView } from '../../controller.ts'
 import { hour, some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
+import { type Failing, isUngrouped, type Trouble, troubleOf } from './failures.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Offer } from './packing.ts'
-import type { Roll } from './roll.ts'
 import { inSequence } from './sequence.ts'
 import type { Survey } from './survey.ts'
 
@@ -50,73 +50,11 @@ export function afterRefusals(
   }
 }
 
-/** Its site has no switch with room for so many: that is no fault of a machine, and no broker can know. */
-const isUngrouped = ({ by, reason }: Refusal): boolean =>
-  by === 'site' && decoded(reason).code === 'no-switch-group'
-
 /** Asked as often as one likes, no site lends for longer than it does; the admin of the guest has to act. */
 const cureOf = (reason: string): string =>
   decoded(reason).code === 'term-too-long'
     ? '; set the controller’s `term` to at most that: leases of longer work are extended'
     : ''
-
-/**
- * Machines of one type and image that fail one after another. The first is replaced at once, later ones after a pause
- * that doubles; from `breaker` on, one unit at a time, once per `retry.most`, until one comes up.
- */
-export function afterFailures(
-  view: GuestView<BatchPicture>,
-  rolls: readonly Roll[],
-  memory: GrocMemory,
-  config: GrocConfig,
-  type: string,
-): (Patience & { readonly probing: boolean }) | undefined {
-  const failures = new Map<string, { at: Instant; image: string | undefined; reason: string }>()
-  // One failure per lease: units that never came are followed by a refusal of the lease itself.
-  let good = Number.NEGATIVE_INFINITY
-  for (const { lease, lastJoinedAt, stillborn } of rolls) {
-    if (lease.type !== type) continue
-    if (stillborn !== undefined)
-      failures.set(lease.id, {
-        at: stillborn.since,
-        image: undefined,
-        reason: `${stillborn.name} never came up`,
-      })
-    if (lastJoinedAt <= good) continue
-    for (const { id, joinedAt } of lease.held)
-      if (joinedAt !== undefined && joinedAt > good && own(memory.blackHoles, id) === undefined)
-        good = joinedAt
-  }
-  for (const refusal of view.refusals)
-    if (
-      refusal.by === 'site' &&
-      refusal.type === type &&
-      refusal.code !== 'machine-taken' &&
-      !isUngrouped(refusal)
-    )
-      failures.set(refusal.leaseId, refusal)
-  for (const [unitId, at] of Object.entries(memory.blackHoles))
-    failures.set(`unit ${unitId}`, { at, image: undefined, reason: `jobs end at once on unit ${unitId}` })
-  if (failures.size === 0) return undefined
-  const newestFirst = [...failures.values()].filter(({ at }) => at >= good).sort((a, b) => b.at - a.at)
-  const image = newestFirst.find((failure) => failure.image !== undefined)?.image
-  const other = newestFirst.findIndex((failure) => failure.image !== undefined && failure.image !== image)
-  const ofImage = other < 0 ? newestFirst : newestFirst.slice(0, other)
-  const row = inSequence(
-    ofImage.map(({ at }) => at),
-    { first: 0, most: config.retry.most },
-  )
-  if (row === undefined || row.count < 2) return undefined
-  const probing = row.count >= config.breaker
-  const pauseMs = probing
-    ? config.retry.most
-    : Math.min(config.retry.most, config.retry.first * 2 ** (row.count - 2))
-  return {
-    until: row.latest + pauseMs,
-    probing,
-    reason: `${some(row.count, 'failure')} in a row${image ? ` of image ${image}` : ''}, the last at ${hour(row.latest)} (${newestFirst[0]?.reason ?? ''})`,
-  }
-}
 
 /** While no unit of the type answers, and that is taken for an outage. */
 function afterSilence({ outage }: GrocMemory, config: GrocConfig, type: string): Patience | undefined {
@@ -135,7 +73,11 @@ export interface PatientOffer extends Offer {
   /** The latest such order was refused, however long ago. */
   wasRefused(unitsMin: number): boolean
   /** Its machines fail. */
-  readonly failing: Patience | undefined
+  readonly failing: Failing | undefined
+  /** One unit on trial is there, and nobody knows yet whether it is good. */
+  readonly isTried: boolean
+  /** Sites that are not to be asked, and of which of these one unit may be tried. */
+  readonly sites: Pick<Trouble, 'avoid' | 'trials'>
 }
 
 /** What may be asked for, in order of preference. */
@@ -148,7 +90,7 @@ export function offersOf(
 ): readonly PatientOffer[] {
   const rolls = ground.crews.map(({ roll }) => roll)
   return config.types.map(({ type, unit, max }): PatientOffer => {
-    const failing = afterFailures(view, rolls, memory, config, type)
+    const { failing, ...sites } = troubleOf(view, rolls, memory, config, type, now)
     const refusals = new Map<number, Patience | undefined>()
     const refusedFor = (unitsMin: number): Patience | undefined => {
       if (!refusals.has(unitsMin)) refusals.set(unitsMin, afterRefusals(view, config, type, unitsMin))
@@ -163,6 +105,10 @@ export function offersOf(
       room: max === undefined ? Number.POSITIVE_INFINITY : Math.max(0, max - (ground.totals.get(type) ?? 0)),
       trial: failing?.probing === true,
       failing,
+      sites,
+      isTried:
+        failing !== undefined &&
+        view.leases.some((lease) => lease.type === type && lease.requestedAt > failing.latest),
       patience,
       wasRefused: (unitsMin) => refusedFor(unitsMin) !== undefined,
       isPaused: (unitsMin) => patience(unitsMin) !== undefined,

@@ -3,6 +3,7 @@ import type { BatchPicture, Job } from '../../../adapters/batch-system.ts'
 import type { GuestView } from '../../controller.ts'
 import type { GrocConfig } from './config.ts'
 import { type Demand, demandOf, inSubmitOrder, type Shape } from './demand.ts'
+import { type Ends, endsOf } from './ends.ts'
 import { notice, withoutSilence } from './health.ts'
 import { toKeep } from './keep.ts'
 import type { GrocMemory } from './memory.ts'
@@ -10,12 +11,14 @@ import type { Room } from './needs.ts'
 import { type Orders, ordersFor } from './orders.ts'
 import { type Packing, type Place, pack } from './packing.ts'
 import { offersOf, type PatientOffer } from './patience.ts'
+import { queueRooms, without } from './queues.ts'
 import { rollCall } from './roll.ts'
 import { expectations } from './runs.ts'
 import { limitsOf, type Survey, survey } from './survey.ts'
 import { tallyOf } from './tally.ts'
 import { type Behind, turnOf } from './turn.ts'
-import { turnstile } from './users.ts'
+import { userPurses } from './user-budget.ts'
+import { type Beyond, turnstile } from './users.ts'
 
 /** What a decision orders by, and where each job would come to lie. */
 export interface Rehearsal {
@@ -27,6 +30,10 @@ export interface Rehearsal {
   readonly packing: Packing
   /** What would be asked for now, and why no more. */
   orders(): Orders
+  /** Jobs of users that are not counted now. */
+  readonly beyond: ReadonlyMap<string, Beyond>
+  /** Undefined if no machine goes by a time. */
+  readonly ends: Ends | undefined
   shapeOf(job: Job): Shape | undefined
   /** Its shape, where that fits no unit that can be had. */
   misfitOf(job: Job): Shape | undefined
@@ -52,21 +59,31 @@ export function rehearse(
   )
   const ground = survey(rolls, picture, jobs, noticed, config, now)
   const units = [...ground.units.values()]
-  const gate = turnstile(noticed.users, units, config, now)
+  const expected = expectations(noticed.runs, config)
+  const purses = userPurses(
+    ...([noticed.userAccounts, jobs.running, picture.nodes, expected, config, now] as const),
+  )
+  const gate = turnstile(noticed.users, units, config, now, purses)
   const turn = turnOf(jobs, units, ground.ownNodes, config)
-  const demand: Demand = demandOf(turn.jobs, units, expectations(noticed.runs, config), config, gate)
-  const limits = limitsOf(ground, config)
+  const demand: Demand = demandOf(turn.jobs, units, expected, config, gate, ground.ends)
+  const limits = limitsOf(ground, config, queueRooms(config, picture.nodes, jobs))
   const offers = offersOf(view, ground, noticed, config, now)
-  const packing = pack(demand.shapes, ground.bins, offers, limits)
+  const ends = endsOf(ground, demand, jobs, expected, now)
+  const bins = ends?.bins ?? ground.bins
+  const packing = pack(demand.shapes, bins, offers, limits, ends)
+  const packWithout = (closed: ReadonlySet<string>): Packing =>
+    pack(demand.shapes, bins, offers, { ...limits, queues: without(limits.queues, closed) }, ends)
   const shapes = byJob(demand.shapes)
   const misfits = byJob(demand.misfits)
   const positions = new Map<Shape, ReadonlyMap<string, number>>()
   let orders: Orders | undefined
   return {
-    ...{ noticed, ground, units, limits, offers, packing },
+    ...{ noticed, ground, units, limits, offers, packing, ends, beyond: gate?.beyond ?? new Map() },
     orders() {
       const keep = toKeep(ground, packing, limits, config)
-      orders ??= ordersFor(demand, packing, ground, offers, keep, view, noticed, config, now)
+      orders ??= ordersFor(
+        ...([demand, packing, packWithout, ground, offers, keep, view, noticed, config, now] as const),
+      )
       return orders
     },
     shapeOf: (job) => shapes.get(job.id),

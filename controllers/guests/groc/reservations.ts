@@ -6,6 +6,7 @@ import { hour, some } from '../../sentence.ts'
 import type { Purse } from './budget.ts'
 import type { GrocConfig } from './config.ts'
 import { servesQueue } from './demand.ts'
+import { whereAsked } from './failures.ts'
 import { type Boots, beginOf, bootOf, type Reservation, type Reservations, reservedLabel } from './later.ts'
 import { extrasBook, fits, type Need } from './needs.ts'
 import type { PatientOffer } from './patience.ts'
@@ -77,6 +78,7 @@ export function reserve(
     if (asked > Math.min(left, offer.room) || asked * durationMs > room.purse.left) continue
     left -= asked
     room.purse.left -= asked * durationMs
+    const properties = whereAsked(offer.sites.avoid, config)
     const label = reservedLabel(startAt, now, intents.length)
     after.set(key, { label, startAt, notBefore: future.notBefore })
     countOne(future.user)
@@ -85,6 +87,7 @@ export function reserve(
       ...{
         durationMs,
         startAt,
+        ...(Object.keys(properties).length === 0 ? {} : { properties }),
         startBy: startAt + Math.max(SOON_MS, (future.notBefore - startAt) / 2),
         label,
       },

@@ -3,6 +3,7 @@ import { own } from '../../../actors/runtime/plain.ts'
 import type { Job } from '../../../adapters/batch-system.ts'
 import type { GrocConfig } from './config.ts'
 import { lastLook } from './last-look.ts'
+import { runOfQueue } from './queues.ts'
 
 /**
  * How long jobs of a queue really run, from those that ended.
@@ -63,6 +64,16 @@ export function leaseLengths({ termMin, term }: GrocConfig): readonly Millis[] {
   return [...lengths, term]
 }
 
+/** Beyond the term, where it matters which jobs end sooner. */
+const LENGTH_MS_MAX: Millis = 64 * 24 * 60 * 60_000
+
+/** ... and further, for jobs that are to be told apart by their length, though no lease is that long. */
+export function runLengths(config: GrocConfig): readonly Millis[] {
+  const lengths = [...leaseLengths(config)]
+  for (let length = config.term * 2; length < LENGTH_MS_MAX; length *= 2) lengths.push(length)
+  return [...lengths, Number.POSITIVE_INFINITY]
+}
+
 const lastByRuns = lastLook<(queue: string) => Expectation>()
 const lastByClasses = lastLook<(queue: string) => Expectation>()
 
@@ -74,9 +85,11 @@ export const expectations = (runs: Runs | undefined, config: GrocConfig): ((queu
     )
     return lastByClasses(config, classes.flat(), () => {
       const byQueue = new Map(
-        classes.map(([queue, share, length]) => [queue, expectation(share, length, config)]),
+        classes.map(([queue, share, length]) => [queue, expectation(share, length, queue, config)]),
       )
-      const unseen = expectation(undefined, undefined, config)
+      for (const { name } of config.queues ?? [])
+        if (!byQueue.has(name)) byQueue.set(name, expectation(undefined, undefined, name, config))
+      const unseen = expectation(undefined, undefined, '', config)
       return (queue) => byQueue.get(queue) ?? unseen
     })
   })
@@ -84,10 +97,11 @@ export const expectations = (runs: Runs | undefined, config: GrocConfig): ((queu
 const expectation = (
   share: number | undefined,
   length: number | undefined,
+  queue: string,
   config: GrocConfig,
 ): Expectation => ({
   share: share === undefined ? 1 : Math.min(1, (share + 1) / SHARES),
-  withoutLimitMs: length === undefined ? config.grow.run : endOfLength(length),
+  withoutLimitMs: length === undefined ? runOfQueue(config, queue) : endOfLength(length),
   isObserved: length !== undefined,
 })
 

@@ -8,6 +8,7 @@ import type { Keep } from './keep.ts'
 import type { Machine } from './machine.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
 import { isRestoring } from './outage.ts'
+import type { IdleHold } from './queues.ts'
 import { compare } from './sequence.ts'
 import type { Survey } from './survey.ts'
 import { askWithoutPartAt } from './terms.ts'
@@ -49,7 +50,14 @@ export function resumes(
   keep: Keep,
   memory: GrocMemory,
 ): readonly GuestIntent[] {
-  if (survey.spare === 0) return []
+  const ending = survey.ends ? endingOf(survey, used).filter(({ unit }) => unit.state === 'draining') : []
+  const again = ending.map(({ unit, until }) =>
+    resume(
+      unit.id,
+      `${unit.name} is needed by waiting jobs, all of which end by their time limits before it goes (${hour(until!)})`,
+    ),
+  )
+  if (survey.spare === 0) return again
   const spare = survey.crews.flatMap((crew) => crew.spare)
   const isBack = ({ unit, node }: Machine): boolean =>
     node?.responding === true && own(memory.drains, unit.id) === 'silent'
@@ -60,6 +68,7 @@ export function resumes(
     .filter((machine) => !needed.includes(machine) && !undone.includes(machine))
     .slice(0, Math.max(0, short))
   return [
+    ...again,
     ...needed.map((machine) => {
       const { unit, node } = machine
       return resume(
@@ -84,6 +93,12 @@ export function resumes(
     ),
   ]
 }
+
+/** Those that go for good, and until then serve waiting jobs. */
+export const endingOf = ({ crews }: Survey, used: ReadonlySet<string>): readonly Machine[] =>
+  crews.flatMap(({ ending }) =>
+    ending.filter(({ unit, standing }) => standing === 'blocked' && used.has(unit.id)),
+  )
 
 /** By a person, or by a reservation in the batch system, whatever waits. */
 const isKept = ({ unit, node }: Machine): boolean =>
@@ -163,6 +178,7 @@ export function idleDrains(
   taken: ReadonlySet<string>,
   lookedAt: Instant,
   keep: Keep,
+  holdOf: (unitId: string) => IdleHold,
   config: GrocConfig,
   now: Instant,
 ): IdleDrains {
@@ -173,7 +189,7 @@ export function idleDrains(
       since !== undefined &&
       unit.pinned === undefined &&
       !taken.has(unit.id) &&
-      lookedAt - since >= config.shrink.idle
+      lookedAt - since >= holdOf(unit.id).ms
     )
   }
   let spareCount = survey.serving - servingOf(survey, taken) - keep.units
@@ -210,7 +226,7 @@ export function idleDrains(
         drain(
           machine,
           'idle',
-          `${machine.unit.name} has been empty and unneeded for ${span(idleMs)} (shrink.idle ${span(config.shrink.idle)}); still serving: ${some(survey.serving - drains.length - 1, 'unit')}, ${keep.why}`,
+          `${machine.unit.name} has been empty and unneeded for ${span(idleMs)} (${holdOf(machine.unit.id).words}); still serving: ${some(survey.serving - drains.length - 1, 'unit')}, ${keep.why}`,
         ),
       )
     }

@@ -8,6 +8,7 @@ import { isBrieflySilent } from './machine.ts'
 import type { GrocMemory } from './memory.ts'
 import { isReplaced, isRestoring, stillToCome } from './outage.ts'
 import type { Limits } from './packing.ts'
+import type { QueueRoom } from './queues.ts'
 import type { Roll } from './roll.ts'
 import { nodesOf, type Tally } from './tally.ts'
 
@@ -31,6 +32,8 @@ export interface Survey extends Bins {
   /** Units held or asked for that count against `max`, in all and by type. */
   readonly total: number
   readonly totals: ReadonlyMap<string, number>
+  /** Some machines go by a time, whatever is asked for. */
+  readonly ends: boolean
 }
 
 export function survey(
@@ -45,7 +48,7 @@ export function survey(
   const unnamed = new Map<string, number>()
   const totals = new Map<string, number>()
   let [serving, coming, spare, blocked] = [0, 0, 0, 0]
-  let [joined, silent, total] = [0, 0, 0]
+  let [joined, silent, total, ends] = [0, 0, 0, false]
   for (const crew of crews) {
     const { lease, roll, machines } = crew
     serving += crew.counts.serving
@@ -53,6 +56,7 @@ export function survey(
     spare += crew.counts.spare
     blocked += crew.counts.blocked
     joined += crew.joined
+    if (crew.ending.length > 0) ends = true
     if (crew.counts.blocked > 0)
       for (const machine of machines) if (isBrieflySilent(machine, picture, memory, config)) silent += 1
     const promised = lease.state === 'closing' ? 0 : unnamedOf(roll, config, now)
@@ -70,7 +74,7 @@ export function survey(
     ...binsOf(crews, unnamed, picture, jobs, config),
     running: runningIn(jobs.running),
     ownNodes: nodesOf(picture.nodes).own,
-    ...{ serving, coming, spare, blocked, silent, joined, total, totals },
+    ...{ serving, coming, spare, blocked, silent, joined, total, totals, ends },
   }
 }
 
@@ -105,7 +109,12 @@ function unnamedOf({ lease, lost }: Roll, config: GrocConfig, now: Instant): num
 }
 
 /** How far wide jobs may go: what may still be ordered, and what there could be at most. */
-export const limitsOf = (ground: Survey, config: GrocConfig): Limits => ({
+export const limitsOf = (
+  ground: Survey,
+  config: GrocConfig,
+  queues?: ReadonlyMap<string, QueueRoom>,
+): Limits => ({
+  queues,
   room: Math.max(0, config.max - ground.total),
   collects: config.collect === 'keep',
   reach: mostUnits(config) + (config.ownNodes === 'count' ? ground.ownNodes.length : 0),

@@ -5,11 +5,13 @@ import type { Job } from '../../../adapters/batch-system.ts'
 import { few, hour, some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import { amountOf, fits, type Need, type Room } from './needs.ts'
+import type { UserPurses } from './user-budget.ts'
 
 /**
- * What one user's waiting jobs may cause, where `userMax` says so:
+ * What one user's waiting jobs may cause, where `userMax` or `userBudget` say so:
  *
  *   in the order of the look   ████████████▒▒▒▒▒▒▒▒▒▒▒▒   counted until they would fill userMax units; the rest later
+ *   cost       likewise until what she had and is to have makes `userBudget`
  *   come again                 jobs in a row, on several nodes, ended right after their start: what was submitted since
  *                              then counts only after a pause that doubles with each further one
  */
@@ -83,6 +85,8 @@ export function pauseOf(
 /** Jobs of one user that are not counted now. */
 export interface Beyond {
   jobs: number
+  /** What they are beyond: her budget, as it stands; absent: `userMax`, or they come again and again. */
+  readonly budget?: string
   /** Until then, for coming again and again; undefined: until fewer of them wait. */
   readonly until: Instant | undefined
 }
@@ -93,6 +97,8 @@ export interface Turnstile {
   /** How many of the job's tasks are counted. */
   admit(job: Job, need: Need & { readonly nodes: number }): number
   readonly beyond: ReadonlyMap<string, Beyond>
+  /** Users of whom some job is counted. */
+  readonly counted: ReadonlySet<string>
 }
 
 export function turnstile(
@@ -100,11 +106,14 @@ export function turnstile(
   units: readonly Room[],
   config: GrocConfig,
   now: Instant,
+  /** Where `userBudget` is set. */
+  purses?: UserPurses,
 ): Turnstile | undefined {
-  const { userMax } = config
-  if (userMax === undefined) return undefined
+  if (config.userMax === undefined && purses === undefined) return undefined
+  const { userMax = Number.POSITIVE_INFINITY } = config
   const used = new Map<string, number>()
   const beyond = new Map<string, Beyond>()
+  const counted = new Set<string>()
   const shares = new Map<Need, number>()
   const shareOf = (need: Need & { readonly nodes: number }): number => {
     let share = shares.get(need)
@@ -114,10 +123,20 @@ export function turnstile(
     }
     return share
   }
-  const turnBack = (user: string, jobs: number, until: Instant | undefined): void => {
+  const turnBack = (user: string, jobs: number, until: Instant | undefined, budget?: string): void => {
     const those = beyond.get(user)
-    if (those === undefined) beyond.set(user, { jobs, until })
+    if (those === undefined) beyond.set(user, { jobs, until, ...(budget === undefined ? {} : { budget }) })
     else those.jobs += jobs
+  }
+  /** Of so many tasks those that her budget pays. */
+  const afford = (job: Job, tasks: number): number => {
+    if (purses === undefined || tasks === 0) return tasks
+    const purse = purses.of(job.user)
+    const cost = purses.costOf(job)
+    const paid = Math.min(tasks, Math.floor(purse.left / cost + 1e-6))
+    purse.left -= paid * cost
+    if (paid < tasks) turnBack(job.user, tasks - paid, purse.untilFor(cost - purse.left), purse.why)
+    return paid
   }
   const isPaused = (job: Job): boolean => {
     const pause = pauseOf(job, users, config, now)
@@ -127,6 +146,7 @@ export function turnstile(
   const laters = new Map<string, { readonly jobs: number; readonly units: number }>()
   return {
     beyond,
+    counted,
     admitLater: (job, need, shapeAndTime) => {
       if (isPaused(job)) return 0
       const key = JSON.stringify([job.user, shapeAndTime])
@@ -134,12 +154,13 @@ export function turnstile(
       const before = used.get(job.user) ?? 0
       const perUnit = 1 / shareOf(need)
       const most = Math.floor(Math.floor(userMax - before + those.units + 1e-6) * perUnit + 1e-6)
-      const tasks = Math.max(0, Math.min(job.tasks, most - those.jobs))
+      const allowed = Math.max(0, Math.min(job.tasks, most - those.jobs))
+      if (allowed < job.tasks) turnBack(job.user, job.tasks - allowed, undefined)
+      const tasks = afford(job, allowed)
       const jobs = those.jobs + tasks
       const units = Math.ceil(jobs / perUnit - 1e-6)
       laters.set(key, { jobs, units })
       used.set(job.user, before + units - those.units)
-      if (tasks < job.tasks) turnBack(job.user, job.tasks - tasks, undefined)
       return tasks
     },
     admit: (job, need) => {
@@ -147,9 +168,11 @@ export function turnstile(
       const share = shareOf(need)
       const before = used.get(job.user) ?? 0
       // A third and two thirds of a unit are one.
-      const tasks = Math.min(job.tasks, Math.floor((userMax - before) / share + 1e-6))
+      const allowed = Math.min(job.tasks, Math.floor((userMax - before) / share + 1e-6))
+      if (allowed < job.tasks) turnBack(job.user, job.tasks - allowed, undefined)
+      const tasks = afford(job, allowed)
       used.set(job.user, before + tasks * share)
-      if (tasks < job.tasks) turnBack(job.user, job.tasks - tasks, undefined)
+      if (tasks > 0) counted.add(job.user)
       return tasks
     },
   }
@@ -170,10 +193,12 @@ export function jobsPerUnit(need: Need, unit: Room): number {
 
 export function beyondNotes(beyond: ReadonlyMap<string, Beyond>, config: GrocConfig): readonly string[] {
   if (beyond.size === 0) return []
-  const each = [...beyond].map(([user, { jobs, until }]) =>
-    until === undefined
-      ? `${some(jobs, 'job')} of ${user} beyond userMax ${config.userMax}`
-      : `${some(jobs, 'job')} of ${user}, whose jobs end right after their start and come again, until ${hour(until)}`,
+  const each = [...beyond].map(([user, { jobs, until, budget }]) =>
+    budget !== undefined
+      ? `${some(jobs, 'job')} of ${user} beyond userBudget (${budget}${until === undefined ? '' : `; not before ${hour(until)}`})`
+      : until === undefined
+        ? `${some(jobs, 'job')} of ${user} beyond userMax ${config.userMax}`
+        : `${some(jobs, 'job')} of ${user}, whose jobs end right after their start and come again, until ${hour(until)}`,
   )
   return [`Not counted now: ${few(each)}.`]
 }

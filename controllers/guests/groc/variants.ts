@@ -1,3 +1,4 @@
+import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import type { Shape } from './demand.ts'
 import {
   amountOf,
@@ -21,28 +22,42 @@ export interface Variant {
   readonly amounts: readonly number[]
   /** Nothing runs there; told apart only if some job shares with nobody. */
   readonly whole: boolean
+  /** It goes then; infinite if it can be kept. */
+  readonly until: Instant
   /** How much it has that not every job needs. */
   readonly riches: number
 }
 
 export interface Variants {
-  of(bin: Room & { readonly whole: boolean }): Variant
-  fits(need: Need, variant: Variant): boolean
+  of(bin: Room & { readonly whole: boolean; readonly until?: Instant }): Variant
+  /** Such a job, if it lasts until then, may run there. */
+  fits(need: Need, variant: Variant, lastsUntil?: Instant): boolean
   /** How many jobs of the shape its consumables are enough for. */
   times(need: Need, variant: Variant): number
   /** What so many jobs of the shape leave. */
   after(variant: Variant, need: Need, tasks: number): Variant
 }
 
-export function variantsFor(shapes: readonly Shape[]): Variants {
+/** How long jobs last, where some machines are there only until some time. */
+export interface Spans {
+  readonly now: Instant
+  /** The longest of its jobs is expected to run so long, with some safety; infinite if nobody can tell. */
+  runMs(shape: Shape): Millis
+}
+
+/** `hasEnds`: some machines are there only until some time. */
+export function variantsFor(shapes: readonly Shape[], hasEnds = false): Variants {
   const choosy = shapes.flatMap(partsOf).filter((need) => !isPlain(need))
   const dimensions = [...new Set(choosy.flatMap(({ consumables }) => Object.keys(consumables)))].sort()
   const features = [...new Set(choosy.flatMap((need) => need.features))].sort()
   const tellsWhole = shapes.some(({ exclusive }) => exclusive)
   const known = new Map<string, Variant>()
   const needs = new Map<Need, readonly number[]>()
-  const plain: Variant = { features: new Set(), amounts: [], whole: true, riches: 0 }
-  const onlyPlain = dimensions.length === 0 && features.length === 0 && !tellsWhole
+  const plain: Variant = {
+    ...{ features: new Set(), amounts: [], whole: true },
+    ...{ until: Number.POSITIVE_INFINITY, riches: 0 },
+  }
+  const onlyPlain = dimensions.length === 0 && features.length === 0 && !tellsWhole && !hasEnds
 
   /** What a job takes of each: a `gpu:a100` is also one of all `gpu`. */
   const needOf = (shape: Need): readonly number[] => {
@@ -54,12 +69,19 @@ export function variantsFor(shapes: readonly Shape[]): Variants {
     return need
   }
 
-  const interned = (has: readonly string[], amounts: readonly number[], whole: boolean): Variant => {
-    const text = JSON.stringify([has, amounts, whole])
+  const interned = (
+    has: readonly string[],
+    amounts: readonly number[],
+    whole: boolean,
+    until: Instant,
+  ): Variant => {
+    const text = JSON.stringify([has, amounts, whole, until])
     let variant = known.get(text)
     if (variant === undefined) {
-      const riches = amounts.reduce((sum, amount) => sum + amount, has.length)
-      variant = { features: new Set(has), amounts, whole, riches }
+      // An end that is open is something that not every job needs, too.
+      const isOpen = until === Number.POSITIVE_INFINITY
+      const riches = amounts.reduce((sum, amount) => sum + amount, has.length + Number(isOpen))
+      variant = { features: new Set(has), amounts, whole, until, riches }
       known.set(text, variant)
     }
     return variant
@@ -73,10 +95,12 @@ export function variantsFor(shapes: readonly Shape[]): Variants {
             features.filter((feature) => hasFeature(bin.features, feature)),
             dimensions.map((dimension) => amountOf(bin.consumables, dimension)),
             bin.whole || !tellsWhole,
+            bin.until ?? Number.POSITIVE_INFINITY,
           ),
-    fits: (shape, variant) =>
+    fits: (shape, variant, lastsUntil = Number.NEGATIVE_INFINITY) =>
       variant === plain ||
-      ((!shape.exclusive || variant.whole) &&
+      (lastsUntil <= variant.until &&
+        (!shape.exclusive || variant.whole) &&
         shape.features.every((feature) => variant.features.has(feature)) &&
         needOf(shape).every((amount, i) => amount <= variant.amounts[i]!)),
     times: (shape, variant) => {
@@ -96,6 +120,7 @@ export function variantsFor(shapes: readonly Shape[]): Variants {
         [...variant.features],
         variant.amounts.map((amount, i) => Math.max(0, amount - tasks * need[i]!)),
         whole,
+        variant.until,
       )
     },
   }
