@@ -73,6 +73,8 @@ export interface Job {
    * largest part, and the features those of any.
    */
   readonly parts?: readonly JobPart[]
+  /** It starts together with that job or not at all, and its nodes are among the parts of that one. */
+  readonly partOf?: string
   /** What the job asked for, or the queue's default; undefined if there is no limit. */
   readonly walltimeMs: Millis | undefined
   readonly submittedAt: Instant

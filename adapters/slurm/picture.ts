@@ -5,6 +5,7 @@ import type { BatchNode, HeldBy, Job, JobState } from '../batch-system.ts'
 import { bounded } from '../job-bounds.ts'
 import { clausesOf } from './constraint.ts'
 import { type Demand, demandOf } from './demand.ts'
+import { withHeterogeneous } from './heterogeneous.ts'
 import { isOurReason, readMark, withoutMark } from './marks.ts'
 import { LAUNCH_FAILED } from './reasons.ts'
 import type { JobRecord, NodeRecord } from './records.ts'
@@ -126,7 +127,7 @@ export function* jobsOf(judged: readonly Judged[], frame: Frame): Steps<readonly
     jobs.push(jobOf(each))
     yield
   }
-  return jobs
+  return withHeterogeneous(jobs)
 }
 
 /** What most jobs do not ask for is left out. */

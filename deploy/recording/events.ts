@@ -59,8 +59,10 @@ export class Differences {
     const jobs = new Map<string, Seen>()
     for (const job of picture.jobs) {
       const before = this.#jobs.get(job.id)
-      // What had ended before anybody looked says nothing of when it came; tasks that wait together come one by one.
-      if (before === undefined && (job.state === 'ended' || job.tasks > 1)) continue
+      // What had ended before anybody looked says nothing of when it came; tasks that wait together come one by one, parts
+      // of a job with it.
+      if (before === undefined && (job.state === 'ended' || job.tasks > 1 || job.partOf !== undefined))
+        continue
       jobs.set(job.id, { state: job.state, startedAt: job.startedAt, notBefore: job.notBefore })
       if (before === undefined) events.push(this.#submitted(job))
       events.push(...moved(job, before, picture.at))

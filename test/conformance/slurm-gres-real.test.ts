@@ -83,6 +83,29 @@ describe.skipIf(slurmSkip !== undefined)(title('a Slurm with GPUs'), { timeout: 
     await seen('json', second, 'running')
   })
 
+  test('components of a heterogeneous job are one job of unlike parts', async () => {
+    const id = await lab.submit(
+      'sleep 1',
+      { args: ['--gres=gpu:a100:2', '--ntasks=1', ':', '--nodes=2', '--ntasks=4', '--constraint=ssd'] },
+      never,
+    )
+    for (const format of systems.keys()) {
+      expect(await seen(format, `${id}+0`, 'pending')).toMatchObject({
+        nodes: 3,
+        parts: [
+          { nodes: 1, cpusPerNode: 1, consumablesPerNode: { 'gpu:a100': 2 } },
+          { nodes: 2, cpusPerNode: 2, features: ['ssd'] },
+        ],
+      })
+      expect(await seen(format, `${id}+1`, 'pending')).toMatchObject({ partOf: `${id}+0` })
+    }
+    const args = ['--ntasks=1', ':', '--hold', '--ntasks=1']
+    const held = await lab.submit('sleep 1', { args }, never)
+    for (const component of ['+0', '+1'])
+      expect((await seen('json', `${held}${component}`, 'held'))?.heldBy).toMatch(/^(user|operator)$/)
+    await shell(lab, `scancel ${id} ${held}`)
+  })
+
   test('a node that somebody reserves is told at once, and a job beside it is not counted', async () => {
     await shell(
       lab,

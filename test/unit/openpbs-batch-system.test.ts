@@ -140,9 +140,10 @@ describe('a reservation', () => {
   test('that was made since the last question is asked for', async () => {
     const world = await reserved(5 * HOUR)
     await world.observe()
-    const start = world.clock.now()
+    // It begins in hours, which only a new answer can tell: one that is unknown would hold its node.
+    const start = world.clock.now() + 4 * HOUR
     world.server.reservations.set('R6.opsrv', { nodes: ['vm01'], start, end: start + HOUR })
-    expect(await world.seen('vm01')).toMatchObject({ reservedFor: 'reservation R6.opsrv' })
+    expect(await world.seen('vm01')).not.toHaveProperty('reservedFor')
   })
 
   test('of which nobody tells when it begins holds its node, with a warning', async () => {

@@ -148,7 +148,7 @@ function sortedOut(
   let line: Line | undefined
   for (const job of jobs.pending) {
     if (line?.queue !== job.queue) line = lineOf(job.queue)
-    if (line === undefined) continue
+    if (line === undefined || job.partOf !== undefined) continue
     const { walltimeMs } = job
     const runMs = expectedRun(line.expected, walltimeMs)
     let leaseClass = 0

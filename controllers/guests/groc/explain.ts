@@ -59,6 +59,9 @@ export function explainJobs(
   const said = (job: Job): readonly string[] => {
     const known = settled(job, memory, inSeason, now)
     if (known !== undefined) return [...known, ...silentSentences(job, picture, memory, inSeason)]
+    const whole = job.partOf === undefined ? undefined : picture.jobs.find(({ id }) => id === job.partOf)
+    if (whole !== undefined)
+      return [`Job ${job.id} starts together with job ${whole.id}, or not at all.`, ...said(bounded(whole))]
     rehearsal ??= rehearse(view, picture, memory, inSeason, now)
     return sentences(job, rehearsal, view, inSeason, now)
   }
