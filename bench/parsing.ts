@@ -14,6 +14,8 @@ import { slurm } from '../adapters/slurm/batch-system.ts'
 import { slurmConfig } from '../adapters/slurm/config.ts'
 import { jobOf as torqueJob } from '../adapters/torque/parse-jobs.ts'
 import { pieces as torquePieces } from '../adapters/torque/parse-xml.ts'
+import { report } from './report.ts'
+import { markdownTable } from './table.ts'
 
 /**
  * npm run bench:parsing [-- slurm gridengine torque openpbs]
@@ -52,9 +54,9 @@ async function held(work: () => Promise<void>): Promise<{ readonly ms: number; r
   return { ms, longestMs }
 }
 
-const line = (what: string, ms: number, longest?: number): void => {
-  const turn = longest === undefined ? '' : `   longest hold ${longest.toFixed(1).padStart(6)} ms`
-  process.stdout.write(`${what.padEnd(40)} ${ms.toFixed(0).padStart(6)} ms${turn}\n`)
+const rows: { readonly what: string; readonly ms: number; readonly longest: number }[] = []
+const line = (what: string, ms: number, longest: number): void => {
+  rows.push({ what, ms, longest })
 }
 
 async function floor(what: string, text: string, read: (text: string) => unknown): Promise<void> {
@@ -191,6 +193,29 @@ async function benchOpenpbs(): Promise<void> {
 }
 
 const BENCHES = { slurm: benchSlurm, gridengine: benchGridengine, torque: benchTorque, openpbs: benchOpenpbs }
-const only = process.argv.slice(2)
+const only = process.argv.slice(2).filter((word) => !word.startsWith('--'))
 for (const [name, bench] of Object.entries(BENCHES))
   if (only.length === 0 || only.includes(name)) await bench()
+
+const GOAL_MS = 50
+const inMs = (ms: number): string => `${ms.toFixed(1)} ms`
+report(
+  'parsing',
+  `# Reading what batch systems print
+
+${markdownTable(
+  ['', 'processor time', 'longest hold of the event loop'],
+  rows.map(({ what, ms, longest }) => [what, inMs(ms), inMs(longest)]),
+)}
+
+${JOBS.toLocaleString('en')} jobs. All of a look of Slurm and GridEngine but for the programs; of Torque and OpenPBS the reading of the jobs. Floors read the whole text at once.
+`,
+  rows.flatMap(({ what, longest }, i) => {
+    const floorOf = rows.slice(0, i).findLast((row) => row.what.startsWith('floor'))
+    if (!what.includes('first look') || floorOf === undefined) return []
+    const goal = { words: `< ${GOAL_MS} ms`, reached: longest < GOAL_MS }
+    return [
+      { what: `${what}: the loop is held for`, measured: inMs(longest), floor: inMs(floorOf.longest), goal },
+    ]
+  }),
+)

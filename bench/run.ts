@@ -6,7 +6,7 @@ import { isQuick, type Line, type Told, whenAndWhere } from './report.ts'
 import { markdownTable } from './table.ts'
 
 /**
- * npm run bench                          every line that is asked for beside its floor, in some ten minutes
+ * npm run bench                          every line that is asked for beside its floor, in some ten minutes; whole traces, too, where TRACES names a folder
  * npm run bench -- --quick               a short look at each, printed only
  * npm run bench -- --only core,recovery  some parts; each can also be called alone
  *
@@ -18,6 +18,9 @@ const PARTS = {
   recovery: { script: 'recovery.ts', minutesMax: 6 },
   simulator: { script: 'simulator.ts', minutesMax: 3 },
   bytes: { script: 'ledger-bytes.ts', minutesMax: 2 },
+  decision: { script: 'decision.ts', minutesMax: 2 },
+  parsing: { script: 'parsing.ts', minutesMax: 3 },
+  replay: { script: 'replay/whole.ts', minutesMax: 40 },
 } as const
 
 type Part = keyof typeof PARTS
@@ -69,7 +72,8 @@ const text = `# All lines
 ${markdownTable(['what', 'measured', 'beside it: the floor', 'goal', 'is it'], rows)}
 
 Floors do the least that the same work needs, in the same run: [core.md](core.md), [recovery.md](recovery.md),
-[simulator.md](simulator.md) and [bytes.md](bytes.md) say what each one is, and have the whole tables.
+[simulator.md](simulator.md), [bytes.md](bytes.md), [decision.md](decision.md) and [parsing.md](parsing.md) say what each one is, and have the
+whole tables.
 
 ## Where and when
 
