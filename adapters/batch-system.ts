@@ -87,6 +87,11 @@ export interface Job {
   readonly restarts: number
   /** The middleware itself holds it since a node failed under its start; `requeue` lets it go. */
   readonly launchFailed?: boolean
+  /**
+   * Runs by the middleware's word for longer than a start takes, and no process of it is there: it holds its nodes, and
+   * nobody ends it, also not at its walltime.
+   */
+  readonly neverBegan?: boolean
   /** For arrays: how many equal tasks this one record stands for (a pending array is one record). */
   readonly tasks: number
 }

@@ -89,7 +89,7 @@ const NO_COUNTERS: readonly Counter[] = []
 
 export function jobsOf(
   records: readonly JobRecord[],
-  { settings }: Frame,
+  { settings, now }: Frame,
 ): { jobs: readonly Job[]; warnings: readonly string[] } {
   const warnings = new Set<string>()
   const pass = turnstile(records, settings)
@@ -133,6 +133,7 @@ export function jobsOf(
       requeueable: record.rerunable,
       restarts: Math.max(0, record.starts - 1),
       ...(heldBy === 'system' && { launchFailed: record.starts > 0 }),
+      ...(state === 'running' && neverBegan(record, now) && { neverBegan: true }),
       tasks: 1,
     })
   })
@@ -144,6 +145,13 @@ const withDefault = (part: JobPart, queue: QueueSettings | undefined): JobPart =
   part.memoryMiBPerNode > 0 || queue === undefined || queue.defaultMemoryMiB === 0
     ? part
     : { ...part, memoryMiBPerNode: queue.defaultMemoryMiB }
+
+/** A prologue may take five minutes (prologalarm), and a mom reports within one. */
+const BEGIN_MS: Millis = 10 * 60_000
+
+/** The server gave it nodes and no mom has begun it: a sister was not reached, or the mother superior is gone. */
+export const neverBegan = ({ verdict, hasProcess, startedAt }: JobRecord, now: Instant): boolean =>
+  verdict.state === 'running' && hasProcess === false && startedAt !== undefined && now - startedAt > BEGIN_MS
 
 /** It reported within what the server allows; a dead one keeps its old state for minutes. */
 export const isHeard = ({ heardAt, fitness }: NodeRecord, { settings, now }: Frame): boolean =>

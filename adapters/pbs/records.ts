@@ -53,6 +53,8 @@ export interface JobRecord {
   readonly array?: { readonly id: string; readonly runMax: number }
   /** What all of it takes, sizes in bytes: for limits on what may run. */
   readonly amounts?: Vector
+  /** The mother superior has told of its session; absent where the vendor is not read for it. */
+  readonly hasProcess?: boolean
 }
 
 /** works: takes jobs if there is room · refuses · silent: is not there. */

@@ -54,6 +54,7 @@ export function jobOf(piece: string, { scheduler, cpusOfMachine }: Reading): Job
     hosts,
     rerunable: words(job, 'Rerunable') !== 'False',
     starts: Number(words(job, 'start_count') || 0),
+    hasProcess: !/^0*$/.test(words(job, 'session_id')),
   }
 }
 

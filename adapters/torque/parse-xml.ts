@@ -9,7 +9,7 @@ const UNREAD = ['Variable_List', 'submit_args']
 
 /** What Torque itself writes, and nobody here reads: half of a record, and xml2js is slow. */
 const DULL =
-  /<(Checkpoint|Error_Path|Output_Path|Join_Path|Keep_Files|Mail_Points|Priority|server|egroup|hashname|queue_rank|queue_type|fault_tolerant|job_radix|submit_host|init_work_dir|request_version|session_id|substate|cput|energy_used|etime)>[^<]*<\/\1>/g
+  /<(Checkpoint|Error_Path|Output_Path|Join_Path|Keep_Files|Mail_Points|Priority|server|egroup|hashname|queue_rank|queue_type|fault_tolerant|job_radix|submit_host|init_work_dir|request_version|substate|cput|energy_used|etime)>[^<]*<\/\1>/g
 
 /**
  * `qstat -x` and `pbsnodes -x`, cut into their records without reading them; nothing at all is a list of none,

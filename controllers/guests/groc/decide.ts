@@ -10,7 +10,7 @@ import type { Demand } from './demand.ts'
 import { demandOf } from './demand.ts'
 import { endsOf, guard } from './ends.ts'
 import { notice, withoutSilence } from './health.ts'
-import { alarms } from './held.ts'
+import { alarms, neverBegunNotes } from './held.ts'
 import { type Keep, toKeep, works } from './keep.ts'
 import { withdrawals } from './later.ts'
 import type { GrocMemory } from './memory.ts'
@@ -196,6 +196,7 @@ function decideBy(
     ...recall.notes,
     ...jobsAtRisk(ground),
     ...alarms(demand.alarming),
+    ...neverBegunNotes(picture.jobs),
     ...misfitNotes(demand, ground),
     ...beyondNotes(beyond, config),
     ...tooWideNotes(packing, ground, config),

@@ -67,3 +67,18 @@ export function alarms(jobs: readonly Job[]): readonly string[] {
     `Alarm: the batch system itself holds ${jobs.length === 1 ? 'a job' : `${jobs.length} jobs`}, as a rule since a start failed, and no machine will cure it: ${few(named)}.`,
   ]
 }
+
+/** Jobs that hold nodes for ever without running there: nobody else will ever say so. */
+export function neverBegunNotes(jobs: readonly Job[]): readonly string[] {
+  const found = jobs.filter(({ state, neverBegan }) => state === 'running' && neverBegan === true)
+  if (found.length === 0) return []
+  const named = found.map(
+    ({ id, user, startedAt, nodeNames }) =>
+      `${id} of ${user}${startedAt === undefined ? '' : ` since ${hour(startedAt)}`} on ${few(nodeNames)}`,
+  )
+  const [what, they] =
+    found.length === 1 ? ['a job that never began holds', 'it'] : ['jobs that never began hold', 'them']
+  return [
+    `Alarm: ${what} nodes for ever, for the batch system counts ${they} as running and ends ${they} at no walltime: ${few(named)}. An administrator has to put ${they} back or delete ${they}; “sublet check middleware” says how, and why.`,
+  ]
+}
