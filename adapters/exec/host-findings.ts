@@ -1,15 +1,15 @@
-import type { Clock, Millis } from '../../actors/runtime/clock.ts'
-import { SubletError } from '../../actors/runtime/errors.ts'
+import type { Millis } from '../../actors/runtime/clock.ts'
 import { period } from '../../actors/runtime/sentence.ts'
-import { type Examination, type Finding, fine, missing } from '../finding.ts'
+import { type Examination, type Finding, fine, missing, unseen } from '../finding.ts'
+import { isSameHost } from '../presence.ts'
+import type { HostAsk } from './host-ask.ts'
+import { type Door, portFindings } from './port-findings.ts'
 
-/** The host where the commands of a batch system run, which is best its server’s. */
-export interface HostAsk {
-  readonly clock: Clock
-  /** What a short program printed; `exec-failed` if it ended with another status than 0. */
-  readonly ask: (argv: readonly [string, ...string[]], signal: AbortSignal) => Promise<string>
-  /** What a machine that cannot be found by its name means there. */
-  readonly nameless: (about: 'names', sentence: string, cure: string) => Finding
+/** What is to be looked at from a host. */
+export interface HostLook extends Pick<Examination, 'names' | 'skewMsMax'> {
+  /** The hosts of the batch system’s own daemons, where they are known. */
+  readonly servers: readonly string[]
+  readonly doors: readonly Door[]
 }
 
 /** Each is two commands, and where DNS does not answer each takes seconds. */
@@ -20,15 +20,49 @@ const SECOND_MS: Millis = 1000
 
 export async function hostFindings(
   host: HostAsk,
-  { names, skewMsMax }: Examination,
+  { names, skewMsMax, servers, doors }: HostLook,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
-  return [await clockFinding(host, skewMsMax, signal), ...(await nameFindings(host, names, signal))]
+  return [
+    await clockFinding(host, skewMsMax, signal),
+    ...(await nameFindings(host, names, signal)),
+    ...(await elsewhere(host, servers, signal)),
+    ...(await portFindings(host, doors, signal)),
+  ]
 }
+
+/** What a daemon sees is told only by the host it runs on. */
+async function elsewhere(
+  host: HostAsk,
+  servers: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
+  const { stdout } = await host.run(['uname', '-n'], signal)
+  const here = stdout.trim()
+  const addressesHere = new Set([LOOPBACK, ...(await words(host, here, signal)).slice(0, 1)])
+  const away: string[] = []
+  for (const server of servers) {
+    if (here === '' || isSameHost(here, server)) continue
+    const [address] = await words(host, server, signal)
+    if (address !== undefined && !addressesHere.has(address) && !/^127\.|^::1$/.test(address))
+      away.push(server)
+  }
+  return away.length === 0
+    ? []
+    : [
+        unseen(
+          'names',
+          `The commands run on ${here}, and daemons on ${away.join(', ')}: which names, ports and hour are seen there was not looked at.`,
+          `Have the commands run on ${away[0]} (batch.ssh), or look there by hand: date; getent hosts NAME, and the address that it prints.`,
+        ),
+      ]
+}
+
+const LOOPBACK = '127.0.0.1'
 
 async function clockFinding(host: HostAsk, skewMsMax: Millis, signal: AbortSignal): Promise<Finding> {
   const before = host.clock.now()
-  const printed = await host.ask(['date', '+%s'], signal)
+  const { stdout: printed } = await host.run(['date', '+%s'], signal)
   const after = host.clock.now()
   const theirs = Number(printed.trim()) * 1000
   if (!/^\d+$/.test(printed.trim()))
@@ -41,10 +75,10 @@ async function clockFinding(host: HostAsk, skewMsMax: Millis, signal: AbortSigna
   return off > skewMsMax
     ? missing(
         'clock',
-        `The clock of the batch system’s host is ${period(off)} ${words} ours; ${period(skewMsMax)} is the most (skewMax).`,
+        `The clock of ${host.title} is ${period(off)} ${words} ours; ${period(skewMsMax)} is the most (skewMax).`,
         'Keep both by NTP.',
       )
-    : fine('clock', `The clock of the batch system’s host agrees with ours to within ${period(skewMsMax)}.`)
+    : fine('clock', `The clock of ${host.title} agrees with ours to within ${period(skewMsMax)}.`)
 }
 
 /** Evenly spread, the first and the last among them. */
@@ -75,7 +109,7 @@ async function nameFindings(
     found.push(
       host.nameless(
         'names',
-        `The batch system’s host does not know ${unknown.length} of ${asked.length} names of machines, such as ${unknown.slice(0, 3).join(', ')}.`,
+        `${capital(host.title)} does not know ${unknown.length} of ${asked.length} names of machines, such as ${unknown.slice(0, 3).join(', ')}.`,
         'Put them all into its /etc/hosts or DNS, with the addresses that the site gives.',
       ),
     )
@@ -92,20 +126,15 @@ async function nameFindings(
     : [
         fine(
           'names',
-          `${asked.length} of ${names.length} names of machines lead to an address and back there.`,
+          `${asked.length} of ${names.length} names of machines lead to an address and back on ${host.title}.`,
         ),
       ]
 }
 
-const isSameHost = (found: string, name: string): boolean =>
-  found === name || found.split('.')[0] === name || found === name.split('.')[0]
+const capital = (text: string): string => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`
 
 /** `getent hosts X`: the address, the name and the other names. */
 async function words(host: HostAsk, what: string, signal: AbortSignal): Promise<readonly string[]> {
-  try {
-    return (await host.ask(['getent', 'hosts', what], signal)).split('\n')[0]?.trim().split(/\s+/) ?? []
-  } catch (error) {
-    if (error instanceof SubletError && error.code === 'exec-failed') return []
-    throw error
-  }
+  const { exitCode, stdout } = await host.run(['getent', 'hosts', what], signal)
+  return exitCode === 0 ? (stdout.split('\n')[0]?.trim().split(/\s+/) ?? []) : []
 }

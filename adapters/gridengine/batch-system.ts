@@ -265,7 +265,7 @@ export function gridengine(
     examine: async (examination, signal) =>
       examineGridengine(
         await gridengineFindings(config, commands, facts, signal),
-        { commands, facts, clock, queue: config.queue },
+        { commands, facts, clock, reader, config },
         examination,
         signal,
       ),

@@ -1,12 +1,16 @@
 import type { Clock } from '../../actors/runtime/clock.ts'
-import { SubletError } from '../../actors/runtime/errors.ts'
+import { HEAD } from '../exec/host-ask.ts'
 import { hostFindings } from '../exec/host-findings.ts'
-import { type Examination, type Finding, fine, missing, orFine, unwise } from '../finding.ts'
+import type { Door } from '../exec/port-findings.ts'
+import { type Examination, type Finding, fine, missing, noMachine, orFine, unwise } from '../finding.ts'
 import type { Commands } from './commands.ts'
 import { complaint } from './commands.ts'
 import type { GridengineConfig } from './config.ts'
 import type { factsOf } from './facts.ts'
 import { parseList, parseObject } from './parse-text.ts'
+import type { Reader } from './reader.ts'
+import type { HostRecord } from './records.ts'
+import { refusedShapes } from './shapes.ts'
 
 /** The version this adapter was held to the law with. */
 const VERSION = /^SGE 8\.1\./
@@ -36,6 +40,7 @@ export async function gridengineFindings(
       missing(
         'server',
         `GridEngine “${version}” was not tried with this adapter, which was made for SGE 8.1.`,
+        'Try it beside a cell that nobody needs, with jobs of each kind, before it drives this one; or use SGE 8.1.',
       ),
     )
   if (known.queue === undefined)
@@ -122,6 +127,26 @@ function complexFindings(
   return found
 }
 
+/** Of the cell, which every host has. */
+export const COMMON_FILES = ['act_qmaster', 'sge_request'] as const
+
+const EXECD = 'sge_execd'
+const PORTS = { qmaster: 6444, execd: 6445 }
+
+/** qmaster, and the daemon of one host that is heard, ours if there is one. */
+function doorsOf(
+  { qmasterPort = PORTS.qmaster, execdPort = PORTS.execd, markComplex }: GridengineConfig,
+  master: string,
+  hosts: readonly HostRecord[],
+): readonly Door[] {
+  const up = hosts.filter(({ known }) => known)
+  const one = up.find(({ values }) => values.has(markComplex)) ?? up[0]
+  return [
+    ...(master === '' ? [] : [{ daemon: 'sge_qmaster', host: master, port: qmasterPort, isVital: true }]),
+    ...(one === undefined ? [] : [{ daemon: EXECD, host: one.name, port: execdPort, isVital: true }]),
+  ]
+}
+
 /** What `check` tells, and what else an admin should know. */
 export async function examineGridengine(
   findings: readonly Finding[],
@@ -129,12 +154,14 @@ export async function examineGridengine(
     readonly commands: Commands
     readonly facts: ReturnType<typeof factsOf>
     readonly clock: Clock
-    readonly queue: string
+    readonly reader: Pick<Reader, 'hosts'>
+    readonly config: GridengineConfig
   },
   examination: Examination,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
-  const { commands, clock, queue } = parts
+  const { commands, clock, config } = parts
+  const { queue } = config
   const known = await parts.facts.recent(signal)
   const walltime =
     known.queue !== undefined && known.queue.walltimeMs === undefined
@@ -146,17 +173,21 @@ export async function examineGridengine(
           ),
         ]
       : []
-  const host = {
-    clock,
-    // qmaster takes no host that it cannot find.
-    nameless: missing,
-    ask: async (argv: readonly [string, ...string[]], end: AbortSignal): Promise<string> => {
-      const done = await commands.other(argv, end)
-      if (done.exitCode === 0) return done.stdout
-      throw new SubletError('exec-failed', `“${argv.join(' ')}” failed: ${complaint(done)}`)
-    },
-  }
-  const all = [...findings, ...walltime, ...(await hostFindings(host, examination, signal))]
+  // qmaster takes no host that it cannot find.
+  const host = { clock, title: HEAD, run: commands.other, nameless: missing }
+  const common = async (file: (typeof COMMON_FILES)[number]): Promise<string> =>
+    (await commands.other(['cat', '--', `${config.root}/${config.cell}/common/${file}`], signal)).stdout
+  const [master = ''] = (await common('act_qmaster')).trim().split('\n')
+  const { records } = await parts.reader.hosts([config.markComplex], signal)
+  const doors = doorsOf(config, master, records)
+  const look = { ...examination, doors, servers: master === '' ? [] : [master] }
+  const all = [
+    ...findings,
+    ...walltime,
+    ...refusedShapes({ ...{ config, facts: known, examination }, defaults: await common('sge_request') }),
+    ...(await hostFindings(host, look, signal)),
+    ...(doors.some(({ daemon }) => daemon === EXECD) ? [] : [noMachine(EXECD)]),
+  ]
   return [
     ...orFine(
       orFine(

@@ -1,3 +1,4 @@
+import { KNOCK_WORDS } from '../exec/port-findings.ts'
 import {
   HOST,
   HOST_OR_ADDRESS,
@@ -9,7 +10,7 @@ import {
   type Privileges,
   type Word,
 } from '../privileges.ts'
-import { NO_HOST } from './check.ts'
+import { COMMON_FILES, NO_HOST } from './check.ts'
 import { gridengineEnv, WITH_FILE } from './commands.ts'
 import type { GridengineConfig } from './config.ts'
 import { hostText } from './hosts.ts'
@@ -60,9 +61,18 @@ export function gridenginePrivileges(config: GridengineConfig, node: string): Pr
     look('observe', ['qquota', '-u', '*', '-xml'], 'quotas'),
     look('observe', ['tail', '-c', String(ACCOUNTING_BYTES), '--', accounting], 'jobs that have ended'),
     look('check', ['qstat', '-help'], 'the version'),
+    ...COMMON_FILES.map((file) =>
+      look(
+        'check',
+        ['cat', '--', `${root}/${cell}/common/${file}`],
+        'where qmaster runs, what jobs ask for unasked',
+      ),
+    ),
     look('check', ['qconf', '-shgrp', hostGroup], 'the host group'),
     look('check', ['qselect', '-q', queue], 'whether the queue has a host'),
     look('check', ['date', '+%s'], 'the clock where the commands run'),
+    look('check', ['uname', '-n'], 'whether this is the server’s host'),
+    look('check', KNOCK_WORDS, 'whether the server and machines answer at their ports'),
     look('check', ['getent', 'hosts', like(HOST_OR_ADDRESS)], 'whether the host knows the names of machines'),
   ]
   const changes: readonly Line[] = [

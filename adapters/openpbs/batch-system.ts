@@ -5,9 +5,18 @@ import { toldOf } from '../finding.ts'
 import { pbsSystem } from '../pbs/batch-system.ts'
 import { pbsCommands } from '../pbs/commands.ts'
 import { examinePbs } from '../pbs/examine.ts'
-import { openpbsFindings } from './check.ts'
+import { openpbsExamined, openpbsFindings } from './check.ts'
 import type { OpenpbsConfig } from './config.ts'
 import { openpbsDialect } from './dialect.ts'
+
+/** Server and moms speak to each other through pbs_comm, and with moms also directly. */
+const PORTS = {
+  server: [
+    ['pbs_server', 15_001],
+    ['pbs_comm', 17_001],
+  ],
+  mom: [15_002],
+} as const
 
 /** OpenPBS through qstat, pbsnodes and qmgr; how it goes is in ../pbs/batch-system.ts. */
 export function openpbs(
@@ -25,8 +34,8 @@ export function openpbs(
     check: async (signal) => toldOf(await openpbsFindings(config, commands, dialect, signal)),
     examine: async (examination, signal) =>
       examinePbs(
-        await openpbsFindings(config, commands, dialect, signal),
-        { commands, dialect, clock },
+        () => openpbsExamined(config, commands, dialect, examination, signal),
+        { ...{ commands, dialect, clock, named: config.server }, ports: PORTS },
         examination,
         signal,
       ),

@@ -41,33 +41,46 @@ const checked = (name: string): string => {
 /** Also of a record that cannot be read. */
 const nameOf = (piece: string): string => /^\s*"([^"]*)"/.exec(piece)?.[1] ?? ''
 
+interface ServerSays {
+  readonly name: string
+  readonly version: string
+  readonly stateCount: string
+}
+
 export function openpbsDialect(config: OpenpbsConfig, commands: Commands, clock: Clock): Dialect {
   const { cpusOfMachine, drainTag, markResource } = config
   const readJob = remembered((piece: string) => jobOf(piece, cpusOfMachine))
 
   /** `qstat -B -f -F json`: what the server says of itself. */
-  const server = async (signal: AbortSignal): Promise<{ version: string; stateCount: string }> => {
+  const server = async (signal: AbortSignal): Promise<ServerSays> => {
     const printed = await commands.ask('qstat', ['-B', '-f', '-F', 'json'], { signal })
     try {
       const whole = objectOf(JSON.parse(printed) as Json)
-      const own = objectOf(Object.values(objectOf(whole.Server))[0])
-      return { version: wordOf(whole, 'pbs_version'), stateCount: wordOf(own, 'state_count') }
+      const [[name, own] = []] = Object.entries(objectOf(whole.Server))
+      return {
+        ...{ name: name ?? '', version: wordOf(whole, 'pbs_version') },
+        stateCount: wordOf(objectOf(own), 'state_count'),
+      }
     } catch (cause) {
       throw new SubletError('middleware-garbage', '“qstat -B -f -F json” printed no JSON', { cause })
     }
   }
 
   const facts = kept(clock, async (signal): Promise<Facts> => {
-    const [printed, { version }, user] = await together<
-      [string, { version: string; stateCount: string }, string]
-    >(
+    const [printed, { version, name }, user] = await together<[string, ServerSays, string]>(
       signal,
       (stop) => commands.ask('qmgr', ['-c', 'print server'], { signal: stop }),
       server,
       (stop) => commands.other(['id', '-un'], stop),
     )
     const settings = parseSettings(printed)
-    return { version, user, settings, isPrivileged: user === 'root' || isListed(user, settings) }
+    return {
+      version,
+      server: name,
+      user,
+      settings,
+      isPrivileged: user === 'root' || isListed(user, settings),
+    }
   })
 
   /** A dead server's qstat prints a header that looks like an empty list: only its exit status tells. */

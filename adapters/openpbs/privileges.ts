@@ -1,3 +1,4 @@
+import { KNOCK_WORDS } from '../exec/port-findings.ts'
 import { pbsEnv } from '../pbs/commands.ts'
 import { JOB, lineMaker, markedWord } from '../pbs/lines.ts'
 import { NO_NODE } from '../pbs/privilege.ts'
@@ -42,8 +43,14 @@ export function openpbsPrivileges(config: OpenpbsConfig, node: string): Privileg
     look('observe', ['pbsnodes', '-a', ...JSON_FORM], 'all nodes'),
     look('observe', ['pbsnodes', ...JSON_FORM, like(HOST)], 'one node, before and after each change'),
     look('observe', ['pbs_rstat', '-F'], 'when reservations that nodes have begin'),
-    look('check', ['qmgr', '-c', `list resource ${markResource}`], 'whether the mark has its resource'),
+    look(
+      'check',
+      ['qmgr', '-c', like('list resource [A-Za-z][A-Za-z0-9_-]*')],
+      'whether what jobs ask for has its resource',
+    ),
     look('check', ['date', '+%s'], 'the server’s clock'),
+    look('check', ['uname', '-n'], 'whether this is the server’s host'),
+    look('check', KNOCK_WORDS, 'whether the server and machines answer at their ports'),
     look(
       'check',
       ['getent', 'hosts', like(HOST_OR_ADDRESS)],

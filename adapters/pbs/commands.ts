@@ -19,6 +19,8 @@ export interface Commands {
   ask(program: Program, args: readonly string[], ask: RunAsk): Promise<string>
   /** Any other short program, such as `id`. */
   other(argv: readonly [string, ...string[]], signal: AbortSignal): Promise<string>
+  /** The same, where that it fails is an answer. */
+  attempt(argv: readonly [string, ...string[]], signal: AbortSignal): Promise<Finished>
   refusal(shown: string, done: Finished): SubletError
 }
 
@@ -105,6 +107,7 @@ export function pbsCommands(
         throw new SubletError('exec-failed', `“${argv.join(' ')}” failed: ${complaint(done)}`)
       return done.stdout.trim()
     },
+    attempt: (argv, signal) => start(argv, { signal }),
   }
   return commands
 }

@@ -6,6 +6,8 @@ import type { ServerSettings } from './settings.ts'
 /** What seldom changes about the server and about ourselves at it. */
 export interface Facts {
   readonly version: string
+  /** The server’s name, as it says itself; empty if it does not. */
+  readonly server: string
   readonly user: string
   /** Manager, operator or root: nothing is hidden from us. */
   readonly isPrivileged: boolean

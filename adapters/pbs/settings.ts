@@ -10,6 +10,9 @@ export interface QueueSettings {
   readonly defaultMemoryMiB: number
   readonly limits: readonly RunLimit[]
   readonly isTransit: boolean
+  /** `resources_max.nodect` and `resources_max.ncpus`: a job that asks for more is refused at its submission. */
+  readonly nodesMax: number
+  readonly cpusMax: number
 }
 
 export interface ServerSettings {
@@ -23,6 +26,8 @@ export interface ServerSettings {
   readonly keepCompletedMs: Millis | undefined
   readonly defaultWalltimeMs: Millis | undefined
   readonly limits: readonly RunLimit[]
+  readonly nodesMax: number
+  readonly cpusMax: number
   /** `resources_available.nodect`: lets jobs wait for more nodes than there are records. */
   readonly nodesPromised: number
   readonly queues: ReadonlyMap<string, QueueSettings>
@@ -37,6 +42,11 @@ const isTrue = (from: Attributes, key: string, otherwise: boolean): boolean => {
   const value = first(from, key)
   return value === undefined ? otherwise : /^true$/i.test(value)
 }
+const limit = (from: Attributes, key: string): number => {
+  const value = Number(first(from, key) ?? 0)
+  return value > 0 ? value : Number.POSITIVE_INFINITY
+}
+
 /** `qmgr -c 'print server'`: the same form in every PBS. */
 export function parseSettings(printed: string): ServerSettings {
   const server = new Map<string, string[]>()
@@ -65,6 +75,8 @@ export function parseSettings(printed: string): ServerSettings {
     keepCompletedMs: keep === undefined ? undefined : keep * 1000,
     defaultWalltimeMs: walltimeMs(first(server, 'resources_default.walltime')),
     limits: runLimits(server),
+    nodesMax: limit(server, 'resources_max.nodect'),
+    cpusMax: limit(server, 'resources_max.ncpus'),
     nodesPromised: Number(first(server, 'resources_available.nodect') ?? 0),
     queues: new Map([...queues].map(([name, from]) => [name, queueOf(from)])),
   }
@@ -77,6 +89,8 @@ const queueOf = (from: Attributes = none): QueueSettings => ({
   defaultMemoryMiB: memoryMiB(first(from, 'resources_default.mem')),
   limits: runLimits(from),
   isTransit: isTrue(from, 'is_transit', false),
+  nodesMax: limit(from, 'resources_max.nodect'),
+  cpusMax: limit(from, 'resources_max.ncpus'),
 })
 
 /** `name = value` lines of `qstat -B -f`, whose long values go on after a line end and a tab. */

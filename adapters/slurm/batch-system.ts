@@ -337,7 +337,7 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
     examine: async (examination, signal) =>
       examineSlurm(
         await slurmFindings(config, commands, { facts, listed }, signal),
-        { commands, facts, clock, partition },
+        { commands, facts, clock, reader, config },
         examination,
         signal,
       ),

@@ -14,6 +14,8 @@ export interface Commands {
   ask(program: Program, args: readonly string[], signal: AbortSignal): Promise<string>
   /** Any other short program, such as `id`. */
   other(argv: readonly [string, ...string[]], signal: AbortSignal): Promise<string>
+  /** The same, where that it fails is an answer. */
+  attempt(argv: readonly [string, ...string[]], signal: AbortSignal): Promise<Finished>
 }
 
 /** What the commands print, whose language does not change, when there is nobody to answer. */
@@ -95,6 +97,7 @@ export function slurmCommands(
         throw new SubletError('exec-failed', `“${argv.join(' ')}” failed: ${complaint(done)}`)
       return done.stdout.trim()
     },
+    attempt: start,
   }
   return commands
 }

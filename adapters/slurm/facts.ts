@@ -17,8 +17,20 @@ export interface Facts {
   readonly nodeCountMax: number
   /** Slurm's own power saving, and the partitions that it leaves alone. */
   readonly power: { readonly isOn: boolean; readonly sparedPartitions: readonly string[] }
+  /** Kinds of GRES that there may be, such as `gpu`; another is refused at submission. */
+  readonly gresTypes: readonly string[]
+  /** Hosts of slurmctld and its port; of slurmdbd if accounting goes there. */
+  readonly controllers: readonly string[]
+  readonly controllerPort: number
+  readonly slurmdPort: number
+  readonly accounting: { readonly host: string; readonly port: number } | undefined
   readonly partition:
-    | { readonly isUp: boolean; readonly nodesMax: number; readonly defaultMinutes: number | undefined }
+    | {
+        readonly isUp: boolean
+        readonly nodesMax: number
+        readonly cpusPerNodeMax: number
+        readonly defaultMinutes: number | undefined
+      }
     | undefined
 }
 
@@ -67,9 +79,23 @@ export function factsOf(
       hidden,
       nodeCountMax: Number(values.get('MaxNodeCount') ?? 0),
       power: powerOf(values),
+      gresTypes: listOf(values.get('GresTypes')),
+      controllers: [...values]
+        .filter(([key]) => /^SlurmctldHost\[\d+\]$/.test(key))
+        .map(([, value]) => value.replace(/\(.*$/, '').trim()),
+      controllerPort: portOf(values.get('SlurmctldPort'), 6817),
+      slurmdPort: portOf(values.get('SlurmdPort'), 6818),
+      accounting:
+        values.get('AccountingStorageType') === 'accounting_storage/slurmdbd'
+          ? {
+              host: values.get('AccountingStorageHost') ?? '',
+              port: portOf(values.get('AccountingStoragePort'), 6819),
+            }
+          : undefined,
       partition: words && {
         isUp: words.get('State') === 'UP',
         nodesMax: Number(words.get('MaxNodes')) || Number.POSITIVE_INFINITY,
+        cpusPerNodeMax: Number(words.get('MaxCPUsPerNode')) || Number.POSITIVE_INFINITY,
         defaultMinutes: minutesOf(words.get('DefaultTime') ?? ''),
       },
     }
@@ -99,3 +125,10 @@ function minutesOf(text: string): number | undefined {
   if (hours === undefined) return undefined
   return Number(days) * 1440 + Number(hours) * 60 + Number(minutes) + Number(seconds) / 60
 }
+
+/** Words beside commas; none for `(null)`. */
+const listOf = (text = '(null)'): readonly string[] => text.split(',').filter((each) => each !== '(null)')
+
+/** The first of a range, `6817-6820`. */
+const portOf = (text: string | undefined, otherwise: number): number =>
+  Number(/^\d+/.exec(text ?? '')?.[0] ?? otherwise)

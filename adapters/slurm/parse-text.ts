@@ -221,7 +221,7 @@ export const parseNodesText = (printed: string, turn: Turn): Promise<Records<Nod
 export function parseConfig(printed: string): ReadonlyMap<string, string> {
   const found = new Map<string, string>()
   for (const line of linesOf(printed)) {
-    const [, key, value] = /^(\w+)\s*= ?(.*)$/.exec(line) ?? []
+    const [, key, value] = /^(\w+(?:\[\d+\])?)\s*= ?(.*)$/.exec(line) ?? []
     if (key !== undefined && value !== undefined) found.set(key, value.trim())
   }
   return found

@@ -1,3 +1,4 @@
+import { KNOCK_WORDS } from '../exec/port-findings.ts'
 import {
   HOST,
   HOST_OR_ADDRESS,
@@ -94,12 +95,16 @@ export function slurmPrivileges(
       ['scontrol', '-F', ...NODES_TEXT_ARGS, like(HOST)],
       'one node, before and after each change',
     ),
-    ...(isListed
-      ? [look('observe', ['scontrol', '-F', ...NODES_TEXT_ARGS], 'all nodes, also those that are announced')]
-      : []),
+    look(
+      isListed ? 'observe' : 'check',
+      ['scontrol', '-F', ...NODES_TEXT_ARGS],
+      'all nodes, also those that are announced',
+    ),
     look('check', ['squeue', '--version'], 'whether the program is there'),
     look('check', ['sinfo', '--version'], 'whether the program is there'),
     look('check', ['date', '+%s'], 'the clock where the commands run'),
+    look('check', ['uname', '-n'], 'whether this is the server’s host'),
+    look('check', KNOCK_WORDS, 'whether the server and machines answer at their ports'),
     look('check', ['getent', 'hosts', like(HOST_OR_ADDRESS)], 'whether the host knows the names of machines'),
     ...[[], [like('--socket=/[A-Za-z0-9_./-]+')]].map(
       (socket): Line => ({

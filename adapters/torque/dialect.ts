@@ -51,7 +51,14 @@ export function torqueDialect(config: TorqueConfig, commands: Commands, clock: C
     const version = parseServer(server).get('pbs_version')
     if (version === undefined)
       throw new SubletError('middleware-garbage', '“qstat -B -f” names no pbs_version')
-    return { version, user, settings, isPrivileged: user === 'root' || isListed(user, settings) }
+    const name = /^Server:\s*(\S+)/m.exec(server)?.[1] ?? ''
+    return {
+      version,
+      server: name,
+      user,
+      settings,
+      isPrivileged: user === 'root' || isListed(user, settings),
+    }
   })
 
   /** What a listing printed; an empty one beside words of complaint is no list of none. */

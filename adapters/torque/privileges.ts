@@ -1,3 +1,4 @@
+import { KNOCK_WORDS } from '../exec/port-findings.ts'
 import { pbsEnv } from '../pbs/commands.ts'
 import { JOB, lineMaker, markedWord, propertiesOf } from '../pbs/lines.ts'
 import { NO_NODE } from '../pbs/privilege.ts'
@@ -32,6 +33,8 @@ export function torquePrivileges(config: TorqueConfig, node: string): Privileges
     look('observe', ['qstat', '-x', '-t'], 'all jobs'),
     look('observe', ['pbsnodes', '-x'], 'all nodes'),
     look('observe', ['pbsnodes', '-x', like(HOST)], 'one node, before and after each change'),
+    look('check', ['uname', '-n'], 'whether this is the server’s host'),
+    look('check', KNOCK_WORDS, 'whether the server and machines answer at their ports'),
     look(
       'check',
       ['getent', 'hosts', like(HOST_OR_ADDRESS)],

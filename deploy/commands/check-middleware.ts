@@ -1,15 +1,25 @@
 import { existsSync } from 'node:fs'
+import { z } from 'zod'
 import { type Clock, deadline, type Millis } from '../../actors/runtime/clock.ts'
 import { inOneLine, SubletError } from '../../actors/runtime/errors.ts'
 import { systemRandom } from '../../actors/runtime/random.ts'
 import type { BatchSystem } from '../../adapters/batch-system.ts'
-import { type Examination, type Finding, missing, SEVERITIES, unwise } from '../../adapters/finding.ts'
+import {
+  type Examination,
+  type Finding,
+  type MachineType,
+  missing,
+  SEVERITIES,
+  unwise,
+} from '../../adapters/finding.ts'
 import type { Head } from '../../adapters/slurm/head.ts'
-import { batchOf, slurmHeadOf } from '../adapters.ts'
+import { batchOf, machinesBySsh, slurmHeadOf } from '../adapters.ts'
+import { controlClient } from '../control/control-client.ts'
 import { table } from '../reports/show.ts'
 import { guestOf } from '../rights/show.ts'
-import type { GuestSettings, Settings } from '../settings/config.ts'
+import { type GuestSettings, inDir, type Settings } from '../settings/config.ts'
 import { loadConfig } from '../settings/settings-file.ts'
+import { machineFindings, notSeen } from './machine-look.ts'
 import { EXIT, print, printJson } from './terminal.ts'
 
 /** What was found of one guest's middleware. */
@@ -30,6 +40,13 @@ export interface MiddlewareOptions {
 
 /** Names that do not resolve take DNS its time. */
 const EXAMINE_MS: Millis = 120_000
+const MACHINE_MS: Millis = 60_000
+
+const joinedMachine = z.object({
+  guest: z.string(),
+  name: z.string(),
+  facts: z.record(z.string(), z.string()),
+})
 
 /** `sublet check middleware`: will her batch system do? Changes nothing there. */
 export async function checkMiddleware(options: MiddlewareOptions, clock: Clock): Promise<number> {
@@ -40,14 +57,18 @@ export async function checkMiddleware(options: MiddlewareOptions, clock: Clock):
       cure: 'Name the configuration of the service manager with --config.',
     })
   const names = options.node.length > 0 ? options.node : namesOf(settings)
-  const examination: Examination = { names, skewMsMax: settings.skewMax }
   const all: Examined[] = []
   for (const guest of guests) {
     const batch = batchOf(guest.batch, { clock, random: systemRandom() })
     const head = slurmHeadOf(guest.batch, clock)
     try {
       const findings = [
-        ...(await examined(batch, examination, clock)),
+        ...(await examined(
+          batch,
+          { names, machines: machinesOf(guest), skewMsMax: settings.skewMax },
+          clock,
+        )),
+        ...(await lookFromMachine(guest, settings, clock)),
         ...(await alikeFindings(guest.join, head)),
         ...ownFindings(guest, names),
       ]
@@ -68,6 +89,15 @@ const namesOf = ({ site }: Settings): readonly string[] =>
     ? []
     : Array.from({ length: site.names.slots }, (_, at) => `${site.names.prefix}${at + 1}`)
 
+/** What may come; who asks by hand says with each request what it is to be. */
+function machinesOf({ controller }: GuestSettings): readonly MachineType[] {
+  if (controller.kind !== 'groc') return []
+  return controller.types.map(({ type, unit, max = controller.max }) => ({
+    ...{ type, units: Math.min(max, controller.max) },
+    ...unit,
+  }))
+}
+
 /** What the adapter finds; that nobody answers is a finding, too. */
 export async function examined(
   batch: Pick<BatchSystem, 'check' | 'examine'>,
@@ -81,12 +111,37 @@ export async function examined(
   const limit = deadline(clock, EXAMINE_MS, late)
   try {
     if (batch.examine !== undefined) return await batch.examine(examination, limit.signal)
-    return (await batch.check(limit.signal)).map((sentence) => missing('settings', sentence))
+    return (await batch.check(limit.signal)).map((sentence) =>
+      missing('settings', sentence, 'Start it with “sublet batch start --dir FOLDER”, and look again.'),
+    )
   } catch (error) {
     if (!(error instanceof SubletError)) throw error
     return [missing('server', inOneLine(error), error.cure)]
   } finally {
     limit.done()
+  }
+}
+
+/** What a machine of ours sees, if one has joined and a Sublet runs that knows where it is. */
+async function lookFromMachine(
+  { name, join }: GuestSettings,
+  { dir, skewMax }: Settings,
+  clock: Clock,
+): Promise<readonly Finding[]> {
+  if (join.kind === 'embedded') return []
+  const late = (): Error => new SubletError('deadline-missed', `no answer within ${MACHINE_MS / 1000} s`)
+  const limit = deadline(clock, MACHINE_MS, late)
+  const { connect, door } = machinesBySsh(join, clock)
+  try {
+    const joined = z.array(joinedMachine).parse(await controlClient(inDir(dir).socket).get('/joined'))
+    const own = joined.filter(({ guest }) => guest === name)
+    return await machineFindings({ join, joined: own, connect, skewMsMax: skewMax, clock }, limit.signal)
+  } catch (error) {
+    if (!(error instanceof SubletError)) throw error
+    return [notSeen(inOneLine(error))]
+  } finally {
+    limit.done()
+    await door?.close()
   }
 }
 
@@ -146,6 +201,7 @@ function text({ guest, batch, findings }: Examined): string {
     [severity, about, sentence],
     ...(cure === '' ? [] : [['', '', `→ ${cure}`]]),
   ])
-  const sum = `${count('missing')} missing, ${count('unwise')} unwise, ${count('fine')} fine`
+  const unseen = count('unseen') === 0 ? '' : `${count('unseen')} not looked at, `
+  const sum = `${count('missing')} missing, ${count('unwise')} unwise, ${unseen}${count('fine')} fine`
   return `${guest} (${batch}): ${sum}\n${table(['SEVERITY', 'ABOUT', 'WHAT'], rows)}`
 }

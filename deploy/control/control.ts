@@ -12,7 +12,7 @@ import { hostsOf } from '../reports/host-report.ts'
 import { leasesOf } from '../reports/lease-report.ts'
 import { linesOf, type NamedLedger, verifyAll } from '../reports/ledgers.ts'
 import { actorsOf, type SiteView } from '../reports/site-view.ts'
-import { nodesOf, statusOf } from '../reports/status.ts'
+import { joinedOf, nodesOf, statusOf } from '../reports/status.ts'
 import { inDir, type Settings } from '../settings/config.ts'
 import { withArchive } from '../upkeep/archiving.ts'
 import { ask, queryBody } from './ask.ts'
@@ -39,6 +39,7 @@ import { reload } from './reload.ts'
  *
  *   POST /challenge                 everybody       see doorkeeper.ts
  *   GET  /status /leases /nodes     viewers
+ *        /joined                    viewers
  *        /ledger /verify            viewers
  *        /explain/{job,lease,node}/ID
  *        /hosts /plan /metrics      viewers
@@ -187,6 +188,7 @@ function routes(
   app.get('/leases', view, () => Promise.resolve(leasesOf(site)))
   app.get('/metrics', view, () => Promise.resolve({ text: parts.metrics() }))
   app.get('/nodes', view, () => Promise.resolve(nodesOf(site, clock.now())))
+  app.get('/joined', view, () => Promise.resolve(joinedOf(site)))
   app.get<{ Querystring: z.output<typeof planQuery> }>(
     '/plan',
     { ...view, schema: { querystring: planQuery } },

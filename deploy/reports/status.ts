@@ -312,6 +312,25 @@ export function nodesOf(site: SiteView, now: Instant): readonly NodeReport[] {
     )
 }
 
+/** A machine that is in the middleware, and how its sshd is reached. */
+export interface JoinedMachine {
+  readonly guest: string
+  readonly name: string
+  readonly facts: Readonly<Record<string, string>>
+}
+
+const REACH = ['address', 'sshPort', 'sshUser', 'sshHostKey'] as const
+
+export const joinedOf = ({ serviceManager }: SiteView): readonly JoinedMachine[] =>
+  (serviceManager?.rows('unit') ?? [])
+    .filter(({ state }) => state === 'joined')
+    .map(({ guest, name, facts }) => ({
+      ...{ guest, name },
+      facts: Object.fromEntries(
+        REACH.flatMap((key) => (facts[key] === undefined ? [] : [[key, facts[key]]])),
+      ),
+    }))
+
 /** Neither in the middleware nor held by the site. */
 export const isGone = ({ membership, machine }: NodeReport): boolean =>
   (membership === null || membership === 'left' || membership === 'lost') &&

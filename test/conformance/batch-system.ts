@@ -175,7 +175,10 @@ export function batchSystemLaw(
       expect(await bench.system.check(inTime)).toEqual([])
       // Its clock may be a faster one than ours.
       const findings =
-        (await bench.system.examine?.({ names: bench.names, skewMsMax: 400 * 24 * 3_600_000 }, inTime)) ?? []
+        (await bench.system.examine?.(
+          { names: bench.names, machines: [], skewMsMax: 400 * 24 * 3_600_000 },
+          inTime,
+        )) ?? []
       expect(findings.filter(({ severity }) => severity === 'missing')).toEqual([])
     })
 

@@ -91,7 +91,8 @@ describe.skipIf(slurmSkip !== undefined)(
       10, -10,
     ])('Sublet’s own clock %i min off is told by check, and keeps no machine out', async (minutes) => {
       const clock = offBy(minutes * MINUTE)
-      const found = (await images.systemBy(clock).examine?.({ names: [], skewMsMax: 2000 }, never)) ?? []
+      const found =
+        (await images.systemBy(clock).examine?.({ names: [], machines: [], skewMsMax: 2000 }, never)) ?? []
       expect(found.find(({ about }) => about === 'clock')).toMatchObject({
         severity: 'missing',
         sentence: expect.stringMatching(

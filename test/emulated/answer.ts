@@ -25,3 +25,15 @@ export function getent(hosts: ReadonlyMap<string, string>, { args }: Asked): Ans
   const [name, address] = [...hosts].find((entry) => entry.includes(what)) ?? []
   return name === undefined ? { exitCode: 2, stdout: '', stderr: '' } : said(`${address}      ${name}\n`)
 }
+
+/** `timeout 5 bash -c … HOST PORT`, or what of it a program of a folder sees: whether something listens there. */
+export function knocked(
+  hosts: ReadonlyMap<string, string>,
+  isOpen: (host: string, port: number) => boolean,
+  { args }: Asked,
+): Answer {
+  const [host = '', port = ''] = args.slice(-2)
+  const place = `bash: connect: Connection refused\nbash: line 1: /dev/tcp/${host}/${port}: Connection refused\n`
+  if (![...hosts].flat().includes(host)) return failed(1, `bash: line 1: ${host}: Name or service not known`)
+  return isOpen(host, Number(port)) ? said() : failed(1, place)
+}

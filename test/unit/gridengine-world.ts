@@ -12,6 +12,7 @@ const EMPTY = '<job_info>\n  <queue_info>\n  </queue_info>\n  <job_info>\n  </jo
 const CELL: Readonly<Record<string, Answer>> = {
   'qstat -u * -s prs -r -g t -xml': recorded('jobs.xml'),
   'qhost -q -F arch': recorded('hosts.xml'),
+  'qhost -q -F sublet -xml': recorded('hosts.xml'),
   'qstat -u * -s hs': recorded('holds-hs.xml'),
   'qstat -u * -s ho': recorded('holds-ho.xml'),
   'qstat -u * -s hu': recorded('holds-hu.xml'),
@@ -37,6 +38,10 @@ const CELL: Readonly<Record<string, Answer>> = {
     stderr: 'can\'t resolve hostname "sublet-has-no-such-host"\n',
   },
   tail: recorded('accounting.txt'),
+  'cat -- /var/lib/gridengine/default/common/act_qmaster': 'master.site\n',
+  'cat -- /var/lib/gridengine/default/common/sge_request': '# nothing\n',
+  'uname -n': 'master\n',
+  timeout: '',
 }
 
 export function cell(rules: Readonly<Record<string, Answer | (() => Answer)>> = {}): {

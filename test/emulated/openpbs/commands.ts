@@ -1,5 +1,5 @@
 import { sleep } from '../../../actors/runtime/clock.ts'
-import { type Answer, type Asked, failed, getent, said } from '../answer.ts'
+import { type Answer, type Asked, failed, getent, knocked, said } from '../answer.ts'
 import { header, jobRecord, json, nodeRecord, reservationsIn, stateOf } from './print.ts'
 import { chunksOf, MEASURED, type PbsJob, type PbsServer } from './server.ts'
 
@@ -11,6 +11,8 @@ const unknown = ({ program, args }: Asked): never => {
 export const PROGRAMS = [
   'date',
   'getent',
+  'uname',
+  'bash',
   'qstat',
   'pbsnodes',
   'pbs_rstat',
@@ -28,6 +30,15 @@ export async function answer(server: PbsServer, asked: Asked): Promise<Answer> {
       return said(`${Math.floor(server.clock.now() / 1000)}\n`)
     case 'getent':
       return getent(server.hosts, asked)
+    case 'uname':
+      return said(`${server.name}\n`)
+    case 'bash':
+    case 'timeout':
+      return knocked(
+        new Map([...server.hosts, [server.name, '127.0.0.1']]),
+        (host, port) => server.listens(host, port),
+        asked,
+      )
     case 'qstat':
       return qstat(server, asked)
     case 'pbsnodes':

@@ -86,6 +86,13 @@ export class PbsServer {
 
   // machines
 
+  /** Seen from the server's own host. */
+  listens(host: string, port: number): boolean {
+    if (host === this.name) return port === 15_001 || port === 17_001
+    const isMom = [...this.moms].flat().includes(host)
+    return isMom && port === 15_002
+  }
+
   startMom(name: string, address: string): void {
     this.moms.set(name, address)
     this.clock.after(MEASURED.momUp, () => this.#connect(name))

@@ -1,4 +1,4 @@
-import { type Answer, type Asked, failed, getent, said } from '../answer.ts'
+import { type Answer, type Asked, failed, getent, knocked, said } from '../answer.ts'
 import type { TorqueJob, TorqueNode } from './model.ts'
 import { jobXml, nodeText, nodeXml, stateOf, table } from './print.ts'
 import { qmgr } from './qmgr.ts'
@@ -17,6 +17,15 @@ export async function answer(server: TorqueServer, asked: Asked): Promise<Answer
       return said(`${Math.floor(server.clock.now() / 1000)}\n`)
     case 'getent':
       return getent(server.hosts, asked)
+    case 'uname':
+      return said(`${server.name}\n`)
+    case 'bash':
+    case 'timeout':
+      return knocked(
+        new Map([...server.hosts, [server.name, '127.0.0.1']]),
+        (host, port) => server.listens(host, port),
+        asked,
+      )
     case 'qstat':
       return qstat(server, asked)
     case 'pbsnodes':
@@ -39,6 +48,8 @@ export async function answer(server: TorqueServer, asked: Asked): Promise<Answer
 export const PROGRAMS = [
   'date',
   'getent',
+  'uname',
+  'bash',
   'qstat',
   'pbsnodes',
   'qmgr',

@@ -93,6 +93,13 @@ export class TorqueServer implements Scheduled {
     })
   }
 
+  /** Seen from the server's own host. */
+  listens(host: string, port: number): boolean {
+    const mom = this.moms.get(host) ?? [...this.moms.values()].find(({ address }) => address === host)
+    if (host === this.name && port === 15_001) return true
+    return mom !== undefined && (port === 15_002 || port === 15_003)
+  }
+
   /** A node whose mom the server hears. */
   isReached(node: TorqueNode): boolean {
     return this.moms.get(node.name)?.address === node.address
