@@ -10,6 +10,8 @@ import type { BatchBench } from './batch-system.ts'
 export interface DeadNodeBench extends BatchBench {
   /** Its node daemon ends at once; the machine and what runs there go on. */
   killDaemon(name: string): Promise<void>
+  /** Epilogs that begin from now on hang, until `clear`. Absent where none of its own state tells of them. */
+  hangEpilogs?(): void
 }
 
 export interface DeadNodeOptions {
@@ -21,6 +23,8 @@ export interface DeadNodeOptions {
   readonly leavesJobs: boolean
   /** The same machine may be started again under its node. */
   readonly startsAgain: boolean
+  /** Epilogs can be made to hang, and a job whose node is taken out meanwhile is over, or stays listed as it was. */
+  readonly hung?: 'over' | 'stays'
 }
 
 const HOUR_MS = 3_600_000
@@ -29,7 +33,7 @@ const HOUR_MS = 3_600_000
 export function deadNodeCases(
   name: string,
   open: () => Promise<DeadNodeBench>,
-  { skip, runsMs, leavesJobs, startsAgain, patienceMs = 60_000 }: DeadNodeOptions,
+  { skip, runsMs, leavesJobs, startsAgain, hung, patienceMs = 60_000 }: DeadNodeOptions,
 ): void {
   describe.skipIf(skip !== undefined)(
     `${name}: a node daemon dies under its jobs`,
@@ -60,6 +64,7 @@ export function deadNodeCases(
           ...{
             settle: '1s',
             missing: '1s',
+            completing: '3s',
             dead: '2s',
             every: '1s',
             ownNodes: 'ignore',
@@ -198,6 +203,27 @@ export function deadNodeCases(
           await bench.startMachine(one)
           await pool.until('it works again', () => pool.done.includes(`resume ${one}`))
           expect(pool.done).toEqual([`drain ${one}`, `resume ${one}`])
+        },
+      )
+
+      test.skipIf(hung === undefined)(
+        'a job that has ended and does not let go of its node is named, and the node drained',
+        async () => {
+          const [one = ''] = bench.names
+          const pool = holder()
+          await pool.letIn(one)
+          bench.hangEpilogs?.()
+          const id = await bench.submit({ runsMs: 200 })
+          await pool.until('it completes', (jobs) => stands(jobs, id)?.state === 'completing')
+          await pool.until('it is named', () =>
+            pool.reason().includes('1 job ended and does not let go of a node'),
+          )
+          expect(pool.reason()).toContain(`${id} of `)
+          expect(pool.done).toEqual([`drain ${one}`])
+          await bench.system.remove(one, bench.node(one).mark, { lost: true }, inTime)
+          const { jobs, nodes } = await bench.system.observe(inTime)
+          expect(nodes.map(({ name: node }) => node)).not.toContain(one)
+          expect(stands(jobs, id)?.state ?? 'ended').toBe(hung === 'over' ? 'ended' : 'completing')
         },
       )
     },

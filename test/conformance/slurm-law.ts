@@ -73,6 +73,7 @@ export function lawBench(
     },
     killMachine: machines.kill,
     killDaemon: machines.killDaemon,
+    hangEpilogs: () => lab.setEpilogSeconds(600),
     submit({ runsMs, nodes = 1, cpusPerNode = 1, walltimeMs, held, requeueable = true, after, tasks = 1 }) {
       const args = [`--nodes=${nodes}`, `--ntasks=${nodes}`, `--cpus-per-task=${cpusPerNode}`]
       args.push(`--partition=${config.partition}`, requeueable ? '--requeue' : '--no-requeue')
@@ -94,6 +95,7 @@ export function lawBench(
     another: async () => make(),
     unreachable: async () => ways.unreachable(),
     clear: async () => {
+      lab.setEpilogSeconds(EPILOG_MS / 1000)
       await machines.killAll()
       await (listed === undefined
         ? clearLab(lab, PATIENCE_MS)

@@ -69,7 +69,14 @@ batchSystemLaw(
 deadNodeCases(
   title('Slurm 22.05, before its SlurmdTimeout'),
   open('json', 'self', 'deads', { slurmdTimeoutSeconds: 60 }),
-  { skip: slurmSkip, runsMs: 40_000, patienceMs: 150_000, leavesJobs: false, startsAgain: false },
+  {
+    skip: slurmSkip,
+    runsMs: 40_000,
+    patienceMs: 150_000,
+    leavesJobs: false,
+    hung: 'over',
+    startsAgain: false,
+  },
 )
 
 for (const kind of ['FUTURE', 'CLOUD'] as const)

@@ -160,6 +160,18 @@ describe('a silent node with work', () => {
           minute % 5 === 4 ? { ...view, blind: { since: T0, reason: 'slow head' } } : view,
       },
     ],
+    [
+      'while its site sets up again what a power cut took',
+      {
+        shown: (view) => ({
+          ...view,
+          leases: view.leases.map((lease) => ({
+            ...lease,
+            restoring: { since: T0, until: T0 + 900 * MINUTE },
+          })),
+        }),
+      },
+    ],
     ['when frozen', { shown: (view) => ({ ...view, hold: 'frozen', still: 'frozen' }) }],
     ['when an administrator drained it', { node: { drained: 'theirs', jobs: ['r1'], empty: false } }],
     ['when our drain did not take hold', { node: { drained: 'no', jobs: ['r1'], empty: false } }],

@@ -147,6 +147,8 @@ export const writtenGroc = z
     missing: duration.default(2 * MINUTE_MS),
     /** A silent node with work is drained then, and after so much longer its jobs are put back into the queue, where they may start again. */
     dead: duration.default(10 * MINUTE_MS),
+    /** A job that has ended and holds its node for this long is named; the node takes no more work, and no lease is extended for it. */
+    completing: duration.default(15 * MINUTE_MS),
     /** Where half of three or more nodes are silent at once, none of them is given up for so long: it is hardly the nodes. */
     outage: duration.default(30 * MINUTE_MS),
     /** For so long after a machine died its site is taken to set up another one, and none is ordered in its place. */

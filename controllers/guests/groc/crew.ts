@@ -8,6 +8,7 @@ import { lapses, type Machine, machineOf, type Standing } from './machine.ts'
 import type { GrocMemory } from './memory.ts'
 import type { Roll } from './roll.ts'
 import { compare } from './sequence.ts'
+import { isAnyStuck } from './stuck.ts'
 
 /**
  * The machines of one lease, sorted by what a decision asks for. Of a hundred machines as a rule nearly all work: whoever
@@ -47,7 +48,8 @@ interface Kept {
   readonly crew: Crew
   readonly isLapsed: boolean
   drains: GrocMemory['drains']
-  readonly hasNoHole: boolean
+  /** No job was stuck, and no node swallowed any. */
+  readonly isCalm: boolean
 }
 
 /** By the first unit: as long as a look tells the same of all, and what is remembered of them is the same. */
@@ -63,9 +65,9 @@ export function crewOf(
   const { lease } = roll
   const [first] = lease.held
   const isLapsed = lapses(lease, now) !== undefined
-  const hasNoHole = isEmpty(memory.blackHoles)
+  const isCalm = isEmpty(memory.blackHoles) && !isAnyStuck(memory, picture.startedAt, config)
   const before = first && crews.get(first)
-  if (before?.crew.roll === roll && before.isLapsed === isLapsed && before.hasNoHole && hasNoHole)
+  if (before?.crew.roll === roll && before.isLapsed === isLapsed && before.isCalm && isCalm)
     if (hasSameCauses(before, memory.drains)) return before.crew
   const machines = roll.seats.map(({ unit, known }) =>
     machineOf(unit, lease, known, picture, memory, config, now),
@@ -74,7 +76,7 @@ export function crewOf(
   const crew = isSame ? { ...before.crew, lease, roll } : sortedOut(roll, machines)
   // How long a node has been silent is told, and that changes with every look.
   if (first && !machines.some(({ unit, node }) => unit.suspect !== undefined || node?.responding === false))
-    crews.set(first, { crew, isLapsed, drains: memory.drains, hasNoHole })
+    crews.set(first, { crew, isLapsed, drains: memory.drains, isCalm })
   return crew
 }
 

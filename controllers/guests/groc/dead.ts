@@ -121,9 +121,12 @@ const inWords = (id: string, survey: Survey): string =>
 
 /** Nothing that is on it would come to an end there: no term more is paid for it. */
 export function isHopeless(machine: Machine, survey: Survey, config: GrocConfig, now: Instant): boolean {
-  const { node } = machine
-  if (node === undefined || node.jobs.length === 0 || !isDead(machine, config)) return false
-  return node.jobs.every((id) => mayStartAgain(id, survey) || endOf(id, survey) <= now)
+  const { node, stuck } = machine
+  if (node === undefined || node.jobs.length === 0) return false
+  const dead = isDead(machine, config)
+  return node.jobs.every(
+    (id) => stuck.includes(id) || (dead && (mayStartAgain(id, survey) || endOf(id, survey) <= now)),
+  )
 }
 
 /** Of a job that runs on nodes of ours which do not answer. */

@@ -20,6 +20,7 @@ import { groupOf, growOf, maxOfQueue } from './queues.ts'
 import { type Rehearsal, rehearse } from './rehearsal.ts'
 import { reservedFor } from './reservations.ts'
 import { seasonAt } from './season.ts'
+import { stuckSentences } from './stuck.ts'
 import type { Survey } from './survey.ts'
 import { mostUnits } from './survey.ts'
 import { pauseOf } from './users.ts'
@@ -58,7 +59,12 @@ export function explainJobs(
   let rehearsal: Rehearsal | undefined
   const said = (job: Job): readonly string[] => {
     const known = settled(job, memory, inSeason, now)
-    if (known !== undefined) return [...known, ...silentSentences(job, picture, memory, inSeason)]
+    if (known !== undefined)
+      return [
+        ...known,
+        ...silentSentences(job, picture, memory, inSeason),
+        ...stuckSentences(job, memory, inSeason),
+      ]
     const whole = job.partOf === undefined ? undefined : picture.jobs.find(({ id }) => id === job.partOf)
     if (whole !== undefined)
       return [`Job ${job.id} starts together with job ${whole.id}, or not at all.`, ...said(bounded(whole))]

@@ -13,6 +13,7 @@ import { isBelieved, isRestoring, outageIn } from './outage.ts'
 import { observeQueues } from './queues.ts'
 import { isMember, type Roll } from './roll.ts'
 import { observeRuns } from './runs.ts'
+import { completingSince } from './stuck.ts'
 import type { Tally } from './tally.ts'
 import { observeSpending } from './user-budget.ts'
 import { observeUsers } from './users.ts'
@@ -76,6 +77,7 @@ export function notice(
     idleSince: memory.idleSince,
     missingSince: Object.fromEntries(missingSince),
     putBackAt: memory.putBackAt,
+    completingSince: completingSince(memory.completingSince, jobs.running, rolls, picture.startedAt),
     outage,
     drains: only(memory.drains, here),
     quickEnds,

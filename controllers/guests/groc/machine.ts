@@ -2,10 +2,11 @@ import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchNode, BatchPicture } from '../../../adapters/batch-system.ts'
 import type { HeldLease, HeldUnit } from '../../controller.ts'
-import { hour, span } from '../../sentence.ts'
+import { few, hour, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { DrainCause, GrocMemory } from './memory.ts'
 import { isRestoring } from './outage.ts'
+import { stuckOn } from './stuck.ts'
 
 /**
  * What each held unit is good for, from its state and from a look that is young enough to speak of it.
@@ -36,6 +37,8 @@ export interface Machine {
   readonly empty: boolean
   /** For how long looks have shown its node as not answering; 0 if it answers. */
   readonly silentMs: Millis
+  /** Jobs there that have ended and do not let go of it. */
+  readonly stuck: readonly string[]
   /** Neither its site nor the batch system can reach it: what runs there, if anything does, nobody will hear of. */
   readonly unreachable: boolean
 }
@@ -76,7 +79,8 @@ export function machineOf(
   const seen = picture.startedAt >= unit.since + config.settle
   const node = seen ? known : undefined
   // How long it has been silent is told, and that changes with every look.
-  if (unit.suspect !== undefined || node?.responding === false)
+  const isStuck = stuckOn(node, memory, picture.startedAt, config).length > 0
+  if (unit.suspect !== undefined || node?.responding === false || isStuck)
     return judged(unit, lease, node, seen, picture, memory, config, now)
   const cause = own(memory.drains, unit.id)
   const swallows = own(memory.blackHoles, unit.id) !== undefined
@@ -117,18 +121,19 @@ function judged(
     node.jobs.length === 0 &&
     (node.collectingFor === undefined || config.collect === 'release') &&
     node.reservedFor === undefined
+  // While its site sets up again what a power cut took nothing is given up.
   const silentMs =
-    node?.responding === false
+    node?.responding === false && !isRestoring(lease, now, config)
       ? picture.startedAt - (own(memory.missingSince, unit.id) ?? picture.startedAt)
       : 0
-  const unreachable =
-    unit.suspect !== undefined && silentMs >= config.missing && !isRestoring(lease, now, config)
+  const stuck = stuckOn(node, memory, picture.startedAt, config)
+  const unreachable = unit.suspect !== undefined && silentMs >= config.missing
   const as = (
     standing: Standing,
     why = '',
     drainAs?: DrainCause,
     until = standing === 'blocked' ? undefined : unit.leaveBy,
-  ): Machine => ({ unit, standing, why, drainAs, until, node, seen, empty, silentMs, unreachable })
+  ): Machine => ({ unit, standing, why, drainAs, until, node, seen, empty, silentMs, stuck, unreachable })
 
   if (unit.state === 'leaving' || unit.state === 'left' || unit.state === 'lost') return as('gone')
   if (lease.state === 'closing') return as('blocked', `lease ${lease.id} is closing`)
@@ -161,6 +166,8 @@ function judged(
           'silent',
         )
       : as('blocked', `node ${node.name} does not answer (${node.vendorState})`)
+  if (stuck.length > 0 && unit.pinned === undefined)
+    return as('blocked', `${few(stuck)} ended on ${node.name} and does not let go of it`, 'stuck')
   if (unit.state === 'draining' || node.drained === 'ours') return as('spare')
   if (!node.accepting)
     return as('blocked', `the batch system starts nothing on ${node.name} (${node.vendorState})`)

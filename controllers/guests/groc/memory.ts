@@ -6,10 +6,11 @@ import type { RunSketch } from './runs.ts'
 import type { QuickUsers } from './users.ts'
 
 /**
- * Why it drained a unit. `idle` may be taken back as long as the unit is there; `silent` is as soon as its node answers;
+ * Why it drained a unit. `idle` may be taken back as long as the unit is there; `silent` is as soon as its node answers,
+ * `stuck` as soon as no job is stuck there;
  * `recall` holds as long as the recall does; a `victim` was named in an extension and goes at the old end, whatever comes.
  */
-export type DrainCause = 'idle' | 'unfit' | 'silent' | 'lapse' | 'recall' | 'maintenance' | 'victim'
+export type DrainCause = 'idle' | 'unfit' | 'silent' | 'stuck' | 'lapse' | 'recall' | 'maintenance' | 'victim'
 
 /** Jobs that ended right after their start on one node, one after another. */
 export interface QuickEnds {
@@ -49,6 +50,8 @@ export interface GrocMemory {
   readonly missingSince: Readonly<Record<string, Instant>>
   /** By unit: when those of its jobs that may start again were last put back, since its node does not answer. */
   readonly putBackAt?: Readonly<Record<string, Instant>> | undefined
+  /** By job on nodes of ours: begin of the first look of an unbroken row that showed it completing. */
+  readonly completingSince?: Readonly<Record<string, Instant>> | undefined
   /** While many nodes are silent at once. */
   readonly outage?: Outage | undefined
   readonly drains: Readonly<Record<string, DrainCause>>

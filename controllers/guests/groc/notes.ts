@@ -1,9 +1,11 @@
 import type { Instant } from '../../../actors/runtime/clock.ts'
+import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
 import { few, some, span } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand, Shape } from './demand.ts'
 import { heldInWords } from './held.ts'
+import type { GrocMemory } from './memory.ts'
 import { fitsAmong, hasFeature, inWords, lackingOf, type Need, type Room } from './needs.ts'
 import type { Packing } from './packing.ts'
 import { maxOfQueue } from './queues.ts'
@@ -38,6 +40,29 @@ export function blockedNotes(ground: Survey, last: ReadonlySet<string>): readonl
     ...ends,
     `${some(blocked.length, 'unit')} take${blocked.length === 1 ? 's' : ''} no work: ${few([...new Set(blocked.map(({ why }) => why))])}.`,
   ]
+}
+
+/** Jobs that have ended and hold their node for too long. */
+export function stuckNotes(
+  survey: Survey,
+  { completingSince: since = {} }: GrocMemory,
+  lookedAt: Instant,
+  { completing }: GrocConfig,
+): readonly string[] {
+  const stuck = survey.crews
+    .flatMap(({ machines }) => machines)
+    .filter(({ standing }) => standing !== 'gone')
+    .flatMap(({ node, stuck: ids }) =>
+      ids.map((id) => {
+        const user = survey.running.get(id)?.user ?? 'an unknown user'
+        return `${id} of ${user} on ${node?.name} for ${span(lookedAt - (own(since, id) ?? lookedAt))}`
+      }),
+    )
+  return stuck.length === 0
+    ? []
+    : [
+        `${some(stuck.length, 'job')} ended and ${stuck.length === 1 ? 'does' : 'do'} not let go of a node (completing allows ${span(completing)}): ${few(stuck)}; the node takes no more work, and no lease is extended for that. Look there for processes that do not end.`,
+      ]
 }
 
 /** Batch systems tell whole seconds, and a look takes its time. */

@@ -60,7 +60,7 @@ export function resumes(
   if (survey.spare === 0) return again
   const spare = survey.crews.flatMap((crew) => crew.spare)
   const isBack = ({ unit, node }: Machine): boolean =>
-    node?.responding === true && own(memory.drains, unit.id) === 'silent'
+    node?.responding === true && own(BACK, own(memory.drains, unit.id) ?? '') !== undefined
   const needed = spare.filter((machine) => used.has(machine.unit.id) || isKept(machine) || isBack(machine))
   const undone = spare.filter((machine) => isUndone(machine) && !needed.includes(machine))
   const short = keep.units - survey.serving - survey.coming - needed.length - undone.length
@@ -76,7 +76,7 @@ export function resumes(
         used.has(unit.id)
           ? `${unit.name} is needed again by waiting jobs`
           : isBack(machine)
-            ? `${unit.name} answers again`
+            ? `${unit.name} ${own(BACK, own(memory.drains, unit.id) ?? '')}`
             : unit.pinned !== undefined
               ? `${unit.name} is kept: pinned by ${unit.pinned.by} (${unit.pinned.reason})`
               : `${unit.name} is reserved in the batch system (${node?.reservedFor})`,
@@ -99,6 +99,12 @@ export const endingOf = ({ crews }: Survey, used: ReadonlySet<string>): readonly
   crews.flatMap(({ ending }) =>
     ending.filter(({ unit, standing }) => standing === 'blocked' && used.has(unit.id)),
   )
+
+/** Why it works again, by what it was drained for. */
+const BACK: Readonly<Record<string, string>> = {
+  silent: 'answers again',
+  stuck: 'is let go of by what had ended there',
+}
 
 /** By a person, or by a reservation in the batch system, whatever waits. */
 const isKept = ({ unit, node }: Machine): boolean =>

@@ -15,6 +15,7 @@ import { SOON_MS } from './survey.ts'
  *   settle               a look becomes young enough to speak of a unit; of those that are in the batch system
  *   outage               many silent nodes are not waited for any more
  *   missing, dead        what is gone is given up; what does not answer is taken for dead
+ *   completing           what has ended and holds its node is not waited for any more
  *   repair               what died is not waited for any more
  *   restoring            what a site sets up again after a power cut is not waited for any more
  *   extendBy             from then on it is too late to extend, where that was not asked for
@@ -43,6 +44,7 @@ export function steadyUntil(
     consider(since + config.missing)
     consider(since + config.missing + config.dead)
   }
+  for (const since of Object.values(memory.completingSince ?? {})) consider(since + config.completing)
   for (const at of Object.values(memory.putBackAt ?? {})) consider(at + config.retry.most)
   if (memory.outage !== undefined) {
     consider(memory.outage.since + config.outage)
