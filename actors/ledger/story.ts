@@ -55,6 +55,7 @@ const WORDS: Readonly<Record<string, string>> = {
   closing: 'closes it at the site',
   'lease closed': 'has spoken the last word',
   'ticket closed': 'has the ticket back',
+  'jobs at the end': 'tells what became of the jobs on it',
   finished: 'is done with it',
   blocked: 'keeps the ticket',
   'modification asked': 'asks for other properties',

@@ -10,6 +10,7 @@ import { line } from './line.ts'
 import { leaseMachine } from './machines.ts'
 import { isDone, Members, tellVacated } from './members.ts'
 import { modifications } from './modifications.ts'
+import { tellParted } from './parted.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isFinished, stepLease, stepTicket, unitsOf } from './steps.ts'
 
@@ -149,7 +150,8 @@ export function leaseLife(config: ServiceManagerConfig) {
 
   function unitOut({ id, leaseId }: UnitRow, draft: ServiceManagerDraft): void {
     const lease = draft.get('lease', leaseId)
-    if (lease === undefined || lease.leaseState === 'closed') return
+    if (lease === undefined) return
+    if (lease.leaseState === 'closed') return tellJobs(lease, draft)
     if (lease.leaseState === 'leaving') return closeIfLeft(lease, draft)
     const { recall } = lease
     const unit = draft.get('unit', id)!
@@ -237,6 +239,12 @@ export function leaseLife(config: ServiceManagerConfig) {
     const closed: LeaseRow = { ...stepLease(current, 'ended'), closeReason: lease.closeReason || reason }
     draft.note('lease closed', lease.id, closed.closeReason)
     giveBack(closed, closed.closeReason, draft)
+    tellJobs(draft.get('lease', lease.id)!, draft)
+  }
+
+  /** Nothing of it is left, and its site has spoken its last word. */
+  function tellJobs(lease: LeaseRow, draft: ServiceManagerDraft): void {
+    if (unitsOf(lease, draft).every(isDone)) tellParted(lease, draft)
   }
 
   function askFailed(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): void {

@@ -6,9 +6,10 @@ import type { Instant } from '../runtime/clock.ts'
 import type { EffectOutcome } from '../runtime/mind.ts'
 import { isWorthSaying } from '../runtime/sentence.ts'
 import type { ServiceManagerConfig } from './config.ts'
-import type { JoinOutcome, LeaveOutcome, MemberEffectArgs } from './membership.ts'
+import type { JoinOutcome, LeaveOutcome, MemberEffectArgs, Parting } from './membership.ts'
 import { overOn, rivalOf, takenBy } from './one-machine.ts'
 import { againFrom } from './pace.ts'
+import { parted } from './parted.ts'
 import { mayJoinLater } from './restoring.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 import { isGivenBack } from './steps.ts'
@@ -214,12 +215,7 @@ export class Members {
         return this.#left(unit, outcome.value as LeaveOutcome, draft)
       case 'lost':
         draft.put('unit', { ...unit, settled: true })
-        draft.note(
-          'node removed',
-          unit.id,
-          `${unit.name} is out of the middleware; its jobs are back in the queue`,
-        )
-        return this.#out(unit, draft)
+        return this.#removed({ ...unit, settled: true }, outcome.value as Parting | undefined, draft)
     }
   }
 
@@ -275,11 +271,21 @@ export class Members {
     this.#do(unit.id, 'lost', this.#config.leaveMs, draft)
   }
 
-  #left(unit: UnitRow, outcome: LeaveOutcome, draft: ServiceManagerDraft): void {
+  #removed(row: UnitRow, jobs: Parting | undefined, draft: ServiceManagerDraft): void {
+    const unit = parted(row, jobs, draft)
+    const cut = unit.parted?.cut.length ?? 0
+    const became = cut === 0 ? 'its jobs are back in the queue' : `${someJobs(cut)} cut with it`
+    draft.note('node removed', unit.id, `${unit.name} is out of the middleware; ${became}`)
+    this.#out(unit, draft)
+  }
+
+  #left(row: UnitRow, outcome: LeaveOutcome, draft: ServiceManagerDraft): void {
     if (outcome.kind === 'left') {
+      const unit = parted({ ...row, state: 'left' }, outcome, draft)
       this.#enter(unit, 'left', `${unit.name} was empty and has left`, draft)
       return this.#out(unit, draft)
     }
+    const unit = parted(row, outcome, draft)
     const reason = `${unit.name} cannot leave yet: ${running(outcome.jobs)} there`
     const due = unit.mustLeave ? draft.now + this.#config.retryMs : undefined
     // Where work runs it has joined, though nothing was heard of that: it is not given up as one that never did.
@@ -442,6 +448,8 @@ export function tellVacated(
   }
   tell(draft, lease.ticket.site, 'vacate', lease.id, body, draft.now + RETIRE_MS)
 }
+
+const someJobs = (count: number): string => (count === 1 ? '1 job was' : `${count} jobs were`)
 
 const running = (jobs: readonly string[]): string => {
   if (jobs.length === 0) return 'work runs'

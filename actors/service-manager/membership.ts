@@ -1,4 +1,4 @@
-import type { BatchSystem, NodeMark } from '../../adapters/batch-system.ts'
+import type { BatchSystem, Job, NodeMark } from '../../adapters/batch-system.ts'
 import type { JoinHandler, JoinUnit } from '../../adapters/join.ts'
 import { type Presence, presenceOf } from '../../adapters/presence.ts'
 import { type Clock, sleep } from '../runtime/clock.ts'
@@ -29,15 +29,32 @@ export interface JoinOutcome {
   readonly node: string
 }
 
-export type LeaveOutcome =
-  | { readonly kind: 'left' }
-  | { readonly kind: 'busy'; readonly jobs: readonly string[] }
+/** A job that was not put back, or was cut, and why. */
+export interface JobRefused {
+  readonly id: string
+  readonly reason: string
+}
+
+/** What has become of the jobs that were on a unit. */
+export interface Parting {
+  /** Back in the queue. */
+  readonly back?: readonly string[]
+  /** They run there on. */
+  readonly kept?: readonly JobRefused[]
+  /** Their machine was lost under them, and they do not start again. */
+  readonly cut?: readonly JobRefused[]
+}
+
+export type LeaveOutcome = Parting &
+  ({ readonly kind: 'left' } | { readonly kind: 'busy'; readonly jobs: readonly string[] })
 
 /** Stands for what may run there. */
 const UNREAD = '(its record cannot be read)'
 const NAMELESS = '(a record of no name cannot be read, and may be its own)'
 
 const LOOK_AGAIN_MS = 100
+/** For so long a node is waited for on which jobs were put back; then it is tried again later. */
+const LET_GO_MS = 3_000
 
 /**
  * Brings a machine into and out of its guest's middleware. Every verb may run again after a crash in
@@ -45,7 +62,8 @@ const LOOK_AGAIN_MS = 100
  *
  *   join   start the node daemon, wait until the node is registered and takes jobs
  *   drain  no new jobs                   resume  take our drain back
- *   leave  drain, look again a scheduler cycle later, remove the node, stop the daemon
+ *   leave  drain, look again a scheduler cycle later, remove the node, stop the daemon; of its jobs those that are put
+ *          back, and those that cannot be, are told
  *   lost   remove the node of a machine that is gone for good; its jobs go back into the queue. Of one that
  *          was only given up (it never joined) the node goes when no job runs there
  */
@@ -53,6 +71,8 @@ export class Membership {
   readonly #batch: BatchSystem
   readonly #join: JoinHandler
   readonly #clock: Clock
+  /** By unit: what was done to its jobs in tries that came to nothing; told with the next that comes to something. */
+  readonly #untold = new Map<string, Required<Parting>>()
 
   constructor(batch: BatchSystem, join: JoinHandler, clock: Clock) {
     this.#batch = batch
@@ -71,9 +91,9 @@ export class Membership {
       case 'resume':
         return this.#batch.resume(unit.name, mark, signal)
       case 'leave':
-        return this.#leave(args, mark, signal)
+        return this.#told(args, await this.#leave(args, mark, signal))
       case 'lost':
-        return this.#batch.remove(unit.name, mark, { lost: args.alive !== true }, signal)
+        return this.#lost(args, mark, signal)
       default:
         throw new Error(`membership knows no verb ${verb}`)
     }
@@ -136,11 +156,11 @@ export class Membership {
     signal: AbortSignal,
   ): Promise<LeaveOutcome | undefined> {
     if (found.kind === 'absent') return undefined
-    const { reason, requeue } = args
+    const { requeue } = args
     const jobs = jobsOn(found)
     if (found.kind === 'shown')
       return jobs.length === 0 ? this.#stillEmpty(args, signal) : { kind: 'busy', jobs }
-    if (requeue && found.jobs.length > 0) await this.#batch.requeue(found.jobs, reason, signal)
+    if (requeue && found.jobs.length > 0) await this.#putBack(found.jobs, args, signal)
     return { kind: 'busy', jobs }
   }
 
@@ -155,17 +175,71 @@ export class Membership {
 
   /** Undefined once the node is empty; with `requeue` its jobs are put back and waited for. */
   async #emptied(args: MemberEffectArgs, signal: AbortSignal): Promise<LeaveOutcome | undefined> {
-    const { requeue, reason } = args
     let jobs = jobsOn(await this.#find(args, signal))
     if (jobs.length === 0) return undefined
-    if (!requeue) return { kind: 'busy', jobs }
-    const kept = await this.#batch.requeue(jobs, reason, signal)
+    if (!args.requeue) return { kind: 'busy', jobs }
+    const kept = await this.#putBack(jobs, args, signal)
     if (kept.length > 0) return { kind: 'busy', jobs: kept.map((job) => job.id) }
+    const end = this.#clock.monotonic() + LET_GO_MS
     while (jobs.length > 0) {
+      if (this.#clock.monotonic() > end) return { kind: 'busy', jobs }
       await sleep(this.#clock, LOOK_AGAIN_MS, signal)
       jobs = jobsOn(await this.#find(args, signal))
     }
     return undefined
+  }
+
+  /** Those that could not be. */
+  async #putBack(
+    jobs: readonly string[],
+    { unit, reason }: MemberEffectArgs,
+    signal: AbortSignal,
+  ): Promise<readonly JobRefused[]> {
+    const kept = await this.#batch.requeue(jobs, reason, signal)
+    const names = new Set(kept.map(({ id }) => id))
+    const before = this.#untold.get(unit.unitId)
+    const back = jobs.filter((id) => !names.has(id) && isJob(id))
+    this.#untold.set(unit.unitId, {
+      back: [...new Set([...(before?.back ?? []), ...back])],
+      kept: kept.filter(({ id }) => isJob(id)),
+      cut: [],
+    })
+    return kept
+  }
+
+  /** Undefined where nobody could look what was on it. */
+  async #lost(args: MemberEffectArgs, mark: NodeMark, signal: AbortSignal): Promise<Parting | undefined> {
+    const lost = args.alive !== true
+    if (lost) await this.#count(args, signal)
+    await this.#batch.remove(args.unit.name, mark, { lost }, signal)
+    return this.#untold.has(args.unit.unitId) || !lost ? this.#told(args, {}) : undefined
+  }
+
+  /** What is on a machine that is lost, before its node is removed: that starts again, or is cut. Nobody may be able to look. */
+  async #count(args: MemberEffectArgs, signal: AbortSignal): Promise<void> {
+    const { unit, wasIn } = args
+    const picture = await this.#batch.observe(signal).catch(() => undefined)
+    if (picture === undefined || picture.trust === 'doubtful') return
+    const there = new Set(jobsOn(presenceOf(picture, { ...unit, wasIn: wasIn === true })))
+    const jobs = picture.jobs.filter(({ id }) => there.has(id))
+    const before = this.#untold.get(unit.unitId)
+    const isAgain = ({ state, requeueable }: Job): boolean => state === 'running' && requeueable
+    const cut = jobs
+      .filter((job) => !isAgain(job))
+      .map(({ id, state }) => ({ id, reason: state === 'completing' ? WAS_ENDING : MAY_NOT }))
+    this.#untold.set(unit.unitId, {
+      back: [...new Set([...(before?.back ?? []), ...jobs.filter(isAgain).map(({ id }) => id)])],
+      kept: [],
+      cut: [...(before?.cut ?? []).filter(({ id }) => !there.has(id)), ...cut],
+    })
+  }
+
+  /** With what was done to jobs, of earlier tries too. */
+  #told<Outcome extends object>({ unit }: MemberEffectArgs, outcome: Outcome): Outcome & Parting {
+    const untold = this.#untold.get(unit.unitId)
+    this.#untold.delete(unit.unitId)
+    const told = Object.entries(untold ?? {}).filter(([, jobs]) => jobs.length > 0)
+    return { ...outcome, ...Object.fromEntries(told) }
   }
 
   async #remove(name: string, mark: NodeMark, signal: AbortSignal): Promise<LeaveOutcome | undefined> {
@@ -188,6 +262,12 @@ export class Membership {
     return presenceOf(picture, { ...unit, wasIn: wasIn === true })
   }
 }
+
+/** Stands for what has no name. */
+const isJob = (id: string): boolean => !id.startsWith('(')
+
+const MAY_NOT = 'it may not start again'
+const WAS_ENDING = 'it had ended there, and that was never confirmed'
 
 /** What runs or completes there; an epilog counts as one without a name. */
 function jobsOn(found: Presence): readonly string[] {

@@ -72,6 +72,8 @@ export interface LeaseRow extends Row {
    */
   readonly unheard?: boolean | undefined
   readonly closeReason: string
+  /** It was said what became of the jobs that ran on it to its end. */
+  readonly jobsTold?: boolean | undefined
   /** The site's grace after the end, as signed in the ticket. */
   readonly graceMs: Millis
   readonly restoring?: Restoring | undefined
@@ -193,8 +195,19 @@ export interface UnitRow extends Row {
   readonly mustLeave: boolean
   /** A person wants it kept. */
   readonly pinned?: { readonly until: Instant; readonly reason: string; readonly by: string } | undefined
+  /** What became of jobs that were on it when it had to go. */
+  readonly parted?: PartedJobs | undefined
   /** Of a unit that is lost: it was given up by us, its machine may run, and no job is taken from under it. */
   readonly alive?: boolean | undefined
+}
+
+/** At most fifty of each. */
+export interface PartedJobs {
+  /** Back in the queue. */
+  readonly back: readonly string[]
+  /** They still run on a unit that has to go. */
+  readonly kept: readonly { readonly id: string; readonly reason: string }[]
+  readonly cut: readonly { readonly id: string; readonly reason: string }[]
 }
 
 /** A guest that is frozen; under its name. */

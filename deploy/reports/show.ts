@@ -2,14 +2,21 @@ import type { Checkpoints } from '../../actors/ledger/checkpoint-check.ts'
 import type { LedgerEntry } from '../../actors/runtime/commit.ts'
 import { largest } from '../../actors/runtime/extremes.ts'
 import { period, written } from '../../actors/runtime/sentence.ts'
-import { hour, some, span } from '../../controllers/sentence.ts'
+import { few, hour, some, span } from '../../controllers/sentence.ts'
 import { fingerprint } from '../peers/keys.ts'
 import { missingCure, missingSentence } from '../peers/missing-brokers.ts'
 import { type LeaseReport, present, remaining } from './lease-report.ts'
 import type { LedgerVerdict } from './ledgers.ts'
 import { middleOut, onOneLine } from './printable.ts'
 import type { RecoveryReport } from './recovery-report.ts'
-import { isGone, type NodeReport, type StatusReport, type UnitsByHand } from './status.ts'
+import {
+  isGone,
+  type NodeReport,
+  type PartedJob,
+  type PartedReport,
+  type StatusReport,
+  type UnitsByHand,
+} from './status.ts'
 
 /** Reports as a person reads them. */
 
@@ -73,6 +80,7 @@ export function showStatus(status: StatusReport): string {
               `  nodes   ${guest.figures.unitsJoined} joined, ${guest.figures.unitsComing} coming, ${guest.figures.unitsWanted} wanted${guest.unitsMax !== null && guest.figures.unitsWanted > guest.unitsMax ? `, max ${guest.unitsMax}` : ''}`,
             ]),
       ...guest.refused.map((reason) => `  refused ${middleOut(reason)}`),
+      ...partedLines(guest.parted),
       `  decided ${guest.reason || 'nothing yet'}${guest.byHand === null || guest.decidedAt === null ? '' : ` (at ${hour(guest.decidedAt)})`}`,
     ]),
     '',
@@ -110,6 +118,31 @@ export function showStatus(status: StatusReport): string {
   ]
     .map(onOneLine)
     .join('\n')
+}
+
+/** What became of jobs on units that had to go. */
+function partedLines({ back, kept, cut }: PartedReport): readonly string[] {
+  const lines = (head: string, jobs: readonly PartedJob[]): readonly string[] =>
+    jobs.length === 0
+      ? []
+      : [
+          `  ${head} ${few(
+            jobs.map(({ id, node, reason }) => `${id} on ${node} (${middleOut(reason)})`),
+            4,
+          )}`,
+        ]
+  return [
+    ...lines('staying', kept),
+    ...lines('cut    ', cut),
+    ...(back.length === 0
+      ? []
+      : [
+          `  again   ${few(
+            back.map(({ id, node }) => `${id} of ${node}`),
+            8,
+          )}`,
+        ]),
+  ]
 }
 
 const byHandText = ({ joined, coming, reserved, asked, leaving }: UnitsByHand): string =>

@@ -2,6 +2,7 @@ import type { UnitRow as SiteUnitRow } from '../../actors/authority/rows.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import { own } from '../../actors/runtime/plain.ts'
 import { isPinned } from '../../actors/service-manager/brakes.ts'
+import type { PartedJobs } from '../../actors/service-manager/rows.ts'
 import type { BatchPicture, HeldBy, JobState } from '../../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../../controllers/controller.ts'
 import { isAlarming } from '../../controllers/guests/groc/held.ts'
@@ -55,6 +56,22 @@ export interface GuestReport {
   readonly decidedAt: Instant | null
   /** Units that are ready and not joined, a sentence each: one that would be another lease’s machine. */
   readonly refused: readonly string[]
+  /** Jobs on units that had to go: of leases that ended within the hour. */
+  readonly parted: PartedReport
+  readonly reason: string
+}
+
+/** At most twenty of each. */
+export interface PartedReport {
+  readonly back: readonly { readonly id: string; readonly node: string }[]
+  /** Still there, and cut when the site ends their machine. */
+  readonly kept: readonly PartedJob[]
+  readonly cut: readonly PartedJob[]
+}
+
+export interface PartedJob {
+  readonly id: string
+  readonly node: string
   readonly reason: string
 }
 
@@ -192,6 +209,26 @@ const refusedOf = (site: SiteView, guest: string): readonly string[] =>
     .filter((unit) => unit.guest === guest && unit.state === 'awaited' && unit.ready === true)
     .flatMap(({ failures, reason }) => (failures > 0 ? [reason] : []))
 
+const PARTED_MAX = 20
+
+/** The latest first. */
+function partedOf(site: SiteView, guest: string): PartedReport {
+  const units = (site.serviceManager?.rows('unit') ?? [])
+    .filter((unit) => unit.guest === guest && unit.parted !== undefined)
+    .toSorted((a, b) => b.since - a.since)
+  const all = <Told extends { readonly id: string }>(
+    of: (jobs: PartedJobs) => readonly Told[],
+  ): (Told & { readonly node: string })[] =>
+    units
+      .flatMap(({ name, parted }) => of(parted!).map((job) => ({ ...job, node: name })))
+      .slice(0, PARTED_MAX)
+  return {
+    back: all(({ back }) => back.map((id) => ({ id }))),
+    kept: all(({ kept }) => kept),
+    cut: all(({ cut }) => cut),
+  }
+}
+
 function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
   const controller = site.settings.guests.find((guest) => guest.name === name)?.controller
   const row = site.serviceManager?.rows('guest').find(({ id }) => id === name)
@@ -210,6 +247,7 @@ function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
     unitsMax: maxOf(controller),
     decidedAt: row?.decidedAt ?? null,
     refused: refusedOf(site, name),
+    parted: partedOf(site, name),
     reason: row?.reason ?? '',
   }
 }

@@ -4,6 +4,7 @@ import { gridengine } from '../../adapters/gridengine/batch-system.ts'
 import type { GridengineConfig } from '../../adapters/gridengine/config.ts'
 import { gridenginePrivileges } from '../../adapters/gridengine/privileges.ts'
 import { batchSystemLaw } from './batch-system.ts'
+import { cutJobsCases } from './cut-jobs.ts'
 import { type DeadNodeBench, deadNodeCases } from './dead-node.ts'
 import {
   clearLab,
@@ -38,6 +39,8 @@ batchSystemLaw(title('GridEngine 8.1.9'), open('lawg'), { skip: gridengineSkip }
 deadNodeCases(title('GridEngine 8.1.9'), open('deadg'), {
   ...{ skip: gridengineSkip, runsMs: 4_000, leavesJobs: true, startsAgain: false },
 })
+
+cutJobsCases(title('GridEngine 8.1.9'), open('cutg'), gridengineSkip)
 
 joinLaw(
   title('sge_execd in a namespace of its own'),

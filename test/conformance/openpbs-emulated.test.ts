@@ -5,6 +5,7 @@ import { openpbsConfig } from '../../adapters/openpbs/config.ts'
 import { openpbsPrivileges } from '../../adapters/openpbs/privileges.ts'
 import { openOpenpbsBench } from '../emulated/openpbs/bench.ts'
 import { batchSystemLaw } from './batch-system.ts'
+import { cutJobsCases } from './cut-jobs.ts'
 import { deadNodeCases } from './dead-node.ts'
 import { listedOnly, type Used } from './listed.ts'
 
@@ -26,6 +27,10 @@ deadNodeCases(
     return { ...bench, killDaemon: (name) => bench.killMachine(name) }
   },
   { runsMs: 4_000, leavesJobs: true, startsAgain: true },
+)
+
+cutJobsCases('OpenPBS 23.06, emulated', () =>
+  openOpenpbsBench((env) => listedOnly(localExecutor({ clock: systemClock, env }), privileges, used)),
 )
 
 test('the law has needed what is listed, save for cases of OpenPBS’s own (test/unit)', () => {

@@ -3,6 +3,7 @@ import { systemClock } from '../../actors/runtime/clock.ts'
 import { slurm } from '../../adapters/slurm/batch-system.ts'
 import { slurmPrivileges } from '../../adapters/slurm/privileges.ts'
 import { batchSystemLaw } from './batch-system.ts'
+import { cutJobsCases } from './cut-jobs.ts'
 import { type DeadNodeBench, deadNodeCases } from './dead-node.ts'
 import { type JoinBench, joinLaw } from './join.ts'
 import { listedOnly } from './listed.ts'
@@ -87,6 +88,8 @@ for (const kind of ['FUTURE', 'CLOUD'] as const)
       skip: slurmSkip,
     },
   )
+
+cutJobsCases(title('Slurm 22.05'), open('json', 'self', 'cuts'), slurmSkip)
 
 joinLaw(
   title('slurmd in a namespace of its own'),

@@ -5,6 +5,7 @@ import { torqueConfig } from '../../adapters/torque/config.ts'
 import { torquePrivileges } from '../../adapters/torque/privileges.ts'
 import { openTorqueBench } from '../emulated/torque/bench.ts'
 import { batchSystemLaw } from './batch-system.ts'
+import { cutJobsCases } from './cut-jobs.ts'
 import { deadNodeCases } from './dead-node.ts'
 import { listedOnly, type Used } from './listed.ts'
 
@@ -39,6 +40,8 @@ deadNodeCases(
   },
   { runsMs: 4_000, leavesJobs: true, startsAgain: true, hung: 'stays' },
 )
+
+cutJobsCases('Torque 6.1.3, emulated', () => openTorqueBench('6.1.3', listed))
 
 test('the law has needed what is listed, save for cases of Torque’s own (test/unit)', () => {
   const unused = privileges.lines.filter((line) => !used.has(line)).map(({ why }) => why)

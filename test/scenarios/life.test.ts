@@ -92,6 +92,43 @@ describe('the life of a lease', () => {
   })
 
   scene(
+    'A recall whose time is over puts back the jobs that may start again, and names those that are cut',
+    async (stage) => {
+      const { queue } = stage
+      await stage.wishes([request({ units: 3 })])
+      await stage.runs(10)
+      stage.says('17 on vm1 and 19 on vm2 may start again, 18 on vm1 and 20 on vm3 may not.')
+      queue.starts('17', 'vm1')
+      queue.starts('18', 'vm1', { requeueable: false })
+      queue.starts('19', 'vm2')
+      queue.starts('20', 'vm3', { requeueable: false })
+      await stage.command('site', 'recall', {
+        type: 'small',
+        units: 3,
+        by: stage.at(30),
+        reason: 'a course begins',
+      })
+      await stage.runs(47)
+      stage.says('In the grace 20 comes to its end.')
+      expect(['17', '18', '19', '20'].map((id) => queue.stateOf(id))).toEqual([
+        ...['runs on vm1', 'runs on vm1', 'runs on vm2', 'runs on vm3'],
+      ])
+      queue.ends('20')
+      await stage.runs(60)
+      expect(['17', '18', '19'].map((id) => queue.stateOf(id))).toEqual(['waits', 'ended', 'waits'])
+      const told = stage.ledger('manager').filter(({ kind }) => kind.startsWith('jobs '))
+      expect(told.map(({ kind, reason }) => `${kind}: ${reason}`)).toEqual([
+        'jobs put back: back in the queue: 17',
+        'jobs not put back: 18 (it was submitted as not rerunable); cut if still there when the site ends vm1',
+        'jobs put back: back in the queue: 19',
+        'jobs cut: cut with vm1: 18 (it was submitted as not rerunable)',
+        'jobs at the end: put back into the queue: 17, 19; cut: 18 (it was submitted as not rerunable)',
+      ])
+    },
+    { works: true },
+  )
+
+  scene(
     'A recall that is called off takes nothing, and what was promised back is lent again',
     async (stage) => {
       await stage.wishes([request({ units: 4 })])

@@ -19,6 +19,8 @@ export class Machines {
   readonly deaf = new Set<string>()
   /** What runs on a machine, by its name: a teardown without force finds it busy. */
   readonly work = new Set<string>()
+  /** ... whoever knows it. */
+  isBusy = (name: string): boolean => this.work.has(name)
 
   /** The machine of this name is gone, without a word. */
   die(name: string): void {
@@ -53,7 +55,7 @@ export class Machines {
       },
       probe: async ({ unitId, name }) =>
         this.running.has(unitId)
-          ? this.work.has(name)
+          ? this.isBusy(name)
             ? { kind: 'busy' }
             : { kind: 'passed' }
           : { kind: 'failed', command: 'ping', reason: `${name} does not answer` },
@@ -72,7 +74,7 @@ export class Machines {
       teardown: async ({ unitId, name }, { force }, signal) => {
         driver()
         await sleep(clock, SETUP_MS / 2, signal)
-        if (this.work.has(name) && !force) return { kind: 'busy', what: 'a job' }
+        if (this.isBusy(name) && !force) return { kind: 'busy', what: 'a job' }
         this.running.delete(unitId)
         return { kind: 'gone' }
       },

@@ -17,6 +17,7 @@ import type { Mind } from '../../actors/runtime/mind.ts'
 import { seededRandom } from '../../actors/runtime/random.ts'
 import type { Tables } from '../../actors/runtime/rows.ts'
 import type { Guest, ServiceManagerConfig } from '../../actors/service-manager/config.ts'
+import { type MemberEffectArgs, Membership } from '../../actors/service-manager/membership.ts'
 import type { ServiceManagerTables } from '../../actors/service-manager/rows.ts'
 import { serviceManager } from '../../actors/service-manager/service-manager.ts'
 import { guestView } from '../../actors/service-manager/view.ts'
@@ -33,6 +34,7 @@ import { cheapIdentity, cheapKey, cheapTrust } from '../simulation/identities.ts
 import { World } from '../simulation/world.ts'
 import { Machines } from './machines.ts'
 import { Memory } from './memory-store.ts'
+import { Queue } from './queue.ts'
 import { type Fate, type Passing, Wire } from './wire.ts'
 import { clockText, gist, Names } from './words.ts'
 
@@ -44,6 +46,8 @@ export interface Setting {
   readonly broker?: Partial<BrokerConfig>
   readonly authority?: Partial<AuthorityConfig>
   readonly manager?: Partial<ServiceManagerConfig>
+  /** Jobs run on its machines, and leave them by the production verbs; else nothing ever runs there. */
+  readonly works?: boolean
   readonly parts?: (name: string) => Partial<ActorParts<Tables>>
   /** What these speak; all others speak all there is. */
   readonly protocols?: Readonly<Record<string, readonly number[]>>
@@ -53,6 +57,7 @@ type Mine = Actor<ServiceManagerTables> | Actor<BrokerTables> | Actor<AuthorityT
 
 const SECOND = 1_000
 const GUEST = 'grid'
+const DAEMONS = { join: async () => undefined, leave: async () => undefined, close: async () => undefined }
 
 /**
  * Three actors (or more) in their production form, on virtual time, and a script that says what happens to them. What
@@ -66,6 +71,8 @@ export class Stage {
   readonly machines: Readonly<Record<string, Machines>>
   readonly disks: Readonly<Record<string, Memory>>
   readonly wire: Wire
+  /** What runs on the machines, if anything does. */
+  readonly queue = new Queue()
   /** How long the middleware takes to let a machine in. */
   joinSeconds = 0
   /** Whom each actor trusts, over all its lives. */
@@ -86,6 +93,9 @@ export class Stage {
     this.#setting = setting
     this.#startedAt = this.world.now
     this.machines = Object.fromEntries(this.sites.map((name) => [name, new Machines()]))
+    if (setting.works)
+      for (const name of this.sites)
+        this.machines[name]!.isBusy = (machine) => this.queue.on(machine).length > 0
     this.disks = Object.fromEntries(this.names.map((name) => [name, new Memory()]))
     this.trusts = Object.fromEntries(this.names.map((name) => [name, cheapTrust(this.names)]))
     for (const [name, spoken] of Object.entries(setting.protocols ?? {})) this.protocols.set(name, spoken)
@@ -327,7 +337,9 @@ export class Stage {
     if (name === 'broker')
       return begin(this.#broker(), () => Promise.reject(new Error('a broker does nothing')))
     if (this.sites.includes(name)) return begin(this.#authority(name), this.#verbs(name, alive))
-    begin(this.#manager(name), async (verb, _key, _args, signal) => {
+    const membership = this.#setting.works && new Membership(this.queue.batch(clock), DAEMONS, clock)
+    begin(this.#manager(name), async (verb, _key, args, signal) => {
+      if (membership && verb !== 'requeue') return membership.perform(verb, args as MemberEffectArgs, signal)
       if (verb === 'join' && this.joinSeconds > 0) await sleep(clock, this.joinSeconds * SECOND, signal)
       return verb === 'leave' ? { kind: 'left' } : verb === 'requeue' ? [] : undefined
     })

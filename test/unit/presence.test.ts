@@ -119,7 +119,7 @@ test('a node whose mark was taken away is not drained: it has to be empty at two
 test('jobs of a machine that has to go are put back also where its record cannot be read', async () => {
   const picture = pictureOf({ jobs: [runningOn('17', 'u1')], unread: ['node-u1'] })
   const { outcome, done } = await leave(picture, { requeue: true })
-  expect(outcome).toEqual({ kind: 'busy', jobs: ['17'] })
+  expect(outcome).toEqual({ kind: 'busy', jobs: ['17'], back: ['17'] })
   expect(done).toEqual(['requeue 17'])
 })
 
