@@ -74,6 +74,7 @@ export function guestDesk(config: ServiceManagerConfig, life: LeaseLife) {
       figures: decision.figures,
       decidedAt: draft.now,
       would: guest.observe ? inShort(decision.intents) : undefined,
+      unknown: before?.unknown,
       letGoAt: before?.letGoAt,
       vain: before?.vain,
       tokens: before?.tokens,

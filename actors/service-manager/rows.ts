@@ -253,8 +253,19 @@ export interface GuestRow extends Row {
   /** What its controller wished and changed nothing; how much it may decide just now. */
   readonly vain?: readonly Vain[] | undefined
   readonly tokens?: Tokens | undefined
+  /** Nodes of leases that nobody here knows, which are left alone. */
+  readonly unknown?: readonly UnknownNode[] | undefined
   /** When jobs that the middleware held were last let go. */
   readonly letGoAt: Instant | undefined
+}
+
+/** A node in the middleware with our kind of mark, for a lease that nobody here knows. */
+export interface UnknownNode {
+  readonly name: string
+  readonly leaseId: string
+  readonly unitId: string
+  readonly since: Instant
+  readonly told: boolean
 }
 
 export type ServiceManagerTables = {

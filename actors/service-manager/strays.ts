@@ -1,7 +1,8 @@
 import type { Instant, Millis } from '../runtime/clock.ts'
+import { few } from '../runtime/sentence.ts'
 import type { ServiceManagerConfig } from './config.ts'
 import type { MarkedNode, Members } from './members.ts'
-import type { ServiceManagerDraft } from './rows.ts'
+import type { ServiceManagerDraft, UnknownNode } from './rows.ts'
 
 /** What one look at the middleware shows of ours. */
 export interface Traces {
@@ -18,6 +19,17 @@ const OUR_FAULT_MS: Millis = 600_000
 /** A job whose start fails more often than this has a cause of its own. */
 const RESTARTS_MAX = 5
 const LET_GO_AGAIN_MS: Millis = 10_000
+/** A node of a lease that is not known is told once looks have shown it for so long. */
+const UNKNOWN_MS: Millis = 60_000
+/** Of one guest. */
+const UNKNOWN_MAX = 100
+
+/** With what to do about it. */
+export const unknownSentence = (nodes: readonly UnknownNode[]): string =>
+  `${nodes.length === 1 ? 'a node carries' : `${nodes.length} nodes carry`} the mark of a lease that nobody here knows: ${few(
+    nodes.map(({ name, leaseId }) => `${name} (${leaseId})`),
+    8,
+  )}; left alone, for another Sublet may use it. If none does, delete its record once it is empty (scontrol delete, qmgr delete node, qconf -de)`
 
 /**
  * Puts right what the middleware remembers wrongly. A batch system that was killed may come back with an
@@ -27,8 +39,9 @@ const LET_GO_AGAIN_MS: Millis = 10_000
  *   lease is over, unit was forgotten           ──▶ leaves; is lost if its machine does not answer for long
  *   job held since its start failed             ──▶ let go, if a machine of ours may have been the cause
  *
- * A unit is forgotten if an older store was put back. A node whose lease is not in our rows may be another's: it is
- * left alone.
+ *   node of a lease that nobody here knows      ──▶ left alone, for it may be another's; told, once it was seen for a while
+ *
+ * A unit is forgotten if an older store was put back.
  */
 export function strays(config: ServiceManagerConfig, members: Members) {
   return { putRight }
@@ -49,7 +62,32 @@ export function strays(config: ServiceManagerConfig, members: Members) {
       )
       members.removeAgain(unit, draft)
     }
+    tellUnknown(guest, traces, draft)
     letGo(guest, traces, draft)
+  }
+
+  /** Another Sublet may drive it; or it is left of a store that was lost, and then nobody ever removes it. */
+  function tellUnknown(guest: string, { nodes }: Traces, draft: ServiceManagerDraft): void {
+    const row = draft.get('guest', guest)
+    const before = row?.unknown ?? []
+    const seen = nodes
+      .filter(({ mark }) => draft.get('lease', mark.leaseId) === undefined)
+      .slice(0, UNKNOWN_MAX)
+    if (row === undefined || (seen.length === 0 && before.length === 0)) return
+    const known = seen.map(({ name, mark }): UnknownNode => {
+      const same = before.find(
+        (one) => one.name === name && one.unitId === mark.unitId && one.leaseId === mark.leaseId,
+      )
+      return same ?? { ...mark, name, since: draft.now, told: false }
+    })
+    const fresh = known.filter(({ since, told }) => !told && draft.now - since >= UNKNOWN_MS)
+    if (fresh.length > 0)
+      draft.note('nodes unknown', guest, unknownSentence(fresh), {
+        nodes: fresh.map(({ name, leaseId, unitId }) => ({ name, leaseId, unitId })),
+      })
+    const unknown = known.map((one) => (fresh.includes(one) ? { ...one, told: true } : one))
+    const isSame = unknown.length === before.length && unknown.every((one, i) => one === before[i])
+    if (!isSame) draft.put('guest', { ...row, unknown: unknown.length === 0 ? undefined : unknown })
   }
 
   function letGo(guest: string, { launchFailed }: Traces, draft: ServiceManagerDraft): void {

@@ -80,6 +80,7 @@ export function showStatus(status: StatusReport): string {
               `  nodes   ${guest.figures.unitsJoined} joined, ${guest.figures.unitsComing} coming, ${guest.figures.unitsWanted} wanted${guest.unitsMax !== null && guest.figures.unitsWanted > guest.unitsMax ? `, max ${guest.unitsMax}` : ''}`,
             ]),
       ...guest.refused.map((reason) => `  refused ${middleOut(reason)}`),
+      ...(guest.unknownNodes === null ? [] : [`  unknown ${guest.unknownNodes}`]),
       ...partedLines(guest.parted),
       `  decided ${guest.reason || 'nothing yet'}${guest.byHand === null || guest.decidedAt === null ? '' : ` (at ${hour(guest.decidedAt)})`}`,
     ]),

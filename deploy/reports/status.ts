@@ -2,7 +2,8 @@ import type { UnitRow as SiteUnitRow } from '../../actors/authority/rows.ts'
 import type { Instant } from '../../actors/runtime/clock.ts'
 import { own } from '../../actors/runtime/plain.ts'
 import { isPinned } from '../../actors/service-manager/brakes.ts'
-import type { PartedJobs } from '../../actors/service-manager/rows.ts'
+import type { GuestRow, PartedJobs } from '../../actors/service-manager/rows.ts'
+import { unknownSentence } from '../../actors/service-manager/strays.ts'
 import type { BatchPicture, HeldBy, JobState } from '../../adapters/batch-system.ts'
 import type { GuestFigures, MemberState } from '../../controllers/controller.ts'
 import { isAlarming } from '../../controllers/guests/groc/held.ts'
@@ -56,6 +57,8 @@ export interface GuestReport {
   readonly decidedAt: Instant | null
   /** Units that are ready and not joined, a sentence each: one that would be another lease’s machine. */
   readonly refused: readonly string[]
+  /** Marked nodes of leases that nobody here knows, with what to do; null if there is none. */
+  readonly unknownNodes: string | null
   /** Jobs on units that had to go: of leases that ended within the hour. */
   readonly parted: PartedReport
   readonly reason: string
@@ -209,6 +212,11 @@ const refusedOf = (site: SiteView, guest: string): readonly string[] =>
     .filter((unit) => unit.guest === guest && unit.state === 'awaited' && unit.ready === true)
     .flatMap(({ failures, reason }) => (failures > 0 ? [reason] : []))
 
+const unknownOf = (row: GuestRow | undefined): string | null => {
+  const told = row?.unknown?.filter((node) => node.told) ?? []
+  return told.length === 0 ? null : unknownSentence(told)
+}
+
 const PARTED_MAX = 20
 
 /** The latest first. */
@@ -247,6 +255,7 @@ function guestOf(site: SiteView, name: string, now: Instant): GuestReport {
     unitsMax: maxOf(controller),
     decidedAt: row?.decidedAt ?? null,
     refused: refusedOf(site, name),
+    unknownNodes: unknownOf(row),
     parted: partedOf(site, name),
     reason: row?.reason ?? '',
   }

@@ -53,7 +53,7 @@ const TOLD_OF_MANAGER: ReadonlySet<string> = new Set([
   ],
   ...['unit joined', 'unit draining', 'unit resuming', 'unit suspect', 'unit lost', 'recalled', 'requeued'],
   ...['requeue failed', 'blind', 'sees again', 'frozen', 'thawed', 'hurried', 'pinned', 'unpinned'],
-  ...['changed nothing', 'paced', 'jobs not put back', 'jobs cut'],
+  ...['changed nothing', 'paced', 'jobs not put back', 'jobs cut', 'nodes unknown'],
 ])
 const TOLD_OF_SITE: ReadonlySet<string> = new Set([
   ...['unit assigned', 'unit stuck', 'unit ended', 'image failed', 'orphan found', 'sweep failed'],
