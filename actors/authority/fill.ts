@@ -76,7 +76,9 @@ export class Filling {
     const isPaused = paused !== undefined
     const may = begins <= draft.now && !isPaused
     const ungrouped = may ? doubtGroup(config, given, draft) : undefined
-    if (ungrouped?.forGood === true) return this.#unplaced(given, missing, ungrouped.reason, draft)
+    // One that had its machines once has them again when hosts are: only a new one is given up.
+    const isNew = given.state === 'pending' && !unitsOf(given, draft).some(hasServed)
+    if (ungrouped?.forGood === true && isNew) return this.#unplaced(given, missing, ungrouped.reason, draft)
     const leave = leaveToStart(config, draft)
     const most = Math.min(missing, leave?.units ?? missing)
     const mayPlace = may && most > 0 && ungrouped === undefined
@@ -87,7 +89,8 @@ export class Filling {
     const why =
       paused ??
       (isPaced && begins <= draft.now ? paceReason(config, draft) : undefined) ??
-      (ungrouped && `${ungrouped.reason}, before what leaves there has gone`)
+      (ungrouped &&
+        (ungrouped.forGood ? ungrouped.reason : `${ungrouped.reason}, before what leaves there has gone`))
     const waits = short > 0 ? whyShort(given, short, why, begins, draft) : undefined
     if (waits !== undefined && waits !== given.waits) draft.note('lease waits', given.id, waits)
     const lease: LeaseRow = {

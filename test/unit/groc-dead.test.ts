@@ -218,6 +218,29 @@ describe('a silent node with work', () => {
     expect(over(25, { unit: { pinned } }).said).toEqual([])
   })
 
+  test('what was silent while many were is silent from then on when the others answer, and after a long time without looks', () => {
+    const shown = (view: View, minute: number) => (minute < 20 ? allSilent(view) : view)
+    expect(over(40, { others: 5, shown }).said).toEqual(
+      expect.arrayContaining(['23 drain u1', '33 requeue r1']),
+    )
+    const view = viewOf([leaseOf('l1', [unitOf('u1'), unitOf('o1')])], {
+      nodes: [busyNode('u1', 'r1', { responding: false }), busyNode('o1', 'r2')],
+      jobs: [runningOn('r1', 'u1'), runningOn('r2', 'o1')],
+    })
+    const before = { ...groc.firstMemory, missingSince: { u1: T0 - 61 * MINUTE } }
+    const seenAt = (minutes: number) =>
+      inShort(groc.decide(view, { ...before, silentSeenAt: T0 - minutes * MINUTE }, config, T0).intents)
+    expect(seenAt(60)).toEqual([])
+    expect(seenAt(1)).toEqual(['drain u1'])
+  })
+
+  test('keeps its lease while nothing is put back from it', () => {
+    const frozen = (view: View): View => ({ ...view, hold: 'frozen', still: 'frozen' })
+    expect(over(40, { others: 0, end: 45, shown: frozen }).said).toContain('27 extend l1')
+    const theirs = { node: { drained: 'theirs', jobs: ['r1'], empty: false } } as const
+    expect(over(40, { others: 0, end: 45, ...theirs }).said.join()).toContain('extend l1')
+  })
+
   test('a wide job on two dead nodes is put back once', () => {
     const wide = runningOn('w', 'u1', { nodes: 2, nodeNames: ['node-u1', 'node-u2'] })
     const units = ['u1', 'u2'].map((id) => unitOf(id, { state: 'draining' }))
@@ -231,7 +254,10 @@ describe('a silent node with work', () => {
     })
     const before = { ...groc.firstMemory, missingSince: { u1: T0 - 13 * MINUTE, u2: T0 - 13 * MINUTE } }
     const decision = groc.decide(view, before, config, T0 + SECOND)
-    expect(inShort(decision.intents).filter((one) => one.startsWith('requeue'))).toEqual(['requeue w'])
+    const putBack = (intents: typeof decision.intents) =>
+      inShort(intents).filter((one) => one.startsWith('requeue'))
+    expect(putBack(decision.intents)).toEqual(['requeue w'])
+    expect(putBack(groc.decide(view, decision.memory, config, T0 + 9 * SECOND).intents)).toEqual([])
   })
 })
 

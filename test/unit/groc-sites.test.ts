@@ -85,6 +85,16 @@ describe('machines that fail at one site', () => {
       ])
     })
 
+    test('are not tried again while nobody has answered what was asked for, nor when it came from elsewhere', () => {
+      const intent = on(old, undefined, config).intents.find(({ kind }) => kind === 'request')
+      const label = intent?.kind === 'request' ? intent.label : undefined
+      expect(label).toMatch(/^trial\.bad\./)
+      for (const over of [{ state: 'requested' }, { state: 'ticketed', site: 'good' }] as const) {
+        const trial = leaseOf('trial', [], { ...over, units: 1, label, requestedAt: T0 - SECOND })
+        expect(asked(old, [at('good'), trial], config)).toEqual([{ units: 2, 'sites.avoid': 'bad' }])
+      }
+    })
+
     test('are not tried again while the trial is under way', () => {
       const trial = leaseOf('trial', [], {
         ...{ state: 'ticketed', units: 1, site: 'bad', requestedAt: T0 - SECOND },

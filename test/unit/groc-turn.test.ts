@@ -66,6 +66,13 @@ describe('where jobs start in the order in which they came', () => {
     expect(reason).toContain('1 job behind job 2,')
   })
 
+  test('what starts as a part of another job is not counted besides it', () => {
+    const whole = jobOf('1', { nodes: 3, submittedAt: T0 - MINUTE })
+    const part = jobOf('1+1', { nodes: 2, submittedAt: T0 - MINUTE, partOf: '1' })
+    const { reason } = decideOn(viewWith([whole, part, jobOf('2')]), configOf({ max: 6, ...inOrder }))
+    expect(reason).not.toContain('served in order')
+  })
+
   test('so many units ahead are counted as if there could be more', () => {
     const config = configOf({ max: 6, ...inOrder, lookahead: 2 })
     const decision = decideOn(viewWith(), config)

@@ -45,6 +45,12 @@ describe('the budget of a user', () => {
     expect(unitsAsked(on(of('eve', 9, { walltimeMs: 2 * HOUR })).intents)).toBe(2)
   })
 
+  test('is not asked for what takes nothing of it', () => {
+    const spent = of('eve', 4)
+    const nothing = [...of('eve', 1, { walltimeMs: 0, id: 'z' }), ...of('ada', 3, { walltimeMs: 0 })]
+    expect(on([...spent, ...nothing]).figures.backlogJobs).toBe(8)
+  })
+
   test('counts parts of units for small jobs, and whole ones for wide jobs and those that share with nobody', () => {
     expect(unitsAsked(on(of('eve', 9, { cpusPerNode: 1 })).intents)).toBe(3)
     expect(unitsAsked(on(of('eve', 40, { cpusPerNode: 1 })).intents)).toBe(4)

@@ -147,6 +147,22 @@ describe('a site whose hosts are on switches', () => {
     expect(goes).toHaveLength(2)
   })
 
+  test('fills one again whose machines all died while a host of its switch was worked on', () => {
+    const stage = new Stage(config)
+    stage.lease({ units: 4 }, one)
+    const [first] = stage.live()
+    stage.command('maintain', { host: first!.host, by: NOW + 50 * MINUTE, reason: 'a fan' })
+    stage.world = (effect) => (effect.verb === 'list' ? { kind: 'done', value: [] } : wellBehaved(effect))
+    stage.now += 1
+    stage.command('machine ended', {})
+    stage.pass(2_000)
+    stage.world = wellBehaved
+    stage.command('maintained', { host: first!.host })
+    stage.pass(2 * MINUTE)
+    expect(stage.live('lease-1')).toHaveLength(4)
+    expect(new Set(switchesOf(stage)).size).toBe(1)
+  })
+
   test.each(['dies', 'leaves its host'])('keeps the lease there when a unit %s', (what) => {
     const stage = new Stage(config)
     // Of its four places the lease takes three; elsewhere there is more room.

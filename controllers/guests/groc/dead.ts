@@ -64,6 +64,8 @@ export function fromTheDead(
     for (const id of node.jobs) if (!again.includes(id)) left.push(`${inWords(id, survey)} on ${node.name}`)
     const jobIds = again.filter((id) => !told.has(id))
     const isRecent = last !== undefined && lookedAt - last < config.retry.most && lookedAt >= last
+    // All of them are put back from another node.
+    if (again.length > 0 && jobIds.length === 0) putBackAt.set(unit.id, lookedAt)
     if (jobIds.length === 0 || isRecent || still) continue
     for (const id of jobIds) told.add(id)
     putBackAt.set(unit.id, lookedAt)
@@ -120,13 +122,21 @@ const inWords = (id: string, survey: Survey): string =>
   `${id} of ${survey.running.get(id)?.user ?? 'an unknown user'}`
 
 /** Nothing that is on it would come to an end there: no term more is paid for it. */
-export function isHopeless(machine: Machine, survey: Survey, config: GrocConfig, now: Instant): boolean {
-  const { node, stuck } = machine
+export function isHopeless(
+  machine: Machine,
+  survey: Survey,
+  config: GrocConfig,
+  now: Instant,
+  /** Nothing is put back. */
+  still = false,
+): boolean {
+  const { unit, node, stuck } = machine
   if (node === undefined || node.jobs.length === 0) return false
   const dead = isDead(machine, config)
-  return node.jobs.every(
-    (id) => stuck.includes(id) || (dead && (mayStartAgain(id, survey) || endOf(id, survey) <= now)),
-  )
+  // What is not put back from it is waited for like any work.
+  const isPutBack = (id: string): boolean =>
+    !still && node.drained === 'ours' && unit.pinned === undefined && mayStartAgain(id, survey)
+  return node.jobs.every((id) => stuck.includes(id) || (dead && (isPutBack(id) || endOf(id, survey) <= now)))
 }
 
 /** Of a job that runs on nodes of ours which do not answer. */

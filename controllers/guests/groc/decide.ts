@@ -157,7 +157,8 @@ function decideBy(
     ...resumedIds,
     ...pinned,
   ])
-  const extended = extensions(ground, wanted, going, recalled, expected, config, now)
+  const still = view.still !== undefined
+  const extended = extensions(ground, wanted, going, recalled, expected, config, now, still)
   const orders = ordersFor(demand, packing, packWithout, ground, offers, keep, view, noticed, config, now)
 
   const reserving = reserve(

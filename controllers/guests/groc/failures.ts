@@ -3,7 +3,7 @@ import type { Instant, Millis } from '../../../actors/runtime/clock.ts'
 import { decoded } from '../../../actors/runtime/errors.ts'
 import { own } from '../../../actors/runtime/plain.ts'
 import type { BatchPicture } from '../../../adapters/batch-system.ts'
-import type { GuestView, Refusal } from '../../controller.ts'
+import type { GuestView, HeldLease, Refusal } from '../../controller.ts'
 import { few, hour, some } from '../../sentence.ts'
 import type { GrocConfig } from './config.ts'
 import type { GrocMemory } from './memory.ts'
@@ -87,13 +87,22 @@ export function troubleOf(
       failing: because(first, 'the broker chooses the site, and knows no other one for this'),
     }
   const isTried = ({ site, latest }: Failing): boolean =>
-    view.leases.some((lease) => lease.type === type && lease.site === site && lease.requestedAt > latest)
+    view.leases.some(
+      (lease) =>
+        lease.type === type && (lease.site === site || triedAt(lease) === site) && lease.requestedAt > latest,
+    )
   return {
     failing: undefined,
     avoid: bad,
     trials: bad.filter((one) => one.probing && now >= one.until && !isTried(one)),
   }
 }
+
+/** What is asked for to try a site is known by its label, until a ticket says of where it is, or if it is of elsewhere. */
+export const trialLabel = (site: string, now: Instant, place: number): string =>
+  `trial.${site}.${now}.${place}`
+
+const triedAt = ({ label }: HeldLease): string | undefined => /^trial\.(.+)\.\d+\.\d+$/.exec(label ?? '')?.[1]
 
 const because = (failing: Failing, why: string): Failing => ({
   ...failing,

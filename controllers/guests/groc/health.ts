@@ -35,6 +35,11 @@ export function notice(
   const here = rolls.map((roll) => roll.here)
 
   const outage = outageIn(rolls, picture, memory.outage, config)
+  const { startedAt } = picture
+  // What was in between nobody saw: an outage that is over, or no look for twice as long as it takes to give a node up.
+  const isOver =
+    memory.outage !== undefined && outage === undefined && isBelieved(memory.outage, startedAt, config)
+  const isGap = memory.silentSeenAt !== undefined && startedAt - memory.silentSeenAt > 2 * config.missing
   const missingSince = new Map<string, number>()
   for (const { lease, unclear } of rolls)
     for (const { unit, known: node, seen } of unclear) {
@@ -42,7 +47,10 @@ export function notice(
       if (!seen) {
         if (known !== undefined) missingSince.set(unit.id, known)
       } else if (node !== undefined || !isThere(unit, lease, picture))
-        missingSince.set(unit.id, known ?? picture.startedAt)
+        missingSince.set(
+          unit.id,
+          (isOver || isGap) && unit.suspect === undefined ? startedAt : (known ?? startedAt),
+        )
     }
 
   const quickEnds = quickEndsOf(rolls, memory.quickEnds, jobs.ended, config)
@@ -76,6 +84,7 @@ export function notice(
     account: memory.account,
     idleSince: memory.idleSince,
     missingSince: Object.fromEntries(missingSince),
+    silentSeenAt: missingSince.size === 0 ? undefined : startedAt,
     putBackAt: memory.putBackAt,
     completingSince: completingSince(memory.completingSince, jobs.running, rolls, picture.startedAt),
     outage,

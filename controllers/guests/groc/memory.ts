@@ -48,6 +48,8 @@ export interface GrocMemory {
   readonly idleSince: Readonly<Record<string, Instant>>
   /** By unit: begin of the first look of an unbroken row that did not show its node answering. */
   readonly missingSince: Readonly<Record<string, Instant>>
+  /** The last look that did not show all nodes answering. */
+  readonly silentSeenAt?: Instant | undefined
   /** By unit: when those of its jobs that may start again were last put back, since its node does not answer. */
   readonly putBackAt?: Readonly<Record<string, Instant>> | undefined
   /** By job on nodes of ours: begin of the first look of an unbroken row that showed it completing. */

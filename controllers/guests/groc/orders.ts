@@ -9,7 +9,7 @@ import { type Purse, purseOf } from './budget.ts'
 import type { GrocConfig } from './config.ts'
 import type { Demand } from './demand.ts'
 import { submittedNth } from './demand.ts'
-import { avoidedInWords, whereAsked } from './failures.ts'
+import { avoidedInWords, trialLabel, whereAsked } from './failures.ts'
 import type { Keep } from './keep.ts'
 import { deferredLabel, latestBegin } from './later.ts'
 import type { SmallOrder } from './lots.ts'
@@ -457,7 +457,13 @@ function ask(
   desk.left -= units
   desk.starts = Math.max(0, desk.starts - units)
   desk.asked.set(type, (desk.asked.get(type) ?? 0) + units)
-  const later = startBy === undefined ? {} : { label: deferredLabel(startBy, desk.now, desk.intents.length) }
+  const count = desk.intents.length
+  const later =
+    only !== undefined
+      ? { label: trialLabel(only, desk.now, count) }
+      : startBy === undefined
+        ? {}
+        : { label: deferredLabel(startBy, desk.now, count) }
   const because = only === undefined ? `${reason}${avoidedInWords(offer.sites.avoid)}` : reason
   const all = { ...properties, ...whereAsked(offer.sites.avoid, desk.config, only) }
   desk.intents.push({

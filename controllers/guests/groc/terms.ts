@@ -91,8 +91,11 @@ export function extensions(
   expectedIn: (queue: string) => Expectation,
   config: GrocConfig,
   now: Instant,
+  /** Nothing is put back from nodes that do not answer. */
+  still = false,
 ): Extensions {
-  const works = (machine: Machine): boolean => isBusy(machine) && !isHopeless(machine, survey, config, now)
+  const works = (machine: Machine): boolean =>
+    isBusy(machine) && !isHopeless(machine, survey, config, now, still)
   const asking: Asking[] = []
   const wake: Instant[] = []
   const restored: Extension[] = []

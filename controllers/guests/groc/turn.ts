@@ -61,6 +61,11 @@ function sortedOut(jobs: Tally, capacity: number, config: GrocConfig): Turn {
   const pending: Job[] = []
   const isOlder = (a: Job, b: Job): number => a.submittedAt - b.submittedAt
   for (const job of jobs.pending.toSorted(isOlder)) {
+    // It starts with the job that it is a part of.
+    if (job.partOf !== undefined) {
+      pending.push(job)
+      continue
+    }
     const line = lines.get(job.queue) ?? { left: capacity, first: job, behind: [] }
     lines.set(job.queue, line)
     if (line.left < 0 && servesQueue(config, job.queue)) {

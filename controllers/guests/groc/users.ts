@@ -133,7 +133,7 @@ export function turnstile(
     if (purses === undefined || tasks === 0) return tasks
     const purse = purses.of(job.user)
     const cost = purses.costOf(job)
-    const paid = Math.min(tasks, Math.floor(purse.left / cost + 1e-6))
+    const paid = cost > 0 ? Math.min(tasks, Math.floor(purse.left / cost + 1e-6)) : tasks
     purse.left -= paid * cost
     if (paid < tasks) turnBack(job.user, tasks - paid, purse.untilFor(cost - purse.left), purse.why)
     return paid
