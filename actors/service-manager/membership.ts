@@ -211,7 +211,13 @@ export class Membership {
   async #lost(args: MemberEffectArgs, mark: NodeMark, signal: AbortSignal): Promise<Parting | undefined> {
     const lost = args.alive !== true
     if (lost) await this.#count(args, signal)
-    await this.#batch.remove(args.unit.name, mark, { lost }, signal)
+    try {
+      await this.#batch.remove(args.unit.name, mark, { lost }, signal)
+    } catch (error) {
+      // Removed by a try whose end was never stored; the next machine has the name.
+      const isOthers = error instanceof SubletError && error.code === 'node-not-ours'
+      if (!isOthers || (await this.#find(args, signal)).kind !== 'absent') throw error
+    }
     return this.#untold.has(args.unit.unitId) || !lost ? this.#told(args, {}) : undefined
   }
 

@@ -6,6 +6,8 @@ const AT_ONCE = 4
 /**
  * Puts running jobs back into the queue; those that could not be, with the reason. The server asks the daemon of a job's
  * first node to let go of it; where that one does not report, nobody would answer, and the job is taken from it by force.
+ * Not while a node of others is silent, or unknown: it may run on there beside its second start, on a machine that we never
+ * end.
  */
 export async function requeue(
   dialect: Dialect,
@@ -14,7 +16,7 @@ export async function requeue(
 ): Promise<readonly { id: string; reason: string }[]> {
   if (jobIds.length === 0) return []
   const jobs = new Map((await dialect.jobs(signal)).records.map((job) => [job.id, job]))
-  const silent = await silentNodes(dialect, signal)
+  const mayForce = await forcing(dialect, signal)
   const refused: { id: string; reason: string }[] = []
   const one = async (id: string): Promise<void> => {
     const job = jobs.get(id)
@@ -29,7 +31,7 @@ export async function requeue(
     if (state === 'pending' || state === 'held') return
     if (state !== 'running') return refuse(`it is ${state}`)
     if (!job.rerunable) return refuse('it was submitted as not rerunable')
-    const reason = await dialect.rerun(id, silent.has(job.hosts[0] ?? ''), signal)
+    const reason = await dialect.rerun(id, mayForce(job.hosts), signal)
     if (reason !== undefined) refuse(reason)
   }
   for (let at = 0; at < jobIds.length; at += AT_ONCE)
@@ -37,10 +39,17 @@ export async function requeue(
   return refused
 }
 
-async function silentNodes(dialect: Dialect, signal: AbortSignal): Promise<ReadonlySet<string>> {
+/** Whether a job's first host does not report, and every host of it that does not is ours. */
+async function forcing(
+  dialect: Dialect,
+  signal: AbortSignal,
+): Promise<(hosts: readonly string[]) => boolean> {
   const { settings } = await dialect.recentFacts(signal)
   const now = await dialect.serverNow(signal)
   const frame = { settings, drainTag: dialect.drainTag, now }
   const { records } = await dialect.nodes(signal)
-  return new Set(records.filter((record) => !isHeard(record, frame)).map(({ name }) => name))
+  const heard = new Set(records.filter((record) => isHeard(record, frame)).map(({ name }) => name))
+  const ours = new Set(records.filter(({ mark }) => mark !== undefined).map(({ name }) => name))
+  return (hosts) =>
+    hosts[0] !== undefined && !heard.has(hosts[0]) && hosts.every((host) => heard.has(host) || ours.has(host))
 }

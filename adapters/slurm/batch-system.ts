@@ -294,7 +294,10 @@ export function slurm(config: SlurmConfig, exec: Executor, deps: { readonly cloc
         drainOf(node) === 'ours',
     )
     if (nodes.length === 0) return
-    const jobs = (await reader.jobs(signal)).records.filter(({ state }) => isOnNodes(state))
+    const read = await reader.jobs(signal)
+    // What cannot be read may run there, and down would end it.
+    if (read.warnings.length > 0) return
+    const jobs = read.records.filter(({ state }) => isOnNodes(state))
     const reason = drainReason(drainTag, 'it does not answer, and its jobs were put back')
     for (const { name } of nodes) {
       const on = jobs.filter(({ nodeNames }) => nodeNames.includes(name))

@@ -132,6 +132,24 @@ test('a node of another, or of nobody where the machine never was in, is another
   expect(presenceOf(pictureOf({ nodes: [theirs] }), sought)).toEqual({ kind: 'absent' })
 })
 
+test('a lost machine whose node another has by now was removed before', async () => {
+  const lost = (nodes: readonly BatchNode[]) => {
+    const batch = {
+      observe: async () => pictureOf({ nodes }),
+      remove: async () => {
+        throw new SubletError('node-not-ours', 'node-u1 is another’s')
+      },
+    } as unknown as BatchSystem
+    const unit = { ...mark, name: 'node-u1', vector: {}, facts: {} }
+    const args = { guest: 'g', unit, reason: 'it died', requeue: false, wasIn: true }
+    return new Membership(batch, {} as unknown as JoinHandler, systemClock).perform('lost', args, never)
+  }
+  await expect(lost([ourNode({ mark: { leaseId: 'l2', unitId: 'u9' } })])).resolves.not.toThrow()
+  // Of nobody: it may be its own, whose mark was taken off.
+  await expect(lost([ourNode({ mark: undefined })])).rejects.toMatchObject({ code: 'node-not-ours' })
+  await expect(lost([ourNode({})])).rejects.toMatchObject({ code: 'node-not-ours' })
+})
+
 test('no daemon is started before it is settled whose name it is', async () => {
   const started: string[] = []
   const batch = {

@@ -244,6 +244,28 @@ test('a job that comes between the look and the deletion keeps the node', async 
   expect(await codeOf(system.remove('n5', mark('n5'), { lost: false }, never))).toBe('node-busy')
 })
 
+test('a silent node is not told down while a job cannot be read: it may run there', async () => {
+  const nodes = JSON.parse(recorded('sinfo.json'))
+  const n2 = nodes.nodes.find(({ name }: { name: string }) => name === 'n2')
+  const drained = ['DRAIN', 'NOT_RESPONDING', 'DYNAMIC_NORM']
+  Object.assign(n2, { state_flags: drained, reason: 'sublet: it does not answer' })
+  const jobs = JSON.parse(recorded('squeue.json'))
+  const told = async (state: unknown, ids: readonly string[]): Promise<readonly string[]> => {
+    const last = jobs.jobs.find(({ job_id }: { job_id: number }) => job_id === 6)
+    Object.assign(last, { job_state: state })
+    const { system, asked } = cluster({
+      'squeue -a --json': JSON.stringify(jobs),
+      'sinfo -a --json': JSON.stringify(nodes),
+      'scontrol requeue': '',
+      'scontrol update NodeName=n2': '',
+    })
+    expect(await system.requeue(ids, 'its node is silent', never)).toEqual([])
+    return changes(asked).filter((line) => line.includes('State=DOWN'))
+  }
+  expect(await told('RUNNING', ['2_2', '2_3'])).toHaveLength(1)
+  expect(await told(7, ['2_2'])).toEqual([])
+})
+
 test('a name that Slurm would read as several nodes is refused', async () => {
   const { system, asked } = cluster()
   await expect(system.remove('n[1-3]', mark('n1'), { lost: true }, never)).rejects.toThrow(
