@@ -21,19 +21,6 @@ function parts(text: string): readonly string[] {
   return found
 }
 
-/** The names of a list, each with what its brackets stand for put as `number`. */
-export const hostShapes = (
-  text: string,
-  plain: (piece: string) => string,
-  number: string,
-): readonly string[] =>
-  parts(text).map((part) =>
-    part
-      .split(/\[[^[\]]*\]/)
-      .map(plain)
-      .join(number),
-  )
-
 /** `3`, `08-11`: with the zeros of the first number kept. */
 function numbers(range: string): readonly string[] {
   const [, from = '', to = from] = /^(\d+)(?:-(\d+))?$/.exec(range) ?? []
@@ -42,6 +29,8 @@ function numbers(range: string): readonly string[] {
     throw new SubletError('middleware-garbage', `Slurm printed the host range “${range.slice(0, 80)}”`)
   return Array.from({ length: count }, (_, at) => String(Number(from) + at).padStart(from.length, '0'))
 }
+
+const PIECES = /([^[]*)(?:\[([^[\]]*)\])?/g
 
 /** Names of nodes as Slurm abbreviates them: `n[1-3,07],gpu2,r[1-2]c[1-4]`. */
 export function expandHosts(text: string): readonly string[] {
@@ -52,7 +41,7 @@ export function expandHosts(text: string): readonly string[] {
   }
   for (const part of parts(text)) {
     let found = ['']
-    for (const [, plain = '', ranges] of part.matchAll(/([^[]*)(?:\[([^[\]]*)\])?/g)) {
+    for (const [, plain = '', ranges] of part.matchAll(PIECES)) {
       const ends = ranges === undefined ? [''] : []
       for (const range of ranges?.split(',') ?? []) {
         for (const end of numbers(range)) ends.push(end)
@@ -63,6 +52,53 @@ export function expandHosts(text: string): readonly string[] {
     for (const name of found) names.push(name)
   }
   return names
+}
+
+/** An expression that the names of a list are like and no others: `n[8-11]` is `n([89]|1[01])`. */
+export const hostPattern = (text: string): string =>
+  parts(text)
+    .map((part) =>
+      [...part.matchAll(PIECES)]
+        .map(([, plain = '', ranges]) => {
+          const ends = ranges === undefined ? [''] : [...new Set(ranges.split(',').flatMap(numbersLike))]
+          return plain.replaceAll('.', '[.]') + (ends.length === 1 ? ends[0] : `(${ends.join('|')})`)
+        })
+        .join(''),
+    )
+    .join('|')
+
+function numbersLike(range: string): readonly string[] {
+  const all = numbers(range)
+  const [first, last] = [all[0] ?? '', all.at(-1) ?? '']
+  // Of each number of digits the first and the last.
+  return Array.from({ length: last.length - first.length + 1 }, (_, more) => {
+    const digits = first.length + more
+    const least = more === 0 ? first : `1${'0'.repeat(digits - 1)}`
+    return digitsLike(least, digits === last.length ? last : '9'.repeat(digits))
+  }).flat()
+}
+
+/** Both of as many digits; choices that are like what lies between, both included. */
+function digitsLike(least: string, most: string): readonly string[] {
+  if (least === '') return ['']
+  const [low, high] = [Number(least[0]), Number(most[0])]
+  const [lowRest, highRest] = [least.slice(1), most.slice(1)]
+  const any = '[0-9]'.repeat(lowRest.length)
+  if (low === high) return digitsLike(lowRest, highRest).map((rest) => `${low}${rest}`)
+  const isWholeLow = /^0*$/.test(lowRest)
+  const isWholeHigh = /^9*$/.test(highRest)
+  const [from, to] = [isWholeLow ? low : low + 1, isWholeHigh ? high : high - 1]
+  return [
+    ...(isWholeLow ? [] : digitsLike(lowRest, '9'.repeat(lowRest.length)).map((rest) => `${low}${rest}`)),
+    ...(from > to ? [] : [digitOf(from, to) + any]),
+    ...(isWholeHigh ? [] : digitsLike('0'.repeat(highRest.length), highRest).map((rest) => `${high}${rest}`)),
+  ]
+}
+
+function digitOf(from: number, to: number): string {
+  if (from === to) return `${from}`
+  if (from === 0 && to === 9) return '[0-9]'
+  return `[${Array.from({ length: to - from + 1 }, (_, at) => from + at).join('')}]`
 }
 
 /** How many tasks a text such as `1-4,9,20-40:5` names; 0 for none. */

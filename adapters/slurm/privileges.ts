@@ -14,13 +14,18 @@ import {
 import { NO_NODE } from './asked-rights.ts'
 import { slurmEnv } from './commands.ts'
 import type { SlurmConfig } from './config.ts'
-import { hostShapes } from './hostlist.ts'
+import { expandHosts, hostPattern } from './hostlist.ts'
 import { JOBS_TEXT_ARGS, NODES_TEXT_ARGS } from './parse-text.ts'
 import { START_IN_SECONDS } from './requeue.ts'
 
-/** What names that slurm.conf lists are like. */
-export const listedLike = (names: string): string =>
-  [...new Set(hostShapes(names, literally, NUMBER))].join('|')
+/** More names than these are told by what they have in common. */
+const SPELT_OUT_MAX = 500
+
+/** What names that slurm.conf lists are like, and no others: beside ours it may list the admin's own of the same shape. */
+export function listedLike(names: string): string {
+  const all = [...new Set(expandHosts(names))]
+  return all.length > SPELT_OUT_MAX ? hostPattern(names) : all.join('|').replaceAll('.', '[.]')
+}
 
 type Make = (verb: Line['verb'], words: readonly [string, ...Word[]], why: string) => Line
 

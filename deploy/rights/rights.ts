@@ -39,11 +39,11 @@ export interface RightsAsk {
 
 /**
  * Names of nodes as an expression that no blank, line end, option or second order can be like: letters, digits,
- * dashes and dots (as `[.]`), each once or more often, groups and choices. None of it may be nothing, so that what
+ * `_`, dashes and dots (as `[.]`), each once or more often, groups and choices. None of it may be nothing, so that what
  * does not begin with a dash never does.
  */
 const NAMES =
-  /^(?:[A-Za-z0-9-]|\[(?:0-9|a-z|A-Z|[A-Za-z0-9])+\]|\[\.\]|\+|\{[1-9]\d?(?:,\d{0,3})?\}|\(|\)|\|)+$/
+  /^(?:[A-Za-z0-9_-]|\[(?:0-9|a-z|A-Z|[A-Za-z0-9])+\]|\[\.\]|\+|\{[1-9]\d?(?:,\d{0,3})?\}|\(|\)|\|)+$/
 const EMPTY_OR_OPTION = /(?:^|[(|])(?:[-|)+{]|\[\.\]|$)/
 
 const USER = /^[a-z_][a-z0-9_-]{0,31}$/

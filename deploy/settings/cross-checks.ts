@@ -6,6 +6,7 @@ import { span } from '../../controllers/sentence.ts'
 import { brokerOf, managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
 import { guestChecks } from './guest-checks.ts'
+import { listedTwice } from './listed-names.ts'
 import { networkChecks } from './network-checks.ts'
 import { policyChecks } from './policy-checks.ts'
 
@@ -23,6 +24,7 @@ export const crossChecks = (written: Written, file: string): readonly CrossCompl
   ...policyChecks(written),
   ...approvals(written),
   ...written.guests.flatMap((_, i) => guestChecks(written, i)),
+  ...listedTwice(written),
   ...paths(written, file),
   ...networkChecks(written),
   ...(isCron(written.housekeeping.at)

@@ -124,6 +124,42 @@ describe('a configuration that is right', () => {
     expect(told('nodes: listed, names: "cloud[4-1]"')).toHaveLength(1)
   })
 
+  test('names of slurm.conf are of one guest of a Slurm, whatever the partition', () => {
+    const guest = (name: string, batch: string): string => `  - name: ${name}
+    batch: { kind: slurm, nodes: listed, ${batch} }
+    join: { kind: ssh-slurmd, nodes: listed, ssh: { privateKeyFile: k } }
+    controller: by-hand
+`
+    const key = `SHA256:${'A'.repeat(43)}`
+    const ssh = (host: string): string =>
+      `ssh: { host: ${host}, user: s, privateKeyFile: k, hostKey: "${key}" }`
+    const told = (...batches: readonly string[]): readonly string[] => {
+      const guests = batches.map((batch, at) => guest(`g${at}`, `partition: p${at}, ${batch}`))
+      const head = GOOD.slice(0, GOOD.indexOf('  - name: batch')).replace(
+        'machines: { kind: process }',
+        'machines: { kind: namespace, bridge: br0, subnet: 10.88.0.0/24, netns: lab, sshd: {}, images: { plain: {} } }',
+      )
+      const { errors, warnings } = readConfig(write(head + guests.join('')))
+      return [
+        ...errors.map(({ sentence }) => `error ${sentence}`),
+        ...warnings.map(({ sentence }) => sentence),
+      ]
+    }
+    const taken = 'has c3 and 1 more name that the guest g0 takes too'
+    const cure = ': give each guest names of its own'
+    expect(told('names: "c[1-4]"', 'names: "c[3-6]"')).toEqual([`error ${taken}${cure}`])
+    expect(told('names: "c[1-4]"', 'names: "c[3-6]", cluster: x')).toEqual([`error ${taken}${cure}`])
+    expect(told(`names: "c[1-4]", ${ssh('h')}`, `names: "c[3-6]", ${ssh('h')}`)).toEqual([
+      `error ${taken}${cure}`,
+    ])
+    expect(told('names: "c[1-4]"', 'names: "c[5-6]"')).toEqual([])
+    expect(told(`names: "c[1-4]", ${ssh('h')}`, `names: "c[3-6]", ${ssh('i')}`)).toEqual([])
+    expect(told('names: "c[1-4]", cluster: x', 'names: "c[3-6]", cluster: y')).toEqual([])
+    expect(
+      told(`names: "c[1-4]", cluster: x, ${ssh('h')}`, `names: "c[3-6]", cluster: x, ${ssh('i')}`),
+    ).toEqual([`${taken}, and its cluster has the same name${cure}`])
+  })
+
   test('may name a Torque whose head is reached over ssh, and machines that its moms run on', () => {
     const key = 'SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
     const text = GOOD.replace(

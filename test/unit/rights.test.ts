@@ -72,6 +72,25 @@ describe('rights', () => {
   })
 
   test.each([
+    ['n[1-2].a', '(n1[.]a|n2[.]a)'],
+    ['cloud_[1-2]', '(cloud_1|cloud_2)'],
+    ['gpu[1-4]', '(gpu1|gpu2|gpu3|gpu4)'],
+    ['c.[1-600]', '(c[.]([123456789]|[123456789][0-9]|[12345][0-9][0-9]|600))'],
+  ])('of listed names %j are the names themselves', (names, nodes) => {
+    const slurm = join(dir, 'listed.yaml')
+    const text = readFileSync(file, 'utf8')
+      .replace(
+        'kind: torque',
+        `kind: slurm\n      partition: dyn\n      nodes: listed\n      names: '${names}'`,
+      )
+      .replace('kind: ssh-torque, server: head', 'kind: ssh-slurmd, nodes: listed')
+    writeFileSync(slurm, text)
+    const { settings } = loadConfig(slurm)
+    const { nodes: _, ...ask } = ASK
+    expect(rightsOf(settings, settings.guests[0]!, ask).nodes).toBe(nodes)
+  })
+
+  test.each([
     '.*',
     'vm.*',
     'vm[0-9]*',

@@ -76,9 +76,32 @@ describe('the names that are asked for', () => {
     const wrong = ['', ',', 'cloud[1-]', 'cloud[5-1]', 'c[1-10001]', 'c 1', 'c1;id', 'c[1-9999999999999999]']
     expect(wrong.map(parse)).toEqual(wrong.map(() => false))
   })
-  test('are told to a wrapper by what they look like', () => {
-    expect(listedLike('cloud[1-100],gpu1,r[1-2]c[1-4]')).toBe('cloud[0-9]+|gpu1|r[0-9]+c[0-9]+')
-    expect(listedLike('n[1-2].a,n[3-4].a')).toBe('n[0-9]+\\.a')
+  test('are told to a wrapper one by one, for the admin has others of that shape', () => {
+    expect(listedLike('gpu[1-4],a1,gpu2')).toBe('gpu1|gpu2|gpu3|gpu4|a1')
+    expect(listedLike('n[1-2].a,c_[08-09]')).toBe('n1[.]a|n2[.]a|c_08|c_09')
+  })
+  test('are told by their ranges where they are many', () => {
+    expect(listedLike('n[8-511].a,gpu1')).toBe(
+      'n([89]|[123456789][0-9]|[1234][0-9][0-9]|50[0-9]|51[01])[.]a|gpu1',
+    )
+  })
+  test.each([
+    'n[8-1211]',
+    'c[08-642]x',
+    'r[1-30]c[1-40]',
+    'n[0995-1600,7]',
+    'n[0-9,3-700]',
+    'n[000-999]',
+  ])('ranges are like their names and no others: %s', (list) => {
+    const pattern = new RegExp(`^(?:${listedLike(list)})$`)
+    const names = new Set(expandHosts(list))
+    expect([...names].filter((name) => !pattern.test(name))).toEqual([])
+    const [head = '', tail = ''] = list.split(/\[.*\]/)
+    const numbers = Array.from({ length: 2_000 }, (_, at) =>
+      [1, 2, 3, 4, 5].map((wide) => `${at}`.padStart(wide, '0')),
+    )
+    const like = numbers.flat().map((number) => head + number + tail)
+    expect(like.filter((name) => !names.has(name) && pattern.test(name))).toEqual([])
   })
 })
 
