@@ -150,8 +150,7 @@ describe.each(WORDS)('a peer calls things %s', (word) => {
   })
 
   test('a unit: the controller of a guest drains it when it was idle, or silent, for long', () => {
-    const at = T0 + 30 * MINUTE
-    const looks = (change: object) => {
+    const looks = (change: object, at: number) => {
       const [end, extendBy] = [T0 + 600 * MINUTE, T0 + 590 * MINUTE]
       const leases = [leaseOf('l1', [unitOf(word)], { term: { start: T0, end }, extendBy })]
       const nodes = [nodeOf(word, change)]
@@ -160,10 +159,11 @@ describe.each(WORDS)('a peer calls things %s', (word) => {
       const memory = JSON.parse(JSON.stringify(first.memory))
       return decideOn(viewOf(leases, { nodes, startedAt: at, at }), configOf(), memory, at)
     }
-    const idle = looks({})
+    const idle = looks({}, T0 + 30 * MINUTE)
     expect(idle.intents).toMatchObject([{ kind: 'drain', unitId: word }])
     expect(own(idle.memory.drains, word)).toBe('idle')
-    const silent = looks({ responding: false })
+    // After longer without a look nothing would be known of the time between.
+    const silent = looks({ responding: false }, T0 + 3 * MINUTE)
     expect(silent.intents).toMatchObject([{ kind: 'drain', unitId: word }])
     expect(own(silent.memory.missingSince, word)).toBe(T0)
   })
