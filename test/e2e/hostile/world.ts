@@ -129,8 +129,11 @@ export class World {
     return Object.fromEntries(
       held.map(([key, row]) => {
         if (!key.startsWith('site ') && !key.startsWith('unit ')) return [key, row]
-        const { due: _, sweeping: __, doing: ___, probedAt: ____, ...rest } = row as Record<string, unknown>
-        return [key, rest]
+        const changing = ['due', 'sweeping', 'doing', 'probedAt', 'listedAt', 'unlistedSince']
+        return [
+          key,
+          Object.fromEntries(Object.entries(row as object).filter(([of]) => !changing.includes(of))),
+        ]
       }),
     )
   }
