@@ -5,9 +5,8 @@ import { parseDuration } from '../../actors/runtime/settings.ts'
 /** Arguments of commands as they are typed; what cannot be read is said with what was expected. */
 
 export const wholeNumber = (text: string): number => {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('Expected a whole number of at least 1.')
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : 0
+  if (value < 1) throw new InvalidArgumentError('Expected a whole number of at least 1.')
   return value
 }
 

@@ -19,7 +19,7 @@ describe.concurrent('a host that is to be worked on', { timeout: 450_000 }, () =
     const hosts = () => pool.json<readonly HostReport[]>('host', 'list')
     const stateOf = (name: string) => (found: readonly HostReport[]) =>
       found.find((host) => host.name === name)?.state
-    const jobs = [await pool.submit(14)]
+    const jobs = [await pool.submit(30)]
     await until(
       'it runs',
       20_000,
@@ -30,7 +30,7 @@ describe.concurrent('a host that is to be worked on', { timeout: 450_000 }, () =
     const { name: host, units } = busy!
     const { name: node, leaseId } = units[0]!
 
-    const order = ['host', 'maintain', host, '--by', '20s', '--reason', 'a new disk']
+    const order = ['host', 'maintain', host, '--by', '50s', '--reason', 'a new disk']
     expect(await pool.json(...order)).toMatchObject({
       state: 'leaving',
       units: [{ name: node, binding: true }],

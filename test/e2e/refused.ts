@@ -107,7 +107,7 @@ describe.concurrent('a clock that is earlier than when Sublet last ran here', { 
       'a node is leased',
       15_000,
       () => pool.leases(),
-      (leases) => leases.length === 1,
+      (leases) => leases.length > 0,
     )
     await pool.kill(first)
     const file = join(pool.work, 'hour.json')
