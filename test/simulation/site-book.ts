@@ -201,8 +201,9 @@ export class SiteBook {
 
 const IN_SERVICE: ReadonlySet<SiteUnit['state']> = new Set(['setup', 'probing', 'active', 'suspect'])
 
-/** Its machines did not come up. */
-const isGivenUp = (reason: string): boolean => reason.includes('machines came up in')
+/** Its machines did not come up; a holder who closes a lease may quote what another site said of another one. */
+const isGivenUp = (reason: string): boolean =>
+  reason.includes('machines came up in') && !reason.startsWith('closed by ')
 
 /** It was there before its site was restored, wherever that is. */
 const isFound = (reason: string): boolean => reason.includes(', found')
