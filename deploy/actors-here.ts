@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
-import { inDir, namesHere } from './settings/config.ts'
+import { namesHere } from './settings/names-here.ts'
+import { inDir } from './settings/work-files.ts'
 import { actorsIn } from './upkeep/backup.ts'
 import { inspected } from './upkeep/work-folder.ts'
 

@@ -30,16 +30,16 @@ import { isNewIn, OwnKeys } from './peers/keys.ts'
 import { PeerBook, waysOf } from './peers/peers.ts'
 import { Recording } from './recording/recording.ts'
 import type { Federation } from './reports/site-view.ts'
-import {
-  type BrokerSettings,
-  type GuestSettings,
-  inDir,
-  namesHere,
-  type ServiceManagerSettings,
-  type Settings,
-  type SiteSettings,
+import type {
+  BrokerSettings,
+  GuestSettings,
+  ServiceManagerSettings,
+  Settings,
+  SiteSettings,
 } from './settings/config.ts'
+import { namesHere } from './settings/names-here.ts'
 import type { Role } from './settings/network-config.ts'
+import { inDir } from './settings/work-files.ts'
 import { ownStore } from './upkeep/own-store.ts'
 
 export interface SiteParts {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { systemClock } from '../actors/runtime/clock.ts'
 import type { BatchOptions, SubmitOptions } from './commands/batch.ts'
+import { wholeNumber } from './commands/cli-arguments.ts'
 import { brakeCommands } from './commands/cli-brakes.ts'
 import { handCommands } from './commands/cli-hand.ts'
 import { hostCommands } from './commands/cli-host.ts'
@@ -34,17 +35,10 @@ interface Common extends Whose {
   readonly json?: true
 }
 
-const count = (text: string): number => {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('Expected a whole number of at least 1.')
-  return value
-}
-
 const upTo =
   (most: number) =>
   (text: string): number => {
-    const value = count(text)
+    const value = wholeNumber(text)
     if (value > most) throw new InvalidArgumentError(`Expected at most ${most}.`)
     return value
   }
@@ -194,8 +188,8 @@ commandFor('nodes', 'the machines that are held, and where each stands')
 
 commandFor('plan', 'what the controllers would do now, per job and machine; nothing is done')
   .option('--guest <name>', 'only this guest')
-  .option('--jobs <count>', 'explain so many waiting jobs', count, 20)
-  .option('--machines <count>', 'tell of so many machines to which nothing would be done', count, 50)
+  .option('--jobs <count>', 'explain so many waiting jobs', wholeNumber, 20)
+  .option('--machines <count>', 'tell of so many machines to which nothing would be done', wholeNumber, 50)
   .action((options: Common & { guest?: string; jobs: number; machines: number }) =>
     perform(options.json === true, async () => {
       const { guest, jobs, machines } = options
@@ -302,10 +296,10 @@ batchCommand('stop', 'end it; its jobs go on').action((options: BatchOptions) =>
   perform(options.json === true, async () => (await import('./commands/batch.ts')).stopBatch(options, clock)),
 )
 batchCommand('submit <command>', 'submit a job: a line of shell')
-  .option('--nodes <count>', 'on so many nodes', count, 1)
-  .option('--cpus <count>', 'so many cpus on each', count, 1)
-  .option('--memory <MiB>', 'so much memory on each', count, 1)
-  .option('--tasks <count>', 'so many times, as an array', count, 1)
+  .option('--nodes <count>', 'on so many nodes', wholeNumber, 1)
+  .option('--cpus <count>', 'so many cpus on each', wholeNumber, 1)
+  .option('--memory <MiB>', 'so much memory on each', wholeNumber, 1)
+  .option('--tasks <count>', 'so many times, as an array', wholeNumber, 1)
   .option('--time <duration>', 'its time limit, such as 10m')
   .option('--user <name>', 'whose job it is', 'user')
   .option('--hold', 'held until it is released')

@@ -3,10 +3,7 @@ import type { Instant, Millis } from '../runtime/clock.ts'
 import type { LedgerEntry } from '../runtime/commit.ts'
 import { own } from '../runtime/plain.ts'
 import { textField } from './story-words.ts'
-
-/** By whom or what node-seconds are added up. */
-export const USAGE_BY = ['guest', 'queue', 'site'] as const
-export type UsageBy = (typeof USAGE_BY)[number]
+import type { UsageBy } from './usage-by.ts'
 
 /**
  * Node-seconds in a span of time:

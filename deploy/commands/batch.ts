@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { Clock } from '../../actors/runtime/clock.ts'
+import { parseDuration } from '../../actors/runtime/durations.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { parseDuration } from '../../actors/runtime/settings.ts'
 import { type BatchUser, batchUser } from '../../adapters/embedded/batch-client.ts'
 import type { JobRecord } from '../../adapters/embedded/batch-records.ts'
 import { batchSocketIn, endBatchServer, spawnBatchServer } from '../../adapters/embedded/batch-server.ts'

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 import type { Millis } from '../../actors/runtime/clock.ts'
-import { parseDuration } from '../../actors/runtime/settings.ts'
+import { parseDuration } from '../../actors/runtime/durations.ts'
 
 /** Arguments of commands as they are typed; what cannot be read is said with what was expected. */
 

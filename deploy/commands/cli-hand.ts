@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Clock, Instant, Millis } from '../../actors/runtime/clock.ts'
-import { parseDuration } from '../../actors/runtime/settings.ts'
+import { parseDuration } from '../../actors/runtime/durations.ts'
 import type { HandReport } from '../control/by-hand.ts'
 import type { Whose } from '../upkeep/work-folder.ts'
 import { duration, wholeNumber } from './cli-arguments.ts'

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Millis } from '../../actors/runtime/clock.ts'
-import { parseDuration } from '../../actors/runtime/settings.ts'
+import { parseDuration } from '../../actors/runtime/durations.ts'
 import type { ReplayArguments } from '../replay/command.ts'
 import { SCHEDULERS } from '../replay/scheduler.ts'
 import { wholeNumber } from './cli-arguments.ts'

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { USAGE_BY, type UsageBy } from '../../actors/ledger/usage.ts'
+import { USAGE_BY, type UsageBy } from '../../actors/ledger/usage-by.ts'
 import type { Clock } from '../../actors/runtime/clock.ts'
 import { dateOf } from '../settings/moments.ts'
 import { type Whose, workFolder } from '../upkeep/work-folder.ts'

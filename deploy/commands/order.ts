@@ -4,7 +4,7 @@ import { print, printJson } from './terminal.ts'
 /** The Sublet that runs in the work folder that is meant. */
 export async function clientFor(whose: Whose) {
   const { controlClient } = await import('../control/control-client.ts')
-  const { inDir } = await import('../settings/config.ts')
+  const { inDir } = await import('../settings/work-files.ts')
   return controlClient(inDir(await workFolder(whose)).socket)
 }
 

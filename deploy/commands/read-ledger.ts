@@ -22,7 +22,7 @@ import {
 } from '../reports/ledgers.ts'
 import { onOneLine } from '../reports/printable.ts'
 import { showEntry, showVerdicts } from '../reports/show.ts'
-import { inDir } from '../settings/config.ts'
+import { inDir } from '../settings/work-files.ts'
 import { inspected } from '../upkeep/work-folder.ts'
 import { EXIT, print, printJson, shapeOfError, tell, tellError } from './terminal.ts'
 

@@ -1,4 +1,5 @@
-import { TOLD_BY, type Told, type Usage, type UsageBy } from '../../actors/ledger/usage.ts'
+import { TOLD_BY, type Told, type Usage } from '../../actors/ledger/usage.ts'
+import type { UsageBy } from '../../actors/ledger/usage-by.ts'
 import type { Clock, Instant } from '../../actors/runtime/clock.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { some } from '../../controllers/sentence.ts'

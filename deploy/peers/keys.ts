@@ -15,8 +15,8 @@ import {
 } from '../../actors/runtime/identity.ts'
 import { readBounded } from '../../adapters/bounded-file.ts'
 import { makeDurably, syncFile, writeDurably, writeTextDurably } from '../../adapters/durable-file.ts'
-import { inDir } from '../settings/config.ts'
 import { publicKey } from '../settings/network-config.ts'
+import { inDir } from '../settings/work-files.ts'
 import { makeNamedFolder } from '../upkeep/make-folder.ts'
 
 /**

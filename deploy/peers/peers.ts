@@ -7,8 +7,10 @@ import type { Log } from '../../actors/runtime/log.ts'
 import { name } from '../../actors/runtime/settings.ts'
 import { writeDurably } from '../../adapters/durable-file.ts'
 import type { PeerWay } from '../../adapters/transport.ts'
-import { inDir, namesHere, type Settings } from '../settings/config.ts'
+import type { Settings } from '../settings/config.ts'
+import { namesHere } from '../settings/names-here.ts'
 import { peerUrl, publicKey, ROLES, type Role } from '../settings/network-config.ts'
+import { inDir } from '../settings/work-files.ts'
 import { type OwnKeys, readPublicKey } from './keys.ts'
 
 /** An actor in another process. */

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { z } from 'zod'
 import { duration, name } from '../../actors/runtime/settings.ts'
 import type { EmbeddedJoinConfig } from '../../adapters/embedded/join.ts'
@@ -171,10 +170,6 @@ export interface Settings extends Readonly<Omit<Written, Sections>> {
   readonly peers: readonly PeerSettings[]
 }
 
-/** The names of actors that run here. */
-export const namesHere = ({ site, broker, serviceManager }: Settings): readonly string[] =>
-  [serviceManager, broker, site].flatMap((section) => section?.name ?? [])
-
 /** The broker that runs here, and the one that is meant where none is named. */
 export function brokerOf(written: Pick<Written, 'site' | 'broker' | 'guests' | 'peers'>): {
   readonly here: BrokerSettings | undefined
@@ -188,17 +183,3 @@ export function brokerOf(written: Pick<Written, 'site' | 'broker' | 'guests' | '
 
 export const managerOf = (written: Pick<Written, 'serviceManager'>): NonNullable<Written['serviceManager']> =>
   written.serviceManager ?? serviceManager.parse({})
-
-/** Files of a work folder. */
-export const inDir = (dir: string) => ({
-  socket: join(dir, 'control.sock'),
-  auth: join(dir, 'auth'),
-  log: join(dir, 'sublet.log'),
-  keys: join(dir, 'keys'),
-  peers: join(dir, 'peers.json'),
-  hour: join(dir, 'hour.json'),
-  charts: join(dir, 'charts'),
-  recordings: join(dir, 'recordings'),
-  archive: join(dir, 'archive'),
-  database: (actor: string) => join(dir, `${actor}.db`),
-})

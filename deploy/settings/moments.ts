@@ -1,6 +1,6 @@
 import type { Instant } from '../../actors/runtime/clock.ts'
+import { parseDuration } from '../../actors/runtime/durations.ts'
 import { SubletError } from '../../actors/runtime/errors.ts'
-import { parseDuration } from '../../actors/runtime/settings.ts'
 
 /**
  * A time as a person gives it: `14:00` (today, or tomorrow if that is past), `in 30m` or `30m`, or a date with or

@@ -15,10 +15,11 @@ import { readBounded } from '../../adapters/bounded-file.ts'
 import { readStored } from '../peers/peers.ts'
 import { shapeOf } from './by-kind.ts'
 import { type Complaint, complaintsOf } from './complaints.ts'
-import { configSchema, inDir, type Settings } from './config.ts'
+import { configSchema, type Settings } from './config.ts'
 import { crossChecks } from './cross-checks.ts'
 import { certificateFileChecks, keyFileChecks } from './network-checks.ts'
 import { resolved } from './resolved.ts'
+import { inDir } from './work-files.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
 /** Whoever has more has given another file. */

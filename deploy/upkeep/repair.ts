@@ -8,7 +8,7 @@ import { encodeRow, type Row, type StoredRow } from '../../actors/runtime/rows.t
 import { ledgerArchive } from '../../adapters/sqlite/archive.ts'
 import { type Damage, damageOf, mend } from '../../adapters/sqlite/mend.ts'
 import { some } from '../../controllers/sentence.ts'
-import { inDir } from '../settings/config.ts'
+import { inDir } from '../settings/work-files.ts'
 import { actorsIn } from './backup.ts'
 import { type Rebuilt, type Role, rebuild } from './rebuild.ts'
 import { refuseHalfRestored } from './restore.ts'

@@ -20,7 +20,7 @@ import { makeFolder } from '../../adapters/make-folder.ts'
 import { ledgerArchive } from '../../adapters/sqlite/archive.ts'
 import { inspect, readRow, writeRow } from '../../adapters/sqlite/copy.ts'
 import { stamp } from '../../adapters/sqlite/migration.ts'
-import { inDir } from '../settings/config.ts'
+import { inDir } from '../settings/work-files.ts'
 import { hashOfFile, type Manifest, readManifest } from './backup-form.ts'
 import { whileStopped } from './while-stopped.ts'
 

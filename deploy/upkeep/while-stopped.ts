@@ -1,6 +1,6 @@
 import { SubletError } from '../../actors/runtime/errors.ts'
 import { whileLocked } from '../../adapters/sqlite/copy.ts'
-import { inDir } from '../settings/config.ts'
+import { inDir } from '../settings/work-files.ts'
 
 /** Works on the databases of these actors, which nobody may have open meanwhile: it says how to see to that. */
 export async function whileStopped<T>(

@@ -22,8 +22,9 @@ import { ownKeys, type PeerFinding } from '../../deploy/peers/peer-reports.ts'
 import { PeerBook, waysOf } from '../../deploy/peers/peers.ts'
 import { showStatus } from '../../deploy/reports/show.ts'
 import { statusOf } from '../../deploy/reports/status.ts'
-import { inDir, namesHere } from '../../deploy/settings/config.ts'
+import { namesHere } from '../../deploy/settings/names-here.ts'
 import { loadConfig } from '../../deploy/settings/settings-file.ts'
+import { inDir } from '../../deploy/settings/work-files.ts'
 import { fakeSite, SITE_YAML, T0, yamlIn } from './control-site.ts'
 
 const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }

@@ -14,8 +14,9 @@ import {
   waysOf,
   writeStored,
 } from '../../deploy/peers/peers.ts'
-import { inDir, type Settings } from '../../deploy/settings/config.ts'
+import type { Settings } from '../../deploy/settings/config.ts'
 import { loadConfig, readConfig } from '../../deploy/settings/settings-file.ts'
+import { inDir } from '../../deploy/settings/work-files.ts'
 
 const T0 = 1_700_000_000_000
 const HOUR = 3_600_000

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { duration, name, parseDuration } from '../../actors/runtime/settings.ts'
+import { parseDuration } from '../../actors/runtime/durations.ts'
+import { duration, name } from '../../actors/runtime/settings.ts'
 
 describe('a length of time', () => {
   test.each([
