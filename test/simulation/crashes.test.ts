@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ROLES, Trial, type TrialOptions, trial } from './trial.ts'
 
 /** Few jobs and no other fault, so that each run differs from the next in one crash only. */
-const QUIET: TrialOptions = { seed: 1, calm: true, jobs: 4 }
+const QUIET: TrialOptions = { seed: 1, calm: true, jobs: 4, stormMs: 90_000 }
 
 describe('check 8: a crash before or after any one commit changes nothing in the end', async () => {
   const calm = new Trial(QUIET)

@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { trial } from './trial.ts'
 
 /** SUBLET_SEEDS=n runs n of each; the first ones are always the same. Many more: npm run sim. */
-const SEEDS = Number(process.env.SUBLET_SEEDS ?? 20)
-const FEDERATIONS = Number(process.env.SUBLET_SEEDS ?? 2)
-const PER_TEST = 20
+const SEEDS = Number(process.env.SUBLET_SEEDS ?? 8)
+const FEDERATIONS = Number(process.env.SUBLET_SEEDS ?? 1)
+const PER_TEST = 8
 
 describe('no storm of lost messages and crashes breaks an invariant', () => {
   for (let first = 1; first <= SEEDS; first += PER_TEST)

@@ -173,14 +173,16 @@ export class Trial implements Scene {
   }
 
   /**
-   * Until everything has ended and some minutes have passed, or the time for that is over. In one seed of ten to the
-   * end of that time: what is over has to stay so. While jobs come to their ends it goes on: a pool of which its owner
-   * has most back may have much to do.
+   * Until everything has ended and some minutes have passed, or the time for that is over. In one seed of ten, and in all
+   * small ones with faults, to the end of that time: what is over has to stay so. While jobs come to their ends it goes on:
+   * a pool of which its owner has most back may have much to do.
    */
   async #quiet(quietMs: Millis, check: () => void): Promise<void> {
     const until = this.world.elapsed + quietMs
-    await this.world.run(this.world.elapsed + QUIET_MS_MIN, check)
-    const isWhole = this.options.size !== 'federation' || this.options.seed % WHOLE_QUIET_EVERY === 0
+    const isCalm = this.options.calm === true
+    await this.world.run(this.world.elapsed + (isCalm ? QUIET_STEP_MS : QUIET_MS_MIN), check)
+    const isSmall = this.options.size !== 'federation' && !isCalm
+    const isWhole = isSmall || this.options.seed % WHOLE_QUIET_EVERY === 0
     while (this.world.elapsed < until && (isWhole || !this.#invariants.hasEnded()))
       await this.world.run(Math.min(until, this.world.elapsed + QUIET_STEP_MS), check)
     for (let i = 0, before = -1; i < WORK_STEPS_MAX && !this.#invariants.hasEnded(); i++) {
