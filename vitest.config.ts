@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** They change what all modules of a process share: another module's code, its folder, its clock. */
 const ALONE = [
@@ -9,8 +10,28 @@ const ALONE = [
   'test/unit/peer-commands.test.ts',
 ]
 
+/** They wait for processes for a minute and more: begun last, all others would be over and they still waiting. */
+const LONG = [
+  'test/e2e/sublet.test.ts',
+  'test/e2e/surroundings.test.ts',
+  'test/conformance/torque-emulated.test.ts',
+  'test/e2e/federation.test.ts',
+]
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rankOf = ({ moduleId }: TestSpecification): number => {
+      const rank = LONG.findIndex((file) => moduleId.endsWith(`/${file}`))
+      return rank < 0 ? LONG.length : rank
+    }
+    const others = await super.sort(files)
+    return others.toSorted((a, b) => rankOf(a) - rankOf(b))
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongFirst },
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // Most tests wait for real processes: three share two cores well, more make their timings worse.
