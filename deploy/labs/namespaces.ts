@@ -7,6 +7,7 @@ import { SubletError } from '../../actors/runtime/errors.ts'
 import type { Executor } from '../../adapters/executor.ts'
 import { type Journal, journal } from './journal.ts'
 import { childrenOf, isAlive, netnsName, netnsOf, processesOf, RUN_VARIABLE } from './leftovers.ts'
+import { restAfter } from './rest.ts'
 
 /**
  * The ground that a lab of real programs stands on: a network of its own, and machines that are not more
@@ -104,7 +105,8 @@ export function labGround(options: LabGroundOptions): LabGround {
     const late = () => new SubletError('exec-timeout', `lab: ${what} took more than ${ms} ms`)
     const limit = deadline(clock, ms, late, signal)
     try {
-      while (!(await holds())) await sleep(clock, POLL_MS, limit.signal)
+      for (let began = clock.monotonic(); !(await holds()); began = clock.monotonic())
+        await sleep(clock, restAfter(clock.monotonic() - began, POLL_MS), limit.signal)
     } finally {
       limit.done()
     }

@@ -8,6 +8,7 @@ import type {
   Job,
   NodeMark,
 } from '../../adapters/batch-system.ts'
+import { restAfter } from '../../deploy/labs/rest.ts'
 
 /** A job as a user would submit it. */
 export interface BenchJob {
@@ -82,13 +83,14 @@ export async function until<T>(
 ): Promise<T> {
   const end = systemClock.monotonic() + patienceMs
   for (;;) {
+    const began = systemClock.monotonic()
     const seen = await look()
     if (wanted(seen)) return seen
     if (systemClock.monotonic() > end)
       throw new Error(
         `waited ${patienceMs} ms in vain until ${what}; last seen: ${JSON.stringify(seen, null, 1)}`,
       )
-    await sleep(systemClock, 30)
+    await sleep(systemClock, restAfter(systemClock.monotonic() - began, 30))
   }
 }
 
