@@ -31,6 +31,7 @@ export const BIN = new URL('../../deploy/bin.js', import.meta.url).pathname
 
 const never = new AbortController().signal
 const POLL_MS: Millis = 250
+const REST_MS_MAX: Millis = 1_500
 const START_POLL_MS: Millis = 30
 const START_MS_MAX: Millis = 60_000
 
@@ -346,13 +347,15 @@ export async function until<T>(
 ): Promise<T> {
   const end = clock.monotonic() + withinMs * PATIENCE
   for (;;) {
+    const began = clock.monotonic()
     const seen = await look()
     if (wanted(seen)) return seen
     if (clock.monotonic() > end)
       throw new Error(
         `waited ${withinMs * PATIENCE} ms in vain until ${what}; last seen: ${JSON.stringify(seen, null, 1)}`,
       )
-    await sleep(clock, POLL_MS)
+    // A look may be a command, of a process of its own.
+    await sleep(clock, Math.min(REST_MS_MAX, Math.max(POLL_MS, 2 * (clock.monotonic() - began))))
   }
 }
 
