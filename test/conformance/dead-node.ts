@@ -14,6 +14,7 @@ export interface DeadNodeBench extends BatchBench {
   hangEpilogs?(): void
 }
 
+/** What is not so of a batch system has no case. */
 export interface DeadNodeOptions {
   readonly skip?: string | undefined
   readonly runsMs: number
@@ -170,9 +171,8 @@ export function deadNodeCases(
         expect((await bench.system.observe(inTime)).nodes.map((node) => node.name)).not.toContain(one)
       })
 
-      test.skipIf(!leavesJobs)(
-        'a job that may not start again stays, and is named; the others are put back',
-        async () => {
+      if (leavesJobs)
+        test('a job that may not start again stays, and is named; the others are put back', async () => {
           const [one = '', other = ''] = bench.names
           const pool = holder()
           await pool.letIn(one)
@@ -187,12 +187,10 @@ export function deadNodeCases(
             (jobs) => runs(mayNot, one)(jobs) && pool.reason().includes(`start again: ${mayNot} of `),
           )
           expect(pool.done).toEqual([`drain ${one}`, `requeue ${may}`])
-        },
-      )
+        })
 
-      test.skipIf(!startsAgain)(
-        'a daemon that comes back in time has its node work again, and nothing is put back',
-        async () => {
+      if (startsAgain)
+        test('a daemon that comes back in time has its node work again, and nothing is put back', async () => {
           const [one = ''] = bench.names
           const pool = holder()
           await pool.letIn(one)
@@ -203,12 +201,10 @@ export function deadNodeCases(
           await bench.startMachine(one)
           await pool.until('it works again', () => pool.done.includes(`resume ${one}`))
           expect(pool.done).toEqual([`drain ${one}`, `resume ${one}`])
-        },
-      )
+        })
 
-      test.skipIf(hung === undefined)(
-        'a job that has ended and does not let go of its node is named, and the node drained',
-        async () => {
+      if (hung !== undefined)
+        test('a job that has ended and does not let go of its node is named, and the node drained', async () => {
           const [one = ''] = bench.names
           const pool = holder()
           await pool.letIn(one)
@@ -224,8 +220,7 @@ export function deadNodeCases(
           const { jobs, nodes } = await bench.system.observe(inTime)
           expect(nodes.map(({ name: node }) => node)).not.toContain(one)
           expect(stands(jobs, id)?.state ?? 'ended').toBe(hung === 'over' ? 'ended' : 'completing')
-        },
-      )
+        })
     },
   )
 }
