@@ -6,7 +6,7 @@ import { Book } from './book.ts'
 import { extendAll } from './extending.ts'
 import { waitForTheRest } from './first-come.ts'
 import { impossible, lacks } from './line.ts'
-import { earliestItem, leastAt, type Place, toldPlaces, without } from './placing.ts'
+import { earliestItem, leastAt, type Place, placeAt, toldPlaces, without } from './placing.ts'
 import { type Item, inOrder, isExtension, itemsOf, termFrom } from './requests.ts'
 
 /**
@@ -186,12 +186,17 @@ function wait(item: Item, places: readonly Place[], book: Book): void {
   book.plan(places, `${lacks(item, book.left, book.now)}; the latest start is ${hour(item.startBy)}`)
 }
 
-/** Everybody's minimum is set aside by now, so nobody's surplus costs another its start. */
+/**
+ * Everybody's minimum is set aside by now, so nobody's surplus costs another its start. With its own minimum in hand again it
+ * goes to another site where it gets more there.
+ */
 function begin(places: readonly Place[], book: Book): void {
-  for (const { request, site, units, start } of places) {
+  for (const { request, site, units: least, start } of places) {
+    const { type } = request
     const term = termFrom(request, start)
-    const surplus = Math.min(request.units - units, book.left.free(site, request.type, term))
-    book.left = book.left.take(site, request.type, -units, term)
-    book.grant({ request, site, units: units + Math.max(0, surplus), start })
+    book.left = book.left.take(site, type, -least, term)
+    const units = Math.max(least, Math.min(request.units, book.left.free(site, type, term)))
+    const other = units < request.units ? placeAt(request, book.left, start) : undefined
+    book.grant(other !== undefined && other.units > units ? other : { request, site, units, start })
   }
 }

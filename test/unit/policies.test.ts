@@ -155,6 +155,17 @@ describe('earliest deadline', () => {
       'other: 2 at a from 0 to 60',
     ])
   })
+
+  test('starts an elastic one where it gets most, and everybody else’s minimum stays where it was', () => {
+    const sites = supplyOf([offer('a', 2), offer('b', 8)], [])
+    const elastic = ask('elastic', 5, { unitsMin: 1, ...later(60) })
+    expect(inShort(earliestDeadline([elastic], sites, NOW))).toEqual(['elastic: 5 at b from 0 to 60'])
+    const wide = ask('wide', 6, { ...later(60), arrivedAt: NOW + 1 })
+    expect(inShort(earliestDeadline([elastic, wide], sites, NOW))).toEqual([
+      'elastic: 2 at a from 0 to 60',
+      'wide: 6 at b from 0 to 60',
+    ])
+  })
 })
 
 describe('weighted share', () => {
