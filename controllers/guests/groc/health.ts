@@ -56,7 +56,7 @@ export function notice(
   const quickEnds = quickEndsOf(rolls, memory.quickEnds, jobs.ended, config)
   const blackHoles = new Map(Object.entries(only(memory.blackHoles, here)))
   for (const [unitId, row] of Object.entries(quickEnds))
-    if (row.inRow >= config.blackHole.jobs && !blackHoles.has(unitId)) {
+    if (row.inRow >= config.blackHole.jobs && !blackHoles.has(unitId) && !endSoAnywhere(unitId, quickEnds)) {
       const name = here.flat().find(({ id }) => id === unitId)?.name ?? ''
       if (othersWork(picture, jobs, name, row, config)) blackHoles.set(unitId, picture.at)
     }
@@ -210,28 +210,71 @@ function countQuickEnds(
     if (count !== undefined && job.endedAt === count.lastAt && count.lastJobs.includes(job.id)) continue
     const quick = job.endedAt - job.startedAt <= config.blackHole.within
     const inRow = quick ? (count?.inRow ?? 0) + 1 : 0
+    const isNew = inRow <= 1 || count === undefined
     count = {
       inRow,
-      since: inRow <= 1 || count === undefined ? job.startedAt : count.since,
+      since: isNew ? job.startedAt : count!.since,
       lastAt: job.endedAt,
       lastJobs: count?.lastAt === job.endedAt ? [...count.lastJobs, job.id] : [job.id],
+      kinds: withKind(isNew ? [] : count?.kinds, kindOf(job)),
     }
   }
   return count
 }
 
-/** Short jobs are no crime: a node is suspicious only while jobs on other nodes last longer. */
+/** So many kinds of a row are told apart. */
+const KINDS_MAX = 8
+/** Where jobs of so many users ended at once, it is hardly the jobs. */
+const USERS_HIT = 3
+
+/** Jobs of one kind last about as long: of one user, in one queue, with one limit. */
+const kindOf = ({ user, queue, walltimeMs }: Job): string => `${user}\n${queue}\n${walltimeMs ?? ''}`
+const userIn = (kind: string): string => kind.slice(0, kind.indexOf('\n'))
+
+/** Undefined stays what nobody knows. */
+const withKind = (kinds: QuickEnds['kinds'], kind: string): QuickEnds['kinds'] =>
+  kinds === undefined || kinds.includes(kind) || kinds.length >= KINDS_MAX ? kinds : [...kinds, kind]
+
+const usersIn = (kinds: readonly string[]): number => new Set(kinds.map(userIn)).size
+
+/** Meanwhile jobs of the same kinds ended at once on another node as well, and one or two users have these: it is the jobs. */
+function endSoAnywhere(unitId: string, rows: GrocMemory['quickEnds']): boolean {
+  const { since, kinds } = rows[unitId]!
+  if (kinds === undefined || usersIn(kinds) >= USERS_HIT) return false
+  return Object.entries(rows).some(
+    ([id, other]) =>
+      id !== unitId &&
+      other.inRow > 1 &&
+      other.lastAt >= since &&
+      other.kinds?.some((kind) => kinds.includes(kind)) === true,
+  )
+}
+
+/**
+ * Short jobs are no crime: a node is suspicious only while nothing works that began there meanwhile, and while jobs on other
+ * nodes last longer,
+ *
+ *   of the same kinds    where those of one or two users ended at once: an array of short tasks
+ *   of any kind          where those of three and more did
+ */
 function othersWork(
   picture: BatchPicture,
   { running, ended }: Tally,
   nodeName: string,
-  row: QuickEnds,
+  { since, kinds }: QuickEnds,
   config: GrocConfig,
 ): boolean {
-  return [...running, ...ended].some((job) => {
-    if (job.startedAt === undefined || job.nodeNames.length === 0 || job.nodeNames.includes(nodeName))
-      return false
-    const until = job.state === 'ended' ? job.endedAt : picture.at
-    return until !== undefined && until >= row.since && until - job.startedAt > config.blackHole.within
-  })
+  const lasts = ({ startedAt = Number.POSITIVE_INFINITY, state, endedAt }: Job): boolean => {
+    const until = state === 'ended' ? endedAt : picture.at
+    return until !== undefined && until >= since && until - startedAt > config.blackHole.within
+  }
+  const isHere = ({ nodeNames }: Job): boolean => nodeNames.includes(nodeName)
+  if (running.some((job) => isHere(job) && (job.startedAt ?? since) > since && lasts(job))) return false
+  const counts =
+    kinds === undefined || usersIn(kinds) >= USERS_HIT
+      ? () => true
+      : (job: Job) => kinds.includes(kindOf(job))
+  return [...running, ...ended].some(
+    (job) => job.nodeNames.length > 0 && !isHere(job) && counts(job) && lasts(job),
+  )
 }

@@ -20,6 +20,8 @@ export interface QuickEnds {
   /** The last end that was counted, and the jobs that ended at that very instant. */
   readonly lastAt: Instant
   readonly lastJobs: readonly string[]
+  /** What kinds of jobs these are, each once. Absent in what earlier programs kept. */
+  readonly kinds?: readonly string[] | undefined
 }
 
 /** What it carries from one decision to the next; plain JSON. What it knows of units is only about those still held. */
