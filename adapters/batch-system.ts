@@ -92,6 +92,8 @@ export interface Job {
    * nobody ends it, also not at its walltime.
    */
   readonly neverBegan?: boolean
+  /** It has ended, and well, by the middleware's own word. Absent where that does not tell. */
+  readonly succeeded?: boolean
   /** For arrays: how many equal tasks this one record stands for (a pending array is one record). */
   readonly tasks: number
 }

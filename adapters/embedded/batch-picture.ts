@@ -62,6 +62,7 @@ function shown(core: BatchCore, job: JobRecord): Job {
     nodeNames: nodesOf(job),
     requeueable: job.requeueable,
     restarts: job.restarts,
+    ...(job.state === 'ended' && job.verdict?.outcome === 'finished' && { succeeded: true }),
     tasks: 1,
   })
 }

@@ -59,6 +59,7 @@ export function jobOf(piece: string, cpusOfMachine: number | undefined): JobReco
     rerunable: wordOf(job, 'Rerunable') !== 'False',
     starts: Number(wordOf(job, 'run_count') || 0),
     ...arrayOf(id, job),
+    hasSucceeded: wordOf(job, 'Exit_status') === '0',
     amounts: amountsOf(resources),
   }
 }

@@ -134,6 +134,7 @@ export function jobsOf(
       restarts: Math.max(0, record.starts - 1),
       ...(heldBy === 'system' && { launchFailed: record.starts > 0 }),
       ...(state === 'running' && neverBegan(record, now) && { neverBegan: true }),
+      ...(state === 'ended' && record.hasSucceeded === true && { succeeded: true }),
       tasks: 1,
     })
   })

@@ -55,6 +55,8 @@ export interface JobRecord {
   readonly amounts?: Vector
   /** The mother superior has told of its session; absent where the vendor is not read for it. */
   readonly hasProcess?: boolean
+  /** Its own exit status was 0. */
+  readonly hasSucceeded?: boolean
 }
 
 /** works: takes jobs if there is room · refuses · silent: is not there. */

@@ -119,6 +119,7 @@ export function* jobsOf(judged: readonly Judged[], frame: Frame): Steps<readonly
       requeueable: record.requeueable,
       restarts: record.restarts,
       launchFailed: state === 'held' && record.reason === LAUNCH_FAILED,
+      ...(state === 'ended' && record.state === 'COMPLETED' && { succeeded: true }),
       tasks: Math.max(1, tasks),
     })
   }

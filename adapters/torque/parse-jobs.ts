@@ -55,6 +55,7 @@ export function jobOf(piece: string, { scheduler, cpusOfMachine }: Reading): Job
     rerunable: words(job, 'Rerunable') !== 'False',
     starts: Number(words(job, 'start_count') || 0),
     hasProcess: !/^0*$/.test(words(job, 'session_id')),
+    hasSucceeded: words(job, 'exit_status') === '0',
   }
 }
 

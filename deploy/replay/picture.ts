@@ -69,7 +69,9 @@ export class Looks {
 
   ended(job: ReplayJob): void {
     this.#jobList = undefined
-    this.#records.set(job.number, { ...this.#recordOf(job), state: 'ended', endedAt: job.endedAt })
+    const succeeded = job.trace.succeeded === true && !job.cut
+    const changes = { state: 'ended', endedAt: job.endedAt, ...(succeeded && { succeeded }) } as const
+    this.#records.set(job.number, { ...this.#recordOf(job), ...changes })
     this.#ended.push(job)
   }
 

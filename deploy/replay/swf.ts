@@ -18,6 +18,8 @@ const WARNINGS_MAX = 20
 /** No line is longer that is meant to be one; what comes without an end of line is not kept. */
 const LINE_LENGTH_MAX = 64 * 1024
 const COLUMNS = 15
+/** The status of a job that ran to its end. */
+const COMPLETED = 1
 /** Of a header; further ones say nothing that is read. */
 const HEADERS_MAX = 1_000
 const QUEUES_MAX = 10_000
@@ -121,6 +123,7 @@ export class SwfReader {
       memoryMiBPerNode: torque === undefined ? 0 : Math.ceil(memory / 1024 ** 2),
       queue: torque === undefined ? (this.#queueNames.get(queue) ?? queue) : words[19]!,
       user: words[11]!,
+      ...(at(11) === COMPLETED && { succeeded: true }),
     }
     const flaw = flawOf(job)
     if (flaw !== undefined) return this.#warn(`line ${this.#line}: the job was left out, for ${flaw}`)

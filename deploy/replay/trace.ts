@@ -18,6 +18,8 @@ export interface TraceJob {
   readonly memoryMiBPerNode: number
   readonly queue: string
   readonly user: string
+  /** It ended well; absent where a trace does not tell. */
+  readonly succeeded?: boolean
   /** What else each of its nodes has to give it; absent for most, and where a trace does not tell. */
   readonly extras?: TraceExtras
 }

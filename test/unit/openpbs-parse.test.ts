@@ -66,6 +66,7 @@ test('a finished job is read from the history, with the node it ran on', async (
     {
       ...{ id: '0.opsrv', verdict: { state: 'ended' }, hosts: ['vm01'] },
       endedAt: Date.UTC(2026, 10, 21, 20, 15, 6),
+      hasSucceeded: true,
     },
   ])
 })

@@ -50,7 +50,10 @@ describe('a trace in the Standard Workload Format', () => {
       memoryMiBPerNode: 0,
       queue: '[short:1]',
       user: '7',
+      succeeded: true,
     })
+    const [failed] = (await readText('failed.swf', PLAIN.replace('2048 1 7', '2048 0 7'))).jobs
+    expect(failed).not.toHaveProperty('succeeded')
   })
 
   test('has a warning for a line that is none, with its number, and leaves out what never ran or has no size', async () => {

@@ -107,11 +107,17 @@ test('an array of 10,000 tasks of which five may run at once is a demand of five
 })
 
 test('how a job ended is told', () => {
-  const ended = (change: Partial<JobRecord>) =>
-    look(changedJob('12', change), []).jobs.get('12')?.vendorReason
+  const ended = (change: Partial<JobRecord>) => {
+    const { vendorReason, succeeded } = look(changedJob('12', change), []).jobs.get('12')!
+    return { vendorReason, succeeded }
+  }
   // Of one that is cancelled while it waits, the reason for that stays.
-  expect(ended({ state: 'CANCELLED', reason: 'Priority' })).toBe('CANCELLED')
-  expect(ended({ state: 'FAILED', reason: 'NonZeroExitCode' })).toBe('FAILED')
+  expect(ended({ state: 'CANCELLED', reason: 'Priority' })).toEqual({ vendorReason: 'CANCELLED' })
+  expect(ended({ state: 'FAILED', reason: 'NonZeroExitCode' })).toEqual({ vendorReason: 'FAILED' })
+  expect(ended({ state: 'COMPLETED', reason: 'None' })).toEqual({
+    vendorReason: 'COMPLETED',
+    succeeded: true,
+  })
 })
 
 test('times are told only when they are facts, not forecasts', () => {

@@ -63,6 +63,9 @@ test('trap 13: what is complete is over, also what was deleted before it ran', a
   expect(found.get('1.tqsrv')).toMatchObject({
     ...{ verdict: { state: 'ended' }, hosts: ['vm02'], endedAt: 1_795_291_344_000 },
   })
+  // Its exit status is 271: it was deleted.
+  expect(found.get('9.tqsrv')?.hasSucceeded).toBe(false)
+  expect(found.get('0.tqsrv')?.hasSucceeded).toBe(true)
   expect(found.get('13.tqsrv')).toMatchObject({
     verdict: { state: 'ended' },
     startedAt: undefined,

@@ -195,7 +195,7 @@ function endsByNode(jobs: readonly Job[]): ReadonlyMap<string, readonly EndedJob
   return byNode
 }
 
-/** Ended jobs stay listed for a while, so each is counted once, by the instant and the names of the last ones. */
+/** What ended well was short by itself. Ended jobs stay listed for a while, so each is counted once, by the instant and the names of the last ones. */
 function countQuickEnds(
   before: QuickEnds | undefined,
   ends: readonly EndedJob[],
@@ -208,7 +208,7 @@ function countQuickEnds(
     if (job.startedAt < (unit.joinedAt ?? unit.since)) continue
     if (count !== undefined && job.endedAt < count.lastAt) continue
     if (count !== undefined && job.endedAt === count.lastAt && count.lastJobs.includes(job.id)) continue
-    const quick = job.endedAt - job.startedAt <= config.blackHole.within
+    const quick = job.succeeded !== true && job.endedAt - job.startedAt <= config.blackHole.within
     const inRow = quick ? (count?.inRow ?? 0) + 1 : 0
     const isNew = inRow <= 1 || count === undefined
     count = {
