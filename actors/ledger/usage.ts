@@ -244,6 +244,8 @@ export class UsageCount {
     if (leaseId === undefined) return
     const stays = this.#joined.get(unitId) ?? []
     this.#joined.set(unitId, stays)
+    // One that is drained and resumed never left.
+    if (stays.some(({ to }) => to === undefined)) return
     stays.push({ leaseId, from: at, to: undefined })
   }
 

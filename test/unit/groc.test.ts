@@ -987,3 +987,10 @@ describe('a unit whose host is to be worked on', () => {
     expect(inShort(decideOn(view(T0 + 31 * MINUTE, {}, jobs)).intents)).toEqual([])
   })
 })
+
+test('a machine that has joined and is in no look yet is told as joined, and not as coming as well', () => {
+  const { figures } = decideOn(
+    viewOf([leaseOf('l1', [unitOf('u1', { since: T0 }), unitOf('u2', { state: 'joining' })])], {}),
+  )
+  expect([figures.unitsJoined, figures.unitsComing]).toEqual([1, 1])
+})

@@ -208,3 +208,21 @@ describe('tickets that change', () => {
     expect(grantedS(first, adopted)).toBe(4 * 3_600)
   })
 })
+
+test('a machine that is drained and resumed has joined once, and has left when it leaves', () => {
+  const count = new UsageCount()
+  const of = { leaseId: 'lease-1' }
+  count.read(
+    linesOf('manager', [
+      [MIDNIGHT, note('unit joined', 'unit-1', of)],
+      [MIDNIGHT + HOUR / 4, note('unit draining', 'unit-1', of)],
+      [MIDNIGHT + HOUR / 3, note('unit resuming', 'unit-1', of)],
+      [MIDNIGHT + HOUR / 2, note('unit joined', 'unit-1', of)],
+      [MIDNIGHT + HOUR, note('unit left', 'unit-1', of)],
+      [MIDNIGHT + 2 * HOUR, note('unit joined', 'unit-1', of)],
+      [MIDNIGHT + 3 * HOUR, note('unit left', 'unit-1', of)],
+    ]),
+  )
+  const span = { from: MIDNIGHT - HOUR, to: MIDNIGHT + 9 * HOUR }
+  expect(count.sum('site', span, MIDNIGHT + 8 * HOUR)[0]?.joinedS).toBe(7_200)
+})

@@ -330,11 +330,20 @@ function keptForNothing(
 }
 
 function figuresOf(demand: Demand, packing: Packing, ground: Survey, now: Instant): GuestFigures {
+  // Whoever has joined and is in no look yet counts as joined, and not once more.
+  const unseen = ground.crews.reduce(
+    (sum, { counts, machines }) =>
+      counts.coming === 0
+        ? sum
+        : sum +
+          machines.filter(({ unit, standing }) => standing === 'coming' && unit.state === 'joined').length,
+    0,
+  )
   return {
     backlogJobs: Math.min(Number.MAX_SAFE_INTEGER, demand.count),
     unitsWanted: Math.min(Number.MAX_SAFE_INTEGER, packing.wanted),
     unitsJoined: ground.joined,
-    unitsComing: ground.coming,
+    unitsComing: ground.coming - unseen,
     oldestWaitMs: demand.oldest === undefined ? 0 : Math.max(0, now - demand.oldest),
   }
 }
