@@ -2,6 +2,8 @@ import { dirname, join, resolve } from 'node:path'
 import { validate as isCron } from 'node-cron'
 import { fitsIn, minus, type Vector } from '../../actors/leases/resources.ts'
 import { LENGTH_MS_MAX } from '../../actors/leases/term.ts'
+import { cut } from '../../actors/runtime/plain.ts'
+import { cronFlaw } from '../../controllers/guests/groc/cron.ts'
 import { span } from '../../controllers/sentence.ts'
 import { brokerOf, managerOf, type Written } from './config.ts'
 import { type CrossComplaint, error, hint, type Path, warning } from './cross-complaint.ts'
@@ -12,6 +14,8 @@ import { policyChecks } from './policy-checks.ts'
 
 /** Linux keeps 108 bytes for the path of a unix socket, one of them for the final zero. */
 const SOCKET_BYTES_MAX = 107
+/** Of what stands there instead. */
+const FOUND_CHARS_MAX = 60
 /** What a machine of kind `process` adds to its folder: `/`, a unit id, `/s`. */
 const MACHINE_SOCKET_BYTES = 32
 
@@ -27,12 +31,12 @@ export const crossChecks = (written: Written, file: string): readonly CrossCompl
   ...listedTwice(written),
   ...paths(written, file),
   ...networkChecks(written),
-  ...(isCron(written.housekeeping.at)
+  ...(cronFlaw(written.housekeeping.at) === undefined && isCron(written.housekeeping.at)
     ? []
     : [
         error(
           ['housekeeping', 'at'],
-          `found “${written.housekeeping.at}”, expected a time as cron writes it, such as 17 3 * * *`,
+          `found “${cut(written.housekeeping.at, FOUND_CHARS_MAX)}”, expected a time as cron writes it, such as 17 3 * * *`,
         ),
       ]),
 ]

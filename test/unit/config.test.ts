@@ -348,6 +348,11 @@ describe('mistakes', () => {
       /^11:21: housekeeping\.at: found “noon”, expected a time as cron writes it/,
     ],
     [
+      'a time that would be written out for minutes',
+      [['guests:', 'housekeeping: { at: 1-9999999999 3 * * * }\nguests:']],
+      /^11:21: housekeeping\.at: found “1-9999999999 3 \* \* \*”, expected a time as cron writes it/,
+    ],
+    [
       'a join that does not fit the batch system',
       [['{ kind: embedded, socket: b/sock }', '{ kind: slurm, partition: dyn }']],
       /guests\.0\.join\.kind: machines cannot join slurm by “embedded”/,

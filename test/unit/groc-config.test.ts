@@ -91,6 +91,7 @@ describe('the configuration of GROC', () => {
     ],
     ['pauses that shrink', { retry: { first: '20m' } }, /^retry\.first: must not be longer/],
     ['no pause at all', { every: '0s' }, /^every: /],
+    ['no patience at all', { missing: '0s' }, /^missing: must be longer than nothing/],
   ])('refuses %s, by its path', (_, over, complaint) => {
     expect(complaints(over).join('\n')).toMatch(complaint)
   })

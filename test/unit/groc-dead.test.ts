@@ -103,6 +103,16 @@ describe('a silent node with work', () => {
     ])
   })
 
+  test('is silent: one that answers is none, however short the patience is', () => {
+    const hasty = { ...config, missing: 0, dead: 0 }
+    const node = busyNode('u1', 'r1', { drained: 'ours', accepting: false })
+    const view = viewOf([leaseOf('l1', [unitOf('u1', { state: 'draining' })])], {
+      nodes: [node],
+      jobs: [runningOn('r1', 'u1')],
+    })
+    expect(inShort(groc.decide(view, groc.firstMemory, hasty, T0).intents)).not.toContain('requeue r1')
+  })
+
   test('is told beforehand, with the time', () => {
     expect(over(5).reason).toContain(
       'Unless it answers before, jobs that may start again are put back: of node-u1 at 2026-03-02T08:12:00Z.',

@@ -19,6 +19,12 @@ const night = (expression: string, from: string, until: string, zone = 'Europe/P
     new Date(at).toISOString().slice(5, 16),
   )
 
+test('an expression with numbers beyond all fields, or without end, is not read at all', () => {
+  expect(readCron('1-9999999999 * * * *')).toBe('has a number of three digits, and no field goes beyond 59')
+  expect(readCron(`${'1,'.repeat(200)}2 * * * *`)).toBe('is longer than 200 characters')
+  expect(readCron('60 * * * *')).toMatch(/\S/)
+})
+
 describe('the openings of a window', () => {
   test('on the night clocks go forward: what is left out opens as long after as on other days', () => {
     const [from, until] = ['2026-03-28T00:00Z', '2026-03-31T00:00Z']

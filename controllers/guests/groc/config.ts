@@ -183,6 +183,8 @@ export const writtenGroc = z
     if (config.lookahead > 0 && config.starts === 'any')
       refuse(['lookahead'], 'has no meaning unless starts is in-order: all jobs are counted')
     if (config.every < 1) refuse(['every'], 'must be longer than nothing')
+    if (config.missing < 1)
+      refuse(['missing'], 'must be longer than nothing: a node that answers has been silent for as long')
     if (config.retry.first < 1000) refuse(['retry', 'first'], 'must be at least 1s')
     if (config.retry.first > config.retry.most)
       refuse(['retry', 'first'], 'must not be longer than retry.most')

@@ -14,8 +14,22 @@ export interface Cron {
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
+/** Longer than any that is meant; and node-cron writes a range out before it looks at its ends. */
+const LENGTH_MAX = 200
+const BEYOND = /\d{3}/
+
+/** Why it is not even read; undefined if it may be. */
+export const cronFlaw = (expression: string): string | undefined =>
+  expression.length > LENGTH_MAX
+    ? `is longer than ${LENGTH_MAX} characters`
+    : BEYOND.test(expression)
+      ? 'has a number of three digits, and no field goes beyond 59'
+      : undefined
+
 /** A sentence if it is none, or one that is not understood here. */
 export function readCron(expression: string): Cron | string {
+  const flaw = cronFlaw(expression)
+  if (flaw !== undefined) return flaw
   try {
     const { second, minute, hour, dayOfMonth, month, dayOfWeek } = parse(expression)
     if (second.length !== 1 || second[0] !== 0 || /^\S+( +\S+){5}$/.test(expression.trim()))

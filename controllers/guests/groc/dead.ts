@@ -102,7 +102,7 @@ const silentAtWork = ({ crews }: Survey, { missing }: GrocConfig): readonly AtWo
     .filter(({ lease }) => lease.state !== 'closing')
     .flatMap(({ machines }) => machines)
     .flatMap(({ unit, node, silentMs }) =>
-      node !== undefined &&
+      node?.responding === false &&
       node.jobs.length > 0 &&
       node.drained === 'ours' &&
       silentMs >= missing &&
@@ -132,7 +132,7 @@ export function isHopeless(
 ): boolean {
   const { unit, node, stuck } = machine
   if (node === undefined || node.jobs.length === 0) return false
-  const dead = isDead(machine, config)
+  const dead = !node.responding && isDead(machine, config)
   // What is not put back from it is waited for like any work.
   const isPutBack = (id: string): boolean =>
     !still && node.drained === 'ours' && unit.pinned === undefined && mayStartAgain(id, survey)
