@@ -23,6 +23,8 @@ const GONE_MIN = 3
 const TOGETHER_MS: Millis = 2 * MINUTE_MS
 /** A machine that was assigned so long ago is no longer one that hardly came up. */
 const SETTLED_MS: Millis = 10 * MINUTE_MS
+/** Power that comes back goes again now and then; machines that die soon after each start are no power cut each time. */
+const IN_ROW_MAX = 3
 /** Nothing is gained by waiting longer for an image that may work at any moment. */
 const PATIENT_BACKOFF_MS_MAX: Millis = MINUTE_MS
 
@@ -111,11 +113,13 @@ export function noticeGone(
   const site = siteOf(draft)!
   const { powerCut: before } = site
   if (powerCutOf(draft.now, site) !== undefined && before?.over !== true) return
-  // Machines that die soon after each start are no power cut each time.
-  const isSign = ({ assignedAt }: UnitRow): boolean =>
-    before === undefined || draft.now - assignedAt >= SETTLED_MS
+  const inRow = before?.inRow ?? 1
+  const isSettled = ({ assignedAt }: UnitRow): boolean => draft.now - assignedAt >= SETTLED_MS
+  const isSign = (unit: UnitRow): boolean =>
+    before === undefined || isSettled(unit) || (unit.wasActive && inRow < IN_ROW_MAX)
   const earlier = diedSince(draft.now - TOGETHER_MS, draft).filter(isSign)
-  const count = gone.filter(isSign).length + earlier.length
+  const signs = gone.filter(isSign)
+  const count = signs.length + earlier.length
   if (count === 0) return
   const of = count + running
   // The first list after a start tells of all the time in which nobody looked.
@@ -127,6 +131,7 @@ export function noticeGone(
   const cut: PowerCut = {
     ...{ since, noticedAt: draft.now, gone: count, of, until },
     pacedUntil: Math.max(until, draft.now + neededMs),
+    inRow: before === undefined || [...signs, ...earlier].some(isSettled) ? 1 : inRow + 1,
   }
   draft.put('site', { ...site, powerCut: cut })
   draft.note(

@@ -214,6 +214,8 @@ export interface PowerCut {
   readonly pacedUntil: Instant
   /** What was lost runs again, or the time is over. */
   readonly over?: boolean | undefined
+  /** So many came one soon after the other; absent in what earlier programs kept: one. */
+  readonly inRow?: number | undefined
 }
 
 /** Machines that were begun in one stretch of the pace. */

@@ -97,7 +97,7 @@ export function faultsOf(random: Random): Faults {
     withdrawals: random.next() < 0.3 ? 1 + random.int(3) : 0,
     approvals: random.next() < 0.3 ? 0.6 : 0,
     fewHoldings: random.next() < 0.7 ? 0.6 : 0,
-    roomCuts: random.next() < 0.3 ? 1 : 0,
+    roomCuts: severalOf(random.next()),
   }
 }
 
@@ -111,3 +111,6 @@ export function without(faults: Faults, names: readonly string[]): Faults {
   }
   return better as unknown as Faults
 }
+
+/** None as a rule, one now and then, and sometimes a second one that may come soon after the first. */
+const severalOf = (chance: number): number => (chance < 0.12 ? 2 : chance < 0.3 ? 1 : 0)

@@ -94,6 +94,18 @@ describe('after the power of the whole room was cut', () => {
     expect(running.size).toBe(UNITS)
   })
 
+  test('another one soon after the first, as soon as all run again, is one as well', async () => {
+    const stage = await lentOut(setting({ startsPerMinute: 60, patienceMs: 30 * MINUTE }))
+    for (let cuts = 1; cuts <= 3; cuts++) {
+      await roomCut(stage, 2)
+      await stage.runs(3 * 60)
+      expect([cuts, states(stage)]).toEqual([cuts, { joined: UNITS }])
+      expect(told(stage, 'site', 'power cut')).toHaveLength(cuts)
+      expect(told(stage, 'site', 'power cut over')).toHaveLength(cuts)
+    }
+    expect([stage.leases().length, endings(stage)]).toEqual([LEASES, []])
+  })
+
   test('that is one line with its reason, and another one when it is over', async () => {
     const stage = await lentOut()
     await roomCut(stage, 2)
@@ -186,6 +198,6 @@ describe('what is no power cut', () => {
     }
     await stage.runs(60)
     expect(stage.machines.site!.running.size).toBe(0)
-    expect(told(stage, 'site', 'power cut')).toHaveLength(1)
+    expect(told(stage, 'site', 'power cut')).toHaveLength(3)
   })
 })
