@@ -7,7 +7,7 @@ import { wantedBy } from './leavers.ts'
 import { isDone, isOut } from './members.ts'
 import { withRestoring } from './restoring.ts'
 import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
-import { stepLease, unitsOf } from './steps.ts'
+import { refusalOf, stepLease, unitsOf } from './steps.ts'
 import { believable } from './surplus.ts'
 
 type Update = Body<'lease-update'>
@@ -108,7 +108,7 @@ export function reportDesk({ members, modified, joined, put, leaveAll, ended, re
 
   function extensionRefused(lease: LeaseRow, reason: string, draft: ServiceManagerDraft): LeaseRow {
     draft.note('extension refused', lease.id, `by the site: ${reason}; the lease goes on to its end`)
-    const extendRefused = { at: draft.now, reason }
+    const extendRefused = refusalOf(lease, reason, draft.now)
     if (lease.next !== undefined) returnExtension(lease, lease.next, draft)
     return { ...stepLease(lease, 'refused'), next: undefined, victims: [], asking: undefined, extendRefused }
   }

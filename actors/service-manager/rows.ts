@@ -55,7 +55,7 @@ export interface LeaseRow extends Row {
   readonly asking?: AskedExtension | undefined
   /** Where the victims' time ends while the others' goes on; undefined when nothing shrinks. */
   readonly boundary: Instant | undefined
-  readonly extendRefused: { readonly at: Instant; readonly reason: string } | undefined
+  readonly extendRefused: ExtensionRefused | undefined
   readonly recall: PromisedBack | undefined
   /** Recalls for which units were promised, and how many: told again they are no others. The last ones. */
   readonly answered?: readonly Pick<PromisedBack, 'recallId' | 'units'>[] | undefined
@@ -102,6 +102,15 @@ export interface AskedExtension {
   readonly unitsMin: number
   /** Units that were out, or on their way, when it was asked for: the extension is not for them. */
   readonly without?: readonly string[]
+  /** A person asked, not the guest's controller. */
+  readonly byHand?: true
+}
+
+export interface ExtensionRefused {
+  readonly at: Instant
+  readonly reason: string
+  /** What a person asked for: it says nothing of what the guest's controller would ask for. */
+  readonly byHand?: true
 }
 
 export interface ModificationRow extends Modification {

@@ -15,7 +15,7 @@ import { type Question, queries } from './queries.ts'
 import { recovery } from './recovery.ts'
 import { reportDesk } from './reports.ts'
 import type { RecalledRow, ServiceManagerDraft, ServiceManagerTables } from './rows.ts'
-import { stepLease } from './steps.ts'
+import { refusalOf, stepLease } from './steps.ts'
 import { ticketDesk } from './tickets.ts'
 
 const RECOVERING_LOOK_MS = 1_000
@@ -191,7 +191,7 @@ export function serviceManager(given: ServiceManagerConfig, trust: Trust): Mind<
           next: undefined,
           victims: [],
           asking: undefined,
-          extendRefused: { at: draft.now, reason },
+          extendRefused: refusalOf(lease, reason, draft.now),
         },
         draft,
       )

@@ -1,6 +1,7 @@
 import { nextState } from '../leases/machine.ts'
+import type { Instant } from '../runtime/clock.ts'
 import { type LeaseEvent, leaseMachine, type TicketEvent, ticketMachine } from './machines.ts'
-import type { LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
+import type { ExtensionRefused, LeaseRow, ServiceManagerDraft, UnitRow } from './rows.ts'
 
 /** One step of a lease's two machines; an event that the table does not list is a mistake of ours. */
 export function stepTicket(lease: LeaseRow, event: TicketEvent): LeaseRow {
@@ -27,3 +28,10 @@ export const unitsOf = (lease: LeaseRow, draft: ServiceManagerDraft): UnitRow[] 
   (draft.get('lease', lease.id)?.units ?? lease.units)
     .map((id) => draft.get('unit', id))
     .filter((unit) => unit !== undefined)
+
+/** Of the extension that is asked for, and by whom it was. */
+export const refusalOf = ({ asking }: LeaseRow, reason: string, at: Instant): ExtensionRefused => ({
+  at,
+  reason,
+  ...(asking?.byHand === true && { byHand: true }),
+})

@@ -15,7 +15,7 @@ import { THE_RECOVERY } from './line.ts'
 import { isOut } from './members.ts'
 import { NO_GROUPS } from './places.ts'
 import type { LeaseRow, RecalledRow, ServiceManagerDraft } from './rows.ts'
-import { isGivenBack, stepLease, stepTicket, unitsOf } from './steps.ts'
+import { isGivenBack, refusalOf, stepLease, stepTicket, unitsOf } from './steps.ts'
 
 /** What the word of a recall may take from the site to the holder, where its broker does not show when it was ordered. */
 const WAY_MS_MAX: Millis = 60_000
@@ -162,7 +162,7 @@ export function ticketDesk(config: ServiceManagerConfig, trust: Trust, life: Lea
       ...(lease.leaseState === 'extending' ? stepLease(refused, 'refused') : refused),
       victims: [],
       asking: undefined,
-      extendRefused: { at: draft.now, reason },
+      extendRefused: refusalOf(lease, reason, draft.now),
     }
     put(kept, draft)
     draft.note('extension refused', lease.id, `the lease goes on to its end: ${reason}`)

@@ -55,7 +55,7 @@ function held(
     site: lease.ticket?.site,
     extending: lease.ticketState === 'extending' || lease.leaseState === 'extending' || isAhead,
     extendBy: leaveAt,
-    extendRefused: lease.extendRefused,
+    extendRefused: lease.extendRefused?.byHand === true ? undefined : lease.extendRefused,
     recall: lease.recall && { units: lease.recall.units, by: lease.recall.by },
     label: lease.label,
     blockedOn: waitsFor(lease),

@@ -160,7 +160,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
     const fault =
       keep + restored < 1 ? 'all its units leave already' : faultOfSize(keep, units, chosen.length)
     if (fault !== undefined) {
-      refuseExtension(lease, fault, draft)
+      if (!byHand) refuseExtension(lease, fault, draft)
       return fault
     }
     const ticketState = nextState(ticketMachine, lease.ticketState, 'extend')
@@ -175,7 +175,7 @@ export function wishes(config: ServiceManagerConfig, life: LeaseLife) {
       ticketState,
       leaseState,
       victims,
-      asking: { units, unitsMin, without: [...chosen, ...going] },
+      asking: { units, unitsMin, without: [...chosen, ...going], ...(byHand && { byHand }) },
       durationMs: intent.durationMs,
       extendRefused: undefined,
     })
