@@ -156,7 +156,12 @@ export function endPowerCut(config: AuthorityConfig, startedAt: Instant, draft: 
   const isTime = draft.now >= cut.pacedUntil
   if (!isTime && isSomethingToCome(draft)) return
   draft.put('site', { ...site, powerCut: { ...cut, over: true } })
-  const how = isTime ? 'the time for it is over' : 'what is lent runs again'
+  const runs = [...draft.all('unit')].some(({ state }) => state === 'active')
+  const how = isTime
+    ? 'the time for it is over'
+    : runs
+      ? 'what is lent runs again'
+      : 'nothing of what was lost is set up again'
   draft.note(
     'power cut over',
     draft.self,

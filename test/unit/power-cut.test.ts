@@ -190,6 +190,22 @@ describe('what is no power cut', () => {
     expect(told(stage, 'site', 'power cut')).toEqual([])
   })
 
+  test('over is told as what it is where leases end too soon to be repaired', async () => {
+    const stage = new Stage({
+      units: 4,
+      authority: { powerCut: { startsPerMinute: 600, patienceMs: 30 * MINUTE }, repairMinMs: 10 * MINUTE },
+    })
+    await stage.begins()
+    await stage.wishes([request({ units: 4, durationMs: 5 * MINUTE })])
+    await stage.runs(20)
+    stage.machines.site!.dieAll()
+    await stage.runs(90)
+    expect(told(stage, 'site', 'power cut')).toHaveLength(1)
+    expect(told(stage, 'site', 'power cut over')).toEqual([
+      expect.stringMatching(/^nothing of what was lost is set up again, .* after the power cut/),
+    ])
+  })
+
   test('machines that die soon after each start: in the end none is replaced any more', async () => {
     const stage = await lentOut(setting({ startsPerMinute: 600, patienceMs: MINUTE }))
     for (let i = 0; i < 90; i++) {
