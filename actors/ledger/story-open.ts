@@ -45,8 +45,11 @@ export function openOf(
     return manager === undefined && site === undefined
       ? `it is granted, ${since(granted)}${untilOf(mine, begun)}; what became of it is not in the ledgers that are here`
       : `the ticket is not redeemed, ${since(granted)}`
-  const waits = last('waits', 'awaits approval')
+  const waits = last('waits', 'awaits approval', 'approved')
   const asked = last('asked', 'requested')
+  if (waits?.kind === 'awaits approval')
+    return `a person has to approve it at ${waits.actor} (sublet approve ${waits.subject}), ${since(asked ?? waits)}: ${waits.reason}`
+  if (waits?.kind === 'approved') return `${waits.actor} is to grant it, approved ${since(waits)}`
   if (waits !== undefined)
     return `${waits.actor} has not granted it, ${since(asked ?? waits)}: ${waits.reason}`
   return asked === undefined ? undefined : `${broker ?? 'the broker'} has not answered, ${since(asked)}`

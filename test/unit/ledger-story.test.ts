@@ -51,6 +51,20 @@ describe('what is open says since when and what it waits for', () => {
     expect(open(stage)).toEqual([expect.stringMatching(/the broker has not answered, since .* \(5 s\)\.$/)])
   })
 
+  test('a request that a person has to approve, with the command for it', async () => {
+    const stage = await staged({ broker: { approval: { unitsOver: 1 } } })
+    await stage.wishes([request({ units: 2 })])
+    await stage.runs(5)
+    expect(open(stage)).toEqual([
+      expect.stringMatching(
+        /a person has to approve it at broker \(sublet approve lease-[0-9a-z]+\), since .*: 2 units are more than 1\.$/,
+      ),
+    ])
+    await stage.command('broker', 'approve', { leaseId: first(stage), by: 'uid 7' })
+    stage.messages('ticket-update', 'lost', { times: 100 })
+    expect(open(stage)[0]).not.toContain('sublet approve')
+  })
+
   test('machines that boot, a lease that runs, an extension that nobody confirms, the last word', async () => {
     const stage = await staged()
     await stage.wishes([request()])
