@@ -21,6 +21,7 @@ import { endBatchServer, spawnBatchServer } from '../../adapters/embedded/batch-
 import { embeddedBatch } from '../../adapters/embedded/batch-system.ts'
 import { processMachines } from '../../adapters/embedded/process-machines.ts'
 import { type ControlClient, controlClient } from '../../deploy/control/control-client.ts'
+import { restAfter } from '../../deploy/labs/rest.ts'
 import type { LeaseReport } from '../../deploy/reports/lease-report.ts'
 import { type LedgerVerdict, openLedgers, verifyAll } from '../../deploy/reports/ledgers.ts'
 import { readTrails, type Trail } from '../../deploy/reports/report.ts'
@@ -355,7 +356,7 @@ export async function until<T>(
         `waited ${withinMs * PATIENCE} ms in vain until ${what}; last seen: ${JSON.stringify(seen, null, 1)}`,
       )
     // A look may be a command, of a process of its own.
-    await sleep(clock, Math.min(REST_MS_MAX, Math.max(POLL_MS, 2 * (clock.monotonic() - began))))
+    await sleep(clock, restAfter(clock.monotonic() - began, POLL_MS, REST_MS_MAX))
   }
 }
 

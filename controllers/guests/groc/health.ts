@@ -195,7 +195,10 @@ function endsByNode(jobs: readonly Job[]): ReadonlyMap<string, readonly EndedJob
   return byNode
 }
 
-/** What ended well was short by itself. Ended jobs stay listed for a while, so each is counted once, by the instant and the names of the last ones. */
+/**
+ * Ended jobs stay listed for a while, so each is counted once, by the instant and the names of the last ones. What ended well
+ * was short by itself.
+ */
 function countQuickEnds(
   before: QuickEnds | undefined,
   ends: readonly EndedJob[],
@@ -210,13 +213,13 @@ function countQuickEnds(
     if (count !== undefined && job.endedAt === count.lastAt && count.lastJobs.includes(job.id)) continue
     const quick = job.succeeded !== true && job.endedAt - job.startedAt <= config.blackHole.within
     const inRow = quick ? (count?.inRow ?? 0) + 1 : 0
-    const isNew = inRow <= 1 || count === undefined
+    const row = inRow > 1 ? count : undefined
     count = {
       inRow,
-      since: isNew ? job.startedAt : count!.since,
+      since: row?.since ?? job.startedAt,
       lastAt: job.endedAt,
       lastJobs: count?.lastAt === job.endedAt ? [...count.lastJobs, job.id] : [job.id],
-      kinds: withKind(isNew ? [] : count?.kinds, kindOf(job)),
+      kinds: withKind(row === undefined ? [] : row.kinds, kindOf(job)),
     }
   }
   return count
